@@ -1,0 +1,1 @@
+//! Who may: authentication, tokens bound to certificates, authorisation

@@ -1,0 +1,1 @@
+//! HTTP: ACME resources, the Vault API, problem documents

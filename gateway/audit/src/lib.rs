@@ -1,0 +1,1 @@
+//! Audit events in a hash chain, written before the answer

@@ -1,0 +1,1 @@
+//! The private CA: prepare, lint, sign; serials and CRLs

@@ -1,0 +1,60 @@
+//! Who is calling: tenants, peer identities, request ids, and the clock that everybody reads.
+//!
+//! Pure values and rules: nothing here does I/O. The names of a peer come out of its verified
+//! certificate (parsed elsewhere); [`IdentityRules`] turns them into the one [`Identity`] that
+//! policies, tokens and the audit log use.
+
+mod clock;
+mod fingerprint;
+mod peer;
+mod request;
+mod rules;
+mod spiffe;
+mod tenant;
+
+pub use clock::Clock;
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use peer::{CertificateNames, Peer, PeerCertificate};
+pub use request::{RequestContext, RequestId};
+pub use rules::{IdentityRules, NoIdentity, PinnedIdentity, TenantRules};
+pub use spiffe::{InvalidSpiffeId, SpiffeId};
+pub use tenant::{InvalidTenantId, TenantId};
+
+use serde::{Deserialize, Serialize};
+
+/// What a verified client certificate stands for: one name in one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The tenant whose rules recognised the certificate.
+    pub tenant: TenantId,
+    /// The name within that tenant.
+    pub name: IdentityName,
+}
+
+/// The name of an [`Identity`], by the kind of evidence in the certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityName {
+    /// The certificate's single SPIFFE URI SAN (SPIFFE X509-SVID §2).
+    Spiffe(SpiffeId),
+    /// The certificate's single DNS SAN, lower case.
+    Dns(String),
+    /// A name that configuration pins to one certificate fingerprint.
+    Pinned(String),
+}
+
+impl std::fmt::Display for IdentityName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Spiffe(id) => write!(f, "{id}"),
+            Self::Dns(name) => write!(f, "dns:{name}"),
+            Self::Pinned(name) => write!(f, "name:{name}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name.fmt(f)
+    }
+}

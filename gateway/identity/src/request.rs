@@ -1,0 +1,48 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{PeerCertificate, TenantId};
+
+/// Identifies one request from the outside in logs, spans, answers and the audit log. A random UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(uuid::Uuid);
+
+impl RequestId {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What every operation knows about the request that asked for it: enough for policy and audit, and
+/// nothing of HTTP.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Id of the request.
+    pub id: RequestId,
+    /// When it arrived.
+    pub received: Timestamp,
+    /// The caller's address; none for what the gateway asks of itself.
+    pub address: Option<IpAddr>,
+    /// The tenant that the request addresses.
+    pub tenant: TenantId,
+    /// The caller's verified certificate, if it sent one.
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl RequestContext {
+    /// The context of work that the gateway does on its own behalf, at start or in the background.
+    pub fn internal(tenant: TenantId, now: Timestamp) -> Self {
+        Self { id: RequestId::random(), received: now, address: None, tenant, certificate: None }
+    }
+}

@@ -1,0 +1,1 @@
+//! Signing keys, named and never passed around: software and PKCS#11

@@ -1,0 +1,1 @@
+//! Sandboxed WebAssembly policies: engine, bindings, limits, decisions

@@ -1,0 +1,1 @@
+//! The encryption barrier over the store

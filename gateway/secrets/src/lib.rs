@@ -1,0 +1,1 @@
+//! Secret engines behind mounts: KV version 2

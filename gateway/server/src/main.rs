@@ -1,0 +1,2 @@
+//! The binary `chancery`.
+fn main() {}

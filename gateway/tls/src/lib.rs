@@ -1,0 +1,1 @@
+//! TLS acceptor, client verification, hot-reloaded credentials

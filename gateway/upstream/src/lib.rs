@@ -1,0 +1,1 @@
+//! Client side of other CAs over ACME
