@@ -1,1 +1,19 @@
-//! Sandboxed WebAssembly policies: engine, bindings, limits, decisions
+//! Sandboxed WebAssembly policies: engine, bindings, limits, decisions.
+//!
+//! A policy is a component against one of the worlds in `wit/`. A binding document (TOML) says which
+//! component decides about which requests, with what settings and within which limits. The
+//! [`PolicyHost`] asks every binding that matches a request, each in a fresh instance, and merges the
+//! answers: one denial denies, ceilings merge to the strictest, and whatever is not an answer (no
+//! match, a trap, a deadline, an oversized result, a full queue) is a denial with a reason.
+
+mod access;
+mod certificate;
+mod error;
+mod host;
+mod verdict;
+
+pub use access::{AccessGrant, AccessRequest};
+pub use certificate::{CertificateFacts, CertificateTemplate, KeyFacts, Name, ValidatedName};
+pub use error::LoadError;
+pub use host::{PolicyConfig, PolicyHost, Summary};
+pub use verdict::{Denial, Evaluation, Verdict};

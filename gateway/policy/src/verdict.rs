@@ -1,0 +1,52 @@
+/// The outcome of asking the policies, with the trail that the audit log keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict<T> {
+    /// What was allowed, or why nothing was.
+    pub decision: Result<T, Denial>,
+    /// One entry for each policy that was asked, in the order of the bindings' names.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// Why the policies refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("denied by policy ({code}): {message}")]
+pub struct Denial {
+    /// Stable reason code: a policy's own, or one of this crate's (see [`Denial`]'s constants).
+    pub code: String,
+    /// For the caller. Says nothing about how policies are set up.
+    pub message: String,
+    /// For the audit log only.
+    pub audit: String,
+}
+
+impl Denial {
+    /// No enforcing binding matched the request.
+    pub const NO_POLICY: &'static str = "no-policy";
+    /// A policy trapped, ran out of time or memory, or gave an answer that is not acceptable.
+    pub const POLICY_FAILED: &'static str = "policy-failed";
+    /// Too many decisions are waiting.
+    pub const OVERLOADED: &'static str = "policy-overloaded";
+    /// Several certificate policies answered with different templates.
+    pub const AMBIGUOUS: &'static str = "ambiguous-template";
+
+    pub(crate) fn new(code: &str, message: &str, audit: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.to_owned(), audit: audit.into() }
+    }
+}
+
+/// One policy's part in a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Name of the binding.
+    pub binding: String,
+    /// File of the plugin, as the binding names it.
+    pub plugin: String,
+    /// Digest of the plugin, `sha256:` and 64 hex digits.
+    pub digest: String,
+    /// How long the evaluation took, in microseconds, instantiation included.
+    pub micros: u64,
+    /// `allow`, `deny` or `error:CAUSE`; with `monitor:` in front if the binding only watches.
+    pub outcome: String,
+    /// The reason code and audit text of a denial, or what went wrong.
+    pub detail: String,
+}
