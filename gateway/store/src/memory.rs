@@ -1,0 +1,129 @@
+//! A store that keeps everything in memory, for tests.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::{
+    BoxFuture, Check, Commit, CommitError, Key, ReadError, Record, Store, Version, Watch, Watchers,
+    Write,
+};
+
+/// A [`Store`] in memory. Clones share their records.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    watchers: Watchers,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: BTreeMap<Key, (Bytes, Version)>,
+    newest: u64,
+    full: bool,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes every commit that writes something fail with [`CommitError::Full`], or stops doing so:
+    /// a full disk for the tests of those who must not answer before a commit is durable.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, commit: &Commit) -> Result<Version, CommitError> {
+        commit.check_size()?;
+        let mut state = self.lock();
+        if let Some(failed) = commit.checks().iter().find(|check| !state.holds(check)) {
+            return Err(CommitError::Conflict { key: failed.key.clone() });
+        }
+        if commit.writes().is_empty() {
+            return Ok(Version::new(state.newest));
+        }
+        if state.full {
+            return Err(CommitError::Full);
+        }
+        state.newest += 1;
+        let version = Version::new(state.newest);
+        for (key, write) in commit.writes() {
+            match write {
+                Write::Put(value) => {
+                    state.records.insert(key.clone(), (value.clone(), version));
+                }
+                Write::Delete => {
+                    state.records.remove(key);
+                }
+            }
+        }
+        // Published under the lock, so that watches see commits in their order.
+        self.shared.watchers.publish(commit, version);
+        Ok(version)
+    }
+}
+
+impl State {
+    fn holds(&self, check: &Check) -> bool {
+        self.records.get(&check.key).map(|(_, version)| *version) == check.expected
+    }
+}
+
+impl Store for MemoryStore {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Record>, ReadError>> {
+        Box::pin(async move {
+            Ok(self.lock().records.get(key).map(|(value, version)| Record {
+                key: key.clone(),
+                value: value.clone(),
+                version: *version,
+            }))
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, ReadError>> {
+        Box::pin(async move {
+            let start = match after {
+                Some(after) if after.as_bytes() >= prefix => Bound::Excluded(after.as_bytes()),
+                _ => Bound::Included(prefix),
+            };
+            Ok(self
+                .lock()
+                .records
+                .range::<[u8], _>((start, Bound::Unbounded))
+                .take_while(|(key, _)| key.as_bytes().starts_with(prefix))
+                .take(limit)
+                .map(|(key, (value, version))| Record {
+                    key: key.clone(),
+                    value: value.clone(),
+                    version: *version,
+                })
+                .collect())
+        })
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
+        Box::pin(async move { self.apply(&commit) })
+    }
+
+    fn watch(&self, prefix: &[u8]) -> Watch {
+        self.shared.watchers.watch(prefix)
+    }
+}

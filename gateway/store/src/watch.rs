@@ -1,0 +1,206 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+use crate::{Commit, Key, Version, Write};
+
+/// How many changes a watch holds for a reader that is behind, before it gives up on single changes.
+const CAPACITY: usize = 1024;
+
+/// Something that happened below a watched prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A record was written.
+    Put {
+        /// Where.
+        key: Key,
+        /// By which commit.
+        version: Version,
+    },
+    /// A key was deleted (whether or not there was a record).
+    Deleted {
+        /// Where.
+        key: Key,
+        /// By which commit.
+        version: Version,
+    },
+    /// Changes were dropped because the reader was too far behind: read everything again.
+    Lagged,
+}
+
+/// Follows the changes below a prefix, in the order of commits. See [`Store::watch`](crate::Store::watch).
+#[derive(Debug)]
+pub struct Watch {
+    queue: Arc<Queue>,
+}
+
+impl Watch {
+    /// The next change; none once the store is closed and everything before has been returned.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            // Registered before looking, so that a change between the two is not missed.
+            let changed = self.queue.changed.notified();
+            {
+                let mut state = self.queue.lock();
+                if let Some(change) = state.take() {
+                    return Some(change);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The next change if there is one already. A commit that was acknowledged before this call is
+    /// visible to it, so a cache that drains its watch first never serves what it knew before its
+    /// caller's own write.
+    pub fn try_next(&mut self) -> Option<Change> {
+        self.queue.lock().take()
+    }
+}
+
+/// The watches of one store: what a backend keeps in order to implement
+/// [`Store::watch`](crate::Store::watch). Dropping it ends them.
+#[derive(Debug, Default)]
+pub struct Watchers {
+    subscriptions: Mutex<Vec<Subscription>>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    prefix: Vec<u8>,
+    queue: Weak<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    changes: VecDeque<Change>,
+    lagged: bool,
+    closed: bool,
+}
+
+impl Watchers {
+    /// A watch on `prefix` from now on.
+    pub fn watch(&self, prefix: &[u8]) -> Watch {
+        let queue = Arc::new(Queue::default());
+        self.lock().push(Subscription { prefix: prefix.to_vec(), queue: Arc::downgrade(&queue) });
+        Watch { queue }
+    }
+
+    /// Tells the watches about the writes of `commit`. To be called in the order of commits, before
+    /// the commit is acknowledged.
+    pub fn publish(&self, commit: &Commit, version: Version) {
+        self.lock().retain(|subscription| {
+            let Some(queue) = subscription.queue.upgrade() else { return false };
+            let mut touched = false;
+            for (key, write) in commit.writes() {
+                if key.as_bytes().starts_with(&subscription.prefix) {
+                    let key = key.clone();
+                    queue.lock().push(match write {
+                        Write::Put(_) => Change::Put { key, version },
+                        Write::Delete => Change::Deleted { key, version },
+                    });
+                    touched = true;
+                }
+            }
+            if touched {
+                queue.changed.notify_one();
+            }
+            true
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Subscription>> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        for queue in self.lock().iter().filter_map(|subscription| subscription.queue.upgrade()) {
+            queue.lock().closed = true;
+            queue.changed.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, change: Change) {
+        if self.lagged {
+            return;
+        }
+        if self.changes.len() == CAPACITY {
+            self.changes.clear();
+            self.lagged = true;
+        } else {
+            self.changes.push_back(change);
+        }
+    }
+
+    fn take(&mut self) -> Option<Change> {
+        if std::mem::take(&mut self.lagged) {
+            return Some(Change::Lagged);
+        }
+        self.changes.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_too_far_behind_is_told_so_and_then_continues() {
+        let watchers = Watchers::default();
+        let mut watch = watchers.watch(b"a/");
+        for number in 0..=CAPACITY as u64 {
+            watchers.publish(&Commit::new().put(key("a/x"), ""), Version::new(number));
+        }
+        watchers.publish(&Commit::new().put(key("a/unseen"), ""), Version::new(5000));
+        assert_eq!(watch.next().await, Some(Change::Lagged));
+        assert_eq!(watch.try_next(), None);
+        watchers.publish(&Commit::new().delete(key("a/y")), Version::new(5001));
+        assert_eq!(
+            watch.next().await,
+            Some(Change::Deleted { key: key("a/y"), version: Version::new(5001) })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_is_woken_and_the_end_of_the_store_ends_it() {
+        let watchers = Arc::new(Watchers::default());
+        let mut watch = watchers.watch(b"");
+        let reader = tokio::spawn(async move { (watch.next().await, watch.next().await) });
+        watchers.publish(&Commit::new().put(key("k"), ""), Version::new(1));
+        drop(watchers);
+        let expected = Change::Put { key: key("k"), version: Version::new(1) };
+        assert_eq!(reader.await.unwrap(), (Some(expected), None));
+    }
+
+    #[test]
+    fn a_dropped_watch_is_forgotten() {
+        let watchers = Watchers::default();
+        drop(watchers.watch(b""));
+        watchers.publish(&Commit::new().put(key("k"), ""), Version::new(1));
+        assert!(watchers.lock().is_empty());
+    }
+}
