@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use chancery_identity::{Fingerprint, RequestContext, RequestId, TenantId};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One operation and how it ended. Built with [`Event::new`] and the methods that follow it.
+///
+/// Nothing in an event is filtered: callers put names, ids and codes into it, never a secret value.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    request: RequestId,
+    received: Timestamp,
+    tenant: TenantId,
+    actor: Actor,
+    operation: String,
+    resource: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    decisions: Vec<Decision>,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<String, Value>,
+}
+
+/// Who asked, as far as is known.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Actor {
+    /// SHA-256 of the client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// The identity that the certificate, or the token, stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The ACME account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Where the request came from; none for what the gateway does of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// What one policy said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// Name of the binding that was asked.
+    pub binding: String,
+    /// The plugin behind it.
+    pub plugin: String,
+    /// Digest of the plugin's bytes, `sha256:…`.
+    pub digest: String,
+    /// How long the evaluation took, in microseconds.
+    pub micros: u64,
+    /// `allow`, `deny` or `error:…`.
+    pub outcome: String,
+    /// The policy's own words, for the reader of this log only.
+    pub detail: String,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused: by policy, or because the caller may not.
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+    },
+    /// It was allowed and could not be done.
+    Failed {
+        /// Stable code of the reason.
+        code: String,
+    },
+}
+
+impl Event {
+    /// The event of `operation` (such as `secrets.read`) on `resource` in this request. Address,
+    /// certificate and the certificate's identity are taken from the request.
+    ///
+    /// The outcome is a failure with code `outcome-not-stated` until [`outcome`](Self::outcome)
+    /// says otherwise, so that no forgotten call looks like a success.
+    pub fn new(
+        context: &RequestContext,
+        operation: impl Into<String>,
+        resource: impl Into<String>,
+    ) -> Self {
+        let certificate = context.certificate.as_deref();
+        Self {
+            request: context.id,
+            received: context.received,
+            tenant: context.tenant.clone(),
+            actor: Actor {
+                fingerprint: certificate.map(|certificate| certificate.fingerprint),
+                identity: certificate
+                    .and_then(|certificate| certificate.identity.as_ref().ok())
+                    .map(ToString::to_string),
+                account: None,
+                address: context.address,
+            },
+            operation: operation.into(),
+            resource: resource.into(),
+            decisions: Vec::new(),
+            outcome: Outcome::Failed { code: "outcome-not-stated".to_owned() },
+            details: BTreeMap::new(),
+        }
+    }
+
+    /// Names the identity that acted, where it is not the certificate's.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.actor.identity = Some(identity.into());
+        self
+    }
+
+    /// Names the ACME account that acted.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.actor.account = Some(account.into());
+        self
+    }
+
+    /// Adds what policies said.
+    #[must_use]
+    pub fn decisions(mut self, decisions: impl IntoIterator<Item = Decision>) -> Self {
+        self.decisions.extend(decisions);
+        self
+    }
+
+    /// Adds a fact under `name`. Never a secret: see [`Audit::keyed_hash`](crate::Audit::keyed_hash).
+    #[must_use]
+    pub fn detail(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Says how it ended.
+    #[must_use]
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// It was done.
+    #[must_use]
+    pub fn succeeded(self) -> Self {
+        self.outcome(Outcome::Success)
+    }
+
+    /// It was refused, for the reason with this stable code.
+    #[must_use]
+    pub fn denied(self, code: impl Into<String>) -> Self {
+        self.outcome(Outcome::Denied { code: code.into() })
+    }
+
+    /// It was allowed and could not be done, for the reason with this stable code.
+    #[must_use]
+    pub fn failed(self, code: impl Into<String>) -> Self {
+        self.outcome(Outcome::Failed { code: code.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(event: &Event) -> Value {
+        serde_json::to_value(event).unwrap()
+    }
+
+    #[test]
+    fn an_event_whose_outcome_was_forgotten_is_no_success() {
+        let context = RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
+        let event = Event::new(&context, "secrets.read", "secret/a");
+        assert_eq!(json(&event)["outcome"]["code"], "outcome-not-stated");
+        assert_eq!(json(&event.succeeded())["outcome"], serde_json::json!({"result": "success"}));
+    }
+
+    #[test]
+    fn takes_the_actor_from_the_certificate() {
+        use chancery_identity::{Identity, IdentityName, PeerCertificate};
+        let mut context =
+            RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
+        context.address = Some("192.0.2.1".parse().unwrap());
+        context.certificate = Some(std::sync::Arc::new(PeerCertificate {
+            der: vec![],
+            fingerprint: Fingerprint::of_certificate(b""),
+            serial: "1".to_owned(),
+            authority_key_id: String::new(),
+            not_before: Timestamp::UNIX_EPOCH,
+            not_after: Timestamp::UNIX_EPOCH,
+            identity: Ok(Identity {
+                tenant: TenantId::default_tenant(),
+                name: IdentityName::Dns("a.example".to_owned()),
+            }),
+        }));
+        let event = json(&Event::new(&context, "auth.login", "app").account("7"));
+        assert_eq!(event["actor"]["identity"], "dns:a.example");
+        assert_eq!(event["actor"]["account"], "7");
+        assert_eq!(event["actor"]["address"], "192.0.2.1");
+        assert_eq!(event["actor"]["fingerprint"], Fingerprint::of_certificate(b"").to_string());
+    }
+}
