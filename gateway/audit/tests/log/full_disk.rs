@@ -1,0 +1,52 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chancery_audit::{AuditError, verify};
+
+use crate::setup::{event, key, open, resources};
+
+const CHILD: &str = "CHANCERY_AUDIT_TEST_FULL_DISK";
+
+/// A limit on the size of files stands in for the full disk: like it, it lets a write begin and then
+/// refuses the rest.
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_line() {
+    if let Some(log) = std::env::var_os(CHILD) {
+        fill(&PathBuf::from(log));
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    // 128 blocks of 512 (or, in some shells, 1,024) bytes.
+    let status = Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 128; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "full_disk::a_full_disk_is_an_error_and_leaves_no_half_line"])
+        .env(CHILD, &log)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let verified = verify(&log, Some(&key())).unwrap();
+    assert_eq!(verified.torn_bytes, 0);
+    let written = resources(&log);
+    assert_eq!(written.last().unwrap(), "small");
+    assert!(written.len() > 2);
+}
+
+#[tokio::main]
+async fn fill(log: &Path) {
+    let audit = open(log).unwrap();
+    let mut acknowledged = 0;
+    let refused = loop {
+        match audit.record(event("x".repeat(20_000))).await {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AuditError::Write(_)), "{refused}");
+    assert!(refused.to_string().contains("could not be written"));
+    assert_eq!(verify(log, Some(&key())).unwrap().lines, acknowledged);
+    // What the refused line had taken is free again.
+    audit.record(event("small")).await.unwrap();
+    audit.close().await;
+}

@@ -1,0 +1,108 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use chancery_audit::{Audit, AuditError, MemorySink, verify};
+use chancery_identity::Clock;
+use jiff::Timestamp;
+
+use crate::setup::{event, head_of, key, key_bytes, open, resources, write};
+
+fn in_memory() -> (Audit, MemorySink) {
+    let sink = MemorySink::new();
+    let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+    (Audit::with_sink(Box::new(sink.clone()), &key_bytes(), clock).unwrap(), sink)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_events_are_all_written_in_one_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    let audit = open(&log).unwrap();
+    let tasks: Vec<_> = (0..500)
+        .map(|n| {
+            let audit = audit.clone();
+            tokio::spawn(async move { audit.record(event(format!("{n:03}"))).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    audit.close().await;
+    assert_eq!(verify(&log, Some(&key())).unwrap().lines, 500);
+    let mut written = resources(&log);
+    written.sort();
+    assert_eq!(written, (0..500).map(|n| format!("{n:03}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_refused_event_leaves_no_gap_in_the_chain() {
+    let (audit, sink) = in_memory();
+    audit.record(event("a")).await.unwrap();
+    sink.refuse(true);
+    assert!(matches!(audit.record(event("b")).await, Err(AuditError::Write(_))));
+    sink.refuse(false);
+    audit.record(event("c")).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    std::fs::write(&log, sink.bytes()).unwrap();
+    assert_eq!(verify(&log, None).unwrap().lines, 2);
+    assert_eq!(resources(&log), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_closed_log_refuses() {
+    let (audit, _sink) = in_memory();
+    let clone = audit.clone();
+    audit.close().await;
+    assert!(matches!(clone.record(event("a")).await, Err(AuditError::Closed)));
+    clone.close().await;
+}
+
+#[tokio::test]
+async fn an_oversized_event_is_refused_alone() {
+    let (audit, sink) = in_memory();
+    let refused = audit.record(event("x".repeat(1 << 20))).await;
+    assert!(matches!(refused, Err(AuditError::TooLarge(_))));
+    audit.record(event("x".repeat((1 << 20) - 2048))).await.unwrap();
+    assert_eq!(sink.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_another_program_changes_or_removes_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    let audit = open(&log).unwrap();
+    audit.record(event("a")).await.unwrap();
+    let whole = std::fs::read(&log).unwrap();
+
+    std::fs::write(&log, "").unwrap();
+    let refused = audit.record(event("b")).await.unwrap_err().to_string();
+    assert!(refused.contains("another program changed it"), "{refused}");
+    std::fs::write(&log, whole).unwrap();
+    audit.record(event("c")).await.unwrap();
+
+    std::fs::remove_file(&log).unwrap();
+    let refused = audit.record(event("d")).await.unwrap_err().to_string();
+    assert!(refused.contains("was removed"), "{refused}");
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_the_log_and_its_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    write(&log, 1).await;
+    for file in [&log, &head_of(&log)] {
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn neither_the_audit_nor_its_log_shows_the_key_or_a_hashed_value() {
+    let (audit, sink) = in_memory();
+    let secret = "correct horse";
+    let hash = audit.keyed_hash(secret.as_bytes());
+    assert_eq!(hash, key().hash_value(secret.as_bytes()));
+    audit.record(event("a").detail("token", hash.clone())).await.unwrap();
+    let text = String::from_utf8(sink.bytes()).unwrap() + &format!("{audit:?}");
+    assert!(text.contains(&hash));
+    assert!(!text.contains(secret));
+}
