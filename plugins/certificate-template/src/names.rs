@@ -1,0 +1,114 @@
+use chancery_guest::Globs;
+use chancery_guest::certificate::{Denial, Name, Request};
+use serde::Deserialize;
+
+/// Which subject alternative names there may and must be. Patterns are written over `KIND:NAME`, as
+/// `dns:*.example.com`, `ip:10.*` or `uri:spiffe://example.com/*`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameRules {
+    /// Every name has to fit one of these.
+    pub allow: Globs,
+    /// No name may fit one of these.
+    #[serde(default)]
+    pub deny: Globs,
+    /// Each of these has to be met by a name.
+    #[serde(default)]
+    pub require: Globs,
+    /// Whether DNS names may be wildcards (`*.example.com`).
+    #[serde(default)]
+    pub wildcards: bool,
+    /// Ways of validation that count; all if not given. Wildcards want `dns-01` (RFC 8555 §7.1.3 and
+    /// the CA/Browser Forum's rules for public CAs).
+    #[serde(default = "Globs::all")]
+    pub methods: Globs,
+    /// Most names in one certificate.
+    #[serde(default = "most")]
+    pub most: usize,
+}
+
+fn most() -> usize {
+    100
+}
+
+const KINDS: [&str; 4] = ["dns", "ip", "uri", "email"];
+
+impl NameRules {
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        for (key, globs) in [
+            ("names.allow", &self.allow),
+            ("names.deny", &self.deny),
+            ("names.require", &self.require),
+        ] {
+            for pattern in globs.iter().map(chancery_guest::Glob::as_str) {
+                let kind = pattern.split_once(':').map_or("", |(kind, _)| kind);
+                if !KINDS.contains(&kind) {
+                    let message =
+                        format!("`{pattern}` begins with none of dns:, ip:, uri:, email:");
+                    return Err((key, message));
+                }
+            }
+        }
+        if self.allow.is_empty() {
+            return Err(("names.allow", "allow at least one pattern, as `dns:*`".to_owned()));
+        }
+        if self.most == 0 {
+            return Err(("names.most", "a certificate has at least one name".to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_request(&self, request: &Request) -> Result<(), Denial> {
+        let names = &request.names;
+        if names.is_empty() {
+            return Err(Denial::new("no-names", "the request names nothing", ""));
+        }
+        if names.len() > self.most {
+            let message = format!("at most {} names fit one certificate", self.most);
+            return Err(Denial::new("too-many-names", &message, names.len().to_string()));
+        }
+        let written: Vec<String> =
+            names.iter().map(|name| format!("{}:{}", name.kind, name.value)).collect();
+        for (name, text) in names.iter().zip(&written) {
+            self.check_name(name, text)?;
+            self.check_validation(name, text, request)?;
+        }
+        for pattern in self.require.iter() {
+            if !written.iter().any(|text| pattern.matches(text)) {
+                let message = format!("a name that fits {} is missing", pattern.as_str());
+                return Err(Denial::new("name-missing", &message, ""));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_name(&self, name: &Name, text: &str) -> Result<(), Denial> {
+        if !self.allow.matches(text) || self.deny.matches(text) {
+            let message = format!("{text} is not a name for this profile");
+            return Err(Denial::new("name-not-allowed", &message, text));
+        }
+        if name.kind == "dns" && name.value.contains('*') && !self.wildcards {
+            let message = format!("{text}: this profile has no wildcards");
+            return Err(Denial::new("wildcard-not-allowed", &message, text));
+        }
+        Ok(())
+    }
+
+    fn check_validation(&self, name: &Name, text: &str, request: &Request) -> Result<(), Denial> {
+        let mut proofs = request
+            .validated
+            .iter()
+            .filter(|proof| proof.kind == name.kind && proof.value == name.value)
+            .peekable();
+        if proofs.peek().is_none() {
+            let message = format!("control of {text} was not proved");
+            return Err(Denial::new("name-not-validated", &message, text));
+        }
+        if proofs.any(|proof| self.methods.matches(&proof.method)) {
+            return Ok(());
+        }
+        let message =
+            format!("control of {text} was not proved in a way that this profile accepts");
+        Err(Denial::new("validation-method", &message, text))
+    }
+}

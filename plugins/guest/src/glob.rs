@@ -1,0 +1,99 @@
+use serde::Deserialize;
+
+/// A pattern in which `*` stands for any characters, none included; everything else stands for
+/// itself. It has to match the whole text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Glob(String);
+
+impl Glob {
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the whole text fits.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let Some(mut part) = parts.next() else { return rest.is_empty() };
+        for next in parts {
+            // The first place is good enough: what follows may begin anywhere behind it.
+            let Some(at) = rest.find(part) else { return false };
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+            part = next;
+        }
+        rest.ends_with(part)
+    }
+}
+
+impl From<&str> for Glob {
+    fn from(pattern: &str) -> Self {
+        Self(pattern.to_owned())
+    }
+}
+
+/// Several patterns, of which one has to match.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Globs(Vec<Glob>);
+
+impl Globs {
+    /// The pattern that every text fits.
+    pub fn all() -> Self {
+        Self(vec![Glob::from("*")])
+    }
+
+    /// Whether one of the patterns matches. No patterns match nothing.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.iter().any(|glob| glob.matches(text))
+    }
+
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The patterns in order.
+    pub fn iter(&self) -> core::slice::Iter<'_, Glob> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything_and_the_whole_text_has_to_fit() {
+        let fits = [
+            ("", ""),
+            ("*", ""),
+            ("*", "a/b"),
+            ("a", "a"),
+            ("a*", "a"),
+            ("secret/app/*", "secret/app/db/x"),
+            ("*.example.com", "a.b.example.com"),
+            ("a*b*c", "aXbYbZc"),
+            ("**", "x"),
+            ("a*a", "aa"),
+        ];
+        for (pattern, text) in fits {
+            assert!(Glob::from(pattern).matches(text), "{pattern} {text}");
+        }
+        let misfits = [
+            ("", "a"),
+            ("a", "ab"),
+            ("a", "A"),
+            ("secret/app/*", "secret/app"),
+            ("*.example.com", "example.com"),
+            ("a*a", "a"),
+            ("a*b*c", "acb"),
+            ("*b", "bc"),
+        ];
+        for (pattern, text) in misfits {
+            assert!(!Glob::from(pattern).matches(text), "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a Chancery policy in Rust is written with.
+//!
+//! A policy is a struct that serde can read from the binding's settings, and one function:
+//!
+//! ```
+//! use chancery_guest::access::{Denial, Grant, Policy, Request};
+//!
+//! /// Everybody may read below a prefix.
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Readers {
+//!     prefix: String,
+//! }
+//!
+//! impl Policy for Readers {
+//!     fn evaluate(&self, request: &Request) -> Result<Grant, Denial> {
+//!         if request.operation == "secrets.read" && request.resource.starts_with(&self.prefix) {
+//!             return Ok(Grant::unlimited());
+//!         }
+//!         Err(Denial::new("not-below-prefix", "this may not be read", &self.prefix))
+//!     }
+//! }
+//!
+//! chancery_guest::access_policy!(Readers);
+//! # fn main() {}
+//! ```
+//!
+//! The crate also brings the allocator: it hands out what is left of the guest's first page of memory
+//! and asks for more only when that is used up, because a guest of one page is reset between
+//! evaluations without a system call.
+
+pub mod access;
+#[cfg(target_arch = "wasm32")]
+mod allocator;
+pub mod certificate;
+mod glob;
+mod period;
+mod settings;
+
+pub use glob::{Glob, Globs};
+pub use period::Period;
+pub use settings::{SettingsError, Slot};
+
+#[doc(hidden)]
+pub mod bindings;

@@ -1,0 +1,93 @@
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use crate::bindings::access::chancery::policy::types::SettingsError;
+
+impl SettingsError {
+    /// Says what is wrong at `path` (keys and positions joined by dots).
+    pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// Holds a configured policy from `configure` to `evaluate`.
+#[doc(hidden)]
+pub struct Slot<P>(OnceLock<P>);
+
+impl<P: DeserializeOwned> Slot<P> {
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Reads the policy out of JSON and keeps it if `check` is content.
+    pub fn fill(
+        &self,
+        settings: &str,
+        check: impl FnOnce(&P) -> Result<(), SettingsError>,
+    ) -> Result<(), SettingsError> {
+        let policy = read(settings)?;
+        check(&policy)?;
+        self.0.set(policy).map_err(|_| SettingsError::at("", "the policy is configured already"))
+    }
+
+    pub fn get(&self) -> Option<&P> {
+        self.0.get()
+    }
+}
+
+fn read<'de, P: Deserialize<'de>>(settings: &'de str) -> Result<P, SettingsError> {
+    let mut json = serde_json::Deserializer::from_str(settings);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = match error.path().to_string() {
+            whole if whole == "." => String::new(),
+            path => path.replace('[', ".").replace(']', ""),
+        };
+        let message = error.into_inner().to_string();
+        // The host writes the JSON, so its lines and columns tell the author nothing.
+        let end = message.rfind(" at line ").unwrap_or(message.len());
+        SettingsError::at(path, message.get(..end).unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Example {
+        rules: Vec<Rule>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Rule {
+        effect: String,
+    }
+
+    #[test]
+    fn names_the_place_without_the_position_in_the_json() {
+        let slot = Slot::<Example>::empty();
+        let fill = |text| slot.fill(text, |_| Ok(())).unwrap_err();
+        let error = fill(r#"{"rules":[{"effect":"allow"},{"efect":"x"}]}"#);
+        assert_eq!(error.path, "rules.1.efect");
+        assert_eq!(error.message, "unknown field `efect`, expected `effect`");
+        assert_eq!(fill(r#"{"rules":[{"effect":1}]}"#).path, "rules.0.effect");
+        assert_eq!(fill("{}").path, "");
+    }
+
+    #[test]
+    fn is_filled_once_and_only_with_what_passes_the_check() {
+        let slot = Slot::<Example>::empty();
+        let refused = slot.fill(r#"{"rules":[]}"#, |_| Err(SettingsError::at("rules", "none")));
+        assert_eq!(refused.unwrap_err().message, "none");
+        assert!(slot.get().is_none());
+        slot.fill(r#"{"rules":[]}"#, |_| Ok(())).unwrap();
+        assert!(slot.fill(r#"{"rules":[]}"#, |_| Ok(())).is_err());
+    }
+}
