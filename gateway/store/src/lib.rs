@@ -11,10 +11,13 @@
 //! [`redb::RedbStore`] is the embedded backend, [`memory::MemoryStore`] keeps everything in memory
 //! for tests. The `battery` feature exports the tests that every backend has to pass.
 
+#[cfg(any(test, feature = "battery"))]
+pub mod battery;
 mod commit;
 mod error;
 mod key;
 pub mod memory;
+pub mod redb;
 mod watch;
 
 use std::future::Future;

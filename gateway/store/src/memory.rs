@@ -127,3 +127,23 @@ impl Store for MemoryStore {
         self.shared.watchers.watch(prefix)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::conformance_battery!((Arc::new(MemoryStore::new()), ()));
+
+    #[tokio::test]
+    async fn a_full_store_keeps_what_it_has() {
+        let store = MemoryStore::new();
+        let key = Key::new("k").unwrap();
+        store.commit(Commit::new().put(key.clone(), "1")).await.unwrap();
+        store.set_full(true);
+        let refused = store.commit(Commit::new().put(key.clone(), "2")).await;
+        assert_eq!(refused, Err(CommitError::Full));
+        assert_eq!(&store.get(&key).await.unwrap().unwrap().value[..], b"1");
+        store.set_full(false);
+        store.commit(Commit::new().put(key, "2")).await.unwrap();
+    }
+}

@@ -1,0 +1,247 @@
+//! The embedded backend: one file, through the `redb` crate.
+//!
+//! One thread owns the database and is the only one that writes. It takes every commit that waits,
+//! makes them all in one transaction of the file, and acknowledges them after the one `fdatasync`
+//! that this costs: under load the price of durability is shared. After each transaction it
+//! publishes a snapshot, and reads go to the newest snapshot without asking the thread for anything.
+//!
+//! When an operation on the file fails, `redb` refuses all further use of its handle. The writer
+//! then opens the file again, which returns it to its last durable state, and publishes a snapshot
+//! of that.
+
+mod snapshot;
+mod space;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ::redb::{Builder, Database, DatabaseError, StorageError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument as _;
+
+use self::snapshot::{Published, Snapshot};
+use self::space::Space;
+use self::writer::{Request, Writer};
+use crate::{
+    BoxFuture, Commit, CommitError, Key, OpenError, ReadError, Record, Store, Version, Watch,
+    Watchers,
+};
+
+/// How many commits may wait for the writer before callers have to wait to hand theirs over.
+const QUEUE: usize = 1024;
+
+/// Scans for at most this many records run on the caller's thread, longer ones on a thread that may
+/// block.
+const SHORT_SCAN: usize = 64;
+
+/// A [`Store`] in one file. Only one store at a time, in any process, has the file open. Dropping it
+/// waits until the file is closed.
+#[derive(Debug)]
+pub struct RedbStore {
+    // Taken by `drop`, which ends the writer.
+    requests: Option<mpsc::Sender<Request>>,
+    snapshots: watch::Receiver<Published>,
+    watchers: Arc<Watchers>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// How an embedded store treats its machine.
+#[derive(Debug, Clone)]
+pub struct RedbOptions {
+    /// While less than this many bytes are free on the file's disk, commits that put something are
+    /// refused with [`CommitError::Full`]; deletions may use what is left.
+    pub reserve_bytes: u64,
+    /// The most memory to use for pages of the file, in bytes.
+    pub cache_bytes: usize,
+}
+
+impl Default for RedbOptions {
+    /// 16 MiB of disk in reserve, 128 MiB of memory.
+    fn default() -> Self {
+        Self { reserve_bytes: 16 << 20, cache_bytes: 128 << 20 }
+    }
+}
+
+/// Opens the database; again after a failure.
+type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
+
+impl RedbStore {
+    /// Opens the store in the file `path`, which is created (mode 0600) if it does not exist. After a
+    /// crash this checks the file and returns it to its last durable state, which takes time in
+    /// proportion to its size.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: in use, damaged, of another format, or out of reach.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, &RedbOptions::default())
+    }
+
+    /// [`open`](Self::open) with other than the default options.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
+        create_private(path).map_err(|error| io_error(path, &error))?;
+        let space = Space::of(path, options.reserve_bytes);
+        let (file, cache_bytes) = (path.to_owned(), options.cache_bytes);
+        let opener: Opener =
+            Box::new(move || Builder::new().set_cache_size(cache_bytes).create(&file));
+        Self::start(path, opener, space)
+    }
+
+    fn start(path: &Path, opener: Opener, space: Space) -> Result<Self, OpenError> {
+        let database = opener().map_err(|error| open_error(path, error))?;
+        let snapshot = Snapshot::prepare(path, &database)?;
+        let watchers = Arc::<Watchers>::default();
+        let newest = snapshot.newest();
+        let (publisher, snapshots) = watch::channel(Published::ready(snapshot));
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let writer =
+            Writer::new(database, opener, space, newest, queue, publisher, watchers.clone());
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| io_error(path, &error))?;
+        Ok(Self { requests: Some(requests), snapshots, watchers, writer: Some(writer) })
+    }
+
+    /// Reads from the newest snapshot. If that one's file handle has failed, the writer is asked for
+    /// another and the read is tried once more.
+    async fn read<T, F>(&self, read: impl Fn(Snapshot) -> F + Send) -> Result<T, ReadError>
+    where
+        F: Future<Output = Result<T, snapshot::Error>> + Send,
+    {
+        let mut snapshots = self.snapshots.clone();
+        let first = snapshots.borrow_and_update().clone();
+        match read(first.snapshot()?).await {
+            Err(snapshot::Error::Storage(error)) => {
+                tracing::warn!(target: "store", %error, "a read of the store failed");
+                let recover = Request::Recover { generation: first.generation() };
+                if self.request(recover).await.is_err() || snapshots.changed().await.is_err() {
+                    return Err(ReadError::Unavailable(error.to_string()));
+                }
+            }
+            answer => return answer.map_err(ReadError::from),
+        }
+        let second = snapshots.borrow().snapshot()?;
+        Ok(read(second).await?)
+    }
+
+    async fn request(&self, request: Request) -> Result<(), CommitError> {
+        let stopped = || CommitError::Unavailable("the store's writer has stopped".to_owned());
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        requests.send(request).await.map_err(|_| stopped())
+    }
+}
+
+impl Store for RedbStore {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Record>, ReadError>> {
+        Box::pin(self.read(|snapshot| std::future::ready(snapshot.get(key))))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, ReadError>> {
+        Box::pin(self.read(move |snapshot| scan(snapshot, prefix, after, limit)))
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
+        let span = tracing::debug_span!("store.commit", writes = commit.writes().len());
+        let answer = async move {
+            commit.check_size()?;
+            let (reply, answer) = oneshot::channel();
+            self.request(Request::Commit { commit, reply }).await?;
+            answer.await.unwrap_or_else(|_| {
+                Err(CommitError::Unavailable("the store's writer has stopped".to_owned()))
+            })
+        };
+        Box::pin(answer.instrument(span))
+    }
+
+    fn watch(&self, prefix: &[u8]) -> Watch {
+        self.watchers.watch(prefix)
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!(target: "store", "the store's writer had panicked");
+        }
+    }
+}
+
+async fn scan(
+    snapshot: Snapshot,
+    prefix: &[u8],
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<Record>, snapshot::Error> {
+    if limit <= SHORT_SCAN {
+        return snapshot.scan(prefix, after, limit);
+    }
+    let (prefix, after) = (prefix.to_vec(), after.cloned());
+    let scan = move || snapshot.scan(&prefix, after.as_ref(), limit);
+    tokio::task::spawn_blocking(scan).await.unwrap_or(Err(snapshot::Error::Cancelled))
+}
+
+/// Creates the file with mode 0600 if it is missing, and makes its directory entry durable: a file
+/// that a power cut removes again loses every commit in it.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Ok(_) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> OpenError {
+    let path = PathBuf::from(path);
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            OpenError::InUse { path }
+        }
+        DatabaseError::Storage(StorageError::Corrupted(reason)) => {
+            OpenError::Damaged { path, reason }
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            OpenError::Damaged { path, reason: error.to_string() }
+        }
+        error => OpenError::Io { path, reason: error.to_string() },
+    }
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> (crate::SharedStore, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        (Arc::new(RedbStore::open(&directory.path().join("store.redb")).unwrap()), directory)
+    }
+
+    crate::conformance_battery!(fresh());
+}
