@@ -1,1 +1,39 @@
-//! Parse, build and lint certificates, CSRs and CRLs: no keys, no I/O
+//! Parse, build and lint certificates, CSRs and CRLs: no keys, no I/O.
+//!
+//! What comes from outside ([`CertificateRequest`], [`ParsedCertificate`]) is parsed once into types
+//! that cannot hold nonsense; no parser here panics on any input. What goes out is built in two
+//! steps: a template becomes a [`ToBeSigned`], whose bytes are [linted](lint) and then wrapped
+//! unchanged into the signed document.
+
+mod algorithm;
+mod certificate;
+mod crl;
+mod extensions;
+pub mod lint;
+mod name;
+pub mod pem;
+mod public_key;
+mod request;
+mod revocation;
+mod serial;
+mod signed;
+mod subject;
+mod template;
+mod time;
+mod usage;
+mod weak_key;
+
+pub use algorithm::SignatureAlgorithm;
+pub use certificate::{CertificateError, ParsedCertificate};
+pub use crl::{CrlTemplate, RevokedEntry};
+pub use extensions::ExtensionError;
+pub use name::{GeneralName, InvalidName};
+pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
+pub use request::{CertificateRequest, CsrError};
+pub use revocation::{RevocationReason, UnknownReason};
+pub use serial::{InvalidSerial, RandomFailure, Serial};
+pub use signed::ToBeSigned;
+pub use subject::Subject;
+pub use template::{BuildError, Issuer, Kind, Template};
+pub use usage::{ExtendedKeyUsage, KeyUsage, KeyUsages, UnknownUsage};
+pub use weak_key::WeakKey;

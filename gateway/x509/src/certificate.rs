@@ -1,0 +1,264 @@
+use const_oid::AssociatedOid;
+use const_oid::db::rfc4519;
+use der::asn1::{BitStringRef, IntRef, PrintableStringRef, Utf8StringRef};
+use der::{AnyRef, Decode, Encode, Sequence};
+use jiff::Timestamp;
+use x509_cert::Version;
+use x509_cert::certificate::Raw;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage as DerExtendedKeyUsage,
+    KeyUsage as DerKeyUsage, SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::name::Name;
+use x509_cert::time::Validity;
+
+use crate::extensions::ExtensionError;
+use crate::pem::{self, PemError};
+use crate::signed::Signed;
+use crate::{ExtendedKeyUsage, GeneralName, InvalidSignature, KeyError, KeyUsages};
+use crate::{PublicKey, Serial, extensions, time};
+
+/// A certificate (RFC 5280 §4.1) read from DER: one of ours, or one that somebody presents. Parsing
+/// says nothing about trust: the chain is verified elsewhere, or by
+/// [`verify_signed_by`](Self::verify_signed_by).
+#[derive(Debug, Clone)]
+pub struct ParsedCertificate {
+    der: Vec<u8>,
+    serial: Serial,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    issuer_der: Vec<u8>,
+    subject_der: Vec<u8>,
+    subject_common_name: Option<String>,
+    names: Vec<GeneralName>,
+    other_names: usize,
+    public_key: Result<PublicKey, KeyError>,
+    subject_key_id: Option<String>,
+    authority_key_id: Option<String>,
+    constraints: Option<BasicConstraints>,
+    key_usages: Option<KeyUsages>,
+    extended_key_usages: Vec<ExtendedKeyUsage>,
+}
+
+/// Why a certificate cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// The DER is broken.
+    #[error("the certificate is not a DER X.509 certificate: {0}")]
+    Malformed(der::Error),
+    /// The two fields that name the signature's algorithm differ (RFC 5280 §4.1.1.2).
+    #[error("the certificate names two different signature algorithms")]
+    AlgorithmMismatch,
+    /// An extension is malformed or appears twice.
+    #[error("the certificate's extensions cannot be read: {0}")]
+    Extension(#[from] ExtensionError),
+    /// The serial number is negative or longer than 20 bytes (RFC 5280 §4.1.2.2).
+    #[error("the certificate's serial number is negative or longer than 20 bytes")]
+    Serial,
+    /// A time that cannot be represented.
+    #[error("the certificate's validity is not a possible time")]
+    Validity,
+    /// The text around the certificate is broken.
+    #[error("{0}")]
+    Pem(#[from] PemError),
+}
+
+/// `TBSCertificate` (RFC 5280 §4.1.2), with the parts that must be kept byte for byte left alone.
+#[derive(Sequence)]
+pub(crate) struct TbsCertificate<'a> {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "Default::default")]
+    pub(crate) version: Version,
+    pub(crate) serial: IntRef<'a>,
+    pub(crate) signature: AnyRef<'a>,
+    pub(crate) issuer: AnyRef<'a>,
+    pub(crate) validity: Validity<Raw>,
+    pub(crate) subject: AnyRef<'a>,
+    pub(crate) public_key: AnyRef<'a>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    pub(crate) issuer_unique_id: Option<BitStringRef<'a>>,
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
+    pub(crate) subject_unique_id: Option<BitStringRef<'a>>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    pub(crate) extensions: Option<Vec<Extension>>,
+}
+
+impl ParsedCertificate {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    /// See [`CertificateError`]. A key of a kind not supported here is no error until
+    /// [`public_key`](Self::public_key) is asked for.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let signed = Signed::from_der(der).map_err(CertificateError::Malformed)?;
+        let tbs = TbsCertificate::from_der(signed.content).map_err(CertificateError::Malformed)?;
+        if tbs.signature.to_der().ok().as_deref() != Some(signed.algorithm) {
+            return Err(CertificateError::AlgorithmMismatch);
+        }
+        Self::from_parts(der, &tbs)
+    }
+
+    /// Reads the first certificate in a PEM text.
+    ///
+    /// # Errors
+    /// There is no certificate in it, or it cannot be read.
+    pub fn from_pem(text: &str) -> Result<Self, CertificateError> {
+        let blocks = pem::decode(pem::CERTIFICATE, text)?;
+        Self::from_der(blocks.first().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn from_parts(der: &[u8], tbs: &TbsCertificate<'_>) -> Result<Self, CertificateError> {
+        let malformed = CertificateError::Malformed;
+        let subject_der = tbs.subject.to_der().map_err(malformed)?;
+        let subject = Name::from_der(&subject_der).map_err(malformed)?;
+        let spki = tbs.public_key.to_der().map_err(malformed)?;
+        let list = tbs.extensions.as_deref().unwrap_or_default();
+        let alternative = find::<SubjectAltName>(list)?;
+        let (names, others) =
+            alternative.as_ref().map(extensions::alternative_names).unwrap_or_default();
+        let key_purposes = find::<DerExtendedKeyUsage>(list)?.map(|found| found.0);
+        Ok(Self {
+            der: der.to_vec(),
+            serial: serial(tbs.serial.as_bytes())?,
+            not_before: time::from_der(&tbs.validity.not_before)
+                .ok_or(CertificateError::Validity)?,
+            not_after: time::from_der(&tbs.validity.not_after).ok_or(CertificateError::Validity)?,
+            issuer_der: tbs.issuer.to_der().map_err(malformed)?,
+            subject_der,
+            subject_common_name: common_names(&subject).flatten().last(),
+            names,
+            other_names: others.len(),
+            public_key: PublicKey::from_spki_der(&spki),
+            subject_key_id: find::<SubjectKeyIdentifier>(list)?
+                .map(|id| hex::encode(id.0.as_bytes())),
+            authority_key_id: find::<AuthorityKeyIdentifier>(list)?
+                .and_then(|id| id.key_identifier)
+                .map(|id| hex::encode(id.as_bytes())),
+            constraints: find::<BasicConstraints>(list)?,
+            key_usages: find::<DerKeyUsage>(list)?.map(KeyUsages::from_der),
+            extended_key_usages: key_purposes
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(ExtendedKeyUsage::from_oid)
+                .collect(),
+        })
+    }
+
+    /// The certificate itself.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The serial number.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// First moment of validity.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// Last second of validity, inclusive (RFC 5280 §4.1.2.5).
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The DER of the issuer's name.
+    pub fn issuer_der(&self) -> &[u8] {
+        &self.issuer_der
+    }
+
+    /// The DER of the subject's name.
+    pub fn subject_der(&self) -> &[u8] {
+        &self.subject_der
+    }
+
+    /// The subject's common name, the last one if there are several.
+    pub fn subject_common_name(&self) -> Option<&str> {
+        self.subject_common_name.as_deref()
+    }
+
+    /// The subject alternative names of the four kinds of [`GeneralName`], in order and unchecked
+    /// but for DNS names being lowered.
+    pub fn names(&self) -> &[GeneralName] {
+        &self.names
+    }
+
+    /// How many subject alternative names of other kinds there are.
+    pub fn other_names(&self) -> usize {
+        self.other_names
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// It is of a kind that is not supported here.
+    pub fn public_key(&self) -> Result<&PublicKey, &KeyError> {
+        self.public_key.as_ref()
+    }
+
+    /// The subject key identifier in lower-case hex, if there is one.
+    pub fn subject_key_id(&self) -> Option<&str> {
+        self.subject_key_id.as_deref()
+    }
+
+    /// The authority key identifier in lower-case hex, if there is one.
+    pub fn authority_key_id(&self) -> Option<&str> {
+        self.authority_key_id.as_deref()
+    }
+
+    /// Whether basic constraints say that this is a CA's certificate.
+    pub fn is_ca(&self) -> bool {
+        self.constraints.as_ref().is_some_and(|constraints| constraints.ca)
+    }
+
+    /// How many further CAs may follow in a chain, if limited.
+    pub fn path_length(&self) -> Option<u8> {
+        self.constraints.as_ref().and_then(|constraints| constraints.path_len_constraint)
+    }
+
+    /// The key usages; none if the extension is missing, which allows all.
+    pub fn key_usages(&self) -> Option<KeyUsages> {
+        self.key_usages
+    }
+
+    /// The extended key usages known here.
+    pub fn extended_key_usages(&self) -> &[ExtendedKeyUsage] {
+        &self.extended_key_usages
+    }
+
+    /// Verifies that this certificate was signed with the private half of `key`. Looks at nothing
+    /// else: no names, dates or constraints.
+    ///
+    /// # Errors
+    /// The signature does not verify.
+    pub fn verify_signed_by(&self, key: &PublicKey) -> Result<(), InvalidSignature> {
+        let signed = Signed::from_der(&self.der).map_err(|_| InvalidSignature)?;
+        key.verify_identified(signed.algorithm, signed.content, signed.signature)
+    }
+}
+
+/// The values of a name's common names; none for one in an encoding other than UTF-8 or printable.
+pub(crate) fn common_names(name: &Name) -> impl Iterator<Item = Option<String>> {
+    name.iter().filter(|attribute| attribute.oid == rfc4519::COMMON_NAME).map(|attribute| {
+        let value = attribute.value.to_ref();
+        let text = value.decode_as::<Utf8StringRef<'_>>().map(|s| s.as_str().to_owned());
+        text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| s.as_str().to_owned()))
+            .ok()
+    })
+}
+
+fn find<'a, T>(list: &'a [Extension]) -> Result<Option<T>, CertificateError>
+where
+    T: AssociatedOid + Decode<'a, Error = der::Error>,
+{
+    Ok(extensions::find::<T>(list)?.map(|(_, value)| value))
+}
+
+fn serial(bytes: &[u8]) -> Result<Serial, CertificateError> {
+    if bytes.first().is_some_and(|first| first & 0x80 != 0) {
+        return Err(CertificateError::Serial);
+    }
+    Serial::from_be_bytes(bytes).map_err(|_| CertificateError::Serial)
+}

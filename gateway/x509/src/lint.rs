@@ -1,0 +1,31 @@
+//! The last look before signing: is what was built a certificate (or CRL) that RFC 5280 and this CA's
+//! own rules allow? Lints decode the bytes afresh with another decoder than the one that built them.
+
+mod certificate;
+mod crl;
+
+pub use certificate::certificate;
+pub use crl::crl;
+
+/// One thing that is wrong with a certificate or CRL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Finding {
+    /// A stable name for the rule.
+    pub code: &'static str,
+    /// What is wrong, where, and which rule says so.
+    pub message: String,
+}
+
+/// Collects findings.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Notes the finding unless `holds`.
+    fn require(&mut self, holds: bool, code: &'static str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Finding { code, message: message() });
+        }
+    }
+}

@@ -1,0 +1,287 @@
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{ParsedPublicKey, UnparsedPublicKey};
+use const_oid::db::{rfc5912, rfc8410};
+use der::asn1::{ObjectIdentifier, UintRef};
+use der::{Decode, Sequence};
+use spki::SubjectPublicKeyInfoRef;
+
+use crate::SignatureAlgorithm;
+use crate::algorithm::verification;
+use crate::weak_key::{self, WeakKey};
+
+/// A public key that certificates here can carry or be signed with, parsed from a
+/// `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7). An elliptic-curve key is a point on its curve. Whether
+/// an RSA key is a good one is a question of its own: [`check_strength`](Self::check_strength).
+///
+/// Cheap to clone. Two keys are equal if their encodings are.
+#[derive(Clone)]
+pub struct PublicKey(Arc<Inner>);
+
+struct Inner {
+    spki: Vec<u8>,
+    bits: Vec<u8>,
+    algorithm: KeyAlgorithm,
+    /// The key made ready for the algorithm it is mostly used with; none for RSA keys that the
+    /// library refuses outright, whose signatures then never verify.
+    ready: Option<ParsedPublicKey>,
+}
+
+/// The kinds of key in certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyAlgorithm {
+    /// ECDSA on NIST P-256.
+    EcdsaP256,
+    /// ECDSA on NIST P-384.
+    EcdsaP384,
+    /// RSA with a modulus of this many bits.
+    Rsa {
+        /// Length of the modulus.
+        bits: u32,
+    },
+    /// Ed25519.
+    Ed25519,
+}
+
+/// The bytes are not a public key that is supported here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The DER is broken.
+    #[error("the public key is not a DER SubjectPublicKeyInfo: {0}")]
+    Malformed(der::Error),
+    /// Another kind of key, or an unusual encoding of parameters.
+    #[error(
+        "public keys of type {algorithm} are not supported here: use ECDSA P-256 or P-384, RSA or \
+         Ed25519"
+    )]
+    Unsupported {
+        /// The algorithm's, or the curve's, object identifier.
+        algorithm: ObjectIdentifier,
+    },
+    /// The algorithm's parameters are not what its RFC prescribes.
+    #[error("the parameters of the public key's algorithm {algorithm} are missing or not allowed")]
+    Parameters {
+        /// The algorithm's object identifier.
+        algorithm: ObjectIdentifier,
+    },
+    /// Not an uncompressed point on the named curve.
+    #[error("the elliptic-curve public key is not an uncompressed point on its curve")]
+    InvalidPoint,
+    /// An Ed25519 key that is not 32 bytes.
+    #[error("an Ed25519 public key has 32 bytes")]
+    InvalidLength,
+}
+
+/// The signature is not one of this key over these bytes, or its algorithm does not fit the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify with the public key")]
+pub struct InvalidSignature;
+
+/// RFC 8017 §A.1.1.
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    exponent: UintRef<'a>,
+}
+
+impl PublicKey {
+    /// Parses a DER `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// The DER is broken, the key is of a kind not supported here, or its point is not on the curve.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(malformed)?;
+        let bits = spki
+            .subject_public_key
+            .as_bytes()
+            .ok_or_else(|| malformed(der::Error::from(der::Tag::BitString.value_error())))?;
+        let algorithm = key_algorithm(&spki, bits)?;
+        let ready = ready(algorithm, bits);
+        match algorithm {
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 if ready.is_none() => {
+                return Err(KeyError::InvalidPoint);
+            }
+            KeyAlgorithm::Ed25519 if ready.is_none() => return Err(KeyError::InvalidLength),
+            _ => {}
+        }
+        Ok(Self(Arc::new(Inner { spki: der.to_vec(), bits: bits.to_vec(), algorithm, ready })))
+    }
+
+    /// The DER `SubjectPublicKeyInfo`, exactly as it was parsed.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.0.spki
+    }
+
+    /// The contents of the `subjectPublicKey` bit string.
+    pub fn key_bits(&self) -> &[u8] {
+        &self.0.bits
+    }
+
+    /// What kind of key it is.
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        self.0.algorithm
+    }
+
+    /// SHA-256 of the DER `SubjectPublicKeyInfo`: the name of a key in inventories and pins.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        sha256(&self.0.spki)
+    }
+
+    /// The key identifier for certificates: the leftmost 160 bits of SHA-256 over the key's bit
+    /// string (RFC 7093 §2, method 1).
+    pub fn key_id(&self) -> [u8; 20] {
+        let digest = sha256(&self.0.bits);
+        let mut id = [0; 20];
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        id
+    }
+
+    /// Whether the key resists what is known against bad keys; see [`WeakKey`] for what is looked
+    /// at. Takes up to about a millisecond for a large RSA key.
+    ///
+    /// # Errors
+    /// The first weakness found.
+    pub fn check_strength(&self) -> Result<(), WeakKey> {
+        match self.0.algorithm {
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => Ok(()),
+            KeyAlgorithm::Ed25519 => weak_key::check_ed25519(&self.0.bits),
+            KeyAlgorithm::Rsa { bits } => match RsaPublicKey::from_der(&self.0.bits) {
+                Ok(key) => {
+                    weak_key::check_rsa(bits, key.modulus.as_bytes(), key.exponent.as_bytes())
+                }
+                // Cannot happen: it was parsed before. Refusing is the safe answer.
+                Err(_) => Err(WeakKey::RsaTooSmall { bits: 0 }),
+            },
+        }
+    }
+
+    /// Verifies a signature of `message`. ECDSA signatures are DER (`Ecdsa-Sig-Value`).
+    ///
+    /// # Errors
+    /// It does not verify, or the algorithm is not one for this kind of key. RSA keys of fewer than
+    /// 2,048 or more than 8,192 bits verify nothing.
+    pub fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        if !algorithm.fits(self.0.algorithm) {
+            return Err(InvalidSignature);
+        }
+        self.verify_identified(algorithm.algorithm_identifier(), message, signature)
+    }
+
+    /// Verifies a signature whose algorithm is told by a DER `AlgorithmIdentifier`, as in
+    /// certificates and requests of others. Accepts every pairing of a supported key with SHA-256,
+    /// SHA-384 or SHA-512.
+    ///
+    /// # Errors
+    /// It does not verify, or the algorithm is not supported for this key.
+    pub fn verify_identified(
+        &self,
+        algorithm_identifier: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let usual = SignatureAlgorithm::default_for(self.0.algorithm).algorithm_identifier();
+        if let Some(ready) = self.0.ready.as_ref().filter(|_| usual == algorithm_identifier) {
+            return ready.verify_sig(message, signature).map_err(|_| InvalidSignature);
+        }
+        let how = verification(self.0.algorithm, algorithm_identifier).ok_or(InvalidSignature)?;
+        UnparsedPublicKey::new(how, &self.0.bits)
+            .verify(message, signature)
+            .map_err(|_| InvalidSignature)
+    }
+}
+
+fn malformed(error: der::Error) -> KeyError {
+    KeyError::Malformed(error)
+}
+
+fn key_algorithm(
+    spki: &SubjectPublicKeyInfoRef<'_>,
+    bits: &[u8],
+) -> Result<KeyAlgorithm, KeyError> {
+    let algorithm = spki.algorithm.oid;
+    let parameters = spki.algorithm.parameters;
+    match algorithm {
+        // RFC 5480 §2.1.1: the parameter is a named curve.
+        rfc5912::ID_EC_PUBLIC_KEY => {
+            let curve = parameters
+                .and_then(|any| any.decode_as::<ObjectIdentifier>().ok())
+                .ok_or(KeyError::Parameters { algorithm })?;
+            let (found, length) = match curve {
+                rfc5912::SECP_256_R_1 => (KeyAlgorithm::EcdsaP256, 65),
+                rfc5912::SECP_384_R_1 => (KeyAlgorithm::EcdsaP384, 97),
+                other => return Err(KeyError::Unsupported { algorithm: other }),
+            };
+            // Compressed points are legal and break clients; nobody generates them.
+            if bits.len() == length && bits.first() == Some(&4) {
+                Ok(found)
+            } else {
+                Err(KeyError::InvalidPoint)
+            }
+        }
+        // RFC 3279 §2.3.1: the parameter is NULL.
+        rfc5912::RSA_ENCRYPTION => {
+            if !parameters.is_some_and(der::AnyRef::is_null) {
+                return Err(KeyError::Parameters { algorithm });
+            }
+            let key = RsaPublicKey::from_der(bits).map_err(malformed)?;
+            Ok(KeyAlgorithm::Rsa { bits: weak_key::bit_length(key.modulus.as_bytes()) })
+        }
+        // RFC 8410 §3: there are no parameters.
+        rfc8410::ID_ED_25519 => {
+            if parameters.is_some() {
+                return Err(KeyError::Parameters { algorithm });
+            }
+            Ok(KeyAlgorithm::Ed25519)
+        }
+        algorithm => Err(KeyError::Unsupported { algorithm }),
+    }
+}
+
+fn ready(algorithm: KeyAlgorithm, bits: &[u8]) -> Option<ParsedPublicKey> {
+    let usual = SignatureAlgorithm::default_for(algorithm);
+    let how = verification(algorithm, usual.algorithm_identifier())?;
+    ParsedPublicKey::new(how, bits).ok()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.spki == other.0.spki
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl std::hash::Hash for PublicKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.spki.hash(state);
+    }
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicKey({}, {})", self.0.algorithm, hex::encode(self.fingerprint()))
+    }
+}
+
+impl std::fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::EcdsaP256 => f.write_str("ecdsa-p256"),
+            Self::EcdsaP384 => f.write_str("ecdsa-p384"),
+            Self::Rsa { bits } => write!(f, "rsa-{bits}"),
+            Self::Ed25519 => f.write_str("ed25519"),
+        }
+    }
+}
