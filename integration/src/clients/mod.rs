@@ -1,0 +1,34 @@
+//! Real clients, run as somebody would run them by hand.
+
+use std::path::PathBuf;
+
+use crate::process;
+
+pub mod certbot;
+pub mod curl;
+pub mod dehydrated;
+pub mod hvac;
+pub mod lego;
+
+/// An ACME server, as a client is told about it.
+#[derive(Clone, Debug)]
+pub struct AcmeServer {
+    /// The URL of its directory.
+    pub directory: String,
+    /// The certificate to trust it by, as PEM.
+    pub root: PathBuf,
+}
+
+/// A certificate as a client left it on the disk.
+#[derive(Clone, Debug)]
+pub struct Obtained {
+    /// The certificate and its chain, leaf first, as PEM.
+    pub chain: String,
+    /// The key, as PEM.
+    pub key: String,
+}
+
+/// The script that the clients call to change DNS records.
+fn dns_hook() -> PathBuf {
+    process::repository().join("integration/clients/dns-hook")
+}

@@ -1,0 +1,89 @@
+//! A SoftHSM token.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{self, Outcome};
+use crate::site::Site;
+
+/// A PKCS#11 token in the directory of a site.
+#[derive(Debug)]
+pub struct Token {
+    config: PathBuf,
+    pin_file: PathBuf,
+    module: PathBuf,
+}
+
+impl Token {
+    /// The label of the token.
+    pub const LABEL: &str = "chancery";
+    const PIN: &str = "correct horse";
+
+    /// Makes a token.
+    #[must_use]
+    pub fn new(site: &Site) -> Self {
+        let tokens = site.folder("tokens");
+        let config = site.write(
+            "softhsm2.conf",
+            format!(
+                "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+                tokens.display()
+            ),
+        );
+        let pin_file = site.write("pin", Self::PIN);
+        private(&pin_file);
+        let token = Self { config, pin_file, module: module() };
+        let mut command = Command::new(process::tool("softhsm2-util"));
+        command
+            .env("SOFTHSM2_CONF", &token.config)
+            .args(["--init-token", "--free", "--label", Self::LABEL])
+            .args(["--pin", Self::PIN, "--so-pin", "for nobody"]);
+        drop(process::run(&mut command).success());
+        token
+    }
+
+    /// SoftHSM's configuration, for the environment variable `SOFTHSM2_CONF` of whoever uses it.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The PKCS#11 module.
+    #[must_use]
+    pub fn module(&self) -> &Path {
+        &self.module
+    }
+
+    /// A file with the user's PIN.
+    #[must_use]
+    pub fn pin_file(&self) -> &Path {
+        &self.pin_file
+    }
+
+    /// Runs `pkcs11-tool` on the token, logged in.
+    #[track_caller]
+    #[must_use]
+    pub fn tool(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(process::tool("pkcs11-tool"));
+        command
+            .env("SOFTHSM2_CONF", &self.config)
+            .arg("--module")
+            .arg(&self.module)
+            .args(["--token-label", Self::LABEL, "--login", "--pin", Self::PIN])
+            .args(arguments);
+        process::run(&mut command)
+    }
+}
+
+fn module() -> PathBuf {
+    let path = PathBuf::from("/usr/lib/softhsm/libsofthsm2.so");
+    assert!(path.is_file(), "SoftHSM is not installed; 'make test' installs what the tests need");
+    path
+}
+
+/// Takes the permission to read away from everybody but the owner.
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .expect("permissions can be set");
+}

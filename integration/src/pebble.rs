@@ -1,0 +1,82 @@
+//! Pebble, another ACME server. The harness is tested against it, and gateways get certificates
+//! from it.
+
+use std::fs;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::clients::AcmeServer;
+use crate::dns::Dns;
+use crate::foreign::ForeignCa;
+use crate::http::Client;
+use crate::process::{self, Server};
+use crate::site::Site;
+
+/// A running Pebble.
+#[derive(Debug)]
+pub struct Pebble {
+    _server: Server,
+    acme: AcmeServer,
+    management: Client,
+}
+
+impl Pebble {
+    const PORT: u16 = 14000;
+    const MANAGEMENT_PORT: u16 = 15000;
+
+    /// Starts Pebble at the address of a site, and waits until it answers.
+    #[must_use]
+    pub fn start(site: &Site, dns: &Dns) -> Self {
+        let ca = ForeignCa::new("Pebble's own TLS");
+        let (certificate, key) = ca.server(IpAddr::V4(site.address()));
+        let root = site.write("pebble/root.pem", ca.pem());
+        let config = site.write(
+            "pebble/config.json",
+            json!({ "pebble": {
+                "listenAddress": site.socket(Self::PORT).to_string(),
+                "managementListenAddress": site.socket(Self::MANAGEMENT_PORT).to_string(),
+                "certificate": site.write("pebble/certificate.pem", certificate),
+                "privateKey": site.write("pebble/key.pem", key),
+                "httpPort": Site::HTTP01_PORT,
+                "tlsPort": Site::TLS_ALPN01_PORT,
+            }})
+            .to_string(),
+        );
+        let mut command = Command::new(process::tool("pebble"));
+        command
+            .arg("-config")
+            .arg(config)
+            .args(["-dnsserver", &dns.socket().to_string()])
+            // With more than one processor this version deadlocks under concurrency.
+            .env("GOMAXPROCS", "1")
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            // It rejects good nonces at random, to test clients. That is not what is tested here.
+            .env("PEBBLE_WFE_NONCEREJECT", "0");
+        let server = Server::start("pebble", &mut command, &site.file("pebble/pebble.log"));
+        let url = |port| format!("https://{}", site.socket(port));
+        let management = Client::new(&url(Self::MANAGEMENT_PORT), &root, None);
+        process::eventually("Pebble answers", Duration::from_secs(30), || {
+            management.connect().ok()
+        });
+        let acme = AcmeServer { directory: format!("{}/dir", url(Self::PORT)), root };
+        Self { _server: server, acme, management }
+    }
+
+    /// What a client needs to know.
+    #[must_use]
+    pub fn acme(&self) -> &AcmeServer {
+        &self.acme
+    }
+
+    /// Saves the root of the certificates that it issues, and returns its file.
+    #[must_use]
+    pub fn issued_root(&self, site: &Site) -> std::path::PathBuf {
+        let root = self.management.get("/roots/0").expect(200).text();
+        let file = site.file("pebble/issued-root.pem");
+        fs::write(&file, root).expect("a file can be written");
+        file
+    }
+}

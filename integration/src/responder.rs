@@ -1,0 +1,98 @@
+//! A web server for http-01 challenges.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::site::Site;
+
+/// Answers http-01 challenges at the address of a site.
+#[derive(Debug)]
+pub struct Http01 {
+    state: Arc<Mutex<State>>,
+    socket: SocketAddr,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: BTreeMap<String, String>,
+    asked: Vec<String>,
+    stopped: bool,
+}
+
+impl Http01 {
+    /// Listens at the http-01 port of the site.
+    #[must_use]
+    pub fn start(site: &Site) -> Self {
+        let socket = site.socket(Site::HTTP01_PORT);
+        let listener = TcpListener::bind(socket).expect("the port of the site is free");
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if shared.lock().expect("nobody panicked").stopped {
+                    break;
+                }
+                // Whoever closes early is judged by what the gateway says about it.
+                let _ = serve(stream, &shared);
+            }
+        });
+        Self { state, socket }
+    }
+
+    /// From now on, answers a token with this key authorization.
+    pub fn answer(&self, token: &str, authorization: &str) {
+        let mut state = self.state.lock().expect("nobody panicked");
+        state
+            .answers
+            .insert(format!("/.well-known/acme-challenge/{token}"), authorization.to_owned());
+    }
+
+    /// From now on, answers a path with a redirect.
+    pub fn redirect(&self, path: &str, location: &str) {
+        let mut state = self.state.lock().expect("nobody panicked");
+        state.answers.insert(path.to_owned(), format!("-> {location}"));
+    }
+
+    /// The paths that were asked for, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.state.lock().expect("nobody panicked").asked.clone()
+    }
+}
+
+impl Drop for Http01 {
+    fn drop(&mut self) {
+        self.state.lock().expect("nobody panicked").stopped = true;
+        // Wakes the thread, which then sees that it is to stop.
+        let _ = TcpStream::connect(self.socket);
+    }
+}
+
+fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    // The rest of the head, up to the empty line.
+    while reader.read_line(&mut line)? > 2 {}
+    let answer = {
+        let mut state = state.lock().expect("nobody panicked");
+        state.asked.push(path.clone());
+        state.answers.get(&path).cloned()
+    };
+    let answer = match answer {
+        Some(answer) => match answer.strip_prefix("-> ") {
+            Some(location) => {
+                format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")
+            }
+            None => format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()),
+        },
+        None => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    };
+    reader.get_mut().write_all(answer.as_bytes())
+}
