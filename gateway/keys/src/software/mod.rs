@@ -127,3 +127,106 @@ impl std::fmt::Debug for SoftwareSigner {
         f.debug_struct("SoftwareSigner").field("keys", &self.keys.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KeyType;
+
+    fn name(text: &str) -> KeyName {
+        text.parse().unwrap()
+    }
+
+    fn algorithms(key_type: KeyType) -> &'static [SignatureAlgorithm] {
+        use SignatureAlgorithm as A;
+        match key_type {
+            KeyType::EcdsaP256 => &[A::EcdsaP256Sha256],
+            KeyType::EcdsaP384 => &[A::EcdsaP384Sha384],
+            KeyType::Ed25519 => &[A::Ed25519],
+            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
+                &[A::RsaPkcs1Sha256, A::RsaPkcs1Sha384, A::RsaPkcs1Sha512, A::RsaPssSha256]
+            }
+        }
+    }
+
+    async fn signs_and_verifies(key_type: KeyType) {
+        let (signer, key) = (SoftwareSigner::new(), name("k"));
+        let public = signer.insert_pkcs8(key.clone(), generate(key_type).unwrap()).unwrap();
+        assert_eq!(signer.public_key(&key).unwrap(), public);
+        for algorithm in algorithms(key_type) {
+            let signature = signer.sign(&key, *algorithm, b"message").await.unwrap();
+            public.verify(*algorithm, b"message", &signature).unwrap();
+            assert!(public.verify(*algorithm, b"another", &signature).is_err());
+        }
+        let foreign = match key_type {
+            KeyType::Ed25519 => SignatureAlgorithm::EcdsaP256Sha256,
+            _ => SignatureAlgorithm::Ed25519,
+        };
+        assert_eq!(
+            signer.sign(&key, foreign, b"message").await,
+            Err(SignError::Unsupported { key, algorithm: foreign })
+        );
+    }
+
+    #[tokio::test]
+    async fn ecdsa_p256() {
+        signs_and_verifies(KeyType::EcdsaP256).await;
+    }
+
+    #[tokio::test]
+    async fn ecdsa_p384() {
+        signs_and_verifies(KeyType::EcdsaP384).await;
+    }
+
+    #[tokio::test]
+    async fn ed25519() {
+        signs_and_verifies(KeyType::Ed25519).await;
+    }
+
+    #[tokio::test]
+    async fn rsa() {
+        signs_and_verifies(KeyType::Rsa2048).await;
+        signs_and_verifies(KeyType::Rsa3072).await;
+    }
+
+    #[tokio::test]
+    async fn a_removed_key_is_unknown() {
+        let (signer, key) = (SoftwareSigner::new(), name("root"));
+        signer.insert_pkcs8(key.clone(), generate(KeyType::Ed25519).unwrap()).unwrap();
+        assert!(signer.contains(&key));
+        assert!(signer.remove(&key));
+        assert!(!signer.remove(&key));
+        assert_eq!(
+            signer.sign(&key, SignatureAlgorithm::Ed25519, b"m").await,
+            Err(SignError::UnknownKey { key })
+        );
+    }
+
+    #[test]
+    fn a_name_keeps_its_key() {
+        let (signer, key) = (SoftwareSigner::new(), name("k"));
+        let first = generate(KeyType::EcdsaP256).unwrap();
+        let public = signer.insert_pkcs8(key.clone(), first.clone()).unwrap();
+        assert_eq!(signer.insert_pkcs8(key.clone(), first), Ok(public.clone()));
+        let second = generate(KeyType::EcdsaP256).unwrap();
+        assert_eq!(
+            signer.insert_pkcs8(key.clone(), second),
+            Err(InsertError::Exists { name: key.clone() })
+        );
+        assert_eq!(signer.public_key(&key), Ok(public));
+    }
+
+    #[test]
+    fn refuses_what_is_no_private_key() {
+        let signer = SoftwareSigner::new();
+        let mut broken = generate(KeyType::EcdsaP256).unwrap();
+        broken.truncate(20);
+        for bytes in [broken, Zeroizing::new(vec![]), Zeroizing::new(b"-----BEGIN".to_vec())] {
+            assert_eq!(
+                signer.insert_pkcs8(name("k"), bytes),
+                Err(InsertError::Malformed { name: name("k") })
+            );
+        }
+        assert!(!signer.contains(&name("k")));
+    }
+}

@@ -1,0 +1,157 @@
+use std::path::PathBuf;
+
+use super::TokenSelector;
+use crate::{KeyName, KeyType, SignError};
+
+/// Why a token could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The library is missing or no PKCS#11 module.
+    #[error("the PKCS#11 module {module} cannot be loaded: {reason}")]
+    Module {
+        /// The configured file.
+        module: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// Another part of this process uses the library already; its state is per process.
+    #[error("the PKCS#11 module {module} is already in use in this process; open it once")]
+    AlreadyInitialised {
+        /// The configured file.
+        module: PathBuf,
+    },
+    /// No token matches.
+    #[error("there is no initialised token {token}; the module shows: {present}")]
+    NoSuchToken {
+        /// What was looked for.
+        token: TokenSelector,
+        /// Labels and serial numbers of the tokens that there are.
+        present: String,
+    },
+    /// Several tokens match.
+    #[error("several tokens {token}; choose by serial number: {present}")]
+    AmbiguousToken {
+        /// What was looked for.
+        token: TokenSelector,
+        /// Labels and serial numbers of the tokens that there are.
+        present: String,
+    },
+    /// The PIN was refused, or trying it would be dangerous.
+    #[error("{0}")]
+    Pin(#[from] PinRefused),
+    /// The token admits fewer sessions than one worker needs.
+    #[error(
+        "the token admits {limit} sessions; at least 3 are needed (login, administration, one \
+         worker)"
+    )]
+    TooFewSessions {
+        /// Its limit.
+        limit: u64,
+    },
+    /// A setting makes no sense.
+    #[error("`{setting}` of the PKCS#11 signer must be at least 1")]
+    Zero {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// A worker thread could not be started.
+    #[error("a thread for a PKCS#11 session cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// Any other failure of the token.
+    #[error("the token fails at {doing}: {reason}")]
+    Token {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// The PIN was not accepted, or is not tried lest the token lock itself. It is not tried again
+/// before the process starts anew.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinRefused {
+    /// The token called it wrong.
+    #[error("the token refused the PIN; it is not tried again: correct it, then restart")]
+    Wrong,
+    /// One more wrong PIN would lock the token.
+    #[error(
+        "the token says that one more wrong PIN locks it; log in once by other means to reset its \
+         counter, then restart"
+    )]
+    FinalTry,
+    /// Too many wrong PINs already.
+    #[error("the token's user PIN is locked; its security officer must set a new one")]
+    Locked,
+    /// Nobody ever set a user PIN, or it has expired.
+    #[error("the token's user PIN is not set or has expired; set one with the vendor's tool")]
+    NotSet,
+}
+
+/// Why the token made no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// The name is taken.
+    #[error("the token already holds a key called `{key}`; choose another name")]
+    Exists {
+        /// The name.
+        key: KeyName,
+    },
+    /// The token does not make keys of this type, or failed.
+    #[error("the token did not generate `{key}` ({what}): {reason}")]
+    Token {
+        /// The name it was to have.
+        key: KeyName,
+        /// The kind of key.
+        what: String,
+        /// What the token said.
+        reason: String,
+    },
+    /// The token made the key extractable or readable although told otherwise. It was deleted.
+    #[error(
+        "the token made `{key}` extractable or not sensitive although told otherwise; the key was \
+         deleted"
+    )]
+    Exposed {
+        /// The name it was to have.
+        key: KeyName,
+    },
+}
+
+impl GenerateError {
+    pub(super) fn token(key: &KeyName, what: &str, reason: &dyn std::fmt::Display) -> Self {
+        Self::Token { key: key.clone(), what: what.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(super) fn of_type(
+        key: &KeyName,
+        key_type: KeyType,
+        reason: &dyn std::fmt::Display,
+    ) -> Self {
+        Self::token(key, key_type.as_str(), reason)
+    }
+}
+
+/// Why something was not wrapped or unwrapped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrapError {
+    /// The token, its queue or the key is the reason.
+    #[error(transparent)]
+    Token(#[from] SignError),
+    /// The bytes are not what `wrap` made: cut off, or of an unknown format.
+    #[error("the wrapped bytes are cut off or in an unknown format")]
+    Malformed,
+    /// The bytes do not open: changed, wrapped with another key, or for another purpose.
+    #[error(
+        "the wrapped bytes do not open with the key `{key}`: they were changed, or wrapped with \
+         another key or for another purpose"
+    )]
+    Refused {
+        /// The key that was tried.
+        key: KeyName,
+    },
+}

@@ -1,0 +1,126 @@
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki::session::Session;
+
+use super::directory::{SigningKey, WrappingKey};
+use super::{GenerateError, public_key};
+use crate::{KeyName, KeyType};
+
+/// DER object identifiers of the curves, as `CKA_EC_PARAMS` wants them (RFC 5480 §2.1.1.1, RFC 8410
+/// §3).
+const P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
+const ED25519: &[u8] = b"\x06\x03\x2b\x65\x70";
+
+/// Makes a key pair in the token: the private half cannot be read or taken out.
+pub(super) fn key_pair(
+    session: &Session,
+    name: &KeyName,
+    key_type: KeyType,
+) -> Result<SigningKey, GenerateError> {
+    let failed = |reason: &dyn std::fmt::Display| GenerateError::of_type(name, key_type, reason);
+    let id = random_id().ok_or_else(|| failed(&NO_RANDOMNESS))?;
+    let (mechanism, particular) = match key_type {
+        KeyType::EcdsaP256 => (Mechanism::EccKeyPairGen, curve(P256)),
+        KeyType::EcdsaP384 => (Mechanism::EccKeyPairGen, curve(P384)),
+        KeyType::Ed25519 => (Mechanism::EccEdwardsKeyPairGen, curve(ED25519)),
+        KeyType::Rsa2048 => (Mechanism::RsaPkcsKeyPairGen, modulus(2048)),
+        KeyType::Rsa3072 => (Mechanism::RsaPkcsKeyPairGen, modulus(3072)),
+        KeyType::Rsa4096 => (Mechanism::RsaPkcsKeyPairGen, modulus(4096)),
+    };
+    let mut public = identity(name, &id);
+    public.extend([Attribute::Private(false), Attribute::Verify(true)]);
+    public.extend(particular);
+    let mut private = identity(name, &id);
+    private.extend(unreadable());
+    private.push(Attribute::Sign(true));
+
+    let (public, private) =
+        session.generate_key_pair(&mechanism, &public, &private).map_err(|error| failed(&error))?;
+    let checked = keep_if_unreadable(session, name, private)
+        .and_then(|()| public_key::read(session, public).map_err(|error| failed(&error)));
+    match checked {
+        Ok(public) => Ok(SigningKey { name: name.clone(), id, public }),
+        Err(error) => {
+            discard(session, name, &[public, private]);
+            Err(error)
+        }
+    }
+}
+
+/// Makes an AES-256 key in the token that encrypts and decrypts and cannot be taken out.
+pub(super) fn wrapping_key(
+    session: &Session,
+    name: &KeyName,
+) -> Result<WrappingKey, GenerateError> {
+    let failed = |reason: &dyn std::fmt::Display| GenerateError::token(name, "aes-256", reason);
+    let id = random_id().ok_or_else(|| failed(&NO_RANDOMNESS))?;
+    let mut template = identity(name, &id);
+    template.extend(unreadable());
+    template.extend([
+        Attribute::ValueLen(32.into()),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(true),
+    ]);
+    let key =
+        session.generate_key(&Mechanism::AesKeyGen, &template).map_err(|error| failed(&error))?;
+    match keep_if_unreadable(session, name, key) {
+        Ok(()) => Ok(WrappingKey { name: name.clone(), id }),
+        Err(error) => {
+            discard(session, name, &[key]);
+            Err(error)
+        }
+    }
+}
+
+const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
+
+/// Random, so that two keys never share an id, whoever makes them and when.
+fn random_id() -> Option<Vec<u8>> {
+    let mut id = vec![0; 16];
+    SystemRandom::new().fill(&mut id).ok()?;
+    Some(id)
+}
+
+fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
+    vec![
+        Attribute::Token(true),
+        Attribute::Label(name.as_str().as_bytes().to_vec()),
+        Attribute::Id(id.to_vec()),
+    ]
+}
+
+fn unreadable() -> [Attribute; 3] {
+    [Attribute::Private(true), Attribute::Sensitive(true), Attribute::Extractable(false)]
+}
+
+fn curve(oid: &[u8]) -> Vec<Attribute> {
+    vec![Attribute::EcParams(oid.to_vec())]
+}
+
+fn modulus(bits: u64) -> Vec<Attribute> {
+    vec![Attribute::ModulusBits(bits.into()), Attribute::PublicExponent(vec![1, 0, 1])]
+}
+
+/// Tokens exist that ignore what the template says.
+fn keep_if_unreadable(
+    session: &Session,
+    name: &KeyName,
+    key: ObjectHandle,
+) -> Result<(), GenerateError> {
+    let attributes = session
+        .get_attributes(key, &[AttributeType::Sensitive, AttributeType::Extractable])
+        .map_err(|error| GenerateError::token(name, "reading it back", &error))?;
+    let sensitive = attributes.contains(&Attribute::Sensitive(true));
+    let kept = attributes.contains(&Attribute::Extractable(false));
+    if sensitive && kept { Ok(()) } else { Err(GenerateError::Exposed { key: name.clone() }) }
+}
+
+fn discard(session: &Session, name: &KeyName, objects: &[ObjectHandle]) {
+    for object in objects {
+        if let Err(error) = session.destroy_object(*object) {
+            tracing::error!(key = %name, %error, "a refused key could not be deleted from the token");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
+use chancery_x509::SignatureAlgorithm;
+use cryptoki::error::Error;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
+use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use der::asn1::UintRef;
+use der::{Encode, Sequence};
+
+use super::directory::SigningKey;
+use super::fault::Fault;
+
+/// Has the token sign, and lets the signature out only if it verifies: a fault while signing can
+/// betray the private key, and a wrong certificate signature is worse than none.
+pub(super) fn sign(
+    session: &Session,
+    handle: ObjectHandle,
+    key: &SigningKey,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+) -> Result<Vec<u8>, Fault> {
+    let signature = raw(session, handle, algorithm, message)?;
+    let signature = match algorithm {
+        SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha384 => {
+            ecdsa_der(&signature).ok_or(Fault::Mismatch)?
+        }
+        _ => signature,
+    };
+    key.public.verify(algorithm, message, &signature).map_err(|_| Fault::Mismatch)?;
+    Ok(signature)
+}
+
+/// The message is hashed here, whatever the algorithm: not every token has the combined mechanisms
+/// (SoftHSM 2.6.1 has no `CKM_ECDSA_SHA256`), and a digest travels faster than a CRL.
+fn raw(
+    session: &Session,
+    handle: ObjectHandle,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let hashed = |hash| digest::digest(hash, message);
+    match algorithm {
+        SignatureAlgorithm::EcdsaP256Sha256 => {
+            session.sign(&Mechanism::Ecdsa, handle, hashed(&SHA256).as_ref())
+        }
+        SignatureAlgorithm::EcdsaP384Sha384 => {
+            session.sign(&Mechanism::Ecdsa, handle, hashed(&SHA384).as_ref())
+        }
+        SignatureAlgorithm::RsaPkcs1Sha256 => {
+            let info = [SHA256_INFO, hashed(&SHA256).as_ref()].concat();
+            session.sign(&Mechanism::RsaPkcs, handle, &info)
+        }
+        SignatureAlgorithm::RsaPkcs1Sha384 => {
+            let info = [SHA384_INFO, hashed(&SHA384).as_ref()].concat();
+            session.sign(&Mechanism::RsaPkcs, handle, &info)
+        }
+        SignatureAlgorithm::RsaPkcs1Sha512 => {
+            let info = [SHA512_INFO, hashed(&SHA512).as_ref()].concat();
+            session.sign(&Mechanism::RsaPkcs, handle, &info)
+        }
+        SignatureAlgorithm::RsaPssSha256 => {
+            let parameters = PkcsPssParams {
+                hash_alg: MechanismType::SHA256,
+                mgf: PkcsMgfType::MGF1_SHA256,
+                s_len: 32.into(),
+            };
+            session.sign(&Mechanism::RsaPkcsPss(parameters), handle, hashed(&SHA256).as_ref())
+        }
+        SignatureAlgorithm::Ed25519 => {
+            let parameters = EddsaParams::new(EddsaSignatureScheme::Ed25519);
+            session.sign(&Mechanism::Eddsa(parameters), handle, message)
+        }
+    }
+}
+
+// The start of a `DigestInfo`, up to the digest (RFC 8017 §9.2 note 1).
+const SHA256_INFO: &[u8] =
+    b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
+const SHA384_INFO: &[u8] =
+    b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30";
+const SHA512_INFO: &[u8] =
+    b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40";
+
+/// RFC 3279 §2.2.3.
+#[derive(Sequence)]
+struct EcdsaSigValue<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
+/// `CKM_ECDSA` gives r and s side by side, each padded to the length of the curve's order; X.509 wants
+/// them as two DER integers, without leading zeros and never negative.
+fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
+    if raw.is_empty() || !raw.len().is_multiple_of(2) {
+        return None;
+    }
+    let (r, s) = raw.split_at(raw.len() / 2);
+    EcdsaSigValue { r: UintRef::new(r).ok()?, s: UintRef::new(s).ok()? }.to_der().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Decode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn leading_zeros_go_and_high_bits_get_one() {
+        let mut raw = vec![0; 64];
+        raw[31] = 0x7f;
+        raw[32] = 0x80;
+        let der = ecdsa_der(&raw).unwrap();
+        assert_eq!(&der[..5], b"\x30\x26\x02\x01\x7f");
+        assert_eq!(&der[5..9], b"\x02\x21\x00\x80");
+    }
+
+    #[test]
+    fn an_odd_or_missing_signature_is_none() {
+        assert_eq!(ecdsa_der(&[]), None);
+        assert_eq!(ecdsa_der(&[1, 2, 3]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_numbers_survive(raw in proptest::collection::vec(any::<u8>(), 96..=96)) {
+            let der = ecdsa_der(&raw).unwrap();
+            let read = EcdsaSigValue::from_der(&der).unwrap();
+            for (number, half) in [(read.r, &raw[..48]), (read.s, &raw[48..])] {
+                let mut padded = vec![0; 48 - number.as_bytes().len()];
+                padded.extend_from_slice(number.as_bytes());
+                prop_assert_eq!(padded.as_slice(), half);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use chancery_keys::pkcs11::{OpenError, PinRefused, Pkcs11Signer, TokenSelector};
+use chancery_keys::{KeyType, SignError, Signer};
+use chancery_x509::SignatureAlgorithm;
+use zeroize::Zeroizing;
+
+use crate::harness::{LABEL, another_token, config, module, name, run, signer, with_token};
+
+#[test]
+fn a_wrong_pin_is_refused_by_name_and_the_module_left_usable() {
+    with_token("opening::a_wrong_pin_is_refused_by_name_and_the_module_left_usable", || {
+        let mut wrong = config();
+        wrong.pin = Zeroizing::new("000000".to_owned());
+        let refused = Pkcs11Signer::open(wrong).unwrap_err();
+        assert!(matches!(refused, OpenError::Pin(PinRefused::Wrong)), "{refused}");
+        assert!(!refused.to_string().contains("000000"));
+        drop(signer());
+    });
+}
+
+#[test]
+fn a_missing_token_is_told_with_what_is_there() {
+    with_token("opening::a_missing_token_is_told_with_what_is_there", || {
+        let mut other = config();
+        other.token = TokenSelector::Label("nowhere".to_owned());
+        let refused = Pkcs11Signer::open(other).unwrap_err().to_string();
+        assert!(refused.contains("nowhere") && refused.contains(LABEL), "{refused}");
+    });
+}
+
+#[test]
+fn a_token_is_chosen_by_serial_number_where_labels_repeat() {
+    with_token("opening::a_token_is_chosen_by_serial_number_where_labels_repeat", || {
+        another_token(LABEL);
+        let refused = Pkcs11Signer::open(config()).unwrap_err();
+        let OpenError::AmbiguousToken { present, .. } = &refused else { panic!("{refused}") };
+        let serial = present.split("serial ").nth(1).unwrap().split(')').next().unwrap();
+        let mut by_serial = config();
+        by_serial.token = TokenSelector::Serial(serial.to_owned());
+        Pkcs11Signer::open(by_serial).unwrap();
+    });
+}
+
+#[test]
+fn a_module_is_opened_once_per_process() {
+    with_token("opening::a_module_is_opened_once_per_process", || {
+        let first = signer();
+        let refused = Pkcs11Signer::open(config()).unwrap_err();
+        assert!(matches!(refused, OpenError::AlreadyInitialised { .. }), "{refused}");
+        run(first.generate(&name("k"), KeyType::Ed25519)).unwrap();
+        drop(first);
+        drop(signer());
+    });
+}
+
+#[test]
+fn after_shutdown_there_are_no_signatures() {
+    with_token("opening::after_shutdown_there_are_no_signatures", || {
+        let signer = signer();
+        let key = name("k");
+        run(signer.generate(&key, KeyType::Ed25519)).unwrap();
+        signer.shutdown();
+        let answer = run(signer.sign(&key, SignatureAlgorithm::Ed25519, b"m"));
+        assert!(matches!(answer, Err(SignError::Unavailable { .. })), "{answer:?}");
+        assert!(run(signer.generate(&name("l"), KeyType::Ed25519)).is_err());
+    });
+}
+
+#[test]
+fn what_is_no_module_is_refused_by_name() {
+    let mut config = config();
+    config.module = "/nowhere/libhsm.so".into();
+    let refused = Pkcs11Signer::open(config).unwrap_err().to_string();
+    assert!(refused.contains("/nowhere/libhsm.so"), "{refused}");
+    assert!(!module().is_empty());
+}
+
+#[test]
+fn settings_of_zero_are_refused_by_name() {
+    for setting in ["sessions", "queue"] {
+        let mut config = config();
+        match setting {
+            "sessions" => config.sessions = 0,
+            _ => config.queue = 0,
+        }
+        let refused = Pkcs11Signer::open(config).unwrap_err();
+        assert!(refused.to_string().contains(setting), "{refused}");
+    }
+}
