@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use chancery_store::{CommitError, ReadError};
+
+use crate::{BadCertificate, ConfigError};
+
+/// Why an upstream gave no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Only DNS names and IP addresses have identifiers in ACME (RFC 8555 §9.7.7, RFC 8738).
+    #[error("{0} cannot be certified over ACME: only DNS names and IP addresses can")]
+    UnsupportedName(String),
+    /// The other CA offers no http-01 for a name, as for wildcards.
+    #[error(
+        "the other CA does not offer http-01 for {0}, the only challenge that is answered here"
+    )]
+    NoChallenge(String),
+    /// The other CA could not convince itself that the name is ours.
+    #[error("the other CA could not validate {name}: {detail}")]
+    NotValidated {
+        /// The name.
+        name: String,
+        /// What the other CA says.
+        detail: String,
+    },
+    /// The other CA refused, with a problem document (RFC 8555 §6.7).
+    #[error("the other CA refused: {detail} ({kind})")]
+    Refused {
+        /// The problem's type, such as `urn:ietf:params:acme:error:rateLimited`.
+        kind: String,
+        /// Its detail.
+        detail: String,
+    },
+    /// It took too long.
+    #[error("the other CA did not issue within {0:?}")]
+    Deadline(Duration),
+    /// The other CA could not be reached, or does not speak ACME.
+    #[error("the other CA cannot be used: {0}")]
+    Unavailable(String),
+    /// It issued something else than was asked for.
+    #[error("the other CA's certificate is not used: {0}")]
+    BadCertificate(#[from] BadCertificate),
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The stored account cannot be read.
+    #[error("the account at the other CA cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The new account cannot be stored.
+    #[error("the account at the other CA cannot be stored: {0}")]
+    Commit(#[from] CommitError),
+    /// The stored account is not what was stored.
+    #[error(
+        "the stored account at the other CA is not readable; remove the record {0} to make a new one"
+    )]
+    DamagedAccount(String),
+}
+
+impl From<instant_acme::Error> for UpstreamError {
+    fn from(error: instant_acme::Error) -> Self {
+        match error {
+            instant_acme::Error::Api(problem) => Self::Refused {
+                kind: problem.r#type.clone().unwrap_or_else(|| "about:blank".to_owned()),
+                detail: problem.to_string(),
+            },
+            other => Self::Unavailable(chain(&other)),
+        }
+    }
+}
+
+/// An error with its causes: HTTP clients hide the reason behind three of them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
