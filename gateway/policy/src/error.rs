@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::Digest;
 
 /// Why a set of policies was not taken into use. The set before it, if any, stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -14,4 +16,95 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A binding document is not TOML, lacks a key, has one too many or a value that cannot be.
+    #[error("{place}: {message}")]
+    Document {
+        /// Where.
+        place: Place,
+        /// What is wrong there and what is expected instead.
+        message: String,
+    },
+    /// The plugin file is not the one that the binding pins.
+    #[error(
+        "{place}: binding `{binding}` pins {} at {pinned}, but the file is {found}: restore the \
+         file, or pin the new digest if the change is meant",
+        plugin.display()
+    )]
+    DigestMismatch {
+        /// Where the binding stands.
+        place: Place,
+        /// Name of the binding.
+        binding: String,
+        /// The plugin's file.
+        plugin: PathBuf,
+        /// What the binding says.
+        pinned: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// The plugin cannot serve the binding: it is not a component, not of the decision's world,
+    /// wants imports or more than its limits.
+    #[error("{place}: binding `{binding}` cannot use {}: {reason}", plugin.display())]
+    Plugin {
+        /// Where the binding stands.
+        place: Place,
+        /// Name of the binding.
+        binding: String,
+        /// The plugin's file.
+        plugin: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The plugin does not accept the binding's settings.
+    #[error("{place}: binding `{binding}`: settings{}: {message}", dotted(path))]
+    Settings {
+        /// Where the binding stands.
+        place: Place,
+        /// Name of the binding.
+        binding: String,
+        /// Where in the settings: keys and positions joined by dots.
+        path: String,
+        /// What the plugin says is wrong.
+        message: String,
+    },
+    /// The directory for compiled components is not this program's alone.
+    #[error("{} cannot hold compiled policies: {reason}", path.display())]
+    Cache {
+        /// The directory, or a file in it.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The engine cannot run on this machine.
+    #[error("cannot set up the WebAssembly engine: {0}")]
+    Engine(String),
+}
+
+impl LoadError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// A line of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The document's file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+fn dotted(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(".{path}") }
 }

@@ -1,5 +1,15 @@
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
+
+use crate::artifact::Artifacts;
+use crate::decision::{conclude, no_policy, not_run, strictest, unanimous};
+use crate::engine::Sandbox;
+use crate::evaluation::Question;
+use crate::set::PolicySet;
+use crate::workers::Workers;
+use crate::world::{access, certificate};
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, LoadError, Verdict,
 };
@@ -11,7 +21,8 @@ pub struct PolicyConfig {
     pub directory: PathBuf,
     /// Directory for compiled components. Created with mode 0700; must not be anybody else's.
     pub cache: PathBuf,
-    /// Threads that evaluate, and so the number of policies that run at once. At least 1.
+    /// Threads that evaluate, and so the number of policies that run at once. At least 1; fewer are
+    /// started if the process's address space is limited.
     pub workers: usize,
     /// Decisions that may wait for a thread before further ones are denied. At least 1.
     pub queue: usize,
@@ -34,18 +45,45 @@ pub struct Summary {
     pub plugins: usize,
 }
 
-/// Asks the policies. Cheap to clone; clones share everything.
+/// Asks the policies. Cheap to clone; clones share everything, and the threads end with the last one.
 #[derive(Clone)]
-pub struct PolicyHost {}
+pub struct PolicyHost(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    // Before the sandbox, so that nothing is evaluated any more when that goes.
+    workers: Workers,
+    set: ArcSwap<PolicySet>,
+    artifacts: Artifacts,
+    sandbox: Sandbox,
+    /// One reload at a time.
+    reloading: Mutex<()>,
+}
 
 impl PolicyHost {
-    /// Loads every binding in the directory and starts the evaluating threads.
+    /// Loads every binding in the directory and starts the evaluating threads. Blocks while components
+    /// are compiled.
     ///
     /// # Errors
     /// The first thing that is wrong with a binding, a plugin or a directory; nothing is running then.
     pub fn open(config: PolicyConfig) -> Result<Self, LoadError> {
-        let _ = config;
-        Ok(Self {})
+        let sandbox = Sandbox::new(config.workers.max(1))?;
+        let artifacts = Artifacts::open(&config.cache)?;
+        let (set, used) = PolicySet::load(&sandbox.engine, &artifacts, &config.directory)?;
+        artifacts.keep_only(&used)?;
+        let workers =
+            Workers::start(sandbox.concurrency, config.queue.max(1)).map_err(|error| {
+                LoadError::Engine(format!("cannot start the threads that evaluate: {error}"))
+            })?;
+        announce(&set, "policies are in force");
+        Ok(Self(Arc::new(Inner {
+            directory: config.directory,
+            workers,
+            set: ArcSwap::from_pointee(set),
+            artifacts,
+            sandbox,
+            reloading: Mutex::new(()),
+        })))
     }
 
     /// Loads the directory again and takes the new set into use in one step. Decisions that have begun
@@ -54,27 +92,78 @@ impl PolicyHost {
     /// # Errors
     /// As [`open`](Self::open); the old set then stays in force, whole.
     pub fn reload(&self) -> Result<Summary, LoadError> {
-        Ok(Summary { bindings: Vec::new(), plugins: 0 })
+        let inner = &*self.0;
+        let _alone = inner.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = PolicySet::load(&inner.sandbox.engine, &inner.artifacts, &inner.directory);
+        let outcome = if loaded.is_ok() { "taken" } else { "refused" };
+        metrics::counter!("chancery_policy_reloads_total", "outcome" => outcome).increment(1);
+        let (set, _) = loaded?;
+        let summary = announce(&set, "new policies are in force");
+        inner.set.store(Arc::new(set));
+        Ok(summary)
     }
 
-    /// Asks the access policies.
+    /// What is in force now.
+    pub fn summary(&self) -> Summary {
+        self.0.set.load().summary()
+    }
+
+    /// Asks the access policies. Every failure is a denial.
+    #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
-        let _ = request;
-        Verdict {
-            decision: Err(Denial::new(Denial::NO_POLICY, "no policy allows this", "")),
-            evaluations: Vec::new(),
-        }
+        let set = self.0.set.load_full();
+        let matching = set.for_access(request);
+        let verdict = self.ask(set, matching, access::Request::from(request), strictest).await;
+        count("access", &verdict);
+        verdict
     }
 
-    /// Asks the certificate policies.
+    /// Asks the certificate policies. Every failure is a denial.
+    #[tracing::instrument(name = "policy.certificate", skip_all, fields(profile = facts.profile))]
     pub async fn decide_certificate(
         &self,
         facts: &CertificateFacts,
     ) -> Verdict<CertificateTemplate> {
-        let _ = facts;
-        Verdict {
-            decision: Err(Denial::new(Denial::NO_POLICY, "no policy allows this", "")),
-            evaluations: Vec::new(),
+        let set = self.0.set.load_full();
+        let matching = set.for_certificate(facts);
+        let verdict = self.ask(set, matching, certificate::Request::from(facts), unanimous).await;
+        count("certificate", &verdict);
+        verdict
+    }
+
+    async fn ask<Q>(
+        &self,
+        set: Arc<PolicySet>,
+        matching: Vec<usize>,
+        question: Q,
+        merge: impl FnOnce(Vec<Q::Allowed>) -> Result<Q::Allowed, Denial>,
+    ) -> Verdict<Q::Allowed>
+    where
+        Q: Question + Send + 'static,
+        Q::Allowed: Send + 'static,
+    {
+        if matching.is_empty() {
+            return Verdict { decision: Err(no_policy()), evaluations: Vec::new() };
+        }
+        match self.0.workers.run(move || set.ask(&matching, &question)).await {
+            Ok(asked) => conclude(asked, merge),
+            Err(why) => not_run(why),
         }
     }
+}
+
+fn announce(set: &PolicySet, what: &str) -> Summary {
+    let summary = set.summary();
+    tracing::info!(bindings = summary.bindings.len(), plugins = summary.plugins, "{what}");
+    summary
+}
+
+fn count<T>(decision: &'static str, verdict: &Verdict<T>) {
+    let outcome = if verdict.decision.is_ok() { "allow" } else { "deny" };
+    metrics::counter!(
+        "chancery_policy_decisions_total",
+        "decision" => decision,
+        "outcome" => outcome,
+    )
+    .increment(1);
 }

@@ -7,13 +7,26 @@
 //! match, a trap, a deadline, an oversized result, a full queue) is a denial with a reason.
 
 mod access;
+mod artifact;
+mod bake;
+mod binding;
 mod certificate;
+mod decision;
+mod digest;
+mod engine;
 mod error;
+mod evaluation;
+mod guest;
 mod host;
+mod plugin;
+mod set;
 mod verdict;
+mod workers;
+mod world;
 
 pub use access::{AccessGrant, AccessRequest};
 pub use certificate::{CertificateFacts, CertificateTemplate, KeyFacts, Name, ValidatedName};
-pub use error::LoadError;
+pub use digest::{Digest, InvalidDigest};
+pub use error::{LoadError, Place};
 pub use host::{PolicyConfig, PolicyHost, Summary};
 pub use verdict::{Denial, Evaluation, Verdict};

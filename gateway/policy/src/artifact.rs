@@ -1,0 +1,163 @@
+//! Compiled components on disk, so that a start does not compile again what has not changed.
+//!
+//! A compiled component is machine code: whoever can change one runs in this process. So the
+//! directory is this user's alone, and each file begins with a MAC under a key that lies in it, which
+//! also tells a torn or foreign file from a whole one.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use zeroize::Zeroizing;
+
+use crate::{Digest, LoadError};
+
+const TAG: usize = 32;
+const SUFFIX: &str = "cwasm";
+
+/// A compiled component and what has to be done with it.
+pub(crate) struct Artifact {
+    pub(crate) component: Component,
+    /// Whether the settings are in its memory already.
+    pub(crate) configured: bool,
+}
+
+/// The directory.
+pub(crate) struct Artifacts {
+    directory: PathBuf,
+    key: hmac::Key,
+}
+
+/// Names one artifact: the same component with the same settings for the same engine.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ArtifactId(String);
+
+impl ArtifactId {
+    pub(crate) fn new(engine: &Engine, plugin: Digest, settings: &str, memory: usize) -> Self {
+        // The hash need not be strong or lasting: if it differs, the component is compiled again.
+        let mut compatibility = std::hash::DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut compatibility);
+        let engine = compatibility.finish();
+        let all = format!("1\0{engine:x}\0{plugin}\0{memory}\0{settings}");
+        Self(Digest::of(all.as_bytes()).to_string().replace(':', "-"))
+    }
+}
+
+impl Artifacts {
+    /// Opens the directory, making it and its key if need be.
+    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(directory);
+        made.map_err(LoadError::io("create", directory))?;
+        let found = fs::metadata(directory).map_err(LoadError::io("examine", directory))?;
+        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+            let reason = "others could write machine code there: it has to belong to the user of \
+                          this process, with mode 0700";
+            return Err(refuse(directory, reason));
+        }
+        Ok(Self { directory: directory.to_owned(), key: read_or_make_key(directory)? })
+    }
+
+    /// The artifact, unless there is none that this program wrote.
+    pub(crate) fn load(&self, id: &ArtifactId, engine: &Engine) -> Option<Artifact> {
+        let path = self.path(id);
+        let file = fs::read(&path).ok()?;
+        let (tag, signed) = file.split_at_checked(TAG)?;
+        if hmac::verify(&self.key, &self.covered(id, signed), tag).is_err() {
+            tracing::warn!(path = %path.display(), "compiled policy is damaged or foreign: compiling it again");
+            return None;
+        }
+        let (&flag, code) = signed.split_first()?;
+        #[expect(unsafe_code, reason = "the MAC proves that these bytes are `serialize`'s output")]
+        // SAFETY: only what `store` wrote passes the MAC, and that is `Component::serialize`'s output.
+        let component = unsafe { Component::deserialize(engine, code) };
+        match component {
+            Ok(component) => Some(Artifact { component, configured: flag == 1 }),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), "compiled policy does not load, compiling it again: {error:#}");
+                None
+            }
+        }
+    }
+
+    /// Keeps the artifact for the next start. Written beside and renamed: a reader sees all or nothing.
+    pub(crate) fn store(&self, id: &ArtifactId, artifact: &Artifact) -> Result<(), LoadError> {
+        let path = self.path(id);
+        let code = artifact.component.serialize().map_err(|e| refuse(&path, &format!("{e:#}")))?;
+        let mut signed = vec![u8::from(artifact.configured)];
+        signed.extend_from_slice(&code);
+        let tag = hmac::sign(&self.key, &self.covered(id, &signed));
+        let part = path.with_extension("part");
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)
+            .and_then(|mut file| {
+                file.write_all(tag.as_ref())?;
+                file.write_all(&signed)
+            })
+            .and_then(|()| fs::rename(&part, &path));
+        written.map_err(LoadError::io("write", &path))
+    }
+
+    /// Removes every artifact but these.
+    pub(crate) fn keep_only(&self, ids: &BTreeSet<ArtifactId>) -> Result<(), LoadError> {
+        let entries = fs::read_dir(&self.directory);
+        for entry in entries.map_err(LoadError::io("list", &self.directory))? {
+            let path = entry.map_err(LoadError::io("list", &self.directory))?.path();
+            let is_artifact = path.extension().is_some_and(|e| e == SUFFIX || e == "part");
+            if is_artifact && !ids.iter().any(|id| self.path(id) == path) {
+                fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, id: &ArtifactId) -> PathBuf {
+        self.directory.join(&id.0).with_extension(SUFFIX)
+    }
+
+    /// The name is covered too, so that one artifact cannot be put in place of another.
+    fn covered(&self, id: &ArtifactId, signed: &[u8]) -> Vec<u8> {
+        [id.0.as_bytes(), signed].concat()
+    }
+}
+
+fn read_or_make_key(directory: &Path) -> Result<hmac::Key, LoadError> {
+    let path = directory.join("key");
+    let mut secret = Zeroizing::new([0; 32]);
+    match File::open(&path) {
+        Ok(mut file) => {
+            let length = file.metadata().map_err(LoadError::io("examine", &path))?.len();
+            if length != secret.len() as u64 {
+                let reason = "not a key of 32 bytes: remove the directory, it will be made again";
+                return Err(refuse(&path, reason));
+            }
+            file.read_exact(&mut secret[..]).map_err(LoadError::io("read", &path))?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            aws_lc_rs::rand::fill(&mut secret[..])
+                .map_err(|_| refuse(&path, "the system gives no random bytes"))?;
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .and_then(|mut file| file.write_all(&secret[..]))
+                .map_err(LoadError::io("write", &path))?;
+        }
+        Err(error) => return Err(LoadError::io("read", &path)(error)),
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &secret[..]))
+}
+
+fn refuse(path: &Path, reason: &str) -> LoadError {
+    LoadError::Cache { path: path.to_owned(), reason: reason.to_owned() }
+}

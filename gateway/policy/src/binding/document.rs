@@ -1,0 +1,255 @@
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::pattern::Patterns;
+use super::{Binding, Limits, Mode, Scope};
+use crate::Digest;
+use crate::error::{LoadError, Place};
+
+/// The bindings of one document.
+pub(crate) fn read_document(file: &Path, text: &str) -> Result<Vec<Binding>, LoadError> {
+    let wrong = |span: Option<Range<usize>>, message: String| LoadError::Document {
+        place: place(file, text, span.map_or(0, |span| span.start)),
+        message,
+    };
+    let document: Document =
+        toml::from_str(text).map_err(|e| wrong(e.span(), with_nearest(e.message())))?;
+    document
+        .binding
+        .into_iter()
+        .map(|raw| {
+            let place = place(file, text, raw.name.span().start);
+            raw.into_binding(place).map_err(|(span, message)| wrong(Some(span), message))
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    binding: Vec<RawBinding>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBinding {
+    name: Spanned<String>,
+    decision: Decision,
+    #[serde(default)]
+    mode: RawMode,
+    plugin: RawPlugin,
+    #[serde(default, rename = "match")]
+    scope: RawScope,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    settings: toml::Table,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Decision {
+    Access,
+    Certificate,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawMode {
+    #[default]
+    Enforce,
+    Monitor,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPlugin {
+    file: Spanned<PathBuf>,
+    digest: Spanned<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScope {
+    #[serde(default)]
+    tenants: Patterns,
+    operations: Option<Spanned<Patterns>>,
+    resources: Option<Spanned<Patterns>>,
+    requesters: Option<Spanned<Patterns>>,
+    profiles: Option<Spanned<Patterns>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    deadline_ms: Option<Spanned<u64>>,
+    memory_kib: Option<Spanned<u64>>,
+    answer_kib: Option<Spanned<u64>>,
+}
+
+/// What is wrong, and the bytes of the document that say so.
+type Wrong = (Range<usize>, String);
+
+impl RawBinding {
+    fn into_binding(self, place: Place) -> Result<Binding, Wrong> {
+        let name = check_name(self.name)?;
+        let digest = self.plugin.digest;
+        Ok(Binding {
+            name,
+            place,
+            scope: self.scope.for_decision(self.decision)?,
+            mode: match self.mode {
+                RawMode::Enforce => Mode::Enforce,
+                RawMode::Monitor => Mode::Monitor,
+            },
+            plugin: check_file(self.plugin.file)?,
+            digest: digest
+                .get_ref()
+                .parse::<Digest>()
+                .map_err(|e| (digest.span(), e.to_string()))?,
+            limits: self.limits.check()?,
+            settings: settings_as_json(&self.settings),
+        })
+    }
+}
+
+fn check_name(name: Spanned<String>) -> Result<String, Wrong> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let text = name.get_ref();
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(name.into_inner());
+    }
+    Err((name.span(), format!("`{text}` is not a binding's name: use 1 to 64 of a-z, 0-9 and '-'")))
+}
+
+fn check_file(file: Spanned<PathBuf>) -> Result<PathBuf, Wrong> {
+    let inside = file.get_ref().components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    if inside && !file.get_ref().as_os_str().is_empty() {
+        return Ok(file.into_inner());
+    }
+    let message =
+        "a plugin's file is named relative to the directory of the bindings, without `..`";
+    Err((file.span(), message.to_owned()))
+}
+
+impl RawScope {
+    fn for_decision(self, decision: Decision) -> Result<Scope, Wrong> {
+        let of_other = |found: [(&str, Option<&Spanned<Patterns>>); 2], kind: &str, own: &str| {
+            let mut found = found.into_iter().filter_map(|(key, given)| given.map(|g| (key, g)));
+            found.next().map_or(Ok(()), |(key, given)| {
+                let message = format!("a binding about {kind} is matched by {own}, not by `{key}`");
+                Err((given.span(), message))
+            })
+        };
+        let or_all =
+            |given: Option<Spanned<Patterns>>| given.map(Spanned::into_inner).unwrap_or_default();
+        match decision {
+            Decision::Access => {
+                let others = [
+                    ("requesters", self.requesters.as_ref()),
+                    ("profiles", self.profiles.as_ref()),
+                ];
+                of_other(others, "access", "tenants, operations and resources")?;
+                Ok(Scope::Access {
+                    tenants: self.tenants,
+                    operations: or_all(self.operations),
+                    resources: or_all(self.resources),
+                })
+            }
+            Decision::Certificate => {
+                let others = [
+                    ("operations", self.operations.as_ref()),
+                    ("resources", self.resources.as_ref()),
+                ];
+                of_other(others, "certificates", "tenants, requesters and profiles")?;
+                Ok(Scope::Certificate {
+                    tenants: self.tenants,
+                    requesters: or_all(self.requesters),
+                    profiles: or_all(self.profiles),
+                })
+            }
+        }
+    }
+}
+
+impl RawLimits {
+    fn check(self) -> Result<Limits, Wrong> {
+        let deadline = within("deadline_ms", self.deadline_ms, 20, 1..=10_000)?;
+        let memory = within("memory_kib", self.memory_kib, 1024, 64..=65_536)?;
+        let answer = within("answer_kib", self.answer_kib, 64, 1..=1024)?;
+        let bytes = |kib: u64| usize::try_from(kib * 1024).unwrap_or(usize::MAX);
+        Ok(Limits {
+            deadline: Duration::from_millis(deadline),
+            memory: bytes(memory),
+            answer: bytes(answer),
+        })
+    }
+}
+
+fn within(
+    key: &str,
+    given: Option<Spanned<u64>>,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<u64, Wrong> {
+    match given {
+        None => Ok(default),
+        Some(value) if range.contains(value.get_ref()) => Ok(value.into_inner()),
+        Some(value) => {
+            let message = format!(
+                "{key} is from {} to {}, not {}",
+                range.start(),
+                range.end(),
+                value.get_ref()
+            );
+            Err((value.span(), message))
+        }
+    }
+}
+
+/// Dates and times become strings, since JSON has none.
+fn settings_as_json(settings: &toml::Table) -> String {
+    fn value(from: &toml::Value) -> serde_json::Value {
+        match from {
+            toml::Value::String(text) => text.as_str().into(),
+            toml::Value::Integer(number) => (*number).into(),
+            toml::Value::Float(number) => (*number).into(),
+            toml::Value::Boolean(flag) => (*flag).into(),
+            toml::Value::Datetime(time) => time.to_string().into(),
+            toml::Value::Array(items) => items.iter().map(value).collect(),
+            toml::Value::Table(table) => object(table),
+        }
+    }
+    fn object(from: &toml::Table) -> serde_json::Value {
+        from.iter().map(|(key, item)| (key.clone(), value(item))).collect()
+    }
+    object(settings).to_string()
+}
+
+fn place(file: &Path, text: &str, offset: usize) -> Place {
+    let before = text.get(..offset).unwrap_or(text);
+    Place { file: file.to_owned(), line: before.matches('\n').count() + 1 }
+}
+
+/// Adds the nearest expected key to serde's message about an unknown one, which names all of them in
+/// backticks: "unknown field `x`, expected one of `a`, `b`".
+fn with_nearest(message: &str) -> String {
+    if !message.starts_with("unknown ") {
+        return message.to_owned();
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next() else { return message.to_owned() };
+    let nearest = quoted
+        .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(2));
+    match nearest {
+        Some((_, known)) => format!("{message}; did you mean `{known}`?"),
+        None => message.to_owned(),
+    }
+}

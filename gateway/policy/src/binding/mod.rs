@@ -1,0 +1,77 @@
+//! Bindings: which component decides about which requests, with what settings, within what limits.
+
+mod document;
+mod pattern;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use document::read_document;
+use pattern::Patterns;
+
+use crate::error::Place;
+use crate::{AccessRequest, CertificateFacts, Digest};
+
+/// One binding, as its document says it.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) scope: Scope,
+    pub(crate) mode: Mode,
+    /// As the document names it, relative to the document's directory.
+    pub(crate) plugin: PathBuf,
+    pub(crate) digest: Digest,
+    pub(crate) limits: Limits,
+    /// A JSON object.
+    pub(crate) settings: String,
+}
+
+/// Which requests a binding is asked about.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    Access { tenants: Patterns, operations: Patterns, resources: Patterns },
+    Certificate { tenants: Patterns, requesters: Patterns, profiles: Patterns },
+}
+
+/// Whether the answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Enforce,
+    Monitor,
+}
+
+/// What an evaluation may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) deadline: Duration,
+    /// Linear memory, in bytes.
+    pub(crate) memory: usize,
+    /// What an answer occupies in the host, in bytes.
+    pub(crate) answer: usize,
+}
+
+impl Scope {
+    pub(crate) fn takes_access(&self, request: &AccessRequest) -> bool {
+        match self {
+            Self::Access { tenants, operations, resources } => {
+                tenants.matches(request.tenant.as_str())
+                    && operations.matches(&request.operation)
+                    && resources.matches(&request.resource)
+            }
+            Self::Certificate { .. } => false,
+        }
+    }
+
+    /// A request that names no profile is matched as if it named the empty one.
+    pub(crate) fn takes_certificate(&self, facts: &CertificateFacts) -> bool {
+        match self {
+            Self::Certificate { tenants, requesters, profiles } => {
+                tenants.matches(facts.tenant.as_str())
+                    && requesters.matches(&facts.requester)
+                    && profiles.matches(facts.profile.as_deref().unwrap_or_default())
+            }
+            Self::Access { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use wasmtime::Store;
+
+use crate::binding::Limits;
+use crate::guest::{self, Bounds};
+use crate::plugin::Program;
+use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
+use crate::{AccessGrant, CertificateTemplate, Denial};
+
+/// Why a policy gave no answer that counts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Trap(String),
+    #[error("no answer within the deadline")]
+    Deadline,
+    #[error("wanted more memory than its limit")]
+    Memory,
+    #[error("recursed beyond the stack")]
+    Stack,
+    #[error("the answer is larger than its limit")]
+    AnswerTooLarge,
+    #[error("not an acceptable answer: {0}")]
+    Answer(String),
+    #[error("refused its settings: {0}")]
+    Settings(String),
+}
+
+impl Failure {
+    /// A word for metrics and the audit log.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::AnswerTooLarge => "answer-too-large",
+            Self::Answer(_) => "answer",
+            Self::Settings(_) => "settings",
+        }
+    }
+}
+
+/// What one policy said.
+pub(crate) type Answer<T> = Result<Result<T, Denial>, Failure>;
+
+/// A question that programs of one world answer.
+pub(crate) trait Question {
+    /// The answer, as this crate hands it out.
+    type Allowed;
+
+    /// Puts the question to a fresh instance of the program.
+    fn ask(&self, program: &Program, limits: &Limits) -> Answer<Self::Allowed>;
+}
+
+impl Question for access::Request {
+    type Allowed = AccessGrant;
+
+    fn ask(&self, program: &Program, limits: &Limits) -> Answer<AccessGrant> {
+        let Program::Access(pre, unconfigured) = program else { return wrong_world() };
+        let mut store = guest::store(pre.engine(), limits);
+        let said = ask_access(pre, unconfigured.as_deref(), self, &mut store);
+        match said.map_err(|error| store.data().failure(&error))? {
+            Ok(Ok(grant)) => world::accept_grant(grant).map(Ok).map_err(Failure::Answer),
+            Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
+            Err(settings) => Err(refused_settings(settings)),
+        }
+    }
+}
+
+impl Question for certificate::Request {
+    type Allowed = CertificateTemplate;
+
+    fn ask(&self, program: &Program, limits: &Limits) -> Answer<CertificateTemplate> {
+        let Program::Certificate(pre, unconfigured) = program else { return wrong_world() };
+        let mut store = guest::store(pre.engine(), limits);
+        let said = ask_certificate(pre, unconfigured.as_deref(), self, &mut store);
+        match said.map_err(|error| store.data().failure(&error))? {
+            Ok(Ok(template)) => world::accept_template(template).map(Ok).map_err(Failure::Answer),
+            Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
+            Err(settings) => Err(refused_settings(settings)),
+        }
+    }
+}
+
+type Said<T> = wasmtime::Result<Result<Result<T, types::Denial>, types::SettingsError>>;
+
+fn ask_access(
+    pre: &AccessPolicyPre<Bounds>,
+    unconfigured: Option<&str>,
+    request: &access::Request,
+    store: &mut Store<Bounds>,
+) -> Said<access::Grant> {
+    let policy = pre.instantiate(&mut *store)?;
+    let guest = policy.chancery_policy_access();
+    if let Some(settings) = unconfigured
+        && let Err(error) = guest.call_configure(&mut *store, settings)?
+    {
+        return Ok(Err(error));
+    }
+    guest.call_evaluate(store, request).map(Ok)
+}
+
+fn ask_certificate(
+    pre: &CertificatePolicyPre<Bounds>,
+    unconfigured: Option<&str>,
+    request: &certificate::Request,
+    store: &mut Store<Bounds>,
+) -> Said<certificate::Template> {
+    let policy = pre.instantiate(&mut *store)?;
+    let guest = policy.chancery_policy_certificate();
+    if let Some(settings) = unconfigured
+        && let Err(error) = guest.call_configure(&mut *store, settings)?
+    {
+        return Ok(Err(error));
+    }
+    guest.call_evaluate(store, request).map(Ok)
+}
+
+fn refused_settings(error: types::SettingsError) -> Failure {
+    Failure::Settings(format!("{}: {}", error.path, error.message))
+}
+
+/// Bindings are kept apart by decision when they are loaded.
+fn wrong_world<T>() -> Answer<T> {
+    Err(Failure::Answer("the plugin is of another world".to_owned()))
+}

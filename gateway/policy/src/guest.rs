@@ -1,0 +1,118 @@
+//! The store that one instance lives in, and what it may use there.
+
+use wasmtime::{Engine, ResourceLimiter, Store, Trap};
+
+use crate::binding::Limits;
+use crate::engine::{MEMORIES, TICK};
+use crate::evaluation::Failure;
+
+/// Elements in all tables of a guest. Compiled languages use them for function pointers.
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// A store whose deadline has begun, since instantiation runs code of the guest too.
+pub(crate) fn store(engine: &Engine, limits: &Limits) -> Store<Bounds> {
+    let mut store = Store::new(engine, Bounds::new(limits.memory));
+    store.limiter(|bounds| bounds);
+    // The present tick has begun already, so one more keeps the promise of the whole deadline.
+    let ticks = limits.deadline.as_millis() / TICK.as_millis() + 1;
+    store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
+    store.set_hostcall_fuel(limits.answer);
+    store
+}
+
+/// Counts the memory and the tables of one instance against its limits.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    memory: usize,
+    tables: usize,
+    refused_memory: bool,
+}
+
+impl Bounds {
+    fn new(memory: usize) -> Self {
+        Self { memory, tables: TABLE_ELEMENTS, refused_memory: false }
+    }
+
+    /// Why an instance failed, by the error and by what it was refused before.
+    pub(crate) fn failure(&self, error: &wasmtime::Error) -> Failure {
+        let Some(trap) = error.downcast_ref::<Trap>() else {
+            let text = format!("{error:#}");
+            // wasmtime keeps the type of this error to itself.
+            if text.contains("fuel allocated for hostcalls has been exhausted") {
+                return Failure::AnswerTooLarge;
+            }
+            return if self.refused_memory { Failure::Memory } else { Failure::Answer(text) };
+        };
+        match trap {
+            Trap::Interrupt => Failure::Deadline,
+            // A guest that cannot get memory traps; the cause is worth more than the trap.
+            Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds if self.refused_memory => {
+                Failure::Memory
+            }
+            Trap::StackOverflow => Failure::Stack,
+            other => Failure::Trap(other.to_string()),
+        }
+    }
+}
+
+/// Takes the growth out of what is left, if it fits.
+fn take(left: &mut usize, current: usize, desired: usize) -> bool {
+    match left.checked_sub(desired.saturating_sub(current)) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    }
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = take(&mut self.memory, current, desired);
+        self.refused_memory |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = take(&mut self.tables, current, desired);
+        self.refused_memory |= !fits;
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        16
+    }
+
+    fn tables(&self) -> usize {
+        2 * MEMORIES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_counts_over_all_memories_together() {
+        let mut bounds = Bounds::new(100);
+        assert!(bounds.memory_growing(0, 60, None).unwrap());
+        assert!(bounds.memory_growing(0, 30, None).unwrap());
+        assert!(!bounds.memory_growing(60, 71, None).unwrap());
+        assert!(bounds.refused_memory);
+        assert!(bounds.memory_growing(60, 70, None).unwrap());
+    }
+}

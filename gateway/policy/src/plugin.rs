@@ -1,0 +1,223 @@
+//! From a binding to a program that can be asked: read, pinned, checked, configured, compiled.
+
+use std::path::Path;
+use std::time::Duration;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use crate::artifact::{Artifact, ArtifactId, Artifacts};
+use crate::bake::{INSTRUMENTATION, Instrumented};
+use crate::binding::{Binding, Limits, Scope};
+use crate::guest::{self, Bounds};
+use crate::world::{
+    self, AccessPolicy, AccessPolicyPre, CertificatePolicy, CertificatePolicyPre, SettingsError,
+};
+use crate::{Digest, LoadError};
+
+/// The largest component that is compiled.
+const LARGEST_COMPONENT: u64 = 16 * 1024 * 1024;
+/// What configuring may take. It happens once, so it may take longer than a decision.
+const CONFIGURE: Duration = Duration::from_secs(2);
+/// Room for the page that the snapshot adds.
+const PAGE: usize = 64 * 1024;
+
+/// A component ready to be asked, with its settings if they could not be put into its memory.
+pub(crate) enum Program {
+    Access(AccessPolicyPre<Bounds>, Option<String>),
+    Certificate(CertificatePolicyPre<Bounds>, Option<String>),
+}
+
+/// Why a plugin cannot serve a binding.
+enum Refusal {
+    Plugin(String),
+    Settings(SettingsError),
+}
+
+impl From<wasmtime::Error> for Refusal {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Plugin(format!("{error:#}"))
+    }
+}
+
+impl Program {
+    /// Loads the binding's plugin from the directory, out of the artifacts if it is there.
+    pub(crate) fn load(
+        engine: &Engine,
+        artifacts: &Artifacts,
+        directory: &Path,
+        binding: &Binding,
+    ) -> Result<(Self, ArtifactId), LoadError> {
+        let wasm = read_pinned(directory, binding)?;
+        let id = ArtifactId::new(engine, binding.digest, &binding.settings, binding.limits.memory);
+        let refuse = |refusal| match refusal {
+            Refusal::Plugin(reason) => LoadError::Plugin {
+                place: binding.place.clone(),
+                binding: binding.name.clone(),
+                plugin: binding.plugin.clone(),
+                reason,
+            },
+            Refusal::Settings(error) => LoadError::Settings {
+                place: binding.place.clone(),
+                binding: binding.name.clone(),
+                path: error.path,
+                message: error.message,
+            },
+        };
+        if let Some(artifact) = artifacts.load(&id, engine) {
+            return Ok((Self::new(engine, artifact, binding).map_err(refuse)?, id));
+        }
+        let artifact = prepare(engine, &wasm, binding).map_err(refuse)?;
+        artifacts.store(&id, &artifact)?;
+        Ok((Self::new(engine, artifact, binding).map_err(refuse)?, id))
+    }
+
+    fn new(engine: &Engine, artifact: Artifact, binding: &Binding) -> Result<Self, Refusal> {
+        let settings = (!artifact.configured).then(|| binding.settings.clone());
+        let pre = link(engine, &artifact.component)?;
+        Ok(match binding.scope {
+            Scope::Access { .. } => Self::Access(AccessPolicyPre::new(pre)?, settings),
+            Scope::Certificate { .. } => {
+                Self::Certificate(CertificatePolicyPre::new(pre)?, settings)
+            }
+        })
+    }
+}
+
+fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError> {
+    let path = directory.join(&binding.plugin);
+    let length = std::fs::metadata(&path).map_err(LoadError::io("read", &path))?.len();
+    if length > LARGEST_COMPONENT {
+        return Err(LoadError::Plugin {
+            place: binding.place.clone(),
+            binding: binding.name.clone(),
+            plugin: binding.plugin.clone(),
+            reason: format!("it has {length} bytes, more than {LARGEST_COMPONENT}"),
+        });
+    }
+    let wasm = std::fs::read(&path).map_err(LoadError::io("read", &path))?;
+    let found = Digest::of(&wasm);
+    if found == binding.digest {
+        return Ok(wasm);
+    }
+    Err(LoadError::DigestMismatch {
+        place: binding.place.clone(),
+        binding: binding.name.clone(),
+        plugin: binding.plugin.clone(),
+        pinned: binding.digest,
+        found,
+    })
+}
+
+/// Compiles the component with its settings in its memory, or without where that cannot be done.
+fn prepare(engine: &Engine, wasm: &[u8], binding: &Binding) -> Result<Artifact, Refusal> {
+    if wasm.starts_with(b"\0asm\x01\0\0\0") {
+        let reason = "it is a core module, not a component: see plugins/build for the step that \
+                      makes one of it";
+        return Err(Refusal::Plugin(reason.to_owned()));
+    }
+    let limits = Limits {
+        deadline: CONFIGURE,
+        memory: binding.limits.memory + PAGE,
+        answer: binding.limits.answer,
+    };
+    let instrumented = match Instrumented::new(wasm) {
+        Ok(instrumented) => instrumented,
+        Err(why) => {
+            let component = Component::new(engine, wasm)?;
+            configure(engine, &component, binding, &limits)?;
+            tracing::info!(
+                binding = binding.name,
+                "the policy reads its settings in every evaluation, because it cannot be \
+                 configured in advance: {why:#}"
+            );
+            return Ok(Artifact { component, configured: false });
+        }
+    };
+    let component = Component::new(engine, &instrumented.wasm)?;
+    let (mut store, instance) = configure(engine, &component, binding, &limits)?;
+    // The snapshot hands the whole memory over in one answer.
+    store.set_hostcall_fuel(limits.memory.saturating_mul(2));
+    let configured = instrumented.snapshot(&mut store, instance)?;
+    Ok(Artifact { component: Component::new(engine, configured)?, configured: true })
+}
+
+/// An instance that has taken its settings.
+fn configure(
+    engine: &Engine,
+    component: &Component,
+    binding: &Binding,
+    limits: &Limits,
+) -> Result<(Store<Bounds>, Instance), Refusal> {
+    check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
+    let pre = link(engine, component)?;
+    let mut store = guest::store(engine, limits);
+    let configured = call_configure(pre, &binding.settings, &binding.scope, &mut store);
+    match configured {
+        Ok((instance, Ok(()))) => Ok((store, instance)),
+        Ok((_, Err(error))) => Err(Refusal::Settings(error)),
+        Err(error) => {
+            let failure = store.data().failure(&error);
+            Err(Refusal::Plugin(format!("it fails when it is given its settings: {failure}")))
+        }
+    }
+}
+
+fn call_configure(
+    pre: InstancePre<Bounds>,
+    settings: &str,
+    scope: &Scope,
+    store: &mut Store<Bounds>,
+) -> wasmtime::Result<(Instance, Result<(), SettingsError>)> {
+    let instance = pre.instantiate(&mut *store)?;
+    let said = match scope {
+        Scope::Access { .. } => AccessPolicy::new(&mut *store, &instance)?
+            .chancery_policy_access()
+            .call_configure(&mut *store, settings)?,
+        Scope::Certificate { .. } => CertificatePolicy::new(&mut *store, &instance)?
+            .chancery_policy_certificate()
+            .call_configure(&mut *store, settings)?,
+    };
+    Ok((instance, said))
+}
+
+/// Says in the contract's words what is missing or too much, before the engine says it in its own.
+fn check_world(engine: &Engine, component: &Component, scope: &Scope) -> Result<(), String> {
+    let component = component.component_type();
+    for (name, import) in component.imports(engine) {
+        if !only_types(engine, &import.ty) {
+            return Err(format!("it imports `{name}`, and a policy is given nothing to import"));
+        }
+    }
+    let needed = match scope {
+        Scope::Access { .. } => world::ACCESS,
+        Scope::Certificate { .. } => world::CERTIFICATE,
+    };
+    if component.get_export(engine, needed).is_some() {
+        return Ok(());
+    }
+    let exports: Vec<&str> = component
+        .exports(engine)
+        .map(|(name, _)| name)
+        .filter(|name| *name != INSTRUMENTATION)
+        .collect();
+    let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    Err(format!("this decision needs a component that exports `{needed}`; it exports {found}"))
+}
+
+/// An interface of types brings no capability.
+fn only_types(engine: &Engine, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, export)| only_types(engine, &export.ty))
+        }
+        _ => false,
+    }
+}
+
+/// Links against nothing: there is nothing that a policy may import.
+fn link(engine: &Engine, component: &Component) -> wasmtime::Result<InstancePre<Bounds>> {
+    Linker::new(engine).instantiate_pre(component)
+}
