@@ -1,1 +1,24 @@
-//! Who may: authentication, tokens bound to certificates, authorisation
+//! Who may: authentication by client certificate, tokens bound to the certificate that obtained
+//! them, and authorisation by policy.
+//!
+//! The certificate is the identity. A token only stands beside it for clients whose API wants one:
+//! it is worth nothing without the certificate that obtained it, and gives nothing that the
+//! certificate alone would not. [`Access::authenticate`] is the only source of a [`Caller`], and
+//! [`Access::authorize`] asks the policies; there is no other gate and nobody who passes without.
+
+mod access;
+mod authorization;
+mod caller;
+mod error;
+mod login;
+mod role;
+mod sweep;
+mod token;
+
+pub use access::{Access, Revoked, TokenLimits};
+pub use authorization::{Grant, Refusal, decisions};
+pub use caller::Caller;
+pub use error::{AccessError, Unauthenticated};
+pub use login::Login;
+pub use role::{InvalidRole, Role};
+pub use token::{TokenInfo, TokenSecret};

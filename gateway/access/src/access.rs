@@ -1,0 +1,168 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_audit::{Audit, Event};
+use chancery_identity::{Clock, Identity, PeerCertificate, RequestContext};
+use chancery_policy::PolicyHost;
+use chancery_store::SharedStore;
+use subtle::ConstantTimeEq;
+
+use crate::token::{self, HeldToken};
+use crate::{AccessError, Caller, TokenSecret, Unauthenticated};
+
+/// Says whether a client certificate was revoked. Asked with every request, so it answers from
+/// memory.
+pub type Revoked = Arc<dyn Fn(&PeerCertificate) -> bool + Send + Sync>;
+
+/// Authenticates and authorises. One per gateway.
+pub struct Access {
+    pub(crate) policy: PolicyHost,
+    pub(crate) store: SharedStore,
+    pub(crate) audit: Audit,
+    pub(crate) clock: Clock,
+    pub(crate) limits: TokenLimits,
+    revoked: Revoked,
+}
+
+/// How long tokens live where policy does not say less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// From a login, or a renewal that does not ask for more, to expiry.
+    pub default_ttl: Duration,
+    /// From the login to the end of the last renewal.
+    pub max_ttl: Duration,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self { default_ttl: Duration::from_hours(1), max_ttl: Duration::from_hours(24) }
+    }
+}
+
+impl Access {
+    /// Access under these policies, with tokens in `store` (which should be sealed) and everything
+    /// that was decided in `audit`.
+    pub fn new(
+        policy: PolicyHost,
+        store: SharedStore,
+        audit: Audit,
+        clock: Clock,
+        revoked: Revoked,
+    ) -> Self {
+        Self { policy, store, audit, clock, limits: TokenLimits::default(), revoked }
+    }
+
+    /// The same with other limits on tokens.
+    #[must_use]
+    pub fn with_token_limits(mut self, limits: TokenLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Establishes who calls: by the certificate of the connection, and by the token if there is one,
+    /// which must have been obtained with the same certificate. Certificates are looked at with every
+    /// request because connections outlive them.
+    ///
+    /// A refusal of a certificate or token goes to the audit log. A request without certificate does
+    /// not, it is only counted: nobody stands behind it, and anybody could fill the log with such.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] says what is missing; anything else means that the question
+    /// could not be answered.
+    #[tracing::instrument(name = "access.authenticate", skip_all)]
+    pub async fn authenticate(
+        &self,
+        context: &RequestContext,
+        token: Option<&str>,
+    ) -> Result<Caller, AccessError> {
+        let (certificate, identity) = match self.certificate_of(context) {
+            Ok(found) => found,
+            Err(reason) => return Err(self.refuse(context, reason).await?),
+        };
+        let fingerprint = certificate.fingerprint;
+        let not_after = certificate.not_after;
+        let Some(token) = token else {
+            return Ok(Caller::new(identity.clone(), fingerprint, not_after, None));
+        };
+        let caller = Caller::new(identity.clone(), fingerprint, not_after, None);
+        match self.token_of(&caller, token).await? {
+            Ok(held) => Ok(Caller::new(identity.clone(), fingerprint, not_after, Some(held))),
+            Err(reason) => Err(self.refuse(context, reason).await?),
+        }
+    }
+
+    /// The certificate and identity of a request, if they are good at this moment.
+    pub(crate) fn certificate_of<'a>(
+        &self,
+        context: &'a RequestContext,
+    ) -> Result<(&'a PeerCertificate, &'a Identity), Unauthenticated> {
+        let certificate = context.certificate.as_deref().ok_or(Unauthenticated::NoCertificate)?;
+        let now = self.clock.now();
+        if now > certificate.not_after {
+            return Err(Unauthenticated::CertificateExpired);
+        }
+        if now < certificate.not_before {
+            return Err(Unauthenticated::CertificateNotYetValid);
+        }
+        if (self.revoked)(certificate) {
+            return Err(Unauthenticated::CertificateRevoked);
+        }
+        let identity = certificate
+            .identity
+            .as_ref()
+            .map_err(|why| Unauthenticated::NoIdentity(why.clone()))?;
+        if identity.tenant != context.tenant {
+            return Err(Unauthenticated::OtherTenant);
+        }
+        Ok((certificate, identity))
+    }
+
+    /// Finds the token among those of the caller's tenant and checks that it is the caller's.
+    async fn token_of(
+        &self,
+        caller: &Caller,
+        text: &str,
+    ) -> Result<Result<HeldToken, Unauthenticated>, AccessError> {
+        let Some(secret) = TokenSecret::parse(text) else {
+            return Ok(Err(Unauthenticated::UnknownToken));
+        };
+        let key = token::key(&caller.identity().tenant, &secret)?;
+        let Some(held) = token::load(&*self.store, key).await? else {
+            return Ok(Err(Unauthenticated::UnknownToken));
+        };
+        let bound_to = held.info.fingerprint.as_bytes();
+        let same_certificate = bool::from(bound_to.ct_eq(caller.fingerprint().as_bytes()));
+        if !same_certificate || held.info.identity != *caller.identity() {
+            return Ok(Err(Unauthenticated::TokenOfAnotherCertificate));
+        }
+        if held.info.expires <= self.clock.now() {
+            return Ok(Err(Unauthenticated::TokenExpired));
+        }
+        Ok(Ok(held))
+    }
+
+    /// Records the refusal and makes the error of it.
+    pub(crate) async fn refuse(
+        &self,
+        context: &RequestContext,
+        reason: Unauthenticated,
+    ) -> Result<AccessError, AccessError> {
+        metrics::counter!("chancery_access_unauthenticated_total", "reason" => reason.code())
+            .increment(1);
+        tracing::debug!(reason = reason.code(), "not authenticated");
+        if context.certificate.is_some() {
+            let evidence = if reason.is_about_token() { "token" } else { "certificate" };
+            let event = Event::new(context, "auth.authenticate", evidence)
+                .detail("reason", reason.to_string())
+                .denied(reason.code());
+            self.audit.record(event).await?;
+        }
+        Ok(reason.into())
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

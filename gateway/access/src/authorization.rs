@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use chancery_audit::{Decision, Event};
+use chancery_identity::RequestContext;
+use chancery_policy::{AccessRequest, Evaluation};
+
+use crate::{Access, AccessError, Caller};
+
+/// The policies allowed it.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Ceiling on the time-to-live of whatever is handed out; none if no policy set one.
+    pub max_ttl: Option<Duration>,
+    /// What each policy said, for the audit line of the operation.
+    pub decisions: Vec<Decision>,
+}
+
+/// The policies refused it.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Stable code of the reason.
+    pub code: String,
+    /// For the caller.
+    pub message: String,
+    /// For the audit log.
+    pub reason: String,
+    /// What each policy said, for the audit line of the operation.
+    pub decisions: Vec<Decision>,
+}
+
+impl Access {
+    /// Asks the policies whether the caller may do `operation` to `resource`. Recording the answer is
+    /// left to the operation, so that one line of the audit log tells all of it.
+    ///
+    /// # Errors
+    /// The refusal; [`Refusal::recorded_in`] puts it into the operation's event.
+    #[tracing::instrument(name = "access.authorize", skip_all, fields(operation))]
+    pub async fn authorize(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: &str,
+        attributes: Vec<(String, String)>,
+    ) -> Result<Grant, Refusal> {
+        let mut attributes = attributes;
+        attributes.push(("evidence".to_owned(), caller.evidence().to_owned()));
+        attributes.extend(context.address.map(|ip| ("address".to_owned(), ip.to_string())));
+        attributes.extend(caller.token().map(|token| ("role".to_owned(), token.role.clone())));
+        let request = AccessRequest {
+            tenant: caller.identity().tenant.clone(),
+            identity: caller.identity().to_string(),
+            operation: operation.to_owned(),
+            resource: resource.to_owned(),
+            attributes,
+        };
+        let verdict = self.policy.decide_access(&request).await;
+        let decisions = decisions(verdict.evaluations);
+        match verdict.decision {
+            Ok(grant) => Ok(Grant { max_ttl: grant.max_ttl, decisions }),
+            Err(denial) => Err(Refusal {
+                code: denial.code,
+                message: denial.message,
+                reason: denial.audit,
+                decisions,
+            }),
+        }
+    }
+}
+
+impl Refusal {
+    /// The event of the operation that was refused, ready to be recorded.
+    pub fn recorded_in(&self, event: Event) -> Event {
+        let event = event.decisions(self.decisions.iter().cloned()).denied(self.code.clone());
+        if self.reason.is_empty() { event } else { event.detail("reason", self.reason.clone()) }
+    }
+}
+
+impl From<Refusal> for AccessError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Denied { code: refusal.code, message: refusal.message }
+    }
+}
+
+/// The policies' evaluations as the audit log keeps them.
+pub fn decisions(evaluations: Vec<Evaluation>) -> Vec<Decision> {
+    evaluations
+        .into_iter()
+        .map(|evaluation| Decision {
+            binding: evaluation.binding,
+            plugin: evaluation.plugin,
+            digest: evaluation.digest,
+            micros: evaluation.micros,
+            outcome: evaluation.outcome,
+            detail: evaluation.detail,
+        })
+        .collect()
+}

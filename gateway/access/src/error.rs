@@ -1,0 +1,102 @@
+use chancery_audit::AuditError;
+use chancery_identity::NoIdentity;
+use chancery_store::{CommitError, InvalidKey, ReadError};
+
+/// Why access was not given, or could not be decided.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// Nobody known is calling.
+    #[error(transparent)]
+    Unauthenticated(#[from] Unauthenticated),
+    /// The policies refused.
+    #[error("denied by policy ({code}): {message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// The operation is about a token, and none was shown.
+    #[error("this needs a token: log in with the certificate first")]
+    TokenNeeded,
+    /// The token has lived as long as it may.
+    #[error("the token has reached the end of its longest lifetime: log in again")]
+    TokenAtItsEnd,
+    /// The store could not be read.
+    #[error("tokens cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The store could not be written.
+    #[error("tokens cannot be written: {0}")]
+    Commit(#[from] CommitError),
+    /// A token's record is not what this release writes.
+    #[error("the token record {0} cannot be understood: was it written by a newer release?")]
+    Record(String),
+    /// The system's random number generator failed.
+    #[error("no random numbers are available for a token")]
+    Random,
+    /// The audit log did not take the event, so the answer is withheld.
+    #[error("the audit log refuses events, so nothing is answered: {0}")]
+    Audit(#[from] AuditError),
+}
+
+/// What is wrong with a caller's credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthenticated {
+    /// The connection has none.
+    #[error("a client certificate is required")]
+    NoCertificate,
+    /// It ran out, perhaps after the connection was made.
+    #[error("the client certificate has expired")]
+    CertificateExpired,
+    /// It begins later.
+    #[error("the client certificate is not valid yet")]
+    CertificateNotYetValid,
+    /// Its issuer took it back.
+    #[error("the client certificate was revoked")]
+    CertificateRevoked,
+    /// It is good, but names nobody.
+    #[error("the client certificate gives no identity: {0}")]
+    NoIdentity(NoIdentity),
+    /// It names somebody of another tenant.
+    #[error("the client certificate belongs to another tenant")]
+    OtherTenant,
+    /// No such token, or not one at all.
+    #[error("the token is unknown")]
+    UnknownToken,
+    /// The token was obtained with another certificate.
+    #[error("the token belongs to another certificate")]
+    TokenOfAnotherCertificate,
+    /// The token's time is over.
+    #[error("the token has expired")]
+    TokenExpired,
+}
+
+impl Unauthenticated {
+    /// Stable code, for the audit log and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no-certificate",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateNotYetValid => "certificate-not-yet-valid",
+            Self::CertificateRevoked => "certificate-revoked",
+            Self::NoIdentity(_) => "no-identity",
+            Self::OtherTenant => "other-tenant",
+            Self::UnknownToken => "unknown-token",
+            Self::TokenOfAnotherCertificate => "token-of-another-certificate",
+            Self::TokenExpired => "token-expired",
+        }
+    }
+
+    /// Whether the certificate was good and the token was not. A caller is not told more than that:
+    /// which tokens exist is nobody else's business.
+    pub fn is_about_token(&self) -> bool {
+        matches!(self, Self::UnknownToken | Self::TokenOfAnotherCertificate | Self::TokenExpired)
+    }
+}
+
+impl From<InvalidKey> for AccessError {
+    fn from(error: InvalidKey) -> Self {
+        Self::Read(error.into())
+    }
+}

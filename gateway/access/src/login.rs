@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use chancery_audit::Event;
+use chancery_identity::{Identity, PeerCertificate, RequestContext};
+use chancery_store::Commit;
+use jiff::Timestamp;
+
+use crate::{Access, AccessError, Caller, Grant, Role, TokenInfo, TokenSecret, token};
+
+/// A fresh token. This is the only time that it is seen.
+#[derive(Debug)]
+pub struct Login {
+    /// The token.
+    pub token: TokenSecret,
+    /// What is known of it.
+    pub info: TokenInfo,
+}
+
+impl Access {
+    /// Gives the holder of the connection's certificate a token, if the policies allow `auth.login` on
+    /// `ROLE/IDENTITY`. It lives for [`TokenLimits::default_ttl`](crate::TokenLimits), or less if a
+    /// policy says so or the certificate ends earlier.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`], [`AccessError::Denied`], or why it could not be done.
+    #[tracing::instrument(name = "access.login", skip_all)]
+    pub async fn login_with_certificate(
+        &self,
+        context: &RequestContext,
+        role: &Role,
+    ) -> Result<Login, AccessError> {
+        let (certificate, identity) = match self.certificate_of(context) {
+            Ok(found) => found,
+            Err(reason) => return Err(self.refuse(context, reason).await?),
+        };
+        let caller =
+            Caller::new(identity.clone(), certificate.fingerprint, certificate.not_after, None);
+        let event = Event::new(context, "auth.login", role.as_str());
+        let attributes = vec![("role".to_owned(), role.as_str().to_owned())];
+        let resource = format!("{}/{identity}", role.as_str());
+        let asked = self.authorize(context, &caller, "auth.login", &resource, attributes).await;
+        let grant = match asked {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                self.audit.record(refusal.recorded_in(event)).await?;
+                return Err(refusal.into());
+            }
+        };
+        let event = event.decisions(grant.decisions.iter().cloned());
+        match self.issue(certificate, identity, role, &grant).await {
+            Ok(login) => {
+                let event = event
+                    .detail("accessor", login.info.accessor.clone())
+                    .detail("expires", login.info.expires.to_string())
+                    .succeeded();
+                self.audit.record(event).await?;
+                metrics::counter!("chancery_access_logins_total").increment(1);
+                Ok(login)
+            }
+            Err(error) => {
+                self.audit.record(event.failed("not-issued")).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn issue(
+        &self,
+        certificate: &PeerCertificate,
+        identity: &Identity,
+        role: &Role,
+        grant: &Grant,
+    ) -> Result<Login, AccessError> {
+        let issued = self.clock.now();
+        let until = |limit: Duration| {
+            let limit = grant.max_ttl.map_or(limit, |policy| policy.min(limit));
+            issued.checked_add(limit).unwrap_or(Timestamp::MAX).min(certificate.not_after)
+        };
+        let expires = until(self.limits.default_ttl);
+        let token = TokenSecret::generate(issued)?;
+        let info = TokenInfo {
+            accessor: accessor()?,
+            identity: identity.clone(),
+            fingerprint: certificate.fingerprint,
+            role: role.as_str().to_owned(),
+            issued,
+            creation_ttl: Duration::try_from(expires.duration_since(issued)).unwrap_or_default(),
+            expires,
+            ceiling: until(self.limits.max_ttl),
+        };
+        let key = token::key(&identity.tenant, &token)?;
+        let commit = token::put(Commit::new().check_absent(key.clone()), &key, &info)?;
+        self.store.commit(commit).await?;
+        Ok(Login { token, info })
+    }
+}
+
+/// 128 random bits in hex.
+fn accessor() -> Result<String, AccessError> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| AccessError::Random)?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,56 @@
+use chancery_store::{Commit, CommitError, Key};
+
+use crate::token::{EXPIRIES, load, parse_expiry_key};
+use crate::{Access, AccessError};
+
+/// How many expiries are read at once.
+const BATCH: usize = 256;
+
+impl Access {
+    /// Removes the records of expired tokens, which nobody can use any more, and returns how many
+    /// there were. To be called every now and then.
+    ///
+    /// # Errors
+    /// If the store fails; what was removed before stays removed.
+    #[tracing::instrument(name = "access.sweep", skip_all)]
+    pub async fn sweep_expired_tokens(&self) -> Result<usize, AccessError> {
+        let mut removed = 0;
+        let mut after: Option<Key> = None;
+        loop {
+            let entries = self.store.scan(EXPIRIES.as_bytes(), after.as_ref(), BATCH).await?;
+            for entry in &entries {
+                let now = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+                match parse_expiry_key(&entry.key) {
+                    // Expiries are stored in whole milliseconds, rounded down.
+                    Some((expires, token)) if expires < now => {
+                        removed += usize::from(self.sweep(&entry.key, token).await?);
+                    }
+                    _ => return Ok(removed),
+                }
+            }
+            after = entries.last().map(|entry| entry.key.clone());
+            if after.is_none() {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Removes an index entry, and the token it leads to if that has expired.
+    async fn sweep(&self, entry: &Key, token: Key) -> Result<bool, AccessError> {
+        let mut commit = Commit::new().delete(entry.clone());
+        let mut expired = false;
+        // A renewal leaves no old entry behind, but a revocation may.
+        if let Some(held) = load(&*self.store, token).await?
+            && held.info.expires <= self.clock.now()
+        {
+            expired = true;
+            commit = commit.check_version(held.key.clone(), held.version).delete(held.key);
+        }
+        match self.store.commit(commit).await {
+            Ok(_) => Ok(expired),
+            // Revoked, or renewed by a request that was under way: the next round sees which.
+            Err(CommitError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

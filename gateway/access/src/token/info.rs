@@ -1,0 +1,47 @@
+use std::time::Duration;
+
+use chancery_identity::{Fingerprint, Identity};
+use chancery_store::{Key, Version};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What is known of a token; not the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Names the token in logs and to administrators. Gives no access.
+    pub accessor: String,
+    /// Who obtained it.
+    pub identity: Identity,
+    /// The certificate with which it was obtained, and without which it is worth nothing.
+    pub fingerprint: Fingerprint,
+    /// The role of the login.
+    pub role: String,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// How long it was to live when it was issued.
+    pub creation_ttl: Duration,
+    /// First moment at which it is no longer good.
+    pub expires: Timestamp,
+    /// Beyond which no renewal moves `expires`.
+    pub ceiling: Timestamp,
+}
+
+impl TokenInfo {
+    /// How long it is still good; zero if it is not.
+    pub fn ttl(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.expires.duration_since(now)).unwrap_or_default()
+    }
+
+    /// Whether a renewal could move its expiry.
+    pub fn renewable(&self) -> bool {
+        self.expires < self.ceiling
+    }
+}
+
+/// A token that was shown, with what is needed to change its record.
+#[derive(Debug)]
+pub(crate) struct HeldToken {
+    pub(crate) key: Key,
+    pub(crate) version: Version,
+    pub(crate) info: TokenInfo,
+}

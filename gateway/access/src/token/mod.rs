@@ -1,0 +1,64 @@
+//! Tokens: what clients hold, what is stored of it, and what is done with one's own.
+
+mod info;
+mod own;
+mod secret;
+
+pub(crate) use info::HeldToken;
+pub use info::TokenInfo;
+pub use secret::TokenSecret;
+
+use chancery_identity::TenantId;
+use chancery_store::{Commit, InvalidKey, Key, Store};
+use jiff::Timestamp;
+
+use crate::AccessError;
+
+/// Under which keys stand that tell when tokens expire, over all tenants.
+pub(crate) const EXPIRIES: &str = "_/access/token-expiry/";
+
+/// Where a token's record is. Tokens of another tenant are at other keys: a token is found only by a
+/// certificate of its own tenant.
+pub(crate) fn key(tenant: &TenantId, secret: &TokenSecret) -> Result<Key, InvalidKey> {
+    Key::new(format!("{tenant}/access/token/{}", secret.record_name()))
+}
+
+/// The index entry that leads from an expiry to the token at `token`.
+pub(crate) fn expiry_key(expires: Timestamp, token: &Key) -> Result<Key, InvalidKey> {
+    let moment = u64::try_from(expires.as_millisecond()).unwrap_or(0);
+    Key::new(format!("{EXPIRIES}{moment:016x}/{token}"))
+}
+
+/// What an index entry says: when a token expires (in milliseconds) and which.
+pub(crate) fn parse_expiry_key(key: &Key) -> Option<(u64, Key)> {
+    let text = std::str::from_utf8(key.as_bytes()).ok()?;
+    let (moment, token) = text.strip_prefix(EXPIRIES)?.split_once('/')?;
+    Some((u64::from_str_radix(moment, 16).ok()?, Key::new(token).ok()?))
+}
+
+pub(crate) async fn load(store: &dyn Store, key: Key) -> Result<Option<HeldToken>, AccessError> {
+    let Some(record) = store.get(&key).await? else { return Ok(None) };
+    let info =
+        serde_json::from_slice(&record.value).map_err(|_| AccessError::Record(key.to_string()))?;
+    Ok(Some(HeldToken { key, version: record.version, info }))
+}
+
+/// Adds to `commit` what stores `info` at `key`, its expiry included.
+pub(crate) fn put(commit: Commit, key: &Key, info: &TokenInfo) -> Result<Commit, AccessError> {
+    let value = serde_json::to_vec(info).map_err(|_| AccessError::Record(key.to_string()))?;
+    Ok(commit.put(key.clone(), value).put(expiry_key(info.expires, key)?, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiries_order_by_time_and_lead_to_the_token() {
+        let token = Key::new("default/access/token/x-y").unwrap();
+        let at = |second| expiry_key(Timestamp::from_second(second).unwrap(), &token).unwrap();
+        assert!(at(9) < at(10) && at(10) < at(100_000_000_000));
+        assert_eq!(parse_expiry_key(&at(10)), Some((10_000, token)));
+        assert_eq!(parse_expiry_key(&Key::new("_/access/other").unwrap()), None);
+    }
+}

@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::{Commit, CommitError};
+use jiff::Timestamp;
+
+use super::{HeldToken, TokenInfo, expiry_key, load, put};
+use crate::{Access, AccessError, Caller, Unauthenticated};
+
+/// How often a renewal starts again because the record changed under it.
+const ATTEMPTS: usize = 8;
+
+impl Access {
+    /// What is known of the caller's own token. Needs no policy: it tells the holder what it was told
+    /// at login.
+    ///
+    /// # Errors
+    /// [`AccessError::TokenNeeded`] if the caller came with the certificate alone.
+    pub async fn lookup_self(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<TokenInfo, AccessError> {
+        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        let event = event(context, "auth.token.lookup", &held.info);
+        self.audit.record(event.succeeded()).await?;
+        Ok(held.info.clone())
+    }
+
+    /// Makes the caller's own token live on: for `increment`, or as long as a new one would, and in no
+    /// case beyond its ceiling, its certificate, or what the policies now say of a login. Asks them as
+    /// for a login.
+    ///
+    /// # Errors
+    /// [`AccessError::TokenNeeded`], [`AccessError::Denied`], and [`AccessError::TokenAtItsEnd`] if
+    /// nothing of its longest lifetime is left.
+    #[tracing::instrument(name = "access.renew", skip_all)]
+    pub async fn renew_self(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        increment: Option<Duration>,
+    ) -> Result<TokenInfo, AccessError> {
+        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        let event = event(context, "auth.token.renew", &held.info);
+        let attributes = vec![("renewal".to_owned(), "true".to_owned())];
+        let resource = format!("{}/{}", held.info.role, caller.identity());
+        let asked = self.authorize(context, caller, "auth.login", &resource, attributes).await;
+        let grant = match asked {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                self.audit.record(refusal.recorded_in(event)).await?;
+                return Err(refusal.into());
+            }
+        };
+        let event = event.decisions(grant.decisions);
+        let wish = Wish { increment, policy: grant.max_ttl, certificate: caller.not_after() };
+        match self.extend(held, &wish).await {
+            Ok(info) => {
+                let event = event.detail("expires", info.expires.to_string()).succeeded();
+                self.audit.record(event).await?;
+                Ok(info)
+            }
+            Err(error) => {
+                self.audit.record(event.failed("not-renewed")).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn extend(&self, held: &HeldToken, wish: &Wish) -> Result<TokenInfo, AccessError> {
+        let mut version = held.version;
+        let mut info = held.info.clone();
+        for _ in 0..ATTEMPTS {
+            let expires = self.extended(&info, wish)?;
+            let renewed = TokenInfo { expires, ..info.clone() };
+            let commit = Commit::new()
+                .check_version(held.key.clone(), version)
+                .delete(expiry_key(info.expires, &held.key)?);
+            match self.store.commit(put(commit, &held.key, &renewed)?).await {
+                Ok(_) => return Ok(renewed),
+                Err(CommitError::Conflict { .. }) => {
+                    // Renewed by another request, or revoked or swept away.
+                    let found = load(&*self.store, held.key.clone()).await?;
+                    let found = found.ok_or(Unauthenticated::UnknownToken)?;
+                    (version, info) = (found.version, found.info);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let key = held.key.clone();
+        Err(CommitError::Conflict { key }.into())
+    }
+
+    /// The new expiry: always one, always within the ceiling.
+    fn extended(&self, info: &TokenInfo, wish: &Wish) -> Result<Timestamp, AccessError> {
+        let now = self.clock.now();
+        let after = |from: Timestamp, by: Duration| from.checked_add(by).unwrap_or(Timestamp::MAX);
+        let increment =
+            wish.increment.filter(|by| !by.is_zero()).unwrap_or(self.limits.default_ttl);
+        let mut expires = after(now, increment).min(info.ceiling).min(wish.certificate);
+        if let Some(limit) = wish.policy {
+            expires = expires.min(after(info.issued, limit));
+        }
+        if expires <= now { Err(AccessError::TokenAtItsEnd) } else { Ok(expires) }
+    }
+
+    /// Ends the caller's own token. Needs no policy: giving something up is always allowed.
+    ///
+    /// # Errors
+    /// [`AccessError::TokenNeeded`] if the caller came with the certificate alone.
+    pub async fn revoke_self(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<(), AccessError> {
+        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        // Without a check: whatever a renewal made of it meanwhile is to end too. Its index entry
+        // then leads nowhere, and is swept away in its time.
+        let commit = Commit::new()
+            .delete(held.key.clone())
+            .delete(expiry_key(held.info.expires, &held.key)?);
+        let event = event(context, "auth.token.revoke", &held.info);
+        match self.store.commit(commit).await {
+            Ok(_) => Ok(self.audit.record(event.succeeded()).await?),
+            Err(error) => {
+                self.audit.record(event.failed("not-revoked")).await?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// What bounds a renewal besides the token itself.
+struct Wish {
+    increment: Option<Duration>,
+    policy: Option<Duration>,
+    certificate: Timestamp,
+}
+
+fn event(context: &RequestContext, operation: &str, token: &TokenInfo) -> Event {
+    Event::new(context, operation, token.role.clone()).detail("accessor", token.accessor.clone())
+}
