@@ -1,1 +1,18 @@
-//! TLS acceptor, client verification, hot-reloaded credentials
+//! The TLS side of the listener: one credential of the gateway's own, client certificates wanted but
+//! not required, and the facts about the peer.
+//!
+//! An [`Acceptor`] turns a connection into a TLS stream and a [`Peer`](chancery_identity::Peer).
+//! Credential and client trust are replaced while it runs. What was negotiated under an old trust does
+//! not outlive it: resumable sessions are forgotten and [`TrustLease`]s end.
+
+mod acceptor;
+mod credential;
+mod error;
+mod metrics;
+mod peer;
+mod trust;
+
+pub use acceptor::{Accepted, Acceptor, Protocol, TlsConfig, TrustLease};
+pub use credential::{Credential, CredentialError};
+pub use error::AcceptError;
+pub use trust::{ClientTrust, TrustError};

@@ -1,0 +1,264 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use chancery_identity::{Clock, Peer};
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::UnixTime;
+use rustls::server::ServerSessionMemoryCache;
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::credential::Current;
+use crate::{AcceptError, ClientTrust, Credential, TrustError, metrics, peer};
+
+/// How long, and how many bytes, a refused client may take to read why.
+const FAREWELL: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
+
+/// Limits of the TLS side.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// How long a handshake may take, from the first byte expected to the last.
+    pub handshake_deadline: Duration,
+    /// How many sessions are remembered for resumption; the oldest go first. Each keeps the client's
+    /// certificate chain, so a few kilobytes.
+    pub remembered_sessions: usize,
+}
+
+impl Default for TlsConfig {
+    /// 10 seconds and 4,096 sessions.
+    fn default() -> Self {
+        Self { handshake_deadline: Duration::from_secs(10), remembered_sessions: 4096 }
+    }
+}
+
+/// Accepts TLS 1.2 and 1.3 connections, with post-quantum key exchange (X25519MLKEM768) where the
+/// client can. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Acceptor(Arc<Inner>);
+
+struct Inner {
+    config: TlsConfig,
+    provider: Arc<CryptoProvider>,
+    clock: Clock,
+    credential: Arc<Current>,
+    trust: ArcSwap<Trusted>,
+}
+
+/// A client trust in use, with what must not outlive it.
+struct Trusted {
+    trust: ClientTrust,
+    /// Holds the memory of resumable sessions. A session carries the verification of a client
+    /// certificate, so it is good for the anchors it was verified with and no others.
+    server: Arc<ServerConfig>,
+    /// Dropped together with the rest, which is what the leases watch.
+    alive: watch::Sender<()>,
+}
+
+/// A connection after its handshake.
+pub struct Accepted<IO> {
+    /// The encrypted stream.
+    pub stream: TlsStream<IO>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// The application protocol that was negotiated.
+    pub protocol: Protocol,
+    /// Ends when the client trust is replaced; then close the connection when it is idle, since its
+    /// peer was judged by the old one.
+    pub lease: TrustLease,
+}
+
+/// The application protocols offered (ALPN, RFC 7301), the first preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2.
+    Http2,
+    /// HTTP/1.1, also if the client names no protocol at all.
+    Http1,
+}
+
+/// Tells when the client trust under which a connection was accepted is no longer in use.
+#[derive(Debug, Clone)]
+pub struct TrustLease(watch::Receiver<()>);
+
+impl TrustLease {
+    /// Waits until the trust is replaced. Cancelling the wait loses nothing.
+    pub async fn ended(&mut self) {
+        // Nothing is ever sent: the only change is that the sender is gone.
+        while self.0.changed().await.is_ok() {}
+    }
+
+    /// Whether the trust was replaced.
+    pub fn has_ended(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+}
+
+impl Acceptor {
+    /// An acceptor with this credential and this trust to start with. The clock decides whether
+    /// client certificates are in date.
+    ///
+    /// # Errors
+    /// A client CA cannot be used as a trust anchor.
+    pub fn new(
+        config: TlsConfig,
+        credential: Credential,
+        trust: ClientTrust,
+        clock: Clock,
+    ) -> Result<Self, TrustError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let credential = Arc::new(Current::new(credential));
+        let server = server(&config, &provider, &clock, &credential, &trust)?;
+        let trust = ArcSwap::from_pointee(Trusted { trust, server, alive: watch::Sender::new(()) });
+        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust })))
+    }
+
+    /// Shows this certificate from the next handshake on. Resumable sessions stay: they do not
+    /// depend on it.
+    pub fn replace_credential(&self, credential: Credential) {
+        self.0.credential.replace(credential);
+    }
+
+    /// Judges clients by this trust from the next handshake on and ends the leases of the connections
+    /// there are. If other CAs are trusted than before, resumable sessions are forgotten.
+    ///
+    /// # Errors
+    /// A client CA cannot be used as a trust anchor; nothing has changed.
+    pub fn replace_trust(&self, trust: ClientTrust) -> Result<(), TrustError> {
+        let inner = &*self.0;
+        let before = inner.trust.load();
+        let server = if trust.has_the_anchors_of(&before.trust) {
+            Arc::clone(&before.server)
+        } else {
+            server(&inner.config, &inner.provider, &inner.clock, &inner.credential, &trust)?
+        };
+        inner.trust.store(Arc::new(Trusted { trust, server, alive: watch::Sender::new(()) }));
+        tracing::info!("the client trust was replaced");
+        Ok(())
+    }
+
+    /// Does the handshake on a fresh connection from `address`. Refusals are counted, logged, and
+    /// told to the peer by a TLS alert.
+    ///
+    /// # Errors
+    /// See [`AcceptError`].
+    #[tracing::instrument(name = "tls.accept", skip_all, fields(%address))]
+    pub async fn accept<IO>(
+        &self,
+        stream: IO,
+        address: SocketAddr,
+    ) -> Result<Accepted<IO>, AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let since = Instant::now();
+        // One look at the trust: verifier, rules and lease are of the same one.
+        let trusted = self.0.trust.load_full();
+        match self.handshake(&trusted, stream, address).await {
+            Ok(accepted) => {
+                metrics::accepted(since, accepted.stream.get_ref().1);
+                Ok(accepted)
+            }
+            Err(error) => {
+                metrics::refused(&error);
+                match &error {
+                    AcceptError::Certificate(_) | AcceptError::Unreadable(_) => {
+                        tracing::warn!(%error, "refused a client certificate");
+                    }
+                    _ => tracing::debug!(%error, "refused a connection"),
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn handshake<IO>(
+        &self,
+        trusted: &Trusted,
+        stream: IO,
+        address: SocketAddr,
+    ) -> Result<Accepted<IO>, AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = self.0.config.handshake_deadline;
+        let shaking = TlsAcceptor::from(Arc::clone(&trusted.server)).accept(stream);
+        let stream = match timeout(deadline, shaking.into_fallible()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                farewell(stream).await;
+                return Err(error.into());
+            }
+            Err(_) => return Err(AcceptError::TimedOut { after: deadline }),
+        };
+        let connection = stream.get_ref().1;
+        let protocol = match connection.alpn_protocol() {
+            Some(HTTP2) => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        let certificate = connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .map(|der| peer::facts(der, &trusted.trust.rules).map(Arc::new))
+            .transpose()
+            .map_err(AcceptError::Unreadable)?;
+        let peer = Peer { address, certificate };
+        let lease = TrustLease(trusted.alive.subscribe());
+        Ok(Accepted { stream, peer, protocol, lease })
+    }
+}
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+fn server(
+    config: &TlsConfig,
+    provider: &Arc<CryptoProvider>,
+    clock: &Clock,
+    credential: &Arc<Current>,
+    trust: &ClientTrust,
+) -> Result<Arc<ServerConfig>, TrustError> {
+    let verifier = trust.verifier(provider)?;
+    let time = Arc::new(Time(clock.clone()));
+    let mut server = ServerConfig::builder_with_details(Arc::clone(provider), time)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| TrustError::Library { reason: error.to_string() })?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::clone(credential) as _);
+    server.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    server.session_storage = ServerSessionMemoryCache::new(config.remembered_sessions);
+    // Without RFC 7627 a TLS 1.2 session can be spliced into somebody else's connection. Clients that
+    // do not know it are refused.
+    server.require_ems = true;
+    Ok(Arc::new(server))
+}
+
+/// Lets the peer read the alert. Closing at once, with bytes of the peer's still unread, would reset
+/// the connection, and the reason would be lost on the way.
+async fn farewell<IO: AsyncRead + AsyncWrite + Unpin>(mut stream: IO) {
+    let (longest, most) = FAREWELL;
+    let drain = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut (&mut stream).take(most), &mut tokio::io::sink()).await
+    };
+    // It was a courtesy: nothing depends on whether it worked.
+    let _ = timeout(longest, drain).await;
+}
+
+/// The gateway's clock as the TLS library wants it.
+#[derive(Debug)]
+struct Time(Clock);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
