@@ -1,0 +1,234 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// The longest value of one version, in bytes of JSON.
+pub const MAX_DATA_BYTES: usize = 1024 * 1024;
+
+/// The value of one version of a secret: a JSON object, kept as the text that the caller wrote, so
+/// that numbers keep their spelling. Wiped from memory when dropped; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretData(Zeroizing<String>);
+
+/// Why a text is not the value of a secret. What was in it is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidData {
+    /// Not JSON, or not an object.
+    #[error("the value of a secret must be a JSON object")]
+    NotAnObject,
+    /// Over [`MAX_DATA_BYTES`].
+    #[error("the value of a secret may have at most {MAX_DATA_BYTES} bytes of JSON")]
+    TooLarge,
+}
+
+/// An object whose members stay text.
+type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+impl SecretData {
+    /// The value with this JSON text.
+    ///
+    /// # Errors
+    /// See [`InvalidData`].
+    pub fn from_json(text: &str) -> Result<Self, InvalidData> {
+        if text.len() > MAX_DATA_BYTES {
+            return Err(InvalidData::TooLarge);
+        }
+        members(text).ok_or(InvalidData::NotAnObject)?;
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// This value changed by `patch` as RFC 7396 says: members that are null remove, objects merge,
+    /// everything else replaces.
+    ///
+    /// # Errors
+    /// If the result is too large.
+    pub fn merged(&self, patch: &Self) -> Result<Self, InvalidData> {
+        // The result is never longer than both texts and a comma: no reallocation leaves a copy.
+        let room = self.0.len().saturating_add(patch.0.len()).saturating_add(1);
+        let mut merged = Zeroizing::new(String::with_capacity(room));
+        merge(Some(&self.0), &patch.0, &mut merged);
+        if merged.len() > MAX_DATA_BYTES {
+            return Err(InvalidData::TooLarge);
+        }
+        Ok(Self(merged))
+    }
+}
+
+/// Writes `target` changed by `patch`, both JSON texts (RFC 7396 §2).
+fn merge(target: Option<&str>, patch: &str, into: &mut String) {
+    let Some(changes) = members(patch) else {
+        into.push_str(patch);
+        return;
+    };
+    let kept = target.and_then(members).unwrap_or_default();
+    let mut separator = '{';
+    let mut member = |name: &str, into: &mut String| {
+        into.push(separator);
+        separator = ',';
+        push_string(name, into);
+        into.push(':');
+    };
+    for (name, value) in &kept {
+        if !changes.contains_key(name) {
+            member(name, into);
+            into.push_str(value.get());
+        }
+    }
+    for (name, change) in &changes {
+        if change.get() != "null" {
+            member(name, into);
+            merge(kept.get(name).map(|value| value.get()), change.get(), into);
+        }
+    }
+    into.push_str(if separator == '{' { "{}" } else { "}" });
+}
+
+/// The members of an object; none if the text is something else.
+fn members(text: &str) -> Option<Members<'_>> {
+    serde_json::from_str(text).ok()
+}
+
+/// Escapes exactly what JSON requires, in the shortest way (RFC 8259 §7).
+fn push_string(text: &str, into: &mut String) {
+    into.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => into.push_str("\\\""),
+            '\\' => into.push_str("\\\\"),
+            '\u{8}' => into.push_str("\\b"),
+            '\t' => into.push_str("\\t"),
+            '\n' => into.push_str("\\n"),
+            '\u{c}' => into.push_str("\\f"),
+            '\r' => into.push_str("\\r"),
+            c if u32::from(c) < 0x20 => {
+                let digit = |n: u32| char::from_digit(n, 16).unwrap_or('0');
+                into.push_str("\\u00");
+                into.push(digit(u32::from(c) >> 4));
+                into.push(digit(u32::from(c) & 15));
+            }
+            c => into.push(c),
+        }
+    }
+    into.push('"');
+}
+
+impl std::fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretData({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn data(text: &str) -> SecretData {
+        SecretData::from_json(text).unwrap()
+    }
+
+    #[test]
+    fn is_an_object_kept_letter_by_letter() {
+        let text = r#"{"n":1.10,"big":123456789012345678901234567890,"e":1e400,"s":"\u00e9"}"#;
+        assert_eq!(data(text).as_json(), text);
+        for bad in ["", "null", "[]", "1", "\"x\"", "{", "{}x", r#"{"a":}"#] {
+            assert_eq!(SecretData::from_json(bad), Err(InvalidData::NotAnObject), "{bad}");
+        }
+    }
+
+    #[test]
+    fn is_bounded() {
+        let text = |len: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(len - 8));
+        assert!(SecretData::from_json(&text(MAX_DATA_BYTES)).is_ok());
+        assert_eq!(SecretData::from_json(&text(MAX_DATA_BYTES + 1)), Err(InvalidData::TooLarge));
+        let half =
+            |key: char| data(&format!(r#"{{"{key}":"{}"}}"#, "x".repeat(MAX_DATA_BYTES / 2)));
+        assert_eq!(half('a').merged(&half('b')), Err(InvalidData::TooLarge));
+    }
+
+    #[test]
+    fn does_not_show_itself() {
+        assert_eq!(format!("{:?}", data(r#"{"password":"hunter2"}"#)), "SecretData(22 bytes)");
+    }
+
+    #[test]
+    fn merges_as_the_examples_of_rfc_7396_appendix_a() {
+        let cases = [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, json!({"a":"c"})),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, json!({"a":"b","b":"c"})),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, json!({})),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, json!({"b":"c"})),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, json!({"a":"c"})),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, json!({"a":["b"]})),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, json!({"a":{"b":"d"}})),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, json!({"a":[1]})),
+            (r#"{"e":null}"#, r#"{"a":1}"#, json!({"e":null,"a":1})),
+            (r"{}", r#"{"a":{"bb":{"ccc":null}}}"#, json!({"a":{"bb":{}}})),
+        ];
+        for (target, patch, expected) in cases {
+            let merged = data(target).merged(&data(patch)).unwrap();
+            let value: Value = serde_json::from_str(merged.as_json()).unwrap();
+            assert_eq!(value, expected, "{target} + {patch}");
+        }
+    }
+
+    #[test]
+    fn a_merge_leaves_other_members_letter_by_letter() {
+        let merged = data(r#"{"n":1.10,"x":0}"#).merged(&data(r#"{"x":2.50}"#)).unwrap();
+        assert_eq!(merged.as_json(), r#"{"n":1.10,"x":2.50}"#);
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-c\"\\\\\\n\\u{1}é]{0,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-c\"\\\\\\n]{0,1}", inner, 0..4)
+                    .prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        prop::collection::btree_map("[a-c\"\\\\\\n]{0,1}", json_value(), 0..4)
+            .prop_map(|m| m.into_iter().collect())
+    }
+
+    /// The pseudo-code of RFC 7396 §2, on values.
+    fn reference(target: Value, patch: &Value) -> Value {
+        let Value::Object(changes) = patch else { return patch.clone() };
+        let mut result = match target {
+            Value::Object(members) => members,
+            _ => serde_json::Map::new(),
+        };
+        for (name, change) in changes {
+            let old = result.remove(name).unwrap_or(Value::Null);
+            if !change.is_null() {
+                result.insert(name.clone(), reference(old, change));
+            }
+        }
+        Value::Object(result)
+    }
+
+    proptest! {
+        #[test]
+        fn merges_as_the_pseudo_code_does(target in object(), patch in object()) {
+            let merged = data(&target.to_string()).merged(&data(&patch.to_string())).unwrap();
+            let value: Value = serde_json::from_str(merged.as_json()).unwrap();
+            prop_assert_eq!(value, reference(target, &patch));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use chancery_audit::AuditError;
+use chancery_store::{CommitError, InvalidKey, ReadError};
+
+use super::config::InvalidSetting;
+use super::custom::InvalidCustomMetadata;
+use super::data::InvalidData;
+use super::metadata::VersionMetadata;
+
+/// Why an operation on secrets was not done. No variant carries anything of a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvError {
+    /// The policies refused.
+    #[error("denied by policy ({code}): {message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// There is no such secret, or not that version.
+    #[error("there is no such secret or version")]
+    NotFound,
+    /// The version is deleted or destroyed; its metadata is left.
+    #[error("version {} of the secret is deleted or destroyed", .0.number)]
+    Gone(Box<VersionMetadata>),
+    /// The write was to replace another version than the current one.
+    #[error("check-and-set parameter did not match the current version")]
+    CasMismatch,
+    /// The mount or the secret wants every write to say what it replaces.
+    #[error("check-and-set parameter required for this call")]
+    CasRequired,
+    /// No versions were named.
+    #[error("no version number provided")]
+    NoVersions,
+    /// The value cannot be stored.
+    #[error(transparent)]
+    Data(#[from] InvalidData),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The notes cannot be stored.
+    #[error(transparent)]
+    CustomMetadata(#[from] InvalidCustomMetadata),
+    /// Others changed the secret again and again while this request tried to.
+    #[error("the secret is being changed by too many requests at once: try again")]
+    Contended,
+    /// The store could not be read.
+    #[error("secrets cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The store could not be written.
+    #[error("secrets cannot be written: {0}")]
+    Commit(#[from] CommitError),
+    /// A record is not what this release writes.
+    #[error("the record {0} cannot be understood: was it written by a newer release?")]
+    Record(String),
+    /// The audit log did not take the event, so the result is withheld.
+    #[error("the audit log refuses events, so nothing is answered: {0}")]
+    Audit(#[from] AuditError),
+}
+
+impl KvError {
+    /// Stable code of the reason, for the audit log and metrics.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Denied { code, .. } => code,
+            Self::NotFound => "not-found",
+            Self::Gone(_) => "version-gone",
+            Self::CasMismatch => "cas-mismatch",
+            Self::CasRequired => "cas-required",
+            Self::NoVersions => "no-versions",
+            Self::Data(_) => "invalid-data",
+            Self::Setting(_) => "invalid-setting",
+            Self::CustomMetadata(_) => "invalid-custom-metadata",
+            Self::Contended => "contended",
+            Self::Read(_) => "store-read",
+            Self::Commit(_) => "store-commit",
+            Self::Record(_) => "store-record",
+            Self::Audit(_) => "audit",
+        }
+    }
+}
+
+impl From<InvalidKey> for KvError {
+    fn from(error: InvalidKey) -> Self {
+        Self::Read(error.into())
+    }
+}

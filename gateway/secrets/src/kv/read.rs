@@ -1,0 +1,66 @@
+use chancery_access::Caller;
+use chancery_identity::{RequestContext, TenantId};
+
+use super::metadata::{VersionMetadata, VersionState};
+use super::storage::{load_data, load_metadata};
+use super::{Kv, KvError, KvOperation, SecretData, SecretPath};
+
+/// How often a read starts again because the version it found in the metadata was removed before it
+/// read the value.
+const ATTEMPTS: usize = 8;
+
+/// A version with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadVersion {
+    /// The value.
+    pub data: SecretData,
+    /// What is known of it.
+    pub metadata: VersionMetadata,
+}
+
+impl Kv<'_> {
+    /// The value of the newest version, or of the one with that number.
+    ///
+    /// # Errors
+    /// [`KvError::Gone`] with what is left if that version is deleted or destroyed,
+    /// [`KvError::NotFound`] if there is none.
+    #[tracing::instrument(name = "secrets.read", skip_all)]
+    pub async fn read(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        path: &SecretPath,
+        version: Option<u64>,
+    ) -> Result<ReadVersion, KvError> {
+        let allowed = self.ask(context, caller, KvOperation::Read, self.resource(path)).await?;
+        let result = self.find(&caller.identity().tenant, path, version).await;
+        let allowed = match &result {
+            Ok(found) => allowed.detail("version", found.metadata.number),
+            Err(_) => allowed,
+        };
+        allowed.finish(result).await
+    }
+
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        path: &SecretPath,
+        version: Option<u64>,
+    ) -> Result<ReadVersion, KvError> {
+        let key = self.layout(tenant).metadata(path)?;
+        let mut missing = key.clone();
+        for _ in 0..ATTEMPTS {
+            let secret = load_metadata(self.store(), &key).await?.value.ok_or(KvError::NotFound)?;
+            let metadata = secret.version(version).ok_or(KvError::NotFound)?;
+            if metadata.version.state(self.now()) != VersionState::Live {
+                return Err(KvError::Gone(Box::new(metadata)));
+            }
+            let value = self.layout(tenant).version(secret.id, metadata.number)?;
+            if let Some(data) = load_data(self.store(), &value).await? {
+                return Ok(ReadVersion { data, metadata });
+            }
+            missing = value;
+        }
+        Err(KvError::Record(missing.to_string()))
+    }
+}

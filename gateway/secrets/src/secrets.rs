@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use chancery_access::{Access, AccessError, Caller};
+use chancery_audit::{Audit, Event};
+use chancery_identity::{Clock, RequestContext};
+use chancery_store::SharedStore;
+
+use crate::kv::{Kv, KvOperation};
+use crate::{Mount, Mounts, UnknownMount};
+
+/// All secret engines of the gateway.
+pub struct Secrets {
+    pub(crate) access: Arc<Access>,
+    pub(crate) store: SharedStore,
+    pub(crate) audit: Audit,
+    pub(crate) clock: Clock,
+    mounts: Mounts,
+}
+
+impl Secrets {
+    /// Engines at these mounts, with their contents in `store` (which should be sealed).
+    pub fn new(
+        access: Arc<Access>,
+        store: SharedStore,
+        audit: Audit,
+        clock: Clock,
+        mounts: Mounts,
+    ) -> Self {
+        Self { access, store, audit, clock, mounts }
+    }
+
+    /// The key-value engine at the mount with this name.
+    ///
+    /// # Errors
+    /// If nothing is mounted there.
+    pub fn kv(&self, mount: &str) -> Result<Kv<'_>, UnknownMount> {
+        self.mounts.find(mount).map(|mount| Kv::new(self, mount))
+    }
+
+    /// The mounts at the top of which the caller may do anything at all.
+    ///
+    /// # Errors
+    /// If the audit log does not take the event.
+    pub async fn visible_mounts(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<Vec<&Mount>, AccessError> {
+        let mut event = Event::new(context, "mounts.list", "");
+        let mut visible = Vec::new();
+        for mount in self.mounts.iter() {
+            let (may, asked) = self.may_anything(event, context, caller, mount, "").await;
+            event = asked;
+            visible.extend(may.then_some(mount));
+        }
+        self.audit.record(event.succeeded()).await?;
+        Ok(visible)
+    }
+
+    /// The mount behind a path such as `secret/app/db`, if the caller may do anything there. Clients
+    /// ask this before anything else, to learn how to build their requests.
+    ///
+    /// # Errors
+    /// [`AccessError::Denied`], the same whether the mount is missing or the caller may do nothing
+    /// there: what is mounted is not to be found out by trying.
+    pub async fn mount_behind(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        path: &str,
+    ) -> Result<&Mount, AccessError> {
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        let mut event = Event::new(context, "mounts.read", path);
+        if let Ok(mount) = self.mounts.find(name) {
+            let (may, asked) = self.may_anything(event, context, caller, mount, rest).await;
+            event = asked;
+            if may {
+                self.audit.record(event.succeeded()).await?;
+                return Ok(mount);
+            }
+        }
+        self.audit.record(event.denied("mount-not-visible")).await?;
+        Err(AccessError::Denied {
+            code: "mount-not-visible".to_owned(),
+            message: "there is no mount here that this identity may use".to_owned(),
+        })
+    }
+
+    /// Whether the policies allow any operation on `path` in `mount`; the event tells what they said.
+    async fn may_anything(
+        &self,
+        mut event: Event,
+        context: &RequestContext,
+        caller: &Caller,
+        mount: &Mount,
+        path: &str,
+    ) -> (bool, Event) {
+        let path = path.trim_end_matches('/');
+        for operation in KvOperation::ALL {
+            let resource = match (operation, path) {
+                (_, "") => format!("{}/", mount.name),
+                (KvOperation::List, path) => format!("{}/{path}/", mount.name),
+                (_, path) => format!("{}/{path}", mount.name),
+            };
+            let asked =
+                self.access.authorize(context, caller, operation.name(), &resource, vec![]).await;
+            match asked {
+                Ok(grant) => return (true, event.decisions(grant.decisions)),
+                Err(refusal) => event = event.decisions(refusal.decisions),
+            }
+        }
+        (false, event)
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").field("mounts", &self.mounts).finish_non_exhaustive()
+    }
+}
