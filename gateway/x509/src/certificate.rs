@@ -39,6 +39,16 @@ pub struct ParsedCertificate {
     constraints: Option<BasicConstraints>,
     key_usages: Option<KeyUsages>,
     extended_key_usages: Vec<ExtendedKeyUsage>,
+    extensions: Vec<Extension>,
+}
+
+/// An extension as it stands in a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawExtension<'a> {
+    /// Whether who does not understand it must refuse the certificate.
+    pub critical: bool,
+    /// The DER inside.
+    pub value: &'a [u8],
 }
 
 /// Why a certificate cannot be read.
@@ -141,6 +151,7 @@ impl ParsedCertificate {
                 .into_iter()
                 .filter_map(ExtendedKeyUsage::from_oid)
                 .collect(),
+            extensions: list.to_vec(),
         })
     }
 
@@ -226,6 +237,14 @@ impl ParsedCertificate {
     /// The extended key usages known here.
     pub fn extended_key_usages(&self) -> &[ExtendedKeyUsage] {
         &self.extended_key_usages
+    }
+
+    /// The extension with this object identifier (`1.3.6.1.5.5.7.1.31`); none if there is none, or if
+    /// there are several, which RFC 5280 §4.2 forbids.
+    pub fn extension(&self, oid: &str) -> Option<RawExtension<'_>> {
+        let mut all = self.extensions.iter().filter(|one| one.extn_id.to_string() == oid);
+        let (only, None) = (all.next()?, all.next()) else { return None };
+        Some(RawExtension { critical: only.critical, value: only.extn_value.as_bytes() })
     }
 
     /// Verifies that this certificate was signed with the private half of `key`. Looks at nothing

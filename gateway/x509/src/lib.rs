@@ -19,12 +19,14 @@ mod serial;
 mod signed;
 mod subject;
 mod template;
+#[cfg(test)]
+mod testing;
 mod time;
 mod usage;
 mod weak_key;
 
 pub use algorithm::SignatureAlgorithm;
-pub use certificate::{CertificateError, ParsedCertificate};
+pub use certificate::{CertificateError, ParsedCertificate, RawExtension};
 pub use crl::{CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use name::{GeneralName, InvalidName};
