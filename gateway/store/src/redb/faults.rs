@@ -1,0 +1,358 @@
+//! What happens when the disk fails: a simulated one that loses power, refuses and runs full at any
+//! operation.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ::redb::{Builder, StorageBackend};
+use bytes::Bytes;
+
+use super::space::Space;
+use super::{Opener, RedbStore};
+use crate::{Commit, CommitError, Key, Store as _, Version};
+
+/// What power loss cannot split.
+const SECTOR: usize = 512;
+
+#[derive(Debug, Clone, Default)]
+struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the operating system shows.
+    current: Vec<u8>,
+    /// What is on the medium for certain.
+    durable: Vec<u8>,
+    /// What is written since and may or may not be on the medium.
+    pending: Vec<Pending>,
+    operations: u64,
+    faults: Faults,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Faults {
+    /// The write, growth or sync with this number loses power: that one and all later ones fail.
+    power_cut: Option<u64>,
+    /// The operation with this number fails once.
+    refusal: Option<(u64, io::ErrorKind)>,
+    /// The disk's size.
+    limit: Option<u64>,
+    /// The next read fails once.
+    unreadable: bool,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Sector(usize, Vec<u8>),
+    Length(usize),
+}
+
+impl Disk {
+    fn holding(image: Vec<u8>) -> Self {
+        let state = State { current: image.clone(), durable: image, ..State::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.0.lock().unwrap().faults);
+    }
+
+    fn operations(&self) -> u64 {
+        self.0.lock().unwrap().operations
+    }
+
+    /// The medium after the power went: what was synced, and of what was not, each sector or change
+    /// of length by the luck of `seed`.
+    fn after_power_cut(&self, seed: u64) -> Vec<u8> {
+        let state = self.0.lock().unwrap();
+        let mut image = state.durable.clone();
+        let mut luck = seed;
+        for pending in &state.pending {
+            // SplitMix64's step and finaliser.
+            luck = luck.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (luck ^ (luck >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            if mixed >> 63 == 0 {
+                pending.apply(&mut image);
+            }
+        }
+        image
+    }
+
+    /// A store on this disk, with no memory for pages, so that everything passes over the disk.
+    fn open(&self) -> RedbStore {
+        let disk = self.clone();
+        let opener: Opener =
+            Box::new(move || Builder::new().set_cache_size(0).create_with_backend(disk.clone()));
+        RedbStore::start(Path::new("simulated"), opener, Space::of(Path::new("/"), 0)).unwrap()
+    }
+}
+
+impl State {
+    fn operate(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        if self.faults.power_cut.is_some_and(|number| self.operations >= number) {
+            return Err(io::Error::other("no power"));
+        }
+        match self.faults.refusal {
+            Some((number, kind)) if number == self.operations => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, pending: Pending) {
+        pending.apply(&mut self.current);
+        self.pending.push(pending);
+    }
+}
+
+impl Pending {
+    fn apply(&self, image: &mut Vec<u8>) {
+        match self {
+            Self::Sector(offset, data) => {
+                let end = offset + data.len();
+                image.resize(image.len().max(end), 0);
+                image[*offset..end].copy_from_slice(data);
+            }
+            Self::Length(length) => image.resize(*length, 0),
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().current.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        if std::mem::take(&mut state.faults.unreadable) {
+            return Err(io::Error::other("unreadable sector"));
+        }
+        let offset = usize::try_from(offset).unwrap();
+        let read = state.current.get(offset..offset + out.len());
+        out.copy_from_slice(read.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.operate()?;
+        if state.faults.limit.is_some_and(|limit| len > limit) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.perform(Pending::Length(usize::try_from(len).unwrap()));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.operate()?;
+        for pending in std::mem::take(&mut state.pending) {
+            pending.apply(&mut state.durable);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.operate()?;
+        let start = usize::try_from(offset).unwrap();
+        for (number, sector) in data.chunks(SECTOR).enumerate() {
+            state.perform(Pending::Sector(start + number * SECTOR, sector.to_vec()));
+        }
+        Ok(())
+    }
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// A commit of two records that only make sense together.
+fn pair(number: usize) -> Commit {
+    let value = Bytes::from(vec![u8::try_from(number % 251).unwrap(); 700 + 97 * (number % 13)]);
+    Commit::new()
+        .put(key(&format!("l/{number}")), value.clone())
+        .put(key(&format!("r/{number}")), value)
+}
+
+async fn is_there(store: &RedbStore, number: usize) -> bool {
+    let left = store.get(&key(&format!("l/{number}"))).await.unwrap();
+    let right = store.get(&key(&format!("r/{number}"))).await.unwrap();
+    assert_eq!(
+        left.as_ref().map(|record| (&record.value, record.version)),
+        right.as_ref().map(|record| (&record.value, record.version)),
+        "half of commit {number} is there"
+    );
+    left.is_some()
+}
+
+/// Makes `count` of the [`pair`]s with up to four in flight, and returns how each went.
+async fn load(store: &RedbStore, count: usize) -> Vec<Result<Version, CommitError>> {
+    let mut answers = Vec::new();
+    for first in (0..count).step_by(4) {
+        let group = [0, 1, 2, 3].map(|number| store.commit(pair(first + number)));
+        let [a, b, c, d] = group;
+        answers.extend(<[_; 4]>::from(tokio::join!(a, b, c, d)));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn no_power_cut_loses_or_halves_a_commit() {
+    let whole = Disk::default();
+    let store = whole.open();
+    let before = whole.operations();
+    assert!(load(&store, 24).await.iter().all(Result::is_ok));
+    let operations = whole.operations() - before;
+    drop(store);
+    assert!(operations > 20, "{operations}");
+
+    let mut acknowledged = 0;
+    for cut in 1..=operations {
+        let disk = Disk::default();
+        let store = disk.open();
+        disk.faults(|faults| faults.power_cut = Some(before + cut));
+        let answers = load(&store, 24).await;
+        drop(store);
+        for seed in 0..4 {
+            let store = Disk::holding(disk.after_power_cut(seed * 1000 + cut)).open();
+            for (number, answer) in answers.iter().enumerate() {
+                let there = is_there(&store, number).await;
+                assert!(there || answer.is_err(), "power cut {cut} lost commit {number}");
+            }
+            store.commit(pair(1000)).await.unwrap();
+        }
+        acknowledged += answers.iter().filter(|answer| answer.is_ok()).count();
+    }
+    assert!(acknowledged > 0, "no cut came after an acknowledgement");
+}
+
+#[tokio::test]
+async fn one_failed_operation_fails_its_commits_and_no_others() {
+    use io::ErrorKind::{Other, StorageFull};
+
+    let (mut full, mut unavailable) = (0, 0);
+    for (number, kind) in (1..60).flat_map(|number| [(number, Other), (number, StorageFull)]) {
+        let disk = Disk::default();
+        let store = disk.open();
+        let failing = disk.operations() + number;
+        disk.faults(|faults| faults.refusal = Some((failing, kind)));
+        let answers = load(&store, 24).await;
+        let reopened = Disk::holding(disk.0.lock().unwrap().current.clone()).open();
+        for (round, store) in [("running", &store), ("reopened", &reopened)] {
+            for (number, answer) in answers.iter().enumerate() {
+                let there = is_there(store, number).await;
+                match answer {
+                    Ok(_) => assert!(there, "{round}: commit {number} is lost"),
+                    Err(CommitError::Full) => {
+                        full += 1;
+                        assert!(!there, "{round}: commit {number} was refused and is there");
+                    }
+                    Err(CommitError::Unavailable(_)) => unavailable += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(answers.last().unwrap().is_ok(), "the store did not go on after fault {number}");
+        let mut versions: Vec<_> = answers.iter().flatten().collect();
+        versions.sort();
+        versions.dedup();
+        assert_eq!(versions.len(), answers.iter().flatten().count(), "a version was used twice");
+    }
+    assert!(full > 0 && unavailable > 0, "{full} {unavailable}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_commits_and_keeps_the_others() {
+    let disk = Disk::default();
+    let store = disk.open();
+    disk.faults(|faults| faults.limit = Some(3 << 20));
+    let mut kept = 0;
+    let refused = loop {
+        match store.commit(pair(kept)).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, CommitError::Full);
+    assert!(kept > 100, "{kept}");
+    // Again: the store is the same after the second refusal.
+    let large = Commit::new().put(key("large"), vec![0; 4 << 20]);
+    assert_eq!(store.commit(large).await, Err(CommitError::Full));
+    for number in 0..kept {
+        assert!(is_there(&store, number).await);
+    }
+    assert!(!is_there(&store, kept).await);
+
+    // Room is made by deleting, a little at a time: each commit needs a few pages itself.
+    for number in 0..kept / 2 {
+        let delete =
+            Commit::new().delete(key(&format!("l/{number}"))).delete(key(&format!("r/{number}")));
+        store.commit(delete).await.unwrap();
+    }
+    store.commit(pair(kept)).await.unwrap();
+
+    disk.faults(|faults| faults.limit = None);
+    assert!(load(&store, 8).await.iter().all(Result::is_ok));
+    drop(store);
+    let store = disk.open();
+    for number in (0..8).chain(kept / 2..=kept) {
+        assert!(is_there(&store, number).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_refused_is_not_watched_and_one_that_landed_is() {
+    for number in 1..60 {
+        let disk = Disk::default();
+        let store = disk.open();
+        let mut watch = store.watch(b"l/");
+        let failing = disk.operations() + number;
+        disk.faults(|faults| faults.refusal = Some((failing, io::ErrorKind::Other)));
+        load(&store, 8).await;
+        let mut watched = Vec::new();
+        while let Some(change) = watch.try_next() {
+            watched.push(format!("{change:?}"));
+        }
+        let mut there = 0;
+        for commit in 0..8 {
+            if is_there(&store, commit).await {
+                there += 1;
+                let name = format!("\"l/{commit}\"");
+                assert!(watched.iter().any(|change| change.contains(&name)), "{watched:?}");
+            }
+        }
+        assert_eq!(watched.len(), there, "{watched:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_read_is_tried_again_on_a_fresh_handle() {
+    let disk = Disk::default();
+    let store = disk.open();
+    assert!(load(&store, 24).await.iter().all(Result::is_ok));
+    disk.faults(|faults| faults.unreadable = true);
+    assert!(is_there(&store, 3).await);
+    disk.faults(|faults| faults.unreadable = true);
+    assert_eq!(store.scan(b"l/", None, 1000).await.unwrap().len(), 24);
+    store.commit(pair(30)).await.unwrap();
+    assert!(is_there(&store, 30).await);
+}
+
+#[tokio::test]
+async fn a_disk_that_stays_dead_fails_everything_until_it_is_back() {
+    let disk = Disk::default();
+    let store = disk.open();
+    store.commit(pair(0)).await.unwrap();
+    disk.faults(|faults| faults.power_cut = Some(0));
+    for _ in 0..2 {
+        let answer = store.commit(pair(1)).await;
+        assert!(matches!(answer, Err(CommitError::Unavailable(_))), "{answer:?}");
+    }
+    store.get(&key("l/0")).await.unwrap_err();
+    disk.faults(|faults| faults.power_cut = None);
+    store.commit(pair(2)).await.unwrap();
+    assert!(is_there(&store, 0).await && is_there(&store, 2).await);
+}
