@@ -144,6 +144,8 @@ fn many_callers_share_the_sessions() {
                     call.await.unwrap();
                 }
             });
+            let copies = intruder().find_objects(&[Attribute::Token(false)]).unwrap().len();
+            assert!(if session_copies { copies > 0 } else { copies == 0 }, "{copies} copies");
         }
     });
 }
