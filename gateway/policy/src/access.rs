@@ -26,7 +26,7 @@ pub struct AccessGrant {
 
 impl AccessGrant {
     /// The grant that satisfies both.
-    pub(crate) fn strictest(self, other: Self) -> Self {
+    pub(crate) fn strictest(self, other: &Self) -> Self {
         let max_ttl = match (self.max_ttl, other.max_ttl) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, None) | (None, one) => one,
@@ -51,7 +51,7 @@ mod tests {
             (None, None, None),
         ];
         for (a, b, merged) in cases {
-            assert_eq!(grant(a).strictest(grant(b)), grant(merged));
+            assert_eq!(grant(a).strictest(&grant(b)), grant(merged));
         }
     }
 }

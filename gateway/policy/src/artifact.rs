@@ -16,6 +16,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::binding::Binding;
 use crate::{Digest, LoadError};
 
 const TAG: usize = 32;
@@ -39,12 +40,14 @@ pub(crate) struct Artifacts {
 pub(crate) struct ArtifactId(String);
 
 impl ArtifactId {
-    pub(crate) fn new(engine: &Engine, plugin: Digest, settings: &str, memory: usize) -> Self {
+    pub(crate) fn new(engine: &Engine, binding: &Binding) -> Self {
         // The hash need not be strong or lasting: if it differs, the component is compiled again.
         let mut compatibility = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         let engine = compatibility.finish();
-        let all = format!("1\0{engine:x}\0{plugin}\0{memory}\0{settings}");
+        let Binding { digest, settings, limits, .. } = binding;
+        let interface = binding.scope.interface();
+        let all = format!("1\0{engine:x}\0{digest}\0{interface}\0{}\0{settings}", limits.memory);
         Self(Digest::of(all.as_bytes()).to_string().replace(':', "-"))
     }
 }
@@ -68,7 +71,7 @@ impl Artifacts {
         let path = self.path(id);
         let file = fs::read(&path).ok()?;
         let (tag, signed) = file.split_at_checked(TAG)?;
-        if hmac::verify(&self.key, &self.covered(id, signed), tag).is_err() {
+        if hmac::verify(&self.key, &Self::covered(id, signed), tag).is_err() {
             tracing::warn!(path = %path.display(), "compiled policy is damaged or foreign: compiling it again");
             return None;
         }
@@ -91,7 +94,7 @@ impl Artifacts {
         let code = artifact.component.serialize().map_err(|e| refuse(&path, &format!("{e:#}")))?;
         let mut signed = vec![u8::from(artifact.configured)];
         signed.extend_from_slice(&code);
-        let tag = hmac::sign(&self.key, &self.covered(id, &signed));
+        let tag = hmac::sign(&self.key, &Self::covered(id, &signed));
         let part = path.with_extension("part");
         let written = OpenOptions::new()
             .write(true)
@@ -125,7 +128,7 @@ impl Artifacts {
     }
 
     /// The name is covered too, so that one artifact cannot be put in place of another.
-    fn covered(&self, id: &ArtifactId, signed: &[u8]) -> Vec<u8> {
+    fn covered(id: &ArtifactId, signed: &[u8]) -> Vec<u8> {
         [id.0.as_bytes(), signed].concat()
     }
 }

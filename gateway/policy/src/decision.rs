@@ -49,8 +49,8 @@ pub(crate) fn conclude<T>(
 }
 
 /// Every ceiling holds.
-pub(crate) fn strictest(grants: Vec<AccessGrant>) -> Result<AccessGrant, Denial> {
-    Ok(grants.into_iter().fold(AccessGrant::default(), AccessGrant::strictest))
+pub(crate) fn strictest(grants: &[AccessGrant]) -> AccessGrant {
+    grants.iter().fold(AccessGrant::default(), AccessGrant::strictest)
 }
 
 /// Several policies may shape one certificate only if they shape it alike.
@@ -99,24 +99,24 @@ mod tests {
         Asked { mode, answer, evaluation }
     }
 
-    fn allow(seconds: u64) -> Answer<AccessGrant> {
-        Ok(Ok(AccessGrant { max_ttl: Some(Duration::from_secs(seconds)) }))
+    fn grant(seconds: u64) -> AccessGrant {
+        AccessGrant { max_ttl: Some(Duration::from_secs(seconds)) }
     }
 
-    fn deny(code: &str) -> Answer<AccessGrant> {
-        Ok(Err(Denial::new(code, "", "")))
+    fn denial(code: &str) -> Denial {
+        Denial::new(code, "", "")
     }
 
     fn code(asked: Vec<Asked<AccessGrant>>) -> Result<AccessGrant, String> {
-        conclude(asked, strictest).decision.map_err(|denial| denial.code)
+        conclude(asked, |grants| Ok(strictest(&grants))).decision.map_err(|denial| denial.code)
     }
 
     #[test]
     fn one_denial_or_failure_denies_in_any_order() {
         use Mode::Enforce;
-        let reason = || asked("a", Enforce, deny("mine"));
+        let reason = || asked("a", Enforce, Ok(Err(denial("mine"))));
         let failure = || asked("b", Enforce, Err(Failure::Deadline));
-        let fine = || asked("c", Enforce, allow(1));
+        let fine = || asked("c", Enforce, Ok(Ok(grant(1))));
         assert_eq!(code(vec![fine(), reason()]), Err("mine".to_owned()));
         assert_eq!(code(vec![reason(), fine()]), Err("mine".to_owned()));
         assert_eq!(code(vec![fine(), failure()]), Err(Denial::POLICY_FAILED.to_owned()));
@@ -127,20 +127,20 @@ mod tests {
     #[test]
     fn nothing_enforced_is_a_denial_whatever_monitors_say() {
         assert_eq!(code(vec![]), Err(Denial::NO_POLICY.to_owned()));
-        let watcher = asked("a", Mode::Monitor, allow(1));
+        let watcher = asked("a", Mode::Monitor, Ok(Ok(grant(1))));
         assert_eq!(code(vec![watcher]), Err(Denial::NO_POLICY.to_owned()));
     }
 
     #[test]
     fn a_monitor_neither_denies_nor_lowers_a_ceiling() {
         let all = vec![
-            asked("a", Mode::Monitor, deny("x")),
-            asked("b", Mode::Enforce, allow(9)),
-            asked("c", Mode::Enforce, allow(5)),
-            asked("d", Mode::Monitor, allow(1)),
+            asked("a", Mode::Monitor, Ok(Err(denial("x")))),
+            asked("b", Mode::Enforce, Ok(Ok(grant(9)))),
+            asked("c", Mode::Enforce, Ok(Ok(grant(5)))),
+            asked("d", Mode::Monitor, Ok(Ok(grant(1)))),
             asked("e", Mode::Monitor, Err(Failure::Memory)),
         ];
-        let verdict = conclude(all, strictest);
+        let verdict = conclude(all, |grants| Ok(strictest(&grants)));
         assert_eq!(verdict.decision.unwrap().max_ttl, Some(Duration::from_secs(5)));
         assert_eq!(verdict.evaluations.len(), 5);
     }

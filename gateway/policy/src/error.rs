@@ -26,17 +26,13 @@ pub enum LoadError {
     },
     /// The plugin file is not the one that the binding pins.
     #[error(
-        "{place}: binding `{binding}` pins {} at {pinned}, but the file is {found}: restore the \
-         file, or pin the new digest if the change is meant",
-        plugin.display()
+        "{}: binding `{}` pins {} at {pinned}, but the file is {found}: restore the file, or pin \
+         the new digest if the change is meant",
+        subject.place, subject.binding, subject.plugin.display()
     )]
     DigestMismatch {
-        /// Where the binding stands.
-        place: Place,
-        /// Name of the binding.
-        binding: String,
-        /// The plugin's file.
-        plugin: PathBuf,
+        /// Which binding.
+        subject: Box<Subject>,
         /// What the binding says.
         pinned: Digest,
         /// What the file has.
@@ -44,24 +40,24 @@ pub enum LoadError {
     },
     /// The plugin cannot serve the binding: it is not a component, not of the decision's world,
     /// wants imports or more than its limits.
-    #[error("{place}: binding `{binding}` cannot use {}: {reason}", plugin.display())]
+    #[error(
+        "{}: binding `{}` cannot use {}: {reason}",
+        subject.place, subject.binding, subject.plugin.display()
+    )]
     Plugin {
-        /// Where the binding stands.
-        place: Place,
-        /// Name of the binding.
-        binding: String,
-        /// The plugin's file.
-        plugin: PathBuf,
+        /// Which binding.
+        subject: Box<Subject>,
         /// What is wrong with it.
         reason: String,
     },
     /// The plugin does not accept the binding's settings.
-    #[error("{place}: binding `{binding}`: settings{}: {message}", dotted(path))]
+    #[error(
+        "{}: binding `{}`: settings{}: {message}",
+        subject.place, subject.binding, dotted(path)
+    )]
     Settings {
-        /// Where the binding stands.
-        place: Place,
-        /// Name of the binding.
-        binding: String,
+        /// Which binding.
+        subject: Box<Subject>,
         /// Where in the settings: keys and positions joined by dots.
         path: String,
         /// What the plugin says is wrong.
@@ -88,6 +84,17 @@ impl LoadError {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// The binding that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Where it stands.
+    pub place: Place,
+    /// Its name.
+    pub binding: String,
+    /// Its plugin's file, as it names it.
+    pub plugin: PathBuf,
 }
 
 /// A line of a document.

@@ -60,9 +60,9 @@ impl Question for access::Request {
         let mut store = guest::store(pre.engine(), limits);
         let said = ask_access(pre, unconfigured.as_deref(), self, &mut store);
         match said.map_err(|error| store.data().failure(&error))? {
-            Ok(Ok(grant)) => world::accept_grant(grant).map(Ok).map_err(Failure::Answer),
+            Ok(Ok(grant)) => world::accept_grant(&grant).map(Ok).map_err(Failure::Answer),
             Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
-            Err(settings) => Err(refused_settings(settings)),
+            Err(settings) => Err(refused_settings(&settings)),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Question for certificate::Request {
         match said.map_err(|error| store.data().failure(&error))? {
             Ok(Ok(template)) => world::accept_template(template).map(Ok).map_err(Failure::Answer),
             Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
-            Err(settings) => Err(refused_settings(settings)),
+            Err(settings) => Err(refused_settings(&settings)),
         }
     }
 }
@@ -116,7 +116,7 @@ fn ask_certificate(
     guest.call_evaluate(store, request).map(Ok)
 }
 
-fn refused_settings(error: types::SettingsError) -> Failure {
+fn refused_settings(error: &types::SettingsError) -> Failure {
     Failure::Settings(format!("{}: {}", error.path, error.message))
 }
 

@@ -27,6 +27,6 @@ mod world;
 pub use access::{AccessGrant, AccessRequest};
 pub use certificate::{CertificateFacts, CertificateTemplate, KeyFacts, Name, ValidatedName};
 pub use digest::{Digest, InvalidDigest};
-pub use error::{LoadError, Place};
+pub use error::{LoadError, Place, Subject};
 pub use host::{PolicyConfig, PolicyHost, Summary};
 pub use verdict::{Denial, Evaluation, Verdict};

@@ -10,9 +10,10 @@ use wasmtime::{Engine, Store};
 use crate::artifact::{Artifact, ArtifactId, Artifacts};
 use crate::bake::{INSTRUMENTATION, Instrumented};
 use crate::binding::{Binding, Limits, Scope};
+use crate::error::Subject;
 use crate::guest::{self, Bounds};
 use crate::world::{
-    self, AccessPolicy, AccessPolicyPre, CertificatePolicy, CertificatePolicyPre, SettingsError,
+    AccessPolicy, AccessPolicyPre, CertificatePolicy, CertificatePolicyPre, SettingsError,
 };
 use crate::{Digest, LoadError};
 
@@ -50,30 +51,26 @@ impl Program {
         binding: &Binding,
     ) -> Result<(Self, ArtifactId), LoadError> {
         let wasm = read_pinned(directory, binding)?;
-        let id = ArtifactId::new(engine, binding.digest, &binding.settings, binding.limits.memory);
+        let id = ArtifactId::new(engine, binding);
         let refuse = |refusal| match refusal {
-            Refusal::Plugin(reason) => LoadError::Plugin {
-                place: binding.place.clone(),
-                binding: binding.name.clone(),
-                plugin: binding.plugin.clone(),
-                reason,
-            },
+            Refusal::Plugin(reason) => {
+                LoadError::Plugin { subject: Box::new(subject(binding)), reason }
+            }
             Refusal::Settings(error) => LoadError::Settings {
-                place: binding.place.clone(),
-                binding: binding.name.clone(),
+                subject: Box::new(subject(binding)),
                 path: error.path,
                 message: error.message,
             },
         };
         if let Some(artifact) = artifacts.load(&id, engine) {
-            return Ok((Self::new(engine, artifact, binding).map_err(refuse)?, id));
+            return Ok((Self::new(engine, &artifact, binding).map_err(refuse)?, id));
         }
         let artifact = prepare(engine, &wasm, binding).map_err(refuse)?;
         artifacts.store(&id, &artifact)?;
-        Ok((Self::new(engine, artifact, binding).map_err(refuse)?, id))
+        Ok((Self::new(engine, &artifact, binding).map_err(refuse)?, id))
     }
 
-    fn new(engine: &Engine, artifact: Artifact, binding: &Binding) -> Result<Self, Refusal> {
+    fn new(engine: &Engine, artifact: &Artifact, binding: &Binding) -> Result<Self, Refusal> {
         let settings = (!artifact.configured).then(|| binding.settings.clone());
         let pre = link(engine, &artifact.component)?;
         Ok(match binding.scope {
@@ -90,9 +87,7 @@ fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError
     let length = std::fs::metadata(&path).map_err(LoadError::io("read", &path))?.len();
     if length > LARGEST_COMPONENT {
         return Err(LoadError::Plugin {
-            place: binding.place.clone(),
-            binding: binding.name.clone(),
-            plugin: binding.plugin.clone(),
+            subject: Box::new(subject(binding)),
             reason: format!("it has {length} bytes, more than {LARGEST_COMPONENT}"),
         });
     }
@@ -102,12 +97,18 @@ fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError
         return Ok(wasm);
     }
     Err(LoadError::DigestMismatch {
-        place: binding.place.clone(),
-        binding: binding.name.clone(),
-        plugin: binding.plugin.clone(),
+        subject: Box::new(subject(binding)),
         pinned: binding.digest,
         found,
     })
+}
+
+fn subject(binding: &Binding) -> Subject {
+    Subject {
+        place: binding.place.clone(),
+        binding: binding.name.clone(),
+        plugin: binding.plugin.clone(),
+    }
 }
 
 /// Compiles the component with its settings in its memory, or without where that cannot be done.
@@ -153,7 +154,7 @@ fn configure(
     check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
     let pre = link(engine, component)?;
     let mut store = guest::store(engine, limits);
-    let configured = call_configure(pre, &binding.settings, &binding.scope, &mut store);
+    let configured = call_configure(&pre, &binding.settings, &binding.scope, &mut store);
     match configured {
         Ok((instance, Ok(()))) => Ok((store, instance)),
         Ok((_, Err(error))) => Err(Refusal::Settings(error)),
@@ -165,7 +166,7 @@ fn configure(
 }
 
 fn call_configure(
-    pre: InstancePre<Bounds>,
+    pre: &InstancePre<Bounds>,
     settings: &str,
     scope: &Scope,
     store: &mut Store<Bounds>,
@@ -190,10 +191,7 @@ fn check_world(engine: &Engine, component: &Component, scope: &Scope) -> Result<
             return Err(format!("it imports `{name}`, and a policy is given nothing to import"));
         }
     }
-    let needed = match scope {
-        Scope::Access { .. } => world::ACCESS,
-        Scope::Certificate { .. } => world::CERTIFICATE,
-    };
+    let needed = scope.interface();
     if component.get_export(engine, needed).is_some() {
         return Ok(());
     }

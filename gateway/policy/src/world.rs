@@ -87,7 +87,7 @@ fn attributes(pairs: &[(String, String)]) -> Vec<types::Attribute> {
 }
 
 /// Takes an answer over, or says what about it cannot be accepted.
-pub(crate) fn accept_grant(grant: access::Grant) -> Result<AccessGrant, String> {
+pub(crate) fn accept_grant(grant: &access::Grant) -> Result<AccessGrant, String> {
     refuse_properties(&grant.properties)?;
     Ok(AccessGrant { max_ttl: grant.max_ttl_seconds.map(Duration::from_secs) })
 }
@@ -168,7 +168,7 @@ mod tests {
     fn an_answer_with_a_property_is_refused() {
         let property = || vec![types::Attribute { name: "wrap".into(), value: "1".into() }];
         let grant = access::Grant { max_ttl_seconds: None, properties: property() };
-        assert!(accept_grant(grant).unwrap_err().contains("wrap"));
+        assert!(accept_grant(&grant).unwrap_err().contains("wrap"));
         let shaped = certificate::Template { properties: property(), ..template() };
         assert!(accept_template(shaped).unwrap_err().contains("wrap"));
         assert!(accept_template(template()).is_ok());

@@ -10,7 +10,7 @@ pub(crate) use document::read_document;
 use pattern::Patterns;
 
 use crate::error::Place;
-use crate::{AccessRequest, CertificateFacts, Digest};
+use crate::{AccessRequest, CertificateFacts, Digest, world};
 
 /// One binding, as its document says it.
 #[derive(Debug, Clone)]
@@ -52,6 +52,14 @@ pub(crate) struct Limits {
 }
 
 impl Scope {
+    /// The interface of the contract that answers such requests.
+    pub(crate) fn interface(&self) -> &'static str {
+        match self {
+            Self::Access { .. } => world::ACCESS,
+            Self::Certificate { .. } => world::CERTIFICATE,
+        }
+    }
+
     pub(crate) fn takes_access(&self, request: &AccessRequest) -> bool {
         match self {
             Self::Access { tenants, operations, resources } => {
