@@ -117,3 +117,100 @@ impl Rules {
                     .any(|role| self.roles.get(role).is_some_and(|members| members.matches(who))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(json: &str) -> Rules {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn ask(
+        rules: &Rules,
+        identity: &str,
+        operation: &str,
+        resource: &str,
+    ) -> Result<Option<u64>, String> {
+        let request = Request {
+            tenant: "default".to_owned(),
+            identity: identity.to_owned(),
+            operation: operation.to_owned(),
+            resource: resource.to_owned(),
+            attributes: Vec::new(),
+        };
+        let said = rules.evaluate(&request);
+        said.map(|grant| grant.max_ttl_seconds).map_err(|denial| denial.code)
+    }
+
+    #[test]
+    fn a_rule_that_denies_wins_over_all_that_allow() {
+        let rules = rules(
+            r#"{"rules":[
+                {"name":"all","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow"},
+                {"name":"not x","identities":["*"],"operations":["*"],"resources":["x/*"],"effect":"deny"},
+                {"name":"x","identities":["*"],"operations":["*"],"resources":["x/*"],"effect":"allow"}
+            ]}"#,
+        );
+        assert_eq!(ask(&rules, "a", "read", "y"), Ok(None));
+        assert_eq!(ask(&rules, "a", "read", "x/1"), Err("denied-by-rule".to_owned()));
+    }
+
+    #[test]
+    fn the_shortest_ceiling_of_all_rules_that_allow_counts() {
+        let rules = rules(
+            r#"{"rules":[
+                {"name":"1","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow"},
+                {"name":"2","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow","max_ttl":"2h"},
+                {"name":"3","identities":["a"],"operations":["*"],"resources":["*"],"effect":"allow","max_ttl":"1h"}
+            ]}"#,
+        );
+        assert_eq!(ask(&rules, "a", "login", "r"), Ok(Some(3600)));
+        assert_eq!(ask(&rules, "b", "login", "r"), Ok(Some(7200)));
+    }
+
+    #[test]
+    fn who_what_and_where_all_have_to_fit() {
+        let rules = rules(
+            r#"{"roles":{"team":["t1","t2"]},"rules":[
+                {"name":"1","identities":["i"],"roles":["team"],"operations":["read"],"resources":["r"],"effect":"allow"}
+            ]}"#,
+        );
+        for who in ["i", "t1", "t2"] {
+            assert_eq!(ask(&rules, who, "read", "r"), Ok(None));
+        }
+        for (who, what, on) in [("x", "read", "r"), ("i", "write", "r"), ("i", "read", "s")] {
+            assert_eq!(ask(&rules, who, what, on), Err("no-rule".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_resource_that_climbs_is_refused_before_any_rule() {
+        let rules = rules(
+            r#"{"rules":[{"name":"1","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow"}]}"#,
+        );
+        for resource in ["a/../b", "..", "./a", "a/."] {
+            assert_eq!(ask(&rules, "i", "o", resource), Err("malformed-resource".to_owned()));
+        }
+        assert_eq!(ask(&rules, "i", "o", "a/..b/c..d/...e"), Ok(None));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_meant_are_refused_with_their_place() {
+        let refused = |rule: &str| {
+            let rules = rules(&format!(r#"{{"roles":{{"team":["t"]}},"rules":[{rule}]}}"#));
+            rules.check().unwrap_err().path
+        };
+        let rule = |change: &str| {
+            let whole = r#"{"name":"1","identities":["*"],"operations":["*"],"resources":["*"],"effect":"deny"}"#;
+            let (from, to) = change.split_once('>').unwrap();
+            assert!(whole.contains(from));
+            refused(&whole.replace(from, to))
+        };
+        assert_eq!(rule(r#""identities":["*"],>"#), "rules.0.identities");
+        assert_eq!(rule(r#""identities":["*"]>"roles":["other"]"#), "rules.0.roles");
+        assert_eq!(rule(r#""operations":["*"]>"operations":[]"#), "rules.0.operations");
+        assert_eq!(rule(r#""resources":["*"]>"resources":[]"#), "rules.0.resources");
+        assert_eq!(rule(r#""name":"1">"name":"1","max_ttl":"1h""#), "rules.0.max_ttl");
+    }
+}

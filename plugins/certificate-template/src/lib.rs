@@ -76,3 +76,6 @@ impl Policy for Profiles {
         profile.apply(chosen, request)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ impl NameRules {
             ("names.deny", &self.deny),
             ("names.require", &self.require),
         ] {
-            for pattern in globs.iter().map(chancery_guest::Glob::as_str) {
+            for pattern in globs.as_slice().iter().map(chancery_guest::Glob::as_str) {
                 let kind = pattern.split_once(':').map_or("", |(kind, _)| kind);
                 if !KINDS.contains(&kind) {
                     let message =
@@ -73,7 +73,7 @@ impl NameRules {
             self.check_name(name, text)?;
             self.check_validation(name, text, request)?;
         }
-        for pattern in self.require.iter() {
+        for pattern in self.require.as_slice() {
             if !written.iter().any(|text| pattern.matches(text)) {
                 let message = format!("a name that fits {} is missing", pattern.as_str());
                 return Err(Denial::new("name-missing", &message, ""));

@@ -27,7 +27,7 @@ fn componentize(module: &OsString, component: &OsString) -> Result<()> {
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&core)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .with_context(|| format!("{} is not a policy", module.display()))?;
     fs::write(component, encoded).with_context(|| format!("cannot write {}", component.display()))
 }

@@ -46,6 +46,7 @@ macro_rules! access_policy {
 
             static CONFIGURED: $crate::Slot<$policy> = $crate::Slot::empty();
 
+            #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code))]
             struct Exported;
 
             impl Guest for Exported {
@@ -61,7 +62,11 @@ macro_rules! access_policy {
                 }
             }
 
-    $crate::bindings::access::export!(Exported with_types_in $crate::bindings::access);
+            // A native linker does not take the names of the exports.
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::access::export!(
+                Exported with_types_in $crate::bindings::access
+            );
         };
     };
 }

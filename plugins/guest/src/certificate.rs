@@ -29,6 +29,7 @@ macro_rules! certificate_policy {
 
             static CONFIGURED: $crate::Slot<$policy> = $crate::Slot::empty();
 
+            #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code))]
             struct Exported;
 
             impl Guest for Exported {
@@ -44,6 +45,8 @@ macro_rules! certificate_policy {
                 }
             }
 
+            // A native linker does not take the names of the exports.
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::certificate::export!(
                 Exported with_types_in $crate::bindings::certificate
             );

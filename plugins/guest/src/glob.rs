@@ -34,6 +34,12 @@ impl From<&str> for Glob {
     }
 }
 
+impl<'a> FromIterator<&'a str> for Globs {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(patterns: I) -> Self {
+        Self(patterns.into_iter().map(Glob::from).collect())
+    }
+}
+
 /// Several patterns, of which one has to match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -56,8 +62,8 @@ impl Globs {
     }
 
     /// The patterns in order.
-    pub fn iter(&self) -> core::slice::Iter<'_, Glob> {
-        self.0.iter()
+    pub fn as_slice(&self) -> &[Glob] {
+        &self.0
     }
 }
 
