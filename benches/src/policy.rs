@@ -1,0 +1,176 @@
+//! One certificate decision with ten names by `certificate-template`, from the call to the verdict
+//! and so with the hand-over to an evaluating thread; beside bare wasmtime that runs, on the calling
+//! thread, a guest which only copies the same records (`plugins/copy`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chancery_identity::TenantId;
+use chancery_policy::{
+    CertificateFacts, KeyFacts, Name, PolicyConfig, PolicyHost, ValidatedName,
+};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+
+use crate::measure;
+use crate::report::Row;
+
+const NAMES: usize = 10;
+const TIME: Duration = Duration::from_secs(1);
+const PAGE: usize = 64 * 1024;
+
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+mod contract {
+    wasmtime::component::bindgen!({ path: "../wit", world: "certificate-policy" });
+}
+use contract::exports::chancery::policy::certificate as wit;
+use contract::{CertificatePolicy, CertificatePolicyPre};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let directory = tempfile::tempdir().unwrap();
+    let host = host(directory.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let facts = facts();
+    let bare = Bare::new();
+    let request = bare_request();
+    let (ours, floor) = measure::pair(
+        || {
+            runtime.block_on(async {
+                let started = std::time::Instant::now();
+                let mut calls = 0;
+                while started.elapsed() < TIME {
+                    let verdict = host.decide_certificate(&facts).await;
+                    verdict.decision.expect("the policy allows it");
+                    calls += 1;
+                }
+                started.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+            })
+        },
+        || measure::micros_per_call(TIME, || bare.evaluate(&request)),
+    );
+    vec![Row::new(
+        format!("policy: certificate decision, {NAMES} names (floor: bare wasmtime, copying guest)"),
+        "µs",
+        ours,
+        floor,
+    )]
+}
+
+fn component(name: &str) -> PathBuf {
+    let path = chancery_integration::process::repository()
+        .join(format!("plugins/target/components/{name}.wasm"));
+    assert!(path.is_file(), "{} is missing: run plugins/build", path.display());
+    path
+}
+
+fn host(directory: &Path) -> PolicyHost {
+    let plugin = std::fs::read(component("certificate-template")).unwrap();
+    std::fs::write(directory.join("certificate-template.wasm"), &plugin).unwrap();
+    let digest = digest(&SHA256, &plugin);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let binding = format!(
+        r#"
+        [[binding]]
+        name = "bench"
+        decision = "certificate"
+        plugin = {{ file = "certificate-template.wasm", digest = "sha256:{hex}" }}
+
+        [binding.settings.profiles.tls-server]
+        keys = ["ecdsa-p256"]
+        key_usages = ["digital-signature"]
+        extended_key_usages = ["server-auth"]
+        validity = "90d"
+        names = {{ allow = ["dns:*"] }}
+        "#
+    );
+    std::fs::write(directory.join("bench.toml"), binding).unwrap();
+    PolicyHost::open(PolicyConfig::new(directory.to_owned(), directory.join("cache"))).unwrap()
+}
+
+fn host_name(number: usize) -> String {
+    format!("host-{number}.bench.example.com")
+}
+
+fn facts() -> CertificateFacts {
+    CertificateFacts {
+        tenant: TenantId::default_tenant(),
+        requester: "acme:0123456789abcdef0123456789abcdef".to_owned(),
+        identity: None,
+        profile: Some("tls-server".to_owned()),
+        key: KeyFacts { algorithm: "ecdsa-p256".to_owned(), bits: 256 },
+        common_name: None,
+        requested: (0..NAMES)
+            .map(|number| Name { kind: "dns".to_owned(), value: host_name(number) })
+            .collect(),
+        validated: (0..NAMES)
+            .map(|number| ValidatedName {
+                kind: "dns".to_owned(),
+                value: host_name(number),
+                method: "http-01".to_owned(),
+            })
+            .collect(),
+        requested_validity: None,
+        attributes: vec![],
+    }
+}
+
+/// The same as the contract has it.
+fn bare_request() -> wit::Request {
+    let facts = facts();
+    wit::Request {
+        tenant: facts.tenant.to_string(),
+        requester: facts.requester,
+        identity: facts.identity,
+        profile: facts.profile,
+        key: wit::KeyFacts { algorithm: facts.key.algorithm, bits: facts.key.bits },
+        common_name: facts.common_name,
+        names: facts
+            .requested
+            .into_iter()
+            .map(|name| wit::Name { kind: name.kind, value: name.value })
+            .collect(),
+        validated: facts
+            .validated
+            .into_iter()
+            .map(|name| wit::ValidatedName {
+                kind: name.kind,
+                value: name.value,
+                method: name.method,
+            })
+            .collect(),
+        validity_seconds: None,
+        attributes: vec![],
+    }
+}
+
+/// Nothing but the engine, set as measured to be fastest for a guest of one page.
+struct Bare {
+    engine: Engine,
+    guest: CertificatePolicyPre<()>,
+}
+
+impl Bare {
+    fn new() -> Self {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.linear_memory_keep_resident(PAGE).table_keep_resident(PAGE);
+        let mut config = Config::new();
+        config
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .epoch_interruption(true)
+            .concurrency_support(false);
+        let engine = Engine::new(&config).unwrap();
+        let copy = Component::from_file(&engine, component("copy")).unwrap();
+        let linker = Linker::new(&engine);
+        let guest = CertificatePolicyPre::new(linker.instantiate_pre(&copy).unwrap()).unwrap();
+        Self { engine, guest }
+    }
+
+    fn evaluate(&self, request: &wit::Request) {
+        let mut store = Store::new(&self.engine, ());
+        store.set_epoch_deadline(1);
+        let policy: CertificatePolicy = self.guest.instantiate(&mut store).unwrap();
+        let answer = policy.chancery_policy_certificate().call_evaluate(&mut store, request);
+        assert_eq!(answer.unwrap().unwrap().names.len(), NAMES);
+    }
+}
