@@ -71,14 +71,14 @@ pub struct Ready {
     pub app_key: PathBuf,
 }
 
-/// How to start a gateway.
+/// How to start `chancery dev`.
 #[derive(Clone, Debug)]
 pub struct Options {
     directory: PathBuf,
     listen: SocketAddr,
     http: SocketAddr,
     arguments: Vec<String>,
-    clock: Option<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
 }
 
@@ -99,7 +99,7 @@ impl Options {
             .into_iter()
             .flat_map(|(flag, port)| [flag.to_owned(), port.to_string()])
             .collect(),
-            clock: None,
+            environment: Vec::new(),
             log: site.file("gateway.log"),
         }
     }
@@ -115,7 +115,8 @@ impl Options {
     #[must_use]
     pub fn token(self, token: &Token) -> Self {
         let (module, pin) = (token.module().to_string_lossy(), token.pin_file().to_string_lossy());
-        self.arguments(&[
+        let config = token.config().to_string_lossy();
+        self.environment("SOFTHSM2_CONF", &config).arguments(&[
             "--pkcs11-module",
             &module,
             "--pkcs11-token",
@@ -132,11 +133,22 @@ impl Options {
         self
     }
 
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Sets the clock of the gateway off by an offset as libfaketime understands it, such as `+400d`.
     #[must_use]
-    pub fn clock(mut self, offset: &str) -> Self {
-        self.clock = Some(offset.to_owned());
-        self
+    pub fn clock(self, offset: &str) -> Self {
+        // Not the program `faketime`: it would stand between the gateway and its signals. Timers
+        // follow the monotonic clock, which goes on as ever.
+        self.environment("LD_PRELOAD", &libfaketime().to_string_lossy())
+            .environment("FAKETIME", offset)
+            .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .environment("DONT_FAKE_MONOTONIC", "1")
     }
 
     /// Listens where an earlier gateway did, as a service does after a restart.
@@ -165,7 +177,7 @@ impl Options {
         let line = server.line(START);
         let ready = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not the line that was promised ({error}): {line}"));
-        Gateway { server, ready, options: self }
+        Gateway { server, ready, directory: self.directory.clone(), options: Some(self) }
     }
 
     /// Runs a gateway that is expected to refuse to start.
@@ -177,24 +189,32 @@ impl Options {
 
     fn command(&self) -> Command {
         let mut command = Command::new(binary());
-        if let Some(offset) = &self.clock {
-            // Not the program `faketime`: it would stand between the gateway and its signals.
-            // Timers follow the monotonic clock, which goes on as ever.
-            command
-                .env("LD_PRELOAD", libfaketime())
-                .env("FAKETIME", offset)
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-                .env("DONT_FAKE_MONOTONIC", "1");
-        }
         command
             .arg("dev")
             .arg("--dir")
             .arg(&self.directory)
             .args(["--listen", &self.listen.to_string(), "--http", &self.http.to_string()])
             .arg("--ready-json")
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned());
         command
     }
+}
+
+const SERVE_PORT: u16 = 8443;
+const SERVE_HTTP_PORT: u16 = 8080;
+
+/// Writes the configuration of `chancery serve` and returns its file.
+fn served_config(site: &Site, directory: &Path, edit: impl FnOnce(&mut toml::Table)) -> PathBuf {
+    let text = std::fs::read_to_string(directory.join("chancery.toml"))
+        .expect("`chancery dev` has left its configuration");
+    let mut config: toml::Table = text.parse().expect("the configuration is TOML");
+    let server = config["server"].as_table_mut().expect("a table");
+    server.insert("listen".to_owned(), site.socket(SERVE_PORT).to_string().into());
+    server.insert("http".to_owned(), site.socket(SERVE_HTTP_PORT).to_string().into());
+    server["names"].as_array_mut().expect("an array").push(site.address().to_string().into());
+    edit(&mut config);
+    site.write("serve.toml", config.to_string())
 }
 
 fn libfaketime() -> PathBuf {
@@ -213,7 +233,8 @@ fn libfaketime() -> PathBuf {
 pub struct Gateway {
     server: Server,
     ready: Ready,
-    options: Options,
+    directory: PathBuf,
+    options: Option<Options>,
 }
 
 impl Gateway {
@@ -222,6 +243,35 @@ impl Gateway {
     #[must_use]
     pub fn start(site: &Site) -> Self {
         Options::new(site).start()
+    }
+
+    /// Starts `chancery serve` at the address of the site, on ports 8443 and 8080, with the state and
+    /// the configuration that `chancery dev` left there, after `edit` has changed the latter.
+    #[track_caller]
+    #[must_use]
+    pub fn serve(site: &Site, edit: impl FnOnce(&mut toml::Table)) -> Self {
+        let directory = site.path().join("state");
+        let config = served_config(site, &directory, edit);
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--config").arg(config);
+        let mut server = Server::start("chancery serve", &mut command, &site.file("gateway.log"));
+        let dev = |name: &str| directory.join("dev").join(name);
+        let ready = Ready {
+            api: format!("https://{}", site.socket(SERVE_PORT)),
+            http: format!("http://{}", site.socket(SERVE_HTTP_PORT)),
+            acme_directory: format!("https://{}/acme/directory", site.socket(SERVE_PORT)),
+            root: dev("root.pem"),
+            admin_cert: dev("admin.pem"),
+            admin_key: dev("admin.key"),
+            app_cert: dev("app.pem"),
+            app_key: dev("app.key"),
+        };
+        let plain = Client::plain(&ready.http);
+        process::eventually("chancery serve is ready", START, || {
+            assert!(server.ended().is_none(), "it has ended; its log:\n{}", server.log());
+            plain.try_send("GET", "/health", &[], b"").ok().filter(|answer| answer.status == 200)
+        });
+        Self { server, ready, directory, options: None }
     }
 
     /// What it said when it was ready.
@@ -233,13 +283,13 @@ impl Gateway {
     /// The folder with its state.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.options.directory
+        &self.directory
     }
 
     /// A file or folder below the folder with its state.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.options.directory.join(name)
+        self.directory.join(name)
     }
 
     /// An HTTPS client without a certificate.
@@ -344,7 +394,22 @@ impl Gateway {
     #[must_use]
     pub fn kill_and_restart(mut self) -> Self {
         self.server.kill();
-        self.options.clone().at(&self.ready).start()
+        self.options.take().expect("`chancery dev` was started").at(&self.ready).start()
+    }
+
+    /// Sends SIGHUP and waits until it says in its log what came of it: `reloaded`, or `reload failed`.
+    /// Returns what it said.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        let before = self.log().len();
+        self.signal(Signal::HUP);
+        process::eventually("the gateway reloads", START, || {
+            let said = self.log().split_off(before);
+            let done = said
+                .lines()
+                .any(|line| line.contains("reloaded") || line.contains("reload failed"));
+            done.then_some(said)
+        })
     }
 
     /// Waits for its end without a signal. Returns how it ended.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde_json::Value;
 
 /// No answer takes longer, on a machine that is busy with other tests.
@@ -42,6 +43,13 @@ impl Credential {
             chain: certificates(chain),
             key: PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key as PEM"),
         }
+    }
+
+    /// The same certificate and key, with these certificates (PEM) behind the first.
+    #[must_use]
+    pub fn with_chain(mut self, pem: &str) -> Self {
+        self.chain.extend(certificates(pem));
+        self
     }
 
     /// The certificate itself, as DER.
@@ -117,12 +125,18 @@ impl Client {
     /// A client of an `https` URL that trusts the certificates in the file `root` alone.
     #[must_use]
     pub fn new(url: &str, root: &Path, credential: Option<&Credential>) -> Self {
+        Self::at(url, root, credential, 0)
+    }
+
+    /// The same, for a client whose clock is some days ahead.
+    #[must_use]
+    pub fn at(url: &str, root: &Path, credential: Option<&Credential>, days: u64) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&fs::read_to_string(root).expect("the root can be read")) {
             roots.add(certificate).expect("a root certificate");
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Ahead { days }))
             .with_safe_default_protocol_versions()
             .expect("the provider has the usual protocols")
             .with_root_certificates(roots);
@@ -203,6 +217,19 @@ impl Client {
     pub fn post(&self, target: &str, body: &Value) -> Response {
         let body = serde_json::to_vec(body).expect("JSON can be written");
         self.send("POST", target, &[("content-type", "application/json")], &body)
+    }
+}
+
+/// A clock that is some days ahead.
+#[derive(Debug)]
+struct Ahead {
+    days: u64,
+}
+
+impl TimeProvider for Ahead {
+    fn current_time(&self) -> Option<UnixTime> {
+        let ahead = Duration::from_hours(24 * self.days);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead))
     }
 }
 

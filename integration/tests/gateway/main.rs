@@ -7,4 +7,18 @@
     reason = "whatever a test did not expect fails it, where it happens"
 )]
 
+mod acme_clients;
+mod acme_requests;
+mod audit;
+mod client_certificates;
+mod configuration;
 mod harness;
+mod hsm;
+mod lifecycle;
+mod paths;
+mod restart;
+mod revocation;
+mod secrets;
+mod start;
+mod telemetry;
+mod tour;

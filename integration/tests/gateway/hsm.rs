@@ -1,0 +1,84 @@
+//! The CA's keys in a PKCS#11 token (SoftHSM).
+
+use chancery_integration::clients::AcmeServer;
+use chancery_integration::clients::certbot::Certbot;
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::Options;
+use chancery_integration::hsm::Token;
+use chancery_integration::http;
+use chancery_integration::lint::{self, Purpose};
+use chancery_integration::responder::Http01;
+use chancery_integration::site::Site;
+
+#[test]
+fn certbot_gets_a_certificate_signed_in_the_token() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let token = Token::new(&site);
+    let gateway = Options::new(&site).dns(&dns).token(&token).start();
+    let ready = gateway.ready().clone();
+
+    let server = AcmeServer { directory: ready.acme_directory.clone(), root: ready.root.clone() };
+    let certbot = Certbot::new(&site, server);
+    drop(certbot.http01(&["a.example.com"]).success());
+    let first = certbot.obtained("a.example.com");
+    lint::assert_chain(&site, &first.chain, &ready.root, Purpose::Server);
+
+    // The public key of the issuing certificate is that of a private key in the token that cannot
+    // be taken out.
+    let issuing = &http::certificates(&first.chain)[1];
+    let objects = token.tool(&["--list-objects", "--type", "privkey"]).success().stdout;
+    assert!(objects.contains("never extractable"), "{objects}");
+    let point = lint::field(&site, issuing, "-text");
+    let public = token.tool(&["--list-objects", "--type", "pubkey"]).success().stdout;
+    let wanted: String = point
+        .lines()
+        .skip_while(|line| line.trim() != "pub:")
+        .skip(1)
+        .take_while(|line| line.starts_with("                    "))
+        .flat_map(|line| line.trim().chars().filter(|c| *c != ':'))
+        .collect();
+    assert!(wanted.len() == 130 && public.contains(&wanted), "{wanted} is not in {public}");
+
+    // The next start finds its keys again.
+    let (status, _) = gateway.stop();
+    assert!(status.success(), "{status}");
+    let gateway = Options::new(&site).dns(&dns).token(&token).start();
+    let responder = Http01::start(&site);
+    let (chain, _) = gateway.account().obtain(&["b.example.com"], &responder);
+    assert_eq!(&http::certificates(&chain)[1], issuing, "the CA is still the same");
+    lint::assert_chain(&site, &chain, &ready.root, Purpose::Server);
+}
+
+#[test]
+fn a_wrong_pin_is_a_clear_error_and_tried_once() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    std::fs::write(token.pin_file(), "wrong").expect("the file can be written");
+    let said = Options::new(&site).token(&token).start_fails();
+    assert!(said.stderr.contains("PIN"), "{said}");
+    assert!(!said.stderr.contains("wrong\n") && !said.stderr.contains("\"wrong\""), "{said}");
+}
+
+#[test]
+fn a_token_that_is_not_there_is_named() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    let said = Options::new(&site)
+        .token(&token)
+        .environment("SOFTHSM2_CONF", "/nonexistent")
+        .start_fails();
+    assert!(said.stderr.contains(Token::LABEL) || said.stderr.contains("PKCS#11"), "{said}");
+}
+
+#[test]
+fn a_pin_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let site = Site::new();
+    let token = Token::new(&site);
+    std::fs::set_permissions(token.pin_file(), std::fs::Permissions::from_mode(0o644))
+        .expect("permissions can be set");
+    let said = Options::new(&site).token(&token).start_fails();
+    assert!(said.stderr.contains("pkcs11.pin_file"), "{said}");
+}
