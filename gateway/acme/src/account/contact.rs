@@ -1,0 +1,78 @@
+use crate::error::Error;
+
+/// The most contacts of one account.
+const MAX: usize = 10;
+
+/// Checks the contacts of an account (RFC 8555 §7.3): `mailto:` with exactly one address and no
+/// header fields.
+pub(super) fn check(contacts: &[String]) -> Result<(), Error> {
+    if contacts.len() > MAX {
+        return Err(Error::Malformed(format!("an account has at most {MAX} contacts")));
+    }
+    contacts.iter().try_for_each(|contact| check_one(contact))
+}
+
+fn check_one(contact: &str) -> Result<(), Error> {
+    let shown = || contact.chars().take(80).collect::<String>();
+    let invalid = |reason| Err(Error::InvalidContact { contact: shown(), reason });
+    let (scheme, address) = contact.split_once(':').unwrap_or(("", contact));
+    if !scheme.eq_ignore_ascii_case("mailto") {
+        return Err(Error::UnsupportedContact(shown()));
+    }
+    if address.len() > 254 {
+        return invalid("longer than 254 characters");
+    }
+    if address.contains(['?', ',']) {
+        return invalid("one address, without `?` fields and lists (RFC 8555 §7.3)");
+    }
+    if !address.bytes().all(|b| b.is_ascii_graphic()) {
+        return invalid("an address is printable ASCII without spaces");
+    }
+    match address.rsplit_once('@') {
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(()),
+        _ => invalid("an address is name@domain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_single(contact: &str) -> Result<(), Error> {
+        check(&[contact.to_owned()])
+    }
+
+    #[test]
+    fn takes_single_mail_addresses() {
+        assert!(check(&[]).is_ok());
+        assert!(check_single("mailto:a@example.com").is_ok());
+        assert!(check_single("MailTo:a+b@example.com").is_ok());
+    }
+
+    #[test]
+    fn tells_an_unsupported_scheme_from_a_bad_address() {
+        for other in ["tel:+1", "https://a", "a@b", ""] {
+            assert!(matches!(check_single(other), Err(Error::UnsupportedContact(_))), "{other}");
+        }
+        let long = format!("mailto:{}@b", "a".repeat(300));
+        for bad in [
+            "mailto:",
+            "mailto:a",
+            "mailto:@b",
+            "mailto:a@",
+            "mailto:a@b,c@d",
+            "mailto:a@b?subject=x",
+            "mailto:a b@c",
+            "mailto:ä@b",
+            long.as_str(),
+        ] {
+            assert!(matches!(check_single(bad), Err(Error::InvalidContact { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_their_number() {
+        let many = vec!["mailto:a@b".to_owned(); MAX + 1];
+        assert!(matches!(check(&many), Err(Error::Malformed(_))));
+    }
+}

@@ -1,0 +1,119 @@
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::{Commit, CommitError};
+
+use super::{Account, AccountStatus, contact};
+use crate::Acme;
+use crate::error::{Asked, Error, InternalError};
+use crate::id::AccountId;
+use crate::jws::AccountKey;
+use crate::records::{self, Stored};
+use crate::service::Question;
+
+const OPERATION: &str = "acme.account.create";
+const RESOURCE: &str = "account";
+
+/// A request for an account (RFC 8555 §7.3).
+#[derive(Debug, Clone, Default)]
+pub struct NewAccount {
+    /// `mailto:` URLs.
+    pub contact: Vec<String>,
+    /// Whether the client agrees to the terms of service.
+    pub terms_agreed: bool,
+    /// Only find the account of this key; never make one (RFC 8555 §7.3.1).
+    pub only_existing: bool,
+}
+
+/// The account that a request for one led to.
+#[derive(Debug, Clone)]
+pub enum Registered {
+    /// There was none and it was made.
+    Created(Account),
+    /// The key had one already; it is as it was.
+    Existing(Account),
+}
+
+impl Acme {
+    /// Finds the account of `key`, or makes one if the access policy allows
+    /// `acme.account.create`.
+    ///
+    /// # Errors
+    /// [`Error::NoAccount`] if one should only be found and there is none, [`Error::Denied`], and
+    /// what is wrong with the contacts or the terms.
+    #[tracing::instrument(name = "acme.account.create", skip_all)]
+    pub async fn new_account(
+        &self,
+        context: &RequestContext,
+        key: AccountKey,
+        request: NewAccount,
+    ) -> Result<Registered, Error> {
+        let thumbprint = key.thumbprint();
+        if let Some(found) = self.account_of_key(context, &thumbprint).await? {
+            return match found.value.status {
+                AccountStatus::Valid => Ok(Registered::Existing(found.value)),
+                AccountStatus::Deactivated => Err(Error::AccountDeactivated),
+            };
+        }
+        if request.only_existing {
+            return Err(Error::NoAccount);
+        }
+        contact::check(&request.contact)?;
+        if let Some(terms) = &self.config.terms_of_service
+            && !request.terms_agreed
+        {
+            return Err(Error::TermsNotAgreed { terms: terms.clone() });
+        }
+        let mut attributes = vec![("thumbprint".to_owned(), thumbprint.clone())];
+        attributes.extend(request.contact.iter().map(|one| ("contact".to_owned(), one.clone())));
+        let event = Event::new(context, OPERATION, RESOURCE);
+        let question = Question {
+            identity: &format!("acme:{thumbprint}"),
+            operation: OPERATION,
+            resource: RESOURCE,
+            asked: Asked::Account,
+            attributes,
+        };
+        let event = self.ask(context, event, question).await?;
+
+        let account = Account {
+            id: AccountId::new(self.clock.now()),
+            key,
+            status: AccountStatus::Valid,
+            contact: request.contact,
+            terms_agreed: request.terms_agreed,
+            created: self.clock.now(),
+        };
+        let by_key = records::account_of_key(&context.tenant, &thumbprint)?;
+        let commit = Commit::new()
+            .check_absent(by_key.clone())
+            .put(by_key, account.id.to_string().into_bytes())
+            .put(records::account(&context.tenant, account.id)?, records::encode(&account)?);
+        match self.store.commit(commit).await {
+            Ok(_) => {}
+            // The same key, sent twice at once: the other one made the account.
+            Err(CommitError::Conflict { .. }) => {
+                let found = self.account_of_key(context, &thumbprint).await?;
+                return found.map(|found| Registered::Existing(found.value)).ok_or_else(|| {
+                    InternalError::Inconsistent(format!("the account of key {thumbprint}")).into()
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let event = event.account(account.id.to_string()).detail("thumbprint", thumbprint);
+        self.audit.record(event.succeeded()).await?;
+        metrics::counter!("chancery_acme_accounts_created_total").increment(1);
+        Ok(Registered::Created(account))
+    }
+
+    pub(crate) async fn account_of_key(
+        &self,
+        context: &RequestContext,
+        thumbprint: &str,
+    ) -> Result<Option<Stored<Account>>, Error> {
+        let by_key = records::account_of_key(&context.tenant, thumbprint)?;
+        let Some(record) = self.store.get(&by_key).await? else { return Ok(None) };
+        let id = std::str::from_utf8(&record.value).ok().and_then(|text| text.parse().ok());
+        let id = id.ok_or_else(|| InternalError::Inconsistent(by_key.to_string()))?;
+        records::load(self.store.as_ref(), records::account(&context.tenant, id)?).await
+    }
+}

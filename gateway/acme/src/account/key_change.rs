@@ -1,0 +1,91 @@
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::{Commit, CommitError};
+
+use super::{Account, ActiveAccount};
+use crate::Acme;
+use crate::error::{Error, InternalError};
+use crate::jws::{AccountKey, Payload, SignedRequest, Signer};
+use crate::records;
+
+/// The inner request of a key change, proved to be signed by the new key (RFC 8555 §7.3.5).
+#[derive(Debug)]
+struct NewKey {
+    key: AccountKey,
+    payload: Payload,
+}
+
+#[derive(serde::Deserialize)]
+struct KeyChange {
+    account: String,
+    #[serde(rename = "oldKey")]
+    old_key: AccountKey,
+}
+
+impl Acme {
+    /// Replaces the key of `account` by the one that signed `inner`, the JWS inside the request.
+    /// `url` is where the outer request went, and `account_url` the account's own.
+    ///
+    /// # Errors
+    /// [`Error::KeyInUse`] if the new key has an account, and what is wrong with `inner`.
+    #[tracing::instrument(name = "acme.account.key-change", skip_all)]
+    pub async fn change_key(
+        &self,
+        context: &RequestContext,
+        account: ActiveAccount,
+        inner: &Payload,
+        url: &str,
+        account_url: &str,
+    ) -> Result<Account, Error> {
+        let ActiveAccount(stored) = account;
+        let new = inner_request(inner, url)?;
+        let change: KeyChange = new.payload.json()?;
+        if change.account != account_url {
+            return Err(Error::Malformed("the inner `account` is not the signer's".to_owned()));
+        }
+        if change.old_key != stored.value.key {
+            return Err(Error::Malformed("`oldKey` is not the account's key".to_owned()));
+        }
+        let thumbprint = new.key.thumbprint();
+        let taken = records::account_of_key(&context.tenant, &thumbprint)?;
+        let old = records::account_of_key(&context.tenant, &stored.value.key.thumbprint())?;
+        let mut changed = stored.value;
+        changed.key = new.key;
+        let commit = Commit::new()
+            .check_absent(taken.clone())
+            .check_version(stored.key.clone(), stored.version)
+            .delete(old)
+            .put(taken.clone(), changed.id.to_string().into_bytes())
+            .put(stored.key, records::encode(&changed)?);
+        match self.store.commit(commit).await {
+            Ok(_) => {}
+            Err(CommitError::Conflict { key }) if key == taken => {
+                let other = self.account_of_key(context, &thumbprint).await?;
+                let other = other.ok_or_else(|| InternalError::Inconsistent(taken.to_string()))?;
+                return Err(Error::KeyInUse { account: other.value.id });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let event = Event::new(context, "acme.account.key-change", "account")
+            .account(changed.id.to_string())
+            .detail("thumbprint", thumbprint);
+        self.audit.record(event.succeeded()).await?;
+        Ok(changed)
+    }
+}
+
+/// Checks the inner JWS: a bare key, the outer `url`, no nonce, its own signature.
+fn inner_request(inner: &Payload, url: &str) -> Result<NewKey, Error> {
+    let request = SignedRequest::parse(inner.as_bytes())?;
+    if request.nonce().is_some() {
+        return Err(Error::Malformed("the inner JWS has a nonce (RFC 8555 §7.3.5)".to_owned()));
+    }
+    if request.url() != url {
+        return Err(Error::WrongUrl { signed: request.url().to_owned(), called: url.to_owned() });
+    }
+    let Signer::Key(key) = request.signer().clone() else {
+        return Err(Error::Malformed("the inner JWS is signed by `kid`, not `jwk`".to_owned()));
+    };
+    let payload = request.verify(&key)?;
+    Ok(NewKey { key, payload })
+}

@@ -1,0 +1,53 @@
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::Commit;
+
+use super::{Account, AccountStatus, ActiveAccount, contact};
+use crate::Acme;
+use crate::error::Error;
+use crate::records;
+
+/// A change to an account (RFC 8555 §7.3.2, §7.3.6).
+#[derive(Debug, Clone, Default)]
+pub struct AccountUpdate {
+    /// The new contacts; none leaves them.
+    pub contact: Option<Vec<String>>,
+    /// Give the account up, for good.
+    pub deactivate: bool,
+}
+
+impl Acme {
+    /// Changes an account. What is left out of `update` stays.
+    ///
+    /// # Errors
+    /// What is wrong with the contacts.
+    #[tracing::instrument(name = "acme.account.update", skip_all)]
+    pub async fn update_account(
+        &self,
+        context: &RequestContext,
+        account: ActiveAccount,
+        update: AccountUpdate,
+    ) -> Result<Account, Error> {
+        let ActiveAccount(stored) = account;
+        if !update.deactivate && update.contact.is_none() {
+            return Ok(stored.value);
+        }
+        let operation =
+            if update.deactivate { "acme.account.deactivate" } else { "acme.account.update" };
+        if let Some(contacts) = &update.contact {
+            contact::check(contacts)?;
+        }
+        let mut changed = stored.value;
+        changed.contact = update.contact.unwrap_or(changed.contact);
+        if update.deactivate {
+            changed.status = AccountStatus::Deactivated;
+        }
+        let commit = Commit::new()
+            .check_version(stored.key.clone(), stored.version)
+            .put(stored.key, records::encode(&changed)?);
+        self.store.commit(commit).await?;
+        let event = Event::new(context, operation, "account").account(changed.id.to_string());
+        self.audit.record(event.succeeded()).await?;
+        Ok(changed)
+    }
+}

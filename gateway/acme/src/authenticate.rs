@@ -1,0 +1,113 @@
+//! Who signed a request (RFC 8555 §6.2): every operation but reading the directory and fetching a
+//! nonce begins here.
+
+use chancery_identity::RequestContext;
+
+use crate::Acme;
+use crate::account::{Account, AccountStatus, ActiveAccount};
+use crate::error::Error;
+use crate::id::AccountId;
+use crate::jws::{AccountKey, Payload, SignedRequest, Signer};
+use crate::nonce::BadNonce;
+use crate::records;
+
+/// Where a request went, to compare with what the client signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The URL that was called, as a client would write it.
+    pub url: &'a str,
+    /// What the URLs of accounts begin with; the account's id follows.
+    pub account_prefix: &'a str,
+}
+
+/// Who signed, where either kind of signer is possible.
+#[derive(Debug)]
+pub enum Authenticated {
+    /// An account that may act.
+    Account(ActiveAccount),
+    /// A bare key, proved and otherwise unknown.
+    Key(AccountKey),
+}
+
+impl Acme {
+    /// Checks a request that an account must have signed.
+    ///
+    /// # Errors
+    /// What is wrong with the request; [`Error::NoAccount`] or [`Error::AccountDeactivated`].
+    pub async fn by_account(
+        &self,
+        context: &RequestContext,
+        target: Target<'_>,
+        body: &[u8],
+    ) -> Result<(ActiveAccount, Payload), Error> {
+        match self.by_anyone(context, target, body).await? {
+            (Authenticated::Account(account), payload) => Ok((account, payload)),
+            (Authenticated::Key(_), _) => Err(Error::Malformed(
+                "sign this request with `kid`, the account's URL, not with `jwk`".to_owned(),
+            )),
+        }
+    }
+
+    /// Checks a request that a bare key must have signed: one for a new account.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn by_key(&self, target: Target<'_>, body: &[u8]) -> Result<(AccountKey, Payload), Error> {
+        let request = self.fresh(target, body)?;
+        let Signer::Key(key) = request.signer().clone() else {
+            return Err(Error::Malformed(
+                "sign this request with `jwk`, the new account's key, not with `kid`".to_owned(),
+            ));
+        };
+        let payload = request.verify(&key)?;
+        Ok((key, payload))
+    }
+
+    /// Checks a request that an account or a bare key signed: a revocation.
+    ///
+    /// # Errors
+    /// As [`by_account`](Self::by_account).
+    pub async fn by_anyone(
+        &self,
+        context: &RequestContext,
+        target: Target<'_>,
+        body: &[u8],
+    ) -> Result<(Authenticated, Payload), Error> {
+        let request = self.fresh(target, body)?;
+        match request.signer().clone() {
+            Signer::Key(key) => {
+                let payload = request.verify(&key)?;
+                Ok((Authenticated::Key(key), payload))
+            }
+            Signer::Account(url) => {
+                let id: AccountId = url
+                    .strip_prefix(target.account_prefix)
+                    .and_then(|id| id.parse().ok())
+                    .ok_or(Error::NoAccount)?;
+                let key = records::account(&context.tenant, id)?;
+                let stored = records::load::<Account>(self.store.as_ref(), key).await?;
+                let stored = stored.ok_or(Error::NoAccount)?;
+                let payload = request.verify(&stored.value.key)?;
+                match stored.value.status {
+                    AccountStatus::Valid => {
+                        Ok((Authenticated::Account(ActiveAccount(stored)), payload))
+                    }
+                    AccountStatus::Deactivated => Err(Error::AccountDeactivated),
+                }
+            }
+        }
+    }
+
+    /// A request whose `url` is the one that was called and whose nonce was good until now.
+    fn fresh(&self, target: Target<'_>, body: &[u8]) -> Result<SignedRequest, Error> {
+        let request = SignedRequest::parse(body)?;
+        if request.url() != target.url {
+            return Err(Error::WrongUrl {
+                signed: request.url().chars().take(200).collect(),
+                called: target.url.to_owned(),
+            });
+        }
+        self.nonces.redeem(request.nonce().ok_or(BadNonce)?)?;
+        Ok(request)
+    }
+}

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use rustls::ClientConfig;
+use tokio::sync::Semaphore;
+
+use super::{ChallengeType, Networks, tls};
+use crate::config::ValidationConfig;
+use crate::failure::{Failure, FailureKind};
+use crate::identifier::Identifier;
+
+/// Goes out and looks whether challenges are met. It knows nothing of accounts and orders.
+#[derive(Debug)]
+pub struct Validator {
+    pub(super) resolver: TokioResolver,
+    pub(super) networks: Networks,
+    pub(super) http01_port: u16,
+    pub(super) tls_alpn01_port: u16,
+    pub(super) https: Arc<ClientConfig>,
+    pub(super) acme_tls: Arc<ClientConfig>,
+    timeout: Duration,
+    running: Semaphore,
+}
+
+/// What to look for.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The name to prove, as it was ordered.
+    pub identifier: Identifier,
+    /// The challenge that the client chose.
+    pub kind: ChallengeType,
+    /// The challenge's token.
+    pub token: String,
+    /// The thumbprint of the account's key.
+    pub thumbprint: String,
+}
+
+/// Why no [`Validator`] can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidatorError {
+    /// The resolver cannot be set up: no usable resolver is configured, here or in the system.
+    #[error("the DNS resolver for validation cannot be set up: {0}")]
+    Resolver(NetError),
+    /// The TLS library refuses its settings.
+    #[error("TLS for validation cannot be set up: {0}")]
+    Tls(rustls::Error),
+}
+
+impl Task {
+    /// What the client has to show (RFC 8555 §8.1).
+    pub fn key_authorization(&self) -> String {
+        format!("{}.{}", self.token, self.thumbprint)
+    }
+}
+
+impl Validator {
+    /// Sets up resolver and TLS.
+    ///
+    /// # Errors
+    /// [`ValidatorError`].
+    pub fn new(config: &ValidationConfig) -> Result<Self, ValidatorError> {
+        Ok(Self {
+            resolver: resolver(config).map_err(ValidatorError::Resolver)?,
+            networks: Networks::new(config.allowed_networks.clone()),
+            http01_port: config.http01_port,
+            tls_alpn01_port: config.tls_alpn01_port,
+            https: tls::client(&[]).map_err(ValidatorError::Tls)?,
+            acme_tls: tls::client(&[b"acme-tls/1"]).map_err(ValidatorError::Tls)?,
+            timeout: config.timeout,
+            running: Semaphore::new(config.concurrency.max(1)),
+        })
+    }
+
+    /// Looks whether the challenge is met, within the configured time.
+    ///
+    /// # Errors
+    /// What was found instead.
+    #[tracing::instrument(name = "acme.validate", skip_all, fields(kind = task.kind.as_str()))]
+    pub async fn validate(&self, task: &Task) -> Result<(), Failure> {
+        let _permit = self.running.acquire().await;
+        let look = async {
+            match task.kind {
+                ChallengeType::Http01 => self.http01(task).await,
+                ChallengeType::Dns01 => self.dns01(task).await,
+                ChallengeType::TlsAlpn01 => self.tls_alpn01(task).await,
+            }
+        };
+        let outcome = tokio::time::timeout(self.timeout, look).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                FailureKind::Connection,
+                format!("{}: no answer within {:?}", task.identifier.base(), self.timeout),
+            ))
+        });
+        let result = outcome.as_ref().map_or_else(|failure| failure.kind.code(), |()| "valid");
+        metrics::counter!(
+            "chancery_acme_validations_total", "type" => task.kind.as_str(), "result" => result
+        )
+        .increment(1);
+        outcome
+    }
+}
+
+fn resolver(config: &ValidationConfig) -> Result<TokioResolver, NetError> {
+    let mut builder = match config.dns {
+        Some(server) => {
+            let with_port = |mut connection: ConnectionConfig| {
+                connection.port = server.port();
+                connection
+            };
+            let connections =
+                vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())];
+            let server = NameServerConfig::new(server.ip(), true, connections);
+            TokioResolver::builder_with_config(
+                ResolverConfig::from_name_servers(vec![server]),
+                TokioRuntimeProvider::default(),
+            )
+        }
+        None => TokioResolver::builder_tokio()?,
+    };
+    let options = builder.options_mut();
+    // A client fixes its records and tries again at once: yesterday's answer is a wrong answer.
+    options.cache_size = 0;
+    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    builder.build()
+}

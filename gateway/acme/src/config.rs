@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chancery_identity::TenantId;
+use ipnet::IpNet;
+
+/// How the ACME server behaves.
+#[derive(Debug, Clone)]
+pub struct AcmeConfig {
+    /// The tenants that are served: whose unfinished work is taken up again after a start.
+    pub tenants: Vec<TenantId>,
+    /// Where the terms of service are; if set, new accounts must agree to them.
+    pub terms_of_service: Option<String>,
+    /// A page about this server.
+    pub website: Option<String>,
+    /// The profiles that an order may name, with a description for people. Advertised in the
+    /// directory; the certificate policy decides what they mean.
+    pub profiles: BTreeMap<String, String>,
+    /// The profile of an order that names none.
+    pub default_profile: Option<String>,
+    /// How long an order and its authorizations may stay unfinished.
+    pub order_lifetime: Duration,
+    /// How long a valid authorization counts, for revocation (RFC 8555 §7.6).
+    pub authorization_lifetime: Duration,
+    /// How long dead orders and authorizations are kept after they expired.
+    pub retention: Duration,
+    /// The most names in one order.
+    pub max_identifiers: usize,
+    /// How long an answer to a finalize or challenge request waits for the outcome before it says
+    /// `processing`. At most about 2 s: some clients strand on a long `processing`, others time out.
+    pub hold: Duration,
+    /// How challenges are validated.
+    pub validation: ValidationConfig,
+}
+
+/// How challenges are validated.
+#[derive(Debug, Clone)]
+pub struct ValidationConfig {
+    /// The resolver to ask; none for the machine's own.
+    pub dns: Option<SocketAddr>,
+    /// The port of http-01; 80 outside tests (RFC 8555 §8.3).
+    pub http01_port: u16,
+    /// The port of tls-alpn-01; 443 outside tests (RFC 8737 §3).
+    pub tls_alpn01_port: u16,
+    /// The networks that may be connected to although they are not public: loopback, private,
+    /// link-local and the like. The operator's choice; none by default.
+    pub allowed_networks: Vec<IpNet>,
+    /// How long one validation may take altogether.
+    pub timeout: Duration,
+    /// How many validations run at once.
+    pub concurrency: usize,
+}
+
+impl Default for AcmeConfig {
+    fn default() -> Self {
+        const HOUR: u64 = 3600;
+        const DAY: u64 = 24 * HOUR;
+        Self {
+            tenants: vec![TenantId::default_tenant()],
+            terms_of_service: None,
+            website: None,
+            profiles: BTreeMap::from([(
+                "tls-server".to_owned(),
+                "TLS servers: server authentication for DNS names".to_owned(),
+            )]),
+            default_profile: Some("tls-server".to_owned()),
+            order_lifetime: Duration::from_secs(7 * DAY),
+            authorization_lifetime: Duration::from_secs(30 * DAY),
+            retention: Duration::from_secs(7 * DAY),
+            max_identifiers: 100,
+            hold: Duration::from_secs(2),
+            validation: ValidationConfig::default(),
+        }
+    }
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self {
+            dns: None,
+            http01_port: 80,
+            tls_alpn01_port: 443,
+            allowed_networks: Vec::new(),
+            timeout: Duration::from_secs(10),
+            concurrency: 256,
+        }
+    }
+}

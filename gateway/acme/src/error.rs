@@ -1,0 +1,193 @@
+use chancery_audit::AuditError;
+use chancery_store::{CommitError, InvalidKey, Key, ReadError};
+
+use crate::id::AccountId;
+use crate::identifier::InvalidIdentifier;
+use crate::jws::{BadKey, JwsError};
+use crate::nonce::BadNonce;
+
+/// Why an ACME operation was refused or failed. The edge turns these into problem documents
+/// (RFC 8555 §6.7).
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request's signature or shape is wrong.
+    #[error(transparent)]
+    Jws(#[from] JwsError),
+    /// The request is well-formed and makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// The nonce is missing, not ours, used or too old.
+    #[error(transparent)]
+    BadNonce(#[from] BadNonce),
+    /// The signed `url` is another than the one that was called (RFC 8555 §6.4).
+    #[error("the request was signed for {signed}, and sent to {called}")]
+    WrongUrl {
+        /// What the client signed.
+        signed: String,
+        /// What it called.
+        called: String,
+    },
+    /// No account has this key or URL.
+    #[error("there is no such account")]
+    NoAccount,
+    /// The account was deactivated (RFC 8555 §7.3.6).
+    #[error("the account is deactivated")]
+    AccountDeactivated,
+    /// The signer may not do this.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// The terms of service must be agreed to.
+    #[error("agree to the terms of service at {terms} (`termsOfServiceAgreed`)")]
+    TermsNotAgreed {
+        /// Where they are.
+        terms: String,
+    },
+    /// A contact has another scheme than `mailto`.
+    #[error("the contact `{0}` is not supported: use a `mailto:` address")]
+    UnsupportedContact(String),
+    /// A contact is no usable address.
+    #[error("the contact `{contact}` is not usable: {reason}")]
+    InvalidContact {
+        /// What was sent.
+        contact: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Names in an order are not certified here. Never empty.
+    #[error("{} of the order's identifiers cannot be certified", .0.len())]
+    Identifiers(Vec<RefusedIdentifier>),
+    /// The order names a profile that does not exist.
+    #[error("there is no profile `{asked}`; there is: {known}")]
+    InvalidProfile {
+        /// The name in the order, shortened.
+        asked: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A policy refused to create the account or the order.
+    #[error("denied by policy ({code}): {message}")]
+    Denied {
+        /// The policy's stable code.
+        code: String,
+        /// For the caller.
+        message: String,
+        /// What was asked for.
+        asked: Asked,
+    },
+    /// There is nothing of this kind at the URL, or it is another account's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The order is not `ready` (RFC 8555 §7.4).
+    #[error("the order is {status}, and only an order that is ready can be finalized")]
+    OrderNotReady {
+        /// Its state.
+        status: &'static str,
+    },
+    /// The CSR cannot be certified.
+    #[error("{0}")]
+    BadCsr(String),
+    /// The key belongs to another account (RFC 8555 §7.3.5).
+    #[error("the key belongs to another account")]
+    KeyInUse {
+        /// That account.
+        account: AccountId,
+    },
+    /// The certificate was revoked before.
+    #[error("the certificate is already revoked")]
+    AlreadyRevoked,
+    /// The reason code is unknown or may not be used by this signer.
+    #[error("{0}")]
+    BadRevocationReason(String),
+    /// Too many decisions are waiting for the policies.
+    #[error("too many requests at once: try again")]
+    Overloaded,
+    /// It is the gateway's fault. The details are for the log only.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+/// What a policy was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// An account.
+    Account,
+    /// An order for names.
+    Order,
+    /// A revocation.
+    Revocation,
+}
+
+/// One name of an order that is not certified here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedIdentifier {
+    /// Its type, as sent.
+    pub kind: String,
+    /// Its value, as sent.
+    pub value: String,
+    /// Why.
+    pub reason: InvalidIdentifier,
+}
+
+/// A failure of the gateway itself.
+#[derive(Debug, thiserror::Error)]
+pub enum InternalError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store does not take a commit.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The audit log does not take an event, so nothing may be answered.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A record cannot be read: it was written by another version, or it is damaged.
+    #[error("the record {key} is not readable: {error}")]
+    Record {
+        /// Where it is.
+        key: Key,
+        /// What the decoder says.
+        error: serde_json::Error,
+    },
+    /// A record cannot be written as JSON.
+    #[error("a record cannot be encoded: {0}")]
+    Encode(serde_json::Error),
+    /// Two records contradict each other.
+    #[error("the records of {0} contradict each other")]
+    Inconsistent(String),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers")]
+    NoRandomness,
+    /// Signing or revoking is not possible at the moment.
+    #[error("issuance is not available: {0}")]
+    Issuance(String),
+}
+
+impl From<BadKey> for Error {
+    fn from(error: BadKey) -> Self {
+        Self::Jws(JwsError::BadKey(error))
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<AuditError> for Error {
+    fn from(error: AuditError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<InvalidKey> for Error {
+    fn from(error: InvalidKey) -> Self {
+        Self::Internal(InternalError::Read(error.into()))
+    }
+}

@@ -1,0 +1,231 @@
+use std::net::IpAddr;
+
+use chancery_x509::GeneralName;
+use serde::{Deserialize, Serialize};
+
+/// What an order asks to certify (RFC 8555 §7.1.3): a DNS name, possibly a wildcard, or an IP address
+/// (RFC 8738). DNS names are lower case, in ASCII (A-labels) and without a final dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub enum Identifier {
+    /// A DNS name; a wildcard begins with `*.`.
+    Dns(String),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+/// Why something is no identifier that could be certified here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidIdentifier {
+    /// The type is not one of those supported.
+    #[error("identifiers of type `{0}` are not supported: use `dns` or `ip`")]
+    UnsupportedType(String),
+    /// The value is not a DNS name.
+    #[error("`{value}` is not a DNS name that can be certified: {reason}")]
+    Dns {
+        /// What was asked for, shortened.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The value is not an IP address in its canonical spelling.
+    #[error("`{0}` is not an IP address in the spelling of RFC 5952")]
+    Ip(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+}
+
+impl Identifier {
+    /// The identifier of this type and value. Upper case is folded.
+    ///
+    /// # Errors
+    /// [`InvalidIdentifier`].
+    pub fn parse(kind: &str, value: &str) -> Result<Self, InvalidIdentifier> {
+        match kind {
+            "dns" => dns(value).map(Self::Dns).map_err(|reason| InvalidIdentifier::Dns {
+                value: value.chars().take(80).collect(),
+                reason,
+            }),
+            "ip" => match value.parse::<IpAddr>() {
+                Ok(address) if address.to_string() == value.to_ascii_lowercase() => {
+                    Ok(Self::Ip(address))
+                }
+                _ => Err(InvalidIdentifier::Ip(value.chars().take(80).collect())),
+            },
+            other => Err(InvalidIdentifier::UnsupportedType(other.chars().take(40).collect())),
+        }
+    }
+
+    /// `dns` or `ip`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => "dns",
+            Self::Ip(_) => "ip",
+        }
+    }
+
+    /// The value as text.
+    pub fn value(&self) -> String {
+        match self {
+            Self::Dns(name) => name.clone(),
+            Self::Ip(address) => address.to_string(),
+        }
+    }
+
+    /// Whether this is a wildcard name.
+    pub fn is_wildcard(&self) -> bool {
+        matches!(self, Self::Dns(name) if name.starts_with("*."))
+    }
+
+    /// What control has to be proved of: the name itself, without `*.` (RFC 8555 §7.1.4).
+    #[must_use]
+    pub fn base(&self) -> Self {
+        match self {
+            Self::Dns(name) => Self::Dns(name.strip_prefix("*.").unwrap_or(name).to_owned()),
+            Self::Ip(address) => Self::Ip(*address),
+        }
+    }
+
+    /// The same name as it stands in a certificate.
+    pub fn general_name(&self) -> GeneralName {
+        match self {
+            Self::Dns(name) => GeneralName::Dns(name.clone()),
+            Self::Ip(address) => GeneralName::Ip(*address),
+        }
+    }
+}
+
+impl std::fmt::Display for Identifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.value())
+    }
+}
+
+impl TryFrom<Wire> for Identifier {
+    type Error = InvalidIdentifier;
+
+    fn try_from(wire: Wire) -> Result<Self, InvalidIdentifier> {
+        Self::parse(&wire.kind, &wire.value)
+    }
+}
+
+impl From<Identifier> for Wire {
+    fn from(identifier: Identifier) -> Self {
+        Self { kind: identifier.kind().to_owned(), value: identifier.value() }
+    }
+}
+
+fn dns(value: &str) -> Result<String, &'static str> {
+    let name = value.to_ascii_lowercase();
+    let base = name.strip_prefix("*.").unwrap_or(&name);
+    if name.len() > 253 {
+        return Err("longer than 253 characters");
+    }
+    if base.is_empty() {
+        return Err("empty");
+    }
+    if base.ends_with('.') {
+        return Err("it ends with a dot");
+    }
+    if base.parse::<IpAddr>().is_ok() {
+        return Err("it is an IP address: use the identifier type `ip`");
+    }
+    for label in base.split('.') {
+        let own = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if label.is_empty() || label.len() > 63 {
+            return Err("a label has not 1 to 63 characters");
+        }
+        if !label.bytes().all(own) {
+            return Err("a label has other than letters, digits and `-`; write international \
+                        names as A-labels, and `*` only as the whole first label");
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err("a label begins or ends with `-`");
+        }
+    }
+    // What a URL parser would take for an IPv4 address must not become a host name (WHATWG URL
+    // §3.5).
+    if base.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
+        return Err("the last label is a number");
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn folds_case_and_keeps_wildcards() {
+        let name = Identifier::parse("dns", "*.Example.COM").unwrap();
+        assert_eq!(name, Identifier::Dns("*.example.com".to_owned()));
+        assert!(name.is_wildcard());
+        assert_eq!(name.base(), Identifier::Dns("example.com".to_owned()));
+        assert!(Identifier::parse("dns", "localhost").is_ok());
+        assert!(Identifier::parse("dns", "xn--mnchen-3ya.example").is_ok());
+    }
+
+    #[test]
+    fn refuses_what_is_no_host_name() {
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "**.a",
+            "a.*.b",
+            "a*.b",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a_b.c",
+            "münchen.example",
+            "a b",
+            "a/b",
+            "192.0.2.1",
+            "::1",
+            "a.1",
+            "0x7f.1",
+            "a:80",
+            &format!("{}.example", "a".repeat(64)),
+            &"a.".repeat(127).repeat(2),
+        ] {
+            let refused = Identifier::parse("dns", bad);
+            assert!(matches!(refused, Err(InvalidIdentifier::Dns { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn takes_ip_addresses_in_canonical_spelling_only() {
+        assert!(Identifier::parse("ip", "192.0.2.1").is_ok());
+        assert!(Identifier::parse("ip", "2001:db8::1").is_ok());
+        for bad in ["2001:db8:0::1", "192.0.2.01", "192.0.2.1/32", "a.example", ""] {
+            assert!(matches!(Identifier::parse("ip", bad), Err(InvalidIdentifier::Ip(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_is_named() {
+        assert_eq!(
+            Identifier::parse("email", "a@b"),
+            Err(InvalidIdentifier::UnsupportedType("email".to_owned()))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_parses_to_itself_again(kind in "(dns|ip)", value in "[*a-zA-Z0-9.:-]{0,30}") {
+            if let Ok(one) = Identifier::parse(&kind, &value) {
+                prop_assert_eq!(Identifier::parse(one.kind(), &one.value()).unwrap(), one);
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
+};
+use chancery_x509::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::base64url;
+
+/// The signature algorithms that are accepted (RFC 7518 §3.1, RFC 8037 §3.1), as `alg` spells them.
+/// MAC-based ones are for external account binding only and `none` for nobody (RFC 8555 §6.2).
+pub const ALGORITHMS: [&str; 4] = ["ES256", "ES384", "RS256", "EdDSA"];
+
+/// A signature algorithm out of [`ALGORITHMS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// The algorithm that `alg` names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ES256" => Some(Self::Es256),
+            "ES384" => Some(Self::Es384),
+            "RS256" => Some(Self::Rs256),
+            "EdDSA" => Some(Self::EdDsa),
+            _ => None,
+        }
+    }
+
+    /// The name in `alg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Rs256 => "RS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::Es256 => &ECDSA_P256_SHA256_FIXED,
+            Self::Es384 => &ECDSA_P384_SHA384_FIXED,
+            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::EdDsa => &ED25519,
+        }
+    }
+}
+
+/// The public key of an account (or, for a revocation, of a certificate): a JSON Web Key (RFC 7517)
+/// whose shape and strength have been checked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Jwk", into = "Jwk")]
+pub struct AccountKey {
+    jwk: CanonicalJwk,
+    spki: Vec<u8>,
+}
+
+/// Why a JSON Web Key is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// The key type or curve is not supported.
+    #[error("key type `{0}` is not supported: use EC P-256, EC P-384, RSA or OKP Ed25519")]
+    Unsupported(String),
+    /// A member is missing, not base64url or of the wrong length.
+    #[error("the member `{0}` of the key is missing or malformed (RFC 7518 §6)")]
+    Member(&'static str),
+    /// The key has private members: it was just disclosed and must not be used.
+    #[error("this is a private key (it has `d`): send the public part, and replace this key")]
+    Private,
+    /// The numbers do not make a key: a point off the curve, an even modulus.
+    #[error("the numbers do not make a public key")]
+    NotAKey,
+    /// A key that an attacker could break.
+    #[error("weak key: {0}")]
+    Weak(String),
+}
+
+/// A JSON Web Key as it arrives; what else RFC 7517 §4 allows in it is ignored.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Jwk {
+    kty: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crv: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
+    #[serde(skip_serializing)]
+    d: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum CanonicalJwk {
+    P256 { x: [u8; 32], y: [u8; 32] },
+    P384 { x: [u8; 48], y: [u8; 48] },
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Ed25519 { x: [u8; 32] },
+}
+
+impl AccountKey {
+    /// The algorithm that goes with the key. Each kind of key has exactly one.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.jwk {
+            CanonicalJwk::P256 { .. } => Algorithm::Es256,
+            CanonicalJwk::P384 { .. } => Algorithm::Es384,
+            CanonicalJwk::Rsa { .. } => Algorithm::Rs256,
+            CanonicalJwk::Ed25519 { .. } => Algorithm::EdDsa,
+        }
+    }
+
+    /// The key as a SubjectPublicKeyInfo in DER, to compare with the keys of certificates.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// The base64url of the SHA-256 over the canonical form (RFC 7638 §3): what a key authorization
+    /// contains (RFC 8555 §8.1).
+    pub fn thumbprint(&self) -> String {
+        let canonical = match &self.jwk {
+            CanonicalJwk::P256 { x, y } => ec_json("P-256", x, y),
+            CanonicalJwk::P384 { x, y } => ec_json("P-384", x, y),
+            CanonicalJwk::Rsa { n, e } => format!(
+                r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
+                base64url::encode(e),
+                base64url::encode(n)
+            ),
+            CanonicalJwk::Ed25519 { x } => {
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url::encode(x))
+            }
+        };
+        base64url::encode(digest(&SHA256, canonical.as_bytes()))
+    }
+
+    /// Whether `signature` over `message` is this key's, in the form of RFC 7518 §3 (for ECDSA the
+    /// two numbers side by side, not DER).
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        ParsedPublicKey::new(self.algorithm().verification(), &self.spki)
+            .is_ok_and(|key| key.verify_sig(message, signature).is_ok())
+    }
+}
+
+fn ec_json(curve: &str, x: &[u8], y: &[u8]) -> String {
+    let (x, y) = (base64url::encode(x), base64url::encode(y));
+    format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+}
+
+impl TryFrom<Jwk> for AccountKey {
+    type Error = BadKey;
+
+    fn try_from(jwk: Jwk) -> Result<Self, BadKey> {
+        if jwk.d.is_some() {
+            return Err(BadKey::Private);
+        }
+        let jwk = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+            ("EC", Some("P-256")) => {
+                CanonicalJwk::P256 { x: fixed("x", jwk.x)?, y: fixed("y", jwk.y)? }
+            }
+            ("EC", Some("P-384")) => {
+                CanonicalJwk::P384 { x: fixed("x", jwk.x)?, y: fixed("y", jwk.y)? }
+            }
+            ("OKP", Some("Ed25519")) => CanonicalJwk::Ed25519 { x: fixed("x", jwk.x)? },
+            ("RSA", _) => CanonicalJwk::Rsa { n: number("n", jwk.n)?, e: number("e", jwk.e)? },
+            (kty, crv) => {
+                let crv = crv.map(|crv| format!(" {crv}")).unwrap_or_default();
+                return Err(BadKey::Unsupported(format!("{kty}{crv}")));
+            }
+        };
+        let spki = spki_der(&jwk)?;
+        let key = PublicKey::from_spki_der(&spki).map_err(|_| BadKey::NotAKey)?;
+        key.check_strength().map_err(|weak| BadKey::Weak(weak.to_string()))?;
+        Ok(Self { jwk, spki })
+    }
+}
+
+/// Coordinates are left-padded to the size of the field (RFC 7518 §6.2.1.2).
+fn fixed<const N: usize>(name: &'static str, text: Option<String>) -> Result<[u8; N], BadKey> {
+    let bytes = base64url::decode(text.unwrap_or_default()).map_err(|_| BadKey::Member(name))?;
+    bytes.try_into().map_err(|_| BadKey::Member(name))
+}
+
+/// Numbers have no leading zeros (RFC 7518 §2, Base64urlUInt), so that a key has one thumbprint.
+fn number(name: &'static str, text: Option<String>) -> Result<Vec<u8>, BadKey> {
+    let bytes = base64url::decode(text.unwrap_or_default()).map_err(|_| BadKey::Member(name))?;
+    match bytes.first() {
+        None | Some(0) => Err(BadKey::Member(name)),
+        Some(_) if bytes.len() > 1024 => Err(BadKey::Member(name)),
+        Some(_) => Ok(bytes),
+    }
+}
+
+fn spki_der(jwk: &CanonicalJwk) -> Result<Vec<u8>, BadKey> {
+    // SubjectPublicKeyInfo up to the key itself (RFC 5480 §2, RFC 8410 §4); an uncompressed point
+    // begins with 4.
+    const P256: &str = "3059301306072a8648ce3d020106082a8648ce3d03010703420004";
+    const P384: &str = "3076301006072a8648ce3d020106052b8104002203620004";
+    const ED25519: &str = "302a300506032b6570032100";
+    let with_prefix = |prefix: &str, parts: &[&[u8]]| {
+        let prefix = hex::decode(prefix).map_err(|_| BadKey::NotAKey)?;
+        Ok([prefix.as_slice()].iter().chain(parts).copied().collect::<Vec<_>>().concat())
+    };
+    match jwk {
+        CanonicalJwk::P256 { x, y } => with_prefix(P256, &[x, y]),
+        CanonicalJwk::P384 { x, y } => with_prefix(P384, &[x, y]),
+        CanonicalJwk::Ed25519 { x } => with_prefix(ED25519, &[x]),
+        CanonicalJwk::Rsa { n, e } => {
+            let der: PublicKeyX509Der<'_> =
+                RsaPublicKeyComponents { n, e }.as_der().map_err(|_| BadKey::NotAKey)?;
+            Ok(der.as_ref().to_vec())
+        }
+    }
+}
+
+impl From<AccountKey> for Jwk {
+    fn from(key: AccountKey) -> Self {
+        let text = |bytes: &[u8]| Some(base64url::encode(bytes));
+        let curve = |name: &str| Some(name.to_owned());
+        let (kty, jwk) = match &key.jwk {
+            CanonicalJwk::P256 { x, y } => {
+                ("EC", Jwk { crv: curve("P-256"), x: text(x), y: text(y), ..Jwk::default() })
+            }
+            CanonicalJwk::P384 { x, y } => {
+                ("EC", Jwk { crv: curve("P-384"), x: text(x), y: text(y), ..Jwk::default() })
+            }
+            CanonicalJwk::Rsa { n, e } => ("RSA", Jwk { n: text(n), e: text(e), ..Jwk::default() }),
+            CanonicalJwk::Ed25519 { x } => {
+                ("OKP", Jwk { crv: curve("Ed25519"), x: text(x), ..Jwk::default() })
+            }
+        };
+        Jwk { kty: kty.to_owned(), ..jwk }
+    }
+}
+
+impl std::fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccountKey({})", self.thumbprint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<AccountKey, BadKey> {
+        AccountKey::try_from(serde_json::from_str::<Jwk>(json).unwrap())
+    }
+
+    // RFC 7638 §3.1.
+    const RSA: &str = r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+    // RFC 8037 appendix A.2.
+    const ED: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    // RFC 7517 appendix A.1.
+    const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+
+    #[test]
+    fn thumbprints_are_those_of_the_specifications() {
+        assert_eq!(parse(RSA).unwrap().thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(parse(ED).unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn a_key_survives_storage() {
+        for json in [RSA, ED, P256] {
+            let key = parse(json).unwrap();
+            let stored = serde_json::to_string(&key).unwrap();
+            assert_eq!(serde_json::from_str::<AccountKey>(&stored).unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_bad_key_is_named() {
+        let refused = |json: &str| parse(json).unwrap_err();
+        assert_eq!(refused(r#"{"kty":"oct","k":"AA"}"#), BadKey::Unsupported("oct".to_owned()));
+        assert_eq!(
+            refused(r#"{"kty":"EC","crv":"P-521"}"#),
+            BadKey::Unsupported("EC P-521".to_owned())
+        );
+        assert_eq!(refused(r#"{"kty":"EC","crv":"P-256","x":"AA"}"#), BadKey::Member("x"));
+        assert_eq!(refused(r#"{"kty":"RSA","n":"AAEB","e":"AQAB"}"#), BadKey::Member("n"));
+        assert_eq!(refused(r#"{"kty":"RSA","n":"AQAB"}"#), BadKey::Member("e"));
+        let with_private = ED.replace("\"kty\"", "\"d\":\"AA\",\"kty\"");
+        assert_eq!(refused(&with_private), BadKey::Private);
+        let off_curve = P256.replace("MKBC", "MKBD");
+        assert_eq!(refused(&off_curve), BadKey::NotAKey);
+        let short =
+            format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, base64url::encode([0xC5; 128]));
+        assert!(matches!(refused(&short), BadKey::Weak(_) | BadKey::NotAKey), "{short}");
+    }
+}

@@ -1,0 +1,198 @@
+//! JSON Web Signatures in the one shape that ACME allows (RFC 8555 §6.2): flattened serialization
+//! (RFC 7515 §7.2.2), one signature, everything protected, `jwk` or `kid` and never both.
+//!
+//! A [`SignedRequest`] keeps its payload to itself until [`SignedRequest::verify`] has checked the
+//! signature, so that no code can act on what nobody signed.
+
+/// Base64url as RFC 7515 §2 has it.
+pub mod base64url;
+mod key;
+
+pub use key::{ALGORITHMS, AccountKey, Algorithm, BadKey};
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The largest request body that is looked at, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Why a signed request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwsError {
+    /// Not the shape of RFC 8555 §6.2.
+    #[error("malformed JWS: {0}")]
+    Malformed(String),
+    /// `alg` is none of [`ALGORITHMS`], or not the one that goes with the key.
+    #[error("algorithm `{0}` cannot be used with this key: use ES256, ES384, RS256 or EdDSA")]
+    BadAlgorithm(String),
+    /// The `jwk` is no usable public key.
+    #[error(transparent)]
+    BadKey(#[from] BadKey),
+    /// The signature is not the key's.
+    #[error("the signature does not verify under the key that the request names")]
+    BadSignature,
+}
+
+/// Who says that they signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// A bare key (`jwk`): for new accounts, and for revocation by a certificate's key.
+    Key(AccountKey),
+    /// An account by its URL (`kid`).
+    Account(String),
+}
+
+/// A parsed request whose signature has not been checked yet.
+#[derive(Debug)]
+pub struct SignedRequest {
+    algorithm: Algorithm,
+    nonce: Option<String>,
+    url: String,
+    signer: Signer,
+    signing_input: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// What the signer signed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Vec<u8>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flattened<'a> {
+    #[serde(borrow)]
+    protected: Cow<'a, str>,
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+    #[serde(borrow)]
+    signature: Cow<'a, str>,
+}
+
+/// Unknown header parameters are ignored as RFC 7515 §4 requires; `crit` names those that must not
+/// be, and none are known here.
+#[derive(Deserialize)]
+struct ProtectedHeader {
+    alg: String,
+    nonce: Option<String>,
+    url: Option<String>,
+    jwk: Option<key::Jwk>,
+    kid: Option<String>,
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+impl SignedRequest {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// [`JwsError`] for everything but [`JwsError::BadSignature`], which only
+    /// [`verify`](Self::verify) can find.
+    pub fn parse(body: &[u8]) -> Result<Self, JwsError> {
+        if body.len() > MAX_BODY {
+            return Err(malformed(format_args!("longer than {MAX_BODY} bytes")));
+        }
+        let outer: Flattened<'_> = serde_json::from_slice(body).map_err(|error| {
+            malformed(format_args!(
+                "expected an object of `protected`, `payload` and `signature` only: {error}"
+            ))
+        })?;
+        let header: ProtectedHeader = serde_json::from_slice(&part("protected", &outer.protected)?)
+            .map_err(|error| malformed(format_args!("the protected header: {error}")))?;
+        if header.crit.is_some() {
+            return Err(malformed(format_args!("`crit` names extensions that are not supported")));
+        }
+        let algorithm = Algorithm::from_name(&header.alg)
+            .ok_or_else(|| JwsError::BadAlgorithm(header.alg.clone()))?;
+        let signer = match (header.jwk, header.kid) {
+            (Some(jwk), None) => Signer::Key(AccountKey::try_from(jwk)?),
+            (None, Some(kid)) => Signer::Account(kid),
+            (Some(_), Some(_)) => return Err(malformed(format_args!("both `jwk` and `kid`"))),
+            (None, None) => return Err(malformed(format_args!("neither `jwk` nor `kid`"))),
+        };
+        if let Signer::Key(key) = &signer
+            && key.algorithm() != algorithm
+        {
+            return Err(JwsError::BadAlgorithm(header.alg));
+        }
+        Ok(Self {
+            algorithm,
+            nonce: header.nonce,
+            url: header.url.ok_or_else(|| malformed(format_args!("no `url` in the header")))?,
+            signer,
+            signing_input: [&outer.protected, ".", &outer.payload].concat().into_bytes(),
+            payload: part("payload", &outer.payload)?,
+            signature: part("signature", &outer.signature)?,
+        })
+    }
+
+    /// The anti-replay nonce, if there is one (RFC 8555 §6.5). An inner JWS has none.
+    pub fn nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
+    }
+
+    /// The URL that the client meant to send this to (RFC 8555 §6.4).
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Who is said to have signed.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// Gives the payload if `key` signed this request.
+    ///
+    /// # Errors
+    /// [`JwsError::BadAlgorithm`] if `alg` is not the key's, [`JwsError::BadSignature`] if the
+    /// signature does not verify.
+    pub fn verify(self, key: &AccountKey) -> Result<Payload, JwsError> {
+        if key.algorithm() != self.algorithm {
+            return Err(JwsError::BadAlgorithm(self.algorithm.name().to_owned()));
+        }
+        if key.verifies(&self.signing_input, &self.signature) {
+            Ok(Payload(self.payload))
+        } else {
+            Err(JwsError::BadSignature)
+        }
+    }
+}
+
+impl Payload {
+    /// Whether this is a POST-as-GET (RFC 8555 §6.3).
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The payload as JSON.
+    ///
+    /// # Errors
+    /// [`JwsError::Malformed`] saying what is wrong and where.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, JwsError> {
+        serde_json::from_slice(&self.0)
+            .map_err(|error| malformed(format_args!("the payload: {error}")))
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+fn part(name: &str, text: &str) -> Result<Vec<u8>, JwsError> {
+    base64url::decode(text).map_err(|error| malformed(format_args!("`{name}` is {error}")))
+}
+
+fn malformed(what: std::fmt::Arguments<'_>) -> JwsError {
+    JwsError::Malformed(what.to_string())
+}
+
+#[cfg(test)]
+mod tests;

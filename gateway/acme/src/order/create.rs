@@ -1,0 +1,153 @@
+use std::collections::HashSet;
+
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::Commit;
+use jiff::Timestamp;
+
+use super::state::In;
+use super::{Facts, Order};
+use crate::Acme;
+use crate::account::{Account, ActiveAccount};
+use crate::authorization::{self, Authorization};
+use crate::error::{Asked, Error, RefusedIdentifier};
+use crate::id::{AuthorizationId, OrderId};
+use crate::identifier::Identifier;
+use crate::records;
+use crate::service::Question;
+
+const OPERATION: &str = "acme.order.create";
+
+/// A request for a certificate (RFC 8555 §7.4).
+#[derive(Debug, Clone, Default)]
+pub struct NewOrder {
+    /// Type and value of each name.
+    pub identifiers: Vec<(String, String)>,
+    /// The profile (draft-ietf-acme-profiles).
+    pub profile: Option<String>,
+    /// The first moment of validity asked for.
+    pub not_before: Option<Timestamp>,
+    /// The last moment of validity asked for.
+    pub not_after: Option<Timestamp>,
+}
+
+impl Acme {
+    /// Makes an order with an authorization for each of its names, if the access policy allows
+    /// `acme.order.create` on them.
+    ///
+    /// # Errors
+    /// [`Error::Identifiers`], [`Error::InvalidProfile`], [`Error::Denied`], [`Error::Malformed`].
+    #[tracing::instrument(name = "acme.order.create", skip_all)]
+    pub async fn new_order(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        request: NewOrder,
+    ) -> Result<Order, Error> {
+        let identifiers = self.identifiers(request.identifiers)?;
+        let profile = self.profile(request.profile)?;
+        let now = self.clock.now();
+        check_validity(request.not_before, request.not_after, now)?;
+
+        let names = identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut attributes = vec![("thumbprint".to_owned(), account.account().key.thumbprint())];
+        attributes.extend(profile.iter().map(|name| ("profile".to_owned(), name.clone())));
+        let event = Event::new(context, OPERATION, names.clone()).account(account.id().to_string());
+        let question = Question {
+            identity: &Account::requester(account.id()),
+            operation: OPERATION,
+            resource: &names,
+            asked: Asked::Order,
+            attributes,
+        };
+        let event = self.ask(context, event, question).await?;
+
+        let expires = now + self.config.order_lifetime;
+        let id = OrderId::new(now);
+        let mut commit = Commit::new();
+        let mut authorizations = Vec::with_capacity(identifiers.len());
+        for identifier in &identifiers {
+            let facts = authorization::Facts {
+                id: AuthorizationId::new(now),
+                account: account.id(),
+                order: id,
+                identifier: identifier.clone(),
+                created: now,
+                expires,
+            };
+            authorizations.push(facts.id);
+            let key = records::authorization(&context.tenant, facts.id)?;
+            commit = commit.put(key, records::encode(&Authorization::new(facts)?)?);
+        }
+        let order = Order::Pending(In::new(Facts {
+            id,
+            account: account.id(),
+            identifiers,
+            authorizations,
+            profile,
+            not_before: request.not_before,
+            not_after: request.not_after,
+            created: now,
+            expires,
+        }));
+        let key = records::order(&context.tenant, id)?;
+        commit = commit
+            .check_absent(key.clone())
+            .put(key, records::encode(&order)?)
+            .put(records::order_of(&context.tenant, account.id(), id)?, Vec::new());
+        self.store.commit(commit).await?;
+        self.audit.record(event.detail("order", id.to_string()).succeeded()).await?;
+        metrics::counter!("chancery_acme_orders_created_total").increment(1);
+        Ok(order)
+    }
+
+    /// The names, each once; all that is wrong with any of them is said at once.
+    fn identifiers(&self, asked: Vec<(String, String)>) -> Result<Vec<Identifier>, Error> {
+        if asked.is_empty() {
+            return Err(Error::Malformed("the order has no identifiers".to_owned()));
+        }
+        if asked.len() > self.config.max_identifiers {
+            return Err(Error::Malformed(format!(
+                "the order has {} identifiers; at most {} are possible",
+                asked.len(),
+                self.config.max_identifiers
+            )));
+        }
+        let (mut seen, mut good, mut refused) = (HashSet::new(), Vec::new(), Vec::new());
+        for (kind, value) in asked {
+            match Identifier::parse(&kind, &value) {
+                Ok(identifier) if seen.insert(identifier.clone()) => good.push(identifier),
+                Ok(_) => {}
+                Err(reason) => refused.push(RefusedIdentifier { kind, value, reason }),
+            }
+        }
+        if refused.is_empty() { Ok(good) } else { Err(Error::Identifiers(refused)) }
+    }
+
+    fn profile(&self, asked: Option<String>) -> Result<Option<String>, Error> {
+        match asked {
+            None => Ok(self.config.default_profile.clone()),
+            Some(name) if self.config.profiles.contains_key(&name) => Ok(Some(name)),
+            Some(name) => Err(Error::InvalidProfile {
+                asked: name.chars().take(80).collect(),
+                known: self.config.profiles.keys().cloned().collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+}
+
+fn check_validity(
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if not_after.is_some_and(|end| end <= now) {
+        return Err(Error::Malformed("`notAfter` is not in the future".to_owned()));
+    }
+    if let (Some(start), Some(end)) = (not_before, not_after)
+        && start >= end
+    {
+        return Err(Error::Malformed("`notBefore` is not before `notAfter`".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+use std::collections::BTreeSet;
+
+use chancery_x509::{CertificateRequest, GeneralName};
+
+use crate::error::Error;
+use crate::identifier::Identifier;
+use crate::jws::{AccountKey, base64url};
+
+/// Reads the CSR of a finalize request and compares it with the order (RFC 8555 §7.4): exactly the
+/// order's names, in the common name, the subject alternative names or both, and not the account's
+/// key. Everything that can be seen without a policy is refused here, while the order is still
+/// ready and the client may send another CSR.
+pub(super) fn check(
+    text: &str,
+    identifiers: &[Identifier],
+    account_key: &AccountKey,
+) -> Result<CertificateRequest, Error> {
+    let csr = decode(text)?;
+    csr.public_key()
+        .check_strength()
+        .map_err(|weak| Error::BadCsr(format!("the key of the CSR is weak: {weak}")))?;
+    if csr.public_key().spki_der() == account_key.spki_der() {
+        return Err(Error::BadCsr("the CSR has the account's key (RFC 8555 §11.1)".to_owned()));
+    }
+    let ordered: BTreeSet<GeneralName> = identifiers.iter().map(Identifier::general_name).collect();
+    let asked = csr.requested_names().map_err(|error| Error::BadCsr(error.to_string()))?;
+    let extra = list(asked.difference(&ordered));
+    let missing = list(ordered.difference(&asked));
+    match (extra.as_str(), missing.as_str()) {
+        ("", "") => Ok(csr),
+        (extra, "") => {
+            Err(Error::BadCsr(format!("the CSR has names that the order has not: {extra}")))
+        }
+        ("", missing) => Err(Error::BadCsr(format!("the CSR lacks names of the order: {missing}"))),
+        (extra, missing) => Err(Error::BadCsr(format!(
+            "the CSR has names that the order has not ({extra}) and lacks some ({missing})"
+        ))),
+    }
+}
+
+/// The CSR that this base64url spells.
+pub(super) fn decode(text: &str) -> Result<CertificateRequest, Error> {
+    let der =
+        base64url::decode(text).map_err(|error| Error::Malformed(format!("`csr` is {error}")))?;
+    CertificateRequest::from_der(&der).map_err(|error| Error::BadCsr(error.to_string()))
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a GeneralName>) -> String {
+    names.map(|name| name.value().into_owned()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,211 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
+use chancery_policy::Denial;
+use chancery_store::{Commit, CommitError};
+use chancery_x509::{GeneralName, Serial};
+
+use super::csr;
+use super::state::{In, Order, Processing};
+use crate::Acme;
+use crate::account::{Account, ActiveAccount};
+use crate::background::Attempt;
+use crate::error::Error;
+use crate::failure::{Failure, FailureKind};
+use crate::id::OrderId;
+use crate::identifier::Identifier;
+use crate::records::{self, Stored};
+
+/// How long to wait before issuance is tried again when it is not available; twice as long each
+/// time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How often it is tried before the order is given up: for about a minute.
+const TRIES: u32 = 6;
+/// How many certificates for one key are looked through for one that was made before a stop.
+const LOOK_BACK: usize = 100;
+
+impl Acme {
+    /// Asks for the certificate of an order that is ready (RFC 8555 §7.4). Making it begins, and is
+    /// waited for a moment: the order that is returned is valid, invalid or still processing.
+    ///
+    /// # Errors
+    /// [`Error::OrderNotReady`], and what is wrong with the CSR; the order then stays ready.
+    #[tracing::instrument(name = "acme.finalize", skip_all)]
+    pub async fn finalize(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        id: OrderId,
+        csr: &str,
+    ) -> Result<Order, Error> {
+        loop {
+            let stored = self.load_order(context, account, id).await?;
+            let Order::Ready(ready) = stored.value else {
+                return Err(Error::OrderNotReady { status: stored.value.status() });
+            };
+            csr::check(csr, &ready.facts().identifiers, &account.account().key)?;
+            let processing = Order::Processing(ready.finalize(csr.to_owned()));
+            let commit = Commit::new()
+                .check_version(stored.key.clone(), stored.version)
+                .put(stored.key, records::encode(&processing)?)
+                .put(records::unfinished_order(&context.tenant, id)?, Vec::new());
+            match self.store.commit(commit).await {
+                Ok(_) => break,
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.begin_issuance(context, id).await;
+        self.order(context, account, id).await
+    }
+
+    /// Makes the certificate of an order that is in `Processing`, and writes down what came of it.
+    #[tracing::instrument(name = "acme.issue", skip_all)]
+    pub(crate) async fn make_certificate(
+        &self,
+        context: &RequestContext,
+        id: OrderId,
+        attempt: Attempt,
+    ) -> Result<(), Error> {
+        let key = records::order(&context.tenant, id)?;
+        let Some(Stored { key, value: Order::Processing(order), version }) =
+            records::load::<Order>(self.store.as_ref(), key).await?
+        else {
+            return Ok(());
+        };
+        let facts = order.facts().clone();
+        let earlier = match attempt {
+            Attempt::First => None,
+            Attempt::Again => self.issued_before(context, &order).await?,
+        };
+        let outcome = match earlier {
+            Some(serial) => Ok(serial),
+            None => self.issue(context, &order).await,
+        };
+        let names: Vec<String> = facts.identifiers.iter().map(ToString::to_string).collect();
+        let event = Event::new(context, "acme.order.finalize", names.join(","))
+            .account(facts.account.to_string())
+            .detail("order", id.to_string());
+        let event = match &outcome {
+            Ok(serial) => event.detail("serial", serial.to_string()).succeeded(),
+            Err(failure) => {
+                event.detail("reason", failure.detail.clone()).failed(failure.kind.code())
+            }
+        };
+        // Before the commit: once that is made, anybody who polls sees the outcome.
+        self.audit.record(event).await?;
+        let finished = match &outcome {
+            Ok(serial) => Order::Valid(order.issued(serial.to_string())),
+            Err(failure) => Order::Invalid(order.fail(failure.clone())),
+        };
+        let commit = Commit::new()
+            .check_version(key.clone(), version)
+            .put(key, records::encode(&finished)?)
+            .delete(records::unfinished_order(&context.tenant, id)?);
+        self.store.commit(commit).await?;
+        metrics::counter!("chancery_acme_orders_finished_total", "status" => finished.status())
+            .increment(1);
+        Ok(())
+    }
+
+    /// Hands the order to issuance, again and again for a while if that is not available.
+    async fn issue(
+        &self,
+        context: &RequestContext,
+        order: &In<Processing>,
+    ) -> Result<Serial, Failure> {
+        let mut pause = FIRST_RETRY;
+        let mut tries = 1;
+        loop {
+            match self.issuance.issue(request(context, order)?).await {
+                Ok(issued) => return Ok(issued.serial),
+                Err(error) if is_passing(&error) && tries < TRIES => {
+                    tracing::warn!(%error, tries, "issuance is not available, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    tries += 1;
+                }
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+    }
+
+    /// The certificate that was made for this order in the instant before a stop, when the order did
+    /// not know yet.
+    async fn issued_before(
+        &self,
+        context: &RequestContext,
+        order: &In<Processing>,
+    ) -> Result<Option<Serial>, Error> {
+        let facts = order.facts();
+        let requester = Account::requester(facts.account);
+        let key = csr::decode(order.csr())?.public_key().fingerprint();
+        let names: BTreeSet<GeneralName> =
+            facts.identifiers.iter().map(Identifier::general_name).collect();
+        let found = self.issuance.issued_for_key(&context.tenant, &key, None, LOOK_BACK).await?;
+        Ok(found
+            .into_iter()
+            .find(|entry| {
+                entry.requester == requester
+                    && entry.issued_at >= facts.created
+                    && entry.revoked.is_none()
+                    && entry.names.iter().cloned().collect::<BTreeSet<_>>() == names
+            })
+            .map(|entry| entry.serial))
+    }
+}
+
+fn request(context: &RequestContext, order: &In<Processing>) -> Result<IssuanceRequest, Failure> {
+    let facts = order.facts();
+    // It was read before it was stored; a later version may be stricter.
+    let csr = csr::decode(order.csr())
+        .map_err(|error| Failure::new(FailureKind::BadCsr, error.to_string()))?;
+    let validated = order.validated().iter().map(|one| ValidatedName {
+        name: one.identifier.general_name(),
+        method: one.method.as_str().to_owned(),
+    });
+    Ok(IssuanceRequest {
+        context: context.clone(),
+        requester: Requester::AcmeAccount { id: facts.account.to_string() },
+        csr,
+        profile: facts.profile.clone(),
+        validated: validated.collect(),
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+    })
+}
+
+/// Whether the same request may succeed a little later.
+fn is_passing(error: &IssueError) -> bool {
+    match error {
+        IssueError::Unavailable(_) => true,
+        IssueError::Denied { code, .. } => code == Denial::OVERLOADED,
+        _ => false,
+    }
+}
+
+fn failure(error: &IssueError) -> Failure {
+    let kind = match error {
+        IssueError::Denied { .. } => FailureKind::Unauthorized,
+        IssueError::NamesNotValidated(_) => FailureKind::RejectedIdentifier,
+        IssueError::WeakKey(_) | IssueError::CompromisedKey | IssueError::BadName(_) => {
+            FailureKind::BadCsr
+        }
+        IssueError::Dates(_) => FailureKind::Malformed,
+        // Not the client's business, and nothing that it could mend.
+        IssueError::Template(_)
+        | IssueError::UnknownIssuer(_)
+        | IssueError::Prepare(_)
+        | IssueError::Upstream(_)
+        | IssueError::Unavailable(_) => {
+            tracing::error!(%error, "no certificate was made");
+            let detail = "the server could not make the certificate; try again later";
+            return Failure::new(FailureKind::Internal, detail);
+        }
+    };
+    Failure::new(kind, error.to_string())
+}

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use chancery_audit::{Audit, Event};
+use chancery_identity::{Clock, RequestContext};
+use chancery_issuance::Issuance;
+use chancery_policy::{AccessRequest, Denial, PolicyHost};
+use chancery_store::SharedStore;
+
+use crate::challenge::{Validator, ValidatorError};
+use crate::config::AcmeConfig;
+use crate::error::{Asked, Error};
+use crate::nonce::{NoRandomness, Nonces};
+
+/// The ACME server: everything but HTTP.
+pub struct Acme {
+    pub(crate) config: AcmeConfig,
+    pub(crate) store: SharedStore,
+    pub(crate) issuance: Issuance,
+    pub(crate) policy: PolicyHost,
+    pub(crate) audit: Audit,
+    pub(crate) clock: Clock,
+    pub(crate) nonces: Nonces,
+    pub(crate) validator: Validator,
+}
+
+/// Why the ACME server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No key for nonces.
+    #[error(transparent)]
+    Nonces(#[from] NoRandomness),
+    /// Nothing to validate challenges with.
+    #[error(transparent)]
+    Validator(#[from] ValidatorError),
+}
+
+impl Acme {
+    /// An ACME server with these rooms behind it. Call [`resume`](Self::resume) next.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(
+        config: AcmeConfig,
+        store: SharedStore,
+        issuance: Issuance,
+        policy: PolicyHost,
+        audit: Audit,
+        clock: Clock,
+    ) -> Result<Arc<Self>, StartError> {
+        Ok(Arc::new(Self {
+            nonces: Nonces::new()?,
+            validator: Validator::new(&config.validation)?,
+            config,
+            store,
+            issuance,
+            policy,
+            audit,
+            clock,
+        }))
+    }
+
+    /// How the server is configured: what the directory shows.
+    pub fn config(&self) -> &AcmeConfig {
+        &self.config
+    }
+
+    /// The time by which the states of resources are shown.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// A fresh nonce for an answer.
+    pub fn nonce(&self) -> String {
+        self.nonces.issue()
+    }
+
+    /// Asks the access policies for what `event` is about, and puts what they said into it. A denial
+    /// is written to the audit log here; after a permission the caller finishes the event.
+    pub(crate) async fn ask(
+        &self,
+        context: &RequestContext,
+        event: Event,
+        question: Question<'_>,
+    ) -> Result<Event, Error> {
+        let Question { identity, operation, resource, asked, mut attributes } = question;
+        if let Some(Ok(identity)) =
+            context.certificate.as_ref().map(|certificate| certificate.identity.as_ref())
+        {
+            attributes.push(("identity".to_owned(), identity.to_string()));
+        }
+        if let Some(address) = context.address {
+            attributes.push(("address".to_owned(), address.to_string()));
+        }
+        let verdict = self
+            .policy
+            .decide_access(&AccessRequest {
+                tenant: context.tenant.clone(),
+                identity: identity.to_owned(),
+                operation: operation.to_owned(),
+                resource: resource.to_owned(),
+                attributes,
+            })
+            .await;
+        let event = event.decisions(chancery_issuance::decisions(verdict.evaluations));
+        match verdict.decision {
+            Ok(_) => Ok(event),
+            Err(denial) => {
+                let event = event.detail("reason", denial.audit).denied(denial.code.clone());
+                self.audit.record(event).await?;
+                if denial.code == Denial::OVERLOADED {
+                    return Err(Error::Overloaded);
+                }
+                Err(Error::Denied { code: denial.code, message: denial.message, asked })
+            }
+        }
+    }
+}
+
+/// What the access policies are asked.
+pub(crate) struct Question<'a> {
+    /// Who asks.
+    pub(crate) identity: &'a str,
+    /// To do what.
+    pub(crate) operation: &'static str,
+    /// On what.
+    pub(crate) resource: &'a str,
+    /// The same for the error.
+    pub(crate) asked: Asked,
+    /// Whatever else is known.
+    pub(crate) attributes: Vec<(String, String)>,
+}
