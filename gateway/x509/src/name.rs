@@ -212,3 +212,118 @@ impl From<GeneralName> for String {
         name.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn accepts_names_and_lowers_hosts() {
+        let long_label = "a".repeat(63);
+        for (given, kept) in [
+            ("dns:Example.COM", "dns:example.com"),
+            ("dns:*.Example.com", "dns:*.example.com"),
+            ("dns:localhost", "dns:localhost"),
+            ("dns:xn--mnchen-3ya.example", "dns:xn--mnchen-3ya.example"),
+            ("dns:1.example", "dns:1.example"),
+            (&format!("dns:{long_label}.a"), &format!("dns:{long_label}.a")),
+            ("ip:192.0.2.1", "ip:192.0.2.1"),
+            ("ip:2001:DB8:0::1", "ip:2001:db8::1"),
+            ("uri:spiffe://example.org/Sub", "uri:spiffe://example.org/Sub"),
+            ("uri:urn:uuid:1", "uri:urn:uuid:1"),
+            ("email:A.b+c@Example.com", "email:A.b+c@example.com"),
+        ] {
+            assert_eq!(given.parse::<GeneralName>().unwrap().to_string(), kept);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_name() {
+        let long_label = format!("dns:{}.com", "a".repeat(64));
+        let long_name = format!("dns:{}com", "a.".repeat(126));
+        let long_uri = format!("uri:https://a/{}", "a".repeat(2048));
+        for bad in [
+            "",
+            "example.com",
+            "other:x",
+            "dns:",
+            "dns:.",
+            "dns:a.",
+            "dns:.a",
+            "dns:a..b",
+            "dns:-a.b",
+            "dns:a-.b",
+            "dns:a_b.c",
+            "dns:a b",
+            "dns:a\0.b",
+            "dns:münchen.de",
+            "dns:*",
+            "dns:*.com",
+            "dns:a.*.com",
+            "dns:*.*.example.com",
+            "dns:w*.example.com",
+            "dns:192.0.2.1",
+            "dns:1.2",
+            "dns:[::1]",
+            "dns:example.com:80",
+            "dns:a/b",
+            &long_label,
+            &long_name,
+            "ip:",
+            "ip:192.0.2",
+            "ip:192.0.2.1/24",
+            "ip:[::1]",
+            "ip:example.com",
+            "uri:",
+            "uri:/path",
+            "uri:example",
+            "uri:https://",
+            "uri:https:///path",
+            "uri:1a://x",
+            "uri:https://a b",
+            "uri:https://ä/",
+            "uri:x:",
+            &long_uri,
+            "email:a",
+            "email:@b.c",
+            "email:a@",
+            "email:a@b@c.d",
+            "email:a b@c.d",
+            "email:a@*.example.com",
+            "email:\"a\"@b.c",
+        ] {
+            assert!(bad.parse::<GeneralName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn errors_show_hostile_text_escaped_and_cut() {
+        let hostile = format!("dns:\u{1b}[31m{}", "x".repeat(5000));
+        let shown = hostile.parse::<GeneralName>().unwrap_err().to_string();
+        assert!(shown.len() < 300, "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+    }
+
+    #[test]
+    fn check_finds_what_a_constructor_would_not_make() {
+        assert!(GeneralName::dns("a.b").unwrap().check().is_ok());
+        assert!(GeneralName::Dns("A.b".to_owned()).check().is_err());
+        assert!(GeneralName::Dns("a b".to_owned()).check().is_err());
+        assert!(GeneralName::Uri("no".to_owned()).check().is_err());
+        assert!(GeneralName::Email("a@B".to_owned()).check().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_prints_what_it_parses(text in "(dns:|ip:|uri:|email:)?.{0,80}") {
+            if let Ok(name) = text.parse::<GeneralName>() {
+                prop_assert!(name.check().is_ok());
+                prop_assert_eq!(name.to_string().parse::<GeneralName>().unwrap(), name.clone());
+                let json = serde_json::to_string(&name).unwrap();
+                prop_assert_eq!(serde_json::from_str::<GeneralName>(&json).unwrap(), name);
+            }
+        }
+    }
+}

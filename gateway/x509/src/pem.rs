@@ -74,3 +74,57 @@ pub fn decode(label: Label, text: &str) -> Result<Vec<Vec<u8>>, PemError> {
     }
     if found.is_empty() { Err(PemError::Missing(label.0)) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn finds_the_blocks_of_one_kind_between_other_text() {
+        let text = format!(
+            "subject=x\n{}\r\nkey:\n{}and\n{}",
+            encode(CERTIFICATE, b"one").replace('\n', "\r\n"),
+            encode(PRIVATE_KEY, b"secret"),
+            encode(CERTIFICATE, &[7; 100]),
+        );
+        assert_eq!(decode(CERTIFICATE, &text).unwrap(), [b"one".to_vec(), vec![7; 100]]);
+        assert_eq!(decode(PRIVATE_KEY, &text).unwrap(), [b"secret".to_vec()]);
+        assert_eq!(decode(CRL, &text), Err(PemError::Missing("X509 CRL")));
+    }
+
+    #[test]
+    fn a_broken_block_is_named_by_its_number() {
+        let good = encode(CERTIFICATE, b"one");
+        for broken in [
+            "-----BEGIN CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\nb25l\n-----END X509 CRL-----\n",
+        ] {
+            let outcome = decode(CERTIFICATE, &format!("{good}{broken}"));
+            assert!(matches!(outcome, Err(PemError::Malformed { number: 2, .. })), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_is_the_certificates_one_after_the_other() {
+        let chain = encode_chain([b"one", b"two"]);
+        assert_eq!(chain, encode(CERTIFICATE, b"one") + &encode(CERTIFICATE, b"two"));
+        assert!(chain.ends_with("-----END CERTIFICATE-----\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_what_it_encodes(documents in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 1..300), 1..4,
+        )) {
+            prop_assert_eq!(decode(CERTIFICATE, &encode_chain(&documents)).unwrap(), documents);
+        }
+
+        #[test]
+        fn never_panics(text in "(-----(BEGIN|END) CERTIFICATE-----|\n|[A-Za-z=é]|-----){0,20}") {
+            let _ = decode(CERTIFICATE, &text);
+        }
+    }
+}

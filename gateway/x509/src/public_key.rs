@@ -285,3 +285,104 @@ impl std::fmt::Display for KeyAlgorithm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestKey, p256_spki, rsa_spki, sequence};
+
+    const ALL: [SignatureAlgorithm; 7] = [
+        SignatureAlgorithm::EcdsaP256Sha256,
+        SignatureAlgorithm::EcdsaP384Sha384,
+        SignatureAlgorithm::RsaPkcs1Sha256,
+        SignatureAlgorithm::RsaPkcs1Sha384,
+        SignatureAlgorithm::RsaPkcs1Sha512,
+        SignatureAlgorithm::RsaPssSha256,
+        SignatureAlgorithm::Ed25519,
+    ];
+
+    #[test]
+    fn a_signature_verifies_with_its_algorithm_only() {
+        for made_with in ALL {
+            let key = TestKey::generate(made_with);
+            let public = key.public_key();
+            let signature = key.sign(b"message");
+            for tried in ALL {
+                let outcome = public.verify(tried, b"message", &signature);
+                assert_eq!(outcome.is_ok(), tried == made_with, "{made_with:?} as {tried:?}");
+            }
+            assert_eq!(public.verify(made_with, b"massage", &signature), Err(InvalidSignature));
+            assert_eq!(public.verify(made_with, b"message", &[]), Err(InvalidSignature));
+        }
+    }
+
+    #[test]
+    fn a_p256_point_not_on_the_curve_is_no_key() {
+        let mut point =
+            TestKey::generate(SignatureAlgorithm::EcdsaP256Sha256).public_key().key_bits().to_vec();
+        assert!(PublicKey::from_spki_der(&p256_spki(&point)).is_ok());
+        *point.last_mut().unwrap() ^= 1;
+        let refused = PublicKey::from_spki_der(&p256_spki(&point));
+        assert_eq!(refused, Err(KeyError::InvalidPoint));
+    }
+
+    #[test]
+    fn other_spellings_of_points_are_no_keys() {
+        let public = TestKey::generate(SignatureAlgorithm::EcdsaP256Sha256).public_key();
+        let point = public.key_bits();
+        let compressed = [&[2 | (point[64] & 1)], &point[1..33]].concat();
+        let hybrid = [&[6 | (point[64] & 1)], &point[1..]].concat();
+        for bad in [&[0][..], &[], &[4], &compressed, &hybrid, &point[..64]] {
+            let refused = PublicKey::from_spki_der(&p256_spki(bad));
+            assert_eq!(refused, Err(KeyError::InvalidPoint), "{}", hex::encode(bad));
+        }
+    }
+
+    #[test]
+    fn unusual_parameters_and_kinds_are_refused() {
+        let bits = hex::decode("0302000a").unwrap();
+        let with_algorithm = |algorithm: &str| {
+            PublicKey::from_spki_der(&sequence(&[&hex::decode(algorithm).unwrap(), &bits]))
+        };
+        // RSA without NULL, Ed25519 with NULL, EC without a curve, EC on P-521, DSA.
+        let parameters = |oid| Err(KeyError::Parameters { algorithm: oid });
+        assert_eq!(
+            with_algorithm("300b06092a864886f70d010101"),
+            parameters(rfc5912::RSA_ENCRYPTION)
+        );
+        assert_eq!(with_algorithm("300706032b65700500"), parameters(rfc8410::ID_ED_25519));
+        assert_eq!(with_algorithm("300906072a8648ce3d0201"), parameters(rfc5912::ID_EC_PUBLIC_KEY));
+        assert_eq!(
+            with_algorithm("301006072a8648ce3d020106052b81040023"),
+            Err(KeyError::Unsupported { algorithm: rfc5912::SECP_521_R_1 })
+        );
+        assert!(matches!(
+            with_algorithm("300906072a8648ce380401"),
+            Err(KeyError::Unsupported { .. })
+        ));
+        assert_eq!(with_algorithm("300506032b6570"), Err(KeyError::InvalidLength));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut spki = rsa_spki("00c5", 65_537);
+        assert!(PublicKey::from_spki_der(&spki).is_ok());
+        spki.push(0);
+        assert!(matches!(PublicKey::from_spki_der(&spki), Err(KeyError::Malformed(_))));
+    }
+
+    #[test]
+    fn the_key_id_is_160_bits_of_sha256_over_the_bit_string() {
+        let public = TestKey::generate(SignatureAlgorithm::Ed25519).public_key();
+        let digest = digest::digest(&digest::SHA256, public.key_bits());
+        assert_eq!(public.key_id(), digest.as_ref()[..20]);
+        assert_ne!(public.key_id(), public.fingerprint()[..20]);
+    }
+
+    #[test]
+    fn debug_output_names_the_key_shortly() {
+        let public = TestKey::generate(SignatureAlgorithm::Ed25519).public_key();
+        let expected = format!("PublicKey(ed25519, {})", hex::encode(public.fingerprint()));
+        assert_eq!(format!("{public:?}"), expected);
+    }
+}

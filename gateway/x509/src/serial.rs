@@ -99,3 +99,58 @@ impl From<Serial> for String {
         serial.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn random_ones_use_159_bits() {
+        // Each of the 159 bits is set in one of 200 numbers, but for once in 2^192 runs.
+        let mut seen = [0_u8; 20];
+        for _ in 0..200 {
+            let serial = Serial::random(&SystemRandom::new()).unwrap();
+            seen.iter_mut().zip(serial.as_bytes()).for_each(|(all, byte)| *all |= byte);
+        }
+        assert_eq!(seen[0], 0x7f);
+        assert!(seen[1..].iter().all(|&byte| byte == 0xff));
+    }
+
+    #[test]
+    fn text_has_no_leading_zeros() {
+        let of = |bytes: &[u8]| Serial::from_be_bytes(bytes).unwrap().to_string();
+        assert_eq!(of(&[]), "0");
+        assert_eq!(of(&[0, 0]), "0");
+        assert_eq!(of(&[0, 0x0a, 0xbc]), "abc");
+        assert_eq!("000ABC".parse::<Serial>().unwrap().to_string(), "abc");
+    }
+
+    #[test]
+    fn refuses_what_is_no_serial_number() {
+        let long = "1".repeat(41);
+        for bad in ["", "-1", "+1", "0x1", "g", " 1", "é", &long] {
+            assert_eq!(bad.parse::<Serial>(), Err(InvalidSerial), "{bad}");
+        }
+        assert_eq!(Serial::from_be_bytes(&[1; 21]), Err(InvalidSerial));
+        assert!(Serial::from_be_bytes(&[&[0; 5][..], &[0xff; 20]].concat()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_bytes_go_both_ways(bytes in proptest::array::uniform20(any::<u8>())) {
+            let serial = Serial::from_be_bytes(&bytes).unwrap();
+            prop_assert_eq!(serial.as_bytes(), &bytes);
+            prop_assert_eq!(serial.to_string().parse::<Serial>().unwrap(), serial);
+            let json = serde_json::to_string(&serial).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Serial>(&json).unwrap(), serial);
+        }
+
+        #[test]
+        fn text_of_any_kind_never_panics(text in ".{0,60}") {
+            let _ = text.parse::<Serial>();
+        }
+    }
+}

@@ -15,7 +15,9 @@ use x509_cert::time::Validity;
 
 use crate::certificate::TbsCertificate;
 use crate::extensions::{der_name, encode};
-use crate::{ExtendedKeyUsage, GeneralName, KeyUsages, ParsedCertificate, PublicKey, Serial};
+use crate::{
+    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, ParsedCertificate, PublicKey, Serial,
+};
 use crate::{SignatureAlgorithm, Subject, ToBeSigned, time};
 
 /// What a certificate shall say. The issuer adds its name and key identifier.
@@ -65,6 +67,8 @@ pub struct Issuer {
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) public_key: PublicKey,
+    pub(crate) key_usages: Option<KeyUsages>,
+    pub(crate) path_length: Option<u8>,
 }
 
 /// Why a certificate or CRL cannot be built.
@@ -93,6 +97,9 @@ impl Issuer {
         if !certificate.is_ca() {
             return Err(BuildError::Issuer("it is not a CA certificate"));
         }
+        if !certificate.key_usages().is_none_or(|usages| usages.contains(KeyUsage::KeyCertSign)) {
+            return Err(BuildError::Issuer("its key usage does not include signing certificates"));
+        }
         let key_id = certificate.subject_key_id().and_then(|id| hex::decode(id).ok());
         Ok(Self {
             name_der: certificate.subject_der().to_vec(),
@@ -103,6 +110,8 @@ impl Issuer {
                 .public_key()
                 .map_err(|_| BuildError::Issuer("its key is not of a supported kind"))?
                 .clone(),
+            key_usages: certificate.key_usages(),
+            path_length: certificate.path_length(),
         })
     }
 
@@ -117,6 +126,8 @@ impl Issuer {
             not_before: time::whole_seconds(template.not_before),
             not_after: time::whole_seconds(template.not_after),
             public_key: template.public_key.clone(),
+            key_usages: Some(template.key_usages),
+            path_length: None,
         })
     }
 

@@ -100,7 +100,7 @@ fn remainder(number: &[u8], divisor: u32) -> u32 {
 /// The test of Nemec and others, "The Return of Coppersmith's Attack" (CCS 2017), §3: the primes of
 /// the flawed generator are `k·M + (65537^a mod M)` with M a product of small primes, so modulo each
 /// of these the modulus lies in the subgroup that 65537 generates. Only primes in which that subgroup
-/// is small tell anything; a good key passes all of them by chance once in 2^27 or so.
+/// is small tell anything; a good key passes all of them by chance about once in 2^28.
 fn has_roca_fingerprint(modulus: &[u8]) -> bool {
     const TELLING: [u32; 17] =
         [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
@@ -184,5 +184,137 @@ pub(crate) fn check_ed25519(key: &[u8]) -> Result<(), WeakKey> {
         Err(WeakKey::Ed25519SmallOrder)
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod moduli;
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::RsaKeyPair;
+
+    use super::*;
+    use crate::testing::rsa_spki;
+    use crate::{KeyAlgorithm, PublicKey};
+
+    fn strength(modulus: &str, exponent: u64) -> Result<(), WeakKey> {
+        PublicKey::from_spki_der(&rsa_spki(modulus, exponent)).unwrap().check_strength()
+    }
+
+    #[test]
+    fn good_keys_pass() {
+        assert_eq!(strength(moduli::GOOD, 65_537), Ok(()));
+        for size in [KeySize::Rsa2048, KeySize::Rsa3072, KeySize::Rsa4096] {
+            let pair = RsaKeyPair::generate(size).unwrap();
+            let spki = aws_lc_rs::encoding::AsDer::as_der(
+                aws_lc_rs::signature::KeyPair::public_key(&pair),
+            )
+            .unwrap();
+            let key = PublicKey::from_spki_der(spki.as_ref()).unwrap();
+            assert_eq!(key.check_strength(), Ok(()));
+            let bits = u32::try_from(size.len() * 8).unwrap();
+            assert_eq!(key.algorithm(), KeyAlgorithm::Rsa { bits });
+        }
+    }
+
+    #[test]
+    fn close_primes_are_found_up_to_the_bound() {
+        assert_eq!(strength(moduli::NEXT_PRIME, 65_537), Err(WeakKey::RsaClosePrimes));
+        assert_eq!(strength(moduli::CLOSE_PRIMES, 65_537), Err(WeakKey::RsaClosePrimes));
+        assert_eq!(strength(moduli::DISTANT_PRIMES, 65_537), Ok(()));
+    }
+
+    #[test]
+    fn a_square_is_no_modulus() {
+        let root = BigUint::from_bytes_be(&hex::decode(moduli::GOOD).unwrap()).sqrt();
+        let square = hex::encode((&root * &root).to_bytes_be());
+        // The root may have small factors; either refusal is right.
+        assert!(matches!(
+            strength(&square, 65_537),
+            Err(WeakKey::RsaClosePrimes | WeakKey::RsaSmallFactor { .. })
+        ));
+        assert!(has_close_primes(&hex::decode(square).unwrap()));
+    }
+
+    #[test]
+    fn the_roca_fingerprint_is_found() {
+        assert_eq!(strength(moduli::ROCA, 65_537), Err(WeakKey::Roca));
+    }
+
+    #[test]
+    fn small_factors_are_found() {
+        assert_eq!(
+            strength(moduli::SMALL_FACTOR, 65_537),
+            Err(WeakKey::RsaSmallFactor { factor: 997 })
+        );
+        let even = moduli::GOOD.replace(|c: char| !c.is_ascii_hexdigit(), "");
+        let even = format!("{}0", &even[..even.len() - 1]);
+        assert_eq!(strength(&even, 65_537), Err(WeakKey::RsaSmallFactor { factor: 2 }));
+    }
+
+    #[test]
+    fn exponents_are_odd_and_neither_small_nor_huge() {
+        for bad in [1, 3, 17, 257, 65_535, 65_536, 65_538, (1 << 32) + 1, u64::MAX] {
+            assert_eq!(strength(moduli::GOOD, bad), Err(WeakKey::RsaExponent), "{bad}");
+        }
+        for good in [65_537, 65_539, (1 << 32) - 1] {
+            assert_eq!(strength(moduli::GOOD, good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn sizes_outside_2048_to_8192_bits_are_refused() {
+        let of_bits = |bits: usize| {
+            let mut number = BigUint::from(1_u8) << (bits - 1);
+            number += 1_u8;
+            hex::encode(number.to_bytes_be())
+        };
+        assert_eq!(strength(&of_bits(1024), 65_537), Err(WeakKey::RsaTooSmall { bits: 1024 }));
+        assert_eq!(strength(&of_bits(2047), 65_537), Err(WeakKey::RsaTooSmall { bits: 2047 }));
+        assert_eq!(strength(&of_bits(2049), 65_537), Err(WeakKey::RsaOddLength { bits: 2049 }));
+        assert_eq!(strength(&of_bits(8200), 65_537), Err(WeakKey::RsaTooLarge { bits: 8200 }));
+        assert_eq!(strength("05", 65_537), Err(WeakKey::RsaTooSmall { bits: 3 }));
+    }
+
+    #[test]
+    fn squares_are_told_from_others() {
+        for root in 0_u32..2000 {
+            let square = BigUint::from(root) * BigUint::from(root);
+            assert!(is_square(&square), "{square}");
+            if root > 1 {
+                assert!(!is_square(&(&square + 1_u8)), "{square} + 1");
+                assert!(!is_square(&(&square - 1_u8)), "{square} - 1");
+            }
+        }
+    }
+
+    #[test]
+    fn ed25519_points_of_small_order_are_refused() {
+        // The canonical encodings of all eight points whose order divides 8, then encodings of the
+        // same beyond the field's modulus.
+        for weak in [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        ] {
+            let key = hex::decode(weak).unwrap();
+            assert_eq!(check_ed25519(&key), Err(WeakKey::Ed25519SmallOrder), "{weak}");
+        }
+        // RFC 8032 §7.1, test 1; and the smallest y of a point with a large order.
+        for good in [
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "0300000000000000000000000000000000000000000000000000000000000000",
+        ] {
+            assert_eq!(check_ed25519(&hex::decode(good).unwrap()), Ok(()), "{good}");
+        }
     }
 }

@@ -1,7 +1,128 @@
-use super::Finding;
-use crate::{Issuer, ToBeSigned};
+use std::collections::HashSet;
 
-/// Lints a CRL's content.
-pub fn crl(_content: &ToBeSigned, _issuer: &Issuer) -> Vec<Finding> {
-    Vec::new()
+use der::{Decode, Encode};
+use x509_cert::Version;
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::{RevokedCert, TbsCertList};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, CrlReason};
+
+use super::{Finding, Findings};
+use crate::{Issuer, KeyUsage, ToBeSigned, extensions, time};
+
+/// Everything that is wrong with a complete CRL's content, given who will sign it.
+pub fn crl(content: &ToBeSigned, issuer: &Issuer) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    let list = match TbsCertList::<Rfc5280>::from_der(content.der()) {
+        Ok(list) => list,
+        Err(error) => {
+            findings.note("not-der", format!("the CRL does not decode: {error}"));
+            return findings.0;
+        }
+    };
+    findings.require(
+        list.to_der().ok().as_deref() == Some(content.der()),
+        "not-der",
+        "the CRL is not in the distinguished encoding",
+    );
+    findings.require(
+        list.version == Version::V2,
+        "version",
+        "a CRL has version 2 (RFC 5280 §5.1.2.1)",
+    );
+    findings.require(
+        list.signature.to_der().unwrap_or_default() == content.algorithm().algorithm_identifier()
+            && content.algorithm().fits(issuer.public_key.algorithm()),
+        "signature-algorithm",
+        "the signature's algorithm is not one of the issuer's key (RFC 5280 §5.1.1.2)",
+    );
+    findings.require(
+        !list.issuer.is_empty()
+            && list.issuer.to_der().ok().as_deref() == Some(issuer.name_der.as_slice()),
+        "issuer-name",
+        "the issuer's name is empty or not the issuer's subject (RFC 5280 §5.1.2.3)",
+    );
+    findings.require(
+        issuer.key_usages.is_none_or(|usages| usages.contains(KeyUsage::CrlSign)),
+        "issuer-key-usage",
+        "the issuer's key is not for signing CRLs (RFC 5280 §4.2.1.3)",
+    );
+    updates(&list, issuer, &mut findings);
+    entries(&list, &mut findings);
+    own_extensions(&list, issuer, &mut findings);
+    findings.0
+}
+
+fn updates(list: &TbsCertList<Rfc5280>, issuer: &Issuer, findings: &mut Findings) {
+    let this_update = time::from_der(&list.this_update);
+    let next_update = list.next_update.as_ref().and_then(time::from_der);
+    findings.require(
+        this_update.is_some() && next_update > this_update,
+        "next-update",
+        "the next update is missing or not after this one (RFC 5280 §5.1.2.5)",
+    );
+    findings.require(
+        this_update.is_some_and(|at| (issuer.not_before..=issuer.not_after).contains(&at)),
+        "update-outside-issuer",
+        "the issuer's certificate is not valid at the time of this CRL",
+    );
+}
+
+fn entries(list: &TbsCertList<Rfc5280>, findings: &mut Findings) {
+    let Some(entries) = &list.revoked_certificates else { return };
+    findings.require(
+        !entries.is_empty(),
+        "revoked-empty",
+        "an empty list of revoked certificates must be left out (RFC 5280 §5.1.2.6)",
+    );
+    let this_update = time::from_der(&list.this_update);
+    let mut seen = HashSet::with_capacity(entries.len());
+    for entry in entries {
+        if !seen.insert(entry.serial_number.as_bytes()) {
+            findings.note("revoked-twice", format!("{} is listed twice", entry.serial_number));
+        }
+        if time::from_der(&entry.revocation_date) > this_update {
+            findings.note(
+                "revoked-in-future",
+                format!("{} is revoked after the CRL was made", entry.serial_number),
+            );
+        }
+        entry_extensions(entry, findings);
+    }
+}
+
+fn entry_extensions(entry: &RevokedCert<Rfc5280>, findings: &mut Findings) {
+    let Some(list) = &entry.crl_entry_extensions else { return };
+    let reason = extensions::find::<CrlReason>(list);
+    // RFC 5280 §5.3.1: `unspecified` is left out, `removeFromCRL` is for delta CRLs.
+    let good = list.len() == 1
+        && matches!(reason, Ok(Some((false, reason)))
+            if !matches!(reason, CrlReason::Unspecified | CrlReason::RemoveFromCRL));
+    if !good {
+        findings.note(
+            "entry-extensions",
+            format!("{} has other extensions than one reason", entry.serial_number),
+        );
+    }
+}
+
+fn own_extensions(list: &TbsCertList<Rfc5280>, issuer: &Issuer, findings: &mut Findings) {
+    let present = list.crl_extensions.as_deref().unwrap_or_default();
+    let number = extensions::find::<CrlNumber>(present);
+    findings.require(
+        matches!(number, Ok(Some((false, _)))),
+        "crl-number",
+        "the CRL number is missing or critical (RFC 5280 §5.2.3)",
+    );
+    let authority = extensions::find::<AuthorityKeyIdentifier>(present);
+    findings.require(
+        matches!(authority, Ok(Some((false, ref id)))
+            if id.key_identifier.as_ref().is_some_and(|id| id.as_bytes() == issuer.key_id)),
+        "authority-key-id",
+        "the authority key identifier is missing, critical or not the issuer's (RFC 5280 §5.2.1)",
+    );
+    findings.require(
+        present.len() == 2,
+        "extension-unknown",
+        "a complete CRL here has two extensions: its number and the authority key identifier",
+    );
 }
