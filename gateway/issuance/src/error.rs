@@ -1,0 +1,194 @@
+use crate::ca_stub::PrepareError;
+use chancery_audit::{AuditError, Outcome};
+use chancery_store::{CommitError, ReadError};
+use chancery_upstream::UpstreamError;
+use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, WeakKey};
+
+use tokio::task::JoinError;
+
+use crate::UnknownIssuer;
+
+/// Why no certificate was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The key is weak.
+    #[error("the key is too weak to be certified: {0}")]
+    WeakKey(#[from] WeakKey),
+    /// The key was revoked as compromised.
+    #[error("the key is known to be compromised; make a new one")]
+    CompromisedKey,
+    /// Policy refused.
+    #[error("{message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// The request's common name cannot be certified.
+    #[error("the certificate request asks for an impossible name: {0}")]
+    BadName(#[from] InvalidName),
+    /// Names would be certified that the requester has not proved to control.
+    #[error("these names have not been validated for the requester: {}", list(.0))]
+    NamesNotValidated(Vec<GeneralName>),
+    /// The dates asked for are impossible, or the issuer does not take dates.
+    #[error("the validity asked for is not possible: {0}")]
+    Dates(&'static str),
+    /// What policy proposed cannot be a certificate: the policy is wrong, not the caller.
+    #[error("the policy proposed an impossible certificate: {0}")]
+    Template(String),
+    /// Policy chose an issuer that is not configured.
+    #[error(transparent)]
+    UnknownIssuer(#[from] UnknownIssuer),
+    /// The private CA refused to prepare it, for instance because lint found something.
+    #[error("the certificate cannot be prepared: {0}")]
+    Prepare(#[from] PrepareError),
+    /// The other CA did not issue.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Signing, storing or recording failed. The request is fine; it may be tried again.
+    #[error("the certificate could not be issued at the moment: {0}")]
+    Unavailable(#[from] Unavailable),
+}
+
+impl IssueError {
+    /// Stable code of the reason, as in the audit log.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::WeakKey(_) => "weak-key",
+            Self::CompromisedKey => "compromised-key",
+            Self::Denied { code, .. } => code,
+            Self::NamesNotValidated(_) => "names-not-validated",
+            Self::BadName(_) => "bad-name",
+            Self::Dates(_) => "bad-dates",
+            Self::Template(_) => "bad-template",
+            Self::UnknownIssuer(_) => "unknown-issuer",
+            Self::Prepare(_) => "not-preparable",
+            Self::Upstream(_) => "upstream-failed",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// How it stands in the audit log: refused, or allowed and not done.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let code = self.code().to_owned();
+        match self {
+            Self::WeakKey(_)
+            | Self::CompromisedKey
+            | Self::Denied { .. }
+            | Self::NamesNotValidated(_)
+            | Self::BadName(_)
+            | Self::Dates(_) => Outcome::Denied { code },
+            Self::Template(_)
+            | Self::UnknownIssuer(_)
+            | Self::Prepare(_)
+            | Self::Upstream(_)
+            | Self::Unavailable(_) => Outcome::Failed { code },
+        }
+    }
+}
+
+/// Why a certificate was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// The tenant has no such certificate.
+    #[error("there is no certificate with this serial number")]
+    NotFound,
+    /// It is revoked already (RFC 8555 §7.6: `alreadyRevoked`).
+    #[error("the certificate is revoked already")]
+    AlreadyRevoked,
+    /// The one who asks may not.
+    #[error("{message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// The reason is not one that the one who asks may give (RFC 8555 §7.6: `badRevocationReason`).
+    #[error("this revocation reason is not accepted here: {0}")]
+    BadReason(&'static str),
+    /// It could not be done. It may have been done in part; trying again completes it.
+    #[error("the certificate could not be revoked at the moment: {0}")]
+    Unavailable(#[from] Unavailable),
+}
+
+impl RevokeError {
+    /// Stable code of the reason, as in the audit log.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::AlreadyRevoked => "already-revoked",
+            Self::Denied { code, .. } => code,
+            Self::BadReason(_) => "bad-reason",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        let code = self.code().to_owned();
+        match self {
+            Self::Unavailable(_) => Outcome::Failed { code },
+            _ => Outcome::Denied { code },
+        }
+    }
+}
+
+/// What stood in the way of something that was allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The audit log could not be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The private CA could not sign.
+    #[error(transparent)]
+    Sign(#[from] crate::ca_stub::SignError),
+    /// The private CA could not revoke.
+    #[error(transparent)]
+    Revoke(#[from] crate::ca_stub::RevokeError),
+    /// The other CA could not revoke.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The issuer of a certificate is no longer configured.
+    #[error(transparent)]
+    Issuer(#[from] UnknownIssuer),
+    /// A certificate from an issuer or from the inventory is unreadable.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The key of a certificate from the inventory is unreadable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The issuer signed something else than it had prepared.
+    #[error("the issuer signed another serial number than was recorded")]
+    OtherSerial,
+    /// The work ended abnormally.
+    #[error("the work was stopped: {0}")]
+    Stopped(#[from] JoinError),
+}
+
+/// Why the pipeline could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The default issuer is not configured.
+    #[error("the default issuer: {0}")]
+    Issuer(#[from] UnknownIssuer),
+    /// What an earlier process left unfinished could not be read.
+    #[error("interrupted certificates could not be read: {0}")]
+    Read(#[from] ReadError),
+    /// What an earlier process left unfinished could not be settled.
+    #[error("interrupted certificates could not be settled: {0}")]
+    Commit(#[from] CommitError),
+    /// That could not be recorded.
+    #[error("settling interrupted certificates could not be recorded: {0}")]
+    Audit(#[from] AuditError),
+}
+
+fn list(names: &[GeneralName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

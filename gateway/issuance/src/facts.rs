@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use chancery_policy::{CertificateFacts, KeyFacts, Name, ValidatedName};
+use chancery_x509::{GeneralName, KeyAlgorithm, PublicKey};
+
+use crate::{IssuanceRequest, IssueError, Requester};
+
+/// What the certificate policies are told.
+pub(crate) fn of(
+    request: &IssuanceRequest,
+    validity: Option<Duration>,
+) -> Result<CertificateFacts, IssueError> {
+    // Clients put names into the common name, the alternative names or both.
+    let requested = request.csr.requested_names()?;
+    let identity = match &request.requester {
+        Requester::Identity(identity) => Some(identity.to_string()),
+        Requester::AcmeAccount { .. } | Requester::Internal(_) => None,
+    };
+    let address = request.context.address.map(|address| ("address", address.to_string()));
+    let certificate = request.context.certificate.as_deref();
+    let caller = certificate
+        .and_then(|certificate| certificate.identity.as_ref().ok())
+        .map(|identity| ("caller", identity.to_string()));
+    Ok(CertificateFacts {
+        tenant: request.context.tenant.clone(),
+        requester: request.requester.to_string(),
+        identity,
+        profile: request.profile.clone(),
+        key: key(request.csr.public_key()),
+        common_name: request.csr.common_name().map(str::to_owned),
+        requested: requested.iter().map(name).collect(),
+        validated: request.validated.iter().map(validated).collect(),
+        requested_validity: validity,
+        attributes: address
+            .into_iter()
+            .chain(caller)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    })
+}
+
+fn key(key: &PublicKey) -> KeyFacts {
+    let (algorithm, bits) = match key.algorithm() {
+        KeyAlgorithm::EcdsaP256 => ("ecdsa-p256", 256),
+        KeyAlgorithm::EcdsaP384 => ("ecdsa-p384", 384),
+        KeyAlgorithm::Rsa { bits } => ("rsa", bits),
+        KeyAlgorithm::Ed25519 => ("ed25519", 255),
+    };
+    KeyFacts { algorithm: algorithm.to_owned(), bits }
+}
+
+fn name(name: &GeneralName) -> Name {
+    Name { kind: name.kind().to_owned(), value: name.value().into_owned() }
+}
+
+fn validated(validated: &crate::ValidatedName) -> ValidatedName {
+    let Name { kind, value } = name(&validated.name);
+    ValidatedName { kind, value, method: validated.method.clone() }
+}
+
+/// The length of validity asked for, both ends included.
+pub(crate) fn requested_validity(
+    request: &IssuanceRequest,
+    now: jiff::Timestamp,
+) -> Result<Option<Duration>, IssueError> {
+    let Some(not_after) = request.not_after else { return Ok(None) };
+    let from = request.not_before.unwrap_or(now);
+    let inclusive = not_after.duration_since(from).as_secs().saturating_add(1);
+    match u64::try_from(inclusive) {
+        Ok(seconds) if seconds > 0 && not_after > now => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(IssueError::Dates("it would end before it begins, or has ended")),
+    }
+}

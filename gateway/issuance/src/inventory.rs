@@ -1,0 +1,214 @@
+use aws_lc_rs::digest::{SHA256, digest};
+use chancery_identity::TenantId;
+use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Version};
+use chancery_x509::{PublicKey, Serial};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::record::{Chain, Der, Intent, InventoryEntry};
+use crate::{IssuedCertificate, store_key};
+
+/// Where intents stand while their certificates are being signed.
+const SIGNING: &str = "_/issuance/signing/";
+/// Where intents stand from which nothing came.
+const ABANDONED: &str = "_/issuance/abandoned/";
+
+/// The record of every certificate: before it is signed, and for good once it is.
+pub(crate) struct Inventory {
+    store: SharedStore,
+}
+
+/// A certificate that is on record and may now be signed. Consumed by storing or abandoning it.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    key: Key,
+    version: Version,
+    intent: Intent,
+}
+
+impl Inventory {
+    pub(crate) fn new(store: SharedStore) -> Self {
+        Self { store }
+    }
+
+    /// Puts a certificate on record before it is signed.
+    pub(crate) async fn begin(&self, intent: Intent) -> Result<Signing, CommitError> {
+        let key = store_key(format!("{SIGNING}{}", uuid::Uuid::now_v7().simple()))?;
+        let commit = Commit::new().check_absent(key.clone()).put(key.clone(), json(&key, &intent)?);
+        let version = self.store.commit(commit).await?;
+        Ok(Signing { key, version, intent })
+    }
+
+    /// Stores a signed certificate, with its indexes, in place of its intent.
+    pub(crate) async fn complete(
+        &self,
+        signing: Signing,
+        entry: &InventoryEntry,
+        above: &[Vec<u8>],
+    ) -> Result<(), CommitError> {
+        let InventoryEntry { tenant, serial, requester, spki_sha256, .. } = entry;
+        let key = certificate_key(tenant, serial)?;
+        let mut commit = Commit::new()
+            .check_version(signing.key.clone(), signing.version)
+            .delete(signing.key)
+            .check_absent(key.clone())
+            .put(key.clone(), json(&key, entry)?)
+            .put(store_key(format!("{}{serial}", by_requester(tenant, requester)))?, "")
+            .put(store_key(format!("{}{serial}", by_key(tenant, spki_sha256)))?, "");
+        let chain = chain_key(&entry.chain)?;
+        if self.store.get(&chain).await?.is_none() {
+            let above = Chain(above.iter().cloned().map(Der).collect());
+            commit = commit.put(chain.clone(), json(&chain, &above)?);
+        }
+        self.store.commit(commit).await?;
+        Ok(())
+    }
+
+    /// Sets an intent aside of which nothing came, or nothing that anybody got.
+    pub(crate) async fn abandon(&self, signing: Signing, why: &str) -> Result<(), CommitError> {
+        let Signing { key, version, mut intent } = signing;
+        intent.abandoned = Some(why.to_owned());
+        let id = String::from_utf8_lossy(key.as_bytes()).replace(SIGNING, "");
+        let aside = store_key(format!("{ABANDONED}{id}"))?;
+        let commit = Commit::new()
+            .check_version(key.clone(), version)
+            .delete(key)
+            .put(aside.clone(), json(&aside, &intent)?);
+        self.store.commit(commit).await?;
+        Ok(())
+    }
+
+    /// Intents that are waiting for their certificates, at most `limit`.
+    pub(crate) async fn signing(&self, limit: usize) -> Result<Vec<Signing>, ReadError> {
+        let found = self.store.scan(SIGNING.as_bytes(), None, limit).await?;
+        found
+            .into_iter()
+            .map(|record| {
+                let intent = parse(&record)?;
+                Ok(Signing { key: record.key, version: record.version, intent })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn find(
+        &self,
+        tenant: &TenantId,
+        serial: &Serial,
+    ) -> Result<Option<(InventoryEntry, Version)>, ReadError> {
+        let found = self.store.get(&certificate_key(tenant, serial)?).await?;
+        found.map(|record| Ok((parse(&record)?, record.version))).transpose()
+    }
+
+    /// The entry as it was answered, with the certificates above it.
+    pub(crate) async fn with_chain(
+        &self,
+        entry: InventoryEntry,
+    ) -> Result<IssuedCertificate, ReadError> {
+        let key = chain_key(&entry.chain)?;
+        let missing = || damaged(&key, "it is missing");
+        let record = self.store.get(&key).await?.ok_or_else(missing)?;
+        let Chain(above) = parse(&record)?;
+        let above = above.into_iter().map(|Der(der)| der);
+        Ok(IssuedCertificate {
+            serial: entry.serial,
+            chain: std::iter::once(entry.der.clone()).chain(above).collect(),
+            der: entry.der,
+            not_before: entry.not_before,
+            not_after: entry.not_after,
+        })
+    }
+
+    /// Entries that an index (see [`by_requester`] and [`by_key`]) points to.
+    pub(crate) async fn list(
+        &self,
+        tenant: &TenantId,
+        index: &str,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<InventoryEntry>, ReadError> {
+        let after = after.map(|serial| store_key(format!("{index}{serial}"))).transpose()?;
+        let pointers = self.store.scan(index.as_bytes(), after.as_ref(), limit).await?;
+        let mut entries = Vec::with_capacity(pointers.len());
+        for pointer in pointers {
+            let text = String::from_utf8_lossy(pointer.key.as_bytes());
+            let serial: Serial = text
+                .strip_prefix(index)
+                .and_then(|serial| serial.parse().ok())
+                .ok_or_else(|| damaged(&pointer.key, "it does not end with a serial number"))?;
+            let missing = || damaged(&pointer.key, "it points to no certificate");
+            entries.push(self.find(tenant, &serial).await?.ok_or_else(missing)?.0);
+        }
+        Ok(entries)
+    }
+
+    /// Replaces an entry that has not changed since it was found at `version`.
+    pub(crate) async fn update(
+        &self,
+        entry: &InventoryEntry,
+        version: Version,
+    ) -> Result<(), CommitError> {
+        let key = certificate_key(&entry.tenant, &entry.serial)?;
+        let commit =
+            Commit::new().check_version(key.clone(), version).put(key.clone(), json(&key, entry)?);
+        self.store.commit(commit).await?;
+        Ok(())
+    }
+
+    /// Whether the key is known to be compromised.
+    pub(crate) async fn is_blocked(&self, key: &PublicKey) -> Result<bool, ReadError> {
+        Ok(self.store.get(&blocked_key(key)?).await?.is_some())
+    }
+
+    /// Never certify this key again, for any tenant.
+    pub(crate) async fn block(&self, key: &PublicKey) -> Result<(), CommitError> {
+        self.store.commit(Commit::new().put(blocked_key(key)?, "")).await?;
+        Ok(())
+    }
+}
+
+impl Signing {
+    pub(crate) fn intent(&self) -> &Intent {
+        &self.intent
+    }
+}
+
+/// Index of the certificates of a requester; serial numbers follow. Requesters are hashed because
+/// one's name may be the beginning of another's.
+pub(crate) fn by_requester(tenant: &TenantId, requester: &str) -> String {
+    let requester = hex::encode(digest(&SHA256, requester.as_bytes()));
+    format!("{tenant}/issuance/by-requester/{requester}/")
+}
+
+/// Index of the certificates for a key; serial numbers follow.
+pub(crate) fn by_key(tenant: &TenantId, spki_sha256: &str) -> String {
+    format!("{tenant}/issuance/by-key/{spki_sha256}/")
+}
+
+/// The name under which the certificates above a leaf are stored.
+pub(crate) fn chain_name(above: &[Vec<u8>]) -> String {
+    hex::encode(digest(&SHA256, &above.concat()))
+}
+
+fn certificate_key(tenant: &TenantId, serial: &Serial) -> Result<Key, ReadError> {
+    store_key(format!("{tenant}/issuance/certificate/{serial}"))
+}
+
+fn chain_key(name: &str) -> Result<Key, ReadError> {
+    store_key(format!("_/issuance/chain/{name}"))
+}
+
+fn blocked_key(key: &PublicKey) -> Result<Key, ReadError> {
+    store_key(format!("_/issuance/compromised-key/{}", hex::encode(key.fingerprint())))
+}
+
+fn json(key: &Key, value: &impl Serialize) -> Result<Vec<u8>, ReadError> {
+    serde_json::to_vec(value).map_err(|error| damaged(key, error))
+}
+
+fn parse<T: DeserializeOwned>(record: &Record) -> Result<T, ReadError> {
+    serde_json::from_slice(&record.value).map_err(|error| damaged(&record.key, error))
+}
+
+fn damaged(key: &Key, reason: impl std::fmt::Display) -> ReadError {
+    ReadError::Damaged { key: key.clone(), reason: reason.to_string() }
+}

@@ -1,0 +1,260 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ca_stub::{Ca, Prepared};
+use chancery_audit::{Decision, Event};
+use chancery_identity::Fingerprint;
+use chancery_upstream::AcmeUpstream;
+use chancery_x509::{GeneralName, ParsedCertificate, Serial};
+use jiff::Timestamp;
+
+use crate::inventory::{self, Signing};
+use crate::issuers::Issuer;
+use crate::proposal::Proposal;
+use crate::record::{Intent, InventoryEntry};
+use crate::{
+    Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable, decisions, facts,
+};
+
+/// Takes a request through all steps. Success and failure alike are on the audit record when this
+/// returns.
+#[tracing::instrument(name = "issuance.issue", skip_all, fields(request = %request.context.id))]
+pub(crate) async fn run(
+    inner: &Inner,
+    request: IssuanceRequest,
+) -> Result<IssuedCertificate, IssueError> {
+    let started = Instant::now();
+    let mut said = Vec::new();
+    let result = issue(inner, &request, &mut said).await;
+    metrics::histogram!("chancery_issuance_issue_seconds").record(started.elapsed());
+    let result_label = if result.is_ok() { "issued" } else { "refused" };
+    metrics::counter!("chancery_issuance_requests_total", "result" => result_label).increment(1);
+    let event = event(&request, said, &result);
+    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    let (entry, above) = result?;
+    Ok(IssuedCertificate {
+        serial: entry.serial,
+        chain: std::iter::once(entry.der.clone()).chain(above).collect(),
+        der: entry.der,
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+    })
+}
+
+type Stored = (InventoryEntry, Vec<Vec<u8>>);
+
+async fn issue(
+    inner: &Inner,
+    request: &IssuanceRequest,
+    said: &mut Vec<Decision>,
+) -> Result<Stored, IssueError> {
+    let now = inner.clock.now();
+    check_key(inner, request).await?;
+    let approved = approve(inner, request, now, said).await?;
+    let ready = approved.prepare(inner, request, now)?;
+    let recorded = ready.record(inner, request, now).await?;
+    let signed = recorded.sign(inner, request).await?;
+    signed.store(inner).await
+}
+
+async fn check_key(inner: &Inner, request: &IssuanceRequest) -> Result<(), IssueError> {
+    let key = request.csr.public_key();
+    key.check_strength()?;
+    if inner.inventory.is_blocked(key).await.map_err(Unavailable::from)? {
+        return Err(IssueError::CompromisedKey);
+    }
+    Ok(())
+}
+
+/// What policy allows, within what the requester has proved.
+struct Approved(Proposal);
+
+async fn approve(
+    inner: &Inner,
+    request: &IssuanceRequest,
+    now: Timestamp,
+    said: &mut Vec<Decision>,
+) -> Result<Approved, IssueError> {
+    let validity = facts::requested_validity(request, now)?;
+    let verdict = inner.policy.decide_certificate(&facts::of(request, validity)?).await;
+    said.extend(decisions(verdict.evaluations));
+    let template = verdict.decision.map_err(|denial| {
+        tracing::info!(code = denial.code, audit = denial.audit, "denied by policy");
+        IssueError::Denied { code: denial.code, message: denial.message }
+    })?;
+    Ok(Approved(Proposal::accept(template, request, validity, now)?))
+}
+
+/// An approved certificate with its issuer, linted where this gateway builds it.
+struct Ready {
+    proposal: Proposal,
+    issuer: String,
+    by: Preparation,
+}
+
+enum Preparation {
+    Private(Arc<Ca>, Prepared),
+    Upstream(Arc<AcmeUpstream>),
+}
+
+impl Approved {
+    fn prepare(
+        self,
+        inner: &Inner,
+        request: &IssuanceRequest,
+        now: Timestamp,
+    ) -> Result<Ready, IssueError> {
+        let Self(proposal) = self;
+        let (issuer, chosen) = inner.issuers.choose(proposal.issuer.as_deref())?;
+        let by = match chosen {
+            Issuer::Private(ca) => {
+                let prepared = ca.prepare(proposal.for_private_ca(request), now)?;
+                Preparation::Private(ca, prepared)
+            }
+            Issuer::Upstream(upstream) => {
+                proposal.check_for_upstream(request)?;
+                Preparation::Upstream(upstream)
+            }
+        };
+        Ok(Ready { proposal, issuer, by })
+    }
+}
+
+/// A certificate that is on record: only now may it be signed.
+struct Recorded {
+    names: Vec<GeneralName>,
+    by: Preparation,
+    signing: Signing,
+}
+
+impl Ready {
+    async fn record(
+        self,
+        inner: &Inner,
+        request: &IssuanceRequest,
+        now: Timestamp,
+    ) -> Result<Recorded, IssueError> {
+        let Self { proposal, issuer, by } = self;
+        let serial: Option<Serial> = match &by {
+            Preparation::Private(_, prepared) => Some(*prepared.serial()),
+            Preparation::Upstream(_) => None,
+        };
+        let names: Vec<GeneralName> = proposal.names.into_iter().collect();
+        let intent = Intent {
+            tenant: request.context.tenant.clone(),
+            issuer,
+            requester: request.requester.to_string(),
+            profile: proposal.profile,
+            names: names.clone(),
+            spki_sha256: hex::encode(request.csr.public_key().fingerprint()),
+            serial,
+            began: now,
+            abandoned: None,
+        };
+        let signing = inner.inventory.begin(intent).await.map_err(Unavailable::from)?;
+        Ok(Recorded { names, by, signing })
+    }
+}
+
+/// A signed certificate. Nobody has seen it yet.
+struct Signed {
+    signing: Signing,
+    certificate: ParsedCertificate,
+    /// The certificates above it, without the root.
+    above: Vec<Vec<u8>>,
+}
+
+impl Recorded {
+    async fn sign(self, inner: &Inner, request: &IssuanceRequest) -> Result<Signed, IssueError> {
+        let Self { names, by, signing } = self;
+        match sign(by, request, &names, signing.intent()).await {
+            Ok((certificate, above)) => Ok(Signed { signing, certificate, above }),
+            Err(error) => {
+                if let Err(left) = inner.inventory.abandon(signing, &error.to_string()).await {
+                    tracing::warn!(%left, "a failed certificate stays on record as being signed until the next start");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn sign(
+    by: Preparation,
+    request: &IssuanceRequest,
+    names: &[GeneralName],
+    intent: &Intent,
+) -> Result<(ParsedCertificate, Vec<Vec<u8>>), IssueError> {
+    let (der, chain) = match by {
+        Preparation::Private(ca, prepared) => {
+            let issued = ca.sign(prepared).await.map_err(Unavailable::from)?;
+            (issued.der, issued.chain)
+        }
+        Preparation::Upstream(upstream) => {
+            let issued = upstream.issue(&request.csr, names).await?;
+            (issued.leaf().der().to_vec(), issued.chain().to_vec())
+        }
+    };
+    let certificate = ParsedCertificate::from_der(&der).map_err(Unavailable::from)?;
+    // The recorded serial number is what an incident is investigated by.
+    if intent.serial.is_some_and(|serial| serial != *certificate.serial()) {
+        return Err(Unavailable::OtherSerial.into());
+    }
+    let above = chain.into_iter().filter(|other| *other != der).collect();
+    Ok((certificate, above))
+}
+
+impl Signed {
+    async fn store(self, inner: &Inner) -> Result<Stored, IssueError> {
+        let Self { signing, certificate, above } = self;
+        let intent = signing.intent().clone();
+        let entry = InventoryEntry {
+            serial: *certificate.serial(),
+            tenant: intent.tenant,
+            issuer: intent.issuer,
+            requester: intent.requester,
+            profile: intent.profile,
+            names: certificate.names().to_vec(),
+            fingerprint: Fingerprint::of_certificate(certificate.der()),
+            spki_sha256: intent.spki_sha256,
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            issued_at: inner.clock.now(),
+            der: certificate.der().to_vec(),
+            chain: inventory::chain_name(&above),
+            revoked: None,
+        };
+        let stored = inner.inventory.complete(signing, &entry, &above).await;
+        stored.map_err(Unavailable::from)?;
+        Ok((entry, above))
+    }
+}
+
+fn event(
+    request: &IssuanceRequest,
+    said: Vec<Decision>,
+    result: &Result<Stored, IssueError>,
+) -> Event {
+    let requested: Vec<String> = match result {
+        Ok((entry, _)) => entry.names.iter().map(ToString::to_string).collect(),
+        Err(_) => request.csr.names().iter().map(ToString::to_string).collect(),
+    };
+    let key = hex::encode(request.csr.public_key().fingerprint());
+    let mut event = Event::new(&request.context, "certificates.issue", requested.join(","))
+        .decisions(said)
+        .detail("requester", request.requester.to_string())
+        .detail("spki_sha256", key);
+    if let Requester::AcmeAccount { id } = &request.requester {
+        event = event.account(id.clone());
+    }
+    match result {
+        Ok((entry, _)) => event
+            .detail("serial", entry.serial.to_string())
+            .detail("issuer", entry.issuer.clone())
+            .detail("profile", entry.profile.clone())
+            .detail("fingerprint", entry.fingerprint.to_string())
+            .detail("not_after", entry.not_after.to_string())
+            .succeeded(),
+        Err(error) => event.detail("reason", error.to_string()).outcome(error.outcome()),
+    }
+}

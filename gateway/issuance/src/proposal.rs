@@ -1,0 +1,306 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ca_stub::ProposedCertificate;
+use chancery_policy::CertificateTemplate;
+use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{IssuanceRequest, IssueError};
+
+/// How far before now certificates begin unless a beginning was asked for, because clocks differ.
+const BACKDATE: SignedDuration = SignedDuration::from_secs(60);
+/// How far in the past a beginning may be that was asked for.
+const OLDEST_START: SignedDuration = SignedDuration::from_mins(5);
+
+/// What policy proposed, cut down to what may be certified: every name is one that the requester
+/// has proved to control, and nothing is longer or other than was asked for.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    pub(crate) common_name: Option<String>,
+    pub(crate) names: BTreeSet<GeneralName>,
+    pub(crate) profile: String,
+    pub(crate) issuer: Option<String>,
+    key_usages: KeyUsages,
+    extended_key_usages: Vec<ExtendedKeyUsage>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Proposal {
+    /// Takes what policy proposed for this request, with the length of validity that was asked for.
+    pub(crate) fn accept(
+        template: CertificateTemplate,
+        request: &IssuanceRequest,
+        requested: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<Self, IssueError> {
+        let names = template
+            .names
+            .iter()
+            .map(|name| GeneralName::from_parts(&name.kind, &name.value).map_err(impossible))
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        if names.is_empty() {
+            return Err(IssueError::Template("it has no names".to_owned()));
+        }
+        let validated: BTreeSet<&GeneralName> =
+            request.validated.iter().map(|validated| &validated.name).collect();
+        let others: Vec<GeneralName> =
+            names.iter().filter(|name| !validated.contains(name)).cloned().collect();
+        if !others.is_empty() {
+            return Err(IssueError::NamesNotValidated(others));
+        }
+        let common_name = template.common_name.filter(|name| !name.is_empty());
+        let among = |name: &String| GeneralName::dns(name).is_ok_and(|name| names.contains(&name));
+        if let Some(name) = common_name.as_ref().filter(|name| !among(name)) {
+            let reason = format!("its common name `{name}` is not one of its DNS names");
+            return Err(IssueError::Template(reason));
+        }
+        let (not_before, not_after) = dates(template.validity, request, requested, now)?;
+        Ok(Self {
+            common_name,
+            names,
+            profile: template.profile,
+            issuer: template.issuer,
+            key_usages: parse::<KeyUsage, _>(&template.key_usages)?,
+            extended_key_usages: parse::<ExtendedKeyUsage, _>(&template.extended_key_usages)?,
+            not_before,
+            not_after,
+        })
+    }
+
+    /// What the private CA is asked to certify.
+    pub(crate) fn for_private_ca(&self, request: &IssuanceRequest) -> ProposedCertificate {
+        ProposedCertificate {
+            public_key: request.csr.public_key().clone(),
+            common_name: self.common_name.clone(),
+            names: self.names.iter().cloned().collect(),
+            key_usages: self.key_usages,
+            extended_key_usages: self.extended_key_usages.clone(),
+            not_before: self.not_before,
+            not_after: self.not_after,
+        }
+    }
+
+    /// Another CA takes the request as it is, so that policy cannot have changed the names, and
+    /// decides the dates.
+    pub(crate) fn check_for_upstream(&self, request: &IssuanceRequest) -> Result<(), IssueError> {
+        if request.csr.requested_names().map_err(impossible)? != self.names {
+            return Err(IssueError::Template(
+                "another CA issues for exactly the names in the request, and these are others"
+                    .to_owned(),
+            ));
+        }
+        if request.not_before.is_some() || request.not_after.is_some() {
+            return Err(IssueError::Dates("the CA that policy chose decides them itself"));
+        }
+        Ok(())
+    }
+}
+
+fn impossible(error: impl std::fmt::Display) -> IssueError {
+    IssueError::Template(error.to_string())
+}
+
+fn parse<T, C>(names: &[String]) -> Result<C, IssueError>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+    C: FromIterator<T>,
+{
+    names.iter().map(|name| name.parse().map_err(impossible)).collect()
+}
+
+/// The first and last second: `validity` or what was asked for, whichever is shorter, counted with
+/// both ends (RFC 5280 §4.1.2.5: notAfter is inclusive).
+fn dates(
+    validity: Duration,
+    request: &IssuanceRequest,
+    requested: Option<Duration>,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), IssueError> {
+    let too_far = |_| IssueError::Template("its validity ends beyond the calendar".to_owned());
+    let not_before = match request.not_before {
+        Some(start) if now.duration_since(start) > OLDEST_START => {
+            return Err(IssueError::Dates("it would begin in the past"));
+        }
+        Some(start) => start,
+        None => now.checked_sub(BACKDATE).map_err(too_far)?,
+    };
+    // Certificates have whole seconds.
+    let not_before = Timestamp::from_second(not_before.as_second()).map_err(too_far)?;
+    let length = validity.min(requested.unwrap_or(Duration::MAX)).as_secs();
+    let Some(length) = length.checked_sub(1) else {
+        return Err(IssueError::Template("its validity is shorter than a second".to_owned()));
+    };
+    let length = SignedDuration::from_secs(i64::try_from(length).unwrap_or(i64::MAX));
+    let not_after = not_before.checked_add(length).map_err(too_far)?;
+    if not_after <= now {
+        return Err(IssueError::Template("it would be expired when it is issued".to_owned()));
+    }
+    let not_after = request.not_after.map_or(not_after, |asked| not_after.min(asked));
+    Ok((not_before, not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Requester, ValidatedName};
+    use chancery_identity::{RequestContext, TenantId};
+    use chancery_policy::Name;
+    use chancery_x509::CertificateRequest;
+
+    const NOW: Timestamp = Timestamp::constant(1_700_000_000, 500_000_000);
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn request(validated: &[&str]) -> IssuanceRequest {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let csr = params.serialize_request(&key).unwrap();
+        IssuanceRequest {
+            context: RequestContext::internal(TenantId::default_tenant(), NOW),
+            requester: Requester::Internal("test"),
+            csr: CertificateRequest::from_der(csr.der()).unwrap(),
+            profile: None,
+            validated: validated
+                .iter()
+                .map(|name| ValidatedName {
+                    name: GeneralName::dns(name).unwrap(),
+                    method: "http-01".to_owned(),
+                })
+                .collect(),
+            not_before: None,
+            not_after: None,
+        }
+    }
+
+    fn template(names: &[&str]) -> CertificateTemplate {
+        CertificateTemplate {
+            common_name: None,
+            names: names
+                .iter()
+                .map(|&name| Name { kind: "dns".to_owned(), value: name.to_owned() })
+                .collect(),
+            key_usages: vec!["digital-signature".to_owned()],
+            extended_key_usages: vec!["server-auth".to_owned()],
+            validity: DAY,
+            profile: "tls-server".to_owned(),
+            issuer: None,
+        }
+    }
+
+    fn accept(
+        template: CertificateTemplate,
+        request: &IssuanceRequest,
+    ) -> Result<Proposal, IssueError> {
+        let requested = crate::facts::requested_validity(request, NOW)?;
+        Proposal::accept(template, request, requested, NOW)
+    }
+
+    #[test]
+    fn a_plugin_cannot_add_names_that_were_not_validated() {
+        let request = request(&["a.example"]);
+        assert!(accept(template(&["a.example"]), &request).is_ok());
+        for names in [&["a.example", "b.example"][..], &["*.a.example"], &["sub.a.example"]] {
+            match accept(template(names), &request) {
+                Err(IssueError::NamesNotValidated(others)) => {
+                    assert!(!others.contains(&GeneralName::dns("a.example").unwrap()));
+                }
+                other => panic!("{names:?}: {other:?}"),
+            }
+        }
+        // The same text of another kind is another name.
+        let mut as_uri = template(&[]);
+        as_uri.names =
+            vec![Name { kind: "uri".to_owned(), value: "spiffe://a.example/".to_owned() }];
+        assert!(accept(as_uri, &request).is_err());
+    }
+
+    #[test]
+    fn case_makes_no_other_name() {
+        assert!(accept(template(&["A.Example"]), &request(&["a.example"])).is_ok());
+    }
+
+    #[test]
+    fn a_plugin_may_leave_names_out_but_not_all() {
+        let request = request(&["a.example", "b.example"]);
+        assert_eq!(accept(template(&["b.example"]), &request).unwrap().names.len(), 1);
+        assert!(matches!(accept(template(&[]), &request), Err(IssueError::Template(_))));
+    }
+
+    #[test]
+    fn the_common_name_is_one_of_the_dns_names() {
+        let request = request(&["a.example", "b.example"]);
+        for (name, allowed) in [("a.example", true), ("b.example", false), ("x y", false)] {
+            let mut template = template(&["a.example"]);
+            template.common_name = Some(name.to_owned());
+            assert_eq!(accept(template, &request).is_ok(), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_certificate_can_have_is_the_policy_s_fault() {
+        let request = request(&["a.example"]);
+        let broken = |change: &dyn Fn(&mut CertificateTemplate)| {
+            let mut template = template(&["a.example"]);
+            change(&mut template);
+            assert!(matches!(accept(template, &request), Err(IssueError::Template(_))));
+        };
+        broken(&|template| template.key_usages = vec!["everything".to_owned()]);
+        broken(&|template| template.extended_key_usages = vec!["any".to_owned()]);
+        broken(&|template| template.validity = Duration::ZERO);
+        broken(&|template| template.validity = Duration::MAX);
+        broken(&|template| template.names.push(Name { kind: "dns".into(), value: "a b".into() }));
+        broken(&|template| template.names.push(Name { kind: "other".into(), value: "a".into() }));
+    }
+
+    #[test]
+    fn validity_counts_its_last_second_and_begins_a_minute_ago() {
+        let proposal = accept(template(&["a.example"]), &request(&["a.example"])).unwrap();
+        assert_eq!(proposal.not_before.as_second(), NOW.as_second() - 60);
+        let length = proposal.not_after.duration_since(proposal.not_before);
+        assert_eq!(length.as_secs(), 86_400 - 1);
+        assert_eq!(proposal.not_after.subsec_nanosecond(), 0);
+    }
+
+    #[test]
+    fn dates_that_are_asked_for_shorten_and_never_lengthen() {
+        let mut request = request(&["a.example"]);
+        let at = |hours: i64| NOW + SignedDuration::from_hours(hours);
+        request.not_before = Some(at(1));
+        request.not_after = Some(at(3));
+        let proposal = accept(template(&["a.example"]), &request).unwrap();
+        assert_eq!(proposal.not_before.as_second(), at(1).as_second());
+        assert_eq!(proposal.not_after.as_second(), at(3).as_second());
+
+        request.not_after = Some(at(100));
+        let proposal = accept(template(&["a.example"]), &request).unwrap();
+        assert_eq!(proposal.not_after.as_second(), at(25).as_second() - 1);
+    }
+
+    #[test]
+    fn impossible_dates_are_refused() {
+        let at = |hours: i64| Some(NOW + SignedDuration::from_hours(hours));
+        for (not_before, not_after) in
+            [(None, at(-1)), (at(2), at(1)), (at(-1), None), (at(-1), at(1)), (at(-3), at(-2))]
+        {
+            let mut request = request(&["a.example"]);
+            (request.not_before, request.not_after) = (not_before, not_after);
+            let refused = accept(template(&["a.example"]), &request);
+            assert!(matches!(refused, Err(IssueError::Dates(_))), "{not_before:?} {not_after:?}");
+        }
+    }
+
+    #[test]
+    fn another_ca_gets_the_request_only_with_the_names_in_it() {
+        let request = request(&["a.example", "b.example"]);
+        let same = accept(template(&["a.example"]), &request).unwrap();
+        assert!(same.check_for_upstream(&request).is_ok());
+        let other = accept(template(&["b.example"]), &request).unwrap();
+        assert!(matches!(other.check_for_upstream(&request), Err(IssueError::Template(_))));
+        let mut dated = request;
+        dated.not_after = Some(NOW + SignedDuration::from_hours(1));
+        let proposal = accept(template(&["a.example"]), &dated).unwrap();
+        assert!(matches!(proposal.check_for_upstream(&dated), Err(IssueError::Dates(_))));
+    }
+}

@@ -1,0 +1,218 @@
+use std::collections::BTreeSet;
+
+use chancery_audit::{Decision, Event};
+use chancery_identity::{Identity, RequestContext};
+use chancery_policy::AccessRequest;
+use chancery_upstream::UpstreamError;
+use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, RevocationReason, Serial};
+use jiff::Timestamp;
+
+use crate::issuers::Issuer;
+use crate::record::{InventoryEntry, Revocation};
+use crate::{Inner, Requester, RevokeError, Unavailable, decisions};
+
+/// A question to revoke a certificate.
+#[derive(Debug, Clone)]
+pub struct RevocationRequest {
+    /// The request from the outside that this belongs to; the certificate is its tenant's.
+    pub context: RequestContext,
+    /// Which certificate.
+    pub serial: Serial,
+    /// Why.
+    pub reason: RevocationReason,
+    /// By what right.
+    pub by: Revoker,
+}
+
+/// By what right somebody asks for a revocation. The caller has verified that it is so; whether it
+/// suffices for the certificate in question is decided here, and by policy.
+#[derive(Debug, Clone)]
+pub enum Revoker {
+    /// The one who got the certificate.
+    Requester(Requester),
+    /// An ACME account that has valid authorizations for these names (RFC 8555 §7.6).
+    NamesHolder {
+        /// The account's id.
+        account: String,
+        /// The names.
+        names: BTreeSet<GeneralName>,
+    },
+    /// Whoever signed the request with the certificate's own key (RFC 8555 §7.6).
+    KeyHolder(PublicKey),
+    /// Somebody whom policy lets revoke the certificates of others.
+    Operator(Identity),
+}
+
+impl std::fmt::Display for Revoker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Requester(requester) => requester.fmt(f),
+            Self::NamesHolder { account, .. } => write!(f, "acme:{account}"),
+            Self::KeyHolder(key) => write!(f, "key:{}", hex::encode(key.fingerprint())),
+            Self::Operator(identity) => identity.fmt(f),
+        }
+    }
+}
+
+/// Decides and carries out a revocation. Success and failure alike are on the audit record when this
+/// returns.
+#[tracing::instrument(name = "issuance.revoke", skip_all, fields(request = %request.context.id))]
+pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(), RevokeError> {
+    let mut said = Vec::new();
+    let result = revoke(inner, &request, &mut said).await;
+    let mut event = Event::new(&request.context, "certificates.revoke", request.serial.to_string())
+        .decisions(said)
+        .detail("by", request.by.to_string())
+        .detail("reason", request.reason.code());
+    if let Revoker::Requester(Requester::AcmeAccount { id })
+    | Revoker::NamesHolder { account: id, .. } = &request.by
+    {
+        event = event.account(id.clone());
+    }
+    let event = match &result {
+        Ok(()) => event.succeeded(),
+        Err(error) => event.detail("error", error.to_string()).outcome(error.outcome()),
+    };
+    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    result
+}
+
+async fn revoke(
+    inner: &Inner,
+    request: &RevocationRequest,
+    said: &mut Vec<Decision>,
+) -> Result<(), RevokeError> {
+    let RevocationRequest { context, serial, reason, by } = request;
+    let found = inner.inventory.find(&context.tenant, serial).await.map_err(Unavailable::from)?;
+    let (mut entry, version) = found.ok_or(RevokeError::NotFound)?;
+    check_right(&entry, by)?;
+    check_reason(*reason, by)?;
+    ask_policy(inner, request, &entry, said).await?;
+    block_key(inner, &entry, *reason, by).await?;
+    if entry.revoked.is_some() {
+        return Err(RevokeError::AlreadyRevoked);
+    }
+    // First where relying parties look. If the gateway ends before the inventory knows, the next
+    // attempt finds it revoked there and completes the inventory.
+    let at = inner.clock.now();
+    at_issuer(inner, &entry, *reason, at).await?;
+    entry.revoked = Some(Revocation { at, reason: *reason, by: by.to_string() });
+    inner.inventory.update(&entry, version).await.map_err(Unavailable::from)?;
+    metrics::counter!("chancery_issuance_revocations_total").increment(1);
+    Ok(())
+}
+
+/// Whether what was proved has to do with this certificate.
+fn check_right(entry: &InventoryEntry, by: &Revoker) -> Result<(), RevokeError> {
+    let has_right = match by {
+        Revoker::Requester(requester) => requester.to_string() == entry.requester,
+        Revoker::NamesHolder { names, .. } => {
+            !entry.names.is_empty() && entry.names.iter().all(|name| names.contains(name))
+        }
+        Revoker::KeyHolder(key) => hex::encode(key.fingerprint()) == entry.spki_sha256,
+        Revoker::Operator(_) => true,
+    };
+    if has_right {
+        return Ok(());
+    }
+    Err(RevokeError::Denied {
+        code: "no-right".to_owned(),
+        message: "neither the certificate's owner nor the holder of its key or of all its names \
+                  asked for this"
+            .to_owned(),
+    })
+}
+
+/// Which reasons are whose: a subscriber cannot speak for the CA, and who only controls the names
+/// knows nothing of the key.
+fn check_reason(reason: RevocationReason, by: &Revoker) -> Result<(), RevokeError> {
+    match (reason, by) {
+        (RevocationReason::KeyCompromise, Revoker::NamesHolder { .. }) => {
+            Err(RevokeError::BadReason("keyCompromise takes a signature by the compromised key"))
+        }
+        (
+            RevocationReason::Unspecified
+            | RevocationReason::KeyCompromise
+            | RevocationReason::AffiliationChanged
+            | RevocationReason::Superseded
+            | RevocationReason::CessationOfOperation,
+            _,
+        )
+        | (RevocationReason::PrivilegeWithdrawn, Revoker::Operator(_)) => Ok(()),
+        (RevocationReason::PrivilegeWithdrawn, _) => {
+            Err(RevokeError::BadReason("privilegeWithdrawn is the operator's to say"))
+        }
+        (RevocationReason::CertificateHold, _) => {
+            Err(RevokeError::BadReason("certificateHold could be lifted again; this cannot"))
+        }
+        (RevocationReason::CaCompromise | RevocationReason::AaCompromise, _) => {
+            Err(RevokeError::BadReason("a CA's compromise is not a matter of one certificate"))
+        }
+    }
+}
+
+async fn ask_policy(
+    inner: &Inner,
+    request: &RevocationRequest,
+    entry: &InventoryEntry,
+    said: &mut Vec<Decision>,
+) -> Result<(), RevokeError> {
+    let names = entry.names.iter().map(|name| ("name".to_owned(), name.to_string()));
+    let facts = [
+        ("reason".to_owned(), request.reason.code().to_string()),
+        ("issuer".to_owned(), entry.issuer.clone()),
+        ("requester".to_owned(), entry.requester.clone()),
+    ];
+    let question = AccessRequest {
+        tenant: request.context.tenant.clone(),
+        identity: request.by.to_string(),
+        operation: "certificates.revoke".to_owned(),
+        resource: request.serial.to_string(),
+        attributes: facts.into_iter().chain(names).collect(),
+    };
+    let verdict = inner.policy.decide_access(&question).await;
+    said.extend(decisions(verdict.evaluations));
+    verdict
+        .decision
+        .map(drop)
+        .map_err(|denial| RevokeError::Denied { code: denial.code, message: denial.message })
+}
+
+/// A key is blocked for good if its holder proves the compromise or an operator states it; not on
+/// the word of somebody who merely got a certificate for it.
+async fn block_key(
+    inner: &Inner,
+    entry: &InventoryEntry,
+    reason: RevocationReason,
+    by: &Revoker,
+) -> Result<(), Unavailable> {
+    if reason != RevocationReason::KeyCompromise {
+        return Ok(());
+    }
+    match by {
+        Revoker::KeyHolder(key) => inner.inventory.block(key).await?,
+        Revoker::Operator(_) => {
+            let certificate = ParsedCertificate::from_der(&entry.der)?;
+            inner.inventory.block(certificate.public_key().map_err(Clone::clone)?).await?;
+        }
+        Revoker::Requester(_) | Revoker::NamesHolder { .. } => {}
+    }
+    Ok(())
+}
+
+async fn at_issuer(
+    inner: &Inner,
+    entry: &InventoryEntry,
+    reason: RevocationReason,
+    at: Timestamp,
+) -> Result<(), Unavailable> {
+    let (_, issuer) = inner.issuers.choose(Some(&entry.issuer))?;
+    match issuer {
+        Issuer::Private(ca) if ca.is_revoked(&entry.serial) => Ok(()),
+        Issuer::Private(ca) => Ok(ca.revoke(entry.serial, reason, at).await?),
+        Issuer::Upstream(upstream) => match upstream.revoke(&entry.der, reason).await {
+            Err(UpstreamError::Refused { kind, .. }) if kind.ends_with(":alreadyRevoked") => Ok(()),
+            other => Ok(other?),
+        },
+    }
+}
