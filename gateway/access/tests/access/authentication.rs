@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use chancery_access::{AccessError, Role, Unauthenticated};
+use chancery_identity::NoIdentity;
+
+use crate::fixture::{Fixture, nobody, of_tenant};
+
+fn why(result: Result<chancery_access::Caller, AccessError>) -> Unauthenticated {
+    match result {
+        Err(AccessError::Unauthenticated(reason)) => reason,
+        other => panic!("expected to be refused, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_alone_is_enough() {
+    let f = Fixture::new();
+    let caller = f.access.authenticate(&f.by("app"), None).await.unwrap();
+    assert_eq!(caller.identity().to_string(), "spiffe://test/app");
+    assert!(caller.token().is_none());
+}
+
+#[tokio::test]
+async fn nobody_passes_without_a_certificate() {
+    let f = Fixture::new();
+    let token = f.login(&f.by("app")).await.token;
+    let lines = f.sink.lines().len();
+    let anonymous = f.request(None);
+    for token in [None, Some(token.expose())] {
+        let refused = why(f.access.authenticate(&anonymous, token).await);
+        assert_eq!(refused, Unauthenticated::NoCertificate);
+    }
+    let login = f.access.login_with_certificate(&anonymous, &Role::default_role()).await;
+    assert!(matches!(login, Err(AccessError::Unauthenticated(Unauthenticated::NoCertificate))));
+    assert_eq!(f.sink.lines().len(), lines, "nobody stands behind it");
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_on_an_open_connection_is_refused() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    f.clock.advance(Duration::from_hours(24));
+    f.access.authenticate(&context, None).await.unwrap();
+    f.clock.advance(Duration::from_secs(1));
+    let refused = why(f.access.authenticate(&context, None).await);
+    assert_eq!(refused, Unauthenticated::CertificateExpired);
+    let line = f.last_audited();
+    assert_eq!(line["operation"], "auth.authenticate");
+    assert_eq!(line["outcome"]["code"], "certificate-expired");
+    assert_eq!(line["actor"]["identity"], "spiffe://test/app");
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused_from_the_next_request_on() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let token = f.login(&context).await.token;
+    let serial = context.certificate.as_ref().unwrap().serial.clone();
+    f.revoked.lock().unwrap().insert(serial);
+    for token in [None, Some(token.expose())] {
+        let refused = why(f.access.authenticate(&context, token).await);
+        assert_eq!(refused, Unauthenticated::CertificateRevoked);
+    }
+    assert_eq!(f.last_audited()["outcome"]["code"], "certificate-revoked");
+}
+
+#[tokio::test]
+async fn a_certificate_without_a_usable_identity_is_nobody() {
+    let f = Fixture::new();
+    let context = f.request(nobody(f.certificate("app")));
+    let refused = why(f.access.authenticate(&context, None).await);
+    assert_eq!(refused, Unauthenticated::NoIdentity(NoIdentity::Unrecognised));
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_tenant_is_refused() {
+    let f = Fixture::new();
+    let context = f.request(of_tenant(f.certificate("app"), "other"));
+    let refused = why(f.access.authenticate(&context, None).await);
+    assert_eq!(refused, Unauthenticated::OtherTenant);
+}
+
+#[tokio::test]
+async fn without_an_audit_log_nothing_is_answered() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let token = f.login(&context).await.token;
+    let caller = f.caller(&context, token.expose()).await;
+    f.sink.refuse(true);
+    let refused = f.access.authenticate(&context, Some("chs.unknown")).await;
+    assert!(matches!(refused, Err(AccessError::Audit(_))), "{refused:?}");
+    let role = Role::default_role();
+    let login = f.access.login_with_certificate(&context, &role).await;
+    assert!(matches!(login, Err(AccessError::Audit(_))), "{login:?}");
+    let looked_up = f.access.lookup_self(&context, &caller).await;
+    assert!(matches!(looked_up, Err(AccessError::Audit(_))), "{looked_up:?}");
+}
+
+#[tokio::test]
+async fn policies_decide_and_their_words_reach_the_audit_log() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let caller = f.access.authenticate(&context, None).await.unwrap();
+    let ask = async |resource| {
+        f.access.authorize(&context, &caller, "secrets.read", resource, vec![]).await
+    };
+    let grant = ask("secret/app/db").await.unwrap();
+    assert_eq!(grant.decisions[0].outcome, "allow");
+    let refusal = ask("secret/other").await.unwrap_err();
+    assert_eq!(refusal.code, "no-rule");
+    assert_eq!(refusal.message, "no rule allows this");
+    assert_eq!(refusal.decisions[0].binding, "test-access");
+    assert!(refusal.decisions[0].digest.starts_with("sha256:"));
+}

@@ -1,0 +1,155 @@
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chancery_access::{Access, Caller, Revoked, Role};
+use chancery_audit::{Audit, MemorySink};
+use chancery_identity::{
+    Clock, Fingerprint, Identity, IdentityName, NoIdentity, PeerCertificate, RequestContext,
+    TenantId,
+};
+use chancery_policy::{Digest, PolicyConfig, PolicyHost};
+use chancery_store::SharedStore;
+use chancery_store::memory::MemoryStore;
+use jiff::Timestamp;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// Who may do what in these tests.
+const RULES: &str = r#"
+rules = [
+  { name = "app-login", identities = ["spiffe://test/app"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
+  { name = "short-login", identities = ["spiffe://test/short"], operations = ["auth.login"], resources = ["*"], effect = "allow", max_ttl = "10m" },
+  { name = "app-reads", identities = ["spiffe://test/app"], operations = ["secrets.read"], resources = ["secret/app/*"], effect = "allow" },
+]
+"#;
+
+/// Access over a store in memory, at a time that stands still.
+pub(crate) struct Fixture {
+    pub(crate) access: Access,
+    pub(crate) store: SharedStore,
+    pub(crate) clock: Clock,
+    pub(crate) sink: MemorySink,
+    pub(crate) policy: PolicyHost,
+    pub(crate) revoked: Arc<Mutex<BTreeSet<String>>>,
+    policies: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let policies = tempfile::tempdir().unwrap();
+        bind(policies.path(), RULES);
+        let policy = with_compiled(|cache| {
+            PolicyHost::open(PolicyConfig::new(policies.path().to_owned(), cache)).unwrap()
+        });
+        let clock = Clock::manual("2030-01-01T00:00:00Z".parse().unwrap());
+        let sink = MemorySink::new();
+        let audit =
+            Audit::with_sink(Box::new(sink.clone()), &Zeroizing::new(vec![7; 32]), clock.clone())
+                .unwrap();
+        let store: SharedStore = Arc::new(MemoryStore::new());
+        let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let list = revoked.clone();
+        let is_revoked: Revoked =
+            Arc::new(move |certificate| list.lock().unwrap().contains(&certificate.serial));
+        let access = Access::new(policy.clone(), store.clone(), audit, clock.clone(), is_revoked);
+        Self { access, store, clock, sink, policy, revoked, policies }
+    }
+
+    /// Replaces the rules.
+    pub(crate) fn rules(&self, rules: &str) {
+        bind(self.policies.path(), rules);
+        with_compiled(|_| self.policy.reload().unwrap());
+    }
+
+    /// A certificate of a name under `spiffe://test/` that is good for a day.
+    pub(crate) fn certificate(&self, name: &str) -> PeerCertificate {
+        let now = self.clock.now();
+        PeerCertificate {
+            der: vec![],
+            fingerprint: Fingerprint::of_certificate(name.as_bytes()),
+            serial: hex::encode(name),
+            authority_key_id: String::new(),
+            not_before: now - Duration::from_secs(1),
+            not_after: now + Duration::from_hours(24),
+            identity: Ok(Identity {
+                tenant: TenantId::default_tenant(),
+                name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
+            }),
+        }
+    }
+
+    pub(crate) fn request(
+        &self,
+        certificate: impl Into<Option<PeerCertificate>>,
+    ) -> RequestContext {
+        let mut context = RequestContext::internal(TenantId::default_tenant(), self.clock.now());
+        context.certificate = certificate.into().map(Arc::new);
+        context
+    }
+
+    /// The request of a name under `spiffe://test/`.
+    pub(crate) fn by(&self, name: &str) -> RequestContext {
+        self.request(self.certificate(name))
+    }
+
+    pub(crate) async fn login(&self, context: &RequestContext) -> chancery_access::Login {
+        self.access.login_with_certificate(context, &Role::default_role()).await.unwrap()
+    }
+
+    pub(crate) async fn caller(&self, context: &RequestContext, token: &str) -> Caller {
+        self.access.authenticate(context, Some(token)).await.unwrap()
+    }
+
+    pub(crate) fn last_audited(&self) -> Value {
+        self.sink.lines().pop().unwrap()
+    }
+
+    /// How many records the store has.
+    pub(crate) async fn records(&self) -> usize {
+        self.store.scan(b"", None, 1000).await.unwrap().len()
+    }
+}
+
+/// Does something with the directory of compiled components, which all tests of this crate share
+/// because compiling takes them long; one at a time, because they are processes of their own.
+fn with_compiled<T>(work: impl FnOnce(PathBuf) -> T) -> T {
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lock = File::create(shared.join("access-policies.lock")).unwrap();
+    lock.lock().unwrap();
+    work(shared.join("access-policies"))
+}
+
+fn bind(directory: &Path, rules: &str) {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../plugins/target/components/access-rules.wasm");
+    let component = std::fs::read(&built)
+        .expect("the access-rules plugin is not built: run plugins/build, then test again");
+    let digest = Digest::of(&component);
+    std::fs::write(directory.join("access-rules.wasm"), component).unwrap();
+    let settings: String = rules.trim().to_owned();
+    let document = format!(
+        "[[binding]]\nname = \"test-access\"\ndecision = \"access\"\n\
+         plugin = {{ file = \"access-rules.wasm\", digest = \"{digest}\" }}\n\
+         limits = {{ deadline_ms = 2000 }}\n[binding.settings]\n{settings}\n"
+    );
+    std::fs::write(directory.join("test.toml"), document).unwrap();
+}
+
+pub(crate) fn nobody(mut certificate: PeerCertificate) -> PeerCertificate {
+    certificate.identity = Err(NoIdentity::Unrecognised);
+    certificate
+}
+
+pub(crate) fn of_tenant(mut certificate: PeerCertificate, tenant: &str) -> PeerCertificate {
+    if let Ok(identity) = &mut certificate.identity {
+        identity.tenant = tenant.parse().unwrap();
+    }
+    certificate
+}
+
+pub(crate) fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
+    to.duration_since(from).as_secs()
+}

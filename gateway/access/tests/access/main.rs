@@ -1,0 +1,8 @@
+//! Authentication, tokens and authorisation with the real policy host and the access-rules plugin.
+
+#[cfg(test)]
+mod authentication;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tokens;

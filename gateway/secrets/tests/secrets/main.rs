@@ -1,0 +1,12 @@
+//! The key-value engine with the real policy host and the access-rules plugin.
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod listing;
+#[cfg(test)]
+mod storage;
