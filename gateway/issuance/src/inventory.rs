@@ -212,3 +212,142 @@ fn parse<T: DeserializeOwned>(record: &Record) -> Result<T, ReadError> {
 fn damaged(key: &Key, reason: impl std::fmt::Display) -> ReadError {
     ReadError::Damaged { key: key.clone(), reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_identity::Fingerprint;
+    use chancery_store::Store as _;
+    use chancery_store::memory::MemoryStore;
+    use jiff::Timestamp;
+
+    fn tenant() -> TenantId {
+        TenantId::default_tenant()
+    }
+
+    fn intent() -> Intent {
+        Intent {
+            tenant: tenant(),
+            issuer: "private".to_owned(),
+            requester: "acme:1".to_owned(),
+            profile: "tls-server".to_owned(),
+            names: vec![],
+            spki_sha256: "aa".to_owned(),
+            serial: Some("0a".parse().unwrap()),
+            began: Timestamp::UNIX_EPOCH,
+            abandoned: None,
+        }
+    }
+
+    fn entry(serial: &str, requester: &str, above: &[Vec<u8>]) -> InventoryEntry {
+        InventoryEntry {
+            serial: serial.parse().unwrap(),
+            tenant: tenant(),
+            issuer: "private".to_owned(),
+            requester: requester.to_owned(),
+            profile: "tls-server".to_owned(),
+            names: vec![],
+            fingerprint: Fingerprint::of_certificate(serial.as_bytes()),
+            spki_sha256: "aa".to_owned(),
+            not_before: Timestamp::UNIX_EPOCH,
+            not_after: Timestamp::UNIX_EPOCH,
+            issued_at: Timestamp::UNIX_EPOCH,
+            der: serial.as_bytes().to_vec(),
+            chain: chain_name(above),
+            revoked: None,
+        }
+    }
+
+    async fn put(inventory: &Inventory, serial: &str, requester: &str) {
+        let above = [b"issuing".to_vec()];
+        let signing = inventory.begin(intent()).await.unwrap();
+        inventory.complete(signing, &entry(serial, requester, &above), &above).await.unwrap();
+    }
+
+    fn inventory() -> (MemoryStore, Inventory) {
+        let store = MemoryStore::new();
+        (store.clone(), Inventory::new(std::sync::Arc::new(store)))
+    }
+
+    async fn keys(store: &MemoryStore, prefix: &str) -> usize {
+        store.scan(prefix.as_bytes(), None, 100).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn an_intent_gives_way_to_its_certificate() {
+        let (store, inventory) = inventory();
+        let signing = inventory.begin(intent()).await.unwrap();
+        assert_eq!(inventory.signing(10).await.unwrap().len(), 1);
+        let above = [b"issuing".to_vec()];
+        inventory.complete(signing, &entry("0b", "acme:1", &above), &above).await.unwrap();
+        assert!(inventory.signing(10).await.unwrap().is_empty());
+        let (found, _) = inventory.find(&tenant(), &"b".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(found, entry("0b", "acme:1", &above));
+        let issued = inventory.with_chain(found).await.unwrap();
+        assert_eq!(issued.chain, [b"0b".to_vec(), b"issuing".to_vec()]);
+        assert_eq!(keys(&store, "_/issuance/abandoned/").await, 0);
+        let other: TenantId = "other".parse().unwrap();
+        assert!(inventory.find(&other, &"b".parse().unwrap()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_certificate_can_no_longer_be_stored() {
+        let (store, inventory) = inventory();
+        let late = inventory.begin(intent()).await.unwrap();
+        let settled = inventory.signing(10).await.unwrap().pop().unwrap();
+        inventory.abandon(settled, "the gateway ended").await.unwrap();
+        let refused = inventory.complete(late, &entry("0b", "acme:1", &[]), &[]).await;
+        assert!(matches!(refused, Err(CommitError::Conflict { .. })));
+        assert!(inventory.find(&tenant(), &"b".parse().unwrap()).await.unwrap().is_none());
+        let kept = store.scan(b"_/issuance/abandoned/", None, 10).await.unwrap();
+        let kept: Intent = parse(kept.first().unwrap()).unwrap();
+        assert_eq!(kept.abandoned.as_deref(), Some("the gateway ended"));
+        assert_eq!(kept.serial, intent().serial);
+    }
+
+    #[tokio::test]
+    async fn a_serial_number_is_stored_once() {
+        let (_, inventory) = inventory();
+        put(&inventory, "0b", "acme:1").await;
+        let signing = inventory.begin(intent()).await.unwrap();
+        let refused = inventory.complete(signing, &entry("0b", "acme:2", &[]), &[]).await;
+        assert!(matches!(refused, Err(CommitError::Conflict { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_index_lists_one_requester_s_certificates_only() {
+        let (_, inventory) = inventory();
+        for (serial, requester) in
+            [("0a", "acme:1"), ("0b", "acme:12"), ("0c", "acme:1"), ("0d", "acme:1/x")]
+        {
+            put(&inventory, serial, requester).await;
+        }
+        let index = by_requester(&tenant(), "acme:1");
+        let serials = async |after: Option<Serial>, limit| -> Vec<String> {
+            let found = inventory.list(&tenant(), &index, after.as_ref(), limit).await.unwrap();
+            found.iter().map(|entry| entry.serial.to_string()).collect()
+        };
+        assert_eq!(serials(None, 10).await, ["a", "c"]);
+        assert_eq!(serials(None, 1).await, ["a"]);
+        assert_eq!(serials(Some("a".parse().unwrap()), 10).await, ["c"]);
+        let index = by_key(&tenant(), "aa");
+        assert_eq!(inventory.list(&tenant(), &index, None, 10).await.unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn certificates_of_one_issuer_share_their_chain() {
+        let (store, inventory) = inventory();
+        put(&inventory, "0a", "acme:1").await;
+        put(&inventory, "0b", "acme:1").await;
+        assert_eq!(keys(&store, "_/issuance/chain/").await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_named() {
+        let (store, inventory) = inventory();
+        let key = certificate_key(&tenant(), &"0a".parse().unwrap()).unwrap();
+        store.commit(Commit::new().put(key, "{}")).await.unwrap();
+        let error = inventory.find(&tenant(), &"0a".parse().unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains("default/issuance/certificate/a"), "{error}");
+    }
+}

@@ -42,3 +42,73 @@ pub(crate) async fn settle(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Intent;
+    use chancery_audit::MemorySink;
+    use chancery_identity::TenantId;
+    use chancery_store::Store as _;
+    use chancery_store::memory::MemoryStore;
+    use jiff::Timestamp;
+    use std::sync::Arc;
+    use zeroize::Zeroizing;
+
+    struct World {
+        store: MemoryStore,
+        inventory: Inventory,
+        sink: MemorySink,
+        audit: Audit,
+        clock: Clock,
+    }
+
+    /// A store in which a process left three certificates in signing.
+    async fn world() -> World {
+        let store = MemoryStore::new();
+        let inventory = Inventory::new(Arc::new(store.clone()));
+        for serial in [Some("0a"), Some("0b"), None] {
+            let intent = Intent {
+                tenant: TenantId::default_tenant(),
+                issuer: "private".to_owned(),
+                requester: "acme:1".to_owned(),
+                profile: "tls-server".to_owned(),
+                names: vec!["dns:a.example".parse().unwrap()],
+                spki_sha256: "aa".to_owned(),
+                serial: serial.map(|serial| serial.parse().unwrap()),
+                began: Timestamp::UNIX_EPOCH,
+                abandoned: None,
+            };
+            inventory.begin(intent).await.unwrap();
+        }
+        let sink = MemorySink::new();
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let key = Zeroizing::new(vec![7; 32]);
+        let audit = Audit::with_sink(Box::new(sink.clone()), &key, clock.clone()).unwrap();
+        World { store, inventory, sink, audit, clock }
+    }
+
+    #[tokio::test]
+    async fn what_was_left_in_signing_is_set_aside_and_recorded() {
+        let World { store, inventory, sink, audit, clock } = world().await;
+        settle(&inventory, &audit, &clock).await.unwrap();
+        assert!(inventory.signing(10).await.unwrap().is_empty());
+        assert_eq!(store.scan(b"_/issuance/abandoned/", None, 10).await.unwrap().len(), 3);
+        let lines = sink.lines();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["operation"], "certificates.abandon");
+        assert_eq!(lines[0]["resource"], "dns:a.example");
+        assert_eq!(lines[0]["details"]["serial"], "a");
+        assert_eq!(lines[2]["details"].get("serial"), None);
+        settle(&inventory, &audit, &clock).await.unwrap();
+        assert_eq!(sink.lines().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_settled_that_cannot_be_recorded() {
+        let World { inventory, sink, audit, clock, .. } = world().await;
+        sink.refuse(true);
+        assert!(matches!(settle(&inventory, &audit, &clock).await, Err(OpenError::Audit(_))));
+        assert_eq!(inventory.signing(10).await.unwrap().len(), 3);
+    }
+}
