@@ -121,17 +121,8 @@ async fn http_01_does_not_verify_tls_on_https() {
         web::answer(stream, 0, |_, _| ok(&key_authorization())).await;
     });
 
-    // The site's own redirect has to know the port, so it goes through the path of the zone.
-    let site = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let http = site.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let (mut stream, _) = site.accept().await.unwrap();
-        let answer = redirect(&format!("https://a.example:{https}/x?y=z"));
-        tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
-        // Until the client hangs up, so that it reads the answer and not a reset.
-        let mut rest = Vec::new();
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
-    });
+    let site = move |_, _: &str| redirect(&format!("https://a.example:{https}/x?y=z"));
+    let http = web::serve(site).await;
     let settings = ValidationConfig { tls_alpn01_port: https, ..settings(http).await };
     validator(&settings).validate(&task(Http01, "a.example")).await.unwrap();
 }

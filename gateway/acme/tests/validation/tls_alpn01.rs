@@ -6,6 +6,7 @@ use chancery_acme::challenge::ChallengeType::TlsAlpn01;
 use chancery_acme::{Failure, FailureKind, ValidationConfig};
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -50,12 +51,15 @@ async fn look_at(responder: Responder, name: &str) -> Result<(), Failure> {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateDer::from(params.self_signed(&key).unwrap());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let private = provider.key_provider.load_private_key(private).unwrap();
+    // By a resolver, because the direct way checks the certificate and refuses its extension.
+    let credential = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], private));
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[responder.version])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-        .unwrap();
+        .with_cert_resolver(Arc::new(credential));
     server.alpn_protocols = vec![responder.protocol.to_vec()];
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -7,24 +7,27 @@ use tokio::net::TcpListener;
 pub(crate) type Site = fn(port: u16, path: &str) -> String;
 
 /// Serves the site over HTTP on a port of loopback until the test ends.
-pub(crate) async fn serve(site: Site) -> u16 {
+pub(crate) async fn serve<F>(site: F) -> u16
+where
+    F: Fn(u16, &str) -> String + Clone + Send + Sync + 'static,
+{
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(answer(stream, port, site));
+            tokio::spawn(answer(stream, port, site.clone()));
         }
     });
     port
 }
 
 /// Answers one request.
-pub(crate) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    port: u16,
-    site: Site,
-) {
+pub(crate) async fn answer<S, F>(mut stream: S, port: u16, site: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(u16, &str) -> String,
+{
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
