@@ -1,1 +1,56 @@
-//! The encryption barrier over the store
+//! The encryption barrier: a store in front of a store, behind which nothing is in the clear.
+//!
+//! A [`Barrier`] is itself a [`Store`](chancery_store::Store). Every value that passes it is sealed
+//! with AES-256-GCM under a key of its tenant (the first segment of the record's key), with the
+//! record's key as associated data. So whoever can read the inner store learns keys, sizes and
+//! times, and whoever can write it can destroy records or put back an older state, but cannot make
+//! one record pass for another: what was changed, cut short or moved is refused by the name of the
+//! record.
+//!
+//! A sealed record says which key of its tenant it is under, so a tenant's key can be rotated
+//! without rewriting anything. The tenants' keys are records too, below `_/seal/`, sealed with the
+//! [`RootKey`]; the root key is not in the store, except wrapped by a key in an HSM.
+
+mod barrier;
+mod envelope;
+mod keyring;
+mod root;
+
+pub use barrier::{Barrier, OpenError};
+pub use root::{RootKey, RootKeyError};
+
+/// The keys of the records that belong to the seal itself. They are neither read nor written through
+/// a barrier.
+pub(crate) mod names {
+    use chancery_store::{InvalidKey, Key};
+
+    /// Where all of them are.
+    pub(crate) const RESERVED: &[u8] = b"_/seal/";
+
+    /// A constant, sealed with the root key: it tells a wrong root key from a damaged store.
+    pub(crate) const CHECK: &str = "_/seal/check";
+
+    /// How a passphrase becomes the root key.
+    pub(crate) const PASSPHRASE: &str = "_/seal/passphrase";
+
+    /// The root key, wrapped by a key in an HSM.
+    pub(crate) const WRAPPED_ROOT: &str = "_/seal/wrapped-root";
+
+    const TENANT_KEYS: &[u8] = b"_/seal/key/";
+
+    /// What the keys of all keys of `tenant` start with. A tenant's name has no `/`.
+    pub(crate) fn tenant_keys(tenant: &[u8]) -> Vec<u8> {
+        [TENANT_KEYS, tenant, b"/"].concat()
+    }
+
+    /// Where the key number `id` of `tenant` is. The keys of a tenant sort by number.
+    pub(crate) fn tenant_key(tenant: &[u8], id: u32) -> Result<Key, InvalidKey> {
+        Key::new([&tenant_keys(tenant)[..], format!("{id:08x}").as_bytes()].concat())
+    }
+
+    /// The number at the end of the key of a tenant's key.
+    pub(crate) fn tenant_key_id(key: &Key) -> Option<u32> {
+        let digits = key.as_bytes().rsplit(|byte| *byte == b'/').next()?;
+        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    }
+}

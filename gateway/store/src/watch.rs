@@ -33,6 +33,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Watch {
     queue: Arc<Queue>,
+    hidden: Option<Vec<u8>>,
 }
 
 impl Watch {
@@ -43,7 +44,7 @@ impl Watch {
             let changed = self.queue.changed.notified();
             {
                 let mut state = self.queue.lock();
-                if let Some(change) = state.take() {
+                if let Some(change) = state.take(self.hidden.as_deref()) {
                     return Some(change);
                 }
                 if state.closed {
@@ -58,7 +59,24 @@ impl Watch {
     /// visible to it, so a cache that drains its watch first never serves what it knew before its
     /// caller's own write.
     pub fn try_next(&mut self) -> Option<Change> {
-        self.queue.lock().take()
+        self.queue.lock().take(self.hidden.as_deref())
+    }
+
+    /// This watch without what happens below `prefix`: for stores that keep records of their own in
+    /// another store.
+    #[must_use]
+    pub fn hiding(self, prefix: &[u8]) -> Self {
+        Self { hidden: Some(prefix.to_vec()), ..self }
+    }
+}
+
+impl Change {
+    /// The key that changed; none if that is not known any more.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Put { key, .. } | Self::Deleted { key, .. } => Some(key),
+            Self::Lagged => None,
+        }
     }
 }
 
@@ -93,7 +111,7 @@ impl Watchers {
     pub fn watch(&self, prefix: &[u8]) -> Watch {
         let queue = Arc::new(Queue::default());
         self.lock().push(Subscription { prefix: prefix.to_vec(), queue: Arc::downgrade(&queue) });
-        Watch { queue }
+        Watch { queue, hidden: None }
     }
 
     /// Tells the watches about the writes of `commit`. To be called in the order of commits, before
@@ -152,11 +170,19 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Option<Change> {
+    fn take(&mut self, hidden: Option<&[u8]>) -> Option<Change> {
         if std::mem::take(&mut self.lagged) {
             return Some(Change::Lagged);
         }
-        self.changes.pop_front()
+        let is_hidden = |change: &Change| {
+            change.key().zip(hidden).is_some_and(|(key, hidden)| key.as_bytes().starts_with(hidden))
+        };
+        while let Some(change) = self.changes.pop_front() {
+            if !is_hidden(&change) {
+                return Some(change);
+            }
+        }
+        None
     }
 }
 
@@ -194,6 +220,16 @@ mod tests {
         drop(watchers);
         let expected = Change::Put { key: key("k"), version: Version::new(1) };
         assert_eq!(reader.await.unwrap(), (Some(expected), None));
+    }
+
+    #[test]
+    fn what_is_hidden_is_passed_over() {
+        let watchers = Watchers::default();
+        let mut watch = watchers.watch(b"a/").hiding(b"a/own/");
+        let commit = Commit::new().put(key("a/own/x"), "").put(key("a/x"), "");
+        watchers.publish(&commit, Version::new(1));
+        assert_eq!(watch.try_next().unwrap().key(), Some(&key("a/x")));
+        assert_eq!(watch.try_next(), None);
     }
 
     #[test]

@@ -1,0 +1,181 @@
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{RootKey, RootKeyError};
+use crate::envelope::KEY_LEN;
+use crate::keyring::random_key;
+
+/// More than any key or passphrase has.
+const MOST_BYTES: usize = 4096;
+
+impl RootKey {
+    /// The key in the file `path`: 32 bytes, or 64 hexadecimal digits with or without a line end.
+    /// Only the file's owner may have access to it (mode 0600 or less).
+    ///
+    /// # Errors
+    /// [`RootKeyError`] of the kinds `File`, `Permissions` and `Malformed`.
+    pub fn from_file(path: &Path) -> Result<Self, RootKeyError> {
+        let content = read_private(path)?;
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        if content.len() == KEY_LEN {
+            key.copy_from_slice(&content);
+        } else {
+            hex::decode_to_slice(content.trim_ascii_end(), key.as_mut())
+                .map_err(|_| RootKeyError::Malformed { path: path.to_owned() })?;
+        }
+        Ok(Self::new(key, format!("the file {}", path.display())))
+    }
+
+    /// Makes a random key and keeps it in the new file `path` with mode 0600, as hexadecimal digits.
+    /// The file appears whole or not at all, and is on the disk when this returns. Without it a store
+    /// that it seals is lost, so it belongs into a backup, apart from that of the store.
+    ///
+    /// # Errors
+    /// [`RootKeyError`] of the kinds `Exists`, `File` and `Randomness`.
+    pub fn create_file(path: &Path) -> Result<Self, RootKeyError> {
+        let key = random_key().map_err(|_| RootKeyError::Randomness)?;
+        let mut content = Zeroizing::new([b'\n'; 2 * KEY_LEN + 1]);
+        if let Some(digits) = content.first_chunk_mut::<{ 2 * KEY_LEN }>() {
+            hex::encode_to_slice(key.as_ref(), digits).map_err(|_| RootKeyError::Randomness)?;
+        }
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        write_new(path, directory, content.as_ref()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => RootKeyError::Exists { path: path.to_owned() },
+            _ => failed(path, "written", &error),
+        })?;
+        Ok(Self::new(key, format!("the file {}", path.display())))
+    }
+}
+
+/// The content of a file that only its owner has access to.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, RootKeyError> {
+    let failed = |error: std::io::Error| failed(path, "read", &error);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(std::io::Error::other("it is no regular file")));
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(RootKeyError::Permissions { path: path.to_owned(), mode });
+    }
+    // Large enough from the start: a buffer that grows leaves copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    file.take(MOST_BYTES as u64).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}
+
+/// Writes beside `path`, then gives the whole file that name if nothing has it yet.
+fn write_new(path: &Path, directory: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut beside = PathBuf::from(path).into_os_string();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::hard_link(&beside, path));
+    // Whether or not it got its name, it does not keep this one.
+    let removed = std::fs::remove_file(&beside);
+    written?;
+    removed?;
+    File::open(directory)?.sync_all()
+}
+
+fn failed(path: &Path, doing: &'static str, error: &std::io::Error) -> RootKeyError {
+    RootKeyError::File { path: path.to_owned(), doing, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+
+    use super::*;
+
+    fn file_with(content: &[u8], mode: u32) -> (PathBuf, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("root.key");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        (path, directory)
+    }
+
+    #[test]
+    fn reads_bytes_and_digits() {
+        let raw: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let mut ends_like_a_line = raw;
+        ends_like_a_line[31] = b'\n';
+        let digits = hex::encode(raw);
+        for (content, expected) in [
+            (raw.to_vec(), raw),
+            (ends_like_a_line.to_vec(), ends_like_a_line),
+            (digits.clone().into_bytes(), raw),
+            (format!("{}\r\n", digits.to_uppercase()).into_bytes(), raw),
+        ] {
+            let (path, _directory) = file_with(&content, 0o600);
+            assert_eq!(RootKey::from_file(&path).unwrap().bytes(), &expected);
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        let not_hex = "x".repeat(64);
+        for content in [&b""[..], b"short", &[1; 31], &[1; 33], &[b'0'; 63], not_hex.as_bytes()] {
+            let (path, _directory) = file_with(content, 0o600);
+            let refused = RootKey::from_file(&path).unwrap_err();
+            assert!(matches!(refused, RootKeyError::Malformed { .. }), "{refused:?}");
+        }
+        let missing = RootKey::from_file(Path::new("/nonexistent/root.key")).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent/root.key"), "{missing}");
+        let directory = RootKey::from_file(Path::new("/")).unwrap_err();
+        assert!(matches!(directory, RootKeyError::File { .. }), "{directory:?}");
+    }
+
+    #[test]
+    fn refuses_a_file_that_others_can_reach() {
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+            let (path, _directory) = file_with(&[1; 32], mode);
+            let refused = RootKey::from_file(&path).unwrap_err();
+            assert!(
+                matches!(refused, RootKeyError::Permissions { mode: found, .. } if found == mode)
+            );
+            assert!(refused.to_string().contains("chmod it to 0600"), "{refused}");
+        }
+        let (path, _directory) = file_with(&[1; 32], 0o400);
+        RootKey::from_file(&path).unwrap();
+    }
+
+    #[test]
+    fn makes_a_file_once_and_reads_it_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("root.key");
+        let made = RootKey::create_file(&path).unwrap();
+        assert_eq!(RootKey::from_file(&path).unwrap().bytes(), made.bytes());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        let again = RootKey::create_file(&path).unwrap_err();
+        assert!(matches!(again, RootKeyError::Exists { .. }), "{again:?}");
+        assert_eq!(RootKey::from_file(&path).unwrap().bytes(), made.bytes());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing left over");
+        let other = RootKey::create_file(&directory.path().join("other.key")).unwrap();
+        assert_ne!(other.bytes(), made.bytes());
+    }
+
+    #[test]
+    fn is_not_shown() {
+        let (path, _directory) = file_with(&[0xab; 32], 0o600);
+        let shown = format!("{:?}", RootKey::from_file(&path).unwrap());
+        assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"), "{shown}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The root key, and the places that it can come from.
+
+mod file;
+mod passphrase;
+mod pkcs11;
+
+use std::path::PathBuf;
+
+use chancery_keys::KeyName;
+use chancery_keys::pkcs11::{GenerateError, WrapError};
+use chancery_store::{CommitError, InvalidKey, ReadError};
+use zeroize::Zeroizing;
+
+use crate::envelope::KEY_LEN;
+
+/// The key that seals the tenants' keys. Wiped when dropped; never shown.
+pub struct RootKey {
+    key: Zeroizing<[u8; KEY_LEN]>,
+    origin: String,
+}
+
+impl RootKey {
+    fn new(key: Zeroizing<[u8; KEY_LEN]>, origin: String) -> Self {
+        Self { key, origin }
+    }
+
+    /// Where the key came from, for messages: a file's name or a key's, nothing secret.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; KEY_LEN] {
+        &self.key
+    }
+}
+
+impl std::fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RootKey(from {})", self.origin)
+    }
+}
+
+/// Why there is no root key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootKeyError {
+    /// The file cannot be read or written.
+    #[error("the file {} of the root key cannot be {doing}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `written`.
+        doing: &'static str,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Others than the file's owner may read or write it.
+    #[error(
+        "the file {} has mode {mode:04o}, so others than its owner can reach the secret in it: \
+         chmod it to 0600", path.display()
+    )]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file does not hold a key.
+    #[error(
+        "the file {} holds no root key: it must be 32 bytes, or 64 hexadecimal digits", path.display()
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key is not replaced by a new one.
+    #[error("the file {} exists already; a root key is not overwritten", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The passphrase can be guessed.
+    #[error(
+        "the passphrase in {} has {len} bytes; at least {least} are needed", path.display()
+    )]
+    ShortPassphrase {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes there are.
+        len: usize,
+        /// How many there must be.
+        least: usize,
+    },
+    /// What the store says about the making of the root key is not acceptable.
+    #[error("the record {key} cannot be used: {reason}")]
+    Record {
+        /// The record.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The root key is wrapped by another key than the one that is configured.
+    #[error(
+        "the root key of this store is wrapped by the key `{stored}` of the token, not by \
+         `{configured}`: configure the former"
+    )]
+    OtherKey {
+        /// The key that wrapped it.
+        stored: KeyName,
+        /// The key that should unwrap it.
+        configured: KeyName,
+    },
+    /// The token does not wrap or unwrap.
+    #[error("the root key cannot be unwrapped by the token: {0}")]
+    Token(#[from] WrapError),
+    /// The token makes no key to wrap with.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness for a root key")]
+    Randomness,
+}
+
+impl From<InvalidKey> for RootKeyError {
+    fn from(error: InvalidKey) -> Self {
+        Self::Read(error.into())
+    }
+}

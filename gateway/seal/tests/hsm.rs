@@ -1,0 +1,106 @@
+//! The root key wrapped by a key in SoftHSM.
+//!
+//! SoftHSM reads where its tokens are from the environment, and a module exists once per process, so
+//! the test starts this binary again for itself alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_keys::KeyName;
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_seal::{Barrier, OpenError, RootKey, RootKeyError};
+use chancery_store::memory::MemoryStore;
+use chancery_store::{Commit, Key, Store as _};
+use zeroize::Zeroizing;
+
+const LABEL: &str = "chancery-seal-test";
+const PIN: &str = "161803";
+const WORK: &str = "CHANCERY_SEAL_TEST_DIR";
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
+#[test]
+fn a_token_keeps_the_root_key_from_everybody_else() {
+    let name = "a_token_keeps_the_root_key_from_everybody_else";
+    if let Some(directory) = std::env::var_os(WORK) {
+        with_token();
+        std::fs::write(Path::new(&directory).join("finished"), name).unwrap();
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = directory.path().join("softhsm2.conf");
+    std::fs::create_dir(directory.path().join("tokens")).unwrap();
+    let tokens = directory.path().join("tokens");
+    std::fs::write(&configuration, format!("directories.tokendir = {}\n", tokens.display()))
+        .unwrap();
+    let made = Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", LABEL, "--pin", PIN, "--so-pin", "314159"])
+        .env("SOFTHSM2_CONF", &configuration)
+        .stdout(Stdio::null())
+        .status()
+        .expect("softhsm2-util is not installed: this test needs the package softhsm2");
+    assert!(made.success());
+    let ran = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("SOFTHSM2_CONF", &configuration)
+        .env(WORK, directory.path())
+        .status()
+        .unwrap();
+    assert!(ran.success(), "{ran}");
+    assert!(directory.path().join("finished").exists(), "the test did not run in its process");
+}
+
+#[tokio::main]
+async fn with_token() {
+    let module = MODULES.map(PathBuf::from).into_iter().find(|path| path.exists());
+    let module = module.expect("SoftHSM is not installed: this test needs the package softhsm2");
+    let pin = Zeroizing::new(PIN.to_owned());
+    let mut config = Pkcs11Config::new(module, TokenSelector::Label(LABEL.to_owned()), pin);
+    config.deadline = Duration::from_mins(1);
+    let token = Pkcs11Signer::open(config).unwrap();
+    let (sealing, other): (KeyName, KeyName) = ("seal".parse().unwrap(), "other".parse().unwrap());
+    let (inner, at) = (MemoryStore::new(), Key::new("t/a").unwrap());
+
+    let root = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap();
+    assert!(token.contains(&sealing));
+    let barrier = Barrier::open(Arc::new(inner.clone()), root).await.unwrap();
+    barrier.commit(Commit::new().put(at.clone(), "secret")).await.unwrap();
+
+    // The next start gets the same key from the token.
+    let root = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap();
+    assert!(root.origin().contains("seal"));
+    let barrier = Barrier::open(Arc::new(inner.clone()), root).await.unwrap();
+    assert_eq!(&barrier.get(&at).await.unwrap().unwrap().value[..], b"secret");
+
+    // Another key of the token is not it, and says so.
+    let refused = RootKey::from_pkcs11(&token, &other, &inner).await.unwrap_err();
+    assert!(matches!(refused, RootKeyError::OtherKey { .. }), "{refused:?}");
+    assert!(!token.contains(&other), "and none was made");
+
+    // What another store's root key was wrapped to does not open this one.
+    let elsewhere = MemoryStore::new();
+    RootKey::from_pkcs11(&token, &sealing, &elsewhere).await.unwrap();
+    let wrapped = Key::new("_/seal/wrapped-root").unwrap();
+    let foreign = elsewhere.get(&wrapped).await.unwrap().unwrap().value;
+    let own = inner.get(&wrapped).await.unwrap().unwrap().value;
+    inner.commit(Commit::new().put(wrapped.clone(), foreign)).await.unwrap();
+    let root = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap();
+    let refused = Barrier::open(Arc::new(inner.clone()), root).await.unwrap_err();
+    assert!(matches!(refused, OpenError::WrongRootKey { .. }), "{refused:?}");
+
+    // Nor does one that was changed.
+    let text = String::from_utf8(own.to_vec()).unwrap();
+    let (head, tail) = text.split_at(text.len() - 3);
+    let changed = format!("{head}{}\"}}", if tail.starts_with('0') { "1" } else { "0" });
+    inner.commit(Commit::new().put(wrapped, changed)).await.unwrap();
+    let refused = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap_err();
+    assert!(matches!(refused, RootKeyError::Token(_)), "{refused:?}");
+
+    tokio::task::spawn_blocking(move || token.shutdown()).await.unwrap();
+}
