@@ -29,6 +29,7 @@ pub mod http;
 pub mod jws;
 pub mod lint;
 pub mod pebble;
+pub mod plugin;
 pub mod process;
 pub mod responder;
 pub mod site;

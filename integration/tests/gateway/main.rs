@@ -16,6 +16,7 @@ mod harness;
 mod hsm;
 mod lifecycle;
 mod paths;
+mod plugins;
 mod restart;
 mod revocation;
 mod secrets;
