@@ -2,6 +2,8 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_audit::{Finding, HeadError, Kind, Seal, VerifyError, verify};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 use crate::setup::{head_of, key, lines, open, write};
 
@@ -181,4 +183,64 @@ async fn a_head_that_was_made_without_the_key_is_refused() {
 fn a_missing_log_is_an_error_that_names_it() {
     let error = verify(Path::new("/nonexistent/audit.jsonl"), None).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/audit.jsonl"));
+}
+
+#[derive(Debug, Clone)]
+enum Tampering {
+    Remove(usize),
+    Repeat(usize, usize),
+    Swap(usize, usize),
+    Flip(usize, u8),
+    Cut(usize),
+    Append(Vec<u8>),
+}
+
+fn tampering() -> impl Strategy<Value = Tampering> {
+    prop_oneof![
+        (0..8_usize).prop_map(Tampering::Remove),
+        (0..8_usize, 0..8_usize).prop_map(|(from, to)| Tampering::Repeat(from, to)),
+        (0..8_usize, 0..8_usize).prop_map(|(one, other)| Tampering::Swap(one, other)),
+        (any::<usize>(), 1..=u8::MAX).prop_map(|(at, mask)| Tampering::Flip(at, mask)),
+        any::<usize>().prop_map(Tampering::Cut),
+        proptest::collection::vec(any::<u8>(), 1..40).prop_map(Tampering::Append),
+    ]
+}
+
+fn tamper(log: &[u8], tampering: &Tampering) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> =
+        log.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    match tampering {
+        Tampering::Remove(at) => drop(lines.remove(*at)),
+        Tampering::Repeat(from, to) => lines.insert(*to, lines[*from].clone()),
+        Tampering::Swap(one, other) => lines.swap(*one, *other),
+        Tampering::Flip(at, mask) => {
+            let mut bytes = log.to_vec();
+            bytes[at % log.len()] ^= mask;
+            return bytes;
+        }
+        Tampering::Cut(at) => return log[..at % log.len()].to_vec(),
+        Tampering::Append(more) => return [log, more].concat(),
+    }
+    lines.concat()
+}
+
+/// Whatever is done to the bytes, either it is found or what was written still stands there whole,
+/// followed at most by an unfinished line.
+#[test]
+fn no_tampering_passes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    tokio::runtime::Runtime::new().unwrap().block_on(write(&log, 8));
+    let original = std::fs::read(&log).unwrap();
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let passes = |tampering: Tampering| {
+        let tampered = tamper(&original, &tampering);
+        std::fs::write(&log, &tampered).unwrap();
+        if let Ok(verified) = verify(&log, Some(&key())) {
+            let torn = usize::try_from(verified.torn_bytes).unwrap();
+            prop_assert_eq!(&tampered[..tampered.len() - torn], &original[..]);
+        }
+        Ok(())
+    };
+    runner.run(&tampering(), passes).unwrap();
 }
