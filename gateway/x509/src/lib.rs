@@ -31,7 +31,7 @@ pub use crl::{CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use name::{GeneralName, InvalidName};
 pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
-pub use request::{CertificateRequest, CsrError};
+pub use request::{CertificateRequest, CsrError, RequestTemplate};
 pub use revocation::{RevocationReason, UnknownReason};
 pub use serial::{InvalidSerial, RandomFailure, Serial};
 pub use signed::ToBeSigned;

@@ -44,6 +44,14 @@ pub fn encode_chain<D: AsRef<[u8]>>(chain: impl IntoIterator<Item = D>) -> Strin
     chain.into_iter().map(|der| encode(CERTIFICATE, der.as_ref())).collect()
 }
 
+/// All certificates in the text, in order.
+///
+/// # Errors
+/// A block is broken, or there is no certificate.
+pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    decode(CERTIFICATE, text)
+}
+
 /// All documents with this label, in order. Blocks with other labels and text between blocks are
 /// skipped.
 ///

@@ -8,10 +8,12 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use x509_cert::name::Name;
 use x509_cert::request::{ExtensionReq, Version};
 
-use crate::extensions::ExtensionError;
+use crate::extensions::{ExtensionError, der_name, encode};
 use crate::signed::Signed;
-use crate::{GeneralName, InvalidName, KeyAlgorithm, KeyError, PublicKey, WeakKey};
-use crate::{certificate, extensions, weak_key};
+use crate::{
+    BuildError, GeneralName, InvalidName, KeyAlgorithm, KeyError, PublicKey, SignatureAlgorithm,
+    Subject, ToBeSigned, WeakKey, certificate, extensions, weak_key,
+};
 
 /// A PKCS#10 certification request (RFC 2986) whose signature verified: the sender holds the key.
 ///
@@ -68,6 +70,17 @@ pub enum CsrError {
     /// The request is for a CA certificate.
     #[error("the certificate request asks for a CA certificate")]
     AsksForCa,
+}
+
+/// What a request shall ask for.
+#[derive(Debug, Clone)]
+pub struct RequestTemplate {
+    /// The key to certify, which also signs the request.
+    pub public_key: PublicKey,
+    /// The subject's common name; the subject is empty without.
+    pub common_name: Option<String>,
+    /// The subject alternative names.
+    pub names: Vec<GeneralName>,
 }
 
 /// `CertificationRequestInfo` (RFC 2986 §4.1). The attributes, which the RFC requires, may be absent:
@@ -160,6 +173,36 @@ impl CertificateRequest {
     }
 }
 
+impl RequestTemplate {
+    /// The request's content, to be signed with the key in it.
+    ///
+    /// # Errors
+    /// A value cannot be encoded, or the algorithm is not one for the key.
+    pub fn to_be_signed(&self, algorithm: SignatureAlgorithm) -> Result<ToBeSigned, BuildError> {
+        if !algorithm.fits(self.public_key.algorithm()) {
+            return Err(BuildError::Algorithm(algorithm));
+        }
+        let mut attributes = SetOfVec::new();
+        if !self.names.is_empty() {
+            let names = self.names.iter().map(der_name).collect::<der::Result<Vec<_>>>()?;
+            let critical = self.common_name.is_none();
+            let request = ExtensionReq(vec![encode(critical, &SubjectAltName(names))?]);
+            let value = Any::encode_from(&request)?;
+            attributes.insert(Attribute {
+                oid: ExtensionReq::OID,
+                values: SetOfVec::try_from(vec![value])?,
+            })?;
+        }
+        let info = Info {
+            version: Version::V1,
+            subject: Subject::common_name(self.common_name.clone()).to_name()?,
+            public_key: AnyRef::from_der(self.public_key.spki_der())?,
+            attributes: Some(attributes),
+        };
+        Ok(ToBeSigned::new(info.to_der()?, algorithm))
+    }
+}
+
 fn requested_extensions(info: &Info<'_>) -> Result<Vec<Extension>, CsrError> {
     let attributes = info.attributes.iter().flat_map(SetOfVec::iter);
     let mut requests = attributes.filter(|attribute| attribute.oid == ExtensionReq::OID);
@@ -210,7 +253,6 @@ mod tests {
 
     use super::*;
     use crate::testing::{TestKey, p256_spki, rsa_spki, sequence};
-    use crate::{SignatureAlgorithm, Subject, extensions, weak_key};
 
     /// A request under construction; `sign` completes it.
     struct Draft {
@@ -284,6 +326,27 @@ mod tests {
             request.requested_names().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(all, ["dns:example.com", "dns:www.example.com", "ip:::1", "uri:spiffe://a/b"]);
         assert_eq!(request.der(), der);
+    }
+
+    #[test]
+    fn reads_what_a_template_asks_for() {
+        for (common_name, names) in [
+            (Some("a.example".to_owned()), vec![]),
+            (None, vec![dns("a.example"), GeneralName::Uri("spiffe://a/b".to_owned())]),
+        ] {
+            let key = TestKey::generate(SignatureAlgorithm::Ed25519);
+            let template = RequestTemplate {
+                public_key: key.public_key(),
+                common_name: common_name.clone(),
+                names: names.clone(),
+            };
+            let content = template.to_be_signed(key.algorithm()).unwrap();
+            let request = CertificateRequest::from_der(&key.assemble(&content)).unwrap();
+            assert_eq!(request.public_key(), &template.public_key);
+            assert_eq!(request.common_name(), common_name.as_deref());
+            assert_eq!(request.names(), names);
+            assert!(template.to_be_signed(SignatureAlgorithm::EcdsaP256Sha256).is_err());
+        }
     }
 
     #[test]

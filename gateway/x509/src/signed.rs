@@ -29,7 +29,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The DER encoding of a certificate's or CRL's content together with the algorithm that it names.
+/// The DER encoding of a certificate's, CRL's or request's content, and the algorithm to sign it with.
 /// The bytes cannot change any more: those that were linted are those that are signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToBeSigned {

@@ -174,7 +174,7 @@ fn the_issuer_s_own_key() {
 #[test]
 fn validity() {
     let mut fixture = Fixture::new();
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let found = fixture.leaf_after(|leaf| leaf.not_after = leaf.not_before - day);
     assert_eq!(found, ["validity"]);
     let begin = fixture.issuer.not_before();
