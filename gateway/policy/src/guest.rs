@@ -3,7 +3,8 @@
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::binding::Limits;
-use crate::engine::{MEMORIES, TICK};
+use crate::deadline::Deadline;
+use crate::engine::MEMORIES;
 use crate::evaluation::Failure;
 
 /// Elements in all tables of a guest. Compiled languages use them for function pointers.
@@ -11,26 +12,28 @@ const TABLE_ELEMENTS: usize = 20_000;
 
 /// A store whose deadline has begun, since instantiation runs code of the guest too.
 pub(crate) fn store(engine: &Engine, limits: &Limits) -> Store<Bounds> {
-    let mut store = Store::new(engine, Bounds::new(limits.memory));
+    let deadline = Deadline::new(limits.deadline);
+    let first = deadline.first();
+    let mut store = Store::new(engine, Bounds::new(limits.memory, deadline));
     store.limiter(|bounds| bounds);
-    // The present tick has begun already, so one more keeps the promise of the whole deadline.
-    let ticks = limits.deadline.as_millis() / TICK.as_millis() + 1;
-    store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
+    store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
+    store.set_epoch_deadline(first);
     store.set_hostcall_fuel(limits.answer);
     store
 }
 
-/// Counts the memory and the tables of one instance against its limits.
+/// Counts the time, the memory and the tables of one instance against its limits.
 #[derive(Debug)]
 pub(crate) struct Bounds {
+    deadline: Deadline,
     memory: usize,
     tables: usize,
     refused_memory: bool,
 }
 
 impl Bounds {
-    fn new(memory: usize) -> Self {
-        Self { memory, tables: TABLE_ELEMENTS, refused_memory: false }
+    fn new(memory: usize, deadline: Deadline) -> Self {
+        Self { deadline, memory, tables: TABLE_ELEMENTS, refused_memory: false }
     }
 
     /// Why an instance failed, by the error and by what it was refused before.
@@ -104,11 +107,13 @@ impl ResourceLimiter for Bounds {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn growth_counts_over_all_memories_together() {
-        let mut bounds = Bounds::new(100);
+        let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)));
         assert!(bounds.memory_growing(0, 60, None).unwrap());
         assert!(bounds.memory_growing(0, 30, None).unwrap());
         assert!(!bounds.memory_growing(60, 71, None).unwrap());

@@ -11,6 +11,7 @@ mod artifact;
 mod bake;
 mod binding;
 mod certificate;
+mod deadline;
 mod decision;
 mod digest;
 mod engine;

@@ -20,7 +20,7 @@ use crate::{Digest, LoadError};
 /// The largest component that is compiled.
 const LARGEST_COMPONENT: u64 = 16 * 1024 * 1024;
 /// What configuring may take. It happens once, so it may take longer than a decision.
-const CONFIGURE: Duration = Duration::from_secs(2);
+const CONFIGURE: Duration = Duration::from_secs(1);
 /// Room for the page that the snapshot adds.
 const PAGE: usize = 64 * 1024;
 
@@ -152,35 +152,32 @@ fn configure(
     limits: &Limits,
 ) -> Result<(Store<Bounds>, Instance), Refusal> {
     check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
-    let pre = link(engine, component)?;
     let mut store = guest::store(engine, limits);
-    let configured = call_configure(&pre, &binding.settings, &binding.scope, &mut store);
-    match configured {
-        Ok((instance, Ok(()))) => Ok((store, instance)),
-        Ok((_, Err(error))) => Err(Refusal::Settings(error)),
-        Err(error) => {
-            let failure = store.data().failure(&error);
-            Err(Refusal::Plugin(format!("it fails when it is given its settings: {failure}")))
-        }
+    let instance = link(engine, component)?
+        .instantiate(&mut store)
+        .map_err(|error| fails("it fails when it is started", &store, &error))?;
+    let of_other_types = |error: wasmtime::Error| {
+        Refusal::Plugin(format!("its functions are not of the contract's types: {error:#}"))
+    };
+    let said = match binding.scope {
+        Scope::Access { .. } => AccessPolicy::new(&mut store, &instance)
+            .map_err(of_other_types)?
+            .chancery_policy_access()
+            .call_configure(&mut store, &binding.settings),
+        Scope::Certificate { .. } => CertificatePolicy::new(&mut store, &instance)
+            .map_err(of_other_types)?
+            .chancery_policy_certificate()
+            .call_configure(&mut store, &binding.settings),
+    };
+    match said {
+        Ok(Ok(())) => Ok((store, instance)),
+        Ok(Err(error)) => Err(Refusal::Settings(error)),
+        Err(error) => Err(fails("it fails when it is given its settings", &store, &error)),
     }
 }
 
-fn call_configure(
-    pre: &InstancePre<Bounds>,
-    settings: &str,
-    scope: &Scope,
-    store: &mut Store<Bounds>,
-) -> wasmtime::Result<(Instance, Result<(), SettingsError>)> {
-    let instance = pre.instantiate(&mut *store)?;
-    let said = match scope {
-        Scope::Access { .. } => AccessPolicy::new(&mut *store, &instance)?
-            .chancery_policy_access()
-            .call_configure(&mut *store, settings)?,
-        Scope::Certificate { .. } => CertificatePolicy::new(&mut *store, &instance)?
-            .chancery_policy_certificate()
-            .call_configure(&mut *store, settings)?,
-    };
-    Ok((instance, said))
+fn fails(when: &str, store: &Store<Bounds>, error: &wasmtime::Error) -> Refusal {
+    Refusal::Plugin(format!("{when}: {}", store.data().failure(error)))
 }
 
 /// Says in the contract's words what is missing or too much, before the engine says it in its own.

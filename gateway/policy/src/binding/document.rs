@@ -253,3 +253,6 @@ fn with_nearest(message: &str) -> String {
         None => message.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,7 @@ pub(crate) enum Mode {
 /// What an evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
+    /// Of the processor's time; ten times as much by the clock on the wall.
     pub(crate) deadline: Duration,
     /// Linear memory, in bytes.
     pub(crate) memory: usize,

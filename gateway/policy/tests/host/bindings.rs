@@ -1,0 +1,200 @@
+//! What is refused when bindings are loaded, and what the message says.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::guests::{DENY, Guest, LOOP};
+use crate::installation::{Installation, request, shipped};
+
+/// The message with which this component is refused for access.
+fn refused(wasm: &[u8], more: &str) -> String {
+    let installation = Installation::new();
+    installation.bind_access("b", wasm, more);
+    installation.refusal()
+}
+
+#[test]
+fn a_component_for_another_decision_is_refused_with_what_it_lacks() {
+    let message = refused(&shipped("certificate-template"), "");
+    for part in [
+        "b.toml:2: binding `b` cannot use plugins/b.wasm",
+        "exports `chancery:policy/access@0.1.0`",
+        "it exports chancery:policy/certificate@0.1.0",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn an_import_is_refused_by_name() {
+    let component = wat::parse_str(
+        r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance
+            (export "now" (func (result u64))))))"#,
+    );
+    let message = refused(&component.unwrap(), "");
+    assert!(message.contains("it imports `wasi:clocks/wall-clock@0.2.0`"), "{message}");
+    let component = wat::parse_str(r#"(component (import "log" (func (param "text" string))))"#);
+    assert!(refused(&component.unwrap(), "").contains("it imports `log`"));
+}
+
+#[test]
+fn an_interface_of_another_shape_is_refused() {
+    let component = wat::parse_str(
+        r#"(component
+            (core module $m (func (export "f") (result i32) i32.const 1))
+            (core instance $i (instantiate $m))
+            (func $f (result u32) (canon lift (core func $i "f")))
+            (instance $access (export "evaluate" (func $f)) (export "configure" (func $f)))
+            (export "chancery:policy/access@0.1.0" (instance $access)))"#,
+    );
+    let message = refused(&component.unwrap(), "");
+    assert!(message.contains("cannot use plugins/b.wasm"), "{message}");
+    assert!(message.contains("not of the contract's types"), "{message}");
+}
+
+#[test]
+fn what_is_not_a_component_is_refused() {
+    let module = wat::parse_str("(module)").unwrap();
+    assert!(refused(&module, "").contains("a core module, not a component"));
+    assert!(refused(&wat::parse_str("(component)").unwrap(), "").contains("it exports nothing"));
+    for garbage in [&b""[..], b"\0asm", b"\0asm\x0d\0\x01\0garbage", b"#!/bin/sh"] {
+        assert!(refused(garbage, "").contains("cannot use plugins/b.wasm"));
+    }
+}
+
+#[test]
+fn a_component_that_needs_more_memory_than_its_limit_is_refused() {
+    let component = Guest { pages: 3, ..Guest::default() }.component();
+    let message = refused(&component, "limits = { memory_kib = 64 }");
+    assert!(message.contains("wanted more memory than its limit"), "{message}");
+}
+
+#[test]
+fn a_component_that_does_not_finish_configuring_is_refused() {
+    let endless = Guest { configure: LOOP, ..Guest::default() }.component();
+    assert!(refused(&endless, "").contains("no answer within the deadline"));
+    let start = "(func $start (loop (br 0))) (start $start)";
+    let endless = Guest { more: start, ..Guest::default() }.component();
+    assert!(refused(&endless, "").contains("no answer within the deadline"));
+    let trap = Guest { configure: "unreachable", ..Guest::default() }.component();
+    assert!(refused(&trap, "").contains("unreachable"));
+}
+
+#[test]
+fn settings_are_refused_where_the_plugin_finds_them_wrong() {
+    let rules = shipped("access-rules");
+    let rule = r#"rules = [{ name = "a", identities = ["*"], operations = ["*"], resources = ["*"], efect = "deny" }]"#;
+    let message = refused(&rules, &format!("[binding.settings]\n{rule}"));
+    assert!(message.contains("b.toml:2: binding `b`: settings.rules.0.efect"), "{message}");
+    let rule = rule.replace("efect", "effect").replace("identities", "roles");
+    let message = refused(&rules, &format!("[binding.settings]\n{rule}"));
+    assert!(message.contains("settings.rules.0.roles: there is no role `*`"), "{message}");
+    assert!(refused(&rules, "").contains("binding `b`: settings: missing field `rules`"));
+}
+
+#[test]
+fn another_file_than_the_pinned_one_is_refused_by_name() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    let other = Guest { evaluate: DENY, ..Guest::default() }.component();
+    fs::write(installation.policies().join("plugins/b.wasm"), other).unwrap();
+    let message = installation.refusal();
+    assert!(message.contains("b.toml:2: binding `b` pins plugins/b.wasm at sha256:"), "{message}");
+    assert!(message.contains("but the file is sha256:"), "{message}");
+}
+
+#[test]
+fn a_missing_plugin_is_refused_by_name() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    fs::remove_file(installation.policies().join("plugins/b.wasm")).unwrap();
+    let message = installation.refusal();
+    assert!(message.contains("cannot read") && message.contains("plugins/b.wasm"), "{message}");
+}
+
+#[test]
+fn two_bindings_of_one_name_are_refused_with_both_places() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    fs::copy(installation.policies().join("b.toml"), installation.policies().join("c.toml"))
+        .unwrap();
+    let message = installation.refusal();
+    assert!(message.contains("c.toml:2") && message.contains("b.toml:2"), "{message}");
+}
+
+#[tokio::test]
+async fn an_empty_directory_denies_everything() {
+    let host = Installation::new().open().unwrap();
+    let verdict = host.decide_access(&request("o", "r")).await;
+    assert_eq!(verdict.decision.unwrap_err().code, chancery_policy::Denial::NO_POLICY);
+    assert!(verdict.evaluations.is_empty());
+}
+
+#[test]
+fn a_cache_that_others_may_write_is_refused() {
+    let installation = Installation::new();
+    fs::create_dir(installation.cache()).unwrap();
+    fs::set_permissions(installation.cache(), fs::Permissions::from_mode(0o770)).unwrap();
+    let message = installation.refusal();
+    assert!(message.contains("mode 0700"), "{message}");
+}
+
+#[test]
+fn the_cache_and_what_is_in_it_are_this_user_s_alone() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    installation.open().unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&installation.cache()), 0o700);
+    let files: Vec<_> =
+        fs::read_dir(installation.cache()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 2, "the key and one component: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_changed_foreign_or_torn_artifact_is_never_run() {
+    let artifact = |installation: &Installation| {
+        fs::read_dir(installation.cache())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "cwasm"))
+            .unwrap()
+    };
+    let denies = Guest { evaluate: DENY, ..Guest::default() }.component();
+    let installation = Installation::new();
+    installation.bind_access("b", &denies, "");
+    installation.open().unwrap();
+    let path = artifact(&installation);
+    let whole = fs::read(&path).unwrap();
+
+    // Another installation's artifact, of a policy that allows, under this one's name.
+    let other = Installation::new();
+    other.bind_access("b", &Guest::default().component(), "");
+    other.open().unwrap();
+    let foreign = fs::read(artifact(&other)).unwrap();
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for bad in [foreign, changed, whole[..whole.len() / 2].to_vec(), vec![]] {
+        fs::write(&path, &bad).unwrap();
+        let host = installation.open().unwrap();
+        let denial = host.decide_access(&request("o", "r")).await.decision.unwrap_err();
+        assert_eq!(denial.code, "mine");
+        assert_ne!(fs::read(&path).unwrap(), bad, "compiled again");
+    }
+}
+
+#[test]
+fn a_start_keeps_the_artifacts_in_use_and_removes_the_rest() {
+    let count = |installation: &Installation| fs::read_dir(installation.cache()).unwrap().count();
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    installation.bind_access("c", &Guest { evaluate: DENY, ..Guest::default() }.component(), "");
+    installation.open().unwrap();
+    assert_eq!(count(&installation), 3);
+    fs::remove_file(installation.policies().join("c.toml")).unwrap();
+    installation.open().unwrap();
+    assert_eq!(count(&installation), 2);
+}

@@ -1,0 +1,75 @@
+//! Guests written by hand, so that they can do what no compiler would let them.
+
+use std::path::Path;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A guest for access whose functions have these bodies. The defaults allow everything.
+pub(crate) struct Guest<'a> {
+    /// Gets (old, old size, align, new size), gives an address.
+    pub(crate) realloc: &'a str,
+    /// Gets address and length of the settings, gives the address of the answer.
+    pub(crate) configure: &'a str,
+    /// Gets addresses and lengths of the request's parts, gives the address of the answer.
+    pub(crate) evaluate: &'a str,
+    /// Pages of memory at first.
+    pub(crate) pages: u32,
+    /// Further parts of the module.
+    pub(crate) more: &'a str,
+}
+
+impl Default for Guest<'_> {
+    fn default() -> Self {
+        Self { realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: 1, more: "" }
+    }
+}
+
+/// Allocates behind the last block.
+pub(crate) const BUMP: &str = "
+    (global.set $next (i32.and
+        (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
+        (i32.sub (i32.const 0) (local.get 2))))
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get 3)))";
+
+/// Address 1024 holds zeros: `ok`, with neither a ceiling nor properties.
+pub(crate) const ALLOW: &str = "i32.const 1024";
+
+/// A denial at address 2048 whose code is the text at address 16, of length 4.
+pub(crate) const DENY: &str = "
+    (i32.store8 (i32.const 2048) (i32.const 1))
+    (i32.store (i32.const 2056) (i32.const 16))
+    (i32.store (i32.const 2060) (i32.const 4))
+    (i32.const 2048)";
+
+pub(crate) const LOOP: &str = "(loop (br 0)) unreachable";
+
+impl Guest<'_> {
+    pub(crate) fn component(&self) -> Vec<u8> {
+        let Self { realloc, configure, evaluate, pages, more } = self;
+        component(&format!(
+            r#"(module
+                (memory (export "memory") {pages})
+                (global $next (mut i32) (i32.const 32768))
+                (global $configured (mut i32) (i32.const 0))
+                (data (i32.const 16) "mine")
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
+                (func (export "chancery:policy/access@0.1.0#configure")
+                    (param i32 i32) (result i32) (global.set $configured (i32.const 1)) {configure})
+                (func $evaluate (export "chancery:policy/access@0.1.0#evaluate")
+                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {evaluate})
+                {more})"#
+        ))
+    }
+}
+
+fn component(core: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(&wit).unwrap();
+    let world = resolve.select_world(&[package], Some("access-policy")).unwrap();
+    let mut module = wat::parse_str(core).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}

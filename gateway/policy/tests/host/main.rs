@@ -1,0 +1,14 @@
+//! The policy host from outside, with real components.
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod bindings;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod guests;
+#[cfg(test)]
+mod installation;
+#[cfg(test)]
+mod reload;

@@ -1,0 +1,133 @@
+//! Taking a new set of policies into use while the old one decides.
+
+use std::fs;
+use std::time::Duration;
+
+use chancery_policy::Denial;
+use futures_util::future::join_all;
+
+use crate::guests::{DENY, Guest};
+use crate::installation::{Installation, request, shipped};
+
+fn allows() -> Vec<u8> {
+    Guest::default().component()
+}
+
+fn denies() -> Vec<u8> {
+    Guest { evaluate: DENY, ..Guest::default() }.component()
+}
+
+#[tokio::test]
+async fn a_new_set_takes_effect_as_a_whole() {
+    let installation = Installation::new();
+    installation.bind_access("a", &allows(), "");
+    let host = installation.open().unwrap();
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+    installation.bind_access("b", &denies(), "");
+    let summary = host.reload().unwrap();
+    assert_eq!((summary.bindings, summary.plugins), (vec!["a".to_owned(), "b".to_owned()], 2));
+    let verdict = host.decide_access(&request("o", "r")).await;
+    assert_eq!(verdict.decision.unwrap_err().code, "mine");
+    assert_eq!(verdict.evaluations.len(), 2);
+}
+
+#[tokio::test]
+async fn a_bad_set_leaves_the_old_one_in_force() {
+    let installation = Installation::new();
+    installation.bind_access("a", &allows(), "");
+    let host = installation.open().unwrap();
+    let before = host.summary();
+    installation.bind_access("b", &denies(), "");
+    installation.document("c.toml", "[[binding]]\nnam = 1");
+    assert!(host.reload().unwrap_err().to_string().contains("did you mean `name`?"));
+    assert_eq!(host.summary(), before);
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+    fs::remove_file(installation.policies().join("c.toml")).unwrap();
+    host.reload().unwrap();
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_decision_fails_while_sets_are_exchanged() {
+    let installation = Installation::new();
+    installation.bind_access("a", &allows(), "");
+    let host = installation.open().unwrap();
+    let reloading = host.clone();
+    let reloads = tokio::task::spawn_blocking(move || {
+        for _ in 0..20 {
+            reloading.reload().unwrap();
+        }
+    });
+    let question = request("o", "r");
+    let mut decided = 0;
+    while decided == 0 || !reloads.is_finished() {
+        let verdicts = join_all((0..20).map(|_| host.decide_access(&question))).await;
+        assert!(verdicts.iter().all(|verdict| verdict.decision.is_ok()), "{verdicts:?}");
+        decided += verdicts.len();
+    }
+    reloads.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_monitor_is_recorded_and_does_not_decide() {
+    let installation = Installation::new();
+    installation.bind_access("a", &denies(), "mode = \"monitor\"");
+    let host = installation.open().unwrap();
+    let verdict = host.decide_access(&request("o", "r")).await;
+    assert_eq!(verdict.decision.unwrap_err().code, Denial::NO_POLICY);
+    assert_eq!(verdict.evaluations[0].outcome, "monitor:deny");
+    installation.bind_access("b", &allows(), "");
+    host.reload().unwrap();
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+}
+
+#[tokio::test]
+async fn ceilings_of_several_bindings_merge_to_the_strictest() {
+    let installation = Installation::new();
+    let rules = shipped("access-rules");
+    for (name, ttl) in [("a", "2h"), ("b", "1h"), ("c", "3h")] {
+        let rule = format!(
+            "[[binding.settings.rules]]\nname = \"r\"\nidentities = [\"*\"]\noperations = [\"*\"]\n\
+             resources = [\"*\"]\neffect = \"allow\"\nmax_ttl = \"{ttl}\""
+        );
+        installation.bind_access(name, &rules, &rule);
+    }
+    let host = installation.open().unwrap();
+    assert_eq!(host.summary().plugins, 1);
+    let grant = host.decide_access(&request("o", "r")).await.decision.unwrap();
+    assert_eq!(grant.max_ttl, Some(Duration::from_hours(1)));
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_configured_in_advance_is_configured_each_time() {
+    // A table that changes cannot be snapshotted. The guest denies unless it was configured.
+    let evaluate = format!(
+        "(table.set $t (i32.const 0) (ref.null func))
+         (if (global.get $configured) (then (return (i32.const 1024)))) {DENY}"
+    );
+    let guest = Guest { evaluate: &evaluate, more: "(table $t 1 funcref)", ..Guest::default() };
+    let installation = Installation::new();
+    installation.bind_access("a", &guest.component(), "");
+    for _ in 0..2 {
+        // The second start finds the artifact, with the mark that it is not configured.
+        let host = installation.open().unwrap();
+        assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_example_freezes_what_others_allow() {
+    let installation = Installation::new();
+    installation.bind_access("allow", &allows(), "");
+    let settings = "[binding.settings]\nfrozen = [\"secret/app/release-*\"]";
+    installation.bind_access("freeze", &shipped("example-access"), settings);
+    let host = installation.open().unwrap();
+    let decide = async |operation: &str, resource: &str| {
+        let said = host.decide_access(&request(operation, resource)).await.decision;
+        said.map(|_| ()).map_err(|denial| denial.code)
+    };
+    assert_eq!(decide("secrets.read", "secret/app/release-1").await, Ok(()));
+    assert_eq!(decide("secrets.update", "secret/app/db").await, Ok(()));
+    let frozen = Err("frozen".to_owned());
+    assert_eq!(decide("secrets.update", "secret/app/release-1").await, frozen);
+}
