@@ -12,11 +12,7 @@ fn bind(gateway: &Gateway, policy: Access, limits: &str) {
     let component = policy.component();
     let plugin = gateway.path("policies/plugins/by-hand.wasm");
     std::fs::write(plugin, &component).expect("the plugin can be written");
-    let sha256: String = digest::digest(&digest::SHA256, &component)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = hex::encode(digest::digest(&digest::SHA256, &component));
     let binding = format!(
         "[[binding]]\nname = \"by-hand\"\ndecision = \"access\"\n\
          plugin = {{ file = \"plugins/by-hand.wasm\", digest = \"sha256:{sha256}\" }}\n\
