@@ -22,15 +22,6 @@ const PAGE: usize = 100;
 const TRIES: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Whether work may have been begun before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// It was not.
-    First,
-    /// It may have been, by this process or an earlier one.
-    Again,
-}
-
 impl Acme {
     /// Validates an authorization apart from the request, and waits for the outcome as long as an
     /// answer may be held back.
@@ -44,7 +35,7 @@ impl Acme {
 
     /// Makes an order's certificate apart from the request, and waits likewise.
     pub(crate) async fn begin_issuance(self: &Arc<Self>, context: &RequestContext, id: OrderId) {
-        self.hold(self.spawn_issuance(context, id, Attempt::First)).await;
+        self.hold(self.spawn_issuance(context, id)).await;
     }
 
     /// Takes up what was unfinished when the gateway last stopped: challenges that were being
@@ -63,7 +54,7 @@ impl Acme {
                 count += 1;
             }
             for key in self.keys_below(&records::unfinished_orders(tenant)).await? {
-                self.spawn_issuance(&context, records::id_in(&key)?, Attempt::Again);
+                self.spawn_issuance(&context, records::id_in(&key)?);
                 count += 1;
             }
         }
@@ -79,23 +70,17 @@ impl Acme {
         id: AuthorizationId,
     ) -> JoinHandle<()> {
         let (acme, context) = (Arc::clone(self), context.clone());
-        spawn(move |_| {
+        spawn(move || {
             let (acme, context) = (Arc::clone(&acme), context.clone());
             async move { acme.validate_authorization(&context, id).await }
         })
     }
 
-    fn spawn_issuance(
-        self: &Arc<Self>,
-        context: &RequestContext,
-        id: OrderId,
-        first: Attempt,
-    ) -> JoinHandle<()> {
+    fn spawn_issuance(self: &Arc<Self>, context: &RequestContext, id: OrderId) -> JoinHandle<()> {
         let (acme, context) = (Arc::clone(self), context.clone());
-        spawn(move |again| {
-            let attempt = if again { Attempt::Again } else { first };
+        spawn(move || {
             let (acme, context) = (Arc::clone(&acme), context.clone());
-            async move { acme.make_certificate(&context, id, attempt).await }
+            async move { acme.make_certificate(&context, id).await }
         })
     }
 
@@ -118,17 +103,16 @@ impl Acme {
 }
 
 /// Does `work` in the background, again if it fails. It fails only when the gateway itself does:
-/// what goes wrong with a challenge or an order is an outcome. `work` is told whether it was tried
-/// before.
+/// what goes wrong with a challenge or an order is an outcome.
 fn spawn<F, W>(work: F) -> JoinHandle<()>
 where
-    F: Fn(bool) -> W + Send + 'static,
+    F: Fn() -> W + Send + 'static,
     W: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let try_often = async move {
         let mut pause = Duration::from_secs(1);
         for attempt in 1..=TRIES {
-            match work(attempt > 1).await {
+            match work().await {
                 Ok(()) => return,
                 Err(error) => tracing::error!(%error, attempt, "unfinished work failed"),
             }

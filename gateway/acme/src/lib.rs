@@ -13,7 +13,9 @@
 //! - [`certificate`], [`revocation`]: what comes of it, and its end.
 //!
 //! What takes long (validation, issuing) is written down as unfinished before it begins and done in
-//! the background; after a restart [`Acme::resume`] takes it up. [`Acme::sweep`] deletes what is over.
+//! the background; after a restart [`Acme::resume`] takes it up. A certificate that was made in the
+//! instant of a crash, before its order knew, is made a second time; both are in the inventory.
+//! [`Acme::sweep`] deletes what is over.
 
 pub mod account;
 mod authenticate;

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,17 +6,15 @@ use chancery_identity::RequestContext;
 use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
 use chancery_policy::Denial;
 use chancery_store::{Commit, CommitError};
-use chancery_x509::{GeneralName, Serial};
+use chancery_x509::Serial;
 
 use super::csr;
 use super::state::{In, Order, Processing};
 use crate::Acme;
-use crate::account::{Account, ActiveAccount};
-use crate::background::Attempt;
+use crate::account::ActiveAccount;
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::id::OrderId;
-use crate::identifier::Identifier;
 use crate::records::{self, Stored};
 
 /// How long to wait before issuance is tried again when it is not available; twice as long each
@@ -25,8 +22,6 @@ use crate::records::{self, Stored};
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How often it is tried before the order is given up: for about a minute.
 const TRIES: u32 = 6;
-/// How many certificates for one key are looked through for one that was made before a stop.
-const LOOK_BACK: usize = 100;
 
 impl Acme {
     /// Asks for the certificate of an order that is ready (RFC 8555 §7.4). Making it begins, and is
@@ -69,7 +64,6 @@ impl Acme {
         &self,
         context: &RequestContext,
         id: OrderId,
-        attempt: Attempt,
     ) -> Result<(), Error> {
         let key = records::order(&context.tenant, id)?;
         let Some(Stored { key, value: Order::Processing(order), version }) =
@@ -78,14 +72,7 @@ impl Acme {
             return Ok(());
         };
         let facts = order.facts().clone();
-        let earlier = match attempt {
-            Attempt::First => None,
-            Attempt::Again => self.issued_before(context, &order).await?,
-        };
-        let outcome = match earlier {
-            Some(serial) => Ok(serial),
-            None => self.issue(context, &order).await,
-        };
+        let outcome = self.issue(context, &order).await;
         let names: Vec<String> = facts.identifiers.iter().map(ToString::to_string).collect();
         let event = Event::new(context, "acme.order.finalize", names.join(","))
             .account(facts.account.to_string())
@@ -132,30 +119,6 @@ impl Acme {
                 Err(error) => return Err(failure(&error)),
             }
         }
-    }
-
-    /// The certificate that was made for this order in the instant before a stop, when the order did
-    /// not know yet.
-    async fn issued_before(
-        &self,
-        context: &RequestContext,
-        order: &In<Processing>,
-    ) -> Result<Option<Serial>, Error> {
-        let facts = order.facts();
-        let requester = Account::requester(facts.account);
-        let key = csr::decode(order.csr())?.public_key().fingerprint();
-        let names: BTreeSet<GeneralName> =
-            facts.identifiers.iter().map(Identifier::general_name).collect();
-        let found = self.issuance.issued_for_key(&context.tenant, &key, None, LOOK_BACK).await?;
-        Ok(found
-            .into_iter()
-            .find(|entry| {
-                entry.requester == requester
-                    && entry.issued_at >= facts.created
-                    && entry.revoked.is_none()
-                    && entry.names.iter().cloned().collect::<BTreeSet<_>>() == names
-            })
-            .map(|entry| entry.serial))
     }
 }
 
