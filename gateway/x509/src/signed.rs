@@ -1,7 +1,7 @@
 use der::asn1::BitStringRef;
 use der::{Decode, Encode, Reader, SliceReader};
 
-use crate::SignatureAlgorithm;
+use crate::{BuildError, SignatureAlgorithm};
 
 /// The outer form that certificates, requests and CRLs share (RFC 5280 §4.1.1, RFC 2986 §4): the
 /// content, the algorithm and a signature over exactly the content's bytes.
@@ -56,10 +56,10 @@ impl ToBeSigned {
     ///
     /// # Errors
     /// The signature or the document is too large for DER (256 MiB).
-    pub fn assemble(&self, signature: &[u8]) -> Result<Vec<u8>, der::Error> {
+    pub fn assemble(&self, signature: &[u8]) -> Result<Vec<u8>, BuildError> {
         let mut content = self.der.clone();
         content.extend_from_slice(self.algorithm.algorithm_identifier());
         BitStringRef::from_bytes(signature)?.encode_to_vec(&mut content)?;
-        der::asn1::AnyRef::new(der::Tag::Sequence, &content)?.to_der()
+        Ok(der::asn1::AnyRef::new(der::Tag::Sequence, &content)?.to_der()?)
     }
 }

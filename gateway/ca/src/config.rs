@@ -1,0 +1,40 @@
+use std::time::Duration;
+
+use chancery_keys::KeyType;
+
+/// How a private CA is made and where its CRL and certificates are published.
+#[derive(Debug, Clone)]
+pub struct CaConfig {
+    /// Its name: 1 to 40 of `a-z`, `0-9` and `-`. Part of storage keys and of key names in a token.
+    pub name: String,
+    /// The kind of both CA keys; first start only.
+    pub key_type: KeyType,
+    /// Common name of the root, 1 to 64 characters; first start only.
+    pub root_common_name: String,
+    /// Common name of the issuing CA, another one; first start only.
+    pub issuing_common_name: String,
+    /// How long the root is valid; first start only.
+    pub root_validity: Duration,
+    /// How long the issuing CA is valid, within the root's validity; first start only.
+    pub issuing_validity: Duration,
+    /// How long a CRL of the issuing CA is valid. A new one is made when half of that has passed, and
+    /// after each revocation.
+    pub crl_validity: Duration,
+    /// Where CRLs will be fetched: `http://HOST:PORT/crl`, to which `/ID.crl` is added. May change
+    /// between starts; certificates keep what they were issued with.
+    pub crl_url_base: String,
+    /// Where CA certificates will be fetched: `http://HOST:PORT/issuers`, to which `/ID.der` is added.
+    pub issuer_url_base: String,
+}
+
+impl CaConfig {
+    /// Where the CRL of the CA with this key identifier is.
+    pub(crate) fn crl_url(&self, id: &str) -> String {
+        format!("{}/{id}.crl", self.crl_url_base)
+    }
+
+    /// Where the certificate of the CA with this key identifier is.
+    pub(crate) fn issuer_url(&self, id: &str) -> String {
+        format!("{}/{id}.der", self.issuer_url_base)
+    }
+}

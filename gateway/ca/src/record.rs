@@ -1,0 +1,152 @@
+use bytes::Bytes;
+use chancery_keys::KeyName;
+use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Version};
+use chancery_x509::{RevocationReason, RevokedEntry, Serial};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::OpenError;
+
+/// The CA's place in the store: `_/ca/NAME/...` and, for software keys, `_/ca/key/...`.
+#[derive(Clone)]
+pub(crate) struct Records {
+    prefix: String,
+    store: SharedStore,
+}
+
+/// What is known of the CA. The plan is stored before keys are made, so that an interrupted first
+/// start finds in the token the very keys that it had begun with, and no others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(crate) enum AuthorityRecord {
+    Planned { root_key: KeyName, issuing_key: KeyName },
+    Made(MadeRecord),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MadeRecord {
+    pub(crate) root: CertifiedKey,
+    pub(crate) issuing: CertifiedKey,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CertifiedKey {
+    pub(crate) key: KeyName,
+    /// DER in hex.
+    pub(crate) certificate: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevocationRecord {
+    pub(crate) serial: Serial,
+    pub(crate) at: Timestamp,
+    pub(crate) reason: RevocationReason,
+}
+
+/// The last CRL of an issuer. Its number counts on over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CrlRecord {
+    pub(crate) number: u64,
+    /// The CRL itself, where it cannot be made again without the root's key; DER in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<KeptCrl>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptCrl {
+    pub(crate) der: String,
+    pub(crate) next_update: Timestamp,
+}
+
+/// A record's storage key does not hold what it should.
+#[derive(Debug)]
+pub(crate) struct Damaged {
+    pub(crate) record: String,
+    pub(crate) reason: String,
+}
+
+impl Records {
+    pub(crate) fn new(name: &str, store: SharedStore) -> Result<Self, OpenError> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.is_empty() || name.len() > 40 || !name.bytes().all(allowed) {
+            return Err(OpenError::Name(name.to_owned()));
+        }
+        Ok(Self { prefix: format!("_/ca/{name}"), store })
+    }
+
+    pub(crate) fn authority_key(&self) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/authority", self.prefix))?)
+    }
+
+    pub(crate) fn crl_key(&self, issuer: &str) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/crl/{issuer}", self.prefix))?)
+    }
+
+    pub(crate) fn revocation_key(&self, issuer: &str, serial: &Serial) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/revoked/{issuer}/{serial}", self.prefix))?)
+    }
+
+    /// Where the PKCS#8 of a software key is. Sealed like everything in the store.
+    pub(crate) fn private_key(name: &KeyName) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("_/ca/key/{name}"))?)
+    }
+
+    pub(crate) async fn read(&self, key: &Key) -> Result<Option<Record>, ReadError> {
+        self.store.get(key).await
+    }
+
+    pub(crate) async fn read_private_key(
+        &self,
+        name: &KeyName,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, ReadError> {
+        let record = self.store.get(&Self::private_key(name)?).await?;
+        Ok(record.map(|record| Zeroizing::new(record.value.to_vec())))
+    }
+
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<Version, CommitError> {
+        self.store.commit(commit).await
+    }
+
+    /// All revocations of this issuer.
+    pub(crate) async fn revocations(&self, issuer: &str) -> Result<Vec<RevokedEntry>, OpenError> {
+        const PAGE: usize = 1000;
+        let prefix = format!("{}/revoked/{issuer}/", self.prefix);
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            for record in &page {
+                let revocation: RevocationRecord = decode(record)?;
+                found.push(revocation.into());
+            }
+            match page.into_iter().next_back() {
+                Some(last) => after = Some(last.key),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(record: &Record) -> Result<T, Damaged> {
+    serde_json::from_slice(&record.value)
+        .map_err(|e| Damaged { record: record.key.to_string(), reason: e.to_string() })
+}
+
+/// Encoding these records cannot fail: their keys are text and their values finite.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, CommitError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|e| CommitError::Unavailable(e.to_string()))
+}
+
+impl From<Damaged> for OpenError {
+    fn from(damaged: Damaged) -> Self {
+        Self::Record { record: damaged.record, reason: damaged.reason }
+    }
+}
+
+impl From<RevocationRecord> for RevokedEntry {
+    fn from(record: RevocationRecord) -> Self {
+        Self { serial: record.serial, at: record.at, reason: record.reason }
+    }
+}
