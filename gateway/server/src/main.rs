@@ -1,2 +1,48 @@
-//! The binary `chancery`.
-fn main() {}
+//! The binary `chancery`: command line, configuration, composition, shutdown.
+
+mod cli;
+mod client_certificate;
+mod commands;
+mod config;
+mod credential;
+mod dev;
+mod files;
+mod gateway;
+mod listen;
+mod ready;
+mod request;
+mod run;
+mod telemetry;
+mod trust;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{AuditCommand, Cli, Command};
+
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            commands::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Dev(args) => run::dev(&args).await,
+            Command::Serve(args) => run::serve(&args.config).await,
+            Command::Check(args) => commands::check(&args.config),
+            Command::RootKey { file } => commands::root_key(&file),
+            Command::ClientCertificate(args) => commands::client_certificate(&args).await,
+            Command::Audit { command: AuditCommand::Verify { file } } => {
+                commands::audit_verify(&file)
+            }
+        }
+    })
+}

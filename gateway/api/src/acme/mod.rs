@@ -1,0 +1,59 @@
+//! ACME over HTTP (RFC 8555): one file per resource. Requests become calls of
+//! [`chancery_acme::Acme`], results become JSON, errors become problem documents.
+//!
+//! URLs begin with what the client called: `https`, its `Host`, `/acme`. The signature of each
+//! request covers its URL, so a wrong `Host` only leads to URLs that the client itself named.
+
+mod account;
+mod authorization;
+mod certificate;
+mod challenge;
+mod directory;
+mod key_change;
+mod nonce;
+mod order;
+mod problem;
+mod request;
+mod response;
+mod revocation;
+mod urls;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use chancery_acme::{Acme, jws};
+
+/// What the ACME handlers need.
+#[derive(Clone)]
+pub struct AcmeState {
+    /// The server behind them.
+    pub acme: Arc<Acme>,
+}
+
+/// The ACME resources below `/acme`. Requests must carry a
+/// [`RequestContext`](chancery_identity::RequestContext) extension.
+pub fn router(state: AcmeState) -> Router {
+    let resources = Router::new()
+        .route("/directory", get(directory::show))
+        .route("/new-nonce", get(nonce::show))
+        .route("/new-account", post(account::create))
+        .route("/account/{id}", post(account::update))
+        .route("/account/{id}/orders", post(order::list))
+        .route("/key-change", post(key_change::change))
+        .route("/new-order", post(order::create))
+        .route("/order/{id}", post(order::show))
+        .route("/order/{id}/finalize", post(order::finalize))
+        .route("/authz/{id}", post(authorization::update))
+        .route("/challenge/{id}/{type}", post(challenge::respond))
+        .route("/certificate/{id}", post(certificate::download))
+        .route("/revoke-cert", post(revocation::revoke))
+        .fallback(problem::no_resource)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(DefaultBodyLimit::max(jws::MAX_BODY))
+        .layer(from_fn_with_state(state.clone(), response::complete))
+        .with_state(state);
+    Router::new().nest(urls::PREFIX, resources)
+}

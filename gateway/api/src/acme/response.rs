@@ -1,0 +1,38 @@
+use axum::extract::{OriginalUri, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, Method, header};
+
+use super::AcmeState;
+use super::urls::Urls;
+
+const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// Adds to every answer what RFC 8555 wants in each: a fresh nonce wherever a client could use one,
+/// errors included (§6.5), the way back to the directory (§7.1), and that nothing is cached.
+pub(super) async fn complete(
+    State(state): State<AcmeState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    let is_directory = uri.path().ends_with("/directory");
+    let wants_nonce = parts.method != Method::GET || uri.path().ends_with("/new-nonce");
+    let directory = Urls::of(&parts, uri).map(|urls| urls.directory());
+
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+
+    let headers = response.headers_mut();
+    if wants_nonce && let Ok(nonce) = HeaderValue::from_str(&state.acme.nonce()) {
+        headers.insert(REPLAY_NONCE, nonce);
+    }
+    if !is_directory
+        && let Ok(directory) = directory
+        && let Ok(link) = HeaderValue::from_str(&format!("<{directory}>;rel=\"index\""))
+    {
+        headers.append(header::LINK, link);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,75 @@
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use chancery_identity::{Clock, Peer, RequestContext, RequestId, TenantId};
+use http::HeaderValue;
+use tracing::Instrument;
+
+/// Gives each request its id and its [`RequestContext`], counts and times it by route, and answers
+/// with the id in `x-request-id`.
+pub(crate) async fn attach(
+    State(clock): State<Clock>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let context = of_request(&clock, &request);
+    let id = context.id;
+    // The template and not the path: a label must not grow with what callers send.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = method_label(request.method());
+    let span =
+        tracing::info_span!("api.request", %id, route, method, status = tracing::field::Empty);
+    request.extensions_mut().insert(context);
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let status = response.status().as_u16();
+    span.record("status", status);
+    metrics::counter!(
+        "chancery_api_requests_total",
+        "route" => route.clone(), "method" => method, "status" => status.to_string()
+    )
+    .increment(1);
+    metrics::histogram!("chancery_api_request_duration_seconds", "route" => route)
+        .record(started.elapsed().as_secs_f64());
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+fn of_request(clock: &Clock, request: &Request) -> RequestContext {
+    let peer = request.extensions().get::<Peer>();
+    let certificate = peer.and_then(|peer| peer.certificate.clone());
+    let tenant = certificate
+        .as_ref()
+        .and_then(|certificate| certificate.identity.as_ref().ok())
+        .map_or_else(TenantId::default_tenant, |identity| identity.tenant.clone());
+    RequestContext {
+        id: RequestId::random(),
+        received: clock.now(),
+        address: peer.map(|peer| peer.address.ip()),
+        tenant,
+        certificate,
+    }
+}
+
+/// The method as a label: callers may invent methods, labels may not grow with them.
+fn method_label(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "LIST" => "LIST",
+        _ => "other",
+    }
+}

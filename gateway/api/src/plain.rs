@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::{StatusCode, header};
+
+/// Where the plain port gets what it serves. Closures, because the rooms that know (the CA, the
+/// upstreams, the metrics recorder) are not this room's to import.
+#[derive(Clone)]
+pub struct PlainSources {
+    /// The current CRL (DER) of the issuer with this id.
+    pub crl: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+    /// The certificate (DER) of the issuer with this id.
+    pub issuer: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+    /// The answer to an upstream CA's http-01 challenge with this token (RFC 8555 §8.3).
+    pub challenge_response: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// All metrics in the Prometheus text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether requests are being served (and not drained).
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// The plain port: CRLs, issuer certificates, http-01 answers, health and metrics.
+pub fn plain_router(sources: PlainSources) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/crl/{file}", get(crl))
+        .route("/issuers/{file}", get(issuer))
+        .route("/.well-known/acme-challenge/{token}", get(challenge_response))
+        .with_state(sources)
+}
+
+async fn health(State(sources): State<PlainSources>) -> Response {
+    let (status, word) = if (sources.ready)() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    };
+    (status, [(header::CACHE_CONTROL, "no-store")], word).into_response()
+}
+
+async fn metrics(State(sources): State<PlainSources>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (sources.metrics)()).into_response()
+}
+
+/// RFC 5280 §4.2.1.13 and RFC 2585 §4.2: a DER CRL under `application/pkix-crl`.
+async fn crl(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+    let found = file.strip_suffix(".crl").and_then(|id| (sources.crl)(id));
+    public_file(found, "application/pkix-crl", "public, max-age=300")
+}
+
+/// RFC 5280 §4.2.2.1 and RFC 2585 §4.1: a DER certificate under `application/pkix-cert`.
+async fn issuer(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+    let found = file.strip_suffix(".der").and_then(|id| (sources.issuer)(id));
+    public_file(found, "application/pkix-cert", "public, max-age=86400")
+}
+
+async fn challenge_response(
+    State(sources): State<PlainSources>,
+    Path(token): Path<String>,
+) -> Response {
+    let found = (sources.challenge_response)(&token).map(Bytes::from);
+    public_file(found, "application/octet-stream", "no-store")
+}
+
+fn public_file(found: Option<Bytes>, content_type: &'static str, cache: &'static str) -> Response {
+    match found {
+        Some(body) => {
+            ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache)], body)
+                .into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "there is no such file here\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use tower::ServiceExt;
+
+    fn router(ready: bool) -> Router {
+        plain_router(PlainSources {
+            crl: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"crl"))),
+            issuer: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"issuer"))),
+            challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
+            metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
+            ready: Arc::new(move || ready),
+        })
+    }
+
+    async fn fetch(path: &str, ready: bool) -> (StatusCode, Option<String>, Vec<u8>) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router(ready).oneshot(request).await.unwrap();
+        let content_type = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap().to_owned());
+        let status = response.status();
+        (status, content_type, to_bytes(response.into_body(), 1024).await.unwrap().to_vec())
+    }
+
+    #[tokio::test]
+    async fn serves_crl_and_issuer_by_id_with_the_registered_media_types() {
+        let (status, kind, body) = fetch("/crl/a1.crl", true).await;
+        assert_eq!(
+            (status, kind.as_deref(), &*body),
+            (StatusCode::OK, Some("application/pkix-crl"), &b"crl"[..])
+        );
+        let (status, kind, body) = fetch("/issuers/a1.der", true).await;
+        assert_eq!(
+            (status, kind.as_deref(), &*body),
+            (StatusCode::OK, Some("application/pkix-cert"), &b"issuer"[..])
+        );
+        for path in ["/crl/a1", "/crl/b.crl", "/issuers/a1.crl", "/crl/..%2fa1.crl", "/elsewhere"] {
+            assert_eq!(fetch(path, true).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn health_tells_draining_from_ready() {
+        assert_eq!(fetch("/health", true).await.0, StatusCode::OK);
+        assert_eq!(fetch("/health", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn answers_challenges_of_upstream_cas() {
+        assert_eq!(fetch("/.well-known/acme-challenge/t", true).await.2, b"t.thumb");
+        assert_eq!(fetch("/.well-known/acme-challenge/u", true).await.0, StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,32 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use chancery_access::Role;
+
+use super::session::Session;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// `POST /v1/auth/cert/login`: a token for the certificate of the connection. The body may name a role
+/// (`name`).
+pub(in crate::vault) async fn login(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    if call.verb != Verb::Write {
+        return Err(VaultError::Method);
+    }
+    let body = call.read(body).await?;
+    let role = match body.fields()?.get::<String>("name", "the name of a role")? {
+        Some(name) if !name.is_empty() => name
+            .parse::<Role>()
+            .map_err(|invalid| VaultError::BadRequest(invalid.to_string().into()))?,
+        _ => Role::default_role(),
+    };
+    let login = state.access.login_with_certificate(&call.context, &role).await?;
+    let session = Session::of(login.token.expose(), &login.info, state.clock.now());
+    Ok(envelope::auth(call.id(), session))
+}

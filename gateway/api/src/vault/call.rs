@@ -1,0 +1,165 @@
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use chancery_access::Caller;
+use chancery_identity::{RequestContext, RequestId};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+use zeroize::Zeroizing;
+
+use super::body::JsonBody;
+use super::error::VaultError;
+use super::state::{Condition, VaultState};
+use super::{NAMESPACE, duration::ApiDuration};
+
+/// A request from somebody: authenticated, its body not yet touched.
+pub(super) struct Call {
+    pub(super) context: RequestContext,
+    pub(super) caller: Caller,
+    /// The token that came with it, to be given back to its holder.
+    pub(super) token: Option<Zeroizing<String>>,
+    pub(super) verb: Verb,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// What the API makes of methods: PUT is POST, and listing has a method of its own as well as a query
+/// parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    List,
+    Write,
+    Patch,
+    Delete,
+}
+
+impl Call {
+    /// The id under which the request is answered, logged and audited.
+    pub(super) fn id(&self) -> RequestId {
+        self.context.id
+    }
+
+    /// The path as it came, nothing decoded.
+    pub(super) fn raw_path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Of `/v1/MOUNT/RESOURCE/REST`, the mount and the rest as they came, nothing decoded.
+    pub(super) fn raw_target(&self) -> (&str, &str) {
+        let mut parts = self.raw_path().splitn(5, '/').skip(2);
+        let mount = parts.next().unwrap_or_default();
+        (mount, parts.nth(1).unwrap_or_default())
+    }
+
+    /// The value of a query parameter.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        query(&self.uri, name)
+    }
+
+    /// Whether the body is said to be a JSON merge patch (RFC 7396 §4).
+    pub(super) fn is_merge_patch(&self) -> bool {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("application/merge-patch+json")
+    }
+
+    /// Reads the body of the call.
+    pub(super) async fn read(&self, body: Body) -> Result<JsonBody, VaultError> {
+        let announced = self
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        JsonBody::read(body, announced).await
+    }
+}
+
+impl FromRequestParts<VaultState> for Call {
+    type Rejection = VaultError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
+        if matches!(*state.condition.borrow(), Condition::Sealed | Condition::Uninitialised) {
+            return Err(VaultError::Sealed);
+        }
+        let context = context_of(&parts.extensions)?;
+        let token = token_in(&parts.headers)?;
+        let token_text = token.as_ref().map(|token| token.as_str());
+        let caller = state.access.authenticate(&context, token_text).await?;
+        check_namespace(&parts.headers, &context)?;
+        refuse_wrapping(&parts.headers)?;
+        let verb = match parts.method.as_str() {
+            "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
+            "GET" => Verb::Get,
+            "LIST" => Verb::List,
+            "POST" | "PUT" => Verb::Write,
+            "PATCH" => Verb::Patch,
+            "DELETE" => Verb::Delete,
+            _ => return Err(VaultError::Method),
+        };
+        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+        Ok(Self { context, caller, token, verb, uri, headers })
+    }
+}
+
+/// The context that the outer layer put there.
+pub(super) fn context_of(extensions: &http::Extensions) -> Result<RequestContext, VaultError> {
+    let context = extensions.get::<RequestContext>().cloned();
+    context.ok_or(VaultError::Internal("a request without its context reached the vault API"))
+}
+
+/// The value of a query parameter; empty if it is there without one.
+pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&');
+    let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = values.find(|(key, _)| *key == name)?;
+    let plain = value.replace('+', " ");
+    Some(percent_encoding::percent_decode_str(&plain).decode_utf8_lossy().into_owned())
+}
+
+/// How clients say yes in a query.
+pub(super) fn is_true(text: &str) -> bool {
+    matches!(text, "" | "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// The token in `X-Vault-Token` or, without that, in `Authorization: Bearer`.
+fn token_in(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, VaultError> {
+    let mut own = headers.get_all("x-vault-token").iter();
+    let (first, second) = (own.next(), own.next());
+    if second.is_some() {
+        return Err(VaultError::BadRequest("the request carries several tokens".into()));
+    }
+    // A token that is no text is some other text: it is then unknown, and not missing.
+    let text = |value: &http::HeaderValue| {
+        Zeroizing::new(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let token = match first {
+        Some(value) => Some(text(value)),
+        None => headers.get(AUTHORIZATION).map(text).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.trim().to_owned()))
+        }),
+    };
+    Ok(token.filter(|token| !token.is_empty()))
+}
+
+/// A namespace is a tenant here, and the caller's certificate says which is its own. Answering for
+/// another one than was asked for would hand out the wrong secrets.
+fn check_namespace(headers: &HeaderMap, context: &RequestContext) -> Result<(), VaultError> {
+    let Some(namespace) = headers.get(NAMESPACE) else { return Ok(()) };
+    let name = namespace.to_str().map_err(|_| VaultError::Namespace)?.trim_matches('/');
+    let own = ["", "root", context.tenant.as_str()].contains(&name);
+    if own { Ok(()) } else { Err(VaultError::Namespace) }
+}
+
+/// Somebody who asks for a wrapped answer must not get a plain one.
+fn refuse_wrapping(headers: &HeaderMap) -> Result<(), VaultError> {
+    let Some(ttl) = headers.get("x-vault-wrap-ttl") else { return Ok(()) };
+    let ttl = ttl.to_str().unwrap_or("?");
+    let off = ttl.is_empty() || ApiDuration::parse(ttl).is_some_and(|ttl| ttl.length.is_zero());
+    if off {
+        Ok(())
+    } else {
+        Err(VaultError::BadRequest("response wrapping is not available".into()))
+    }
+}

@@ -1,0 +1,125 @@
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use chancery_access::AccessError;
+use chancery_secrets::UnknownMount;
+use chancery_secrets::kv::{InvalidPath, KvError};
+use http::StatusCode;
+
+use super::envelope;
+
+/// Everything that can go wrong with a request. The one place where that becomes a status and the
+/// text that a caller gets, which says nothing of values or of how the gateway is built.
+#[derive(Debug)]
+pub(super) enum VaultError {
+    Access(AccessError),
+    Kv(KvError),
+    Path(InvalidPath),
+    /// The request cannot be understood; the text is for the caller and is ours.
+    BadRequest(Cow<'static, str>),
+    /// No such route or mount.
+    NoRoute,
+    /// The resource has no such method.
+    Method,
+    /// The body is over the limit.
+    TooLarge {
+        limit: usize,
+    },
+    /// A patch in another format than a merge patch.
+    PatchFormat,
+    /// A namespace that is not the caller's tenant.
+    Namespace,
+    /// The gateway is not serving.
+    Sealed,
+    /// Something that cannot happen did.
+    Internal(&'static str),
+}
+
+const DENIED: &str = "permission denied";
+
+impl VaultError {
+    fn parts(&self) -> (StatusCode, Vec<Cow<'_, str>>) {
+        let bad = |error: &dyn std::fmt::Display| {
+            (StatusCode::BAD_REQUEST, vec![Cow::from(error.to_string())])
+        };
+        let denied = |why: Cow<'static, str>| (StatusCode::FORBIDDEN, vec![DENIED.into(), why]);
+        match self {
+            Self::Access(error) => match error {
+                AccessError::Unauthenticated(reason) if reason.is_about_token() => {
+                    denied("the token is unknown, expired, or bound to another certificate".into())
+                }
+                AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
+                AccessError::Denied { message, .. } => denied(message.clone().into()),
+                AccessError::TokenNeeded => denied(error.to_string().into()),
+                AccessError::TokenAtItsEnd => bad(error),
+                _ => internal(error),
+            },
+            Self::Kv(error) => match error {
+                KvError::Denied { message, .. } => denied(message.clone().into()),
+                KvError::NotFound | KvError::Gone(_) => (StatusCode::NOT_FOUND, vec![]),
+                KvError::CasMismatch
+                | KvError::CasRequired
+                | KvError::NoVersions
+                | KvError::Data(_)
+                | KvError::Setting(_)
+                | KvError::CustomMetadata(_) => bad(error),
+                KvError::Contended => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
+                }
+                _ => internal(error),
+            },
+            Self::Path(error) => bad(error),
+            Self::BadRequest(text) => (StatusCode::BAD_REQUEST, vec![text.clone()]),
+            Self::NoRoute => (StatusCode::NOT_FOUND, vec!["no handler for route".into()]),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, vec!["unsupported operation".into()]),
+            Self::TooLarge { limit } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                vec![format!("the request body is larger than {limit} bytes").into()],
+            ),
+            Self::PatchFormat => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                vec!["PATCH requires Content-Type application/merge-patch+json".into()],
+            ),
+            Self::Namespace => denied("there is no such namespace for this identity".into()),
+            Self::Sealed => (StatusCode::SERVICE_UNAVAILABLE, vec!["the gateway is sealed".into()]),
+            Self::Internal(what) => internal(what),
+        }
+    }
+}
+
+/// What went wrong inside is for the log; the caller finds it there by the request's id.
+fn internal(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
+    tracing::error!(%error, "a request failed");
+    (StatusCode::INTERNAL_SERVER_ERROR, vec!["internal error: see the gateway's log".into()])
+}
+
+impl IntoResponse for VaultError {
+    fn into_response(self) -> Response {
+        let (status, errors) = self.parts();
+        envelope::errors(status, &errors)
+    }
+}
+
+impl From<AccessError> for VaultError {
+    fn from(error: AccessError) -> Self {
+        Self::Access(error)
+    }
+}
+
+impl From<KvError> for VaultError {
+    fn from(error: KvError) -> Self {
+        Self::Kv(error)
+    }
+}
+
+impl From<InvalidPath> for VaultError {
+    fn from(error: InvalidPath) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl From<UnknownMount> for VaultError {
+    fn from(UnknownMount: UnknownMount) -> Self {
+        Self::NoRoute
+    }
+}

@@ -1,0 +1,108 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use chancery_secrets::kv::{Kv, KvError, SecretData, SecretPath, VersionMetadata};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::view::VersionView;
+use super::{MOUNT_TYPE, secret_path};
+use crate::vault::body::Fields;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// A value with what is known of it.
+#[derive(Serialize)]
+struct Found<'a> {
+    data: Option<&'a RawValue>,
+    metadata: VersionView<'a>,
+}
+
+/// `/v1/MOUNT/data/PATH`: the values of a secret.
+pub(in crate::vault) async fn handle(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    let path = secret_path(&call)?;
+    let kv = state.secrets.kv(call.raw_target().0)?;
+    match call.verb {
+        Verb::Get => read(kv, &call, &path).await,
+        Verb::Write => write(kv, &call, body, &path).await,
+        Verb::Patch => patch(kv, &call, body, &path).await,
+        Verb::Delete => {
+            kv.delete_latest(&call.context, &call.caller, &path).await?;
+            Ok(envelope::no_content())
+        }
+        Verb::List => Err(VaultError::Method),
+    }
+}
+
+async fn read(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
+    let version = match call.query("version").as_deref() {
+        // 0 is the newest.
+        None | Some("" | "0") => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            VaultError::BadRequest("version must be the number of a version".into())
+        })?),
+    };
+    match kv.read(&call.context, &call.caller, path, version).await {
+        Ok(found) => {
+            let data = serde_json::from_str(found.data.as_json())
+                .map_err(|_| VaultError::Internal("a stored value is not JSON"))?;
+            let found = Found { data: Some(data), metadata: VersionView::of(&found.metadata) };
+            Ok(envelope::data(call.id(), MOUNT_TYPE, found))
+        }
+        Err(KvError::Gone(metadata)) => Ok(gone(call, &metadata)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write(
+    kv: Kv<'_>,
+    call: &Call,
+    body: Body,
+    path: &SecretPath,
+) -> Result<Response, VaultError> {
+    let body = call.read(body).await?;
+    let (data, cas) = value_and_cas(&body.fields()?)?;
+    let written = kv.write(&call.context, &call.caller, path, &data, cas).await?;
+    Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written)))
+}
+
+async fn patch(
+    kv: Kv<'_>,
+    call: &Call,
+    body: Body,
+    path: &SecretPath,
+) -> Result<Response, VaultError> {
+    if !call.is_merge_patch() {
+        return Err(VaultError::PatchFormat);
+    }
+    let body = call.read(body).await?;
+    let (data, cas) = value_and_cas(&body.fields()?)?;
+    match kv.patch(&call.context, &call.caller, path, &data, cas).await {
+        Ok(written) => Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written))),
+        Err(KvError::Gone(metadata)) => Ok(gone(call, &metadata)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A deleted or destroyed version is 404, but with a body that tells so.
+fn gone(call: &Call, metadata: &VersionMetadata) -> Response {
+    let left = Found { data: None, metadata: VersionView::of(metadata) };
+    envelope::data_with(StatusCode::NOT_FOUND, call.id(), MOUNT_TYPE, left)
+}
+
+fn value_and_cas(fields: &Fields<'_>) -> Result<(SecretData, Option<u64>), VaultError> {
+    let data = fields.raw("data").ok_or(VaultError::BadRequest("no data provided".into()))?;
+    let data = SecretData::from_json(data).map_err(KvError::from)?;
+    let cas = match fields.object("options")? {
+        Some(options) => options.count("cas")?,
+        None => None,
+    };
+    Ok((data, cas))
+}

@@ -1,0 +1,74 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::Value;
+
+use super::secret_path;
+use crate::vault::body::Fields;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// `POST /v1/MOUNT/delete/PATH`: versions that can be brought back.
+pub(in crate::vault) async fn delete(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let kv = state.secrets.kv(call.raw_target().0)?;
+    kv.delete_versions(&call.context, &call.caller, &path, &versions).await?;
+    Ok(envelope::no_content())
+}
+
+/// `POST /v1/MOUNT/undelete/PATH`: brings them back.
+pub(in crate::vault) async fn undelete(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let kv = state.secrets.kv(call.raw_target().0)?;
+    kv.undelete_versions(&call.context, &call.caller, &path, &versions).await?;
+    Ok(envelope::no_content())
+}
+
+/// `PUT /v1/MOUNT/destroy/PATH`: removes values for good.
+pub(in crate::vault) async fn destroy(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let kv = state.secrets.kv(call.raw_target().0)?;
+    kv.destroy_versions(&call.context, &call.caller, &path, &versions).await?;
+    Ok(envelope::no_content())
+}
+
+async fn named_versions(call: &Call, body: Body) -> Result<Vec<u64>, VaultError> {
+    if call.verb != Verb::Write {
+        return Err(VaultError::Method);
+    }
+    versions_in(&call.read(body).await?.fields()?)
+}
+
+/// Clients name versions as numbers or their digits, in a list or with commas between.
+fn versions_in(fields: &Fields<'_>) -> Result<Vec<u64>, VaultError> {
+    let expected = "a list of version numbers";
+    let named = match fields.get::<Value>("versions", expected)? {
+        None => Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(one) => vec![one],
+    };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let numbers = named.iter().map(|item| match item {
+        Value::Number(number) => number.as_u64().map(|number| vec![number]),
+        Value::String(text) => text.split(',').map(number).collect(),
+        _ => None,
+    });
+    let numbers: Option<Vec<Vec<u64>>> = numbers.collect();
+    numbers
+        .map(|numbers| numbers.concat())
+        .ok_or_else(|| VaultError::BadRequest(format!("versions must be {expected}").into()))
+}

@@ -1,0 +1,79 @@
+//! The Vault HTTP API, version 1, as its real clients need it: one file per resource.
+//!
+//! Every answer is `application/json` and must not be cached. An operation authenticates before it
+//! reads a body, and checks the path before any policy sees it; what it means is decided in
+//! `chancery_secrets` and `chancery_access`.
+
+mod auth;
+mod body;
+mod call;
+mod duration;
+mod envelope;
+mod error;
+mod json;
+mod kv;
+mod path;
+mod state;
+mod sys;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use self::error::VaultError;
+pub use self::state::{Condition, Installation, VaultState};
+
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+
+/// What is served under `/v1`.
+pub fn router(state: VaultState) -> Router {
+    Router::new()
+        .route("/v1/sys/health", any(sys::health::handle))
+        .route("/v1/sys/seal-status", any(sys::seal_status::handle))
+        .route("/v1/sys/leader", any(sys::leader::handle))
+        .route("/v1/sys/mounts", any(sys::mounts::all))
+        .route("/v1/sys/internal/ui/mounts", any(sys::mounts::visible))
+        .route("/v1/sys/internal/ui/mounts/{*path}", any(sys::mounts::behind))
+        .route("/v1/auth/cert/login", any(auth::cert::login))
+        .route("/v1/auth/token/lookup-self", any(auth::token::lookup_self))
+        .route("/v1/auth/token/renew-self", any(auth::token::renew_self))
+        .route("/v1/auth/token/revoke-self", any(auth::token::revoke_self))
+        .route("/v1/{mount}/config", any(kv::config::handle))
+        .route("/v1/{mount}/data/{*path}", any(kv::data::handle))
+        .route("/v1/{mount}/delete/{*path}", any(kv::versions::delete))
+        .route("/v1/{mount}/undelete/{*path}", any(kv::versions::undelete))
+        .route("/v1/{mount}/destroy/{*path}", any(kv::versions::destroy))
+        .route("/v1/{mount}/metadata", any(kv::metadata::handle))
+        .route("/v1/{mount}/metadata/", any(kv::metadata::handle))
+        .route("/v1/{mount}/metadata/{*path}", any(kv::metadata::handle))
+        .fallback(unknown)
+        .layer(axum::middleware::from_fn(finish))
+        .with_state(state)
+}
+
+/// Whatever has no route. To callers who are nobody it looks like everything else.
+async fn unknown(call: call::Call) -> Result<Response, VaultError> {
+    if let Some(path) = call.raw_path().strip_prefix("/v1/") {
+        path::decode(path)?;
+    }
+    Err(VaultError::NoRoute)
+}
+
+/// What all answers have in common.
+async fn finish(request: Request, next: Next) -> Response {
+    let namespace = request.headers().get(NAMESPACE).cloned();
+    let mut response = next.run(request).await;
+    // Whatever refused before a handler ran did not know the form of an error here.
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !envelope::is_json(&response) {
+        response = VaultError::Method.into_response();
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(namespace) = namespace {
+        response.headers_mut().insert(NAMESPACE, namespace);
+    }
+    response
+}

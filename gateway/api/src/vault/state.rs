@@ -1,0 +1,49 @@
+use std::sync::Arc;
+
+use chancery_access::Access;
+use chancery_identity::Clock;
+use chancery_secrets::Secrets;
+use tokio::sync::watch;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct VaultState {
+    /// The engines behind the mounts.
+    pub secrets: Arc<Secrets>,
+    /// Authentication and tokens.
+    pub access: Arc<Access>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Whether the gateway serves, as it stands at any moment.
+    pub condition: watch::Receiver<Condition>,
+    /// What the gateway says about itself.
+    pub installation: Arc<Installation>,
+}
+
+/// Whether the gateway serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It serves.
+    Active,
+    /// Another gateway serves, this one would step in.
+    Standby,
+    /// Its store is locked until somebody unseals it.
+    Sealed,
+    /// It has no store yet.
+    Uninitialised,
+}
+
+/// What the gateway says about itself to anybody who asks for its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// The program's version, `MAJOR.MINOR.PATCH`.
+    pub version: String,
+    /// The name of the installation.
+    pub cluster_name: String,
+    /// A stable id of the installation.
+    pub cluster_id: String,
+    /// How the store's root key is kept: `file`, `passphrase` or `pkcs11`.
+    pub seal_type: String,
+    /// The backend of the store.
+    pub storage_type: String,
+}

@@ -1,0 +1,170 @@
+//! RFC 8555 §7.4, the second half: from a ready order to a certificate.
+
+use chancery_x509::{ParsedCertificate, pem};
+use rcgen::KeyPair;
+use serde_json::json;
+
+use crate::client::SigningKey;
+use crate::steps::{self, csr, csr_for, finalize, ready_order};
+use crate::world::World;
+
+#[tokio::test]
+async fn a_csr_may_carry_names_in_cn_san_or_both_in_any_case() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let key = KeyPair::generate().unwrap();
+    for (common_name, alternative) in [
+        (None, &["a.localhost", "b.localhost"][..]),
+        (Some("A.Localhost"), &["B.LOCALHOST"]),
+        (Some("b.localhost"), &["b.localhost", "a.localhost"]),
+    ] {
+        let order = ready_order(&world, &mut client, &["a.localhost", "b.localhost"]).await;
+        let request = csr(&key, common_name, alternative);
+        let answer = finalize(&mut client, &order, &request).await;
+        assert_eq!(answer.ok()["status"], "valid", "{common_name:?} {alternative:?}");
+    }
+    let order = ready_order(&world, &mut client, &["c.localhost"]).await;
+    let answer = finalize(&mut client, &order, &csr(&key, Some("C.localhost"), &[])).await.ok();
+    let chain = client.get(answer["certificate"].as_str().unwrap()).await.body;
+    let chain = pem::certificates(std::str::from_utf8(&chain).unwrap()).unwrap();
+    let leaf = ParsedCertificate::from_der(&chain[0]).unwrap();
+    let names: Vec<_> = leaf.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["dns:c.localhost"]);
+}
+
+#[tokio::test]
+async fn a_padded_csr_is_tolerated() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let mut request = csr_for(&["a.localhost"]);
+    while !request.len().is_multiple_of(4) {
+        request.push('=');
+    }
+    assert_eq!(finalize(&mut client, &order, &request).await.ok()["status"], "valid");
+}
+
+#[tokio::test]
+async fn a_csr_with_other_names_is_refused_and_another_one_may_follow() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let key = KeyPair::generate().unwrap();
+    for (common_name, alternative) in [
+        (None, &["a.localhost", "not-authorized.localhost"][..]),
+        (None, &["not-authorized.localhost"]),
+        (Some("not-authorized.localhost"), &["a.localhost"]),
+        (Some("My Server"), &["a.localhost"]),
+        (None, &["a.localhost", "127.0.0.1"]),
+        (None, &["*.a.localhost"]),
+        (None, &[]),
+    ] {
+        let answer = finalize(&mut client, &order, &csr(&key, common_name, alternative)).await;
+        answer.is_problem(400, "badCSR");
+    }
+    assert_eq!(client.get(&order).await.ok()["status"], "ready");
+    let answer = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await;
+    assert_eq!(answer.ok()["status"], "valid");
+}
+
+#[tokio::test]
+async fn a_broken_csr_is_refused() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let good = csr_for(&["a.localhost"]);
+    let (front, back) = good.split_at(good.len() - 8);
+    let bent = format!("{front}{}", back.chars().rev().collect::<String>());
+    for bad in ["", "AAAA", "MIIB", &good[..100], &bent] {
+        let kind = finalize(&mut client, &order, bad).await.problem();
+        assert_eq!(kind, (400, "badCSR".to_owned()), "{bad}");
+    }
+    finalize(&mut client, &order, "not base64url!").await.is_problem(400, "malformed");
+    let answer = client.post(&format!("{order}/finalize"), &json!({})).await;
+    answer.is_problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn the_account_s_key_is_not_certified() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let key = KeyPair::generate().unwrap();
+    let own = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
+        &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+        &key.serialize_der(),
+    );
+    client.key = SigningKey::P256(own.unwrap());
+    client.account = None;
+    client.register().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let answer = finalize(&mut client, &order, &csr(&key, None, &["a.localhost"])).await;
+    answer.is_problem(400, "badCSR");
+}
+
+#[tokio::test]
+async fn a_second_finalize_of_a_finished_order_is_403_order_not_ready() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let request = csr_for(&["a.localhost"]);
+    let first = finalize(&mut client, &order, &request).await;
+    let second = finalize(&mut client, &order, &request).await;
+    second.is_problem(403, "orderNotReady");
+    assert_eq!(client.get(&order).await.json(), first.json());
+    assert_eq!(world.audited("certificates.issue").len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_is_pending_is_not_ready() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = steps::order(&mut client, &["a.localhost"]).await.header("location").to_owned();
+    let answer = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await;
+    answer.is_problem(403, "orderNotReady");
+}
+
+#[tokio::test]
+async fn the_certificate_policy_decides_and_its_denial_ends_the_order() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["denied.localhost"]).await;
+    let answer = finalize(&mut client, &order, &csr_for(&["denied.localhost"])).await.ok();
+    assert_eq!(answer["status"], "invalid");
+    assert_eq!(answer["error"]["type"], "urn:ietf:params:acme:error:unauthorized");
+    assert!(answer.get("certificate").is_none());
+    let lines = world.audited("certificates.issue");
+    assert_eq!(lines[0]["outcome"]["result"], "denied");
+    assert_eq!(lines[0]["decisions"][0]["binding"], "certificates");
+}
+
+#[tokio::test]
+async fn the_profile_shapes_the_certificate() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let mut payload = steps::names(&["a.localhost"]);
+    payload["profile"] = json!("short");
+    let order = client.post(&crate::client::url("new-order"), &payload).await;
+    let location = order.header("location").to_owned();
+    steps::authorize(&world, &mut client, &location).await;
+    let done = finalize(&mut client, &location, &csr_for(&["a.localhost"])).await.ok();
+    let chain = client.get(done["certificate"].as_str().unwrap()).await.body;
+    let chain = pem::certificates(std::str::from_utf8(&chain).unwrap()).unwrap();
+    let leaf = ParsedCertificate::from_der(&chain[0]).unwrap();
+    let lifetime = leaf.not_after().duration_since(leaf.not_before());
+    assert_eq!(lifetime.as_secs() + 1, 3600);
+}
+
+#[tokio::test]
+async fn a_certificate_is_downloaded_by_its_account_only() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let done = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await.ok();
+    let certificate = done["certificate"].as_str().unwrap();
+    other.get(certificate).await.is_problem(404, "malformed");
+    for unknown in ["00", "x", "..", "0000000000000000000000000000000000000001"] {
+        let url = crate::client::url(&format!("certificate/{unknown}"));
+        client.get(&url).await.is_problem(404, "malformed");
+    }
+}

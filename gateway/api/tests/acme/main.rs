@@ -1,0 +1,23 @@
+//! ACME over the router, in-process: real CA, real policies, real validation against loopback; only
+//! the TLS in front is missing. Many tests are named after what once broke a client.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "whatever a test did not expect fails it, where it happens"
+)]
+
+mod accounts;
+mod audit;
+mod authorizations;
+mod client;
+mod clients;
+mod finalizing;
+mod orders;
+mod requests;
+mod restart;
+mod revocation;
+mod steps;
+mod web;
+mod world;

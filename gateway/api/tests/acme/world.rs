@@ -1,0 +1,229 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
+use chancery_api::acme::{AcmeState, router};
+use chancery_audit::{Audit, MemorySink};
+use chancery_ca::{Ca, CaConfig, CaKeys};
+use chancery_identity::{Clock, RequestContext, RequestId, TenantId};
+use chancery_issuance::{Issuance, Issuers};
+use chancery_keys::KeyType;
+use chancery_keys::software::SoftwareSigner;
+use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_store::Store as _;
+use chancery_store::memory::MemoryStore;
+use serde_json::Value;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+use crate::web::Web;
+
+/// What outlives a server: its disk, its clock, its policies, and the world outside.
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) audit: MemorySink,
+    pub(crate) clock: Clock,
+    pub(crate) web: Web,
+    policies: TempDir,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) acme: Arc<Acme>,
+    pub(crate) router: Router,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let policies = TempDir::new().unwrap();
+        write_policies(policies.path());
+        Self {
+            store: MemoryStore::new(),
+            audit: MemorySink::new(),
+            clock: Clock::manual("2026-03-01T12:00:00Z".parse().unwrap()),
+            web: Web::start().await,
+            policies,
+        }
+    }
+
+    pub(crate) async fn start(&self) -> Server {
+        self.start_with(|_| {}).await
+    }
+
+    /// Starts a server with other settings than the usual ones of these tests.
+    pub(crate) async fn start_with(&self, change: impl FnOnce(&mut AcmeConfig)) -> Server {
+        let mut config = AcmeConfig {
+            // Long enough that no answer has to say `processing` unless a test wants it.
+            hold: Duration::from_secs(60),
+            validation: ValidationConfig {
+                // Names below `localhost` need no server.
+                dns: Some(([127, 0, 0, 1], 9).into()),
+                http01_port: self.web.port(),
+                allowed_networks: vec!["127.0.0.0/8".parse().unwrap()],
+                ..ValidationConfig::default()
+            },
+            ..AcmeConfig::default()
+        };
+        config.profiles.insert("short".to_owned(), "Valid for an hour".to_owned());
+        config.profiles.insert("elsewhere".to_owned(), "Not known to the policy".to_owned());
+        change(&mut config);
+        let policy = PolicyHost::open(PolicyConfig {
+            workers: 1,
+            ..PolicyConfig::new(self.policies.path().to_owned(), cache())
+        })
+        .unwrap();
+        let key = Zeroizing::new(vec![7; 32]);
+        let audit =
+            Audit::with_sink(Box::new(self.audit.clone()), &key, self.clock.clone()).unwrap();
+        let store = Arc::new(self.store.clone());
+        let keys = CaKeys::Software(Arc::new(SoftwareSigner::new()));
+        let ca = Ca::open(ca(), store.clone(), keys, self.clock.now()).await.unwrap();
+        let issuers = Issuers {
+            private: ca,
+            upstreams: std::collections::BTreeMap::new(),
+            default: Issuers::PRIVATE.to_owned(),
+        };
+        let clock = self.clock.clone();
+        let issuance =
+            Issuance::open(issuers, policy.clone(), store.clone(), audit.clone(), clock.clone())
+                .await
+                .unwrap();
+        let acme = Acme::new(config, store, issuance, policy, audit, clock.clone()).unwrap();
+        let context = from_fn(move |mut request: Request, next: Next| {
+            let context = RequestContext {
+                id: RequestId::random(),
+                received: clock.now(),
+                address: Some([127, 0, 0, 1].into()),
+                tenant: TenantId::default_tenant(),
+                certificate: None,
+            };
+            request.extensions_mut().insert(context);
+            next.run(request)
+        });
+        let router = router(AcmeState { acme: Arc::clone(&acme) }).layer(context);
+        Server { acme, router }
+    }
+
+    /// The audit log's lines about an operation.
+    pub(crate) fn audited(&self, operation: &str) -> Vec<Value> {
+        self.audit.lines().into_iter().filter(|line| line["operation"] == operation).collect()
+    }
+
+    /// Reads `url` until the resource has the status, looking again whenever something is stored.
+    pub(crate) async fn until(&self, client: &mut Client, url: &str, status: &str) -> Value {
+        let mut changes = self.store.watch(b"default/acme/");
+        loop {
+            let found = client.get(url).await.ok();
+            if found["status"] == status {
+                return found;
+            }
+            changes.next().await.expect("the store is there");
+        }
+    }
+}
+
+impl Server {
+    /// A client with an account.
+    pub(crate) async fn client(&self) -> Client {
+        let mut client = Client::new(self.router.clone());
+        client.register().await;
+        client
+    }
+}
+
+fn ca() -> CaConfig {
+    let day = Duration::from_hours(24);
+    CaConfig {
+        name: "private".to_owned(),
+        key_type: KeyType::EcdsaP256,
+        root_common_name: "Test Root".to_owned(),
+        issuing_common_name: "Test Issuing".to_owned(),
+        root_validity: day * 3650,
+        issuing_validity: day * 1000,
+        crl_validity: day * 7,
+        crl_url_base: "http://acme.test/crl".to_owned(),
+        issuer_url_base: "http://acme.test/issuers".to_owned(),
+    }
+}
+
+/// Compiled policies, kept over the tests.
+fn cache() -> PathBuf {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("acme-policies");
+    fs::create_dir_all(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).unwrap();
+    cache
+}
+
+/// The shipped plugins, with what these tests need: names under `forbidden.localhost` are refused by
+/// the access policy, names under `denied.localhost` by the certificate policy.
+fn write_policies(folder: &Path) {
+    fs::create_dir(folder.join("plugins")).unwrap();
+    let plugin = |name: &str| {
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../../plugins/target/components/{name}.wasm"));
+        let bytes = fs::read(&built).unwrap_or_else(|error| {
+            panic!("{}: {error}; build the plugins first: plugins/build", built.display())
+        });
+        fs::write(folder.join(format!("plugins/{name}.wasm")), &bytes).unwrap();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+        format!(
+            r#"plugin = {{ file = "plugins/{name}.wasm", digest = "sha256:{}" }}"#,
+            hex::encode(digest)
+        )
+    };
+    let access = format!(
+        r#"
+[[binding]]
+name = "access"
+decision = "access"
+{}
+
+[[binding.settings.rules]]
+name = "everybody"
+identities = ["acme:*", "key:*"]
+operations = ["acme.*", "certificates.revoke"]
+resources = ["*"]
+effect = "allow"
+
+[[binding.settings.rules]]
+name = "not these names"
+identities = ["*"]
+operations = ["acme.order.create"]
+resources = ["*forbidden.localhost*"]
+effect = "deny"
+"#,
+        plugin("access-rules")
+    );
+    let certificates = format!(
+        r#"
+[[binding]]
+name = "certificates"
+decision = "certificate"
+{}
+
+[binding.settings.profiles.tls-server]
+keys = ["ecdsa-p256", "ecdsa-p384", "rsa"]
+key_usages = ["digital-signature", "key-encipherment"]
+extended_key_usages = ["server-auth"]
+validity = "30d"
+names = {{ allow = ["dns:*", "ip:*"], deny = ["dns:*denied.localhost"], wildcards = true }}
+
+[binding.settings.profiles.short]
+keys = ["ecdsa-p256"]
+key_usages = ["digital-signature"]
+extended_key_usages = ["server-auth"]
+validity = "1h"
+names = {{ allow = ["dns:*"] }}
+"#,
+        plugin("certificate-template")
+    );
+    fs::write(folder.join("access.toml"), access).unwrap();
+    fs::write(folder.join("certificates.toml"), certificates).unwrap();
+}

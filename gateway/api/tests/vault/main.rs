@@ -1,0 +1,23 @@
+//! The Vault API through its router, with the real policy host and the access-rules plugin. The
+//! tests are named after what real clients rely on, and after what went wrong elsewhere.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod body;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod kv_config;
+#[cfg(test)]
+mod kv_data;
+#[cfg(test)]
+mod kv_metadata;
+#[cfg(test)]
+mod kv_versions;
+#[cfg(test)]
+mod paths;
+#[cfg(test)]
+mod sys;
+#[cfg(test)]
+mod token;

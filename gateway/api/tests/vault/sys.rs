@@ -1,0 +1,103 @@
+use chancery_api::vault::Condition;
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+#[tokio::test]
+async fn health_needs_no_certificate_and_follows_the_condition() {
+    let f = Fixture::new();
+    for (condition, status, sealed) in [
+        (Condition::Active, 200, false),
+        (Condition::Standby, 429, false),
+        (Condition::Uninitialised, 501, true),
+        (Condition::Sealed, 503, true),
+    ] {
+        f.condition.send(condition).unwrap();
+        for method in ["GET", "HEAD"] {
+            let answer = f.call("", method, "/v1/sys/health").send().await;
+            assert_eq!(answer.status, status);
+            if method == "GET" {
+                assert_eq!(answer.json()["sealed"], sealed);
+            }
+        }
+    }
+    let answer = f.call("", "GET", "/v1/sys/health?sealedcode=299").send().await;
+    assert_eq!(answer.status, 299);
+    assert_eq!(answer.json()["version"], "0.1.0");
+    f.call("", "GET", "/v1/sys/health?sealedcode=42").send().await.errors(400);
+    f.call("", "POST", "/v1/sys/health").send().await.errors(405);
+}
+
+#[tokio::test]
+async fn seal_status_has_what_clients_read() {
+    let f = Fixture::new();
+    let status = f.call("", "GET", "/v1/sys/seal-status").send().await.json();
+    for (name, value) in [
+        ("sealed", json!(false)),
+        ("initialized", json!(true)),
+        ("t", json!(1)),
+        ("n", json!(1)),
+        ("progress", json!(0)),
+        ("nonce", json!("")),
+        ("type", json!("file")),
+        ("version", json!("0.1.0")),
+        ("cluster_name", json!("test")),
+        ("storage_type", json!("memory")),
+    ] {
+        assert_eq!(status[name], value, "{name}");
+    }
+    let leader = f.call("", "GET", "/v1/sys/leader").send().await.json();
+    assert_eq!((&leader["ha_enabled"], &leader["is_self"]), (&json!(false), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_sealed_gateway_serves_nothing_else() {
+    let f = Fixture::new();
+    f.condition.send(Condition::Sealed).unwrap();
+    f.admin("GET", "/v1/secret/data/app/db").await.errors(503);
+}
+
+#[tokio::test]
+async fn the_preflight_names_the_mount_and_its_version_is_a_text() {
+    let f = Fixture::new();
+    for path in ["secret/app/db", "secret/app", "secret/app/", "secret/app/none"] {
+        let uri = format!("/v1/sys/internal/ui/mounts/{path}");
+        let data = f.call("app", "GET", &uri).send().await.data();
+        assert_eq!(data["path"], "secret/", "{path}");
+        assert_eq!(data["type"], "kv");
+        assert_eq!(data["options"], json!({"version": "2"}));
+    }
+    let data = f.admin("GET", "/v1/sys/internal/ui/mounts/secret").await.data();
+    assert_eq!(data["path"], "secret/");
+}
+
+#[tokio::test]
+async fn the_preflight_refuses_an_unknown_and_a_forbidden_mount_with_the_same_403() {
+    let f = Fixture::new();
+    let mut answers = Vec::new();
+    for path in
+        ["none/app", "secret/other", "secret/vault/x", "sys/health", "secret", "Secret/app/x"]
+    {
+        let uri = format!("/v1/sys/internal/ui/mounts/{path}");
+        let answer = f.call("app", "GET", &uri).send().await;
+        answers.push(answer.errors(403));
+        assert!(answer.text.contains("permission denied"));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    f.call("app", "GET", "/v1/sys/internal/ui/mounts/secret/app/../x").send().await.errors(400);
+    f.call("", "GET", "/v1/sys/internal/ui/mounts/secret/app/db").send().await.errors(403);
+}
+
+#[tokio::test]
+async fn mounts_repeat_their_data_at_the_top_level() {
+    let f = Fixture::new();
+    let answer = f.admin("GET", "/v1/sys/mounts").await.json();
+    assert_eq!(answer["data"]["secret/"]["type"], "kv");
+    assert_eq!(answer["secret/"], answer["data"]["secret/"]);
+    assert!(answer["request_id"].is_string());
+    let visible = f.admin("GET", "/v1/sys/internal/ui/mounts").await.data();
+    assert_eq!(visible["secret"]["secret/"]["options"]["version"], "2");
+    assert_eq!(visible["auth"]["cert/"]["type"], "cert");
+    let app = f.call("app", "GET", "/v1/sys/internal/ui/mounts").send().await.data();
+    assert_eq!(app["secret"], json!({}), "it may do nothing at the top of the mount");
+}

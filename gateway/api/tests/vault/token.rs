@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+#[tokio::test]
+async fn login_answers_with_what_clients_require() {
+    let f = Fixture::new();
+    for method in ["POST", "PUT"] {
+        let answer = f.call("app", method, "/v1/auth/cert/login").json(json!({})).send().await;
+        assert_eq!(answer.status, 200);
+        let answer = answer.json();
+        assert_eq!(answer["data"], json!(null));
+        let auth = &answer["auth"];
+        assert!(auth["client_token"].as_str().unwrap().starts_with("chs."));
+        assert!(auth["accessor"].is_string());
+        assert_eq!(auth["policies"], json!(["default"]));
+        assert_eq!(auth["token_policies"], json!(["default"]));
+        assert_eq!(auth["metadata"]["identity"], "spiffe://test/app");
+        assert_eq!(auth["metadata"]["cert_name"], "default");
+        assert_eq!(auth["lease_duration"], json!(3600));
+        assert_eq!(auth["renewable"], json!(true));
+        assert_eq!(auth["token_type"], "service");
+        assert_eq!(auth["orphan"], json!(true));
+        assert!(auth["entity_id"].is_string());
+    }
+    f.call("app", "GET", "/v1/auth/cert/login").send().await.errors(405);
+}
+
+#[tokio::test]
+async fn login_passes_the_role_to_the_policies() {
+    let f = Fixture::new();
+    let login = |name| f.call("app", "POST", "/v1/auth/cert/login").json(json!({"name": name}));
+    assert_eq!(login("default").send().await.status, 200);
+    assert_eq!(login("").send().await.status, 200);
+    login("operator").send().await.errors(403);
+    for bad in ["a/b", "../x", "a b"] {
+        login(bad).send().await.errors(400);
+    }
+    let stranger = f.call("stranger", "POST", "/v1/auth/cert/login").send().await;
+    assert_eq!(stranger.errors(403), "permission denied, no rule allows this");
+}
+
+#[tokio::test]
+async fn lookup_self_has_whole_seconds_and_rfc_3339_times() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    f.clock.advance(Duration::from_millis(600));
+    let lookup = f.call("app", "GET", "/v1/auth/token/lookup-self").token(&token);
+    let data = lookup.send().await.data();
+    assert_eq!(data["id"], token);
+    assert_eq!(data["type"], "service");
+    assert_eq!(data["path"], "auth/cert/login");
+    assert_eq!(data["ttl"], json!(3600), "rounded up");
+    assert_eq!(data["creation_ttl"], json!(3600));
+    assert_eq!(data["issue_time"], "2030-01-01T00:00:00Z");
+    assert_eq!(data["expire_time"], "2030-01-01T01:00:00Z");
+    assert_eq!(data["explicit_max_ttl"], json!(86400));
+    assert_eq!(data["policies"], json!(["default"]));
+    assert_eq!(data["creation_time"], json!(1_893_456_000));
+    let none = f.call("app", "GET", "/v1/auth/token/lookup-self").send().await;
+    none.errors(403);
+}
+
+#[tokio::test]
+async fn a_token_about_to_end_does_not_look_as_if_it_never_did() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    f.clock.advance(Duration::from_millis(3_599_999));
+    let lookup = f.call("app", "GET", "/v1/auth/token/lookup-self").token(&token);
+    assert_eq!(lookup.send().await.data()["ttl"], json!(1));
+}
+
+#[tokio::test]
+async fn renew_self_takes_an_increment_in_seconds_or_as_a_text() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    for (increment, seconds) in [
+        (json!(7200), 7200),
+        (json!("2h"), 7200),
+        (json!("90"), 90),
+        (json!(0), 3600),
+        (json!(null), 3600),
+    ] {
+        let body = json!({ "increment": increment });
+        let renew = f.call("app", "POST", "/v1/auth/token/renew-self").token(&token).json(body);
+        let answer = renew.send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["auth"]["lease_duration"], json!(seconds), "{increment}");
+        assert_eq!(answer.json()["auth"]["client_token"], token);
+    }
+    for bad in [json!(-1), json!("soon"), json!([]), json!(true)] {
+        let body = json!({ "increment": bad });
+        let renew = f.call("app", "PUT", "/v1/auth/token/renew-self").token(&token).json(body);
+        renew.send().await.errors(400);
+    }
+}
+
+#[tokio::test]
+async fn a_token_cannot_be_renewed_with_another_certificate() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    for resource in ["renew-self", "revoke-self", "lookup-self"] {
+        let uri = format!("/v1/auth/token/{resource}");
+        f.call("admin", "POST", &uri).token(&token).send().await.errors(403);
+        f.call("", "POST", &uri).token(&token).send().await.errors(403);
+    }
+    let still = f.call("app", "GET", "/v1/auth/token/lookup-self").token(&token).send().await;
+    assert_eq!(still.status, 200);
+}
+
+#[tokio::test]
+async fn revoke_self_is_204_and_final() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    let revoke = f.call("app", "POST", "/v1/auth/token/revoke-self").token(&token);
+    assert_eq!(revoke.send().await.status, 204);
+    let uri = "/v1/secret/data/app/db";
+    f.call("app", "GET", uri).token(&token).send().await.errors(403);
+    assert_eq!(f.call("app", "GET", uri).send().await.status, 404, "the certificate still works");
+}

@@ -1,0 +1,131 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run on loopback with everything generated: state, CA, policies, and two client certificates.
+    Dev(DevArgs),
+    /// Run with a configuration file.
+    Serve(ConfigArgs),
+    /// Validate a configuration file and its policies without starting.
+    Check(ConfigArgs),
+    /// Make a root key file (mode 0600) for `[seal] root_key_file`.
+    RootKey {
+        /// The file to make; it must not exist.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Issue a client certificate for an identity, through policy, while the gateway is stopped.
+    ClientCertificate(ClientCertificateArgs),
+    /// Work with the audit log.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+/// `--config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// `chancery client-certificate`.
+#[derive(Debug, Args)]
+pub(crate) struct ClientCertificateArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The identity, such as `spiffe://prod.example/app`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) spiffe_id: chancery_identity::SpiffeId,
+    /// Where the certificate chain goes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: PathBuf,
+    /// Where the private key goes (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
+/// `chancery audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check that no line was removed, changed or reordered.
+    Verify {
+        /// The audit log.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// `chancery dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// State; a second start continues with it.
+    #[arg(long, value_name = "DIR", default_value = ".chancery")]
+    pub(crate) dir: PathBuf,
+    /// The TLS port: ACME and `/v1`. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    pub(crate) listen: SocketAddr,
+    /// The plain port: CRL, issuer certificates, health, metrics. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) http: SocketAddr,
+    /// The DNS server that ACME validation asks [default: the system's].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) dns: Option<SocketAddr>,
+    /// The port on which http-01 validation looks for the answer.
+    #[arg(long, value_name = "N", default_value_t = 5002, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) http01_port: u16,
+    /// The port on which tls-alpn-01 validation looks for the answer.
+    #[arg(long, value_name = "N", default_value_t = 5001, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) tls_alpn01_port: u16,
+    /// Keep the CA's keys in this PKCS#11 module's token [default: software keys].
+    #[arg(long, value_name = "FILE", requires_all = ["pkcs11_token", "pkcs11_pin_file"])]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// Label of the token.
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pub(crate) pkcs11_token: Option<String>,
+    /// File that holds the user PIN (mode 0600).
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// Once serving, print exactly one line of JSON with addresses and files on standard output.
+    #[arg(long)]
+    pub(crate) ready_json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pkcs11_flags_come_together_or_not_at_all() {
+        for args in [
+            &["chancery", "dev", "--pkcs11-module", "m"][..],
+            &["chancery", "dev", "--pkcs11-token", "t"],
+            &["chancery", "dev", "--pkcs11-module", "m", "--pkcs11-token", "t"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Certificates that the operator issues by hand to identities: the first administrator's, and
+//! those of `chancery dev`. They pass policy, lint, inventory and audit like all others.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use chancery_identity::{RequestContext, SpiffeId, TenantId};
+use chancery_issuance::{IssuanceRequest, Requester, ValidatedName};
+use chancery_x509::{GeneralName, pem};
+
+use crate::files::{self, Readers};
+use crate::gateway::Gateway;
+use crate::request::signed_request;
+
+/// Who the policies see as the requester.
+const OPERATOR: &str = "operator";
+
+/// The profile that is asked for.
+const PROFILE: &str = "service";
+
+/// Makes a key and has a certificate for `id` issued; writes both.
+///
+/// # Errors
+/// If policy denies it, or a file cannot be written.
+pub(crate) async fn issue(gateway: &Gateway, id: &SpiffeId, cert: &Path, key: &Path) -> Result<()> {
+    let name = GeneralName::Uri(id.to_string());
+    let own = signed_request(None, vec![name.clone()]).await?;
+    let issued = gateway
+        .issuance
+        .issue(IssuanceRequest {
+            context: RequestContext::internal(TenantId::default_tenant(), gateway.clock.now()),
+            requester: Requester::Internal(OPERATOR),
+            csr: own.request,
+            profile: Some(PROFILE.to_owned()),
+            validated: vec![ValidatedName { name, method: "operator".to_owned() }],
+            not_before: None,
+            not_after: None,
+        })
+        .await
+        .with_context(|| format!("issuing a certificate for {id}"))?;
+    let pem = pem::encode(pem::PRIVATE_KEY, &own.key);
+    files::replace(key, pem.as_bytes(), Readers::Owner)?;
+    files::replace(cert, issued.pem().as_bytes(), Readers::Everybody)
+}

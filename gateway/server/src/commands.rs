@@ -1,0 +1,85 @@
+//! The commands that do one thing and end.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use chancery_identity::Clock;
+use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_seal::RootKey;
+
+use crate::cli::ClientCertificateArgs;
+use crate::client_certificate;
+use crate::config::Config;
+use crate::gateway::Gateway;
+
+/// Says on standard error what went wrong, the cause behind it last.
+pub(crate) fn complain(error: &anyhow::Error) {
+    // Nothing can be done if even this cannot be written.
+    let _ = writeln!(std::io::stderr(), "chancery: {error:#}");
+}
+
+/// Says something on standard output.
+pub(crate) fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("writing to standard output")
+}
+
+/// `chancery check`: the configuration and the policies it names.
+pub(crate) fn check(file: &Path) -> Result<ExitCode> {
+    let config = Config::load(file)?;
+    let compiled = tempdir()?;
+    let loaded =
+        PolicyHost::open(PolicyConfig::new(config.policy_directory.clone(), compiled.clone()));
+    let removed = std::fs::remove_dir_all(&compiled);
+    loaded.context("loading the policies")?;
+    removed.with_context(|| format!("cannot remove {}", compiled.display()))?;
+    say(&format!("{}: the configuration and its policies are valid", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A place for compiled policies that are thrown away: the running gateway keeps its own.
+fn tempdir() -> Result<std::path::PathBuf> {
+    let id = chancery_identity::RequestId::random();
+    let path = std::env::temp_dir().join(format!("chancery-check-{id}"));
+    std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
+
+/// `chancery root-key`.
+pub(crate) fn root_key(file: &Path) -> Result<ExitCode> {
+    RootKey::create_file(file)?;
+    say(&format!(
+        "{}: made. Keep a copy where the gateway is not: without it nothing in the store opens.",
+        file.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `chancery client-certificate`.
+pub(crate) async fn client_certificate(args: &ClientCertificateArgs) -> Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let plain_url = config
+        .server
+        .public_http
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", config.server.http));
+    let gateway = Gateway::open(&config, &plain_url, Clock::system()).await?;
+    client_certificate::issue(&gateway, &args.spiffe_id, &args.cert, &args.key).await?;
+    gateway.close().await;
+    say(&format!("{} and {}: written", args.cert.display(), args.key.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `chancery audit verify`.
+pub(crate) fn audit_verify(file: &Path) -> Result<ExitCode> {
+    let verified = chancery_audit::verify(file, None)?;
+    say(&format!(
+        "{}: {} lines, none removed, changed or reordered; last hash {}",
+        file.display(),
+        verified.lines,
+        verified.last_hash
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,158 @@
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a configuration file, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot read the configuration: {source}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, a key that does not exist, or a value of the wrong type.
+    #[error("{}:{line}: {message}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong, with the nearest known key where one is near.
+        message: String,
+    },
+    /// Values that are of the right type and yet cannot be used; all of them, not only the first.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<InvalidValue>),
+}
+
+/// One value that cannot be used.
+#[derive(Debug)]
+pub(crate) struct InvalidValue {
+    file: PathBuf,
+    line: Option<usize>,
+    key: String,
+    problem: String,
+}
+
+impl std::fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}: {}", self.key, self.problem)
+    }
+}
+
+impl InvalidValue {
+    /// `key` as `table.key`; its line is looked up in `text`.
+    pub(crate) fn new(file: &Path, text: &str, key: &str, problem: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: line_of_key(text, key),
+            key: key.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// A TOML error with its line, and for an unknown key the known one that it most resembles.
+pub(crate) fn syntax_error(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map_or(1, |span| line_at(text, span.start));
+    let message = match unknown_field(error.message()) {
+        Some((key, known)) => match nearest(key, &known) {
+            Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
+            None => format!("unknown key `{key}`; known here: {}", known.join(", ")),
+        },
+        None => error.message().replace('\n', "; "),
+    };
+    ConfigError::Syntax { file: file.to_owned(), line, message }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}
+
+/// Takes serde's sentence apart: ``unknown field `x`, expected one of `a`, `b` ``.
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (key, rest) = rest.split_once('`')?;
+    Some((key, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(key, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(2))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The line on which `table.key` stands; good enough for a message, so a key that is written in an
+/// unusual way merely has no line.
+fn line_of_key(text: &str, dotted: &str) -> Option<usize> {
+    let (table, key) = dotted.rsplit_once('.').unwrap_or(("", dotted));
+    let bare = |name: &str| name.split('[').next().unwrap_or(name).to_owned();
+    let (table, key) = (bare(table), bare(key));
+    let mut current = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            current = line.trim_matches(|c| c == '[' || c == ']').trim().to_owned();
+        } else if current == table && line.split('=').next().is_some_and(|name| name.trim() == key)
+        {
+            return Some(index + 1);
+        }
+    }
+    text.lines()
+        .position(|line| line.trim().trim_matches(|c| c == '[' || c == ']') == table)
+        .map(|index| index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its keys matter")]
+    struct Example {
+        listen: Option<String>,
+        directory: Option<String>,
+    }
+
+    fn message(text: &str) -> String {
+        let error = toml::from_str::<Example>(text).unwrap_err();
+        syntax_error(Path::new("f.toml"), text, &error).to_string()
+    }
+
+    #[test]
+    fn names_file_line_and_nearest_key() {
+        assert_eq!(
+            message("\ndirectory = 'x'\nlistne = 'y'\n"),
+            "f.toml:3: unknown key `listne`; did you mean `listen`?"
+        );
+        assert_eq!(
+            message("colour = 1"),
+            "f.toml:1: unknown key `colour`; known here: listen, directory"
+        );
+    }
+
+    #[test]
+    fn says_what_type_is_wanted() {
+        assert!(message("listen = 3").starts_with("f.toml:1: invalid type: integer"));
+        assert!(message("listen = 'x").starts_with("f.toml:1: "));
+    }
+
+    #[test]
+    fn finds_the_line_of_a_value() {
+        let text = "[a]\nx = 1\n[b]\nx = 2\ny=3\n[[c]]\nz = 1\n";
+        assert_eq!(line_of_key(text, "b.x"), Some(4));
+        assert_eq!(line_of_key(text, "b.y"), Some(5));
+        assert_eq!(line_of_key(text, "c[0].z"), Some(7));
+        assert_eq!(line_of_key(text, "b.absent"), Some(3));
+        assert_eq!(line_of_key(text, "absent.x"), None);
+    }
+}

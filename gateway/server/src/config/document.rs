@@ -1,0 +1,293 @@
+//! The configuration file as it is written: every key that exists, its default, and nothing else.
+//! [`super::Config`] is what remains after validation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// `chancery.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Document {
+    pub(crate) server: Server,
+    pub(crate) seal: Seal,
+    #[serde(default)]
+    pub(crate) pkcs11: Option<Pkcs11>,
+    #[serde(default)]
+    pub(crate) ca: Ca,
+    pub(crate) policy: Policy,
+    #[serde(default)]
+    pub(crate) acme: Acme,
+    #[serde(default)]
+    pub(crate) secrets: Secrets,
+    #[serde(default)]
+    pub(crate) clients: Clients,
+    pub(crate) tenants: Vec<Tenant>,
+    #[serde(default)]
+    pub(crate) audit: Audit,
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
+    #[serde(default)]
+    pub(crate) upstreams: Vec<Upstream>,
+}
+
+/// Where the gateway keeps its state and what it listens on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    /// State: the store, the audit log, compiled policies.
+    pub(crate) directory: PathBuf,
+    /// The TLS port: ACME and `/v1`.
+    #[serde(default = "default_listen")]
+    pub(crate) listen: String,
+    /// The plain port: CRLs, issuer certificates, health, metrics.
+    #[serde(default = "default_http")]
+    pub(crate) http: String,
+    /// The URL under which others reach the plain port; it is written into certificates.
+    #[serde(default)]
+    pub(crate) public_http: Option<String>,
+    /// Names and addresses in the gateway's own certificate.
+    pub(crate) names: Vec<String>,
+    /// How long requests under way may take to finish after SIGTERM.
+    #[serde(default = "default_drain")]
+    pub(crate) drain_seconds: u64,
+    /// Longest that a TLS handshake may take.
+    #[serde(default = "default_handshake")]
+    pub(crate) handshake_seconds: u64,
+    /// Most connections at once, over both ports.
+    #[serde(default = "default_connections")]
+    pub(crate) connections: usize,
+}
+
+/// What opens the encryption barrier; exactly one of the three.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seal {
+    /// A file of mode 0600 that holds the root key itself.
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// A file of mode 0600 that holds a passphrase.
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The label of an AES key in the PKCS#11 token.
+    pub(crate) pkcs11_key: Option<String>,
+}
+
+/// The HSM.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pkcs11 {
+    pub(crate) module: PathBuf,
+    /// The token's label; `serial` instead names it by serial number.
+    pub(crate) token: Option<String>,
+    pub(crate) serial: Option<String>,
+    pub(crate) pin_file: Option<PathBuf>,
+    /// Name of the environment variable that holds the PIN.
+    pub(crate) pin_env: Option<String>,
+    #[serde(default = "default_sessions")]
+    pub(crate) sessions: usize,
+    #[serde(default = "default_queue")]
+    pub(crate) queue: usize,
+    #[serde(default = "default_deadline")]
+    pub(crate) deadline_ms: u64,
+}
+
+/// The private CA, made on first start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ca {
+    /// `software` or `pkcs11`.
+    pub(crate) keys: String,
+    /// `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
+    pub(crate) key_type: String,
+    pub(crate) root_name: String,
+    pub(crate) issuing_name: String,
+    pub(crate) root_days: u32,
+    pub(crate) issuing_days: u32,
+    pub(crate) crl_hours: u32,
+}
+
+/// Policies: a directory of bindings and plugins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    pub(crate) directory: PathBuf,
+}
+
+/// The ACME server and how it validates.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Acme {
+    /// The DNS server that validation asks; the system's when left out.
+    pub(crate) dns: Option<String>,
+    pub(crate) http01_port: u16,
+    pub(crate) tls_alpn01_port: u16,
+    /// Networks beyond the public Internet that validation may connect to.
+    pub(crate) allowed_networks: Vec<String>,
+    pub(crate) terms_of_service: Option<String>,
+    pub(crate) website: Option<String>,
+    /// Profiles that an order may name, with a description for people.
+    pub(crate) profiles: BTreeMap<String, String>,
+    /// The profile of an order that names none.
+    pub(crate) default_profile: String,
+}
+
+/// Secret engines.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Secrets {
+    pub(crate) mounts: Vec<String>,
+    /// Time to live of a token from `auth/cert/login` when policy sets no lower ceiling.
+    pub(crate) token_ttl_seconds: u64,
+    /// From the login to the end of the last renewal.
+    pub(crate) token_max_ttl_seconds: u64,
+}
+
+/// Whose client certificates are believed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Clients {
+    /// Certificates of the gateway's own CA.
+    pub(crate) trust_own_ca: bool,
+    /// PEM files with further roots.
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+/// A tenant and whom it recognises.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) trust_domains: Vec<String>,
+    #[serde(default)]
+    pub(crate) dns_suffixes: Vec<String>,
+    #[serde(default)]
+    pub(crate) pinned: Vec<Pinned>,
+}
+
+/// One certificate with a name given by hand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pinned {
+    pub(crate) fingerprint: String,
+    pub(crate) name: String,
+}
+
+/// The audit log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audit {
+    /// Defaults to `audit/audit.jsonl` in the state directory.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Logs and traces; metrics are on the plain port always.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Telemetry {
+    /// A filter such as `info` or `info,chancery_acme=debug`.
+    pub(crate) log: String,
+    /// `text` or `json`.
+    pub(crate) format: String,
+    /// Where spans go over OTLP/gRPC, for example `http://127.0.0.1:4317`.
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+/// Another ACME CA to which policy may send an issuance.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    pub(crate) directory_url: String,
+    #[serde(default)]
+    pub(crate) contact: Vec<String>,
+    /// PEM file with the roots of the upstream's own TLS certificate; the system's when left out.
+    #[serde(default)]
+    pub(crate) roots: Option<PathBuf>,
+}
+
+impl Default for Ca {
+    fn default() -> Self {
+        Self {
+            keys: "software".to_owned(),
+            key_type: "ecdsa-p256".to_owned(),
+            root_name: "Chancery Root CA".to_owned(),
+            issuing_name: "Chancery Issuing CA".to_owned(),
+            root_days: 7300,
+            issuing_days: 1825,
+            crl_hours: 24,
+        }
+    }
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            dns: None,
+            http01_port: 80,
+            tls_alpn01_port: 443,
+            allowed_networks: vec![],
+            terms_of_service: None,
+            website: None,
+            profiles: BTreeMap::from([(
+                "tls-server".to_owned(),
+                "TLS servers: server authentication for DNS names".to_owned(),
+            )]),
+            default_profile: "tls-server".to_owned(),
+        }
+    }
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            mounts: vec!["secret".to_owned()],
+            token_ttl_seconds: 3600,
+            token_max_ttl_seconds: 86_400,
+        }
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { trust_own_ca: true, roots: vec![] }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), format: "text".to_owned(), otlp_endpoint: None }
+    }
+}
+
+fn default_listen() -> String {
+    "0.0.0.0:8443".to_owned()
+}
+
+fn default_http() -> String {
+    "0.0.0.0:8080".to_owned()
+}
+
+fn default_drain() -> u64 {
+    30
+}
+
+fn default_handshake() -> u64 {
+    10
+}
+
+fn default_connections() -> usize {
+    10_000
+}
+
+fn default_sessions() -> usize {
+    8
+}
+
+fn default_queue() -> usize {
+    256
+}
+
+fn default_deadline() -> u64 {
+    2_000
+}

@@ -1,0 +1,163 @@
+//! The configuration, from file to checked values. What passes here starts, unless the machine
+//! itself refuses.
+
+mod diagnose;
+mod document;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chancery_identity::TenantRules;
+use chancery_keys::{KeyName, KeyType};
+use chancery_x509::GeneralName;
+use zeroize::Zeroizing;
+
+pub(crate) use diagnose::ConfigError;
+
+/// A configuration in which every value has been looked at.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) server: ServerConfig,
+    pub(crate) root_key: RootKeySource,
+    pub(crate) hsm: Option<HsmConfig>,
+    pub(crate) ca: CaConfig,
+    pub(crate) policy_directory: PathBuf,
+    pub(crate) acme: AcmeConfig,
+    pub(crate) secrets: SecretsConfig,
+    pub(crate) clients: ClientsConfig,
+    pub(crate) tenants: Vec<TenantRules>,
+    pub(crate) audit_file: PathBuf,
+    pub(crate) telemetry: TelemetryConfig,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
+}
+
+/// Ports, state, limits.
+#[derive(Debug)]
+pub(crate) struct ServerConfig {
+    pub(crate) directory: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) http: SocketAddr,
+    /// Without a trailing slash; none means that the bound address is used.
+    pub(crate) public_http: Option<String>,
+    pub(crate) names: Vec<GeneralName>,
+    pub(crate) drain: Duration,
+    pub(crate) handshake: Duration,
+    pub(crate) connections: usize,
+}
+
+/// What opens the barrier.
+#[derive(Debug)]
+pub(crate) enum RootKeySource {
+    File(PathBuf),
+    PassphraseFile(PathBuf),
+    Pkcs11Key(KeyName),
+}
+
+/// The HSM, with its PIN already read.
+pub(crate) struct HsmConfig {
+    pub(crate) module: PathBuf,
+    pub(crate) token: TokenName,
+    pub(crate) pin: Zeroizing<String>,
+    pub(crate) sessions: usize,
+    pub(crate) queue: usize,
+    pub(crate) deadline: Duration,
+}
+
+impl std::fmt::Debug for HsmConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HsmConfig")
+            .field("module", &self.module)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the token is found. Never by slot number, which changes when it is replugged.
+#[derive(Debug)]
+pub(crate) enum TokenName {
+    Label(String),
+    Serial(String),
+}
+
+/// The private CA.
+#[derive(Debug)]
+pub(crate) struct CaConfig {
+    pub(crate) keys_in_hsm: bool,
+    pub(crate) key_type: KeyType,
+    pub(crate) root_name: String,
+    pub(crate) issuing_name: String,
+    pub(crate) root_validity: Duration,
+    pub(crate) issuing_validity: Duration,
+    pub(crate) crl_validity: Duration,
+}
+
+/// The ACME server.
+#[derive(Debug)]
+pub(crate) struct AcmeConfig {
+    pub(crate) dns: Option<SocketAddr>,
+    pub(crate) http01_port: u16,
+    pub(crate) tls_alpn01_port: u16,
+    pub(crate) allowed_networks: Vec<ipnet::IpNet>,
+    pub(crate) terms_of_service: Option<String>,
+    pub(crate) website: Option<String>,
+    pub(crate) profiles: BTreeMap<String, String>,
+    pub(crate) default_profile: Option<String>,
+}
+
+/// Secret engines and tokens.
+#[derive(Debug)]
+pub(crate) struct SecretsConfig {
+    pub(crate) mounts: Vec<String>,
+    pub(crate) token_ttl: Duration,
+    pub(crate) token_max_ttl: Duration,
+}
+
+/// Whose client certificates are believed. The files are read at each reload.
+#[derive(Debug)]
+pub(crate) struct ClientsConfig {
+    pub(crate) trust_own_ca: bool,
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+/// Logs and traces.
+#[derive(Debug)]
+pub(crate) struct TelemetryConfig {
+    pub(crate) log: String,
+    pub(crate) json: bool,
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+/// Another ACME CA.
+#[derive(Debug)]
+pub(crate) struct UpstreamConfig {
+    pub(crate) name: String,
+    pub(crate) directory_url: String,
+    pub(crate) contact: Vec<String>,
+    pub(crate) roots: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and validates a configuration file.
+    ///
+    /// # Errors
+    /// Says which file, line and key is wrong and what is expected there; every invalid value at
+    /// once, not only the first.
+    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+        Self::parse(file, &text)
+    }
+
+    /// Validates configuration text; `file` is what messages call it, and relative paths start from
+    /// its directory.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let document =
+            toml::from_str(text).map_err(|error| diagnose::syntax_error(file, text, &error))?;
+        validate::validate(file, text, document)
+    }
+}

@@ -1,0 +1,270 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../chancery.example.toml");
+
+/// Self-signed, for `roots` settings; any certificate does.
+const ROOT_PEM: &str = include_str!("../../tests/data/root.pem");
+
+/// The example with its files in a directory of their own, where they exist.
+struct Installed {
+    directory: tempfile::TempDir,
+    text: String,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let etc = directory.path();
+        for (name, content) in [
+            ("root.key", "k"),
+            ("passphrase", "p"),
+            ("pin", "1234\n"),
+            ("libsofthsm2.so", ""),
+            ("clients.pem", ROOT_PEM),
+            ("upstream-roots.pem", ROOT_PEM),
+        ] {
+            let path = etc.join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        std::fs::create_dir(etc.join("policies")).unwrap();
+        let text = EXAMPLE
+            .replace("/etc/chancery", &etc.display().to_string())
+            .replace("/var/lib/chancery", &etc.join("state").display().to_string());
+        Self { directory, text }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("chancery.toml")
+    }
+
+    fn parse(&self, text: &str) -> Result<Config, ConfigError> {
+        Config::parse(&self.file(), text)
+    }
+
+    /// The message for the example with `from` replaced by `to`.
+    fn message(&self, from: &str, to: &str) -> String {
+        assert!(self.text.contains(from), "{from} is not in the example");
+        let text = self.text.replacen(from, to, 1);
+        self.parse(&text).expect_err(&format!("{from} -> {to} is accepted")).to_string()
+    }
+}
+
+#[test]
+fn the_example_is_valid() {
+    let installed = Installed::new();
+    let config = installed.parse(&installed.text).unwrap();
+    assert_eq!(config.acme.http01_port, 80);
+    assert_eq!(config.hsm.as_ref().unwrap().pin.as_str(), "1234");
+    assert!(!format!("{config:?}").contains("1234"), "the PIN shows in Debug output");
+}
+
+#[test]
+fn a_key_that_does_not_exist_is_refused_in_every_table() {
+    let installed = Installed::new();
+    let tables: Vec<_> = installed
+        .text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with('['))
+        .map(|(index, line)| (index, line.to_owned()))
+        .collect();
+    assert_eq!(tables.len(), 12);
+    for (index, table) in tables {
+        let mut lines: Vec<_> = installed.text.lines().collect();
+        lines.insert(index + 1, "no_such_key = 1");
+        let message = installed.parse(&lines.join("\n")).unwrap_err().to_string();
+        let place =
+            format!("{}:{}: unknown key `no_such_key`", installed.file().display(), index + 2);
+        assert!(message.starts_with(&place), "{table}: {message}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_answered_with_the_nearest() {
+    let installed = Installed::new();
+    let message = installed.message("listen =", "listne =");
+    assert!(message.ends_with("unknown key `listne`; did you mean `listen`?"), "{message}");
+    let message = installed.message("[telemetry]", "[telemetri]");
+    assert!(message.ends_with("unknown key `telemetri`; did you mean `telemetry`?"), "{message}");
+}
+
+#[test]
+fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
+    let installed = Installed::new();
+    let etc = installed.directory.path().display().to_string();
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "listen = \"0.0.0.0:8443\"",
+            "listen = \"0.0.0.0\"",
+            "server.listen: `0.0.0.0` is not an address",
+        ),
+        (
+            "http = \"0.0.0.0:8080\"",
+            "http = \"here:80\"",
+            "server.http: `here:80` is not an address",
+        ),
+        ("http = \"0.0.0.0:8080\"", "http = \"0.0.0.0:8443\"", "server.http: is the same address"),
+        ("http://pki.example.com", "https://pki.example.com", "server.public_http: "),
+        ("names = [\"chancery.example.com\"]", "names = []", "server.names: needs at least one"),
+        ("names = [\"chancery.example.com\"]", "names = [\"a b\"]", "server.names: `a b`"),
+        (
+            "drain_seconds = 30",
+            "drain_seconds = 4000",
+            "server.drain_seconds: 4000 is not between 0 and 3600",
+        ),
+        (
+            "handshake_seconds = 10",
+            "handshake_seconds = 0",
+            "server.handshake_seconds: 0 is not between",
+        ),
+        ("connections = 10000", "connections = 0", "server.connections: 0 is not between"),
+        ("root_key_file =", "# root_key_file =", "seal: set exactly one of"),
+        ("# passphrase_file", "passphrase_file", "seal: set exactly one of"),
+        ("/root.key", "/absent.key", "seal.root_key_file: "),
+        ("/libsofthsm2.so", "/absent.so", "pkcs11.module: "),
+        ("token = \"chancery\"", "", "pkcs11.token: set exactly one of"),
+        (
+            "token = \"chancery\"",
+            "token = \"a\"\nserial = \"b\"",
+            "pkcs11.token: set exactly one of",
+        ),
+        ("/pin\"", "/absent\"", "pkcs11.pin_file: "),
+        ("pin_file = ", "pin_env = \"X\"\npin_file = ", "pkcs11.pin_file: set exactly one of"),
+        ("sessions = 8", "sessions = 0", "pkcs11.sessions: 0 is not between 1 and 256"),
+        ("queue = 256", "queue = 0", "pkcs11.queue: 0 is not between"),
+        ("deadline_ms = 2000", "deadline_ms = 1", "pkcs11.deadline_ms: 1 is not between"),
+        ("keys = \"pkcs11\"", "keys = \"paper\"", "ca.keys: `paper` is neither"),
+        (
+            "key_type = \"ecdsa-p256\"",
+            "key_type = \"rsa-1024\"",
+            "ca.key_type: `rsa-1024` is not a key type",
+        ),
+        ("root_name = \"Chancery Root CA\"", "root_name = \"\"", "ca.root_name: must have 1 to 64"),
+        (
+            "issuing_name = \"Chancery Issuing CA\"",
+            "issuing_name = \"Chancery Root CA\"",
+            "ca.issuing_name: must differ",
+        ),
+        ("root_days = 7300", "root_days = 0", "ca.root_days: 0 is not between"),
+        ("root_days = 7300", "root_days = 30", "ca.issuing_days: the issuing CA cannot outlive"),
+        ("issuing_days = 1825", "issuing_days = 0", "ca.issuing_days: 0 is not between"),
+        ("crl_hours = 24", "crl_hours = 0", "ca.crl_hours: 0 is not between"),
+        ("/policies\"", "/absent\"", "policy.directory: "),
+        (
+            "dns = \"127.0.0.1:53\"",
+            "dns = \"127.0.0.1\"",
+            "acme.dns: `127.0.0.1` is not an address",
+        ),
+        ("http01_port = 80", "http01_port = 0", "acme.http01_port: 0 is not between"),
+        ("http01_port = 80", "http01_port = 70000", "invalid value: integer `70000`"),
+        ("tls_alpn01_port = 443", "tls_alpn01_port = 0", "acme.tls_alpn01_port: 0 is not between"),
+        ("10.0.0.0/8", "10.0.0.0/80", "acme.allowed_networks: `10.0.0.0/80` is not a network"),
+        ("\"https://example.com/terms\"", "\"ftp://x\"", "acme.terms_of_service: "),
+        ("website = \"https://example.com\"", "website = \"x\"", "acme.website: "),
+        (
+            "default_profile = \"tls-server\"",
+            "default_profile = \"x\"",
+            "acme.default_profile: `x` is not among",
+        ),
+        ("mounts = [\"secret\"]", "mounts = [\"a/b\"]", "secrets.mounts: `a/b` cannot be a mount"),
+        ("mounts = [\"secret\"]", "mounts = [\"sys\"]", "secrets.mounts: `sys` cannot be a mount"),
+        (
+            "token_ttl_seconds = 3600",
+            "token_ttl_seconds = 0",
+            "secrets.token_ttl_seconds: 0 is not",
+        ),
+        (
+            "token_max_ttl_seconds = 86400",
+            "token_max_ttl_seconds = 60",
+            "secrets.token_max_ttl_seconds: 60 is not between 3600",
+        ),
+        ("trust_own_ca = true", "trust_own_ca = 1", "invalid type: integer `1`"),
+        ("/clients.pem", "/absent.pem", "clients.roots: "),
+        ("/clients.pem", "/pin", "clients.roots: "),
+        ("id = \"default\"", "id = \"Default\"", "tenants.id: `Default` is not a tenant id"),
+        (
+            "[[tenants]]",
+            "[[tenants]]\nid = \"default\"\n[[tenants]]",
+            "tenants.id: `default` stands twice",
+        ),
+        (
+            "trust_domains = [\"prod.example\"]",
+            "trust_domains = [\"a/b\"]",
+            "tenants.trust_domains: `a/b`",
+        ),
+        (
+            "dns_suffixes = [\"example.com\"]",
+            "dns_suffixes = [\"Example.com\"]",
+            "tenants.dns_suffixes: `Example.com`",
+        ),
+        (
+            "fingerprint = \"e3b0",
+            "fingerprint = \"xx\", name=\"x\" },{ fingerprint = \"e3b0",
+            "tenants.pinned.fingerprint: ",
+        ),
+        ("name = \"breakglass\"", "name = \"\"", "tenants.pinned.name: is empty"),
+        ("log = \"info\"", "log = \"a=b=c\"", "telemetry.log: `a=b=c`"),
+        ("format = \"json\"", "format = \"xml\"", "telemetry.format: `xml` is neither"),
+        ("http://127.0.0.1:4317", "nowhere", "telemetry.otlp_endpoint: "),
+        ("name = \"public\"", "name = \"Public\"", "upstreams.name: `Public` is not a name"),
+        ("name = \"public\"", "name = \"private\"", "upstreams.name: `private` is not a name"),
+        (
+            "https://acme.example.net",
+            "http://acme.example.net",
+            "upstreams.directory_url: must be an https",
+        ),
+        (
+            "mailto:pki@example.com",
+            "pki@example.com",
+            "upstreams.contact: `pki@example.com` is not",
+        ),
+        ("/upstream-roots.pem", "/absent.pem", "upstreams.roots: "),
+    ];
+    for (from, to, expected) in cases {
+        let message = installed.message(from, to);
+        assert!(message.contains(expected), "{from} -> {to}: {message}");
+        let first = message.lines().next().unwrap();
+        let place = first.strip_prefix(&format!("{etc}/chancery.toml:")).expect(first);
+        let line = place.split(':').next().unwrap();
+        assert!(line.parse::<usize>().is_ok(), "no line in: {first}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    for name in ["root.key", "pin"] {
+        let installed = Installed::new();
+        let path = installed.directory.path().join(name);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let message = installed.parse(&installed.text).unwrap_err().to_string();
+        assert!(message.contains("can be read by others: chmod 600 it"), "{message}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let installed = Installed::new();
+    let text = installed
+        .text
+        .replace("crl_hours = 24", "crl_hours = 0")
+        .replace("http01_port = 80", "http01_port = 0");
+    let message = installed.parse(&text).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 2, "{message}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let message = Config::load(Path::new("/no/such/chancery.toml")).unwrap_err().to_string();
+    assert!(message.starts_with("/no/such/chancery.toml: cannot read"), "{message}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn never_panics_on_arbitrary_text(text in "(\\[[a-z]{0,8}\\]|[a-z_]{1,9} = [0-9\"a-z\\[\\]]{0,9}|\\n){0,12}") {
+        let _ = Config::parse(Path::new("f.toml"), &text);
+    }
+}

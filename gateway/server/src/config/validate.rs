@@ -1,0 +1,487 @@
+//! From the document to checked values. Each problem is noted with its key and the rest is still
+//! looked at, so that one run of `chancery check` shows everything.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chancery_identity::{PinnedIdentity, TenantRules};
+use chancery_issuance::Issuers;
+use chancery_keys::{KeyName, KeyType};
+use chancery_secrets::MountName;
+use chancery_x509::GeneralName;
+use zeroize::Zeroizing;
+
+use super::diagnose::{ConfigError, InvalidValue};
+use super::document::{self, Document};
+use super::{
+    AcmeConfig, CaConfig, ClientsConfig, Config, HsmConfig, RootKeySource, SecretsConfig,
+    ServerConfig, TelemetryConfig, TokenName, UpstreamConfig,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Config, ConfigError> {
+    let mut check = Check { file, text, problems: vec![] };
+    let directory = check.path(&document.server.directory);
+    let hsm = document.pkcs11.map(|hsm| check.hsm(hsm));
+    let has_hsm = hsm.is_some();
+    let root_key = check.root_key(document.seal, has_hsm);
+    let ca = check.ca(document.ca, has_hsm);
+    let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
+    let acme = check.acme(document.acme);
+    let secrets = check.secrets(document.secrets);
+    let clients = check.clients(&document.clients);
+    let tenants = check.tenants(document.tenants);
+    let telemetry = check.telemetry(document.telemetry);
+    let upstreams = check.upstreams(document.upstreams);
+    let audit_file = document
+        .audit
+        .file
+        .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
+    let server = check.server(document.server, directory);
+    let problems = check.problems;
+    match (server, root_key, hsm.transpose_checked(), ca) {
+        (Some(server), Some(root_key), Some(hsm), Some(ca)) if problems.is_empty() => Ok(Config {
+            server,
+            root_key,
+            hsm,
+            ca,
+            policy_directory,
+            acme,
+            secrets,
+            clients,
+            tenants,
+            audit_file,
+            telemetry,
+            upstreams,
+        }),
+        _ => Err(ConfigError::Invalid(problems)),
+    }
+}
+
+/// `Option<Option<T>>` where the outer none means "not configured" and the inner "invalid".
+trait TransposeChecked<T> {
+    fn transpose_checked(self) -> Option<Option<T>>;
+}
+
+impl<T> TransposeChecked<T> for Option<Option<T>> {
+    fn transpose_checked(self) -> Option<Option<T>> {
+        match self {
+            None => Some(None),
+            Some(None) => None,
+            Some(Some(value)) => Some(Some(value)),
+        }
+    }
+}
+
+struct Check<'a> {
+    file: &'a Path,
+    text: &'a str,
+    problems: Vec<InvalidValue>,
+}
+
+impl Check<'_> {
+    fn refuse<T>(&mut self, key: &str, problem: impl Into<String>) -> Option<T> {
+        self.problems.push(InvalidValue::new(self.file, self.text, key, problem));
+        None
+    }
+
+    fn parsed<T: FromStr>(&mut self, key: &str, value: &str, wanted: &str) -> Option<T> {
+        match value.parse() {
+            Ok(parsed) => Some(parsed),
+            Err(_) => self.refuse(key, format!("`{value}` is not {wanted}")),
+        }
+    }
+
+    fn within(&mut self, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+        if !range.contains(&value) {
+            let (low, high) = range.into_inner();
+            self.refuse::<()>(key, format!("{value} is not between {low} and {high}"));
+        }
+        value
+    }
+
+    /// Relative paths start from the directory of the configuration file.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    fn existing_file(&mut self, key: &str, path: &Path) -> PathBuf {
+        let path = self.path(path);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => {
+                self.refuse::<()>(key, format!("{} is not a file", path.display()));
+            }
+            Err(error) => {
+                self.refuse::<()>(key, format!("{}: {error}", path.display()));
+            }
+        }
+        path
+    }
+
+    /// A file that holds a secret: nobody else may read it.
+    fn secret_file(&mut self, key: &str, path: &Path) -> PathBuf {
+        let path = self.existing_file(key, path);
+        if let Ok(found) = std::fs::metadata(&path)
+            && found.permissions().mode() & 0o077 != 0
+        {
+            self.refuse::<()>(
+                key,
+                format!("{} can be read by others: chmod 600 it", path.display()),
+            );
+        }
+        path
+    }
+
+    fn existing_directory(&mut self, key: &str, path: &Path) -> PathBuf {
+        let path = self.path(path);
+        if !path.is_dir() {
+            self.refuse::<()>(key, format!("{} is not a directory", path.display()));
+        }
+        path
+    }
+
+    fn server(&mut self, server: document::Server, directory: PathBuf) -> Option<ServerConfig> {
+        let socket = "an address with a port, such as 127.0.0.1:8443";
+        let listen: Option<SocketAddr> = self.parsed("server.listen", &server.listen, socket);
+        let http: Option<SocketAddr> = self.parsed("server.http", &server.http, socket);
+        if let (Some(listen), Some(http)) = (listen, http)
+            && listen == http
+            && listen.port() != 0
+        {
+            self.refuse::<()>("server.http", "is the same address as server.listen");
+        }
+        let public_http = server.public_http.and_then(|url| match url::Url::parse(&url) {
+            Ok(parsed) if parsed.scheme() == "http" && parsed.host().is_some() => {
+                Some(url.trim_end_matches('/').to_owned())
+            }
+            // RFC 5280 §4.2.1.13: a CRL behind https could need itself to be fetched.
+            _ => self.refuse("server.public_http", format!("`{url}` is not an http:// URL")),
+        });
+        if server.names.is_empty() {
+            self.refuse::<()>("server.names", "needs at least one name or address");
+        }
+        let names =
+            server.names.iter().filter_map(|name| self.host("server.names", name)).collect();
+        let drain = self.within("server.drain_seconds", server.drain_seconds, 0..=3600);
+        let handshake = self.within("server.handshake_seconds", server.handshake_seconds, 1..=120);
+        let connections = server.connections;
+        self.within("server.connections", connections as u64, 1..=1_000_000);
+        Some(ServerConfig {
+            directory,
+            listen: listen?,
+            http: http?,
+            public_http,
+            names,
+            drain: Duration::from_secs(drain),
+            handshake: Duration::from_secs(handshake),
+            connections,
+        })
+    }
+
+    fn host(&mut self, key: &str, text: &str) -> Option<GeneralName> {
+        if let Ok(address) = text.parse() {
+            return Some(GeneralName::Ip(address));
+        }
+        match GeneralName::dns(text) {
+            Ok(name) => Some(name),
+            Err(error) => self.refuse(key, format!("`{text}`: {error}")),
+        }
+    }
+
+    fn root_key(&mut self, seal: document::Seal, has_hsm: bool) -> Option<RootKeySource> {
+        match (seal.root_key_file, seal.passphrase_file, seal.pkcs11_key) {
+            (Some(file), None, None) => {
+                Some(RootKeySource::File(self.secret_file("seal.root_key_file", &file)))
+            }
+            (None, Some(file), None) => {
+                Some(RootKeySource::PassphraseFile(self.secret_file("seal.passphrase_file", &file)))
+            }
+            (None, None, Some(label)) => {
+                if !has_hsm {
+                    return self.refuse("seal.pkcs11_key", "needs a [pkcs11] table");
+                }
+                match label.parse::<KeyName>() {
+                    Ok(name) => Some(RootKeySource::Pkcs11Key(name)),
+                    Err(error) => self.refuse("seal.pkcs11_key", error.to_string()),
+                }
+            }
+            _ => self
+                .refuse("seal", "set exactly one of root_key_file, passphrase_file and pkcs11_key"),
+        }
+    }
+
+    fn hsm(&mut self, hsm: document::Pkcs11) -> Option<HsmConfig> {
+        let module = self.existing_file("pkcs11.module", &hsm.module);
+        let token = match (hsm.token, hsm.serial) {
+            (Some(label), None) if !label.is_empty() => Some(TokenName::Label(label)),
+            (None, Some(serial)) if !serial.is_empty() => Some(TokenName::Serial(serial)),
+            _ => self.refuse("pkcs11.token", "set exactly one of token (a label) and serial"),
+        };
+        let pin = self.pin(hsm.pin_file.as_deref(), hsm.pin_env.as_deref());
+        let sessions = hsm.sessions;
+        self.within("pkcs11.sessions", sessions as u64, 1..=256);
+        let queue = hsm.queue;
+        self.within("pkcs11.queue", queue as u64, 1..=100_000);
+        let deadline = self.within("pkcs11.deadline_ms", hsm.deadline_ms, 10..=60_000);
+        Some(HsmConfig {
+            module,
+            token: token?,
+            pin: pin?,
+            sessions,
+            queue,
+            deadline: Duration::from_millis(deadline),
+        })
+    }
+
+    fn pin(&mut self, file: Option<&Path>, env: Option<&str>) -> Option<Zeroizing<String>> {
+        let (key, read) = match (file, env) {
+            (Some(path), None) => {
+                let path = self.secret_file("pkcs11.pin_file", path);
+                ("pkcs11.pin_file", std::fs::read_to_string(path).ok())
+            }
+            (None, Some(variable)) => ("pkcs11.pin_env", std::env::var(variable).ok()),
+            _ => return self.refuse("pkcs11.pin_file", "set exactly one of pin_file and pin_env"),
+        };
+        let raw = Zeroizing::new(read.unwrap_or_default());
+        let pin = Zeroizing::new(raw.trim_end_matches(['\r', '\n']).to_owned());
+        if pin.is_empty() { self.refuse(key, "holds no PIN") } else { Some(pin) }
+    }
+
+    fn ca(&mut self, ca: document::Ca, has_hsm: bool) -> Option<CaConfig> {
+        let keys_in_hsm = match ca.keys.as_str() {
+            "software" => false,
+            "pkcs11" if has_hsm => true,
+            "pkcs11" => self.refuse("ca.keys", "`pkcs11` needs a [pkcs11] table")?,
+            other => {
+                self.refuse("ca.keys", format!("`{other}` is neither `software` nor `pkcs11`"))?
+            }
+        };
+        let key_type: Option<KeyType> = self.parsed(
+            "ca.key_type",
+            &ca.key_type,
+            "a key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519",
+        );
+        for (key, name) in [("ca.root_name", &ca.root_name), ("ca.issuing_name", &ca.issuing_name)]
+        {
+            // RFC 5280 appendix A: ub-common-name is 64.
+            if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+                self.refuse::<()>(key, "must have 1 to 64 printable characters");
+            }
+        }
+        if ca.root_name == ca.issuing_name {
+            self.refuse::<()>("ca.issuing_name", "must differ from ca.root_name");
+        }
+        let root_days = self.within("ca.root_days", ca.root_days.into(), 1..=36_500);
+        let issuing_days = self.within("ca.issuing_days", ca.issuing_days.into(), 1..=36_500);
+        if issuing_days > root_days {
+            self.refuse::<()>("ca.issuing_days", "the issuing CA cannot outlive the root");
+        }
+        let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), 1..=24 * 365);
+        Some(CaConfig {
+            keys_in_hsm,
+            key_type: key_type?,
+            root_name: ca.root_name,
+            issuing_name: ca.issuing_name,
+            root_validity: Duration::from_secs(root_days * DAY),
+            issuing_validity: Duration::from_secs(issuing_days * DAY),
+            crl_validity: Duration::from_secs(crl_hours * 3600),
+        })
+    }
+
+    fn acme(&mut self, acme: document::Acme) -> AcmeConfig {
+        let dns = acme.dns.and_then(|text| {
+            self.parsed("acme.dns", &text, "an address with a port, such as 127.0.0.1:53")
+        });
+        for (key, port) in
+            [("acme.http01_port", acme.http01_port), ("acme.tls_alpn01_port", acme.tls_alpn01_port)]
+        {
+            self.within(key, port.into(), 1..=65_535);
+        }
+        let allowed_networks = acme
+            .allowed_networks
+            .iter()
+            .filter_map(|text| {
+                self.parsed("acme.allowed_networks", text, "a network, such as 10.0.0.0/8")
+            })
+            .collect();
+        if !acme.profiles.contains_key(&acme.default_profile) {
+            self.refuse::<()>(
+                "acme.default_profile",
+                format!("`{}` is not among acme.profiles", acme.default_profile),
+            );
+        }
+        AcmeConfig {
+            dns,
+            http01_port: acme.http01_port,
+            tls_alpn01_port: acme.tls_alpn01_port,
+            allowed_networks,
+            terms_of_service: self.web_url("acme.terms_of_service", acme.terms_of_service),
+            website: self.web_url("acme.website", acme.website),
+            profiles: acme.profiles,
+            default_profile: Some(acme.default_profile),
+        }
+    }
+
+    fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {
+        let url = url?;
+        match url::Url::parse(&url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Some(url),
+            _ => self.refuse(key, format!("`{url}` is not an http(s) URL")),
+        }
+    }
+
+    fn secrets(&mut self, secrets: document::Secrets) -> SecretsConfig {
+        for mount in &secrets.mounts {
+            if let Err(error) = mount.parse::<MountName>() {
+                self.refuse::<()>("secrets.mounts", error.to_string());
+            }
+        }
+        let ttl =
+            self.within("secrets.token_ttl_seconds", secrets.token_ttl_seconds, 1..=DAY * 365);
+        let max_ttl = secrets.token_max_ttl_seconds;
+        self.within("secrets.token_max_ttl_seconds", max_ttl, ttl..=DAY * 365);
+        SecretsConfig {
+            mounts: secrets.mounts,
+            token_ttl: Duration::from_secs(ttl),
+            token_max_ttl: Duration::from_secs(max_ttl),
+        }
+    }
+
+    fn clients(&mut self, clients: &document::Clients) -> ClientsConfig {
+        let mut roots = vec![];
+        for path in &clients.roots {
+            let path = self.existing_file("clients.roots", path);
+            if let Ok(text) = std::fs::read_to_string(&path)
+                && let Err(error) = crate::trust::certificates_in(&text)
+            {
+                self.refuse::<()>("clients.roots", format!("{}: {error}", path.display()));
+            }
+            roots.push(path);
+        }
+        ClientsConfig { trust_own_ca: clients.trust_own_ca, roots }
+    }
+
+    fn tenants(&mut self, tenants: Vec<document::Tenant>) -> Vec<TenantRules> {
+        if tenants.is_empty() {
+            self.refuse::<()>("tenants", "at least one [[tenants]] table is needed");
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let mut checked = vec![];
+        for tenant in tenants {
+            if !seen.insert(tenant.id.clone()) {
+                self.refuse::<()>("tenants.id", format!("`{}` stands twice", tenant.id));
+            }
+            let id = match tenant.id.parse() {
+                Ok(id) => Some(id),
+                Err(error) => self.refuse("tenants.id", format!("{error}")),
+            };
+            for domain in &tenant.trust_domains {
+                let spiffe_id = format!("spiffe://{domain}");
+                if spiffe_id.parse::<chancery_identity::SpiffeId>().is_err() || domain.contains('/')
+                {
+                    self.refuse::<()>(
+                        "tenants.trust_domains",
+                        format!("`{domain}` is not a SPIFFE trust domain, such as prod.example"),
+                    );
+                }
+            }
+            for suffix in &tenant.dns_suffixes {
+                let lower = !suffix.bytes().any(|byte| byte.is_ascii_uppercase());
+                if !lower || GeneralName::dns(suffix).is_err() {
+                    self.refuse::<()>(
+                        "tenants.dns_suffixes",
+                        format!("`{suffix}` is not a lower-case DNS name"),
+                    );
+                }
+            }
+            let pinned = tenant.pinned.into_iter().filter_map(|pin| self.pinned(pin)).collect();
+            checked.extend(id.map(|tenant_id| TenantRules {
+                tenant: tenant_id,
+                trust_domains: tenant.trust_domains,
+                dns_suffixes: tenant.dns_suffixes,
+                pinned,
+            }));
+        }
+        checked
+    }
+
+    fn pinned(&mut self, pin: document::Pinned) -> Option<PinnedIdentity> {
+        match pin.fingerprint.parse() {
+            Ok(fingerprint) if !pin.name.is_empty() => {
+                Some(PinnedIdentity { fingerprint, name: pin.name })
+            }
+            Ok(_) => self.refuse("tenants.pinned.name", "is empty"),
+            Err(error) => self.refuse("tenants.pinned.fingerprint", error.to_string()),
+        }
+    }
+
+    fn telemetry(&mut self, telemetry: document::Telemetry) -> TelemetryConfig {
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&telemetry.log) {
+            self.refuse::<()>("telemetry.log", format!("`{}`: {error}", telemetry.log));
+        }
+        let json = telemetry.format == "json";
+        if !json && telemetry.format != "text" {
+            self.refuse::<()>(
+                "telemetry.format",
+                format!("`{}` is neither `text` nor `json`", telemetry.format),
+            );
+        }
+        TelemetryConfig {
+            log: telemetry.log,
+            json,
+            otlp_endpoint: self.web_url("telemetry.otlp_endpoint", telemetry.otlp_endpoint),
+        }
+    }
+
+    fn upstreams(&mut self, upstreams: Vec<document::Upstream>) -> Vec<UpstreamConfig> {
+        let mut seen = std::collections::BTreeSet::new();
+        upstreams
+            .into_iter()
+            .map(|upstream| {
+                let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+                if upstream.name.is_empty()
+                    || !upstream.name.bytes().all(fits)
+                    || upstream.name == Issuers::PRIVATE
+                {
+                    self.refuse::<()>(
+                        "upstreams.name",
+                        format!(
+                            "`{}` is not a name of a-z, 0-9 and '-' (and `{}` is taken)",
+                            upstream.name,
+                            Issuers::PRIVATE
+                        ),
+                    );
+                }
+                if !seen.insert(upstream.name.clone()) {
+                    self.refuse::<()>(
+                        "upstreams.name",
+                        format!("`{}` stands twice", upstream.name),
+                    );
+                }
+                if !upstream.directory_url.starts_with("https://") {
+                    self.refuse::<()>("upstreams.directory_url", "must be an https:// URL");
+                }
+                for contact in &upstream.contact {
+                    if !contact.starts_with("mailto:") {
+                        self.refuse::<()>(
+                            "upstreams.contact",
+                            format!("`{contact}` is not a mailto: URL"),
+                        );
+                    }
+                }
+                let roots = upstream.roots.map(|path| self.existing_file("upstreams.roots", &path));
+                UpstreamConfig {
+                    name: upstream.name,
+                    directory_url: upstream.directory_url,
+                    contact: upstream.contact,
+                    roots,
+                }
+            })
+            .collect()
+    }
+}

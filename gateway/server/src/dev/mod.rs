@@ -1,0 +1,113 @@
+//! `chancery dev`: a configuration made of defaults, and then the same path as `chancery serve`.
+//!
+//! Everything that is generated stays readable in the directory: `chancery.toml`, the policies and
+//! their plugins, the root key, and in `dev/` the certificates of an administrator and a service.
+
+mod identities;
+mod policies;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use chancery_seal::RootKey;
+
+use crate::cli::DevArgs;
+use crate::config::Config;
+
+pub(crate) use identities::DevIdentities;
+
+/// The trust domain of generated identities.
+const TRUST_DOMAIN: &str = "dev.chancery";
+
+/// Makes what is missing in the directory and gives the configuration to start with.
+///
+/// # Errors
+/// If the directory cannot be written, or this binary was built without the default plugins.
+pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
+    std::fs::create_dir_all(&args.dir)
+        .with_context(|| format!("cannot make the directory {}", args.dir.display()))?;
+    let dir = args
+        .dir
+        .canonicalize()
+        .with_context(|| format!("cannot find the directory {}", args.dir.display()))?;
+    let root_key = dir.join("root.key");
+    if !root_key.exists() {
+        ensure!(
+            !dir.join(crate::gateway::STORE_FILE).exists(),
+            "{} holds a store but no root.key: without the key nothing in it can be opened; \
+             restore the key, or start with another --dir",
+            dir.display()
+        );
+        RootKey::create_file(&root_key).context("making the root key")?;
+    }
+    policies::write_defaults(&dir.join("policies"))?;
+    let text = document(args, &dir)?;
+    let file = dir.join("chancery.toml");
+    std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(Config::parse(&file, &text)?)
+}
+
+/// The configuration that the flags stand for.
+fn document(args: &DevArgs, dir: &Path) -> Result<String> {
+    use toml::{Table, Value};
+
+    let text = |path: &Path| Value::String(path.display().to_string());
+    let table = |entries: Vec<(&str, Value)>| {
+        Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let list = |items: &[&str]| {
+        Value::Array(items.iter().map(|item| Value::String((*item).to_owned())).collect())
+    };
+    let mut document = Table::new();
+    document.insert(
+        "server".to_owned(),
+        table(vec![
+            ("directory", text(dir)),
+            ("listen", Value::String(args.listen.to_string())),
+            ("http", Value::String(args.http.to_string())),
+            ("names", list(&["localhost", "127.0.0.1", "::1"])),
+            ("drain_seconds", Value::Integer(10)),
+        ]),
+    );
+    document.insert("seal".to_owned(), table(vec![("root_key_file", text(&dir.join("root.key")))]));
+    document.insert("policy".to_owned(), table(vec![("directory", text(&dir.join("policies")))]));
+    let mut acme = vec![
+        ("http01_port", Value::Integer(args.http01_port.into())),
+        ("tls_alpn01_port", Value::Integer(args.tls_alpn01_port.into())),
+        ("allowed_networks", list(&["127.0.0.0/8", "::1/128"])),
+    ];
+    if let Some(dns) = args.dns {
+        acme.push(("dns", Value::String(dns.to_string())));
+    }
+    document.insert("acme".to_owned(), table(acme));
+    document.insert(
+        "tenants".to_owned(),
+        Value::Array(vec![table(vec![
+            ("id", Value::String("default".to_owned())),
+            ("trust_domains", list(&[TRUST_DOMAIN])),
+        ])]),
+    );
+    if let (Some(module), Some(token), Some(pin)) =
+        (&args.pkcs11_module, &args.pkcs11_token, &args.pkcs11_pin_file)
+    {
+        document.insert(
+            "pkcs11".to_owned(),
+            table(vec![
+                ("module", text(&absolute(module)?)),
+                ("token", Value::String(token.clone())),
+                ("pin_file", text(&absolute(pin)?)),
+            ]),
+        );
+        document.insert("ca".to_owned(), table(vec![("keys", Value::String("pkcs11".to_owned()))]));
+    }
+    let body = toml::to_string(&document).context("writing the configuration")?;
+    Ok(format!(
+        "# Written by `chancery dev` at each start from its flags. To keep changes, copy this file\n\
+         # and run `chancery serve --config COPY`.\n\n{body}"
+    ))
+}
+
+/// The configuration lies in the state directory, and relative paths in it start there.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot resolve {}", path.display()))
+}

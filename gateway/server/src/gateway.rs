@@ -1,0 +1,356 @@
+//! The composition root: opens every room in the order of the floors and hands each what it needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use chancery_access::{Access, TokenLimits};
+use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
+use chancery_api::acme::AcmeState;
+use chancery_api::vault::{Condition, Installation, VaultState};
+use chancery_audit::{Audit, AuditConfig};
+use chancery_ca::{Ca, CaConfig, CaKeys};
+use chancery_identity::{Clock, PeerCertificate};
+use chancery_issuance::{Issuance, Issuers};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::software::SoftwareSigner;
+use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_seal::{Barrier, RootKey};
+use chancery_secrets::{Mount, Mounts, Secrets};
+use chancery_store::redb::RedbStore;
+use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
+use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, HsmConfig, RootKeySource, TokenName};
+use crate::trust;
+
+/// Name of the embedded store in the state directory.
+pub(crate) const STORE_FILE: &str = "store.redb";
+
+/// How long another CA may take over one certificate.
+const UPSTREAM_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Key of the record that holds the audit log's MAC key.
+const AUDIT_KEY: &str = "_/audit/key";
+
+/// Every room, opened.
+pub(crate) struct Gateway {
+    pub(crate) clock: Clock,
+    audit: Audit,
+    pub(crate) policy: PolicyHost,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) issuance: Issuance,
+    pub(crate) access: Arc<Access>,
+    secrets: Arc<Secrets>,
+    pub(crate) acme: Arc<Acme>,
+    responses: ChallengeResponses,
+    condition: watch::Sender<Condition>,
+    installation: Arc<Installation>,
+}
+
+impl Gateway {
+    /// Opens the rooms. `plain_url` is where others reach the plain port; certificates carry it.
+    ///
+    /// # Errors
+    /// Says which room could not be opened and why; nothing is running then.
+    pub(crate) async fn open(config: &Config, plain_url: &str, clock: Clock) -> Result<Self> {
+        let directory = &config.server.directory;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let hsm = config.hsm.as_ref().map(open_hsm).transpose()?;
+        let store = open_store(config, hsm.as_deref()).await?;
+        let audit = open_audit(config, &*store, clock.clone()).await?;
+        let policy = PolicyHost::open(policy_config(config)).context("loading the policies")?;
+        let ca = open_ca(config, store.clone(), hsm.clone(), plain_url, &clock).await?;
+        let responses = ChallengeResponses::default();
+        let issuers = Issuers {
+            private: ca.clone(),
+            upstreams: open_upstreams(config, &store, &responses)?,
+            default: Issuers::PRIVATE.to_owned(),
+        };
+        let issuance =
+            Issuance::open(issuers, policy.clone(), store.clone(), audit.clone(), clock.clone())
+                .await
+                .context("opening the certificate pipeline")?;
+        let access = Arc::new(open_access(config, &issuance, &policy, &store, &audit, &clock));
+        let secrets = Arc::new(Secrets::new(
+            access.clone(),
+            store.clone(),
+            audit.clone(),
+            clock.clone(),
+            mounts(config)?,
+        ));
+        let acme = Acme::new(
+            acme_config(config),
+            store,
+            issuance.clone(),
+            policy.clone(),
+            audit.clone(),
+            clock.clone(),
+        )?;
+        acme.resume().await.context("taking up unfinished orders")?;
+        let condition = watch::Sender::new(Condition::Active);
+        let installation = Arc::new(installation(config, &ca));
+        Ok(Self {
+            clock,
+            audit,
+            policy,
+            hsm,
+            ca,
+            issuance,
+            access,
+            secrets,
+            acme,
+            responses,
+            condition,
+            installation,
+        })
+    }
+
+    /// What is served behind TLS.
+    pub(crate) fn tls_router(&self) -> axum::Router {
+        let vault = VaultState {
+            secrets: self.secrets.clone(),
+            access: self.access.clone(),
+            clock: self.clock.clone(),
+            condition: self.condition.subscribe(),
+            installation: self.installation.clone(),
+        };
+        let acme = AcmeState { acme: self.acme.clone() };
+        chancery_api::tls_router(acme, vault, self.clock.clone())
+    }
+
+    /// The certificate of the CA with this id (its key identifier in hex): issuing or root.
+    pub(crate) fn issuer(&self, id: &str) -> Option<Bytes> {
+        let ca = &self.ca;
+        if id == ca.issuer_id() {
+            Some(Bytes::copy_from_slice(ca.issuing_der()))
+        } else if id == ca.root_id() {
+            Some(Bytes::copy_from_slice(ca.root_der()))
+        } else {
+            None
+        }
+    }
+
+    /// The CRL of the CA with this id.
+    pub(crate) fn crl(&self, id: &str) -> Option<Bytes> {
+        if id == self.ca.issuer_id() {
+            Some(self.ca.crl())
+        } else if id == self.ca.root_id() {
+            Some(self.ca.root_crl())
+        } else {
+            None
+        }
+    }
+
+    /// What an upstream CA shall find at this token.
+    pub(crate) fn challenge_response(&self, token: &str) -> Option<String> {
+        self.responses.get(token)
+    }
+
+    /// Ends in order: nothing is written to the audit log after this, and the token's sessions close
+    /// before the process takes the module's statics down.
+    pub(crate) async fn close(&self) {
+        self.audit.close().await;
+        if let Some(hsm) = self.hsm.clone() {
+            let closed = tokio::task::spawn_blocking(move || hsm.shutdown()).await;
+            if let Err(error) = closed {
+                tracing::warn!(%error, "the PKCS#11 token was not closed");
+            }
+        }
+    }
+}
+
+/// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
+pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
+    PolicyConfig::new(
+        config.policy_directory.clone(),
+        config.server.directory.join("compiled-policies"),
+    )
+}
+
+fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {
+    let token = match &hsm.token {
+        TokenName::Label(label) => TokenSelector::Label(label.clone()),
+        TokenName::Serial(serial) => TokenSelector::Serial(serial.clone()),
+    };
+    let mut config = Pkcs11Config::new(hsm.module.clone(), token, hsm.pin.clone());
+    config.sessions = hsm.sessions;
+    config.queue = hsm.queue;
+    config.deadline = hsm.deadline;
+    Ok(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?))
+}
+
+/// The embedded store with the barrier over it: what every room above sees is sealed.
+async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<SharedStore> {
+    let path = config.server.directory.join(STORE_FILE);
+    let raw: SharedStore =
+        Arc::new(RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?);
+    let root = match (&config.root_key, hsm) {
+        (RootKeySource::File(file), _) => RootKey::from_file(file)?,
+        (RootKeySource::PassphraseFile(file), _) => {
+            RootKey::from_passphrase_file(file, &*raw).await?
+        }
+        (RootKeySource::Pkcs11Key(name), Some(hsm)) => {
+            RootKey::from_pkcs11(hsm, name, &*raw).await?
+        }
+        (RootKeySource::Pkcs11Key(_), None) => {
+            anyhow::bail!("seal.pkcs11_key needs a [pkcs11] table")
+        }
+    };
+    let barrier: SharedStore = Barrier::open(raw, root).await.context("opening the seal")?;
+    Ok(barrier)
+}
+
+async fn open_audit(config: &Config, store: &dyn Store, clock: Clock) -> Result<Audit> {
+    let file = &config.audit_file;
+    if let Some(parent) = file.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    let key = audit_key(store).await.context("the audit log's key")?;
+    Audit::open(AuditConfig { path: file.clone(), key }, clock)
+        .with_context(|| format!("opening the audit log {}", file.display()))
+}
+
+/// Reads the key, or makes it on the first start.
+async fn audit_key(store: &dyn Store) -> Result<Zeroizing<Vec<u8>>> {
+    let key = Key::new(AUDIT_KEY)?;
+    if let Some(record) = store.get(&key).await? {
+        return Ok(Zeroizing::new(record.value.to_vec()));
+    }
+    let mut fresh = Zeroizing::new(vec![0; 32]);
+    aws_lc_rs::rand::fill(&mut fresh).context("the system gives no randomness")?;
+    let commit = Commit::new().check_absent(key.clone()).put(key, fresh.to_vec());
+    match store.commit(commit).await {
+        Ok(_) => Ok(fresh),
+        Err(error @ CommitError::Conflict { .. }) => Err(error).context("made by somebody else"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn open_ca(
+    config: &Config,
+    store: SharedStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    plain_url: &str,
+    clock: &Clock,
+) -> Result<Arc<Ca>> {
+    let keys = match hsm {
+        Some(hsm) if config.ca.keys_in_hsm => CaKeys::Pkcs11(hsm),
+        _ => CaKeys::Software(Arc::new(SoftwareSigner::new())),
+    };
+    let ca = CaConfig {
+        name: Issuers::PRIVATE.to_owned(),
+        key_type: config.ca.key_type,
+        root_common_name: config.ca.root_name.clone(),
+        issuing_common_name: config.ca.issuing_name.clone(),
+        root_validity: config.ca.root_validity,
+        issuing_validity: config.ca.issuing_validity,
+        crl_validity: config.ca.crl_validity,
+        crl_url_base: format!("{plain_url}/crl"),
+        issuer_url_base: format!("{plain_url}/issuers"),
+    };
+    Ca::open(ca, store, keys, clock.now()).await.context("opening the CA")
+}
+
+fn open_upstreams(
+    config: &Config,
+    store: &SharedStore,
+    responses: &ChallengeResponses,
+) -> Result<BTreeMap<String, Arc<AcmeUpstream>>> {
+    let mut upstreams = BTreeMap::new();
+    for upstream in &config.upstreams {
+        let trust = match &upstream.roots {
+            None => Trust::Platform,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("upstreams.roots: cannot read {}", path.display()))?;
+                Trust::Anchors(trust::certificates_in(&text)?)
+            }
+        };
+        let opened = AcmeUpstream::open(
+            UpstreamConfig {
+                name: upstream.name.clone(),
+                directory: upstream.directory_url.clone(),
+                contact: upstream.contact.clone(),
+                trust,
+                external_account: None,
+                deadline: UPSTREAM_DEADLINE,
+            },
+            store.clone(),
+            responses.clone(),
+        )?;
+        upstreams.insert(upstream.name.clone(), opened);
+    }
+    Ok(upstreams)
+}
+
+fn open_access(
+    config: &Config,
+    issuance: &Issuance,
+    policy: &PolicyHost,
+    store: &SharedStore,
+    audit: &Audit,
+    clock: &Clock,
+) -> Access {
+    let inventory = issuance.clone();
+    let revoked = move |certificate: &PeerCertificate| {
+        inventory.is_revoked(&certificate.authority_key_id, &certificate.serial)
+    };
+    let limits = TokenLimits {
+        default_ttl: config.secrets.token_ttl,
+        max_ttl: config.secrets.token_max_ttl,
+    };
+    Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone(), Arc::new(revoked))
+        .with_token_limits(limits)
+}
+
+fn mounts(config: &Config) -> Result<Mounts> {
+    let mut mounts = vec![];
+    for name in &config.secrets.mounts {
+        mounts.push(Mount { name: name.parse()?, description: "key/value secrets".to_owned() });
+    }
+    Ok(Mounts::new(mounts))
+}
+
+fn acme_config(config: &Config) -> AcmeConfig {
+    let acme = &config.acme;
+    AcmeConfig {
+        tenants: config.tenants.iter().map(|rules| rules.tenant.clone()).collect(),
+        terms_of_service: acme.terms_of_service.clone(),
+        website: acme.website.clone(),
+        profiles: acme.profiles.clone(),
+        default_profile: acme.default_profile.clone(),
+        validation: ValidationConfig {
+            dns: acme.dns,
+            http01_port: acme.http01_port,
+            tls_alpn01_port: acme.tls_alpn01_port,
+            allowed_networks: acme.allowed_networks.clone(),
+            ..ValidationConfig::default()
+        },
+        ..AcmeConfig::default()
+    }
+}
+
+/// What `sys/health` and `sys/seal-status` say about this installation.
+fn installation(config: &Config, ca: &Ca) -> Installation {
+    let seal_type = match config.root_key {
+        RootKeySource::File(_) => "file",
+        RootKeySource::PassphraseFile(_) => "passphrase",
+        RootKeySource::Pkcs11Key(_) => "pkcs11",
+    };
+    Installation {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_name: "chancery".to_owned(),
+        // Stable, public and different between installations: the root's key identifier.
+        cluster_id: ca.root_id().to_owned(),
+        seal_type: seal_type.to_owned(),
+        storage_type: "redb".to_owned(),
+    }
+}

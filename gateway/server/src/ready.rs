@@ -1,0 +1,73 @@
+//! What is said on standard output once requests are served.
+
+use std::net::SocketAddr;
+
+use crate::dev::DevIdentities;
+
+/// The one line of `--ready-json`. Other tools rely on every one of these names.
+#[derive(serde::Serialize)]
+pub(crate) struct Ready {
+    api: String,
+    http: String,
+    acme_directory: String,
+    root: String,
+    admin_cert: String,
+    admin_key: String,
+    app_cert: String,
+    app_key: String,
+}
+
+impl Ready {
+    pub(crate) fn new(api: SocketAddr, http: SocketAddr, files: &DevIdentities) -> Self {
+        let show = |path: &std::path::Path| path.display().to_string();
+        Self {
+            api: format!("https://{api}"),
+            http: format!("http://{http}"),
+            acme_directory: format!("https://{api}/acme/directory"),
+            root: show(&files.root),
+            admin_cert: show(&files.admin_cert),
+            admin_key: show(&files.admin_key),
+            app_cert: show(&files.app_cert),
+            app_key: show(&files.app_key),
+        }
+    }
+
+    /// The same for people.
+    pub(crate) fn for_people(&self) -> String {
+        format!(
+            "Chancery is ready.\n\
+             \x20 ACME directory   {}\n\
+             \x20 secrets (mTLS)   {}/v1/secret/data/...\n\
+             \x20 plain port       {}  (CRL, issuers, /health, /metrics)\n\
+             \x20 trust            {}\n\
+             \x20 administrator    {} + {}\n\
+             \x20 service          {} + {}\n\
+             Stop with Ctrl-C; the next start continues with the same state.",
+            self.acme_directory,
+            self.api,
+            self.http,
+            self.root,
+            self.admin_cert,
+            self.admin_key,
+            self.app_cert,
+            self.app_key
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_exactly_the_keys_that_tools_rely_on_in_one_line() {
+        let files = DevIdentities::in_directory(std::path::Path::new("/d"));
+        let ready =
+            Ready::new("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), &files);
+        let line = serde_json::to_string(&ready).unwrap();
+        assert_eq!(
+            line,
+            r#"{"api":"https://127.0.0.1:1","http":"http://127.0.0.1:2","acme_directory":"https://127.0.0.1:1/acme/directory","root":"/d/dev/root.pem","admin_cert":"/d/dev/admin.pem","admin_key":"/d/dev/admin.key","app_cert":"/d/dev/app.pem","app_key":"/d/dev/app.key"}"#
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! The running gateway: `dev` and `serve` meet here, with a configuration each.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chancery_api::PlainSources;
+use chancery_identity::{Clock, IdentityRules};
+use chancery_tls::{Acceptor, ClientTrust, TlsConfig};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::cli::DevArgs;
+use crate::commands::{complain, say};
+use crate::config::Config;
+use crate::credential;
+use crate::dev::{self, DevIdentities};
+use crate::gateway::Gateway;
+use crate::listen::{self, Limits};
+use crate::ready::Ready;
+use crate::telemetry::Telemetry;
+use crate::trust;
+
+/// How often the CRL's age is looked at and metrics are tidied.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// `chancery dev`.
+pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
+    let config = dev::prepare(args)?;
+    let file = config.server.directory.join("chancery.toml");
+    let files = DevIdentities::in_directory(&config.server.directory);
+    let running = Running::start(config, file).await?;
+    files.ensure(&running.gateway).await?;
+    let ready = Ready::new(running.api, running.http, &files);
+    let text = if args.ready_json { serde_json::to_string(&ready)? } else { ready.for_people() };
+    say(&text)?;
+    running.until_stopped().await
+}
+
+/// `chancery serve`.
+pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
+    let config = Config::load(file)?;
+    let running = Running::start(config, file.to_owned()).await?;
+    tracing::info!(api = %running.api, http = %running.http, "serving");
+    running.until_stopped().await
+}
+
+/// A gateway that answers requests.
+struct Running {
+    gateway: Arc<Gateway>,
+    config: Config,
+    file: PathBuf,
+    api: SocketAddr,
+    http: SocketAddr,
+    acceptor: Acceptor,
+    telemetry: Telemetry,
+    accepting: Arc<AtomicBool>,
+    renew: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    listeners: Vec<tokio::task::JoinHandle<()>>,
+    signals: Signals,
+}
+
+/// Taken before anything is opened, so that no signal finds the default action.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn take() -> Result<Self> {
+        let take = |kind| signal(kind).context("cannot handle signals");
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hangup: take(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Running {
+    async fn start(config: Config, file: PathBuf) -> Result<Self> {
+        let signals = Signals::take()?;
+        let telemetry = Telemetry::install(&config.telemetry)?;
+        let tls_listener = listen::bind("server.listen", config.server.listen).await?;
+        let plain_listener = listen::bind("server.http", config.server.http).await?;
+        let (api, http) = (tls_listener.local_addr()?, plain_listener.local_addr()?);
+        let plain_url =
+            config.server.public_http.clone().unwrap_or_else(|| format!("http://{http}"));
+        let gateway = Arc::new(Gateway::open(&config, &plain_url, Clock::system()).await?);
+
+        let own = credential::issue(&gateway, &config.server.names).await?;
+        let acceptor = Acceptor::new(
+            TlsConfig { handshake_deadline: config.server.handshake, ..TlsConfig::default() },
+            own.credential,
+            client_trust(&config, &gateway)?,
+            gateway.clock.clone(),
+        )?;
+        let (stop, stopped) = watch::channel(false);
+        let running = Self {
+            gateway,
+            file,
+            api,
+            http,
+            acceptor,
+            telemetry,
+            accepting: Arc::new(AtomicBool::new(true)),
+            renew: Arc::new(Notify::new()),
+            stop,
+            listeners: vec![],
+            signals,
+            config,
+        };
+        Ok(running.listen(tls_listener, plain_listener, own.renew_at, stopped))
+    }
+
+    fn listen(
+        mut self,
+        tls: TcpListener,
+        plain: TcpListener,
+        renew_at: jiff::Timestamp,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let limits = Limits {
+            connections: Arc::new(Semaphore::new(self.config.server.connections)),
+            stop,
+            drain: self.config.server.drain,
+        };
+        let sources = plain_sources(&self.gateway, &self.telemetry, &self.accepting);
+        let plain_router = chancery_api::plain_router(sources);
+        let tls_router = self.gateway.tls_router();
+        self.listeners = vec![
+            tokio::spawn(listen::serve_tls(tls, self.acceptor.clone(), tls_router, limits.clone())),
+            tokio::spawn(listen::serve_plain(plain, plain_router, limits)),
+        ];
+        tokio::spawn(renew_credential(
+            self.gateway.clone(),
+            self.acceptor.clone(),
+            self.config.server.names.clone(),
+            self.renew.clone(),
+            renew_at,
+        ));
+        tokio::spawn(keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
+        self
+    }
+
+    /// Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains.
+    async fn until_stopped(mut self) -> Result<ExitCode> {
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.hangup.recv() => match self.reload().await {
+                    Ok(bindings) => tracing::info!(bindings, "reloaded"),
+                    Err(error) => {
+                        complain(&error.context("reload failed, the old set stays in force"));
+                    }
+                },
+            }
+        }
+        tracing::info!("stopping: requests under way are finished first");
+        self.accepting.store(false, Ordering::Relaxed);
+        self.stop.send_replace(true);
+        for listener in self.listeners {
+            listener.await.context("a listener failed")?;
+        }
+        self.gateway.close().await;
+        self.telemetry.shutdown();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Policies, the gateway's certificate, and whom it trusts. The ports, the store and the CA stay
+    /// as they are until a restart. Each part is complete before it replaces what was there.
+    async fn reload(&mut self) -> Result<usize> {
+        let config = Config::load(&self.file)?;
+        let trust = client_trust(&config, &self.gateway)?;
+        let policy = self.gateway.policy.clone();
+        let loaded = tokio::task::spawn_blocking(move || policy.reload())
+            .await
+            .context("loading the policies")?
+            .context("loading the policies")?;
+        self.acceptor.replace_trust(trust)?;
+        self.config.tenants = config.tenants;
+        self.config.clients = config.clients;
+        self.renew.notify_one();
+        Ok(loaded.bindings.len())
+    }
+}
+
+fn client_trust(config: &Config, gateway: &Gateway) -> Result<ClientTrust> {
+    let roots = trust::client_roots(&config.clients, gateway.ca.root_der())?;
+    Ok(ClientTrust::new(roots, IdentityRules::new(config.tenants.clone()))?)
+}
+
+fn plain_sources(
+    gateway: &Arc<Gateway>,
+    telemetry: &Telemetry,
+    accepting: &Arc<AtomicBool>,
+) -> PlainSources {
+    let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
+    let metrics = telemetry.metrics.clone();
+    let accepting = accepting.clone();
+    PlainSources {
+        crl: Arc::new(move |id| for_crl.crl(id)),
+        issuer: Arc::new(move |id| for_issuer.issuer(id)),
+        challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
+        metrics: Arc::new(move || metrics.render()),
+        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+    }
+}
+
+async fn renew_credential(
+    gateway: Arc<Gateway>,
+    acceptor: Acceptor,
+    names: Vec<chancery_x509::GeneralName>,
+    asked: Arc<Notify>,
+    mut renew_at: jiff::Timestamp,
+) {
+    loop {
+        let pause = credential::wait(gateway.clock.now(), renew_at);
+        let _ = tokio::time::timeout(pause, asked.notified()).await;
+        match credential::issue(&gateway, &names).await {
+            Ok(own) => {
+                acceptor.replace_credential(own.credential);
+                renew_at = own.renew_at;
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "TLS certificate not renewed")
+            }
+        }
+    }
+}
+
+async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
+    let mut tick = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+        if let Err(error) = gateway.ca.refresh_crl(gateway.clock.now()).await {
+            tracing::error!(%error, "the CRL was not renewed");
+        }
+        if let Err(error) = gateway.access.sweep_expired_tokens().await {
+            tracing::error!(%error, "expired tokens were not removed");
+        }
+        if let Err(error) = gateway.acme.sweep().await {
+            tracing::error!(%error, "dead orders were not removed");
+        }
+    }
+}

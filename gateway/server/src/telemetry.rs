@@ -1,0 +1,133 @@
+//! Logs to standard error, spans over OTLP where configured, metrics for the plain port.
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::TelemetryConfig;
+
+/// Microseconds to seconds: policy evaluations stand at the low end, validations at the high one.
+const BUCKETS: [f64; 16] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.1, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// Holds the exporter; [`Telemetry::shutdown`] sends what is left.
+pub(crate) struct Telemetry {
+    pub(crate) metrics: PrometheusHandle,
+    spans: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Installs the log, span and metric receivers of this process. Once per process.
+    ///
+    /// # Errors
+    /// If a receiver is installed already or the OTLP endpoint cannot be used.
+    pub(crate) fn install(config: &TelemetryConfig) -> Result<Self> {
+        let filter = EnvFilter::try_new(&config.log).context("telemetry.log")?;
+        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        let logs = if config.json { logs.json().boxed() } else { logs.boxed() };
+        let spans = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
+        let otlp = spans.as_ref().map(|provider| {
+            tracing_opentelemetry::layer().with_tracer(provider.tracer("chancery"))
+        });
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(logs)
+            .with(otlp)
+            .try_init()
+            .context("installing the log receiver")?;
+        let metrics = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
+            .and_then(PrometheusBuilder::install_recorder)
+            .context("installing the metrics recorder")?;
+        Ok(Self { metrics, spans })
+    }
+
+    /// Sends the spans that are still waiting.
+    pub(crate) fn shutdown(&self) {
+        if let Some(provider) = &self.spans
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "spans could not be sent at shutdown");
+        }
+    }
+}
+
+fn exporter(endpoint: &str) -> Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .context("telemetry.otlp_endpoint")?;
+    let resource = opentelemetry_sdk::Resource::builder().with_service_name("chancery").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    type Received = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+    /// An OTLP collector: keeps what it is sent and answers as gRPC wants it.
+    async fn collect(listener: TcpListener, received: Received) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let received = received.clone();
+            let service = service_fn(move |request: http::Request<Incoming>| {
+                let received = received.clone();
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    received.lock().unwrap().push((path, body.to_vec()));
+                    // An empty message: one byte of flags, four of length (gRPC over HTTP/2).
+                    let answer = http::Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("grpc-status", "0")
+                        .body(Full::new(Bytes::from_static(&[0; 5])));
+                    Ok::<_, Infallible>(answer.unwrap())
+                }
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn spans_reach_the_collector_and_metrics_the_page() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let received = Received::default();
+        tokio::spawn(collect(listener, received.clone()));
+        let config =
+            TelemetryConfig { log: "info".to_owned(), json: false, otlp_endpoint: Some(endpoint) };
+        let telemetry = Telemetry::install(&config).unwrap();
+        tracing::info_span!("acme.finalize").in_scope(|| tracing::info!("inside"));
+        metrics::counter!("chancery_api_requests_total").increment(3);
+        let page = telemetry.metrics.render();
+        tokio::task::spawn_blocking(move || telemetry.shutdown()).await.unwrap();
+
+        assert!(page.contains("chancery_api_requests_total 3"), "{page}");
+        let received = received.lock().unwrap();
+        let (path, body) = received.first().expect("the collector was sent nothing");
+        assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+        for text in ["acme.finalize", "chancery"] {
+            assert!(body.windows(text.len()).any(|part| part == text.as_bytes()), "{text}");
+        }
+    }
+}
