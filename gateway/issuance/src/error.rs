@@ -1,5 +1,5 @@
-use crate::ca_stub::PrepareError;
 use chancery_audit::{AuditError, Outcome};
+use chancery_ca::PrepareError;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
 use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, WeakKey};
@@ -148,10 +148,10 @@ pub enum Unavailable {
     Audit(#[from] AuditError),
     /// The private CA could not sign.
     #[error(transparent)]
-    Sign(#[from] crate::ca_stub::SignError),
+    Sign(#[from] chancery_ca::SignError),
     /// The private CA could not revoke.
     #[error(transparent)]
-    Revoke(#[from] crate::ca_stub::RevokeError),
+    Revoke(#[from] chancery_ca::RevokeError),
     /// The other CA could not revoke.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),

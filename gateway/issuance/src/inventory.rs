@@ -234,6 +234,7 @@ mod tests {
             names: vec![],
             spki_sha256: "aa".to_owned(),
             serial: Some("0a".parse().unwrap()),
+            content_sha256: None,
             began: Timestamp::UNIX_EPOCH,
             abandoned: None,
         }

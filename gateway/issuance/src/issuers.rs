@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ca_stub::Ca;
+use chancery_ca::Ca;
 use chancery_upstream::AcmeUpstream;
 use chancery_x509::Serial;
 

@@ -7,7 +7,6 @@
 //! Beside it: the inventory of what was issued, by serial number, requester and key; and revocation,
 //! which asks policy too.
 
-mod ca_stub;
 mod error;
 mod facts;
 mod inventory;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ca_stub::{Ca, Prepared};
 use chancery_audit::{Decision, Event};
+use chancery_ca::{Ca, Prepared};
 use chancery_identity::Fingerprint;
 use chancery_upstream::AcmeUpstream;
-use chancery_x509::{GeneralName, ParsedCertificate, Serial};
+use chancery_x509::{GeneralName, ParsedCertificate};
 use jiff::Timestamp;
 
 use crate::inventory::{self, Signing};
@@ -135,10 +135,12 @@ impl Ready {
         now: Timestamp,
     ) -> Result<Recorded, IssueError> {
         let Self { proposal, issuer, by } = self;
-        let serial: Option<Serial> = match &by {
-            Preparation::Private(_, prepared) => Some(*prepared.serial()),
+        let prepared = match &by {
+            Preparation::Private(_, prepared) => Some(prepared),
             Preparation::Upstream(_) => None,
         };
+        let serial = prepared.map(|prepared| *prepared.serial());
+        let content_sha256 = prepared.map(Prepared::digest);
         let names: Vec<GeneralName> = proposal.names.into_iter().collect();
         let intent = Intent {
             tenant: request.context.tenant.clone(),
@@ -148,6 +150,7 @@ impl Ready {
             names: names.clone(),
             spki_sha256: hex::encode(request.csr.public_key().fingerprint()),
             serial,
+            content_sha256,
             began: now,
             abandoned: None,
         };

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ca_stub::ProposedCertificate;
+use chancery_ca::ProposedCertificate;
 use chancery_policy::CertificateTemplate;
 use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages};
 use jiff::{SignedDuration, Timestamp};

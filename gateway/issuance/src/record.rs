@@ -62,6 +62,8 @@ pub(crate) struct Intent {
     pub(crate) spki_sha256: String,
     /// What it will be, if this gateway decides that: another CA chooses its own.
     pub(crate) serial: Option<Serial>,
+    /// SHA-256 of the bytes to be signed, if they are this gateway's.
+    pub(crate) content_sha256: Option<String>,
     pub(crate) began: Timestamp,
     /// Why nothing came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

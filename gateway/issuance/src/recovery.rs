@@ -76,6 +76,7 @@ mod tests {
                 names: vec!["dns:a.example".parse().unwrap()],
                 spki_sha256: "aa".to_owned(),
                 serial: serial.map(|serial| serial.parse().unwrap()),
+                content_sha256: None,
                 began: Timestamp::UNIX_EPOCH,
                 abandoned: None,
             };

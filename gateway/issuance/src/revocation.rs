@@ -208,8 +208,10 @@ async fn at_issuer(
 ) -> Result<(), Unavailable> {
     let (_, issuer) = inner.issuers.choose(Some(&entry.issuer))?;
     match issuer {
-        Issuer::Private(ca) if ca.is_revoked(&entry.serial) => Ok(()),
-        Issuer::Private(ca) => Ok(ca.revoke(entry.serial, reason, at).await?),
+        Issuer::Private(ca) => match ca.revoke(entry.serial, reason, at).await {
+            Err(chancery_ca::RevokeError::AlreadyRevoked(_)) => Ok(()),
+            other => Ok(other?),
+        },
         Issuer::Upstream(upstream) => match upstream.revoke(&entry.der, reason).await {
             Err(UpstreamError::Refused { kind, .. }) if kind.ends_with(":alreadyRevoked") => Ok(()),
             other => Ok(other?),
