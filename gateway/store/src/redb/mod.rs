@@ -115,20 +115,27 @@ impl RedbStore {
     where
         F: Future<Output = Result<T, snapshot::Error>> + Send,
     {
-        let mut snapshots = self.snapshots.clone();
-        let first = snapshots.borrow_and_update().clone();
-        match read(first.snapshot()?).await {
-            Err(snapshot::Error::Storage(error)) => {
-                tracing::warn!(target: "store", %error, "a read of the store failed");
-                let recover = Request::Recover { generation: first.generation() };
-                if self.request(recover).await.is_err() || snapshots.changed().await.is_err() {
-                    return Err(ReadError::Unavailable(error.to_string()));
-                }
-            }
-            answer => return answer.map_err(ReadError::from),
+        let first = self.snapshots.borrow().clone();
+        let failure = match first.snapshot() {
+            Ok(snapshot) => match read(snapshot).await {
+                Err(snapshot::Error::Storage(error)) => ReadError::Unavailable(error.to_string()),
+                answer => return answer.map_err(ReadError::from),
+            },
+            Err(failure) => failure,
+        };
+        tracing::warn!(target: "store", error = %failure, "a read of the store failed");
+        let generation = first.generation();
+        if self.request(Request::Recover { generation }).await.is_err() {
+            return Err(failure);
         }
-        let second = snapshots.borrow().snapshot()?;
-        Ok(read(second).await?)
+        let mut snapshots = self.snapshots.clone();
+        let is_newer = |published: &Published| published.generation() > generation;
+        // A published value must not be borrowed across an await.
+        let second = snapshots.wait_for(is_newer).await.map(|published| published.clone());
+        match second {
+            Ok(second) => Ok(read(second.snapshot()?).await?),
+            Err(_) => Err(failure),
+        }
     }
 
     async fn request(&self, request: Request) -> Result<(), CommitError> {

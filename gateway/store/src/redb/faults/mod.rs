@@ -261,6 +261,7 @@ async fn a_disk_that_stays_dead_fails_everything_until_it_is_back() {
     }
     store.get(&key("l/0")).await.unwrap_err();
     disk.faults(|faults| faults.power_cut = None);
+    assert!(is_there(&store, 0).await, "the first read finds out");
     store.commit(pair(2)).await.unwrap();
-    assert!(is_there(&store, 0).await && is_there(&store, 2).await);
+    assert!(is_there(&store, 2).await);
 }
