@@ -74,11 +74,7 @@ impl World {
         config.profiles.insert("short".to_owned(), "Valid for an hour".to_owned());
         config.profiles.insert("elsewhere".to_owned(), "Not known to the policy".to_owned());
         change(&mut config);
-        let policy = PolicyHost::open(PolicyConfig {
-            workers: 1,
-            ..PolicyConfig::new(self.policies.path().to_owned(), cache())
-        })
-        .unwrap();
+        let policy = self.policies();
         let key = Zeroizing::new(vec![7; 32]);
         let audit =
             Audit::with_sink(Box::new(self.audit.clone()), &key, self.clock.clone()).unwrap();
@@ -109,6 +105,16 @@ impl World {
         });
         let router = router(AcmeState { acme: Arc::clone(&acme) }).layer(context);
         Server { acme, router }
+    }
+
+    fn policies(&self) -> PolicyHost {
+        // The directory of compiled policies is meant for one process; tests take turns.
+        let turn =
+            fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("acme-policies.lock"));
+        let turn = turn.unwrap();
+        turn.lock().unwrap();
+        let config = PolicyConfig::new(self.policies.path().to_owned(), cache());
+        PolicyHost::open(PolicyConfig { workers: 1, ..config }).unwrap()
     }
 
     /// The audit log's lines about an operation.
