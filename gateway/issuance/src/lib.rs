@@ -70,7 +70,8 @@ impl Issuance {
     /// dropped, so that nothing is signed that is not recorded.
     ///
     /// # Errors
-    /// No certificate leaves the gateway; see [`IssueError`].
+    /// No certificate leaves the gateway; see [`IssueError`]. If only the audit log refused, the
+    /// certificate is in the inventory and is not handed out all the same.
     pub async fn issue(&self, request: IssuanceRequest) -> Result<IssuedCertificate, IssueError> {
         let inner = Arc::clone(&self.0);
         let work = async move { pipeline::run(&inner, request).await };
