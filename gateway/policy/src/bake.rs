@@ -1,6 +1,7 @@
 //! Configuring a component once: it is instantiated, given its settings, and its memory becomes the
 //! initial memory of a new component, so that no evaluation has to read settings.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -34,7 +35,7 @@ impl<'a> Instrumented<'a> {
         store: &mut Store<Bounds>,
         instance: Instance,
     ) -> Result<Vec<u8>> {
-        let mut state = State { store, instance, failure: None };
+        let mut state = State { store, instance, memories: BTreeMap::new(), failure: None };
         let wizer = Wizer::new();
         let snapshot = finish(wizer.snapshot_component(&self.context, &mut state));
         match state.failure {
@@ -55,6 +56,8 @@ fn finish<T>(future: impl Future<Output = T>) -> Result<T> {
 struct State<'a> {
     store: &'a mut Store<Bounds>,
     instance: Instance,
+    /// What was read already, by function: to read a memory grows it, and it is read twice.
+    memories: BTreeMap<String, Vec<u8>>,
     /// The trait cannot report a failure, so the first is kept and the snapshot thrown away.
     failure: Option<wasmtime::Error>,
 }
@@ -93,13 +96,17 @@ impl ComponentInstanceState for State<'_> {
         func: &str,
         contents: impl FnOnce(&[u8]) + Send,
     ) {
-        match self.call::<WasmList<u8>>(instance, func) {
-            Ok(list) => contents(list.as_le_slice(&*self.store)),
-            Err(failure) => {
-                self.failure.get_or_insert(failure);
-                contents(&[]);
-            }
+        if !self.memories.contains_key(func) {
+            let read = match self.call::<WasmList<u8>>(instance, func) {
+                Ok(list) => list.as_le_slice(&*self.store).to_vec(),
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                    Vec::new()
+                }
+            };
+            self.memories.insert(func.to_owned(), read);
         }
+        contents(self.memories.get(func).map_or(&[], Vec::as_slice));
     }
 
     async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {

@@ -9,7 +9,8 @@ use crate::LoadError;
 /// How often the engine's epoch advances, and so the grain of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-const PAGE: usize = 64 * 1024;
+/// A page of linear memory, in bytes.
+pub(crate) const PAGE: usize = 64 * 1024;
 /// The most memory that a binding may be given; see its limits.
 pub(crate) const LARGEST_MEMORY: usize = 64 * 1024 * 1024;
 /// Linear memories that one component may have.

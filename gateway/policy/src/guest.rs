@@ -36,6 +36,11 @@ impl Bounds {
         Self { deadline, memory, tables: TABLE_ELEMENTS, refused_memory: false }
     }
 
+    /// Allows so many bytes of memory more.
+    pub(crate) fn allow_memory(&mut self, bytes: usize) {
+        self.memory += bytes;
+    }
+
     /// Why an instance failed, by the error and by what it was refused before.
     pub(crate) fn failure(&self, error: &wasmtime::Error) -> Failure {
         let Some(trap) = error.downcast_ref::<Trap>() else {

@@ -10,6 +10,7 @@ use wasmtime::{Engine, Store};
 use crate::artifact::{Artifact, ArtifactId, Artifacts};
 use crate::bake::{INSTRUMENTATION, Instrumented};
 use crate::binding::{Binding, Limits, Scope};
+use crate::engine::{MEMORIES, PAGE};
 use crate::error::Subject;
 use crate::guest::{self, Bounds};
 use crate::world::{
@@ -21,8 +22,6 @@ use crate::{Digest, LoadError};
 const LARGEST_COMPONENT: u64 = 16 * 1024 * 1024;
 /// What configuring may take. It happens once, so it may take longer than a decision.
 const CONFIGURE: Duration = Duration::from_secs(1);
-/// Room for the page that the snapshot adds.
-const PAGE: usize = 64 * 1024;
 
 /// A component ready to be asked, with its settings if they could not be put into its memory.
 pub(crate) enum Program {
@@ -118,30 +117,38 @@ fn prepare(engine: &Engine, wasm: &[u8], binding: &Binding) -> Result<Artifact, 
                       makes one of it";
         return Err(Refusal::Plugin(reason.to_owned()));
     }
-    let limits = Limits {
-        deadline: CONFIGURE,
-        memory: binding.limits.memory + PAGE,
-        answer: binding.limits.answer,
+    let baked = match Instrumented::new(wasm) {
+        Ok(instrumented) => bake(engine, &instrumented, binding)?,
+        Err(why) => Err(why),
     };
-    let instrumented = match Instrumented::new(wasm) {
-        Ok(instrumented) => instrumented,
+    match baked {
+        Ok(component) => Ok(Artifact { component, configured: true }),
         Err(why) => {
             let component = Component::new(engine, wasm)?;
-            configure(engine, &component, binding, &limits)?;
+            configure(engine, &component, binding)?;
             tracing::info!(
                 binding = binding.name,
                 "the policy reads its settings in every evaluation, because it cannot be \
                  configured in advance: {why:#}"
             );
-            return Ok(Artifact { component, configured: false });
+            Ok(Artifact { component, configured: false })
         }
-    };
+    }
+}
+
+/// The component with its settings in its memory. The inner error leaves the other way open.
+fn bake(
+    engine: &Engine,
+    instrumented: &Instrumented<'_>,
+    binding: &Binding,
+) -> Result<wasmtime::Result<Component>, Refusal> {
     let component = Component::new(engine, &instrumented.wasm)?;
-    let (mut store, instance) = configure(engine, &component, binding, &limits)?;
-    // The snapshot hands the whole memory over in one answer.
-    store.set_hostcall_fuel(limits.memory.saturating_mul(2));
-    let configured = instrumented.snapshot(&mut store, instance)?;
-    Ok(Artifact { component: Component::new(engine, configured)?, configured: true })
+    let (mut store, instance) = configure(engine, &component, binding)?;
+    // To read a memory adds a page to it and hands the whole of it over in one answer.
+    store.data_mut().allow_memory(MEMORIES * PAGE);
+    store.set_hostcall_fuel(binding.limits.memory.saturating_mul(2));
+    let configured = instrumented.snapshot(&mut store, instance);
+    Ok(configured.and_then(|wasm| Component::new(engine, wasm)))
 }
 
 /// An instance that has taken its settings.
@@ -149,10 +156,10 @@ fn configure(
     engine: &Engine,
     component: &Component,
     binding: &Binding,
-    limits: &Limits,
 ) -> Result<(Store<Bounds>, Instance), Refusal> {
     check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
-    let mut store = guest::store(engine, limits);
+    let limits = Limits { deadline: CONFIGURE, ..binding.limits };
+    let mut store = guest::store(engine, &limits);
     let instance = link(engine, component)?
         .instantiate(&mut store)
         .map_err(|error| fails("it fails when it is started", &store, &error))?;

@@ -19,6 +19,9 @@ pub(crate) struct PolicySet {
 struct Bound {
     binding: Binding,
     program: Program,
+    /// As evaluations name them.
+    plugin: String,
+    digest: String,
 }
 
 /// One policy's answer, on its way to the verdict.
@@ -52,7 +55,9 @@ impl PolicySet {
         for binding in bindings.into_values() {
             let (program, id) = Program::load(engine, artifacts, directory, &binding)?;
             ids.insert(id);
-            bound.push(Bound { binding, program });
+            let plugin = binding.plugin.display().to_string();
+            let digest = binding.digest.to_string();
+            bound.push(Bound { binding, program, plugin, digest });
         }
         Ok((Self { bound }, ids))
     }
@@ -114,8 +119,8 @@ impl Bound {
         .record(taken.as_secs_f64());
         let evaluation = Evaluation {
             binding: binding.name.clone(),
-            plugin: binding.plugin.display().to_string(),
-            digest: binding.digest.to_string(),
+            plugin: self.plugin.clone(),
+            digest: self.digest.clone(),
             micros: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),
             outcome,
             detail,

@@ -101,14 +101,14 @@ fn many_properties(count: u32) -> String {
 #[tokio::test]
 async fn an_answer_of_8_mib_is_too_large() {
     let limits = "limits = { memory_kib = 16384, answer_kib = 64 }";
-    let guest = Guest { evaluate: &long_message(8 << 20), pages: 200, ..Guest::default() };
+    let guest = Guest { evaluate: &long_message(8 << 20), pages: "200", ..Guest::default() };
     assert_eq!(outcome(guest, limits).await, "error:answer-too-large");
 }
 
 #[tokio::test]
 async fn a_list_of_a_million_is_too_large() {
     let limits = "limits = { memory_kib = 20480, answer_kib = 64 }";
-    let guest = Guest { evaluate: &many_properties(1_000_000), pages: 300, ..Guest::default() };
+    let guest = Guest { evaluate: &many_properties(1_000_000), pages: "300", ..Guest::default() };
     assert_eq!(outcome(guest, limits).await, "error:answer-too-large");
 }
 

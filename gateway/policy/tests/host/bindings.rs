@@ -64,7 +64,7 @@ fn what_is_not_a_component_is_refused() {
 
 #[test]
 fn a_component_that_needs_more_memory_than_its_limit_is_refused() {
-    let component = Guest { pages: 3, ..Guest::default() }.component();
+    let component = Guest { pages: "3", ..Guest::default() }.component();
     let message = refused(&component, "limits = { memory_kib = 64 }");
     assert!(message.contains("wanted more memory than its limit"), "{message}");
 }

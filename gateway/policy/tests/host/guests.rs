@@ -13,15 +13,15 @@ pub(crate) struct Guest<'a> {
     pub(crate) configure: &'a str,
     /// Gets addresses and lengths of the request's parts, gives the address of the answer.
     pub(crate) evaluate: &'a str,
-    /// Pages of memory at first.
-    pub(crate) pages: u32,
+    /// Pages of memory at first, and at most if that is given.
+    pub(crate) pages: &'a str,
     /// Further parts of the module.
     pub(crate) more: &'a str,
 }
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: 1, more: "" }
+        Self { realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: "1", more: "" }
     }
 }
 

@@ -105,13 +105,18 @@ async fn a_component_that_cannot_be_configured_in_advance_is_configured_each_tim
         "(table.set $t (i32.const 0) (ref.null func))
          (if (global.get $configured) (then (return (i32.const 1024)))) {DENY}"
     );
-    let guest = Guest { evaluate: &evaluate, more: "(table $t 1 funcref)", ..Guest::default() };
-    let installation = Installation::new();
-    installation.bind_access("a", &guest.component(), "");
-    for _ in 0..2 {
-        // The second start finds the artifact, with the mark that it is not configured.
-        let host = installation.open().unwrap();
-        assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+    let table = Guest { evaluate: &evaluate, more: "(table $t 1 funcref)", ..Guest::default() };
+    // Memory that cannot grow cannot be read for a snapshot.
+    let evaluate = format!("(if (global.get $configured) (then (return (i32.const 1024)))) {DENY}");
+    let full = Guest { evaluate: &evaluate, pages: "1 1", ..Guest::default() };
+    for guest in [table, full] {
+        let installation = Installation::new();
+        installation.bind_access("a", &guest.component(), "");
+        for _ in 0..2 {
+            // The second start finds the artifact, with the mark that it is not configured.
+            let host = installation.open().unwrap();
+            assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+        }
     }
 }
 
@@ -130,4 +135,28 @@ async fn the_example_freezes_what_others_allow() {
     assert_eq!(decide("secrets.update", "secret/app/db").await, Ok(()));
     let frozen = Err("frozen".to_owned());
     assert_eq!(decide("secrets.update", "secret/app/release-1").await, frozen);
+}
+
+#[tokio::test]
+async fn a_component_is_configured_once_and_not_in_each_evaluation() {
+    // Counts how often it is configured, and denies if that is not once.
+    let configure =
+        "(global.set $times (i32.add (global.get $times) (i32.const 1))) i32.const 1024";
+    let evaluate = format!(
+        "(if (i32.eq (global.get $times) (i32.const 1)) (then (return (i32.const 1024)))) {DENY}"
+    );
+    let more = "(global $times (mut i32) (i32.const 0))";
+    // So long a loop would pass the deadline in each evaluation, but fits once at the start.
+    let slow = format!(
+        "(local.set 0 (i32.const 0)) (loop (br_if 0 (i32.lt_u
+            (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100000000)))) {configure}"
+    );
+    let guest = Guest { configure: &slow, evaluate: &evaluate, more, ..Guest::default() };
+    let installation = Installation::new();
+    installation.bind_access("a", &guest.component(), "limits = { deadline_ms = 1 }");
+    let host = installation.open().unwrap();
+    for _ in 0..3 {
+        let verdict = host.decide_access(&request("o", "r")).await;
+        assert!(verdict.decision.is_ok(), "{:?}", verdict.evaluations);
+    }
 }
