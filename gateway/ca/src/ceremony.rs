@@ -171,7 +171,7 @@ async fn sign(
 /// The end of a validity that begins now: inclusive, hence one second less (RFC 5280 §4.1.2.5).
 fn last_second(now: Timestamp, validity: Duration) -> Timestamp {
     let length = validity.saturating_sub(Duration::from_secs(1));
-    // Beyond what a timestamp can hold is also beyond what a certificate can: building refuses it.
+    // Timestamps end with the year 9999, as certificates do.
     now.checked_add(length).unwrap_or(Timestamp::MAX)
 }
 
