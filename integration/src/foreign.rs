@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::UnixTime;
 
 use crate::http::Credential;
 
@@ -64,7 +64,7 @@ impl Holder {
 #[derive(Debug)]
 pub struct ForeignCa {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    pem: String,
 }
 
 impl ForeignCa {
@@ -78,24 +78,21 @@ impl ForeignCa {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = parameters.self_signed(&key).expect("a certificate can be made");
-        Self { certificate: certificate.der().clone(), issuer: Issuer::new(parameters, key) }
+        Self { pem: certificate.pem(), issuer: Issuer::new(parameters, key) }
     }
 
-    /// Somebody who signs with the key (PEM) of a certificate that is not an authority's.
+    /// Somebody who signs with a certificate (PEM) that is not an authority's, and its key (PEM).
     #[must_use]
-    pub fn posing_as(certificate: &[u8], key: &str) -> Self {
-        let certificate = CertificateDer::from(certificate.to_vec());
+    pub fn posing_as(certificate: &str, key: &str) -> Self {
         let key = KeyPair::from_pem(key).expect("a key as PEM");
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).expect("a certificate");
-        Self { issuer, certificate }
+        let issuer = Issuer::from_ca_cert_pem(certificate, key).expect("a certificate");
+        Self { issuer, pem: certificate.to_owned() }
     }
 
     /// Its certificate as PEM.
     #[must_use]
     pub fn pem(&self) -> String {
-        let base64 =
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &self.certificate);
-        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+        self.pem.clone()
     }
 
     /// Its own certificate and key, as if they were a client's.

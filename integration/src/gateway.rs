@@ -77,6 +77,7 @@ pub struct Options {
     directory: PathBuf,
     listen: SocketAddr,
     http: SocketAddr,
+    http01_port: u16,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     log: PathBuf,
@@ -92,16 +93,17 @@ impl Options {
             directory: site.path().join("state"),
             listen: any,
             http: any,
-            arguments: [
-                ("--http01-port", Site::HTTP01_PORT),
-                ("--tls-alpn01-port", Site::TLS_ALPN01_PORT),
-            ]
-            .into_iter()
-            .flat_map(|(flag, port)| [flag.to_owned(), port.to_string()])
-            .collect(),
+            http01_port: Site::HTTP01_PORT,
+            arguments: Vec::new(),
             environment: Vec::new(),
             log: site.file("gateway.log"),
         }
+    }
+
+    /// Asks for http-01 answers at another port than the site's.
+    #[must_use]
+    pub fn http01_port(self, port: u16) -> Self {
+        Self { http01_port: port, ..self }
     }
 
     /// Resolves names at this server.
@@ -194,6 +196,8 @@ impl Options {
             .arg("--dir")
             .arg(&self.directory)
             .args(["--listen", &self.listen.to_string(), "--http", &self.http.to_string()])
+            .args(["--http01-port", &self.http01_port.to_string()])
+            .args(["--tls-alpn01-port", &Site::TLS_ALPN01_PORT.to_string()])
             .arg("--ready-json")
             .args(&self.arguments)
             .envs(self.environment.iter().cloned());

@@ -67,10 +67,9 @@ fn the_application_s_own_certificate_does_not_make_others() {
     let mut gateway = Gateway::start(&site);
     put(&gateway);
     // A leaf is no CA: what it signs is worth nothing.
-    let leaf = gateway.app_credential();
     let key = std::fs::read_to_string(&gateway.ready().app_key).expect("the key can be read");
     let chain = std::fs::read_to_string(&gateway.ready().app_cert).expect("the chain can be read");
-    let forged = ForeignCa::posing_as(leaf.certificate(), &key)
+    let forged = ForeignCa::posing_as(&chain, &key)
         .client(&Holder::uri("spiffe://dev.chancery/admin"))
         .with_chain(&chain);
     assert!(ask(&gateway.client(&forged)).is_none(), "the handshake is refused");

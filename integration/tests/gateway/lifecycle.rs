@@ -73,7 +73,7 @@ fn sighup_reloads_policies() {
     drop(app.post("/v1/secret/data/app/db", &json!({ "data": { "a": "b" } })).expect(200));
     drop(app.get("/v1/secret/data/team/db").expect(403));
 
-    let bindings = gateway.path("policies/dev.toml");
+    let bindings = gateway.path("policies/access.toml");
     let text = std::fs::read_to_string(&bindings).expect("the bindings can be read");
     let changed = text.replace("secret/app/*", "secret/team/*");
     assert_ne!(text, changed, "the rule that the test changes is there");

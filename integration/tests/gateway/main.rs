@@ -17,6 +17,7 @@ mod hsm;
 mod lifecycle;
 mod paths;
 mod plugins;
+mod readme;
 mod restart;
 mod revocation;
 mod secrets;

@@ -30,7 +30,7 @@ fn a_policy_that_fails_denies_and_the_audit_log_says_why() {
     let mut gateway = Gateway::start(&site);
     let app = gateway.app();
     let body = json!({ "data": { "a": "b" } });
-    bind(&gateway, Access::Allows, "deadline_ms = 1000");
+    bind(&gateway, Access::Allows, "deadline_ms = 1000, memory_kib = 2048");
     drop(app.post("/v1/secret/data/app/trap", &body).expect(200));
     drop(app.post("/v1/secret/data/app/other", &body).expect(200));
 
@@ -79,7 +79,7 @@ fn a_policy_that_fails_denies_and_the_audit_log_says_why() {
 fn a_plugin_that_is_not_what_its_binding_pins_is_not_loaded() {
     let site = Site::new();
     let mut gateway = Gateway::start(&site);
-    bind(&gateway, Access::Allows, "deadline_ms = 1000");
+    bind(&gateway, Access::Allows, "deadline_ms = 1000, memory_kib = 2048");
     let plugin = gateway.path("policies/plugins/by-hand.wasm");
     for content in [Access::Traps.component(), b"\0asm garbage".to_vec(), Vec::new()] {
         std::fs::write(&plugin, content).expect("the plugin can be written");

@@ -42,7 +42,7 @@ fn keys_are_for_the_owner_alone_and_client_certificates_are_sound() {
     }
     for (file, id) in [(&ready.app_cert, "app"), (&ready.admin_cert, "admin")] {
         let chain = std::fs::read_to_string(file).expect("the certificate is there");
-        lint::assert_chain(&site, &chain, &ready.root, Purpose::Other);
+        lint::assert_chain(&site, &chain, &ready.root, Purpose::Client);
         let names = lint::field(&site, &http::certificates(&chain)[0], "-ext subjectAltName");
         assert!(names.contains(&format!("URI:spiffe://dev.chancery/{id}")), "{names}");
     }
@@ -72,7 +72,7 @@ fn the_gateway_s_own_certificate_is_sound() {
         .split_inclusive("-----END CERTIFICATE-----\n")
         .filter_map(|part| part.find("-----BEGIN CERTIFICATE-----").map(|start| &part[start..]))
         .collect();
-    lint::assert_chain(&site, &chain, &gateway.ready().root, Purpose::Server);
+    lint::assert_chain(&site, &chain, &gateway.ready().root, Purpose::InternalServer);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn it_says_what_it_can_do() {
         assert!(said.stdout.contains(command), "{said}");
     }
     drop(gateway::chancery(&["--version"]).success());
-    let said = gateway::chancery(&["dve"]).failure();
-    assert!(said.stderr.contains("'dev'"), "it knows what was meant: {said}");
+    let said = gateway::chancery(&["serv"]).failure();
+    assert!(said.stderr.contains("'serve'"), "it knows what was meant: {said}");
     let said = gateway::chancery(&["dev", "--http01-port", "0"]).failure();
     assert!(said.stderr.contains("--http01-port"), "{said}");
 }

@@ -1,0 +1,144 @@
+//! The README's ten minutes, typed as they stand there.
+
+use std::fs;
+use std::process::Command;
+
+use chancery_integration::gateway::{Gateway, Options};
+use chancery_integration::process::{self, repository};
+use chancery_integration::site::Site;
+
+/// The code blocks of a language below a heading, up to the next heading of the same level or above.
+fn blocks(heading: &str, language: &str) -> Vec<String> {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("the README is there");
+    let level = heading.split(' ').next().expect("a heading begins with its level");
+    let mut lines = readme.lines().skip_while(|line| *line != heading).skip(1).peekable();
+    assert!(lines.peek().is_some(), "there is no {heading:?} in the README");
+    let (mut found, mut inside, mut fenced) = (Vec::new(), None::<String>, false);
+    for line in lines {
+        if !fenced
+            && line.starts_with('#')
+            && line.split(' ').next().is_some_and(|hashes| hashes.len() <= level.len())
+        {
+            break;
+        }
+        if let Some(kind) = line.strip_prefix("```") {
+            fenced = !fenced;
+            match inside.take() {
+                Some(block) => found.push(block),
+                None if fenced && kind == language => inside = Some(String::new()),
+                None => {}
+            }
+        } else if let Some(block) = &mut inside {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    assert!(!found.is_empty(), "no {language} below {heading:?}");
+    found
+}
+
+/// What the README says, for a gateway at other ports and with another folder.
+fn here(site: &Site, gateway: &Gateway, text: &str) -> String {
+    let text = text
+        .replace("$PWD/.chancery", ".chancery")
+        .replace(".chancery/certbot", &site.path().join("certbot").to_string_lossy())
+        .replace(".chancery", &gateway.directory().to_string_lossy())
+        .replace("https://127.0.0.1:8443", &gateway.ready().api)
+        .replace("--http-01-port 5002", &format!("--http-01-port {}", http01_port(gateway)))
+        .replace("pkill -HUP -x chancery", &format!("kill -HUP {}", gateway.id()));
+    assert!(!text.contains("8443"), "{text}");
+    text
+}
+
+/// The port that the gateway was told to look for http-01 answers at.
+fn http01_port(gateway: &Gateway) -> String {
+    let text =
+        fs::read_to_string(gateway.path("chancery.toml")).expect("the configuration is there");
+    let config: toml::Table = text.parse().expect("it is TOML");
+    config["acme"]["http01_port"].to_string()
+}
+
+fn shell(script: &str) -> process::Outcome {
+    process::run(
+        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(repository()),
+    )
+}
+
+fn gateway(site: &Site) -> Gateway {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    drop(listener);
+    // Names under .localhost lead to 127.0.0.1 and not to the site, so the port has to be a free one.
+    Options::new(site).http01_port(port).start()
+}
+
+#[test]
+fn the_commands_for_certbot_curl_and_hvac_work() {
+    let site = Site::new();
+    let gateway = gateway(&site);
+    let certbot = blocks("### A certificate with certbot", "sh").concat();
+    drop(shell(&here(&site, &gateway, &certbot)).success().says(": OK"));
+
+    let curl = blocks("### A secret with curl", "sh").concat();
+    let said = shell(&here(&site, &gateway, &curl)).success();
+    assert!(said.stdout.contains("a long one"), "{said}");
+    assert!(said.stdout.contains("errors"), "{said}");
+    assert!(said.stdout.contains("secret/payroll/salaries"), "the audit log has it: {said}");
+
+    let python = blocks("### A secret with curl", "python").concat();
+    let mut command = Command::new(process::python_tool("python3"));
+    command.args(["-c", &here(&site, &gateway, &python)]).env_remove("VAULT_TOKEN");
+    drop(process::run(&mut command).success().says("a long one"));
+}
+
+#[test]
+fn the_rule_of_one_s_own_works() {
+    let site = Site::new();
+    let gateway = gateway(&site);
+    let curl =
+        blocks("### A secret with curl", "sh")[0].lines().next().expect("the alias").to_owned();
+    let rule = blocks("### A rule of your own", "toml").concat();
+    let file = gateway.path("policies/access.toml");
+    let text = fs::read_to_string(&file).expect("the rules are there");
+    let title = "\"the app works with its own secrets\"";
+    let (before, after) = text.split_once(title).expect("the README names a rule that is there");
+    let old = "resources = [\"secret/app/*\"]";
+    assert!(after.contains(old), "{after}");
+    fs::write(&file, format!("{before}{title}{}", after.replacen(old, rule.trim(), 1)))
+        .expect("written");
+
+    let commands = blocks("### A rule of your own", "sh").concat();
+    let (reload, request) = commands.split_once('\n').expect("two commands");
+    assert!(reload.contains("pkill -HUP"), "{reload}");
+    // By the harness, which waits until it is done; a person takes a moment to type the next.
+    assert!(!gateway.reload().contains("reload failed"));
+    let said = shell(&here(&site, &gateway, &format!("{curl}\n{request}"))).success();
+    assert!(said.stdout.contains("\"version\":1"), "{said}");
+}
+
+#[test]
+fn the_policy_of_one_s_own_compiles() {
+    let site = Site::new();
+    // A copy: the commands change the workspace of the plugins.
+    let copy = site.folder("copy");
+    let script = format!(
+        "cp -r wit {copy}/ && mkdir {copy}/plugins && cd plugins && \
+         tar --create --exclude target . | tar --extract --directory {copy}/plugins",
+        copy = copy.display()
+    );
+    drop(shell(&script).success());
+    let commands = blocks("### A policy of your own", "sh").remove(0);
+    let (make, build) = commands.trim_end().rsplit_once('\n').expect("several commands");
+    assert_eq!(build, "plugins/build lower-case");
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", make]).current_dir(&copy);
+    drop(process::run(&mut command).success());
+    // To WebAssembly it would take minutes, of which the standard library takes the most.
+    let mut check = Command::new(env!("CARGO"));
+    check
+        .args(["check", "--quiet", "--locked", "--offline", "--package", "lower-case"])
+        .current_dir(copy.join("plugins"))
+        // What it depends on is compiled there already, mostly.
+        .env("CARGO_TARGET_DIR", repository().join("plugins/target"));
+    drop(process::run(&mut check).success());
+}
