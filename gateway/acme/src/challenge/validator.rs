@@ -1,9 +1,10 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -44,7 +45,7 @@ pub struct Task {
 /// Why no [`Validator`] can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidatorError {
-    /// The resolver cannot be set up: no usable resolver is configured, here or in the system.
+    /// The resolver cannot be set up.
     #[error("the DNS resolver for validation cannot be set up: {0}")]
     Resolver(NetError),
     /// The TLS library refuses its settings.
@@ -107,25 +108,38 @@ impl Validator {
 }
 
 fn resolver(config: &ValidationConfig) -> Result<TokioResolver, NetError> {
+    let of = |servers| {
+        TokioResolver::builder_with_config(
+            ResolverConfig::from_name_servers(servers),
+            TokioRuntimeProvider::default(),
+        )
+    };
     let mut builder = match config.dns {
-        Some(server) => {
-            let with_port = |mut connection: ConnectionConfig| {
-                connection.port = server.port();
-                connection
-            };
-            let connections =
-                vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())];
-            let server = NameServerConfig::new(server.ip(), true, connections);
-            TokioResolver::builder_with_config(
-                ResolverConfig::from_name_servers(vec![server]),
-                TokioRuntimeProvider::default(),
-            )
-        }
-        None => TokioResolver::builder_tokio()?,
+        Some(server) => of(vec![name_server(server)]),
+        None => TokioResolver::builder_tokio().unwrap_or_else(|error| {
+            tracing::warn!(
+                %error,
+                "this machine has no DNS resolver and none is configured: names cannot be validated"
+            );
+            of(Vec::new())
+        }),
     };
     let options = builder.options_mut();
     // A client fixes its records and tries again at once: yesterday's answer is a wrong answer.
     options.cache_size = 0;
     options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    if config.dns.is_some() {
+        options.use_hosts_file = ResolveHosts::Never;
+    }
     builder.build()
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let with_port = |mut connection: ConnectionConfig| {
+        connection.port = address.port();
+        connection
+    };
+    let connections =
+        [ConnectionConfig::udp(), ConnectionConfig::tcp()].into_iter().map(with_port).collect();
+    NameServerConfig::new(address.ip(), true, connections)
 }

@@ -61,7 +61,7 @@ impl Algorithm {
 /// The public key of an account (or, for a revocation, of a certificate): a JSON Web Key (RFC 7517)
 /// whose shape and strength have been checked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Jwk", into = "Jwk")]
+#[serde(try_from = "StoredJwk", into = "Jwk")]
 pub struct AccountKey {
     jwk: CanonicalJwk,
     spki: Vec<u8>,
@@ -105,6 +105,12 @@ pub(super) struct Jwk {
     #[serde(skip_serializing)]
     d: Option<serde::de::IgnoredAny>,
 }
+
+/// A key that was checked when it first came: looking for weaknesses again would cost more than
+/// the signature of each request.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct StoredJwk(Jwk);
 
 #[derive(Clone, PartialEq, Eq)]
 enum CanonicalJwk {
@@ -165,6 +171,17 @@ impl TryFrom<Jwk> for AccountKey {
     type Error = BadKey;
 
     fn try_from(jwk: Jwk) -> Result<Self, BadKey> {
+        let found = Self::try_from(StoredJwk(jwk))?;
+        let key = PublicKey::from_spki_der(&found.spki).map_err(|_| BadKey::NotAKey)?;
+        key.check_strength().map_err(|weak| BadKey::Weak(weak.to_string()))?;
+        Ok(found)
+    }
+}
+
+impl TryFrom<StoredJwk> for AccountKey {
+    type Error = BadKey;
+
+    fn try_from(StoredJwk(jwk): StoredJwk) -> Result<Self, BadKey> {
         if jwk.d.is_some() {
             return Err(BadKey::Private);
         }
@@ -183,8 +200,6 @@ impl TryFrom<Jwk> for AccountKey {
             }
         };
         let spki = spki_der(&jwk)?;
-        let key = PublicKey::from_spki_der(&spki).map_err(|_| BadKey::NotAKey)?;
-        key.check_strength().map_err(|weak| BadKey::Weak(weak.to_string()))?;
         Ok(Self { jwk, spki })
     }
 }
