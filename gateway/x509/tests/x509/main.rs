@@ -1,0 +1,13 @@
+//! The parsers and builders against somebody else's implementation (`openssl`) and against hostile
+//! input.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod hostile;
+mod openssl;
