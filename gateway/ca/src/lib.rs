@@ -147,7 +147,8 @@ impl Ca {
         self.root_crl.current()
     }
 
-    /// Whether the issuing CA has revoked this serial number. Answers from memory.
+    /// Whether the issuing CA has revoked this serial number. Answers from memory, which holds what
+    /// was stored at the start and what this process has revoked since.
     pub fn is_revoked(&self, serial: &Serial) -> bool {
         self.revocations.contains(serial)
     }

@@ -87,11 +87,12 @@ async fn weak_keys_are_refused() {
 
 #[tokio::test]
 async fn what_lint_finds_is_not_signed() {
+    type Change = Box<dyn Fn(&mut ProposedCertificate)>;
     let ca = Software::first_start().await.ca;
     let dns = |name: &str| GeneralName::Dns(name.to_owned());
     let issuing = ParsedCertificate::from_der(ca.issuing_der()).unwrap();
     let own_key = issuing.public_key().unwrap().clone();
-    let cases: [(&str, Box<dyn Fn(&mut ProposedCertificate)>); 8] = [
+    let cases: [(&str, Change); 8] = [
         ("alternative-names", Box::new(|p| p.names.clear())),
         ("alternative-name", Box::new(move |p| p.names.push(dns("A b")))),
         ("alternative-name-twice", Box::new(|p| p.names.push(p.names[0].clone()))),
@@ -197,8 +198,8 @@ proptest! {
     fn whatever_is_proposed_what_is_signed_is_a_proper_leaf(
         proposed in prop_oneof![proposals(), likely_proposals()],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         static STARTED: OnceLock<Software> = OnceLock::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let ca = &STARTED.get_or_init(|| runtime.block_on(Software::first_start())).ca;
         if let Ok(prepared) = ca.prepare(proposed.clone(), start()) {
             let issued = runtime.block_on(ca.sign(prepared)).unwrap();

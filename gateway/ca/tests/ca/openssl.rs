@@ -88,7 +88,7 @@ async fn with_keys(key_type: KeyType) -> Arc<Ca> {
     Software::start(chosen, MemoryStore::new(), start()).await.unwrap().ca
 }
 
-fn assert_fine(outcome: (bool, String), what: &str) {
+fn assert_fine(outcome: &(bool, String), what: &str) {
     assert!(outcome.0, "{what}: {}", outcome.1);
 }
 
@@ -106,9 +106,9 @@ async fn verifies_chains_of_every_key_type_with_their_crls() {
             proposed.public_key = public_key(of_leaf);
             let issued = issue(&ca, proposed).await;
             files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
-            assert_fine(files.verify("sslserver", "leaf.pem"), &format!("{of_ca}, {of_leaf}"));
+            assert_fine(&files.verify("sslserver", "leaf.pem"), &format!("{of_ca}, {of_leaf}"));
         }
-        assert_fine(files.verify("any", "issuing.pem"), &format!("the issuing CA, {of_ca}"));
+        assert_fine(&files.verify("any", "issuing.pem"), &format!("the issuing CA, {of_ca}"));
     }
 }
 

@@ -97,7 +97,8 @@ fn reads_requests_with_every_key_and_hash() {
 
 #[test]
 fn refuses_requests_with_sha1_weak_or_unsupported_keys() {
-    let cases: [(&str, &str, fn(&CsrError) -> bool); 6] = [
+    type Expected = fn(&CsrError) -> bool;
+    let cases: [(&str, &str, Expected); 6] = [
         (RSA, "-sha1", |e| *e == CsrError::Signature),
         (P256, "-sha1", |e| *e == CsrError::Signature),
         ("-algorithm RSA -pkeyopt rsa_keygen_bits:1024", "-sha256", |e| {
