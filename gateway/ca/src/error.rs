@@ -131,6 +131,9 @@ pub enum RevokeError {
     /// The stored revocation is not what this release writes.
     #[error("the stored revocation is damaged: {0}")]
     Record(String),
+    /// The process is ending; it is unknown whether the revocation was stored.
+    #[error("the revocation was interrupted: the gateway is ending; try again")]
+    Interrupted,
 }
 
 /// Why there is no new CRL.

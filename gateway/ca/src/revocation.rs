@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chancery_store::{Commit, CommitError};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use crate::record::{self, Records, RevocationRecord};
 use crate::{Ca, OpenError, RevokeError};
@@ -36,12 +37,29 @@ impl Ca {
     /// the revocation is on disk and [`is_revoked`](Self::is_revoked) tells it.
     ///
     /// Should the new CRL not be signed, because the token is away for instance, the certificate is
-    /// revoked all the same and [`refresh_crl`](Self::refresh_crl) makes up for the CRL.
+    /// revoked all the same and [`refresh_crl`](Self::refresh_crl) makes up for the CRL. Dropping the
+    /// future gives up waiting; the revocation goes on.
     ///
     /// # Errors
     /// It is revoked already, with whatever reason, or the revocation could not be stored.
     #[tracing::instrument(name = "ca.revoke", skip_all, fields(%serial, reason = reason.code()))]
     pub async fn revoke(
+        self: &Arc<Self>,
+        serial: Serial,
+        reason: RevocationReason,
+        at: Timestamp,
+    ) -> Result<(), RevokeError> {
+        // A task of its own: a caller that hangs up between the commit and what follows must not leave
+        // a revocation on disk that nobody here knows of.
+        let ca = Arc::clone(self);
+        let task = async move { ca.revoke_and_publish(serial, reason, at).await };
+        match tokio::spawn(task.in_current_span()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(RevokeError::Interrupted),
+        }
+    }
+
+    async fn revoke_and_publish(
         &self,
         serial: Serial,
         reason: RevocationReason,

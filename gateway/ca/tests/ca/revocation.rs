@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use chancery_ca::RevokeError;
 use chancery_store::{CommitError, Key, Store};
@@ -81,6 +83,24 @@ async fn a_revocation_whose_commit_was_uncertain_is_found_by_the_next_attempt() 
     assert_eq!(again, Err(RevokeError::AlreadyRevoked(serial(7))));
     assert!(ca.is_revoked(&serial(7)));
     assert_eq!(read_crl(&ca.crl()).revoked, ["7"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_does_not_stop_a_revocation() {
+    let started = Software::first_start().await;
+    {
+        let mut revoking = pin!(started.ca.revoke(serial(7), REASON, minutes(1)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(revoking.as_mut().poll(&mut context).is_pending());
+    }
+    for _ in 0..10_000 {
+        if read_crl(&started.ca.crl()).revoked == ["7"] {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(started.ca.is_revoked(&serial(7)));
+    assert_eq!(read_crl(&started.ca.crl()).revoked, ["7"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
