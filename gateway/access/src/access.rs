@@ -79,14 +79,10 @@ impl Access {
             Ok(found) => found,
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
-        let fingerprint = certificate.fingerprint;
-        let not_after = certificate.not_after;
-        let Some(token) = token else {
-            return Ok(Caller::new(identity.clone(), fingerprint, not_after, None));
-        };
-        let caller = Caller::new(identity.clone(), fingerprint, not_after, None);
+        let caller = Caller::of(certificate, identity);
+        let Some(token) = token else { return Ok(caller) };
         match self.token_of(&caller, token).await? {
-            Ok(held) => Ok(Caller::new(identity.clone(), fingerprint, not_after, Some(held))),
+            Ok(held) => Ok(caller.with_token(held)),
             Err(reason) => Err(self.refuse(context, reason).await?),
         }
     }

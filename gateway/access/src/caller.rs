@@ -1,4 +1,4 @@
-use chancery_identity::{Fingerprint, Identity};
+use chancery_identity::{Fingerprint, Identity, PeerCertificate};
 use jiff::Timestamp;
 
 use crate::TokenInfo;
@@ -15,13 +15,19 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(
-        identity: Identity,
-        fingerprint: Fingerprint,
-        not_after: Timestamp,
-        token: Option<HeldToken>,
-    ) -> Self {
-        Self { identity, fingerprint, not_after, token }
+    /// The holder of this certificate, which was found good.
+    pub(crate) fn of(certificate: &PeerCertificate, identity: &Identity) -> Self {
+        Self {
+            identity: identity.clone(),
+            fingerprint: certificate.fingerprint,
+            not_after: certificate.not_after,
+            token: None,
+        }
+    }
+
+    /// The same with a token, which was found good too.
+    pub(crate) fn with_token(self, held: HeldToken) -> Self {
+        Self { token: Some(held), ..self }
     }
 
     /// Who it is.

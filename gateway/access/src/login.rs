@@ -33,11 +33,10 @@ impl Access {
             Ok(found) => found,
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
-        let caller =
-            Caller::new(identity.clone(), certificate.fingerprint, certificate.not_after, None);
-        let event = Event::new(context, "auth.login", role.as_str());
+        let caller = Caller::of(certificate, identity);
         let attributes = vec![("role".to_owned(), role.as_str().to_owned())];
-        let resource = format!("{}/{identity}", role.as_str());
+        let resource = login_resource(role.as_str(), identity);
+        let event = Event::new(context, "auth.login", resource.clone());
         let asked = self.authorize(context, &caller, "auth.login", &resource, attributes).await;
         let grant = match asked {
             Ok(grant) => grant,
@@ -93,6 +92,11 @@ impl Access {
         self.store.commit(commit).await?;
         Ok(Login { token, info })
     }
+}
+
+/// What policies are asked about, and the audit log names, for a login and all that follows from it.
+pub(crate) fn login_resource(role: &str, identity: &Identity) -> String {
+    format!("{role}/{identity}")
 }
 
 /// 128 random bits in hex.

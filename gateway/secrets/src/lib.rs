@@ -8,5 +8,5 @@ pub mod kv;
 mod mount;
 mod secrets;
 
-pub use mount::{InvalidMountName, Mount, MountName, Mounts, UnknownMount};
+pub use mount::{InvalidMountName, Mount, MountName, Mounts};
 pub use secrets::Secrets;

@@ -6,7 +6,7 @@ use chancery_identity::{Clock, RequestContext};
 use chancery_store::SharedStore;
 
 use crate::kv::{Kv, KvOperation};
-use crate::{Mount, Mounts, UnknownMount};
+use crate::{Mount, MountName, Mounts};
 
 /// All secret engines of the gateway.
 pub struct Secrets {
@@ -29,12 +29,14 @@ impl Secrets {
         Self { access, store, audit, clock, mounts }
     }
 
-    /// The key-value engine at the mount with this name.
-    ///
-    /// # Errors
-    /// If nothing is mounted there.
-    pub fn kv(&self, mount: &str) -> Result<Kv<'_>, UnknownMount> {
-        self.mounts.find(mount).map(|mount| Kv::new(self, mount))
+    /// The key-value engine at the mount with this name. If there is none, its operations fail, but
+    /// only for callers whom the policies would allow them.
+    pub fn kv(&self, mount: MountName) -> Kv<'_> {
+        Kv::new(self, mount)
+    }
+
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     /// The mounts at the top of which the caller may do anything at all.
@@ -49,7 +51,7 @@ impl Secrets {
         let mut event = Event::new(context, "mounts.list", "");
         let mut visible = Vec::new();
         for mount in self.mounts.iter() {
-            let (may, asked) = self.may_anything(event, context, caller, mount, "").await;
+            let (may, asked) = self.may_anything(event, context, caller, &mount.name, "").await;
             event = asked;
             visible.extend(may.then_some(mount));
         }
@@ -71,10 +73,11 @@ impl Secrets {
     ) -> Result<&Mount, AccessError> {
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
         let mut event = Event::new(context, "mounts.read", path);
-        if let Ok(mount) = self.mounts.find(name) {
-            let (may, asked) = self.may_anything(event, context, caller, mount, rest).await;
+        // The policies are asked in any case: a missing mount is not to be told by a faster answer.
+        if let Ok(name) = name.parse::<MountName>() {
+            let (may, asked) = self.may_anything(event, context, caller, &name, rest).await;
             event = asked;
-            if may {
+            if let (true, Some(mount)) = (may, self.mounts.find(&name)) {
                 self.audit.record(event.succeeded()).await?;
                 return Ok(mount);
             }
@@ -92,15 +95,15 @@ impl Secrets {
         mut event: Event,
         context: &RequestContext,
         caller: &Caller,
-        mount: &Mount,
+        mount: &MountName,
         path: &str,
     ) -> (bool, Event) {
         let path = path.trim_end_matches('/');
         for operation in KvOperation::ALL {
             let resource = match (operation, path) {
-                (_, "") => format!("{}/", mount.name),
-                (KvOperation::List, path) => format!("{}/{path}/", mount.name),
-                (_, path) => format!("{}/{path}", mount.name),
+                (_, "") => format!("{mount}/"),
+                (KvOperation::List, path) => format!("{mount}/{path}/"),
+                (_, path) => format!("{mount}/{path}"),
             };
             let asked =
                 self.access.authorize(context, caller, operation.name(), &resource, vec![]).await;

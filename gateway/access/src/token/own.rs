@@ -6,6 +6,7 @@ use chancery_store::{Commit, CommitError};
 use jiff::Timestamp;
 
 use super::{HeldToken, TokenInfo, expiry_key, load, put};
+use crate::login::login_resource;
 use crate::{Access, AccessError, Caller, Unauthenticated};
 
 /// How often a renewal starts again because the record changed under it.
@@ -45,7 +46,7 @@ impl Access {
         let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
         let event = event(context, "auth.token.renew", &held.info);
         let attributes = vec![("renewal".to_owned(), "true".to_owned())];
-        let resource = format!("{}/{}", held.info.role, caller.identity());
+        let resource = login_resource(&held.info.role, caller.identity());
         let asked = self.authorize(context, caller, "auth.login", &resource, attributes).await;
         let grant = match asked {
             Ok(grant) => grant,
@@ -140,5 +141,6 @@ struct Wish {
 }
 
 fn event(context: &RequestContext, operation: &str, token: &TokenInfo) -> Event {
-    Event::new(context, operation, token.role.clone()).detail("accessor", token.accessor.clone())
+    let resource = login_resource(&token.role, &token.identity);
+    Event::new(context, operation, resource).detail("accessor", token.accessor.clone())
 }

@@ -29,7 +29,8 @@ async fn a_login_gives_a_token_that_identifies_its_certificate() {
     let caller = f.caller(&context, token.expose()).await;
     assert_eq!(caller.token(), Some(&info));
     let line = f.last_audited();
-    assert_eq!((&line["operation"], &line["resource"]), (&"auth.login".into(), &"default".into()));
+    assert_eq!(line["operation"], "auth.login");
+    assert_eq!(line["resource"], "default/spiffe://test/app");
     assert_eq!(line["outcome"]["result"], "success");
     assert_eq!(line["details"]["accessor"], info.accessor);
     assert_eq!(line["decisions"][0]["outcome"], "allow");

@@ -1,7 +1,7 @@
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use chancery_access::Caller;
-use chancery_identity::{RequestContext, RequestId};
+use chancery_identity::{RequestContext, RequestId, TenantId};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -12,6 +12,8 @@ use super::error::VaultError;
 use super::state::{Condition, VaultState};
 use super::{NAMESPACE, duration::ApiDuration};
 
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// A request from somebody: authenticated, its body not yet touched.
 pub(super) struct Call {
     pub(super) context: RequestContext,
@@ -20,8 +22,14 @@ pub(super) struct Call {
     pub(super) token: Option<Zeroizing<String>>,
     pub(super) verb: Verb,
     uri: Uri,
-    headers: HeaderMap,
+    /// The length of the body, if the client says.
+    announced: Option<usize>,
+    merge_patch: bool,
 }
+
+/// A call that goes by the certificate alone: a token that came with it is not looked at, since
+/// clients log in because theirs has expired.
+pub(super) struct CallWithoutToken(pub(super) Call);
 
 /// What the API makes of methods: PUT is POST, and listing has a method of its own as well as a query
 /// parameter.
@@ -59,34 +67,28 @@ impl Call {
 
     /// Whether the body is said to be a JSON merge patch (RFC 7396 §4).
     pub(super) fn is_merge_patch(&self) -> bool {
-        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-        essence.trim().eq_ignore_ascii_case("application/merge-patch+json")
+        self.merge_patch
     }
 
     /// Reads the body of the call.
     pub(super) async fn read(&self, body: Body) -> Result<JsonBody, VaultError> {
-        let announced = self
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
-        JsonBody::read(body, announced).await
+        JsonBody::read(body, self.announced).await
     }
-}
 
-impl FromRequestParts<VaultState> for Call {
-    type Rejection = VaultError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
+    async fn authenticated(
+        parts: &Parts,
+        state: &VaultState,
+        token: Option<Zeroizing<String>>,
+    ) -> Result<Self, VaultError> {
         if matches!(*state.condition.borrow(), Condition::Sealed | Condition::Uninitialised) {
             return Err(VaultError::Sealed);
         }
-        let context = context_of(&parts.extensions)?;
-        let token = token_in(&parts.headers)?;
-        let token_text = token.as_ref().map(|token| token.as_str());
-        let caller = state.access.authenticate(&context, token_text).await?;
-        check_namespace(&parts.headers, &context)?;
+        let mut context = context_of(&parts.extensions)?;
+        if let Some(tenant) = namespace_in(&parts.headers)? {
+            context.tenant = tenant;
+        }
+        let shown = token.as_ref().map(|token| token.as_str());
+        let caller = state.access.authenticate(&context, shown).await?;
         refuse_wrapping(&parts.headers)?;
         let verb = match parts.method.as_str() {
             "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
@@ -97,8 +99,34 @@ impl FromRequestParts<VaultState> for Call {
             "DELETE" => Verb::Delete,
             _ => return Err(VaultError::Method),
         };
-        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
-        Ok(Self { context, caller, token, verb, uri, headers })
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type = text(CONTENT_TYPE).and_then(|text| text.split(';').next());
+        Ok(Self {
+            context,
+            caller,
+            token,
+            verb,
+            uri: parts.uri.clone(),
+            announced: text(CONTENT_LENGTH).and_then(|text| text.parse().ok()),
+            merge_patch: content_type
+                .is_some_and(|text| text.trim().eq_ignore_ascii_case(MERGE_PATCH)),
+        })
+    }
+}
+
+impl FromRequestParts<VaultState> for Call {
+    type Rejection = VaultError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
+        Self::authenticated(parts, state, token_in(&parts.headers)?).await
+    }
+}
+
+impl FromRequestParts<VaultState> for CallWithoutToken {
+    type Rejection = VaultError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
+        Call::authenticated(parts, state, None).await.map(Self)
     }
 }
 
@@ -143,13 +171,15 @@ fn token_in(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, VaultError
     Ok(token.filter(|token| !token.is_empty()))
 }
 
-/// A namespace is a tenant here, and the caller's certificate says which is its own. Answering for
-/// another one than was asked for would hand out the wrong secrets.
-fn check_namespace(headers: &HeaderMap, context: &RequestContext) -> Result<(), VaultError> {
-    let Some(namespace) = headers.get(NAMESPACE) else { return Ok(()) };
-    let name = namespace.to_str().map_err(|_| VaultError::Namespace)?.trim_matches('/');
-    let own = ["", "root", context.tenant.as_str()].contains(&name);
-    if own { Ok(()) } else { Err(VaultError::Namespace) }
+/// The tenant that a request addresses by its namespace; none if it leaves that to the certificate.
+/// Answering for another one than was asked for would hand out the wrong secrets.
+fn namespace_in(headers: &HeaderMap) -> Result<Option<TenantId>, VaultError> {
+    let Some(namespace) = headers.get(NAMESPACE) else { return Ok(None) };
+    match namespace.to_str().map(|name| name.trim_matches('/')) {
+        Ok("" | "root") => Ok(None),
+        Ok(name) => name.parse().map(Some).map_err(|_| VaultError::Namespace),
+        Err(_) => Err(VaultError::Namespace),
+    }
 }
 
 /// Somebody who asks for a wrapped answer must not get a plain one.

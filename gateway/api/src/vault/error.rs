@@ -2,7 +2,6 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use chancery_access::AccessError;
-use chancery_secrets::UnknownMount;
 use chancery_secrets::kv::{InvalidPath, KvError};
 use http::StatusCode;
 
@@ -54,6 +53,7 @@ impl VaultError {
                 AccessError::TokenAtItsEnd => bad(error),
                 _ => internal(error),
             },
+            Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
             Self::Kv(error) => match error {
                 KvError::Denied { message, .. } => denied(message.clone().into()),
                 KvError::NotFound | KvError::Gone(_) => (StatusCode::NOT_FOUND, vec![]),
@@ -115,11 +115,5 @@ impl From<KvError> for VaultError {
 impl From<InvalidPath> for VaultError {
     fn from(error: InvalidPath) -> Self {
         Self::Path(error)
-    }
-}
-
-impl From<UnknownMount> for VaultError {
-    fn from(UnknownMount: UnknownMount) -> Self {
-        Self::NoRoute
     }
 }

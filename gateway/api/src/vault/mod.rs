@@ -22,7 +22,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
+use tracing::Instrument;
 
 use self::error::VaultError;
 pub use self::state::{Condition, Installation, VaultState};
@@ -66,11 +67,11 @@ async fn unknown(call: call::Call) -> Result<Response, VaultError> {
 /// What all answers have in common.
 async fn finish(request: Request, next: Next) -> Response {
     let namespace = request.headers().get(NAMESPACE).cloned();
-    let mut response = next.run(request).await;
-    // Whatever refused before a handler ran did not know the form of an error here.
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !envelope::is_json(&response) {
-        response = VaultError::Method.into_response();
-    }
+    // In a task of its own: a client that hangs up must not stop an operation between being done and
+    // being recorded.
+    let handled = tokio::spawn(next.run(request).in_current_span()).await;
+    let mut response = handled
+        .unwrap_or_else(|_| VaultError::Internal("a request's handler panicked").into_response());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(namespace) = namespace {
         response.headers_mut().insert(NAMESPACE, namespace);

@@ -97,6 +97,28 @@ async fn a_namespace_is_echoed_and_must_be_the_caller_s_own() {
         let answer = f.call("app", "GET", uri).header("x-vault-namespace", other).send().await;
         answer.errors(403);
     }
+    let other = f.call("app", "GET", uri).header("x-vault-namespace", "team-b").send().await;
+    other.errors(403);
+    let line = f.sink.lines().pop().unwrap();
+    assert_eq!(line["outcome"]["code"], "other-tenant");
+    assert_eq!(line["tenant"], "team-b");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_leave_an_operation_unrecorded() {
+    let f = Fixture::new();
+    f.put("app/db", json!({"n": 1})).await;
+    let mut answer = f.call("admin", "DELETE", "/v1/secret/metadata/app/db").start();
+    // Once is enough to be on its way to the policies, and not to be back.
+    let begun = futures_util::poll!(&mut answer);
+    assert!(begun.is_pending());
+    drop(answer);
+    while f.sink.lines().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let line = f.sink.lines().pop().unwrap();
+    assert_eq!(line["operation"], "secrets.metadata.delete");
+    assert_eq!(line["outcome"]["result"], "success");
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use chancery_access::Access;
 use chancery_api::vault::{Condition, Installation, VaultState, router};
 use chancery_audit::{Audit, MemorySink};
@@ -25,6 +27,7 @@ use zeroize::Zeroizing;
 const RULES: &str = r#"
 rules = [
   { name = "logins", identities = ["spiffe://test/app", "spiffe://test/admin"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
+  { name = "root", identities = ["spiffe://test/root"], operations = ["*"], resources = ["*"], effect = "allow" },
   { name = "admins", identities = ["spiffe://test/admin"], operations = ["secrets.*"], resources = ["secret/*"], effect = "allow" },
   { name = "not-even-admins", identities = ["*"], operations = ["*"], resources = ["secret/vault/*"], effect = "deny" },
   { name = "app", identities = ["spiffe://test/app"], operations = ["secrets.read", "secrets.create", "secrets.update", "secrets.list"], resources = ["secret/app/*"], effect = "allow" },
@@ -36,7 +39,6 @@ pub(crate) struct Fixture {
     router: Router,
     pub(crate) clock: Clock,
     pub(crate) sink: MemorySink,
-    pub(crate) store: MemoryStore,
     pub(crate) condition: watch::Sender<Condition>,
     _policies: tempfile::TempDir,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Call<'a> {
     request: http::request::Builder,
     certificate: Option<PeerCertificate>,
     body: Vec<u8>,
+    /// Whether the answer has headers only.
+    bare: bool,
 }
 
 /// What came back.
@@ -69,8 +73,7 @@ impl Fixture {
         let audit =
             Audit::with_sink(Box::new(sink.clone()), &Zeroizing::new(vec![7; 32]), clock.clone())
                 .unwrap();
-        let store = MemoryStore::new();
-        let shared = Arc::new(store.clone());
+        let shared = Arc::new(MemoryStore::new());
         let access = Arc::new(Access::new(
             policy,
             shared.clone(),
@@ -95,7 +98,7 @@ impl Fixture {
                 storage_type: "memory".to_owned(),
             }),
         });
-        Self { router, clock, sink, store, condition, _policies: policies }
+        Self { router, clock, sink, condition, _policies: policies }
     }
 
     /// A certificate of a name under `spiffe://test/` that is good for a day.
@@ -119,7 +122,7 @@ impl Fixture {
     pub(crate) fn call(&self, who: &str, method: &str, uri: &str) -> Call<'_> {
         let certificate = (!who.is_empty()).then(|| self.certificate(who));
         let request = Request::builder().method(method).uri(uri);
-        Call { fixture: self, request, certificate, body: Vec::new() }
+        Call { fixture: self, request, certificate, body: Vec::new(), bare: method == "HEAD" }
     }
 
     /// The answer to an administrator's request without body.
@@ -179,19 +182,27 @@ impl Call<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        let bare = self.bare;
+        let response = self.start().await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, text };
+        if !bare {
+            answer.check_form();
+        }
+        answer
+    }
+
+    /// The answer that is under way.
+    pub(crate) fn start(self) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
         let clock = &self.fixture.clock;
         let mut context = RequestContext::internal(TenantId::default_tenant(), clock.now());
         context.address = Some(SocketAddr::from(([192, 0, 2, 1], 1)).ip());
         context.certificate = self.certificate.map(Arc::new);
         let mut request = self.request.body(Body::from(self.body)).unwrap();
         request.extensions_mut().insert(context);
-        let response = self.fixture.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, text };
-        answer.check_form();
-        answer
+        Box::pin(self.fixture.router.clone().oneshot(request))
     }
 }
 

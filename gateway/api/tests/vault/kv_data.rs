@@ -197,9 +197,17 @@ async fn other_methods_are_405() {
 }
 
 #[tokio::test]
-async fn a_mount_that_does_not_exist_is_404() {
+async fn a_mount_that_does_not_exist_is_404_for_those_who_might_use_it_and_403_for_others() {
     let f = Fixture::new();
-    for uri in ["/v1/none/data/x", "/v1/sys/data/x", "/v1/secret/nothing/x", "/v1/SECRET/data/x"] {
-        assert_eq!(f.admin("GET", uri).await.errors(404), "no handler for route", "{uri}");
+    let root = |uri| f.call("root", "GET", uri).send();
+    for uri in
+        ["/v1/none/data/x", "/v1/none/metadata/x", "/v1/none/config", "/v1/none/metadata/?list"]
+    {
+        assert_eq!(root(uri).await.errors(404), "no handler for route", "{uri}");
+        assert_eq!(f.sink.lines().pop().unwrap()["outcome"]["code"], "no-mount");
+        f.admin("GET", uri).await.errors(403);
+    }
+    for uri in ["/v1/sys/data/x", "/v1/secret/nothing/x", "/v1/SECRET/data/x", "/v1/x", "/v1/"] {
+        assert_eq!(root(uri).await.errors(404), "no handler for route", "{uri}");
     }
 }

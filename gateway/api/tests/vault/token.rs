@@ -29,6 +29,16 @@ async fn login_answers_with_what_clients_require() {
 }
 
 #[tokio::test]
+async fn login_does_not_mind_the_token_that_has_expired() {
+    let f = Fixture::new();
+    let token = f.login("app").await;
+    f.clock.advance(Duration::from_hours(2));
+    f.call("app", "GET", "/v1/auth/token/lookup-self").token(&token).send().await.errors(403);
+    let login = f.call("app", "POST", "/v1/auth/cert/login").token(&token).send().await;
+    assert_eq!(login.status, 200, "{login:?}");
+}
+
+#[tokio::test]
 async fn login_passes_the_role_to_the_policies() {
     let f = Fixture::new();
     let login = |name| f.call("app", "POST", "/v1/auth/cert/login").json(json!({"name": name}));

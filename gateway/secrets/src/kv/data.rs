@@ -36,7 +36,12 @@ impl SecretData {
             return Err(InvalidData::TooLarge);
         }
         members(text).ok_or(InvalidData::NotAnObject)?;
-        Ok(Self(Zeroizing::new(text.to_owned())))
+        Ok(Self(Zeroizing::new(text.trim().to_owned())))
+    }
+
+    /// The value with the text of another, as it comes out of the store.
+    pub(crate) fn from_stored(text: &RawValue) -> Option<Self> {
+        text.get().starts_with('{').then(|| Self(Zeroizing::new(text.get().to_owned())))
     }
 
     /// The JSON text.

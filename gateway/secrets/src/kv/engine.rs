@@ -6,17 +6,21 @@ use jiff::Timestamp;
 use super::operation::Allowed;
 use super::storage::{self, Layout, Loaded};
 use super::{KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
-use crate::{Mount, Secrets};
+use crate::{MountName, Secrets};
 
 /// How often a change starts again because somebody else changed the same secret. Each time, one of
 /// the others got through, so as many writers as this can meet at one secret.
 const ATTEMPTS: usize = 256;
 
 /// The key-value engine at one mount. Cheap; made per request by [`Secrets::kv`].
-#[derive(Debug, Clone, Copy)]
+///
+/// The operations are to be run to their end: one whose future is dropped half-way may have been done
+/// and not recorded.
+#[derive(Debug, Clone)]
 pub struct Kv<'a> {
     pub(crate) secrets: &'a Secrets,
-    pub(crate) mount: &'a Mount,
+    pub(crate) mount: MountName,
+    exists: bool,
 }
 
 /// What a change makes of a secret.
@@ -28,8 +32,9 @@ pub(crate) enum Change<T> {
 }
 
 impl<'a> Kv<'a> {
-    pub(crate) fn new(secrets: &'a Secrets, mount: &'a Mount) -> Self {
-        Self { secrets, mount }
+    pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
+        let exists = secrets.mounts().contains(&mount);
+        Self { secrets, mount, exists }
     }
 
     pub(crate) fn store(&self) -> &'a dyn Store {
@@ -41,19 +46,20 @@ impl<'a> Kv<'a> {
     }
 
     pub(crate) fn layout<'b>(&'b self, tenant: &'b TenantId) -> Layout<'b> {
-        Layout { tenant, mount: &self.mount.name }
+        Layout { tenant, mount: &self.mount }
     }
 
     /// The resource that policies are asked about for a secret.
     pub(crate) fn resource(&self, path: &SecretPath) -> String {
-        format!("{}/{path}", self.mount.name)
+        format!("{}/{path}", self.mount)
     }
 
     /// The resource that policies are asked about for the mount as a whole.
     pub(crate) fn mount_resource(&self) -> String {
-        format!("{}/", self.mount.name)
+        format!("{}/", self.mount)
     }
 
+    /// Asks the policies. Only those whom they allow get to know whether the mount exists.
     pub(crate) async fn ask(
         &self,
         context: &RequestContext,
@@ -61,7 +67,8 @@ impl<'a> Kv<'a> {
         operation: KvOperation,
         resource: String,
     ) -> Result<Allowed<'a>, KvError> {
-        Allowed::ask(self.secrets, context, caller, operation, resource).await
+        let may = Allowed::ask(self.secrets, context, caller, operation, resource).await?;
+        if self.exists { Ok(may) } else { may.finish(Err(KvError::NoMount)).await }
     }
 
     pub(crate) async fn config(&self, tenant: &TenantId) -> Result<KvConfig, KvError> {

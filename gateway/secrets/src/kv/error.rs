@@ -18,6 +18,9 @@ pub enum KvError {
         /// For the caller.
         message: String,
     },
+    /// Nothing is mounted there.
+    #[error("nothing is mounted at this path")]
+    NoMount,
     /// There is no such secret, or not that version.
     #[error("there is no such secret or version")]
     NotFound,
@@ -64,6 +67,7 @@ impl KvError {
     pub fn code(&self) -> &str {
         match self {
             Self::Denied { code, .. } => code,
+            Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Gone(_) => "version-gone",
             Self::CasMismatch => "cas-mismatch",

@@ -21,7 +21,7 @@ impl Kv<'_> {
         folder: &Folder,
     ) -> Result<Vec<String>, KvError> {
         // With the slash behind, so that a rule for everything below a path covers listing it.
-        let resource = format!("{}/{}", self.mount.name, folder.as_str());
+        let resource = format!("{}/{}", self.mount, folder.as_str());
         let may = self.ask(context, caller, KvOperation::List, resource).await?;
         let result = self.names(&caller.identity().tenant, folder).await;
         let may = match &result {

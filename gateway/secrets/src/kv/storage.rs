@@ -113,7 +113,7 @@ pub(crate) async fn load_data(store: &dyn Store, key: &Key) -> Result<Option<Sec
     let not_ours = || KvError::Record(record.key.to_string());
     let version: VersionRecord<'_> =
         serde_json::from_slice(&record.value).map_err(|_| not_ours())?;
-    SecretData::from_json(version.data.get()).map(Some).map_err(|_| not_ours())
+    SecretData::from_stored(version.data).map(Some).ok_or_else(not_ours)
 }
 
 #[cfg(test)]

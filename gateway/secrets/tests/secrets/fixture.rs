@@ -69,7 +69,7 @@ impl Fixture {
     }
 
     pub(crate) fn kv(&self) -> Kv<'_> {
-        self.secrets.kv("secret").unwrap()
+        self.secrets.kv("secret".parse().unwrap())
     }
 
     /// The holder of a certificate with a name under `spiffe://test/`.

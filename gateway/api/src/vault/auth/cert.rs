@@ -4,7 +4,7 @@ use axum::response::Response;
 use chancery_access::Role;
 
 use super::session::Session;
-use crate::vault::call::{Call, Verb};
+use crate::vault::call::{CallWithoutToken, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
@@ -13,7 +13,7 @@ use crate::vault::state::VaultState;
 /// (`name`).
 pub(in crate::vault) async fn login(
     State(state): State<VaultState>,
-    call: Call,
+    CallWithoutToken(call): CallWithoutToken,
     body: Body,
 ) -> Result<Response, VaultError> {
     if call.verb != Verb::Write {

@@ -8,7 +8,7 @@ use crate::vault::error::VaultError;
 use crate::vault::state::{Condition, VaultState};
 
 #[derive(Serialize)]
-struct Leader<'a> {
+struct View<'a> {
     ha_enabled: bool,
     is_self: bool,
     leader_address: &'a str,
@@ -24,7 +24,7 @@ pub(in crate::vault) async fn handle(
     if !matches!(method, Method::GET | Method::HEAD) {
         return Err(VaultError::Method);
     }
-    let leader = Leader {
+    let leader = View {
         ha_enabled: false,
         is_self: *state.condition.borrow() == Condition::Active,
         leader_address: "",

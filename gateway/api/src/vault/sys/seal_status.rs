@@ -8,6 +8,7 @@ use crate::vault::error::VaultError;
 use crate::vault::state::{Condition, VaultState};
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the API has it so")]
 struct SealStatus<'a> {
     r#type: &'a str,
     initialized: bool,
