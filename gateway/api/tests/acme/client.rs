@@ -162,12 +162,11 @@ impl Client {
 
     /// The protected header of a request to `url`, as it should be.
     pub(crate) async fn header(&mut self, url: &str) -> Value {
-        let nonce = match self.nonce.take() {
-            Some(nonce) => nonce,
-            None => {
-                let answer = plain(&self.router, Method::HEAD, "/acme/new-nonce").await;
-                answer.header("replay-nonce").to_owned()
-            }
+        let nonce = if let Some(nonce) = self.nonce.take() {
+            nonce
+        } else {
+            let answer = plain(&self.router, Method::HEAD, "/acme/new-nonce").await;
+            answer.header("replay-nonce").to_owned()
         };
         let mut header = json!({"alg": self.key.algorithm(), "nonce": nonce, "url": url});
         match &self.account {

@@ -61,7 +61,7 @@ impl World {
     pub(crate) async fn start_with(&self, change: impl FnOnce(&mut AcmeConfig)) -> Server {
         let mut config = AcmeConfig {
             // Long enough that no answer has to say `processing` unless a test wants it.
-            hold: Duration::from_secs(60),
+            hold: Duration::from_mins(1),
             validation: ValidationConfig {
                 // Names below `localhost` need no server.
                 dns: Some(([127, 0, 0, 1], 9).into()),
