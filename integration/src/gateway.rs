@@ -205,17 +205,14 @@ impl Options {
     }
 }
 
-const SERVE_PORT: u16 = 8443;
-const SERVE_HTTP_PORT: u16 = 8080;
-
 /// Writes the configuration of `chancery serve` and returns its file.
 fn served_config(site: &Site, directory: &Path, edit: impl FnOnce(&mut toml::Table)) -> PathBuf {
     let text = std::fs::read_to_string(directory.join("chancery.toml"))
         .expect("`chancery dev` has left its configuration");
     let mut config: toml::Table = text.parse().expect("the configuration is TOML");
     let server = config["server"].as_table_mut().expect("a table");
-    server.insert("listen".to_owned(), site.socket(SERVE_PORT).to_string().into());
-    server.insert("http".to_owned(), site.socket(SERVE_HTTP_PORT).to_string().into());
+    server.insert("listen".to_owned(), site.socket(Gateway::SERVE_PORT).to_string().into());
+    server.insert("http".to_owned(), site.socket(Gateway::SERVE_HTTP_PORT).to_string().into());
     server["names"].as_array_mut().expect("an array").push(site.address().to_string().into());
     edit(&mut config);
     site.write("serve.toml", config.to_string())
@@ -242,6 +239,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Where `chancery serve` listens at the address of its site.
+    pub const SERVE_PORT: u16 = 8443;
+    /// The plain port of `chancery serve`.
+    pub const SERVE_HTTP_PORT: u16 = 8080;
+
     /// Starts `chancery dev` with the defaults of [`Options`].
     #[track_caller]
     #[must_use]
@@ -261,9 +263,9 @@ impl Gateway {
         let mut server = Server::start("chancery serve", &mut command, &site.file("gateway.log"));
         let dev = |name: &str| directory.join("dev").join(name);
         let ready = Ready {
-            api: format!("https://{}", site.socket(SERVE_PORT)),
-            http: format!("http://{}", site.socket(SERVE_HTTP_PORT)),
-            acme_directory: format!("https://{}/acme/directory", site.socket(SERVE_PORT)),
+            api: format!("https://{}", site.socket(Gateway::SERVE_PORT)),
+            http: format!("http://{}", site.socket(Gateway::SERVE_HTTP_PORT)),
+            acme_directory: format!("https://{}/acme/directory", site.socket(Gateway::SERVE_PORT)),
             root: dev("root.pem"),
             admin_cert: dev("admin.pem"),
             admin_key: dev("admin.key"),

@@ -27,9 +27,16 @@ impl Pebble {
     const PORT: u16 = 14000;
     const MANAGEMENT_PORT: u16 = 15000;
 
-    /// Starts Pebble at the address of a site, and waits until it answers.
+    /// Starts Pebble at the address of a site, and waits until it answers. It asks for http-01 answers
+    /// where the clients of the tests serve them.
     #[must_use]
     pub fn start(site: &Site, dns: &Dns) -> Self {
+        Self::asking(site, dns, Site::HTTP01_PORT)
+    }
+
+    /// The same, asking for http-01 answers at this port.
+    #[must_use]
+    pub fn asking(site: &Site, dns: &Dns, http01_port: u16) -> Self {
         let ca = ForeignCa::new("Pebble's own TLS");
         let (certificate, key) = ca.server(IpAddr::V4(site.address()));
         let root = site.write("pebble/root.pem", ca.pem());
@@ -40,7 +47,7 @@ impl Pebble {
                 "managementListenAddress": site.socket(Self::MANAGEMENT_PORT).to_string(),
                 "certificate": site.write("pebble/certificate.pem", certificate),
                 "privateKey": site.write("pebble/key.pem", key),
-                "httpPort": Site::HTTP01_PORT,
+                "httpPort": http01_port,
                 "tlsPort": Site::TLS_ALPN01_PORT,
             }})
             .to_string(),

@@ -24,3 +24,4 @@ mod secrets;
 mod start;
 mod telemetry;
 mod tour;
+mod upstream;

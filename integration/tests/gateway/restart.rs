@@ -116,3 +116,57 @@ fn a_second_start_continues_with_the_same_state() {
     assert_eq!(answer["data"]["data"]["password"], "correct horse");
     assert!(gateway.audit().len() > lines, "the audit log goes on");
 }
+
+#[test]
+fn no_secret_that_was_acknowledged_is_lost_by_a_crash_under_load() {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    let mut kept = Vec::new();
+    for round in 0..3 {
+        let acknowledged = Mutex::new(Vec::new());
+        let crashed = AtomicBool::new(false);
+        gateway = std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (client, acknowledged, crashed) = (gateway.app(), &acknowledged, &crashed);
+                scope.spawn(move || {
+                    let mut connection = client.connect().expect("the gateway is up");
+                    for n in 0.. {
+                        let path = format!("/v1/secret/data/app/{round}-{writer}-{n}");
+                        let body = format!("{{\"data\":{{\"n\":{n}}}}}");
+                        match connection.send("POST", &path, &[], body.as_bytes()) {
+                            Ok(answer) if answer.status == 200 => {
+                                acknowledged.lock().expect("nobody panicked").push((path, n));
+                            }
+                            Ok(answer) => panic!("{} {}", answer.status, answer.text()),
+                            Err(_) if crashed.load(Ordering::SeqCst) => break,
+                            Err(error) => panic!("before the crash: {error}"),
+                        }
+                    }
+                });
+            }
+            chancery_integration::process::eventually(
+                "some writes are acknowledged",
+                std::time::Duration::from_mins(1),
+                || (acknowledged.lock().expect("nobody panicked").len() > 40).then_some(()),
+            );
+            crashed.store(true, Ordering::SeqCst);
+            gateway.kill_and_restart()
+        });
+        kept.extend(acknowledged.into_inner().expect("nobody panicked"));
+    }
+    let mut connection = gateway.app().connect().expect("the gateway is up");
+    for (path, n) in &kept {
+        let answer = connection.send("GET", path, &[], b"").expect("an answer").expect(200).json();
+        assert_eq!(answer["data"]["data"]["n"], *n, "{path}");
+    }
+    // And the audit log knows of every one of them.
+    let (audit, file) = (gateway.audit(), gateway.audit_file());
+    let created = audit.iter().filter(|line| line["operation"] == "secrets.create").count();
+    assert!(created >= kept.len(), "{created} lines for {} secrets", kept.len());
+    drop(gateway.stop());
+    let file = file.to_string_lossy();
+    drop(chancery_integration::gateway::chancery(&["audit", "verify", &file]).success());
+}

@@ -51,3 +51,31 @@ fn the_plain_port_serves_nothing_that_is_not_public() {
         assert_eq!(plain.get(path).status, 404, "{path}");
     }
 }
+
+#[test]
+fn spans_go_out_over_otlp_where_that_is_configured() {
+    use std::io::Read;
+
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let collector = std::net::TcpListener::bind(site.socket(4317)).expect("the port is free");
+    let received = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().expect("the gateway connects");
+        let mut preface = [0; 14];
+        stream.read_exact(&mut preface).expect("it says something");
+        preface
+    });
+    let endpoint = format!("http://{}", site.socket(4317));
+    let gateway = Gateway::serve(&site, |config| {
+        let telemetry = toml::Table::from_iter([("otlp_endpoint".to_owned(), endpoint.into())]);
+        config.insert("telemetry".to_owned(), telemetry.into());
+    });
+    drop(gateway.app().get("/v1/secret/data/app/db"));
+    // Nobody answers there for long: spans must never hold up anything.
+    drop(gateway.app().get("/v1/secret/data/app/db").expect(404));
+    assert_eq!(
+        &received.join().expect("the collector is well"),
+        b"PRI * HTTP/2.0",
+        "gRPC is HTTP/2"
+    );
+}

@@ -1,0 +1,99 @@
+//! Certificates from another CA (Pebble), where policy says so.
+
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::{Gateway, Options};
+use chancery_integration::http;
+use chancery_integration::lint;
+use chancery_integration::pebble::Pebble;
+use chancery_integration::responder::Http01;
+use chancery_integration::site::Site;
+use toml::{Table, Value};
+
+#[test]
+fn policy_sends_an_order_to_another_ca() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    // The other CA finds the gateway's answers on the gateway's plain port.
+    let pebble = Pebble::asking(&site, &dns, Gateway::SERVE_HTTP_PORT);
+    let gateway = Options::new(&site).dns(&dns).start();
+    let profiles = gateway.path("policies/certificates.toml");
+    drop(gateway.stop());
+    let text = std::fs::read_to_string(&profiles).expect("the profiles are there");
+    let table = "[binding.settings.profiles.tls-server]\n";
+    assert!(text.contains(table), "{text}");
+    let elsewhere = format!("{table}issuer = \"elsewhere\"\n");
+    std::fs::write(&profiles, text.replace(table, &elsewhere)).expect("they can be written");
+
+    let upstream = Table::from_iter([
+        ("name".to_owned(), Value::from("elsewhere")),
+        ("directory_url".to_owned(), Value::from(pebble.acme().directory.as_str())),
+        ("contact".to_owned(), Value::from(vec!["mailto:pki@example.com"])),
+        ("roots".to_owned(), Value::from(pebble.acme().root.to_string_lossy().into_owned())),
+    ]);
+    let gateway = Gateway::serve(&site, |config| {
+        config.insert("upstreams".to_owned(), Value::Array(vec![upstream.into()]));
+    });
+    let responder = Http01::start(&site);
+    let (chain, key) = gateway.account().obtain(&["a.example.com"], &responder);
+
+    let leaf = http::certificates(&chain).remove(0);
+    let issuer = lint::field(&site, &leaf, "-issuer");
+    assert!(issuer.contains("Pebble"), "{issuer}");
+    let names = lint::field(&site, &leaf, "-ext subjectAltName");
+    assert!(names.contains("DNS:a.example.com"), "{names}");
+    drop(http::Credential::from_pem(&chain, &key));
+    let root = pebble.issued_root(&site);
+    let file = site.write("chain.pem", &chain);
+    let said = lint::openssl(&[
+        "verify",
+        "-CAfile",
+        &root.to_string_lossy(),
+        "-untrusted",
+        &file.to_string_lossy(),
+        &file.to_string_lossy(),
+    ]);
+    drop(said.success());
+    let issued = gateway.audit().into_iter().any(|line| line.to_string().contains("elsewhere"));
+    assert!(issued, "the audit log says who issued");
+}
+
+#[test]
+fn a_ca_that_cannot_be_reached_is_an_error_and_no_certificate() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let gateway = Options::new(&site).dns(&dns).start();
+    let profiles = gateway.path("policies/certificates.toml");
+    drop(gateway.stop());
+    let text = std::fs::read_to_string(&profiles).expect("the profiles are there");
+    let table = "[binding.settings.profiles.tls-server]\n";
+    let elsewhere = format!("{table}issuer = \"elsewhere\"\n");
+    std::fs::write(&profiles, text.replace(table, &elsewhere)).expect("they can be written");
+    // Nobody listens there.
+    let url = format!("https://{}/dir", site.socket(14000));
+    let upstream = Table::from_iter([
+        ("name".to_owned(), Value::from("elsewhere")),
+        ("directory_url".to_owned(), Value::from(url)),
+    ]);
+    let mut gateway = Gateway::serve(&site, |config| {
+        config.insert("upstreams".to_owned(), Value::Array(vec![upstream.into()]));
+    });
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let order = account.order(&["a.example.com"]);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    let (request, _) = chancery_integration::acme::request(&["a.example.com"]);
+    let answer = account.finalize(&order, &request);
+    assert!(!answer.text().contains("BEGIN CERTIFICATE"), "{}", answer.text());
+    if answer.status == 200 {
+        let order = chancery_integration::process::eventually(
+            "the order comes to an end",
+            std::time::Duration::from_mins(2),
+            || Some(account.refresh(&order)).filter(|order| order.status() != "processing"),
+        );
+        assert_ne!(order.status(), "valid", "{}", order.body);
+    } else {
+        assert!((500..=503).contains(&answer.status), "{} {}", answer.status, answer.text());
+    }
+    gateway.assert_up();
+}
