@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chancery_audit::{Decision, Event};
 use chancery_identity::RequestContext;
-use chancery_policy::{AccessRequest, Evaluation};
+use chancery_policy::{AccessRequest, Denial, Evaluation};
 
 use crate::{Access, AccessError, Caller};
 
@@ -69,6 +69,12 @@ impl Access {
 }
 
 impl Refusal {
+    /// Whether the policies were not asked because too many decisions are waiting: the same request
+    /// may succeed later.
+    pub fn is_overload(&self) -> bool {
+        self.code == Denial::OVERLOADED
+    }
+
     /// The event of the operation that was refused, ready to be recorded.
     pub fn recorded_in(&self, event: Event) -> Event {
         let event = event.decisions(self.decisions.iter().cloned()).denied(self.code.clone());
@@ -78,6 +84,9 @@ impl Refusal {
 
 impl From<Refusal> for AccessError {
     fn from(refusal: Refusal) -> Self {
+        if refusal.is_overload() {
+            return Self::Overloaded;
+        }
         Self::Denied { code: refusal.code, message: refusal.message }
     }
 }

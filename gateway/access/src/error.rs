@@ -17,6 +17,9 @@ pub enum AccessError {
         /// For the caller.
         message: String,
     },
+    /// Too many decisions are waiting.
+    #[error("too many requests are waiting for a decision: try again")]
+    Overloaded,
     /// The operation is about a token, and none was shown.
     #[error("this needs a token: log in with the certificate first")]
     TokenNeeded,

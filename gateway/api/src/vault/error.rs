@@ -51,6 +51,7 @@ impl VaultError {
                 AccessError::Denied { message, .. } => denied(message.clone().into()),
                 AccessError::TokenNeeded => denied(error.to_string().into()),
                 AccessError::TokenAtItsEnd => bad(error),
+                AccessError::Overloaded => overloaded(error),
                 _ => internal(error),
             },
             Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
@@ -60,9 +61,11 @@ impl VaultError {
                 KvError::CasMismatch
                 | KvError::CasRequired
                 | KvError::NoVersions
+                | KvError::TooManyVersions
                 | KvError::Data(_)
                 | KvError::Setting(_)
                 | KvError::CustomMetadata(_) => bad(error),
+                KvError::Overloaded => overloaded(error),
                 KvError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
                 }
@@ -85,6 +88,11 @@ impl VaultError {
             Self::Internal(what) => internal(what),
         }
     }
+}
+
+/// The gateway has more to do than it can; clients know to wait and try again.
+fn overloaded(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
+    (StatusCode::TOO_MANY_REQUESTS, vec![error.to_string().into()])
 }
 
 /// What went wrong inside is for the log; the caller finds it there by the request's id.
@@ -115,5 +123,28 @@ impl From<KvError> for VaultError {
 impl From<InvalidPath> for VaultError {
     fn from(error: InvalidPath) -> Self {
         Self::Path(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overload_is_429_and_not_a_denial() {
+        for error in
+            [VaultError::Access(AccessError::Overloaded), VaultError::Kv(KvError::Overloaded)]
+        {
+            assert_eq!(error.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
+        }
+    }
+
+    #[test]
+    fn what_happened_inside_stays_inside() {
+        let inside = KvError::Record("default/secrets/kv-metadata/secret/app".to_owned());
+        let error = VaultError::Kv(inside);
+        let (status, errors) = error.parts();
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(errors, ["internal error: see the gateway's log"]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every answer is `application/json` and must not be cached. An operation authenticates before it
 //! reads a body, and checks the path before any policy sees it; what it means is decided in
-//! `chancery_secrets` and `chancery_access`.
+//! `chancery_secrets` and `chancery_access`. A request that is malformed never becomes an operation: it
+//! is counted by route and status, and is not in the audit log.
 
 mod auth;
 mod body;

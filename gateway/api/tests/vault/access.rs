@@ -113,9 +113,12 @@ async fn a_client_that_hangs_up_does_not_leave_an_operation_unrecorded() {
     let begun = futures_util::poll!(&mut answer);
     assert!(begun.is_pending());
     drop(answer);
-    while f.sink.lines().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let recorded = async {
+        while f.sink.lines().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recorded).await.expect("it is never recorded");
     let line = f.sink.lines().pop().unwrap();
     assert_eq!(line["operation"], "secrets.metadata.delete");
     assert_eq!(line["outcome"]["result"], "success");

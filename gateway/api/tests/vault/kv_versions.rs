@@ -61,6 +61,8 @@ async fn naming_no_versions_is_400() {
         for bad in [json!([-1]), json!(["x"]), json!([1.5]), json!({"a": 1}), json!(true)] {
             f.admin_sends("POST", &uri, json!({ "versions": bad })).await.errors(400);
         }
+        let many: Vec<u32> = (0..1001).collect();
+        f.admin_sends("POST", &uri, json!({ "versions": many })).await.errors(400);
         f.admin("GET", &uri).await.errors(405);
     }
     assert_eq!(status(&f, 1).await, 200);

@@ -18,6 +18,9 @@ pub enum KvError {
         /// For the caller.
         message: String,
     },
+    /// Too many decisions are waiting.
+    #[error("too many requests are waiting for a decision: try again")]
+    Overloaded,
     /// Nothing is mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -36,6 +39,9 @@ pub enum KvError {
     /// No versions were named.
     #[error("no version number provided")]
     NoVersions,
+    /// More versions were named than a secret can have.
+    #[error("more version numbers are named than a secret can have")]
+    TooManyVersions,
     /// The value cannot be stored.
     #[error(transparent)]
     Data(#[from] InvalidData),
@@ -67,12 +73,14 @@ impl KvError {
     pub fn code(&self) -> &str {
         match self {
             Self::Denied { code, .. } => code,
+            Self::Overloaded => "overloaded",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Gone(_) => "version-gone",
             Self::CasMismatch => "cas-mismatch",
             Self::CasRequired => "cas-required",
             Self::NoVersions => "no-versions",
+            Self::TooManyVersions => "too-many-versions",
             Self::Data(_) => "invalid-data",
             Self::Setting(_) => "invalid-setting",
             Self::CustomMetadata(_) => "invalid-custom-metadata",

@@ -133,6 +133,9 @@ impl<'a> Allowed<'a> {
 }
 
 fn denied(refusal: Refusal) -> KvError {
+    if refusal.is_overload() {
+        return KvError::Overloaded;
+    }
     KvError::Denied { code: refusal.code, message: refusal.message }
 }
 

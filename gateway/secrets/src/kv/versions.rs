@@ -96,13 +96,13 @@ impl Kv<'_> {
         mark: impl Fn(&mut SecretMetadata) -> Vec<u64>,
     ) -> Result<(), KvError> {
         let may = self.ask(context, caller, operation, self.resource(path)).await?;
-        let may =
-            may.detail("versions", versions.iter().take(MAX_NAMED).copied().collect::<Vec<_>>());
-        let result = if (1..=MAX_NAMED).contains(&versions.len()) {
-            self.mark(caller, path, mark).await
-        } else {
-            Err(KvError::NoVersions)
+        let result = match versions.len() {
+            0 => Err(KvError::NoVersions),
+            1..=MAX_NAMED => self.mark(caller, path, mark).await,
+            _ => Err(KvError::TooManyVersions),
         };
+        let named: Vec<u64> = versions.iter().take(MAX_NAMED).copied().collect();
+        let may = may.detail("versions", named);
         may.finish(result).await
     }
 
