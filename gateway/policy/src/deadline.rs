@@ -42,8 +42,9 @@ impl Deadline {
 
     fn after(&mut self, now: Duration) -> UpdateDeadline {
         let at_half = *self.at_half.get_or_insert(now);
-        // Ticks come a little early or late; one of them is not worth another round.
-        let second_half = TICK * u32::try_from(self.half.saturating_sub(1)).unwrap_or(u32::MAX);
+        // Ticks come a little early or late; half of one is not worth another round.
+        let half = TICK * u32::try_from(self.half).unwrap_or(u32::MAX);
+        let second_half = half.saturating_sub(TICK / 2);
         let missing = second_half.saturating_sub(now.saturating_sub(at_half));
         let ticks = u64::try_from(missing.as_micros().div_ceil(TICK.as_micros())).unwrap_or(1);
         if ticks == 0 || self.left == 0 {
@@ -76,16 +77,16 @@ mod tests {
     fn a_guest_that_computes_all_the_time_ends_at_the_deadline() {
         let mut deadline = Deadline::new(20 * MS);
         assert_eq!(deadline.first(), 11);
-        assert_eq!(ticks(&deadline.after(100 * MS)), Some(9));
-        assert_eq!(ticks(&deadline.after(109 * MS)), None);
+        assert_eq!(ticks(&deadline.after(100 * MS)), Some(10));
+        assert_eq!(ticks(&deadline.after(110 * MS)), None);
     }
 
     #[test]
     fn a_guest_whose_thread_waits_gets_what_it_missed() {
         let mut deadline = Deadline::new(20 * MS);
-        assert_eq!(ticks(&deadline.after(100 * MS)), Some(9));
-        assert_eq!(ticks(&deadline.after(102 * MS)), Some(7));
-        assert_eq!(ticks(&deadline.after(109 * MS)), None);
+        assert_eq!(ticks(&deadline.after(100 * MS)), Some(10));
+        assert_eq!(ticks(&deadline.after(102 * MS)), Some(8));
+        assert_eq!(ticks(&deadline.after(110 * MS)), None);
     }
 
     #[test]
@@ -102,7 +103,8 @@ mod tests {
     fn the_shortest_deadline_is_a_tick() {
         let mut deadline = Deadline::new(MS);
         assert_eq!(deadline.first(), 2);
-        assert_eq!(ticks(&deadline.passed()), None);
+        assert_eq!(ticks(&deadline.after(100 * MS)), Some(1));
+        assert_eq!(ticks(&deadline.after(101 * MS)), None);
     }
 
     #[test]

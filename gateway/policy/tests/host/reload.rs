@@ -153,7 +153,7 @@ async fn a_component_is_configured_once_and_not_in_each_evaluation() {
     );
     let guest = Guest { configure: &slow, evaluate: &evaluate, more, ..Guest::default() };
     let installation = Installation::new();
-    installation.bind_access("a", &guest.component(), "limits = { deadline_ms = 1 }");
+    installation.bind_access("a", &guest.component(), "limits = { deadline_ms = 20 }");
     let host = installation.open().unwrap();
     for _ in 0..3 {
         let verdict = host.decide_access(&request("o", "r")).await;
