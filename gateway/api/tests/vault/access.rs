@@ -10,7 +10,7 @@ async fn both_ways_in_work() {
     let f = Fixture::new();
     let body = json!({"data": {"password": "hunter2"}});
     let uri = "/v1/secret/data/app/db";
-    assert_eq!(f.call("app", "POST", uri).json(body).send().await.status, 200);
+    assert_eq!(f.call("app", "POST", uri).json(&body).send().await.status, 200);
     let token = f.login("app").await;
     let bearer = format!("Bearer {token}");
     for answer in [

@@ -78,7 +78,7 @@ async fn values_are_not_in_the_audit_log() {
     f.put("app/db", json!({"password": "hunter2"})).await;
     f.admin("GET", URI).await;
     let patch = json!({"data": {"password": "hunter2-new"}});
-    f.call("admin", "PATCH", URI).merge_patch(patch).send().await;
+    f.call("admin", "PATCH", URI).merge_patch(&patch).send().await;
     let log = String::from_utf8(f.sink.bytes()).unwrap();
     assert_eq!(f.sink.lines().len(), 3);
     assert!(!log.contains("hunter2") && !log.contains("password"), "{log}");

@@ -132,7 +132,7 @@ impl Fixture {
 
     /// The answer to an administrator's request with this JSON.
     pub(crate) async fn admin_sends(&self, method: &str, uri: &str, body: Value) -> Answer {
-        self.call("admin", method, uri).json(body).send().await
+        self.call("admin", method, uri).json(&body).send().await
     }
 
     /// Writes a version and expects that to succeed.
@@ -161,12 +161,12 @@ impl Call<'_> {
         self.header("x-vault-token", token)
     }
 
-    pub(crate) fn json(self, body: Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         let body = body.to_string();
         self.header("content-type", "application/json").body(body)
     }
 
-    pub(crate) fn merge_patch(self, body: Value) -> Self {
+    pub(crate) fn merge_patch(self, body: &Value) -> Self {
         let body = body.to_string();
         self.header("content-type", "application/merge-patch+json").body(body)
     }

@@ -35,7 +35,7 @@ async fn cas_can_be_required_by_the_mount() {
 async fn the_config_is_for_who_may_and_its_values_are_checked() {
     let f = Fixture::new();
     f.call("app", "GET", URI).send().await.errors(403);
-    f.call("app", "POST", URI).json(json!({"cas_required": true})).send().await.errors(403);
+    f.call("app", "POST", URI).json(&json!({"cas_required": true})).send().await.errors(403);
     for bad in [
         json!({"max_versions": "x"}),
         json!({"max_versions": 1001}),

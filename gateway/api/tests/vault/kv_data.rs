@@ -140,12 +140,12 @@ async fn patch_merges_into_the_newest_version() {
     let f = Fixture::new();
     f.put("app/db", json!({"user": "app", "password": "hunter2", "more": {"a": 1}})).await;
     let patch = json!({"data": {"password": "new", "user": null, "more": {"b": 2}}});
-    let answer = f.call("admin", "PATCH", URI).merge_patch(patch).send().await;
+    let answer = f.call("admin", "PATCH", URI).merge_patch(&patch).send().await;
     assert_eq!(answer.data()["version"], json!(2));
     let read = f.admin("GET", URI).await.data();
     assert_eq!(read["data"], json!({"password": "new", "more": {"a": 1, "b": 2}}));
     let stale = json!({"data": {}, "options": {"cas": 1}});
-    f.call("admin", "PATCH", URI).merge_patch(stale).send().await.errors(400);
+    f.call("admin", "PATCH", URI).merge_patch(&stale).send().await.errors(400);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_patch_that_is_not_a_merge_patch_is_415() {
 #[tokio::test]
 async fn patching_what_is_missing_or_deleted_is_404() {
     let f = Fixture::new();
-    let patch = || f.call("admin", "PATCH", URI).merge_patch(json!({"data": {"n": 2}}));
+    let patch = || f.call("admin", "PATCH", URI).merge_patch(&json!({"data": {"n": 2}}));
     assert_eq!(patch().send().await.errors(404), "");
     f.put("app/db", json!({"n": 1})).await;
     f.admin("DELETE", URI).await;

@@ -58,7 +58,7 @@ async fn a_write_changes_what_it_names_and_replaces_the_notes() {
 #[tokio::test]
 async fn a_patch_merges_and_null_takes_away() {
     let f = Fixture::new();
-    let patch = |body| f.call("admin", "PATCH", URI).merge_patch(body).send();
+    let patch = |body| f.call("admin", "PATCH", URI).merge_patch(&body).send();
     assert_eq!(patch(json!({"cas_required": true})).await.errors(404), "");
     let first = json!({
         "max_versions": 5, "cas_required": true, "delete_version_after": 60,

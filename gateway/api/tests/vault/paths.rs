@@ -42,7 +42,7 @@ async fn a_path_that_could_slip_past_a_rule_is_400_before_any_policy_sees_it() {
         ] {
             let uri = format!("/v1/secret/{resource}/{path}");
             let answer =
-                f.call("admin", method, &uri).merge_patch(json!({"data": {}, "versions": [1]}));
+                f.call("admin", method, &uri).merge_patch(&json!({"data": {}, "versions": [1]}));
             answer.send().await.errors(400);
         }
     }

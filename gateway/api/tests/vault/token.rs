@@ -8,7 +8,7 @@ use crate::fixture::Fixture;
 async fn login_answers_with_what_clients_require() {
     let f = Fixture::new();
     for method in ["POST", "PUT"] {
-        let answer = f.call("app", method, "/v1/auth/cert/login").json(json!({})).send().await;
+        let answer = f.call("app", method, "/v1/auth/cert/login").json(&json!({})).send().await;
         assert_eq!(answer.status, 200);
         let answer = answer.json();
         assert_eq!(answer["data"], json!(null));
@@ -41,7 +41,7 @@ async fn login_does_not_mind_the_token_that_has_expired() {
 #[tokio::test]
 async fn login_passes_the_role_to_the_policies() {
     let f = Fixture::new();
-    let login = |name| f.call("app", "POST", "/v1/auth/cert/login").json(json!({"name": name}));
+    let login = |name| f.call("app", "POST", "/v1/auth/cert/login").json(&json!({"name": name}));
     assert_eq!(login("default").send().await.status, 200);
     assert_eq!(login("").send().await.status, 200);
     login("operator").send().await.errors(403);
@@ -94,7 +94,7 @@ async fn renew_self_takes_an_increment_in_seconds_or_as_a_text() {
         (json!(null), 3600),
     ] {
         let body = json!({ "increment": increment });
-        let renew = f.call("app", "POST", "/v1/auth/token/renew-self").token(&token).json(body);
+        let renew = f.call("app", "POST", "/v1/auth/token/renew-self").token(&token).json(&body);
         let answer = renew.send().await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()["auth"]["lease_duration"], json!(seconds), "{increment}");
@@ -102,7 +102,7 @@ async fn renew_self_takes_an_increment_in_seconds_or_as_a_text() {
     }
     for bad in [json!(-1), json!("soon"), json!([]), json!(true)] {
         let body = json!({ "increment": bad });
-        let renew = f.call("app", "PUT", "/v1/auth/token/renew-self").token(&token).json(body);
+        let renew = f.call("app", "PUT", "/v1/auth/token/renew-self").token(&token).json(&body);
         renew.send().await.errors(400);
     }
 }
