@@ -12,10 +12,11 @@ run: ## Build everything, start a gateway on loopback and show it at work
 test: ## Run every check and every test, from building the plugins on
 	@scripts/test
 
-bench: ## Measure the hot paths beside the bare libraries (release build)
+bench: ## Measure the hot paths beside the bare libraries (release build; ROWS="policy store" for some)
 	@scripts/setup test
 	plugins/build
-	cargo run --release --locked -p chancery-benches
+	cargo build --release --locked --workspace --bins
+	CHANCERY_BIN=$(CURDIR)/target/release/chancery target/release/bench $(ROWS)
 
 build: plugins ## Build the program in target/release
 	cargo build --release --locked -p chancery-server

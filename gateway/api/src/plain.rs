@@ -7,16 +7,19 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::{StatusCode, header};
 
+/// Finds something public by its id.
+type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
+
 /// Where the plain port gets what it serves. Closures, because the rooms that know (the CA, the
 /// upstreams, the metrics recorder) are not this room's to import.
 #[derive(Clone)]
 pub struct PlainSources {
     /// The current CRL (DER) of the issuer with this id.
-    pub crl: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+    pub crl: Lookup<Bytes>,
     /// The certificate (DER) of the issuer with this id.
-    pub issuer: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>,
+    pub issuer: Lookup<Bytes>,
     /// The answer to an upstream CA's http-01 challenge with this token (RFC 8555 §8.3).
-    pub challenge_response: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub challenge_response: Lookup<String>,
     /// All metrics in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are being served (and not drained).

@@ -1,6 +1,7 @@
 //! The commands that do one thing and end.
 
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -43,7 +44,10 @@ pub(crate) fn check(file: &Path) -> Result<ExitCode> {
 fn tempdir() -> Result<std::path::PathBuf> {
     let id = chancery_identity::RequestId::random();
     let path = std::env::temp_dir().join(format!("chancery-check-{id}"));
-    std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)
 }
 

@@ -58,6 +58,11 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
     let list = |items: &[&str]| {
         Value::Array(items.iter().map(|item| Value::String((*item).to_owned())).collect())
     };
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let own = args.listen.ip();
+    if !own.is_unspecified() && !names.contains(&own.to_string()) {
+        names.push(own.to_string());
+    }
     let mut document = Table::new();
     document.insert(
         "server".to_owned(),
@@ -65,7 +70,7 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
             ("directory", text(dir)),
             ("listen", Value::String(args.listen.to_string())),
             ("http", Value::String(args.http.to_string())),
-            ("names", list(&["localhost", "127.0.0.1", "::1"])),
+            ("names", list(&names.iter().map(String::as_str).collect::<Vec<_>>())),
             ("drain_seconds", Value::Integer(10)),
         ]),
     );
@@ -75,6 +80,13 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
         ("http01_port", Value::Integer(args.http01_port.into())),
         ("tls_alpn01_port", Value::Integer(args.tls_alpn01_port.into())),
         ("allowed_networks", list(&["127.0.0.0/8", "::1/128"])),
+        (
+            "profiles",
+            table(vec![
+                ("tls-server", Value::String("TLS servers: the default".to_owned())),
+                ("tls-client", Value::String("TLS clients known by a DNS name".to_owned())),
+            ]),
+        ),
     ];
     if let Some(dns) = args.dns {
         acme.push(("dns", Value::String(dns.to_string())));
