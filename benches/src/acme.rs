@@ -130,7 +130,8 @@ impl Client {
         self.until(&authorization_url, "valid");
 
         let payload = json!({ "csr": base64url(request(&[name]).0) });
-        let mut order = self.post(&text(&order["finalize"]), payload.to_string().into_bytes()).json();
+        let mut order =
+            self.post(&text(&order["finalize"]), payload.to_string().into_bytes()).json();
         if order["status"] != "valid" {
             order = self.until(&order_url, "valid");
         }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
-use chancery_policy::{
-    CertificateFacts, KeyFacts, Name, PolicyConfig, PolicyHost, ValidatedName,
-};
+use chancery_policy::{CertificateFacts, KeyFacts, Name, PolicyConfig, PolicyHost, ValidatedName};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -50,7 +48,9 @@ pub(crate) fn rows() -> Vec<Row> {
         || measure::micros_per_call(TIME, || bare.evaluate(&request)),
     );
     vec![Row::new(
-        format!("policy: certificate decision, {NAMES} names (floor: bare wasmtime, copying guest)"),
+        format!(
+            "policy: certificate decision, {NAMES} names (floor: bare wasmtime, copying guest)"
+        ),
         "µs",
         ours,
         floor,

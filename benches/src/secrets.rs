@@ -21,7 +21,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let gateway = Gateway::start(&site);
     let client = gateway.app();
     let written = json!({"data": {"user": "app", "password": "correct horse battery staple"}});
-    client.post(TARGET, &written).expect(200);
+    drop(client.post(TARGET, &written).expect(200));
     let answer = client.get(TARGET).expect(200).body;
 
     let floor = StaticServer::start(&site, gateway.ready(), &answer);

@@ -67,8 +67,7 @@ fn measured() -> Vec<Row> {
     let pin = std::fs::read_to_string(std::env::var("CHANCERY_BENCH_PIN").unwrap()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let selector = TokenSelector::Label(Token::LABEL.to_owned());
-    let mut config =
-        Pkcs11Config::new(module.clone().into(), selector, Zeroizing::new(pin.clone()));
+    let mut config = Pkcs11Config::new(module.clone(), selector, Zeroizing::new(pin.clone()));
     config.sessions = THREADS;
     let signer = Arc::new(Pkcs11Signer::open(config).unwrap());
     let name: KeyName = "bench".parse().unwrap();

@@ -57,8 +57,13 @@ fn commits(store: &Arc<RedbStore>) -> f64 {
 }
 
 fn fsyncs(file: &File) -> f64 {
-    measure::rate(1, TIME, |_| file, |file| {
-        file.write_all(&RECORD).unwrap();
-        file.sync_data().unwrap();
-    })
+    measure::rate(
+        1,
+        TIME,
+        |_| file,
+        |file| {
+            file.write_all(&RECORD).unwrap();
+            file.sync_data().unwrap();
+        },
+    )
 }
