@@ -73,7 +73,7 @@ fn orders_per_second(gateway: &Gateway, responder: &Http01) -> (f64, f64) {
                 scope.spawn(move || {
                     let mut done = 0;
                     while started.elapsed() < TIME {
-                        client.obtain(&format!("a{done}.c{number}.bench.example"), responder);
+                        client.obtain(&format!("a{done}.c{number}.bench.example.com"), responder);
                         done += 1;
                     }
                     done
@@ -161,7 +161,7 @@ fn cryptography_per_second() -> f64 {
     let signed = client.sign(&random, &message).unwrap();
     let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, client.public_key().as_ref());
     let ca = key(&ECDSA_P256_SHA256_ASN1_SIGNING);
-    let csr = request(&["a.bench.example"]).0;
+    let csr = request(&["a.bench.example.com"]).0;
     let micros = measure::micros_per_call(Duration::from_secs(1), || {
         for _ in 0..SIGNED_REQUESTS {
             public.verify(&message, signed.as_ref()).unwrap();
