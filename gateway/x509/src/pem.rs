@@ -60,25 +60,25 @@ pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
 pub fn decode(label: Label, text: &str) -> Result<Vec<Vec<u8>>, PemError> {
     const BEGIN: &str = "-----BEGIN ";
     let mut found = Vec::new();
-    for (index, (start, _)) in text.match_indices(BEGIN).enumerate() {
-        let malformed =
-            |reason: String| PemError::Malformed { number: index.saturating_add(1), reason };
-        let rest = text.get(start..).unwrap_or_default();
-        let end = rest
-            .match_indices("-----END ")
-            .next()
-            .ok_or_else(|| malformed("it has no END line".to_owned()))?
-            .0;
-        let tail = rest.get(end..).unwrap_or_default();
-        let line = tail.lines().next().unwrap_or_default();
-        let block = rest.get(..end.saturating_add(line.len())).unwrap_or_default();
+    let mut number = 0_usize;
+    let mut rest = text;
+    while let Some(start) = rest.find(BEGIN) {
+        number = number.saturating_add(1);
+        let malformed = |reason: String| PemError::Malformed { number, reason };
+        let from_begin = rest.get(start..).unwrap_or_default();
+        let end = from_begin
+            .find("-----END ")
+            .ok_or_else(|| malformed("it has no END line".to_owned()))?;
+        let end_line = from_begin.get(end..).and_then(|tail| tail.lines().next());
+        let length = end.saturating_add(end_line.map_or(0, str::len));
+        let (block, after) = from_begin.split_at_checked(length).unwrap_or((from_begin, ""));
+        rest = after;
         let own_label = block.strip_prefix(BEGIN).and_then(|b| b.split("-----").next());
-        if own_label != Some(label.0) {
-            continue;
+        if own_label == Some(label.0) {
+            let (_, der) = der::pem::decode_vec(block.trim_end().as_bytes())
+                .map_err(|e| malformed(e.to_string()))?;
+            found.push(der);
         }
-        let (_, der) = der::pem::decode_vec(block.trim_end().as_bytes())
-            .map_err(|e| malformed(e.to_string()))?;
-        found.push(der);
     }
     if found.is_empty() { Err(PemError::Missing(label.0)) } else { Ok(found) }
 }
