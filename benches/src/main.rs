@@ -27,8 +27,11 @@ mod store;
 
 use report::Row;
 
+/// Measures the rows of a group.
+type Measure = fn() -> Vec<Row>;
+
 /// The name of each group and what measures it.
-const GROUPS: [(&str, fn() -> Vec<Row>); 5] = [
+const GROUPS: [(&str, Measure); 5] = [
     ("policy", policy::rows),
     ("signatures", signatures::rows),
     ("store", store::rows),

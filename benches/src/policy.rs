@@ -5,9 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
-use chancery_policy::{CertificateFacts, KeyFacts, Name, PolicyConfig, PolicyHost, ValidatedName};
+use chancery_policy::{
+    CertificateFacts, Digest, KeyFacts, Name, PolicyConfig, PolicyHost, ValidatedName,
+};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -67,14 +68,13 @@ fn component(name: &str) -> PathBuf {
 fn host(directory: &Path) -> PolicyHost {
     let plugin = std::fs::read(component("certificate-template")).unwrap();
     std::fs::write(directory.join("certificate-template.wasm"), &plugin).unwrap();
-    let digest = digest(&SHA256, &plugin);
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Digest::of(&plugin);
     let binding = format!(
         r#"
         [[binding]]
         name = "bench"
         decision = "certificate"
-        plugin = {{ file = "certificate-template.wasm", digest = "sha256:{hex}" }}
+        plugin = {{ file = "certificate-template.wasm", digest = "{digest}" }}
 
         [binding.settings.profiles.tls-server]
         keys = ["ecdsa-p256"]

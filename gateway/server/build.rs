@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let file = components.join(format!("{name}.wasm"));
         println!("cargo::rerun-if-changed={}", file.display());
         if file.is_file() {
-            writeln!(code, "    ({name:?}, include_bytes!({:?})),", file.canonicalize()?)?;
+            let path = file.canonicalize()?.display().to_string();
+            writeln!(code, "    ({name:?}, include_bytes!({path:?})),")?;
         }
     }
     code.push_str("]\n");

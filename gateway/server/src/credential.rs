@@ -52,5 +52,5 @@ pub(crate) async fn issue(gateway: &Gateway, names: &[GeneralName]) -> Result<Ow
 /// certificates cannot make the gateway spin.
 pub(crate) fn wait(now: Timestamp, renew_at: Timestamp) -> Duration {
     let left = renew_at.duration_since(now);
-    Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(60))
+    Duration::try_from(left).unwrap_or_default().max(Duration::from_mins(1))
 }

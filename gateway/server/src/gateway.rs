@@ -32,7 +32,7 @@ use crate::trust;
 pub(crate) const STORE_FILE: &str = "store.redb";
 
 /// How long another CA may take over one certificate.
-const UPSTREAM_DEADLINE: Duration = Duration::from_secs(60);
+const UPSTREAM_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Key of the record that holds the audit log's MAC key.
 const AUDIT_KEY: &str = "_/audit/key";

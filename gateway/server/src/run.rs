@@ -232,7 +232,7 @@ async fn renew_credential(
                 renew_at = own.renew_at;
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "TLS certificate not renewed")
+                tracing::error!(error = format!("{error:#}"), "TLS certificate not renewed");
             }
         }
     }

@@ -100,7 +100,7 @@ fn line_of_key(text: &str, dotted: &str) -> Option<usize> {
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('[') {
-            current = line.trim_matches(|c| c == '[' || c == ']').trim().to_owned();
+            line.trim_matches(|c| c == '[' || c == ']').trim().clone_into(&mut current);
         } else if current == table && line.split('=').next().is_some_and(|name| name.trim() == key)
         {
             return Some(index + 1);

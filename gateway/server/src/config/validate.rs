@@ -26,8 +26,8 @@ const DAY: u64 = 24 * 60 * 60;
 pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Config, ConfigError> {
     let mut check = Check { file, text, problems: vec![] };
     let directory = check.path(&document.server.directory);
-    let hsm = document.pkcs11.map(|hsm| check.hsm(hsm));
-    let has_hsm = hsm.is_some();
+    let has_hsm = document.pkcs11.is_some();
+    let hsm = document.pkcs11.and_then(|hsm| check.hsm(hsm));
     let root_key = check.root_key(document.seal, has_hsm);
     let ca = check.ca(document.ca, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
@@ -43,8 +43,8 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
         .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
     let server = check.server(document.server, directory);
     let problems = check.problems;
-    match (server, root_key, hsm.transpose_checked(), ca) {
-        (Some(server), Some(root_key), Some(hsm), Some(ca)) if problems.is_empty() => Ok(Config {
+    match (server, root_key, ca) {
+        (Some(server), Some(root_key), Some(ca)) if problems.is_empty() => Ok(Config {
             server,
             root_key,
             hsm,
@@ -59,21 +59,6 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             upstreams,
         }),
         _ => Err(ConfigError::Invalid(problems)),
-    }
-}
-
-/// `Option<Option<T>>` where the outer none means "not configured" and the inner "invalid".
-trait TransposeChecked<T> {
-    fn transpose_checked(self) -> Option<Option<T>>;
-}
-
-impl<T> TransposeChecked<T> for Option<Option<T>> {
-    fn transpose_checked(self) -> Option<Option<T>> {
-        match self {
-            None => Some(None),
-            Some(None) => None,
-            Some(Some(value)) => Some(Some(value)),
-        }
     }
 }
 

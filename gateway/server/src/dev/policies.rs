@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use chancery_policy::Digest;
 
 use crate::files::{self, Readers};
 
@@ -30,7 +31,7 @@ pub(super) fn write_defaults(directory: &Path) -> Result<()> {
     }
     for (file, text) in BINDINGS {
         let pinned = PLUGINS.iter().fold(text.to_owned(), |text, (name, bytes)| {
-            text.replace(&format!("\"@{name}@\""), &format!("\"sha256:{}\"", sha256(bytes)))
+            text.replace(&format!("\"@{name}@\""), &format!("\"{}\"", Digest::of(bytes)))
         });
         ensure!(
             !pinned.contains("\"@"),
@@ -40,9 +41,4 @@ pub(super) fn write_defaults(directory: &Path) -> Result<()> {
         files::replace(&directory.join(file), pinned.as_bytes(), Readers::Everybody)?;
     }
     Ok(())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
