@@ -1,0 +1,142 @@
+use std::fs;
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::time_provider::TimeProvider;
+use rustls::{RootCertStore, StreamOwned};
+use rustls_pki_types::{ServerName, UnixTime};
+use serde_json::Value;
+
+use super::connection::{Connection, Stream};
+use super::{Credential, Response, certificates};
+
+/// No answer takes longer, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where to connect, and as whom.
+#[derive(Clone, Debug)]
+pub struct Client {
+    authority: String,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Client {
+    /// A client of an `https` URL that trusts the certificates in the file `root` alone.
+    #[must_use]
+    pub fn new(url: &str, root: &Path, credential: Option<&Credential>) -> Self {
+        Self::at(url, root, credential, 0)
+    }
+
+    /// The same, for a client whose clock is some days ahead.
+    #[must_use]
+    pub fn at(url: &str, root: &Path, credential: Option<&Credential>, days: u64) -> Self {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&fs::read_to_string(root).expect("the root can be read")) {
+            roots.add(certificate).expect("a root certificate");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Ahead { days }))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the usual protocols")
+            .with_root_certificates(roots);
+        let mut config = match credential.cloned() {
+            Some(Credential { chain, key }) => {
+                builder.with_client_auth_cert(chain, key).expect("the key fits the certificate")
+            }
+            None => builder.with_no_client_auth(),
+        };
+        // Whoever a connection is for is proved anew: no session is taken from another test step.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { authority: authority(url), tls: Some(Arc::new(config)) }
+    }
+
+    /// A client of an `http` URL.
+    #[must_use]
+    pub fn plain(url: &str) -> Self {
+        Self { authority: authority(url), tls: None }
+    }
+
+    /// Opens a connection. With TLS 1.3 a server refuses a client's certificate only after the
+    /// client believes the handshake done, so a refusal may come from the first request instead.
+    pub fn connect(&self) -> io::Result<Connection> {
+        let socket = TcpStream::connect(&self.authority)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_nodelay(true)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(socket),
+            Some(config) => {
+                let host = self.authority.rsplit_once(':').expect("a host and a port").0;
+                let name = ServerName::try_from(host.to_owned()).expect("a host name or address");
+                let mut tls =
+                    ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+                let mut socket = socket;
+                while tls.is_handshaking() {
+                    tls.complete_io(&mut socket)?;
+                }
+                Stream::Tls(Box::new(StreamOwned::new(tls, socket)))
+            }
+        };
+        Ok(Connection::new(stream, self.authority.clone()))
+    }
+
+    /// Sends one request on a connection of its own.
+    pub fn try_send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        self.connect()?.send(method, target, headers, body)
+    }
+
+    /// Sends one request on a connection of its own, and expects an answer of some kind.
+    #[track_caller]
+    pub fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        self.try_send(method, target, headers, body)
+            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
+    /// GET.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.send("GET", target, &[], b"")
+    }
+
+    /// POST of JSON.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: &Value) -> Response {
+        let body = serde_json::to_vec(body).expect("JSON can be written");
+        self.send("POST", target, &[("content-type", "application/json")], &body)
+    }
+}
+
+/// A clock that is some days ahead.
+#[derive(Debug)]
+struct Ahead {
+    days: u64,
+}
+
+impl TimeProvider for Ahead {
+    fn current_time(&self) -> Option<UnixTime> {
+        let ahead = Duration::from_hours(24 * self.days);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead))
+    }
+}
+
+fn authority(url: &str) -> String {
+    let rest = url.split_once("//").expect("a URL has a scheme").1;
+    rest.split('/').next().expect("a split has a first part").to_owned()
+}
