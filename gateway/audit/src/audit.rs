@@ -55,14 +55,14 @@ pub enum OpenError {
     #[error(transparent)]
     Key(#[from] WeakKey),
     /// The file system refused.
-    #[error("audit log {path}: {doing} failed: {source}")]
+    #[error("audit log {path}: {doing} failed: {cause}")]
     Io {
         /// The file concerned.
         path: PathBuf,
         /// What was tried.
         doing: &'static str,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process writes this log.
     #[error("audit log {0} is in use by another process")]

@@ -157,7 +157,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     fn io(&self, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
         let path: PathBuf = self.path.to_owned();
-        move |source| OpenError::Io { path, doing, source }
+        move |cause| OpenError::Io { path, doing, cause }
     }
 
     fn head(&self, problem: HeadError) -> OpenError {

@@ -34,12 +34,12 @@ pub enum Seal {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It could not be read.
-    #[error("audit log {path} could not be read: {source}")]
+    #[error("audit log {path} could not be read: {cause}")]
     Read {
         /// The log.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Its head is wrong.
     #[error("audit log {path}: {problem}")]
@@ -114,7 +114,7 @@ impl std::fmt::Display for Finding {
 /// The first line that is wrong, named; see [`VerifyError`]. With the key, a log without head is an
 /// error.
 pub fn verify(path: &Path, key: Option<&AuditKey>) -> Result<Verified, VerifyError> {
-    let unreadable = |source| VerifyError::Read { path: path.to_owned(), source };
+    let unreadable = |cause| VerifyError::Read { path: path.to_owned(), cause };
     let bad_head = |problem| VerifyError::Head { path: path.to_owned(), problem };
     let broken = |finding| VerifyError::Broken { path: path.to_owned(), finding };
 

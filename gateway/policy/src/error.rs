@@ -7,14 +7,14 @@ use crate::Digest;
 #[non_exhaustive]
 pub enum LoadError {
     /// A file or directory could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Io {
         /// What was being done, as a verb.
         action: &'static str,
         /// With which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A binding document is not TOML, lacks a key, has one too many or a value that cannot be.
     #[error("{place}: {message}")]
@@ -82,7 +82,7 @@ impl LoadError {
         path: &Path,
     ) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |cause| Self::Io { action, path, cause }
     }
 }
 

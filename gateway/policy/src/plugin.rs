@@ -83,14 +83,13 @@ impl Program {
 
 fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError> {
     let path = directory.join(&binding.plugin);
-    let length = std::fs::metadata(&path).map_err(LoadError::io("read", &path))?.len();
+    let refuse = |reason: String| LoadError::Plugin { subject: Box::new(subject(binding)), reason };
+    let unreadable = |error: std::io::Error| refuse(format!("it cannot be read: {error}"));
+    let length = std::fs::metadata(&path).map_err(unreadable)?.len();
     if length > LARGEST_COMPONENT {
-        return Err(LoadError::Plugin {
-            subject: Box::new(subject(binding)),
-            reason: format!("it has {length} bytes, more than {LARGEST_COMPONENT}"),
-        });
+        return Err(refuse(format!("it has {length} bytes, more than {LARGEST_COMPONENT}")));
     }
-    let wasm = std::fs::read(&path).map_err(LoadError::io("read", &path))?;
+    let wasm = std::fs::read(&path).map_err(unreadable)?;
     let found = Digest::of(&wasm);
     if found == binding.digest {
         return Ok(wasm);

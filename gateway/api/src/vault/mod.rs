@@ -36,6 +36,7 @@ pub fn router(state: VaultState) -> Router {
     Router::new()
         .route("/v1/sys/health", any(sys::health::handle))
         .route("/v1/sys/seal-status", any(sys::seal_status::handle))
+        .route("/v1/sys/init", any(sys::init::handle))
         .route("/v1/sys/leader", any(sys::leader::handle))
         .route("/v1/sys/mounts", any(sys::mounts::all))
         .route("/v1/sys/internal/ui/mounts", any(sys::mounts::visible))

@@ -51,6 +51,15 @@ async fn seal_status_has_what_clients_read() {
 }
 
 #[tokio::test]
+async fn init_tells_whether_there_is_a_store() {
+    let f = Fixture::new();
+    assert_eq!(f.call("", "GET", "/v1/sys/init").send().await.json(), json!({"initialized": true}));
+    f.condition.send(Condition::Uninitialised).unwrap();
+    let answer = f.call("", "GET", "/v1/sys/init").send().await.json();
+    assert_eq!(answer, json!({"initialized": false}));
+}
+
+#[tokio::test]
 async fn a_sealed_gateway_serves_nothing_else() {
     let f = Fixture::new();
     f.condition.send(Condition::Sealed).unwrap();

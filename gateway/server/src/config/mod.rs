@@ -149,7 +149,7 @@ impl Config {
     /// once, not only the first.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+            .map_err(|cause| ConfigError::Unreadable { file: file.to_owned(), cause })?;
         Self::parse(file, &text)
     }
 

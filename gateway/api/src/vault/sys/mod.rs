@@ -1,6 +1,7 @@
 //! `/v1/sys`: the state of the gateway and what is mounted.
 
 pub(super) mod health;
+pub(super) mod init;
 pub(super) mod leader;
 pub(super) mod mounts;
 pub(super) mod seal_status;
