@@ -50,6 +50,7 @@ impl Access {
             Ok(login) => {
                 let event = event
                     .detail("accessor", login.info.accessor.clone())
+                    .detail("token", self.audit.keyed_hash(login.token.expose().as_bytes()))
                     .detail("expires", login.info.expires.to_string())
                     .succeeded();
                 self.audit.record(event).await?;

@@ -2,7 +2,7 @@ use chancery_access::{Caller, Refusal};
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
 
-use super::KvError;
+use super::{KvError, SecretData};
 use crate::Secrets;
 
 /// What can be done with key-value secrets, as policies name it.
@@ -118,6 +118,13 @@ impl<'a> Allowed<'a> {
     pub(crate) fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.event = self.event.detail(name, value);
         self
+    }
+
+    /// Adds the version and a keyed hash of its value: whoever holds the audit log's key can tell
+    /// where a value that leaked was written and read, and nobody learns it from the log.
+    pub(crate) fn version(self, number: u64, data: &SecretData) -> Self {
+        let hash = self.secrets.audit.keyed_hash(data.as_json().as_bytes());
+        self.detail("version", number).detail("value", hash)
     }
 
     /// Records how it ended, and only then lets the result go.

@@ -35,7 +35,7 @@ impl Kv<'_> {
         let allowed = self.ask(context, caller, KvOperation::Read, self.resource(path)).await?;
         let result = self.find(&caller.identity().tenant, path, version).await;
         let allowed = match &result {
-            Ok(found) => allowed.detail("version", found.metadata.number),
+            Ok(found) => allowed.version(found.metadata.number, &found.data),
             Err(_) => allowed,
         };
         allowed.finish(result).await

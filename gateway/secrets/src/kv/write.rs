@@ -44,7 +44,7 @@ impl Kv<'_> {
             };
             match self.add(layout, loaded, &config, data, cas).await {
                 Ok(Some(written)) => {
-                    return may.detail("version", written.number).finish(Ok(written)).await;
+                    return may.version(written.number, data).finish(Ok(written)).await;
                 }
                 Ok(None) => allowed = Some(may),
                 Err(error) => return may.finish(Err(error)).await,

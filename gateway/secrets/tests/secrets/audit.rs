@@ -26,6 +26,20 @@ async fn no_value_reaches_the_audit_log() {
 }
 
 #[tokio::test]
+async fn a_value_is_told_apart_from_others_by_a_keyed_hash() {
+    let f = Fixture::new();
+    let admin = f.admin().await;
+    f.write(&admin, "app/db", r#"{"password":"hunter2"}"#, None).await.unwrap();
+    f.read(&admin, "app/db").await.unwrap();
+    f.write(&admin, "app/db", r#"{"password":"hunter3"}"#, None).await.unwrap();
+    let hashes: Vec<_> =
+        f.sink.lines().iter().map(|line| line["details"]["value"].clone()).collect();
+    assert!(hashes[0].as_str().unwrap().starts_with("hmac-sha256:"), "{hashes:?}");
+    assert_eq!(hashes[0], hashes[1], "what was written is what was read");
+    assert_ne!(hashes[1], hashes[2]);
+}
+
+#[tokio::test]
 async fn nothing_is_answered_that_the_audit_log_does_not_have() {
     let f = Fixture::new();
     let admin = f.admin().await;
