@@ -106,9 +106,15 @@ fn line_of_key(text: &str, dotted: &str) -> Option<usize> {
             return Some(index + 1);
         }
     }
-    text.lines()
-        .position(|line| line.trim().trim_matches(|c| c == '[' || c == ']') == table)
-        .map(|index| index + 1)
+    let wanted = if table.is_empty() { &key } else { &table };
+    let header = |line: &str| {
+        line.starts_with('[') && line.trim().trim_matches(|c| c == '[' || c == ']') == wanted
+    };
+    if let Some(index) = text.lines().position(header) {
+        return Some(index + 1);
+    }
+    // A key of an inline table: the line of the key that holds it.
+    dotted.rsplit_once('.').and_then(|(parent, _)| line_of_key(text, parent))
 }
 
 #[cfg(test)]
@@ -152,7 +158,10 @@ mod tests {
         assert_eq!(line_of_key(text, "b.x"), Some(4));
         assert_eq!(line_of_key(text, "b.y"), Some(5));
         assert_eq!(line_of_key(text, "c[0].z"), Some(7));
+        assert_eq!(line_of_key(text, "b.y.inner"), Some(5));
         assert_eq!(line_of_key(text, "b.absent"), Some(3));
+        assert_eq!(line_of_key(text, "b"), Some(3));
         assert_eq!(line_of_key(text, "absent.x"), None);
+        assert_eq!(line_of_key(text, "absent"), None);
     }
 }
