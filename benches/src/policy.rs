@@ -98,8 +98,12 @@ fn facts() -> CertificateFacts {
         requester: "acme:0123456789abcdef0123456789abcdef".to_owned(),
         identity: None,
         profile: Some("tls-server".to_owned()),
-        key: KeyFacts { algorithm: "ecdsa-p256".to_owned(), bits: 256 },
-        common_name: None,
+        key: KeyFacts {
+            algorithm: "ecdsa-p256".to_owned(),
+            bits: 256,
+            fingerprint: "0".repeat(64),
+        },
+        subject: vec![],
         requested: (0..NAMES)
             .map(|number| Name { kind: "dns".to_owned(), value: host_name(number) })
             .collect(),
@@ -110,6 +114,7 @@ fn facts() -> CertificateFacts {
                 method: "http-01".to_owned(),
             })
             .collect(),
+        extensions: vec![],
         requested_validity: None,
         attributes: vec![],
     }
@@ -123,8 +128,12 @@ fn bare_request() -> wit::Request {
         requester: facts.requester,
         identity: facts.identity,
         profile: facts.profile,
-        key: wit::KeyFacts { algorithm: facts.key.algorithm, bits: facts.key.bits },
-        common_name: facts.common_name,
+        key: wit::KeyFacts {
+            algorithm: facts.key.algorithm,
+            bits: facts.key.bits,
+            fingerprint: facts.key.fingerprint,
+        },
+        subject: vec![],
         names: facts
             .requested
             .into_iter()
@@ -139,6 +148,7 @@ fn bare_request() -> wit::Request {
                 method: name.method,
             })
             .collect(),
+        extensions: vec![],
         validity_seconds: None,
         attributes: vec![],
     }
@@ -171,6 +181,9 @@ impl Bare {
         store.set_epoch_deadline(1);
         let policy: CertificatePolicy = self.guest.instantiate(&mut store).unwrap();
         let answer = policy.chancery_policy_certificate().call_evaluate(&mut store, request);
-        assert_eq!(answer.unwrap().unwrap().names.len(), NAMES);
+        match answer.unwrap() {
+            wit::Decision::Issue(template) => assert_eq!(template.names.len(), NAMES),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -57,7 +57,17 @@ impl Access {
         let verdict = self.policy.decide_access(&request).await;
         let decisions = decisions(verdict.evaluations);
         match verdict.decision {
-            Ok(grant) => Ok(Grant { max_ttl: grant.max_ttl, decisions }),
+            Ok(grant) => match grant.obligations.first() {
+                None => Ok(Grant { max_ttl: grant.max_ttl, decisions }),
+                // What policy wants done with the answer, nothing here does yet: to hand it out all
+                // the same would be more than was allowed.
+                Some((obligation, _)) => Err(Refusal {
+                    code: Refusal::OBLIGATION.to_owned(),
+                    message: "the policies ask for what this operation cannot do".to_owned(),
+                    reason: format!("nothing fulfils the obligation `{obligation}`"),
+                    decisions,
+                }),
+            },
             Err(denial) => Err(Refusal {
                 code: denial.code,
                 message: denial.message,
@@ -69,6 +79,9 @@ impl Access {
 }
 
 impl Refusal {
+    /// Policy allowed it under an obligation that the operation cannot fulfil.
+    pub const OBLIGATION: &'static str = "obligation-not-supported";
+
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
@@ -99,6 +112,7 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> Vec<Decision> {
             binding: evaluation.binding,
             plugin: evaluation.plugin,
             digest: evaluation.digest,
+            version: evaluation.version,
             micros: evaluation.micros,
             outcome: evaluation.outcome,
             detail: evaluation.detail,

@@ -50,6 +50,8 @@ pub struct Decision {
     pub plugin: String,
     /// Digest of the plugin's bytes, `sha256:…`.
     pub digest: String,
+    /// The plugin's version, as it says itself.
+    pub version: String,
     /// How long the evaluation took, in microseconds.
     pub micros: u64,
     /// `allow`, `deny` or `error:…`.

@@ -27,9 +27,15 @@ pub(crate) fn of(
         identity,
         profile: request.profile.clone(),
         key: key(request.csr.public_key()),
-        common_name: request.csr.common_name().map(str::to_owned),
+        subject: request
+            .csr
+            .common_name()
+            .map(|name| ("CN".to_owned(), name.to_owned()))
+            .into_iter()
+            .collect(),
         requested: requested.iter().map(name).collect(),
         validated: request.validated.iter().map(validated).collect(),
+        extensions: Vec::new(),
         requested_validity: validity,
         attributes: address
             .into_iter()
@@ -46,7 +52,7 @@ fn key(key: &PublicKey) -> KeyFacts {
         KeyAlgorithm::Rsa { bits } => ("rsa", bits),
         KeyAlgorithm::Ed25519 => ("ed25519", 255),
     };
-    KeyFacts { algorithm: algorithm.to_owned(), bits }
+    KeyFacts { algorithm: algorithm.to_owned(), bits, fingerprint: hex::encode(key.fingerprint()) }
 }
 
 fn name(name: &GeneralName) -> Name {

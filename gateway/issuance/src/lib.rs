@@ -172,6 +172,7 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> impl Iterator<Item = Decision>
         binding: evaluation.binding,
         plugin: evaluation.plugin,
         digest: evaluation.digest,
+        version: evaluation.version,
         micros: evaluation.micros,
         outcome: evaluation.outcome,
         detail: evaluation.detail,

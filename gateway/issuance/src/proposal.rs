@@ -50,7 +50,11 @@ impl Proposal {
         if !others.is_empty() {
             return Err(IssueError::NamesNotValidated(others));
         }
-        let common_name = template.common_name.filter(|name| !name.is_empty());
+        if let Some(extension) = template.extensions.first() {
+            let reason = format!("this gateway writes no extension {}", extension.oid);
+            return Err(IssueError::Template(reason));
+        }
+        let common_name = common_name(template.subject)?;
         let among = |name: &String| GeneralName::dns(name).is_ok_and(|name| names.contains(&name));
         if let Some(name) = common_name.as_ref().filter(|name| !among(name)) {
             let reason = format!("its common name `{name}` is not one of its DNS names");
@@ -96,6 +100,18 @@ impl Proposal {
         }
         Ok(())
     }
+}
+
+fn common_name(subject: Vec<(String, String)>) -> Result<Option<String>, IssueError> {
+    let mut found = None;
+    for (attribute, value) in subject {
+        if attribute != "CN" || found.is_some() {
+            let reason = format!("this gateway writes no second `{attribute}` into a subject");
+            return Err(IssueError::Template(reason));
+        }
+        found = Some(value).filter(|name| !name.is_empty());
+    }
+    Ok(found)
 }
 
 fn impossible(error: impl std::fmt::Display) -> IssueError {
@@ -176,7 +192,7 @@ mod tests {
 
     fn template(names: &[&str]) -> CertificateTemplate {
         CertificateTemplate {
-            common_name: None,
+            subject: vec![],
             names: names
                 .iter()
                 .map(|&name| Name { kind: "dns".to_owned(), value: name.to_owned() })
@@ -184,6 +200,7 @@ mod tests {
             key_usages: vec!["digital-signature".to_owned()],
             extended_key_usages: vec!["server-auth".to_owned()],
             validity: DAY,
+            extensions: vec![],
             profile: "tls-server".to_owned(),
             issuer: None,
         }
@@ -233,7 +250,7 @@ mod tests {
         let request = request(&["a.example", "b.example"]);
         for (name, allowed) in [("a.example", true), ("b.example", false), ("x y", false)] {
             let mut template = template(&["a.example"]);
-            template.common_name = Some(name.to_owned());
+            template.subject = vec![("CN".to_owned(), name.to_owned())];
             assert_eq!(accept(template, &request).is_ok(), allowed, "{name}");
         }
     }

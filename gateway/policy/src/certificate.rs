@@ -15,12 +15,14 @@ pub struct CertificateFacts {
     pub profile: Option<String>,
     /// The key to be certified.
     pub key: KeyFacts,
-    /// The common name in the signing request.
-    pub common_name: Option<String>,
+    /// The subject in the signing request, by the short names of RFC 4519 (`CN`, `O`, …).
+    pub subject: Vec<(String, String)>,
     /// The subject alternative names in the signing request.
     pub requested: Vec<Name>,
     /// The names that the requester has proved to control, and how.
     pub validated: Vec<ValidatedName>,
+    /// What else the signing request asks to have in the certificate.
+    pub extensions: Vec<Extension>,
     /// The validity period asked for.
     pub requested_validity: Option<Duration>,
     /// Whatever else is known, by name. A name may occur several times.
@@ -34,6 +36,19 @@ pub struct KeyFacts {
     pub algorithm: String,
     /// Size of the modulus (RSA) or the curve's field, in bits.
     pub bits: u32,
+    /// SHA-256 of the SubjectPublicKeyInfo, 64 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// A certificate extension (RFC 5280 §4.2).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extension {
+    /// Object identifier in dotted form.
+    pub oid: String,
+    /// Whether who does not know the extension has to reject the certificate.
+    pub critical: bool,
+    /// The DER encoding of the extension's value.
+    pub value: Vec<u8>,
 }
 
 /// A subject alternative name.
@@ -59,8 +74,8 @@ pub struct ValidatedName {
 /// The certificate that the policies propose. The core still enforces its own rules on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateTemplate {
-    /// The subject's common name; none leaves the subject empty.
-    pub common_name: Option<String>,
+    /// The subject, by the short names of RFC 4519.
+    pub subject: Vec<(String, String)>,
     /// The subject alternative names.
     pub names: Vec<Name>,
     /// Key usages (RFC 5280 §4.2.1.3) as `digital-signature`, `key-encipherment`, ….
@@ -69,8 +84,35 @@ pub struct CertificateTemplate {
     pub extended_key_usages: Vec<String>,
     /// How long the certificate shall be valid.
     pub validity: Duration,
+    /// Further extensions.
+    pub extensions: Vec<Extension>,
     /// The profile that was applied.
     pub profile: String,
     /// The issuer that shall sign; none for the tenant's default.
     pub issuer: Option<String>,
+}
+
+impl CertificateTemplate {
+    /// The template that both policies would have: the names, usages and extensions of both, for the
+    /// shorter time. What cannot be narrowed has to be the same; otherwise, the name of what differs.
+    pub(crate) fn strictest(mut self, other: &Self) -> Result<Self, &'static str> {
+        if self.profile != other.profile {
+            return Err("profile");
+        }
+        if self.subject != other.subject {
+            return Err("subject");
+        }
+        self.issuer = match (self.issuer.take(), &other.issuer) {
+            (Some(one), Some(two)) if one != *two => return Err("issuer"),
+            (one, two) => one.or_else(|| two.clone()),
+        };
+        self.names.retain(|name| other.names.contains(name));
+        self.key_usages.retain(|usage| other.key_usages.contains(usage));
+        self.extended_key_usages.retain(|usage| other.extended_key_usages.contains(usage));
+        if self.extensions != other.extensions {
+            return Err("extensions");
+        }
+        self.validity = self.validity.min(other.validity);
+        Ok(self)
+    }
 }

@@ -1,5 +1,7 @@
 //! From what the policies said to one verdict.
 
+use std::cmp::Ordering;
+
 use crate::binding::Mode;
 use crate::set::Asked;
 use crate::workers::NotRun;
@@ -29,13 +31,8 @@ pub(crate) fn conclude<T>(
                 Some(Denial::new(Denial::POLICY_FAILED, CANNOT_DECIDE, audit))
             }
         };
-        // A policy's reason helps the caller more than the failure of another.
         denial = match (denial, denied) {
-            (Some(first), Some(second))
-                if first.code == Denial::POLICY_FAILED && second.code != first.code =>
-            {
-                Some(second)
-            }
+            (Some(first), Some(second)) => Some(worse(first, second)),
             (first, second) => first.or(second),
         };
         evaluations.push(evaluation);
@@ -48,22 +45,44 @@ pub(crate) fn conclude<T>(
     Verdict { decision, evaluations }
 }
 
-/// Every ceiling holds.
-pub(crate) fn strictest(grants: &[AccessGrant]) -> AccessGrant {
-    grants.iter().fold(AccessGrant::default(), AccessGrant::strictest)
+/// The denial that counts. A policy's reason helps the caller more than the failure of another; who
+/// is denied need not ask for approvals; and of two approvals both are needed.
+fn worse(mut first: Denial, second: Denial) -> Denial {
+    let rank = |denial: &Denial| match denial.code.as_str() {
+        Denial::NEEDS_APPROVAL => 0,
+        Denial::POLICY_FAILED => 1,
+        _ => 2,
+    };
+    match rank(&first).cmp(&rank(&second)) {
+        Ordering::Less => second,
+        Ordering::Equal => {
+            first.approvals.extend(second.approvals);
+            first
+        }
+        Ordering::Greater => first,
+    }
 }
 
-/// Several policies may shape one certificate only if they shape it alike.
-pub(crate) fn unanimous(
-    templates: Vec<CertificateTemplate>,
-) -> Result<CertificateTemplate, Denial> {
-    let mut templates = templates.into_iter();
-    let first = templates.next().ok_or_else(no_policy)?;
-    if templates.all(|other| other == first) {
-        return Ok(first);
-    }
-    let audit = "several enforcing bindings match and propose different certificates";
-    Err(Denial::new(Denial::AMBIGUOUS, CANNOT_DECIDE, audit))
+/// Every ceiling holds.
+pub(crate) fn strictest(grants: Vec<AccessGrant>) -> AccessGrant {
+    grants.into_iter().reduce(AccessGrant::strictest).unwrap_or_default()
+}
+
+/// Several policies may shape one certificate: what all of them have is what it gets. One has to.
+pub(crate) fn narrowest(
+    templates: Vec<Option<CertificateTemplate>>,
+) -> Result<Option<CertificateTemplate>, Denial> {
+    let mut templates = templates.into_iter().flatten();
+    let Some(first) = templates.next() else {
+        let audit = "no policy that was asked shapes the certificate";
+        return Err(Denial::new(Denial::NO_POLICY, REFUSED, audit));
+    };
+    templates.try_fold(first, |narrowest, other| narrowest.strictest(&other)).map(Some).map_err(
+        |what| {
+            let audit = format!("several policies propose certificates with a different {what}");
+            Denial::new(Denial::AMBIGUOUS, CANNOT_DECIDE, audit)
+        },
+    )
 }
 
 pub(crate) fn no_policy() -> Denial {
@@ -92,6 +111,7 @@ mod tests {
             binding: binding.to_owned(),
             plugin: String::new(),
             digest: String::new(),
+            version: String::new(),
             micros: 0,
             outcome: String::new(),
             detail: String::new(),
@@ -100,7 +120,7 @@ mod tests {
     }
 
     fn grant(seconds: u64) -> AccessGrant {
-        AccessGrant { max_ttl: Some(Duration::from_secs(seconds)) }
+        AccessGrant { max_ttl: Some(Duration::from_secs(seconds)), ..AccessGrant::default() }
     }
 
     fn denial(code: &str) -> Denial {
@@ -108,7 +128,7 @@ mod tests {
     }
 
     fn code(asked: Vec<Asked<AccessGrant>>) -> Result<AccessGrant, String> {
-        conclude(asked, |grants| Ok(strictest(&grants))).decision.map_err(|denial| denial.code)
+        conclude(asked, |grants| Ok(strictest(grants))).decision.map_err(|denial| denial.code)
     }
 
     #[test]
@@ -140,24 +160,67 @@ mod tests {
             asked("d", Mode::Monitor, Ok(Ok(grant(1)))),
             asked("e", Mode::Monitor, Err(Failure::Memory)),
         ];
-        let verdict = conclude(all, |grants| Ok(strictest(&grants)));
+        let verdict = conclude(all, |grants| Ok(strictest(grants)));
         assert_eq!(verdict.decision.unwrap().max_ttl, Some(Duration::from_secs(5)));
         assert_eq!(verdict.evaluations.len(), 5);
     }
 
     #[test]
-    fn different_templates_are_ambiguous_and_equal_ones_are_not() {
-        let template = |seconds| CertificateTemplate {
-            common_name: None,
+    fn approvals_add_up_and_a_denial_makes_them_pointless() {
+        use Mode::Enforce;
+        let approval = |group: &str| {
+            let mut denial = denial(Denial::NEEDS_APPROVAL);
+            denial.approvals.push(crate::Approval {
+                group: group.to_owned(),
+                count: 1,
+                valid_for: Duration::from_mins(1),
+            });
+            asked(group, Enforce, Ok(Err(denial)))
+        };
+        let both = conclude(vec![approval("a"), approval("b")], |grants| Ok(strictest(grants)));
+        assert_eq!(both.decision.unwrap_err().approvals.len(), 2);
+        let reason = || asked("c", Enforce, Ok(Err(denial("mine"))));
+        assert_eq!(code(vec![approval("a"), reason()]), Err("mine".to_owned()));
+        assert_eq!(code(vec![reason(), approval("a")]), Err("mine".to_owned()));
+    }
+
+    fn template(seconds: u64, usages: &[&str]) -> CertificateTemplate {
+        CertificateTemplate {
+            subject: vec![],
             names: vec![],
-            key_usages: vec![],
+            key_usages: usages.iter().map(|&usage| usage.to_owned()).collect(),
             extended_key_usages: vec![],
             validity: Duration::from_secs(seconds),
+            extensions: vec![],
             profile: "p".to_owned(),
             issuer: None,
-        };
-        assert_eq!(unanimous(vec![template(1), template(1)]), Ok(template(1)));
-        let denial = unanimous(vec![template(1), template(2)]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn templates_merge_to_what_all_of_them_have() {
+        let (one, two) = (template(2, &["a", "b"]), template(1, &["b", "c"]));
+        let merged = template(1, &["b"]);
+        let both = narrowest(vec![Some(one.clone()), None, Some(two.clone())]);
+        assert_eq!(both, Ok(Some(merged.clone())));
+        assert_eq!(narrowest(vec![Some(two), Some(one)]), Ok(Some(merged)));
+    }
+
+    #[test]
+    fn what_cannot_be_narrowed_has_to_be_the_same() {
+        let one = template(1, &[]);
+        let other = CertificateTemplate { profile: "q".to_owned(), ..one.clone() };
+        let denial = narrowest(vec![Some(one.clone()), Some(other)]).unwrap_err();
         assert_eq!(denial.code, Denial::AMBIGUOUS);
+        let issuer =
+            |name: &str| CertificateTemplate { issuer: Some(name.to_owned()), ..one.clone() };
+        assert!(narrowest(vec![Some(issuer("a")), Some(issuer("b"))]).is_err());
+        let chosen = narrowest(vec![Some(one.clone()), Some(issuer("b"))]).unwrap().unwrap();
+        assert_eq!(chosen.issuer.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn no_objection_alone_issues_nothing() {
+        assert_eq!(narrowest(vec![None, None]).unwrap_err().code, Denial::NO_POLICY);
     }
 }

@@ -1,8 +1,8 @@
 use wasmtime::Store;
 
 use crate::binding::Limits;
-use crate::guest::{self, Bounds};
-use crate::plugin::Program;
+use crate::guest::Bounds;
+use crate::plugin::{Interface, Program};
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
 use crate::{AccessGrant, CertificateTemplate, Denial};
 
@@ -56,40 +56,35 @@ impl Question for access::Request {
     type Allowed = AccessGrant;
 
     fn ask(&self, program: &Program, limits: &Limits) -> Answer<AccessGrant> {
-        let Program::Access(pre, unconfigured) = program else { return wrong_world() };
-        let mut store = guest::store(pre.engine(), limits);
-        let said = ask_access(pre, unconfigured.as_deref(), self, &mut store);
-        match said.map_err(|error| store.data().failure(&error))? {
-            Ok(Ok(grant)) => world::accept_grant(&grant).map(Ok).map_err(Failure::Answer),
-            Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
-            Err(settings) => Err(refused_settings(&settings)),
-        }
+        let Interface::Access(pre) = &program.interface else { return wrong_world() };
+        let mut store = program.store(pre.engine(), limits, &self.tenant);
+        let said = ask_access(pre, program.unconfigured.as_deref(), self, &mut store);
+        let decision = said.map_err(|error| store.data().failure(&error))?;
+        world::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
     }
 }
 
 impl Question for certificate::Request {
-    type Allowed = CertificateTemplate;
+    type Allowed = Option<CertificateTemplate>;
 
-    fn ask(&self, program: &Program, limits: &Limits) -> Answer<CertificateTemplate> {
-        let Program::Certificate(pre, unconfigured) = program else { return wrong_world() };
-        let mut store = guest::store(pre.engine(), limits);
-        let said = ask_certificate(pre, unconfigured.as_deref(), self, &mut store);
-        match said.map_err(|error| store.data().failure(&error))? {
-            Ok(Ok(template)) => world::accept_template(template).map(Ok).map_err(Failure::Answer),
-            Ok(Err(denial)) => Ok(Err(world::accept_denial(denial))),
-            Err(settings) => Err(refused_settings(&settings)),
-        }
+    fn ask(&self, program: &Program, limits: &Limits) -> Answer<Option<CertificateTemplate>> {
+        let Interface::Certificate(pre) = &program.interface else { return wrong_world() };
+        let mut store = program.store(pre.engine(), limits, &self.tenant);
+        let said = ask_certificate(pre, program.unconfigured.as_deref(), self, &mut store);
+        let decision = said.map_err(|error| store.data().failure(&error))?;
+        let decision = decision.map_err(|e| refused_settings(&e))?;
+        world::accept_certificate(decision).map_err(Failure::Answer)
     }
 }
 
-type Said<T> = wasmtime::Result<Result<Result<T, types::Denial>, types::SettingsError>>;
+type Said<T> = wasmtime::Result<Result<T, types::SettingsError>>;
 
 fn ask_access(
     pre: &AccessPolicyPre<Bounds>,
     unconfigured: Option<&str>,
     request: &access::Request,
     store: &mut Store<Bounds>,
-) -> Said<access::Grant> {
+) -> Said<access::Decision> {
     let policy = pre.instantiate(&mut *store)?;
     let guest = policy.chancery_policy_access();
     if let Some(settings) = unconfigured
@@ -105,7 +100,7 @@ fn ask_certificate(
     unconfigured: Option<&str>,
     request: &certificate::Request,
     store: &mut Store<Bounds>,
-) -> Said<certificate::Template> {
+) -> Said<certificate::Decision> {
     let policy = pre.instantiate(&mut *store)?;
     let guest = policy.chancery_policy_certificate();
     if let Some(settings) = unconfigured

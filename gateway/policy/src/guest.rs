@@ -3,6 +3,7 @@
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::binding::Limits;
+use crate::calls::Calls;
 use crate::deadline::Deadline;
 use crate::engine::MEMORIES;
 use crate::evaluation::Failure;
@@ -11,10 +12,10 @@ use crate::evaluation::Failure;
 const TABLE_ELEMENTS: usize = 20_000;
 
 /// A store whose deadline has begun, since instantiation runs code of the guest too.
-pub(crate) fn store(engine: &Engine, limits: &Limits) -> Store<Bounds> {
+pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bounds> {
     let deadline = Deadline::new(limits.deadline);
     let first = deadline.first();
-    let mut store = Store::new(engine, Bounds::new(limits.memory, deadline));
+    let mut store = Store::new(engine, Bounds::new(limits.memory, deadline, calls));
     store.limiter(|bounds| bounds);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
     store.set_epoch_deadline(first);
@@ -29,11 +30,13 @@ pub(crate) struct Bounds {
     memory: usize,
     tables: usize,
     refused_memory: bool,
+    /// What the guest may call.
+    pub(crate) calls: Calls,
 }
 
 impl Bounds {
-    fn new(memory: usize, deadline: Deadline) -> Self {
-        Self { deadline, memory, tables: TABLE_ELEMENTS, refused_memory: false }
+    fn new(memory: usize, deadline: Deadline, calls: Calls) -> Self {
+        Self { deadline, memory, tables: TABLE_ELEMENTS, refused_memory: false, calls }
     }
 
     /// Allows so many bytes of memory more.
@@ -112,13 +115,23 @@ impl ResourceLimiter for Bounds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::Lookups;
+    use crate::calls::Callee;
 
     #[test]
     fn growth_counts_over_all_memories_together() {
-        let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)));
+        let callee = Callee {
+            binding: "b".into(),
+            capabilities: Arc::default(),
+            lookups: Lookups::unavailable(),
+            log: 0,
+        };
+        let calls = Calls::new(callee, None);
+        let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)), calls);
         assert!(bounds.memory_growing(0, 60, None).unwrap());
         assert!(bounds.memory_growing(0, 30, None).unwrap());
         assert!(!bounds.memory_growing(60, 71, None).unwrap());

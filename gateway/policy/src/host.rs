@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::artifact::Artifacts;
-use crate::decision::{conclude, no_policy, not_run, strictest, unanimous};
+use crate::decision::{conclude, narrowest, no_policy, not_run, strictest};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::set::PolicySet;
 use crate::workers::Workers;
 use crate::world::{access, certificate};
 use crate::{
-    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, LoadError, Verdict,
+    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, LoadError, Lookups,
+    Verdict,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -26,13 +27,22 @@ pub struct PolicyConfig {
     pub workers: usize,
     /// Decisions that may wait for a thread before further ones are denied. At least 1.
     pub queue: usize,
+    /// What policies may look up.
+    pub lookups: Lookups,
 }
 
 impl PolicyConfig {
-    /// One evaluating thread per processor, at least two, and a queue of 1,024 decisions.
+    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, and nothing to
+    /// look up.
     pub fn new(directory: PathBuf, cache: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { directory, cache, workers: processors.max(2), queue: 1024 }
+        Self {
+            directory,
+            cache,
+            workers: processors.max(2),
+            queue: 1024,
+            lookups: Lookups::unavailable(),
+        }
     }
 }
 
@@ -55,6 +65,7 @@ struct Inner {
     workers: Workers,
     set: ArcSwap<PolicySet>,
     artifacts: Artifacts,
+    lookups: Lookups,
     sandbox: Sandbox,
     /// One reload at a time.
     reloading: Mutex<()>,
@@ -69,7 +80,8 @@ impl PolicyHost {
     pub fn open(config: PolicyConfig) -> Result<Self, LoadError> {
         let sandbox = Sandbox::new(config.workers.max(1))?;
         let artifacts = Artifacts::open(&config.cache)?;
-        let (set, used) = PolicySet::load(&sandbox.engine, &artifacts, &config.directory)?;
+        let (set, used) =
+            PolicySet::load(&sandbox.engine, &artifacts, &config.lookups, &config.directory)?;
         artifacts.keep_only(&used)?;
         let workers =
             Workers::start(sandbox.concurrency, config.queue.max(1)).map_err(|error| {
@@ -81,6 +93,7 @@ impl PolicyHost {
             workers,
             set: ArcSwap::from_pointee(set),
             artifacts,
+            lookups: config.lookups,
             sandbox,
             reloading: Mutex::new(()),
         })))
@@ -94,7 +107,12 @@ impl PolicyHost {
     pub fn reload(&self) -> Result<Summary, LoadError> {
         let inner = &*self.0;
         let _alone = inner.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = PolicySet::load(&inner.sandbox.engine, &inner.artifacts, &inner.directory);
+        let loaded = PolicySet::load(
+            &inner.sandbox.engine,
+            &inner.artifacts,
+            &inner.lookups,
+            &inner.directory,
+        );
         let outcome = if loaded.is_ok() { "taken" } else { "refused" };
         metrics::counter!("chancery_policy_reloads_total", "outcome" => outcome).increment(1);
         let (set, _) = loaded?;
@@ -114,7 +132,7 @@ impl PolicyHost {
         let set = self.0.set.load_full();
         let matching = set.for_access(request);
         let verdict = self
-            .ask(set, matching, access::Request::from(request), |grants| Ok(strictest(&grants)))
+            .ask(set, matching, access::Request::from(request), |grants| Ok(strictest(grants)))
             .await;
         count("access", &verdict);
         verdict
@@ -128,7 +146,10 @@ impl PolicyHost {
     ) -> Verdict<CertificateTemplate> {
         let set = self.0.set.load_full();
         let matching = set.for_certificate(facts);
-        let verdict = self.ask(set, matching, certificate::Request::from(facts), unanimous).await;
+        let Verdict { decision, evaluations } =
+            self.ask(set, matching, certificate::Request::from(facts), narrowest).await;
+        let decision = decision.and_then(|template| template.ok_or_else(no_policy));
+        let verdict = Verdict { decision, evaluations };
         count("certificate", &verdict);
         verdict
     }

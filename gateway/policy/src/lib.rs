@@ -10,6 +10,7 @@ mod access;
 mod artifact;
 mod bake;
 mod binding;
+mod calls;
 mod certificate;
 mod deadline;
 mod decision;
@@ -19,6 +20,7 @@ mod error;
 mod evaluation;
 mod guest;
 mod host;
+mod lookups;
 mod plugin;
 mod set;
 mod verdict;
@@ -26,8 +28,11 @@ mod workers;
 mod world;
 
 pub use access::{AccessGrant, AccessRequest};
-pub use certificate::{CertificateFacts, CertificateTemplate, KeyFacts, Name, ValidatedName};
+pub use certificate::{
+    CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
+};
 pub use digest::{Digest, InvalidDigest};
 pub use error::{LoadError, Place, Subject};
 pub use host::{PolicyConfig, PolicyHost, Summary};
-pub use verdict::{Denial, Evaluation, Verdict};
+pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
+pub use verdict::{Approval, Denial, Evaluation, Verdict};

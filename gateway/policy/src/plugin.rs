@@ -4,29 +4,41 @@ use std::path::Path;
 use std::time::Duration;
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, Instance};
 use wasmtime::{Engine, Store};
 
 use crate::artifact::{Artifact, ArtifactId, Artifacts};
 use crate::bake::{INSTRUMENTATION, Instrumented};
 use crate::binding::{Binding, Limits, Scope};
+use crate::calls::{Callee, Calls};
 use crate::engine::{MEMORIES, PAGE};
 use crate::error::Subject;
 use crate::guest::{self, Bounds};
 use crate::world::{
-    AccessPolicy, AccessPolicyPre, CertificatePolicy, CertificatePolicyPre, SettingsError,
+    self, AccessPolicy, AccessPolicyPre, CertificatePolicy, CertificatePolicyPre, Description,
+    SettingsError,
 };
-use crate::{Digest, LoadError};
+use crate::{Digest, LoadError, Lookups};
 
 /// The largest component that is compiled.
 const LARGEST_COMPONENT: u64 = 16 * 1024 * 1024;
 /// What configuring may take. It happens once, so it may take longer than a decision.
 const CONFIGURE: Duration = Duration::from_secs(1);
 
-/// A component ready to be asked, with its settings if they could not be put into its memory.
-pub(crate) enum Program {
-    Access(AccessPolicyPre<Bounds>, Option<String>),
-    Certificate(CertificatePolicyPre<Bounds>, Option<String>),
+/// A component ready to be asked.
+pub(crate) struct Program {
+    pub(crate) interface: Interface,
+    /// The settings, if they could not be put into the component's memory.
+    pub(crate) unconfigured: Option<String>,
+    callee: Callee,
+    /// What the plugin says of itself.
+    pub(crate) description: Description,
+}
+
+/// What the component exports, linked.
+pub(crate) enum Interface {
+    Access(AccessPolicyPre<Bounds>),
+    Certificate(CertificatePolicyPre<Bounds>),
 }
 
 /// Why a plugin cannot serve a binding.
@@ -46,6 +58,7 @@ impl Program {
     pub(crate) fn load(
         engine: &Engine,
         artifacts: &Artifacts,
+        lookups: &Lookups,
         directory: &Path,
         binding: &Binding,
     ) -> Result<(Self, ArtifactId), LoadError> {
@@ -61,24 +74,64 @@ impl Program {
                 message: error.message,
             },
         };
+        let callee = callee(binding, lookups);
         if let Some(artifact) = artifacts.load(&id, engine) {
-            return Ok((Self::new(engine, &artifact, binding).map_err(refuse)?, id));
+            return Ok((Self::new(engine, &artifact, binding, callee).map_err(refuse)?, id));
         }
-        let artifact = prepare(engine, &wasm, binding).map_err(refuse)?;
+        let artifact = prepare(engine, &wasm, binding, &callee).map_err(refuse)?;
         artifacts.store(&id, &artifact)?;
-        Ok((Self::new(engine, &artifact, binding).map_err(refuse)?, id))
+        Ok((Self::new(engine, &artifact, binding, callee).map_err(refuse)?, id))
     }
 
-    fn new(engine: &Engine, artifact: &Artifact, binding: &Binding) -> Result<Self, Refusal> {
-        let settings = (!artifact.configured).then(|| binding.settings.clone());
-        let pre = link(engine, &artifact.component)?;
-        Ok(match binding.scope {
-            Scope::Access { .. } => Self::Access(AccessPolicyPre::new(pre)?, settings),
-            Scope::Certificate { .. } => {
-                Self::Certificate(CertificatePolicyPre::new(pre)?, settings)
-            }
-        })
+    fn new(
+        engine: &Engine,
+        artifact: &Artifact,
+        binding: &Binding,
+        callee: Callee,
+    ) -> Result<Self, Refusal> {
+        let unconfigured = (!artifact.configured).then(|| binding.settings.clone());
+        let pre = world::linker(engine)?.instantiate_pre(&artifact.component)?;
+        let interface = match binding.scope {
+            Scope::Access { .. } => Interface::Access(AccessPolicyPre::new(pre)?),
+            Scope::Certificate { .. } => Interface::Certificate(CertificatePolicyPre::new(pre)?),
+        };
+        let description = describe(engine, &interface, &callee)?;
+        Ok(Self { interface, unconfigured, callee, description })
     }
+
+    /// The store of one evaluation for this tenant.
+    pub(crate) fn store(&self, engine: &Engine, limits: &Limits, tenant: &str) -> Store<Bounds> {
+        // The host wrote the tenant's id into the request, so it is one.
+        guest::store(engine, limits, Calls::new(self.callee.clone(), tenant.parse().ok()))
+    }
+}
+
+fn callee(binding: &Binding, lookups: &Lookups) -> Callee {
+    Callee {
+        binding: binding.name.as_str().into(),
+        capabilities: binding.capabilities.clone(),
+        lookups: lookups.clone(),
+        log: binding.limits.log,
+    }
+}
+
+/// What the plugin says of itself.
+fn describe(
+    engine: &Engine,
+    interface: &Interface,
+    callee: &Callee,
+) -> Result<Description, Refusal> {
+    let limits = Limits { deadline: CONFIGURE, ..Limits::LARGEST };
+    let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
+    let said = match interface {
+        Interface::Access(pre) => pre
+            .instantiate(&mut store)
+            .and_then(|policy| policy.chancery_policy_access().call_describe(&mut store)),
+        Interface::Certificate(pre) => pre
+            .instantiate(&mut store)
+            .and_then(|policy| policy.chancery_policy_certificate().call_describe(&mut store)),
+    };
+    said.map_err(|error| fails("it fails when it is asked what it is", &store, &error))
 }
 
 fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError> {
@@ -110,21 +163,26 @@ fn subject(binding: &Binding) -> Subject {
 }
 
 /// Compiles the component with its settings in its memory, or without where that cannot be done.
-fn prepare(engine: &Engine, wasm: &[u8], binding: &Binding) -> Result<Artifact, Refusal> {
+fn prepare(
+    engine: &Engine,
+    wasm: &[u8],
+    binding: &Binding,
+    callee: &Callee,
+) -> Result<Artifact, Refusal> {
     if wasm.starts_with(b"\0asm\x01\0\0\0") {
         let reason = "it is a core module, not a component: see plugins/build for the step that \
                       makes one of it";
         return Err(Refusal::Plugin(reason.to_owned()));
     }
     let baked = match Instrumented::new(wasm) {
-        Ok(instrumented) => bake(engine, &instrumented, binding)?,
+        Ok(instrumented) => bake(engine, &instrumented, binding, callee)?,
         Err(why) => Err(why),
     };
     match baked {
         Ok(component) => Ok(Artifact { component, configured: true }),
         Err(why) => {
             let component = Component::new(engine, wasm)?;
-            configure(engine, &component, binding)?;
+            configure(engine, &component, binding, callee)?;
             tracing::info!(
                 binding = binding.name,
                 "the policy reads its settings in every evaluation, because it cannot be \
@@ -140,9 +198,10 @@ fn bake(
     engine: &Engine,
     instrumented: &Instrumented<'_>,
     binding: &Binding,
+    callee: &Callee,
 ) -> Result<wasmtime::Result<Component>, Refusal> {
     let component = Component::new(engine, &instrumented.wasm)?;
-    let (mut store, instance) = configure(engine, &component, binding)?;
+    let (mut store, instance) = configure(engine, &component, binding, callee)?;
     // To read a memory adds a page to it and hands the whole of it over in one answer.
     store.data_mut().allow_memory(MEMORIES * PAGE);
     store.set_hostcall_fuel(binding.limits.memory.saturating_mul(2));
@@ -155,11 +214,13 @@ fn configure(
     engine: &Engine,
     component: &Component,
     binding: &Binding,
+    callee: &Callee,
 ) -> Result<(Store<Bounds>, Instance), Refusal> {
     check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
     let limits = Limits { deadline: CONFIGURE, ..binding.limits };
-    let mut store = guest::store(engine, &limits);
-    let instance = link(engine, component)?
+    let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
+    let instance = world::linker(engine)?
+        .instantiate_pre(component)?
         .instantiate(&mut store)
         .map_err(|error| fails("it fails when it is started", &store, &error))?;
     let of_other_types = |error: wasmtime::Error| {
@@ -191,7 +252,7 @@ fn check_world(engine: &Engine, component: &Component, scope: &Scope) -> Result<
     let component = component.component_type();
     for (name, import) in component.imports(engine) {
         if !only_types(engine, &import.ty) {
-            return Err(format!("it imports `{name}`, and a policy is given nothing to import"));
+            check_import(name)?;
         }
     }
     let needed = scope.interface();
@@ -218,7 +279,19 @@ fn only_types(engine: &Engine, item: &ComponentItem) -> bool {
     }
 }
 
-/// Links against nothing: there is nothing that a policy may import.
-fn link(engine: &Engine, component: &Component) -> wasmtime::Result<InstancePre<Bounds>> {
-    Linker::new(engine).instantiate_pre(component)
+/// Says what is too much among the imports: what the contract has not, or has not yet.
+fn check_import(name: &str) -> Result<(), String> {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    let of_contract = interface.starts_with("chancery:policy/");
+    if of_contract && version != world::VERSION {
+        return Err(format!(
+            "it was built against version {version} of the contract (`{name}`), and this gateway \
+             has {}: use a plugin built for that version, or a newer gateway",
+            world::VERSION
+        ));
+    }
+    if of_contract && world::IMPORTS.contains(&interface) {
+        return Ok(());
+    }
+    Err(format!("it imports `{name}`, and a policy may import only {}", world::IMPORTS.join(", ")))
 }

@@ -9,7 +9,7 @@ use crate::artifact::{ArtifactId, Artifacts};
 use crate::binding::{Binding, Mode, read_document};
 use crate::evaluation::{Answer, Question};
 use crate::plugin::Program;
-use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Summary};
+use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups, Summary};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
 pub(crate) struct PolicySet {
@@ -36,6 +36,7 @@ impl PolicySet {
     pub(crate) fn load(
         engine: &Engine,
         artifacts: &Artifacts,
+        lookups: &Lookups,
         directory: &Path,
     ) -> Result<(Self, BTreeSet<ArtifactId>), LoadError> {
         let mut bindings: BTreeMap<String, Binding> = BTreeMap::new();
@@ -53,7 +54,7 @@ impl PolicySet {
         let mut ids = BTreeSet::new();
         let mut bound = Vec::new();
         for binding in bindings.into_values() {
-            let (program, id) = Program::load(engine, artifacts, directory, &binding)?;
+            let (program, id) = Program::load(engine, artifacts, lookups, directory, &binding)?;
             ids.insert(id);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
@@ -121,6 +122,7 @@ impl Bound {
             binding: binding.name.clone(),
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
+            version: self.program.description.version.clone(),
             micros: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),
             outcome,
             detail,

@@ -17,6 +17,19 @@ pub struct Denial {
     pub message: String,
     /// For the audit log only.
     pub audit: String,
+    /// Whose approval would change the answer, if the code is [`NEEDS_APPROVAL`](Self::NEEDS_APPROVAL).
+    pub approvals: Vec<Approval>,
+}
+
+/// What others have to say before it may be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The group whose members may approve.
+    pub group: String,
+    /// How many of them have to.
+    pub count: u32,
+    /// For how long their approvals are good.
+    pub valid_for: std::time::Duration,
 }
 
 impl Denial {
@@ -26,11 +39,18 @@ impl Denial {
     pub const POLICY_FAILED: &'static str = "policy-failed";
     /// Too many decisions are waiting.
     pub const OVERLOADED: &'static str = "policy-overloaded";
-    /// Several certificate policies answered with different templates.
+    /// A policy allows it once others have approved.
+    pub const NEEDS_APPROVAL: &'static str = "needs-approval";
+    /// Several certificate policies answered with templates that cannot be merged.
     pub const AMBIGUOUS: &'static str = "ambiguous-template";
 
     pub(crate) fn new(code: &str, message: &str, audit: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), audit: audit.into() }
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            audit: audit.into(),
+            approvals: Vec::new(),
+        }
     }
 }
 
@@ -43,6 +63,8 @@ pub struct Evaluation {
     pub plugin: String,
     /// Digest of the plugin, `sha256:` and 64 hex digits.
     pub digest: String,
+    /// Version of the plugin, as it says itself.
+    pub version: String,
     /// How long the evaluation took, in microseconds, instantiation included.
     pub micros: u64,
     /// `allow`, `deny` or `error:CAUSE`; with `monitor:` in front if the binding only watches.

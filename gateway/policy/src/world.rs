@@ -2,32 +2,75 @@
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
+    /// What guests may import; the other worlds share it, so that there is one type of each.
+    pub(crate) mod host {
+        wasmtime::component::bindgen!({ path: "../../wit", world: "host" });
+    }
     pub(crate) mod access {
-        wasmtime::component::bindgen!({ path: "../../wit", world: "access-policy" });
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "access-policy",
+            with: {
+                "chancery:policy/types": super::host::chancery::policy::types,
+                "chancery:policy/log": super::host::chancery::policy::log,
+                "chancery:policy/lookup-types": super::host::chancery::policy::lookup_types,
+                "chancery:policy/groups": super::host::chancery::policy::groups,
+                "chancery:policy/data-sets": super::host::chancery::policy::data_sets,
+                "chancery:policy/issuance-counts": super::host::chancery::policy::issuance_counts,
+            },
+        });
     }
     pub(crate) mod certificate {
         wasmtime::component::bindgen!({
             path: "../../wit",
             world: "certificate-policy",
-            with: { "chancery:policy/types": super::access::chancery::policy::types },
+            with: {
+                "chancery:policy/types": super::host::chancery::policy::types,
+                "chancery:policy/log": super::host::chancery::policy::log,
+                "chancery:policy/lookup-types": super::host::chancery::policy::lookup_types,
+                "chancery:policy/groups": super::host::chancery::policy::groups,
+                "chancery:policy/data-sets": super::host::chancery::policy::data_sets,
+                "chancery:policy/issuance-counts": super::host::chancery::policy::issuance_counts,
+            },
         });
     }
 }
 
 use std::time::Duration;
 
-pub(crate) use generated::access::chancery::policy::types::{self, SettingsError};
+use wasmtime::component::{HasSelf, Linker};
+
 pub(crate) use generated::access::exports::chancery::policy::access;
 pub(crate) use generated::access::{AccessPolicy, AccessPolicyPre};
 pub(crate) use generated::certificate::exports::chancery::policy::certificate;
 pub(crate) use generated::certificate::{CertificatePolicy, CertificatePolicyPre};
+pub(crate) use generated::host::chancery::policy::types::{self, Description, SettingsError};
+pub(crate) use generated::host::chancery::policy::{
+    data_sets, groups, issuance_counts, log, lookup_types,
+};
 
-use crate::{AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, Name};
+use crate::calls::Calls;
+use crate::guest::Bounds;
+use crate::{
+    AccessGrant, AccessRequest, Approval, CertificateFacts, CertificateTemplate, Denial, Extension,
+    Name,
+};
+
+/// The contract's version.
+pub(crate) const VERSION: &str = "0.9.0";
 
 /// The interface that a component for access exports.
-pub(crate) const ACCESS: &str = "chancery:policy/access@0.1.0";
+pub(crate) const ACCESS: &str = "chancery:policy/access@0.9.0";
 /// The interface that a component for certificates exports.
-pub(crate) const CERTIFICATE: &str = "chancery:policy/certificate@0.1.0";
+pub(crate) const CERTIFICATE: &str = "chancery:policy/certificate@0.9.0";
+
+/// The interfaces that a guest may import.
+pub(crate) const IMPORTS: [&str; 4] = [
+    "chancery:policy/log",
+    "chancery:policy/groups",
+    "chancery:policy/data-sets",
+    "chancery:policy/issuance-counts",
+];
 
 /// No certificate is asked to live longer: what exceeds this is a mistake in a policy.
 const LONGEST_VALIDITY: u64 = 100 * 366 * 86_400;
@@ -54,8 +97,9 @@ impl From<&CertificateFacts> for certificate::Request {
             key: certificate::KeyFacts {
                 algorithm: facts.key.algorithm.clone(),
                 bits: facts.key.bits,
+                fingerprint: facts.key.fingerprint.clone(),
             },
-            common_name: facts.common_name.clone(),
+            subject: attributes(&facts.subject),
             names: facts
                 .requested
                 .iter()
@@ -73,9 +117,17 @@ impl From<&CertificateFacts> for certificate::Request {
                     method: name.method.clone(),
                 })
                 .collect(),
+            extensions: facts.extensions.iter().map(certificate::Extension::from).collect(),
             validity_seconds: facts.requested_validity.map(|validity| validity.as_secs()),
             attributes: attributes(&facts.attributes),
         }
+    }
+}
+
+impl From<&Extension> for certificate::Extension {
+    fn from(extension: &Extension) -> Self {
+        let Extension { oid, critical, value } = extension.clone();
+        Self { oid, critical, value }
     }
 }
 
@@ -86,16 +138,72 @@ fn attributes(pairs: &[(String, String)]) -> Vec<types::Attribute> {
         .collect()
 }
 
-/// Takes an answer over, or says what about it cannot be accepted.
-pub(crate) fn accept_grant(grant: &access::Grant) -> Result<AccessGrant, String> {
-    refuse_properties(&grant.properties)?;
-    Ok(AccessGrant { max_ttl: grant.max_ttl_seconds.map(Duration::from_secs) })
+fn pairs(attributes: Vec<types::Attribute>) -> Vec<(String, String)> {
+    attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect()
 }
 
+/// Links what guests may import.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Bounds>> {
+    let mut linker = Linker::new(engine);
+    log::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    groups::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    data_sets::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    issuance_counts::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    types::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    lookup_types::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    Ok(linker)
+}
+
+fn calls(bounds: &mut Bounds) -> &mut Calls {
+    &mut bounds.calls
+}
+
+type HasCalls = HasSelf<Calls>;
+
 /// Takes an answer over, or says what about it cannot be accepted.
-pub(crate) fn accept_template(
-    template: certificate::Template,
-) -> Result<CertificateTemplate, String> {
+pub(crate) fn accept_access(
+    decision: access::Decision,
+) -> Result<Result<AccessGrant, Denial>, String> {
+    match decision {
+        access::Decision::Allow(grant) => Ok(Ok(AccessGrant {
+            max_ttl: grant.max_ttl_seconds.map(Duration::from_secs),
+            reuse: grant.reuse_seconds.map(Duration::from_secs),
+            obligations: pairs(grant.obligations).into_iter().collect(),
+        })),
+        access::Decision::Deny(denial) => Ok(Err(accept_denial(denial))),
+        access::Decision::NeedsApproval(approval) => accept_approval(approval).map(Err),
+    }
+}
+
+fn accept_approval(approval: access::Approval) -> Result<Denial, String> {
+    if approval.group.is_empty() || approval.count == 0 || approval.valid_seconds == 0 {
+        return Err("an approval by nobody or for no time".to_owned());
+    }
+    let mut denial = Denial::new(
+        Denial::NEEDS_APPROVAL,
+        &cut(approval.message, 1024),
+        cut(approval.audit, 4096),
+    );
+    denial.approvals.push(Approval {
+        group: approval.group,
+        count: approval.count,
+        valid_for: Duration::from_secs(approval.valid_seconds),
+    });
+    Ok(denial)
+}
+
+/// Takes an answer over, or says what about it cannot be accepted. No template is no objection.
+pub(crate) fn accept_certificate(
+    decision: certificate::Decision,
+) -> Result<Result<Option<CertificateTemplate>, Denial>, String> {
+    match decision {
+        certificate::Decision::Issue(template) => accept_template(template).map(|t| Ok(Some(t))),
+        certificate::Decision::NoObjection => Ok(Ok(None)),
+        certificate::Decision::Deny(denial) => Ok(Err(accept_denial(denial))),
+    }
+}
+
+fn accept_template(template: certificate::Template) -> Result<CertificateTemplate, String> {
     refuse_properties(&template.properties)?;
     if !(1..=LONGEST_VALIDITY).contains(&template.validity_seconds) {
         return Err(format!("a validity of {} seconds", template.validity_seconds));
@@ -112,17 +220,26 @@ pub(crate) fn accept_template(
         })
         .collect::<Result<_, _>>()?;
     Ok(CertificateTemplate {
-        common_name: template.common_name,
+        subject: pairs(template.subject),
         names,
         key_usages: template.key_usages,
         extended_key_usages: template.extended_key_usages,
         validity: Duration::from_secs(template.validity_seconds),
+        extensions: template
+            .extensions
+            .into_iter()
+            .map(|certificate::Extension { oid, critical, value }| Extension {
+                oid,
+                critical,
+                value,
+            })
+            .collect(),
         profile: template.profile,
         issuer: template.issuer,
     })
 }
 
-/// None is known in 0.1. To ignore one could allow more than the policy meant.
+/// None is known in 0.9. To ignore one could allow more than the policy meant.
 fn refuse_properties(properties: &[types::Attribute]) -> Result<(), String> {
     match properties.first() {
         None => Ok(()),
@@ -139,6 +256,7 @@ pub(crate) fn accept_denial(denial: types::Denial) -> Denial {
         code: if is_code { denial.code } else { "denied".to_owned() },
         message: cut(denial.message, 1024),
         audit: cut(denial.audit, 4096),
+        approvals: Vec::new(),
     }
 }
 
@@ -153,11 +271,12 @@ mod tests {
 
     fn template() -> certificate::Template {
         certificate::Template {
-            common_name: None,
+            subject: vec![],
             names: vec![certificate::Name { kind: "dns".into(), value: "a.example".into() }],
             key_usages: vec![],
             extended_key_usages: vec![],
             validity_seconds: 60,
+            extensions: vec![],
             profile: "p".into(),
             issuer: None,
             properties: vec![],
@@ -167,8 +286,6 @@ mod tests {
     #[test]
     fn an_answer_with_a_property_is_refused() {
         let property = || vec![types::Attribute { name: "wrap".into(), value: "1".into() }];
-        let grant = access::Grant { max_ttl_seconds: None, properties: property() };
-        assert!(accept_grant(&grant).unwrap_err().contains("wrap"));
         let shaped = certificate::Template { properties: property(), ..template() };
         assert!(accept_template(shaped).unwrap_err().contains("wrap"));
         assert!(accept_template(template()).is_ok());
@@ -185,6 +302,24 @@ mod tests {
         ] {
             assert!(accept_template(wrong).is_err());
         }
+    }
+
+    #[test]
+    fn an_approval_names_a_group_a_number_and_a_time() {
+        let approval = |group: &str, count, valid_seconds| {
+            accept_access(access::Decision::NeedsApproval(access::Approval {
+                group: group.into(),
+                count,
+                valid_seconds,
+                message: "ask ops".into(),
+                audit: String::new(),
+            }))
+        };
+        let denial = approval("ops", 2, 60).unwrap().unwrap_err();
+        assert_eq!((denial.code.as_str(), denial.approvals[0].count), ("needs-approval", 2));
+        assert!(approval("", 1, 1).is_err());
+        assert!(approval("ops", 0, 1).is_err());
+        assert!(approval("ops", 1, 0).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chancery_guest::access::{Denial, Grant, Policy, Request, SettingsError};
+use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request, SettingsError};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ pub enum Effect {
     Deny,
 }
 
-chancery_guest::access_policy!(Rules);
+chancery_guest::access_policy!(Rules, r#"{"type":"object"}"#);
 
 impl Policy for Rules {
     fn check(&self) -> Result<(), SettingsError> {
@@ -80,19 +80,20 @@ impl Policy for Rules {
         Ok(())
     }
 
-    fn evaluate(&self, request: &Request) -> Result<Grant, Denial> {
+    fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {
         // Whoever resolves such a path would end elsewhere than the pattern said.
         if request.resource.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Denial::new(
                 "malformed-resource",
                 "the resource has a segment `.` or `..`",
                 request.resource.as_str(),
-            ));
+            )
+            .into());
         }
         let mut grant: Option<Grant> = None;
         for rule in self.rules.iter().filter(|rule| self.applies(rule, request)) {
             if rule.effect == Effect::Deny {
-                return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name));
+                return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name).into());
             }
             let so_far = grant.get_or_insert_with(Grant::unlimited);
             let ceiling = rule.max_ttl.map(Period::seconds);
@@ -101,7 +102,7 @@ impl Policy for Rules {
                 (one, other) => one.or(other),
             };
         }
-        grant.ok_or_else(|| Denial::new("no-rule", "no rule allows this", ""))
+        grant.ok_or_else(|| Denial::new("no-rule", "no rule allows this", "").into())
     }
 }
 
@@ -140,7 +141,10 @@ mod tests {
             attributes: Vec::new(),
         };
         let said = rules.evaluate(&request);
-        said.map(|grant| grant.max_ttl_seconds).map_err(|denial| denial.code)
+        said.map(|grant| grant.max_ttl_seconds).map_err(|refusal| match refusal {
+            Refusal::Denied(denial) => denial.code,
+            Refusal::NeedsApproval(approval) => approval.group,
+        })
     }
 
     #[test]

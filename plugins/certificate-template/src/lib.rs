@@ -9,7 +9,7 @@ mod profile;
 use std::collections::BTreeMap;
 
 use chancery_guest::Glob;
-use chancery_guest::certificate::{Denial, Policy, Request, SettingsError, Template};
+use chancery_guest::certificate::{Denial, Policy, Proposal, Request, SettingsError};
 use serde::Deserialize;
 
 pub use names::NameRules;
@@ -37,7 +37,7 @@ pub struct Choice {
     pub profile: String,
 }
 
-chancery_guest::certificate_policy!(Profiles);
+chancery_guest::certificate_policy!(Profiles, r#"{"type":"object"}"#);
 
 impl Policy for Profiles {
     fn check(&self) -> Result<(), SettingsError> {
@@ -58,7 +58,7 @@ impl Policy for Profiles {
         Ok(())
     }
 
-    fn evaluate(&self, request: &Request) -> Result<Template, Denial> {
+    fn evaluate(&self, request: &Request) -> Result<Proposal, Denial> {
         let chosen = match &request.profile {
             Some(name) => name,
             None => self
@@ -73,7 +73,7 @@ impl Policy for Profiles {
         let Some(profile) = self.profiles.get(chosen) else {
             return Err(Denial::new("unknown-profile", "there is no such profile", &**chosen));
         };
-        profile.apply(chosen, request)
+        profile.apply(chosen, request).map(Proposal::Issue)
     }
 }
 

@@ -1,4 +1,4 @@
-use chancery_guest::certificate::{Denial, KeyFacts, Name, Request, Template};
+use chancery_guest::certificate::{Attribute, Denial, KeyFacts, Name, Request, Template};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
@@ -90,12 +90,13 @@ impl Profile {
         self.check_key(&request.key)?;
         self.names.check_request(request)?;
         Ok(Template {
-            common_name: self.common_name(request)?,
+            subject: self.subject(request)?,
             names: request.names.clone(),
             key_usages: self.usages_for(&request.key),
             extended_key_usages: self.extended_key_usages.clone(),
             validity_seconds: self.validity_for(request.validity_seconds)?,
             profile: own_name.to_owned(),
+            extensions: Vec::new(),
             issuer: self.issuer.clone(),
             properties: Vec::new(),
         })
@@ -134,17 +135,19 @@ impl Profile {
         ))
     }
 
-    fn common_name(&self, request: &Request) -> Result<Option<String>, Denial> {
-        let (CommonName::Keep, Some(wanted)) = (self.common_name, &request.common_name) else {
-            return Ok(None);
+    fn subject(&self, request: &Request) -> Result<Vec<Attribute>, Denial> {
+        let (CommonName::Keep, Some(wanted)) = (self.common_name, request.common_name()) else {
+            return Ok(Vec::new());
         };
         let is_it = |name: &Name| name.kind == "dns" && name.value.eq_ignore_ascii_case(wanted);
         match request.names.iter().find(|name| is_it(name)) {
-            Some(name) if name.value.len() <= 64 => Ok(Some(name.value.clone())),
+            Some(name) if name.value.len() <= 64 => {
+                Ok(vec![Attribute { name: "CN".to_owned(), value: name.value.clone() }])
+            }
             _ => Err(Denial::new(
                 "common-name-not-allowed",
                 "the common name has to be one of the DNS names, of at most 64 characters",
-                &**wanted,
+                wanted,
             )),
         }
     }

@@ -1,4 +1,4 @@
-use chancery_guest::certificate::{KeyFacts, Name, ValidatedName};
+use chancery_guest::certificate::{Attribute, KeyFacts, Name, Template, ValidatedName};
 
 use super::*;
 
@@ -25,8 +25,12 @@ fn request(names: &[&str]) -> Request {
         requester: "acme:1".to_owned(),
         identity: None,
         profile: None,
-        key: KeyFacts { algorithm: "ecdsa-p256".to_owned(), bits: 256 },
-        common_name: None,
+        key: KeyFacts {
+            algorithm: "ecdsa-p256".to_owned(),
+            bits: 256,
+            fingerprint: "0".repeat(64),
+        },
+        subject: Vec::new(),
         names: names
             .iter()
             .map(|name| {
@@ -41,13 +45,21 @@ fn request(names: &[&str]) -> Request {
                 ValidatedName { kind, value, method: "http-01".to_owned() }
             })
             .collect(),
+        extensions: Vec::new(),
         validity_seconds: None,
         attributes: Vec::new(),
     }
 }
 
-fn code(said: Result<Template, Denial>) -> String {
+fn code(said: Result<Proposal, Denial>) -> String {
     said.unwrap_err().code
+}
+
+fn template(said: Result<Proposal, Denial>) -> Template {
+    match said {
+        Ok(Proposal::Issue(template)) => template,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -56,9 +68,9 @@ fn the_validity_asked_for_has_to_lie_within_the_limit() {
     let ask = |seconds| {
         profiles.evaluate(&Request { validity_seconds: seconds, ..request(&["dns:a.example"]) })
     };
-    assert_eq!(ask(None).unwrap().validity_seconds, 86_400);
-    assert_eq!(ask(Some(1)).unwrap().validity_seconds, 1);
-    assert_eq!(ask(Some(172_800)).unwrap().validity_seconds, 172_800);
+    assert_eq!(template(ask(None)).validity_seconds, 86_400);
+    assert_eq!(template(ask(Some(1))).validity_seconds, 1);
+    assert_eq!(template(ask(Some(172_800))).validity_seconds, 172_800);
     assert_eq!(code(ask(Some(172_801))), "validity-not-allowed");
     assert_eq!(code(ask(Some(0))), "validity-not-allowed");
 }
@@ -68,11 +80,12 @@ fn a_common_name_is_kept_only_where_the_profile_keeps_it_and_a_dns_name_bears_it
     let long = format!("dns:{}.example", "a".repeat(60));
     let ask = |mode: &str, name: &str, wanted: &str| {
         let profiles = profiles((r#""keys""#, &format!(r#""common_name":"{mode}","keys""#)));
-        profiles.evaluate(&Request { common_name: Some(wanted.to_owned()), ..request(&[name]) })
+        let subject = vec![Attribute { name: "CN".to_owned(), value: wanted.to_owned() }];
+        profiles.evaluate(&Request { subject, ..request(&[name]) })
     };
-    assert_eq!(ask("omit", "dns:a.example", "a.example").unwrap().common_name, None);
-    let kept = ask("keep", "dns:a.example", "A.example").unwrap().common_name;
-    assert_eq!(kept.as_deref(), Some("a.example"));
+    assert!(template(ask("omit", "dns:a.example", "a.example")).subject.is_empty());
+    let kept = template(ask("keep", "dns:a.example", "A.example")).subject;
+    assert_eq!((kept[0].name.as_str(), kept[0].value.as_str()), ("CN", "a.example"));
     assert_eq!(code(ask("keep", "dns:a.example", "b.example")), "common-name-not-allowed");
     assert_eq!(code(ask("keep", &long, &long[4..])), "common-name-not-allowed");
 }
@@ -116,7 +129,7 @@ fn a_profile_that_nobody_has_is_unknown_and_one_for_others_not_allowed() {
     assert_eq!(code(ask(Some("q"), "acme:2")), "unknown-profile");
     assert_eq!(code(ask(None, "acme:1")), "profile-not-allowed");
     assert_eq!(code(ask(None, "other")), "no-profile");
-    assert_eq!(ask(None, "acme:2").unwrap().profile, "p");
+    assert_eq!(template(ask(None, "acme:2")).profile, "p");
 }
 
 #[test]

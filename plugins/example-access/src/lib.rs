@@ -16,7 +16,7 @@
 //! ```
 
 use chancery_guest::Globs;
-use chancery_guest::access::{Denial, Grant, Policy, Request};
+use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request};
 use serde::Deserialize;
 
 /// The settings.
@@ -30,10 +30,10 @@ pub struct Freeze {
     pub except: Globs,
 }
 
-chancery_guest::access_policy!(Freeze);
+chancery_guest::access_policy!(Freeze, r#"{"type":"object"}"#);
 
 impl Policy for Freeze {
-    fn evaluate(&self, request: &Request) -> Result<Grant, Denial> {
+    fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {
         let reads = matches!(request.operation.as_str(), "secrets.read" | "secrets.list");
         if reads
             || !self.frozen.matches(&request.resource)
@@ -45,7 +45,8 @@ impl Policy for Freeze {
             "frozen",
             "this secret is frozen: it can be read but not changed",
             format!("{} on {}", request.operation, request.resource),
-        ))
+        )
+        .into())
     }
 }
 
@@ -53,7 +54,7 @@ impl Policy for Freeze {
 mod tests {
     use super::*;
 
-    fn decide(operation: &str, resource: &str, identity: &str) -> Result<Grant, Denial> {
+    fn decide(operation: &str, resource: &str, identity: &str) -> Result<Grant, Refusal> {
         let policy = Freeze { frozen: globs("secret/frozen/*"), except: globs("admin") };
         policy.evaluate(&Request {
             tenant: "default".to_owned(),
@@ -73,7 +74,9 @@ mod tests {
         assert!(decide("secrets.read", "secret/frozen/a", "app").is_ok());
         assert!(decide("secrets.update", "secret/other", "app").is_ok());
         assert!(decide("secrets.update", "secret/frozen/a", "admin").is_ok());
-        let denial = decide("secrets.update", "secret/frozen/a", "app").unwrap_err();
-        assert_eq!(denial.code, "frozen");
+        match decide("secrets.update", "secret/frozen/a", "app") {
+            Err(Refusal::Denied(denial)) => assert_eq!(denial.code, "frozen"),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-pub use crate::SettingsError;
-pub use crate::bindings::access::chancery::policy::types::{Attribute, Denial};
-pub use crate::bindings::access::exports::chancery::policy::access::{Grant, Request};
+pub use crate::bindings::access::exports::chancery::policy::access::{
+    Approval, Decision, Grant, Request,
+};
+pub use crate::{Attribute, Denial, SettingsError};
 
 /// A policy about access. The value is what was read from the binding's settings.
 pub trait Policy: DeserializeOwned {
@@ -14,59 +15,72 @@ pub trait Policy: DeserializeOwned {
     }
 
     /// Decides about one request.
-    fn evaluate(&self, request: &Request) -> Result<Grant, Denial>;
+    fn evaluate(&self, request: &Request) -> Result<Grant, Refusal>;
+}
+
+/// Why a request is not allowed.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// It may not be done.
+    Denied(Denial),
+    /// It may be done once others have approved.
+    NeedsApproval(Approval),
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Approval> for Refusal {
+    fn from(approval: Approval) -> Self {
+        Self::NeedsApproval(approval)
+    }
+}
+
+impl From<Result<Grant, Refusal>> for Decision {
+    fn from(said: Result<Grant, Refusal>) -> Self {
+        match said {
+            Ok(grant) => Self::Allow(grant),
+            Err(Refusal::Denied(denial)) => Self::Deny(denial),
+            Err(Refusal::NeedsApproval(approval)) => Self::NeedsApproval(approval),
+        }
+    }
 }
 
 impl Grant {
     /// Permission without a ceiling on time-to-live.
     pub fn unlimited() -> Self {
-        Self { max_ttl_seconds: None, properties: Vec::new() }
+        Self { max_ttl_seconds: None, reuse_seconds: None, obligations: Vec::new() }
     }
 
     /// Permission for at most this many seconds.
     pub fn for_seconds(seconds: u64) -> Self {
-        Self { max_ttl_seconds: Some(seconds), properties: Vec::new() }
+        Self { max_ttl_seconds: Some(seconds), ..Self::unlimited() }
     }
 }
 
-impl Denial {
-    /// A refusal: a code for programs, a message for the caller, a text for the audit log only.
-    pub fn new(code: &str, message: &str, audit: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), audit: audit.into() }
+impl Request {
+    /// The first value of an attribute of the context.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes_named(name).next()
+    }
+
+    /// All values of an attribute of the context.
+    pub fn attributes_named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.attributes
+            .iter()
+            .filter(move |attribute| attribute.name == name)
+            .map(|attribute| attribute.value.as_str())
     }
 }
 
-/// Makes the type the component's access policy.
+/// Makes the type the component's access policy. Name, version and summary are those of the package;
+/// the second argument is the JSON Schema of the settings, as `include_str!("../settings.json")`.
 #[macro_export]
 macro_rules! access_policy {
-    ($policy:ty) => {
-        const _: () = {
-            use $crate::access::{Denial, Grant, Policy, Request, SettingsError};
-            use $crate::bindings::access::exports::chancery::policy::access::Guest;
-
-            static CONFIGURED: $crate::Slot<$policy> = $crate::Slot::empty();
-
-            #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code))]
-            struct Exported;
-
-            impl Guest for Exported {
-                fn configure(settings: String) -> Result<(), SettingsError> {
-                    CONFIGURED.fill(&settings, <$policy as Policy>::check)
-                }
-
-                fn evaluate(request: Request) -> Result<Grant, Denial> {
-                    match CONFIGURED.get() {
-                        Some(policy) => policy.evaluate(&request),
-                        None => Err(Denial::new("not-configured", "the policy is not set up", "")),
-                    }
-                }
-            }
-
-            // A native linker does not take the names of the exports.
-            #[cfg(target_arch = "wasm32")]
-            $crate::bindings::access::export!(
-                Exported with_types_in $crate::bindings::access
-            );
-        };
+    ($policy:ty, $schema:expr) => {
+        $crate::component!(access, $policy, $schema);
     };
 }

@@ -2,11 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-pub use crate::SettingsError;
-pub use crate::bindings::access::chancery::policy::types::{Attribute, Denial};
 pub use crate::bindings::certificate::exports::chancery::policy::certificate::{
-    KeyFacts, Name, Request, Template, ValidatedName,
+    Decision, Extension, KeyFacts, Name, Request, Template, ValidatedName,
 };
+pub use crate::{Attribute, Denial, SettingsError};
 
 /// A policy about certificates. The value is what was read from the binding's settings.
 pub trait Policy: DeserializeOwned {
@@ -16,40 +15,54 @@ pub trait Policy: DeserializeOwned {
     }
 
     /// Decides about one certificate.
-    fn evaluate(&self, request: &Request) -> Result<Template, Denial>;
+    fn evaluate(&self, request: &Request) -> Result<Proposal, Denial>;
 }
 
-/// Makes the type the component's certificate policy.
+/// What a policy has to say for a certificate.
+#[derive(Debug, Clone)]
+pub enum Proposal {
+    /// This may be certified.
+    Issue(Template),
+    /// Nothing speaks against it; others say what it looks like.
+    NoObjection,
+}
+
+impl From<Template> for Proposal {
+    fn from(template: Template) -> Self {
+        Self::Issue(template)
+    }
+}
+
+impl From<Result<Proposal, Denial>> for Decision {
+    fn from(said: Result<Proposal, Denial>) -> Self {
+        match said {
+            Ok(Proposal::Issue(template)) => Self::Issue(template),
+            Ok(Proposal::NoObjection) => Self::NoObjection,
+            Err(denial) => Self::Deny(denial),
+        }
+    }
+}
+
+impl Request {
+    /// The first value of an attribute of the context.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let mut attributes = self.attributes.iter();
+        attributes.find(|attribute| attribute.name == name).map(|found| found.value.as_str())
+    }
+
+    /// The common name in the signing request.
+    pub fn common_name(&self) -> Option<&str> {
+        let mut subject = self.subject.iter();
+        subject.find(|attribute| attribute.name == "CN").map(|found| found.value.as_str())
+    }
+}
+
+/// Makes the type the component's certificate policy. Name, version and summary are those of the
+/// package; the second argument is the JSON Schema of the settings, as
+/// `include_str!("../settings.json")`.
 #[macro_export]
 macro_rules! certificate_policy {
-    ($policy:ty) => {
-        const _: () = {
-            use $crate::bindings::certificate::exports::chancery::policy::certificate::Guest;
-            use $crate::certificate::{Denial, Policy, Request, SettingsError, Template};
-
-            static CONFIGURED: $crate::Slot<$policy> = $crate::Slot::empty();
-
-            #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code))]
-            struct Exported;
-
-            impl Guest for Exported {
-                fn configure(settings: String) -> Result<(), SettingsError> {
-                    CONFIGURED.fill(&settings, <$policy as Policy>::check)
-                }
-
-                fn evaluate(request: Request) -> Result<Template, Denial> {
-                    match CONFIGURED.get() {
-                        Some(policy) => policy.evaluate(&request),
-                        None => Err(Denial::new("not-configured", "the policy is not set up", "")),
-                    }
-                }
-            }
-
-            // A native linker does not take the names of the exports.
-            #[cfg(target_arch = "wasm32")]
-            $crate::bindings::certificate::export!(
-                Exported with_types_in $crate::bindings::certificate
-            );
-        };
+    ($policy:ty, $schema:expr) => {
+        $crate::component!(certificate, $policy, $schema);
     };
 }

@@ -3,7 +3,7 @@
 //! A policy is a struct that serde can read from the binding's settings, and one function:
 //!
 //! ```
-//! use chancery_guest::access::{Denial, Grant, Policy, Request};
+//! use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request};
 //!
 //! /// Everybody may read below a prefix.
 //! #[derive(serde::Deserialize)]
@@ -13,15 +13,15 @@
 //! }
 //!
 //! impl Policy for Readers {
-//!     fn evaluate(&self, request: &Request) -> Result<Grant, Denial> {
+//!     fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {
 //!         if request.operation == "secrets.read" && request.resource.starts_with(&self.prefix) {
 //!             return Ok(Grant::unlimited());
 //!         }
-//!         Err(Denial::new("not-below-prefix", "this may not be read", &self.prefix))
+//!         Err(Denial::new("not-below-prefix", "this may not be read", &self.prefix).into())
 //!     }
 //! }
 //!
-//! chancery_guest::access_policy!(Readers);
+//! chancery_guest::access_policy!(Readers, r#"{"properties":{"prefix":{"type":"string"}}}"#);
 //! # fn main() {}
 //! ```
 //!
@@ -33,13 +33,23 @@ pub mod access;
 #[cfg(target_arch = "wasm32")]
 mod allocator;
 pub mod certificate;
+mod component;
 mod glob;
+pub mod host;
 mod period;
 mod settings;
 
+pub use bindings::host::chancery::policy::types::{Attribute, Denial, Description};
 pub use glob::{Glob, Globs};
 pub use period::Period;
 pub use settings::{SettingsError, Slot};
 
 #[doc(hidden)]
 pub mod bindings;
+
+impl Denial {
+    /// A refusal: a code for programs, a message for the caller, a text for the audit log only.
+    pub fn new(code: &str, message: &str, audit: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.to_owned(), audit: audit.into() }
+    }
+}

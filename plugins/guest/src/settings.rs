@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::bindings::access::chancery::policy::types::SettingsError;
+pub use crate::bindings::host::chancery::policy::types::SettingsError;
 
 impl SettingsError {
     /// Says what is wrong at `path` (keys and positions joined by dots).

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +11,7 @@ use super::pattern::Patterns;
 use super::{Binding, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
+use crate::lookups::Capabilities;
 
 /// The bindings of one document.
 pub(crate) fn read_document(file: &Path, text: &str) -> Result<Vec<Binding>, LoadError> {
@@ -47,6 +50,8 @@ struct RawBinding {
     scope: RawScope,
     #[serde(default)]
     limits: RawLimits,
+    #[serde(default)]
+    grants: RawGrants,
     #[serde(default)]
     settings: toml::Table,
 }
@@ -90,6 +95,19 @@ struct RawLimits {
     deadline_ms: Option<Spanned<u64>>,
     memory_kib: Option<Spanned<u64>>,
     answer_kib: Option<Spanned<u64>>,
+    log_bytes: Option<Spanned<u64>>,
+}
+
+/// What the policy may look up.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGrants {
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    #[serde(default)]
+    data_sets: BTreeSet<String>,
+    #[serde(default)]
+    issuance_counts: bool,
 }
 
 /// What is wrong, and the bytes of the document that say so.
@@ -113,6 +131,11 @@ impl RawBinding {
                 .parse::<Digest>()
                 .map_err(|e| (digest.span(), e.to_string()))?,
             limits: self.limits.check()?,
+            capabilities: Arc::new(Capabilities {
+                groups: self.grants.groups,
+                data_sets: self.grants.data_sets,
+                issuance_counts: self.grants.issuance_counts,
+            }),
             settings: settings_as_json(&self.settings),
         })
     }
@@ -182,11 +205,13 @@ impl RawLimits {
         let deadline = within("deadline_ms", self.deadline_ms, 20, 1..=10_000)?;
         let memory = within("memory_kib", self.memory_kib, 1024, 64..=65_536)?;
         let answer = within("answer_kib", self.answer_kib, 64, 1..=1024)?;
+        let log = within("log_bytes", self.log_bytes, 4096, 0..=65_536)?;
         let bytes = |kib: u64| usize::try_from(kib * 1024).unwrap_or(usize::MAX);
         Ok(Limits {
             deadline: Duration::from_millis(deadline),
             memory: bytes(memory),
             answer: bytes(answer),
+            log: usize::try_from(log).unwrap_or(usize::MAX),
         })
     }
 }

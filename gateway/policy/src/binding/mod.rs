@@ -4,12 +4,15 @@ mod document;
 mod pattern;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use document::read_document;
 use pattern::Patterns;
 
+use crate::engine::LARGEST_MEMORY;
 use crate::error::Place;
+use crate::lookups::Capabilities;
 use crate::{AccessRequest, CertificateFacts, Digest, world};
 
 /// One binding, as its document says it.
@@ -23,6 +26,8 @@ pub(crate) struct Binding {
     pub(crate) plugin: PathBuf,
     pub(crate) digest: Digest,
     pub(crate) limits: Limits,
+    /// What the policy may look up.
+    pub(crate) capabilities: Arc<Capabilities>,
     /// A JSON object.
     pub(crate) settings: String,
 }
@@ -50,6 +55,18 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
     /// What an answer occupies in the host, in bytes.
     pub(crate) answer: usize,
+    /// What it may log, in bytes.
+    pub(crate) log: usize,
+}
+
+impl Limits {
+    /// The most that a binding may be given.
+    pub(crate) const LARGEST: Self = Self {
+        deadline: Duration::from_secs(10),
+        memory: LARGEST_MEMORY,
+        answer: 1 << 20,
+        log: 64 << 10,
+    };
 }
 
 impl Scope {

@@ -89,11 +89,11 @@ fn long_message(bytes: u32) -> String {
     )
 }
 
-/// A grant with so many properties.
-fn many_properties(count: u32) -> String {
+/// A grant with so many obligations.
+fn many_obligations(count: u32) -> String {
     format!(
-        "(i32.store (i32.const 2072) (i32.const 4096))
-         (i32.store (i32.const 2076) (i32.const {count}))
+        "(i32.store (i32.const 2088) (i32.const 4096))
+         (i32.store (i32.const 2092) (i32.const {count}))
          (i32.const 2048)"
     )
 }
@@ -108,7 +108,7 @@ async fn an_answer_of_8_mib_is_too_large() {
 #[tokio::test]
 async fn a_list_of_a_million_is_too_large() {
     let limits = "limits = { memory_kib = 20480, answer_kib = 64 }";
-    let guest = Guest { evaluate: &many_properties(1_000_000), pages: "300", ..Guest::default() };
+    let guest = Guest { evaluate: &many_obligations(1_000_000), pages: "300", ..Guest::default() };
     assert_eq!(outcome(guest, limits).await, "error:answer-too-large");
 }
 
@@ -152,8 +152,13 @@ async fn garbage_is_not_an_answer() {
 }
 
 #[tokio::test]
-async fn a_property_that_the_host_does_not_know_is_not_ignored() {
-    assert_eq!(evaluates_to(&many_properties(1)).await, "error:answer");
+async fn an_obligation_is_handed_to_whoever_has_to_fulfil_it() {
+    let installation = Installation::new();
+    let guest = Guest { evaluate: &many_obligations(1), ..Guest::default() };
+    installation.bind_access("b", &guest.component(), "");
+    let host = installation.open().unwrap();
+    let grant = host.decide_access(&request("o", "r")).await.decision.unwrap();
+    assert_eq!(grant.obligations.len(), 1);
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ fn a_component_for_another_decision_is_refused_with_what_it_lacks() {
     let message = refused(&shipped("certificate-template"), "");
     for part in [
         "b.toml:2: binding `b` cannot use plugins/b.wasm",
-        "exports `chancery:policy/access@0.1.0`",
-        "it exports chancery:policy/certificate@0.1.0",
+        "exports `chancery:policy/access@0.9.0`",
+        "it exports chancery:policy/certificate@0.9.0",
     ] {
         assert!(message.contains(part), "{message}");
     }
@@ -45,7 +45,7 @@ fn an_interface_of_another_shape_is_refused() {
             (core instance $i (instantiate $m))
             (func $f (result u32) (canon lift (core func $i "f")))
             (instance $access (export "evaluate" (func $f)) (export "configure" (func $f)))
-            (export "chancery:policy/access@0.1.0" (instance $access)))"#,
+            (export "chancery:policy/access@0.9.0" (instance $access)))"#,
     );
     let message = refused(&component.unwrap(), "");
     assert!(message.contains("cannot use plugins/b.wasm"), "{message}");

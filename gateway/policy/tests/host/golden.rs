@@ -152,8 +152,12 @@ async fn certificate_decisions_are_golden() {
             requester: request.requester.clone(),
             identity: None,
             profile: request.profile.clone(),
-            key: KeyFacts { algorithm: request.key.clone(), bits: request.bits },
-            common_name: request.common_name.clone(),
+            key: KeyFacts {
+                algorithm: request.key.clone(),
+                bits: request.bits,
+                fingerprint: "0".repeat(64),
+            },
+            subject: request.common_name.iter().map(|cn| ("CN".to_owned(), cn.clone())).collect(),
             requested: request
                 .names
                 .iter()
@@ -171,6 +175,7 @@ async fn certificate_decisions_are_golden() {
                     ValidatedName { kind, value, method: method.to_owned() }
                 })
                 .collect(),
+            extensions: vec![],
             requested_validity: request.validity_seconds.map(Duration::from_secs),
             attributes: vec![],
         };
@@ -180,7 +185,7 @@ async fn certificate_decisions_are_golden() {
             key_usages: template.key_usages,
             extended_key_usages: template.extended_key_usages,
             validity_seconds: template.validity.as_secs(),
-            common_name: template.common_name,
+            common_name: template.subject.first().map(|(_, value)| value.clone()),
         });
         wrong.extend(case.check(&said).err());
     }

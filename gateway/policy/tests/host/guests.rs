@@ -33,7 +33,8 @@ pub(crate) const BUMP: &str = "
     (global.get $next)
     (global.set $next (i32.add (global.get $next) (local.get 3)))";
 
-/// Address 1024 holds zeros: `ok`, with neither a ceiling nor properties.
+/// Address 1024 holds zeros: `ok`, or `allow` with neither a ceiling nor obligations, or a description
+/// of empty texts.
 pub(crate) const ALLOW: &str = "i32.const 1024";
 
 /// A denial at address 2048 whose code is the text at address 16, of length 4.
@@ -55,9 +56,10 @@ impl Guest<'_> {
                 (global $configured (mut i32) (i32.const 0))
                 (data (i32.const 16) "mine")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-                (func (export "chancery:policy/access@0.1.0#configure")
+                (func (export "chancery:policy/access@0.9.0#describe") (result i32) i32.const 1024)
+                (func (export "chancery:policy/access@0.9.0#configure")
                     (param i32 i32) (result i32) (global.set $configured (i32.const 1)) {configure})
-                (func $evaluate (export "chancery:policy/access@0.1.0#evaluate")
+                (func $evaluate (export "chancery:policy/access@0.9.0#evaluate")
                     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {evaluate})
                 {more})"#
         ))

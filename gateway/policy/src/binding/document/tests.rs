@@ -8,7 +8,8 @@ decision = "access"
 mode = "enforce"
 plugin = { file = "plugins/access-rules.wasm", digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
 match = { tenants = ["default"], operations = ["secrets.*"], resources = ["*"] }
-limits = { deadline_ms = 20, memory_kib = 1024, answer_kib = 64 }
+limits = { deadline_ms = 20, memory_kib = 1024, answer_kib = 64, log_bytes = 512 }
+grants = { groups = ["ops"], data_sets = ["names"], issuance_counts = true }
 
 [binding.settings]
 rules = [{ name = "a", number = 1, since = 2026-01-01 }]
@@ -33,6 +34,10 @@ fn reads_a_whole_binding() {
     assert_eq!(binding.plugin, Path::new("plugins/access-rules.wasm"));
     assert_eq!(binding.limits.deadline, Duration::from_millis(20));
     assert_eq!((binding.limits.memory, binding.limits.answer), (1 << 20, 64 << 10));
+    assert_eq!(binding.limits.log, 512);
+    assert!(binding.capabilities.groups.contains("ops"));
+    assert!(binding.capabilities.data_sets.contains("names"));
+    assert!(binding.capabilities.issuance_counts);
     assert_eq!(binding.settings, r#"{"rules":[{"name":"a","number":1,"since":"2026-01-01"}]}"#);
 }
 
@@ -80,10 +85,12 @@ fn every_wrong_key_and_value_is_refused_with_its_line() {
         ("= 20", "= 10001", "8: deadline_ms is from", ""),
         ("= 1024", "= 63", "8: memory_kib is from 64 to 65536, not 63", ""),
         ("= 1024", "= 65537", "8: memory_kib is from", ""),
-        ("= 64 }", "= 0 }", "8: answer_kib is from 1 to 1024, not 0", ""),
-        ("= 64 }", "= -1 }", "8: ", ""),
+        ("= 64,", "= 0,", "8: answer_kib is from 1 to 1024, not 0", ""),
+        ("= 64,", "= -1,", "8: ", ""),
+        ("= 512", "= 65537", "8: log_bytes is from 0 to 65536, not 65537", ""),
+        ("groups =", "group =", "9: unknown field `group`", "did you mean `groups`?"),
         ("= 20", "= \"20ms\"", "8: invalid type: string \"20ms\"", ""),
-        ("[binding.settings]", "[binding.settings", "10: ", ""),
+        ("[binding.settings]", "[binding.settings", "11: ", ""),
         ("decision = \"access\"\n", "", "2: missing field `decision`", ""),
         ("\"kv-access\"", "\"kv-access\"\nname = \"b\"", "4: duplicate key", ""),
     ];
@@ -131,10 +138,11 @@ fn a_certificate_is_matched_by_all_of_tenant_requester_and_profile() {
             requester: requester.to_owned(),
             identity: None,
             profile: profile.map(str::to_owned),
-            key: KeyFacts { algorithm: String::new(), bits: 0 },
-            common_name: None,
+            key: KeyFacts { algorithm: String::new(), bits: 0, fingerprint: String::new() },
+            subject: vec![],
             requested: vec![],
             validated: vec![],
+            extensions: vec![],
             requested_validity: None,
             attributes: vec![],
         })

@@ -1,0 +1,222 @@
+//! The functions that a guest may call: a log with a budget, and the look-ups that its binding
+//! grants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_identity::TenantId;
+
+use crate::lookups::{Capabilities, IssuedTo, LookupError, Lookups};
+use crate::world::{data_sets, groups, issuance_counts, log, lookup_types, types};
+
+/// Look-ups of one evaluation. Each is short; so many are enough for a hundred names, and a guest that
+/// wants more is looping.
+const LOOKUPS: u32 = 256;
+
+/// Where a policy's lines appear in the gateway's log.
+const TARGET: &str = "chancery::policy";
+
+/// The longest time over which certificates are counted.
+const LONGEST_COUNT: Duration = Duration::from_hours(30 * 24);
+
+/// What the host keeps of a binding to answer its guests' calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Callee {
+    pub(crate) binding: Arc<str>,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) lookups: Lookups,
+    /// Bytes that one evaluation may log.
+    pub(crate) log: usize,
+}
+
+/// The calls of one evaluation.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    callee: Callee,
+    /// Whose groups, data and certificates; none while the guest takes its settings.
+    tenant: Option<TenantId>,
+    log_left: usize,
+    lookups_left: u32,
+    /// Lines that the budget did not allow.
+    pub(crate) dropped: u32,
+}
+
+impl Calls {
+    pub(crate) fn new(callee: Callee, tenant: Option<TenantId>) -> Self {
+        let log_left = callee.log;
+        Self { callee, tenant, log_left, lookups_left: LOOKUPS, dropped: 0 }
+    }
+
+    fn lookup<T>(
+        &mut self,
+        ask: impl FnOnce(&Callee, &TenantId) -> Result<T, LookupError>,
+    ) -> Result<T, lookup_types::LookupError> {
+        let answer = match (&self.tenant, self.lookups_left.checked_sub(1)) {
+            (None, _) => Err(LookupError::Unavailable("there is no request yet".to_owned())),
+            (_, None) => Err(LookupError::Unavailable(format!("{LOOKUPS} look-ups are the most"))),
+            (Some(tenant), Some(left)) => {
+                self.lookups_left = left;
+                ask(&self.callee, tenant)
+            }
+        };
+        answer.map_err(|error| lookup_types::LookupError {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    fn issued(&mut self, to: &IssuedTo, seconds: u64) -> Result<u64, lookup_types::LookupError> {
+        self.lookup(|callee, tenant| {
+            if !callee.capabilities.issuance_counts {
+                return Err(LookupError::NotGranted("issuance counts".to_owned()));
+            }
+            let over = Duration::from_secs(seconds).min(LONGEST_COUNT);
+            (callee.lookups.issued)(tenant, to, over)
+        })
+    }
+}
+
+impl log::Host for Calls {
+    fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Attribute>) {
+        let fields: Vec<String> =
+            fields.iter().map(|field| format!("{}={:?}", field.name, field.value)).collect();
+        let fields = fields.join(" ");
+        let Some(left) = self.log_left.checked_sub(message.len() + fields.len() + 1) else {
+            self.dropped += 1;
+            return;
+        };
+        self.log_left = left;
+        let binding = &*self.callee.binding;
+        match level {
+            log::Level::Debug => tracing::debug!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Info => tracing::info!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Warn => tracing::warn!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Error => tracing::error!(target: TARGET, binding, fields, "{message}"),
+        }
+    }
+}
+
+impl groups::Host for Calls {
+    fn contains(
+        &mut self,
+        group: String,
+        identity: String,
+    ) -> Result<bool, lookup_types::LookupError> {
+        self.lookup(|callee, tenant| {
+            if !callee.capabilities.groups.contains(&group) {
+                return Err(LookupError::NotGranted(format!("the group `{group}`")));
+            }
+            (callee.lookups.group)(tenant, &group, &identity)
+        })
+    }
+}
+
+impl data_sets::Host for Calls {
+    fn get(
+        &mut self,
+        data_set: String,
+        key: String,
+    ) -> Result<Option<String>, lookup_types::LookupError> {
+        self.lookup(|callee, tenant| {
+            if !callee.capabilities.data_sets.contains(&data_set) {
+                return Err(LookupError::NotGranted(format!("the data set `{data_set}`")));
+            }
+            (callee.lookups.data)(tenant, &data_set, &key)
+        })
+    }
+}
+
+impl issuance_counts::Host for Calls {
+    fn by_name(
+        &mut self,
+        kind: String,
+        value: String,
+        seconds: u64,
+    ) -> Result<u64, lookup_types::LookupError> {
+        self.issued(&IssuedTo::Name { kind, value }, seconds)
+    }
+
+    fn by_requester(
+        &mut self,
+        requester: String,
+        seconds: u64,
+    ) -> Result<u64, lookup_types::LookupError> {
+        self.issued(&IssuedTo::Requester(requester), seconds)
+    }
+}
+
+// Interfaces of types only.
+impl types::Host for Calls {}
+impl lookup_types::Host for Calls {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use log::Host as _;
+
+    use super::*;
+
+    fn calls(capabilities: Capabilities, tenant: bool) -> Calls {
+        let lookups = Lookups {
+            group: Arc::new(|_, group, identity| Ok(group == "ops" && identity == "a")),
+            data: Arc::new(|_, _, key| Ok(Some(key.to_uppercase()))),
+            issued: Arc::new(|_, _, over| Ok(over.as_secs())),
+        };
+        let callee =
+            Callee { binding: "b".into(), capabilities: Arc::new(capabilities), lookups, log: 100 };
+        Calls::new(callee, tenant.then(TenantId::default_tenant))
+    }
+
+    fn granted() -> Capabilities {
+        Capabilities {
+            groups: BTreeSet::from(["ops".to_owned()]),
+            data_sets: BTreeSet::from(["set".to_owned()]),
+            issuance_counts: true,
+        }
+    }
+
+    #[test]
+    fn what_is_granted_is_answered_and_nothing_else() {
+        let mut calls = calls(granted(), true);
+        assert!(groups::Host::contains(&mut calls, "ops".into(), "a".into()).unwrap());
+        let other = groups::Host::contains(&mut calls, "dev".into(), "a".into()).unwrap_err();
+        assert_eq!(other.code, "not-granted");
+        let value = data_sets::Host::get(&mut calls, "set".into(), "k".into()).unwrap();
+        assert_eq!(value.as_deref(), Some("K"));
+        let other = data_sets::Host::get(&mut calls, "other".into(), "k".into()).unwrap_err();
+        assert_eq!(other.code, "not-granted");
+        let longest = issuance_counts::Host::by_requester(&mut calls, "a".into(), u64::MAX);
+        assert_eq!(longest.unwrap(), LONGEST_COUNT.as_secs());
+
+        let mut none = self::calls(Capabilities::default(), true);
+        let refused = issuance_counts::Host::by_requester(&mut none, "a".into(), 1).unwrap_err();
+        assert_eq!(refused.code, "not-granted");
+    }
+
+    #[test]
+    fn there_is_nothing_to_look_up_before_there_is_a_request() {
+        let mut calls = calls(granted(), false);
+        let refused = groups::Host::contains(&mut calls, "ops".into(), "a".into()).unwrap_err();
+        assert_eq!(refused.code, "unavailable");
+    }
+
+    #[test]
+    fn a_flood_of_lookups_ends() {
+        let mut calls = calls(granted(), true);
+        let mut ask = || groups::Host::contains(&mut calls, "ops".into(), "a".into());
+        for _ in 0..LOOKUPS {
+            assert!(ask().is_ok());
+        }
+        assert_eq!(ask().unwrap_err().code, "unavailable");
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_dropped_and_counted() {
+        let mut calls = calls(granted(), true);
+        for _ in 0..5 {
+            calls.write(log::Level::Debug, "x".repeat(40), vec![]);
+        }
+        assert_eq!(calls.dropped, 3);
+    }
+}
