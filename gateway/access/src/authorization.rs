@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chancery_audit::{Decision, Event};
 use chancery_identity::RequestContext;
-use chancery_policy::{AccessRequest, Denial, Evaluation};
+use chancery_policy::{AccessRequest, Denial, Evaluation, context_attributes};
 
 use crate::{Access, AccessError, Caller};
 
@@ -44,8 +44,8 @@ impl Access {
         attributes: Vec<(String, String)>,
     ) -> Result<Grant, Refusal> {
         let mut attributes = attributes;
+        attributes.extend(context_attributes(context));
         attributes.push(("evidence".to_owned(), caller.evidence().to_owned()));
-        attributes.extend(context.address.map(|ip| ("address".to_owned(), ip.to_string())));
         attributes.extend(caller.token().map(|token| ("role".to_owned(), token.role.clone())));
         let request = AccessRequest {
             tenant: caller.identity().tenant.clone(),
@@ -57,17 +57,7 @@ impl Access {
         let verdict = self.policy.decide_access(&request).await;
         let decisions = decisions(verdict.evaluations);
         match verdict.decision {
-            Ok(grant) => match grant.obligations.first() {
-                None => Ok(Grant { max_ttl: grant.max_ttl, decisions }),
-                // What policy wants done with the answer, nothing here does yet: to hand it out all
-                // the same would be more than was allowed.
-                Some((obligation, _)) => Err(Refusal {
-                    code: Refusal::OBLIGATION.to_owned(),
-                    message: "the policies ask for what this operation cannot do".to_owned(),
-                    reason: format!("nothing fulfils the obligation `{obligation}`"),
-                    decisions,
-                }),
-            },
+            Ok(grant) => Ok(Grant { max_ttl: grant.max_ttl, decisions }),
             Err(denial) => Err(Refusal {
                 code: denial.code,
                 message: denial.message,
@@ -79,9 +69,6 @@ impl Access {
 }
 
 impl Refusal {
-    /// Policy allowed it under an obligation that the operation cannot fulfil.
-    pub const OBLIGATION: &'static str = "obligation-not-supported";
-
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chancery_audit::{Audit, Event};
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
-use chancery_policy::{AccessRequest, Denial, PolicyHost};
+use chancery_policy::{AccessRequest, Denial, PolicyHost, context_attributes};
 use chancery_store::SharedStore;
 
 use crate::challenge::{Validator, ValidatorError};
@@ -83,14 +83,7 @@ impl Acme {
         question: Question<'_>,
     ) -> Result<Event, Error> {
         let Question { identity, operation, resource, asked, mut attributes } = question;
-        if let Some(Ok(identity)) =
-            context.certificate.as_ref().map(|certificate| certificate.identity.as_ref())
-        {
-            attributes.push(("identity".to_owned(), identity.to_string()));
-        }
-        if let Some(address) = context.address {
-            attributes.push(("address".to_owned(), address.to_string()));
-        }
+        attributes.extend(context_attributes(context));
         let verdict = self
             .policy
             .decide_access(&AccessRequest {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use chancery_policy::{CertificateFacts, KeyFacts, Name, ValidatedName};
+use chancery_policy::{CertificateFacts, KeyFacts, Name, ValidatedName, context_attributes};
 use chancery_x509::{GeneralName, KeyAlgorithm, PublicKey};
 
 use crate::{IssuanceRequest, IssueError, Requester};
@@ -16,11 +16,6 @@ pub(crate) fn of(
         Requester::Identity(identity) => Some(identity.to_string()),
         Requester::AcmeAccount { .. } | Requester::Internal(_) => None,
     };
-    let address = request.context.address.map(|address| ("address", address.to_string()));
-    let certificate = request.context.certificate.as_deref();
-    let caller = certificate
-        .and_then(|certificate| certificate.identity.as_ref().ok())
-        .map(|identity| ("caller", identity.to_string()));
     Ok(CertificateFacts {
         tenant: request.context.tenant.clone(),
         requester: request.requester.to_string(),
@@ -37,11 +32,7 @@ pub(crate) fn of(
         validated: request.validated.iter().map(validated).collect(),
         extensions: Vec::new(),
         requested_validity: validity,
-        attributes: address
-            .into_iter()
-            .chain(caller)
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        attributes: context_attributes(&request.context),
     })
 }
 

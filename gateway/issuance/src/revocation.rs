@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use chancery_audit::{Decision, Event};
 use chancery_identity::{Identity, RequestContext};
-use chancery_policy::AccessRequest;
+use chancery_policy::{AccessRequest, context_attributes};
 use chancery_upstream::UpstreamError;
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, RevocationReason, Serial};
 use jiff::Timestamp;
@@ -168,7 +168,11 @@ async fn ask_policy(
         identity: request.by.to_string(),
         operation: "certificates.revoke".to_owned(),
         resource: request.serial.to_string(),
-        attributes: facts.into_iter().chain(names).collect(),
+        attributes: context_attributes(&request.context)
+            .into_iter()
+            .chain(facts)
+            .chain(names)
+            .collect(),
     };
     let verdict = inner.policy.decide_access(&question).await;
     said.extend(decisions(verdict.evaluations));

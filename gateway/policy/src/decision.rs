@@ -68,6 +68,14 @@ pub(crate) fn strictest(grants: Vec<AccessGrant>) -> AccessGrant {
     grants.into_iter().reduce(AccessGrant::strictest).unwrap_or_default()
 }
 
+/// What policy wants done with what is handed out, nothing does yet.
+pub(crate) fn without_obligations(grant: AccessGrant) -> Result<AccessGrant, Denial> {
+    let Some((obligation, _)) = grant.obligations.first() else { return Ok(grant) };
+    let message = "the policies ask for what this operation cannot do";
+    let audit = format!("nothing fulfils the obligation `{obligation}`");
+    Err(Denial::new(Denial::OBLIGATION, message, audit))
+}
+
 /// Several policies may shape one certificate: what all of them have is what it gets. One has to.
 pub(crate) fn narrowest(
     templates: Vec<Option<CertificateTemplate>>,
@@ -182,6 +190,16 @@ mod tests {
         let reason = || asked("c", Enforce, Ok(Err(denial("mine"))));
         assert_eq!(code(vec![approval("a"), reason()]), Err("mine".to_owned()));
         assert_eq!(code(vec![reason(), approval("a")]), Err("mine".to_owned()));
+    }
+
+    #[test]
+    fn an_obligation_that_nothing_fulfils_is_a_denial() {
+        assert!(without_obligations(grant(1)).is_ok());
+        let mut obliged = grant(1);
+        obliged.obligations.insert(("wrap".to_owned(), "60".to_owned()));
+        let denial = without_obligations(obliged).unwrap_err();
+        assert_eq!(denial.code, Denial::OBLIGATION);
+        assert!(denial.audit.contains("wrap") && !denial.message.contains("wrap"));
     }
 
     fn template(seconds: u64, usages: &[&str]) -> CertificateTemplate {

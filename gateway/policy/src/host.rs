@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::artifact::Artifacts;
-use crate::decision::{conclude, narrowest, no_policy, not_run, strictest};
+use crate::decision::{conclude, narrowest, no_policy, not_run, strictest, without_obligations};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::set::PolicySet;
@@ -126,13 +126,16 @@ impl PolicyHost {
         self.0.set.load().summary()
     }
 
-    /// Asks the access policies. Every failure is a denial.
+    /// Asks the access policies. Every failure is a denial, and so is a permission under an obligation:
+    /// nothing that the gateway does fulfils one yet, and to ignore it would be more than was allowed.
     #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let set = self.0.set.load_full();
         let matching = set.for_access(request);
         let verdict = self
-            .ask(set, matching, access::Request::from(request), |grants| Ok(strictest(grants)))
+            .ask(set, matching, access::Request::from(request), |grants| {
+                without_obligations(strictest(grants))
+            })
             .await;
         count("access", &verdict);
         verdict

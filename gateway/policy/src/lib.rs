@@ -12,6 +12,7 @@ mod bake;
 mod binding;
 mod calls;
 mod certificate;
+mod context;
 mod deadline;
 mod decision;
 mod digest;
@@ -31,6 +32,7 @@ pub use access::{AccessGrant, AccessRequest};
 pub use certificate::{
     CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
 };
+pub use context::context_attributes;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{LoadError, Place, Subject};
 pub use host::{PolicyConfig, PolicyHost, Summary};

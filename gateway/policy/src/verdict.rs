@@ -39,6 +39,8 @@ impl Denial {
     pub const POLICY_FAILED: &'static str = "policy-failed";
     /// Too many decisions are waiting.
     pub const OVERLOADED: &'static str = "policy-overloaded";
+    /// It is allowed under an obligation that the operation cannot fulfil.
+    pub const OBLIGATION: &'static str = "obligation-not-supported";
     /// A policy allows it once others have approved.
     pub const NEEDS_APPROVAL: &'static str = "needs-approval";
     /// Several certificate policies answered with templates that cannot be merged.
