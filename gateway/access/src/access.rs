@@ -8,7 +8,7 @@ use chancery_store::SharedStore;
 use subtle::ConstantTimeEq;
 
 use crate::token::{self, HeldToken};
-use crate::{AccessError, Caller, TokenSecret, Unauthenticated};
+use crate::{AccessError, Caller, Directory, TokenSecret, Unauthenticated};
 
 /// Says whether a client certificate was revoked. Asked with every request, so it answers from
 /// memory.
@@ -21,6 +21,7 @@ pub struct Access {
     pub(crate) audit: Audit,
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
+    pub(crate) directory: Arc<Directory>,
     revoked: Revoked,
 }
 
@@ -49,7 +50,16 @@ impl Access {
         clock: Clock,
         revoked: Revoked,
     ) -> Self {
-        Self { policy, store, audit, clock, limits: TokenLimits::default(), revoked }
+        let directory = Arc::new(Directory::new(store.clone()));
+        let limits = TokenLimits::default();
+        Self { policy, store, audit, clock, limits, directory, revoked }
+    }
+
+    /// The same with the groups and data sets of a store that has some already.
+    #[must_use]
+    pub fn with_directory(mut self, directory: Arc<Directory>) -> Self {
+        self.directory = directory;
+        self
     }
 
     /// The same with other limits on tokens.

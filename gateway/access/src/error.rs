@@ -20,6 +20,12 @@ pub enum AccessError {
     /// Too many decisions are waiting.
     #[error("too many requests are waiting for a decision: try again")]
     Overloaded,
+    /// Nothing has the name.
+    #[error("there is no such thing")]
+    NotFound,
+    /// A group or data set, or its name, is out of bounds.
+    #[error("{0}")]
+    Directory(&'static str),
     /// The operation is about a token, and none was shown.
     #[error("this needs a token: log in with the certificate first")]
     TokenNeeded,

@@ -9,6 +9,7 @@
 mod access;
 mod authorization;
 mod caller;
+mod directory;
 mod error;
 mod login;
 mod role;
@@ -18,6 +19,7 @@ mod token;
 pub use access::{Access, Revoked, TokenLimits};
 pub use authorization::{Grant, Refusal, decisions};
 pub use caller::Caller;
+pub use directory::{DataSet, Directory, Group, Shelved};
 pub use error::{AccessError, Unauthenticated};
 pub use login::Login;
 pub use role::{InvalidRole, Role};

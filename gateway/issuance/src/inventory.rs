@@ -5,6 +5,7 @@ use chancery_x509::{PublicKey, Serial};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::counts::IssuedCounts;
 use crate::record::{Chain, Der, Intent, InventoryEntry};
 use crate::{IssuedCertificate, store_key};
 
@@ -55,6 +56,7 @@ impl Inventory {
             .put(key.clone(), json(&key, entry)?)
             .put(store_key(format!("{}{serial}", by_requester(tenant, requester)))?, "")
             .put(store_key(format!("{}{serial}", by_key(tenant, spki_sha256)))?, "");
+        commit = IssuedCounts::record(entry, commit)?;
         let chain = chain_key(&entry.chain)?;
         if self.store.get(&chain).await?.is_none() {
             let above = Chain(above.iter().cloned().map(Der).collect());

@@ -7,6 +7,7 @@
 //! Beside it: the inventory of what was issued, by serial number, requester and key; and revocation,
 //! which asks policy too.
 
+mod counts;
 mod error;
 mod facts;
 mod inventory;
@@ -27,6 +28,7 @@ use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::Serial;
 use tracing::Instrument as _;
 
+pub use counts::IssuedCounts;
 pub use error::{IssueError, OpenError, RevokeError, Unavailable};
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
@@ -43,13 +45,15 @@ struct Inner {
     issuers: Issuers,
     policy: PolicyHost,
     inventory: Inventory,
+    counts: Arc<IssuedCounts>,
     audit: Audit,
     clock: Clock,
 }
 
 impl Issuance {
     /// Puts the pipeline together, and settles what an earlier process left between recording and
-    /// storing: such a certificate was never handed out and never will be.
+    /// storing: such a certificate was never handed out and never will be. `counts` are of the same
+    /// store; they exist before, because the policies may look them up.
     ///
     /// # Errors
     /// The default issuer is not among the issuers, or what was left could not be settled.
@@ -57,13 +61,14 @@ impl Issuance {
         issuers: Issuers,
         policy: PolicyHost,
         store: SharedStore,
+        counts: Arc<IssuedCounts>,
         audit: Audit,
         clock: Clock,
     ) -> Result<Self, OpenError> {
         issuers.choose(None)?;
         let inventory = Inventory::new(store);
         recovery::settle(&inventory, &audit, &clock).await?;
-        Ok(Self(Arc::new(Inner { issuers, policy, inventory, audit, clock })))
+        Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock })))
     }
 
     /// Issues a certificate, or says why not. Once called it runs to its end even if the future is

@@ -229,6 +229,7 @@ impl Signed {
         };
         let stored = inner.inventory.complete(signing, &entry, &above).await;
         stored.map_err(Unavailable::from)?;
+        inner.counts.add(&entry);
         Ok((entry, above))
     }
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use chancery_access::{Access, TokenLimits};
+use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, VaultState};
 use chancery_audit::{Audit, AuditConfig};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, PeerCertificate};
-use chancery_issuance::{Issuance, Issuers};
+use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
 use chancery_keys::software::SoftwareSigner;
-use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
 use chancery_secrets::{Mount, Mounts, Secrets};
 use chancery_store::redb::RedbStore;
@@ -45,6 +45,7 @@ pub(crate) struct Gateway {
     hsm: Option<Arc<Pkcs11Signer>>,
     pub(crate) ca: Arc<Ca>,
     pub(crate) issuance: Issuance,
+    pub(crate) counts: Arc<IssuedCounts>,
     pub(crate) access: Arc<Access>,
     secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
@@ -65,7 +66,10 @@ impl Gateway {
         let hsm = config.hsm.as_ref().map(open_hsm).transpose()?;
         let store = open_store(config, hsm.as_deref()).await?;
         let audit = open_audit(config, &*store, clock.clone()).await?;
-        let policy = PolicyHost::open(policy_config(config)).context("loading the policies")?;
+        let (directory, counts) = open_lookups(config, &store, &clock).await?;
+        let lookups = lookups(&directory, &counts);
+        let policy = PolicyHost::open(PolicyConfig { lookups, ..policy_config(config) })
+            .context("loading the policies")?;
         let ca = open_ca(config, store.clone(), hsm.clone(), plain_url, &clock).await?;
         let responses = ChallengeResponses::default();
         let issuers = Issuers {
@@ -73,11 +77,18 @@ impl Gateway {
             upstreams: open_upstreams(config, &store, &responses)?,
             default: Issuers::PRIVATE.to_owned(),
         };
-        let issuance =
-            Issuance::open(issuers, policy.clone(), store.clone(), audit.clone(), clock.clone())
-                .await
-                .context("opening the certificate pipeline")?;
-        let access = Arc::new(open_access(config, &issuance, &policy, &store, &audit, &clock));
+        let issuance = Issuance::open(
+            issuers,
+            policy.clone(),
+            store.clone(),
+            counts.clone(),
+            audit.clone(),
+            clock.clone(),
+        )
+        .await
+        .context("opening the certificate pipeline")?;
+        let access = open_access(config, &issuance, &policy, &store, &audit, &clock);
+        let access = Arc::new(access.with_directory(directory));
         let secrets = Arc::new(Secrets::new(
             access.clone(),
             store.clone(),
@@ -103,6 +114,7 @@ impl Gateway {
             hsm,
             ca,
             issuance,
+            counts,
             access,
             secrets,
             acme,
@@ -172,6 +184,31 @@ pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
         config.policy_directory.clone(),
         config.server.directory.join("compiled-policies"),
     )
+}
+
+/// What policies can look up, read into memory.
+async fn open_lookups(
+    config: &Config,
+    store: &SharedStore,
+    clock: &Clock,
+) -> Result<(Arc<Directory>, Arc<IssuedCounts>)> {
+    let tenants: Vec<_> = config.tenants.iter().map(|rules| rules.tenant.clone()).collect();
+    let directory = Directory::open(store.clone(), &tenants)
+        .await
+        .context("reading the groups and data sets for policies")?;
+    let counts = IssuedCounts::open(store.clone(), clock.clone())
+        .await
+        .context("counting the certificates of the last 30 days")?;
+    Ok((Arc::new(directory), Arc::new(counts)))
+}
+
+fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) -> Lookups {
+    let (for_groups, for_data, counts) = (directory.clone(), directory.clone(), counts.clone());
+    Lookups {
+        group: Arc::new(move |tenant, group, who| for_groups.is_member(tenant, group, who)),
+        data: Arc::new(move |tenant, set, key| for_data.value(tenant, set, key)),
+        issued: Arc::new(move |tenant, to, over| Ok(counts.count(tenant, to, over))),
+    }
 }
 
 fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {

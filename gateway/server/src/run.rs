@@ -249,6 +249,9 @@ async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
         if let Err(error) = gateway.access.sweep_expired_tokens().await {
             tracing::error!(%error, "expired tokens were not removed");
         }
+        if let Err(error) = gateway.counts.sweep().await {
+            tracing::error!(%error, "old counts of certificates were not removed");
+        }
         if let Err(error) = gateway.acme.sweep().await {
             tracing::error!(%error, "dead orders were not removed");
         }

@@ -12,6 +12,7 @@ mod acme_requests;
 mod audit;
 mod client_certificates;
 mod configuration;
+mod directory;
 mod harness;
 mod hsm;
 mod lifecycle;

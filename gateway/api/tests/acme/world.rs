@@ -12,12 +12,12 @@ use chancery_api::acme::{AcmeState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, RequestContext, RequestId, TenantId};
-use chancery_issuance::{Issuance, Issuers};
+use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{PolicyConfig, PolicyHost};
-use chancery_store::Store as _;
 use chancery_store::memory::MemoryStore;
+use chancery_store::{SharedStore, Store as _};
 use serde_json::Value;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -87,10 +87,16 @@ impl World {
             default: Issuers::PRIVATE.to_owned(),
         };
         let clock = self.clock.clone();
-        let issuance =
-            Issuance::open(issuers, policy.clone(), store.clone(), audit.clone(), clock.clone())
-                .await
-                .unwrap();
+        let issuance = Issuance::open(
+            issuers,
+            policy.clone(),
+            store.clone(),
+            counts(store.clone(), &clock).await,
+            audit.clone(),
+            clock.clone(),
+        )
+        .await
+        .unwrap();
         let acme = Acme::new(config, store, issuance, policy, audit, clock.clone()).unwrap();
         let context = from_fn(move |mut request: Request, next: Next| {
             let context = RequestContext {
@@ -232,4 +238,8 @@ names = {{ allow = ["dns:*"] }}
     );
     fs::write(folder.join("access.toml"), access).unwrap();
     fs::write(folder.join("certificates.toml"), certificates).unwrap();
+}
+
+async fn counts(store: SharedStore, clock: &Clock) -> Arc<IssuedCounts> {
+    Arc::new(IssuedCounts::open(store, clock.clone()).await.unwrap())
 }

@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod body;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod kv_config;

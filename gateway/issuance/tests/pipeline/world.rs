@@ -7,7 +7,8 @@ use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_issuance::{
-    Issuance, IssuanceRequest, IssueError, IssuedCertificate, Issuers, Requester, ValidatedName,
+    Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts, Issuers, Requester,
+    ValidatedName,
 };
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -54,10 +55,16 @@ impl World {
         let ca = Ca::open(ca_config(), Arc::clone(&shared), keys, START).await.unwrap();
         let issuers =
             Issuers { private: Arc::clone(&ca), upstreams, default: "private".to_owned() };
-        let issuance =
-            Issuance::open(issuers, policy.clone(), shared, audit.clone(), clock.clone())
-                .await
-                .unwrap();
+        let issuance = Issuance::open(
+            issuers,
+            policy.clone(),
+            shared.clone(),
+            counts(shared, &clock).await,
+            audit.clone(),
+            clock.clone(),
+        )
+        .await
+        .unwrap();
         Self { issuance, ca, store, sink, clock, policy, audit, _directory: directory }
     }
 
@@ -70,7 +77,8 @@ impl World {
         };
         let store: SharedStore = Arc::new(self.store.clone());
         let (policy, audit) = (self.policy.clone(), self.audit.clone());
-        Issuance::open(issuers, policy, store, audit, self.clock.clone()).await.unwrap()
+        let counts = counts(store.clone(), &self.clock).await;
+        Issuance::open(issuers, policy, store, counts, audit, self.clock.clone()).await.unwrap()
     }
 
     pub(crate) async fn issue(
@@ -229,3 +237,7 @@ pub(crate) fn tenant() -> TenantId {
 }
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
+
+async fn counts(store: SharedStore, clock: &Clock) -> Arc<IssuedCounts> {
+    Arc::new(IssuedCounts::open(store, clock.clone()).await.unwrap())
+}

@@ -7,6 +7,8 @@ use wit_parser::Resolve;
 
 /// A guest for access whose functions have these bodies. The defaults allow everything.
 pub(crate) struct Guest<'a> {
+    /// What the module imports.
+    pub(crate) import: &'a str,
     /// Gets (old, old size, align, new size), gives an address.
     pub(crate) realloc: &'a str,
     /// Gets address and length of the settings, gives the address of the answer.
@@ -21,7 +23,7 @@ pub(crate) struct Guest<'a> {
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: "1", more: "" }
+        Self { import: "", realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: "1", more: "" }
     }
 }
 
@@ -48,9 +50,10 @@ pub(crate) const LOOP: &str = "(loop (br 0)) unreachable";
 
 impl Guest<'_> {
     pub(crate) fn component(&self) -> Vec<u8> {
-        let Self { realloc, configure, evaluate, pages, more } = self;
+        let Self { import, realloc, configure, evaluate, pages, more } = self;
         component(&format!(
             r#"(module
+                {import}
                 (memory (export "memory") {pages})
                 (global $next (mut i32) (i32.const 32768))
                 (global $configured (mut i32) (i32.const 0))

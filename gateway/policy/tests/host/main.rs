@@ -11,4 +11,6 @@ mod guests;
 #[cfg(test)]
 mod installation;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod reload;
