@@ -27,6 +27,8 @@ pub(crate) struct Callee {
     pub(crate) lookups: Lookups,
     /// Bytes that one evaluation may log.
     pub(crate) log: usize,
+    /// Whether the engine counts what guests consume.
+    pub(crate) counted: bool,
 }
 
 /// The calls of one evaluation.
@@ -45,6 +47,11 @@ impl Calls {
     pub(crate) fn new(callee: Callee, tenant: Option<TenantId>) -> Self {
         let log_left = callee.log;
         Self { callee, tenant, log_left, lookups_left: LOOKUPS, dropped: 0 }
+    }
+
+    /// Whether what the guest consumes is counted.
+    pub(crate) fn counted(&self) -> bool {
+        self.callee.counted
     }
 
     fn lookup<T>(
@@ -156,6 +163,7 @@ mod tests {
     use log::Host as _;
 
     use super::*;
+    use crate::lookups::Names;
 
     fn calls(capabilities: Capabilities, tenant: bool) -> Calls {
         let lookups = Lookups {
@@ -163,15 +171,20 @@ mod tests {
             data: Arc::new(|_, _, key| Ok(Some(key.to_uppercase()))),
             issued: Arc::new(|_, _, over| Ok(over.as_secs())),
         };
-        let callee =
-            Callee { binding: "b".into(), capabilities: Arc::new(capabilities), lookups, log: 100 };
+        let callee = Callee {
+            binding: "b".into(),
+            capabilities: Arc::new(capabilities),
+            lookups,
+            log: 100,
+            counted: false,
+        };
         Calls::new(callee, tenant.then(TenantId::default_tenant))
     }
 
     fn granted() -> Capabilities {
         Capabilities {
-            groups: BTreeSet::from(["ops".to_owned()]),
-            data_sets: BTreeSet::from(["set".to_owned()]),
+            groups: Names::Only(BTreeSet::from(["ops".to_owned()])),
+            data_sets: Names::Only(BTreeSet::from(["set".to_owned()])),
             issuance_counts: true,
         }
     }

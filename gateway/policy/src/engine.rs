@@ -29,6 +29,14 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
+    /// For one evaluation after the other, in an engine that counts what guests consume. That makes
+    /// them slower, so it is for trials.
+    pub(crate) fn counting() -> Result<Self, LoadError> {
+        let mut config = config(2 * MEMORIES);
+        config.consume_fuel(true);
+        Self::start(&config, 1)
+    }
+
     /// For this many evaluations at once, or fewer if the address space is limited.
     pub(crate) fn new(concurrency: usize) -> Result<Self, LoadError> {
         let wanted = SLOTS.max((concurrency + 1) * MEMORIES);
@@ -42,8 +50,12 @@ impl Sandbox {
             );
             return Err(LoadError::Engine(message));
         }
+        Self::start(&config(slots), concurrency)
+    }
+
+    fn start(config: &Config, concurrency: usize) -> Result<Self, LoadError> {
         let engine =
-            Engine::new(&config(slots)).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+            Engine::new(config).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| {
             LoadError::Engine(format!("cannot start the thread for deadlines: {error}"))
         })?;

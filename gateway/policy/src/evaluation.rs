@@ -1,6 +1,5 @@
 use wasmtime::Store;
 
-use crate::binding::Limits;
 use crate::guest::Bounds;
 use crate::plugin::{Interface, Program};
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
@@ -48,17 +47,23 @@ pub(crate) trait Question {
     /// The answer, as this crate hands it out.
     type Allowed;
 
-    /// Puts the question to a fresh instance of the program.
-    fn ask(&self, program: &Program, limits: &Limits) -> Answer<Self::Allowed>;
+    /// Puts the question to a fresh instance of the program in a store that nothing was in before.
+    fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<Self::Allowed>;
+
+    /// The tenant whose question it is.
+    fn tenant(&self) -> &str;
 }
 
 impl Question for access::Request {
     type Allowed = AccessGrant;
 
-    fn ask(&self, program: &Program, limits: &Limits) -> Answer<AccessGrant> {
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<AccessGrant> {
         let Interface::Access(pre) = &program.interface else { return wrong_world() };
-        let mut store = program.store(pre.engine(), limits, &self.tenant);
-        let said = ask_access(pre, program.unconfigured.as_deref(), self, &mut store);
+        let said = ask_access(pre, program.unconfigured.as_deref(), self, &mut *store);
         let decision = said.map_err(|error| store.data().failure(&error))?;
         world::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
     }
@@ -67,10 +72,17 @@ impl Question for access::Request {
 impl Question for certificate::Request {
     type Allowed = Option<CertificateTemplate>;
 
-    fn ask(&self, program: &Program, limits: &Limits) -> Answer<Option<CertificateTemplate>> {
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn ask(
+        &self,
+        program: &Program,
+        store: &mut Store<Bounds>,
+    ) -> Answer<Option<CertificateTemplate>> {
         let Interface::Certificate(pre) = &program.interface else { return wrong_world() };
-        let mut store = program.store(pre.engine(), limits, &self.tenant);
-        let said = ask_certificate(pre, program.unconfigured.as_deref(), self, &mut store);
+        let said = ask_certificate(pre, program.unconfigured.as_deref(), self, &mut *store);
         let decision = said.map_err(|error| store.data().failure(&error))?;
         let decision = decision.map_err(|e| refused_settings(&e))?;
         world::accept_certificate(decision).map_err(Failure::Answer)

@@ -15,11 +15,16 @@ const TABLE_ELEMENTS: usize = 20_000;
 pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bounds> {
     let deadline = Deadline::new(limits.deadline);
     let first = deadline.first();
+    let calls_are_counted = calls.counted();
     let mut store = Store::new(engine, Bounds::new(limits.memory, deadline, calls));
     store.limiter(|bounds| bounds);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
     store.set_epoch_deadline(first);
     store.set_hostcall_fuel(limits.answer);
+    if calls_are_counted {
+        // Only counts: what ends an evaluation is the deadline.
+        let _ = store.set_fuel(u64::MAX);
+    }
     store
 }
 
@@ -129,6 +134,7 @@ mod tests {
             capabilities: Arc::default(),
             lookups: Lookups::unavailable(),
             log: 0,
+            counted: false,
         };
         let calls = Calls::new(callee, None);
         let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)), calls);

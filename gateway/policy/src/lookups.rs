@@ -88,7 +88,31 @@ impl std::fmt::Debug for Lookups {
 /// What a binding grants its policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    pub(crate) groups: BTreeSet<String>,
-    pub(crate) data_sets: BTreeSet<String>,
+    pub(crate) groups: Names,
+    pub(crate) data_sets: Names,
     pub(crate) issuance_counts: bool,
+}
+
+/// Which groups or data sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Every one: for a trial, in which there is nothing to protect.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Names {
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
 }

@@ -96,7 +96,8 @@ impl Bound {
     fn ask<Q: Question>(&self, question: &Q) -> Asked<Q::Allowed> {
         let binding = &self.binding;
         let begun = Instant::now();
-        let answer = question.ask(&self.program, &binding.limits);
+        let mut store = self.program.store(&binding.limits, question.tenant());
+        let answer = question.ask(&self.program, &mut store);
         let taken = begun.elapsed();
         let (outcome, detail) = match &answer {
             Ok(Ok(_)) => ("allow".to_owned(), String::new()),

@@ -64,12 +64,12 @@ pub(crate) const ACCESS: &str = "chancery:policy/access@0.9.0";
 /// The interface that a component for certificates exports.
 pub(crate) const CERTIFICATE: &str = "chancery:policy/certificate@0.9.0";
 
-/// The interfaces that a guest may import.
-pub(crate) const IMPORTS: [&str; 4] = [
-    "chancery:policy/log",
-    "chancery:policy/groups",
-    "chancery:policy/data-sets",
-    "chancery:policy/issuance-counts",
+/// The interfaces that a guest may import, with their functions.
+pub(crate) const IMPORTS: [(&str, &[&str]); 4] = [
+    ("chancery:policy/log", &["write"]),
+    ("chancery:policy/groups", &["contains"]),
+    ("chancery:policy/data-sets", &["get"]),
+    ("chancery:policy/issuance-counts", &["by-name", "by-requester"]),
 ];
 
 /// No certificate is asked to live longer: what exceeds this is a mistake in a policy.

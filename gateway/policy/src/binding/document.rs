@@ -11,7 +11,7 @@ use super::pattern::Patterns;
 use super::{Binding, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
-use crate::lookups::Capabilities;
+use crate::lookups::{Capabilities, Names};
 
 /// The bindings of one document.
 pub(crate) fn read_document(file: &Path, text: &str) -> Result<Vec<Binding>, LoadError> {
@@ -132,8 +132,8 @@ impl RawBinding {
                 .map_err(|e| (digest.span(), e.to_string()))?,
             limits: self.limits.check()?,
             capabilities: Arc::new(Capabilities {
-                groups: self.grants.groups,
-                data_sets: self.grants.data_sets,
+                groups: Names::Only(self.grants.groups),
+                data_sets: Names::Only(self.grants.data_sets),
                 issuance_counts: self.grants.issuance_counts,
             }),
             settings: settings_as_json(&self.settings),
@@ -256,14 +256,14 @@ fn settings_as_json(settings: &toml::Table) -> String {
     object(settings).to_string()
 }
 
-fn place(file: &Path, text: &str, offset: usize) -> Place {
+pub(crate) fn place(file: &Path, text: &str, offset: usize) -> Place {
     let before = text.get(..offset).unwrap_or(text);
     Place { file: file.to_owned(), line: before.matches('\n').count() + 1 }
 }
 
 /// Adds the nearest expected key to serde's message about an unknown one, which names all of them in
 /// backticks: "unknown field `x`, expected one of `a`, `b`".
-fn with_nearest(message: &str) -> String {
+pub(crate) fn with_nearest(message: &str) -> String {
     if !message.starts_with("unknown ") {
         return message.to_owned();
     }

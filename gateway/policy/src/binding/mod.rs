@@ -1,6 +1,6 @@
 //! Bindings: which component decides about which requests, with what settings, within what limits.
 
-mod document;
+pub(crate) mod document;
 mod pattern;
 
 use std::path::PathBuf;
@@ -70,6 +70,17 @@ impl Limits {
 }
 
 impl Scope {
+    pub(crate) const ANY_ACCESS: Self = Self::Access {
+        tenants: Patterns::ALL,
+        operations: Patterns::ALL,
+        resources: Patterns::ALL,
+    };
+    pub(crate) const ANY_CERTIFICATE: Self = Self::Certificate {
+        tenants: Patterns::ALL,
+        requesters: Patterns::ALL,
+        profiles: Patterns::ALL,
+    };
+
     /// The interface of the contract that answers such requests.
     pub(crate) fn interface(&self) -> &'static str {
         match self {

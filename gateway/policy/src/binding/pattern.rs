@@ -7,6 +7,9 @@ use serde::Deserialize;
 pub(crate) struct Patterns(Option<Vec<String>>);
 
 impl Patterns {
+    /// Everything.
+    pub(crate) const ALL: Self = Self(None);
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         match &self.0 {
             None => true,

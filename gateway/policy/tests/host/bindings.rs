@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::guests::{DENY, Guest, LOOP};
-use crate::installation::{Installation, request, shipped};
+use crate::installation::{Installation, repository, request, shipped};
 
 /// The message with which this component is refused for access.
 fn refused(wasm: &[u8], more: &str) -> String {
@@ -35,6 +35,52 @@ fn an_import_is_refused_by_name() {
     assert!(message.contains("it imports `wasi:clocks/wall-clock@0.2.0`"), "{message}");
     let component = wat::parse_str(r#"(component (import "log" (func (param "text" string))))"#);
     assert!(refused(&component.unwrap(), "").contains("it imports `log`"));
+}
+
+/// A guest that was built against another version of the contract, with these imports.
+fn built_for(version: &str, import: &str) -> Vec<u8> {
+    let wit = repository().join("wit");
+    let later = tempfile::TempDir::new().unwrap();
+    for entry in fs::read_dir(wit).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap().replace("0.9.0", version);
+        let text = text.replace(
+            "  /// Whether the identity is a member",
+            "  owner: func(group: string) -> string;\n  /// Whether the identity is a member",
+        );
+        fs::write(later.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    Guest { import, ..Guest::default() }.component_of(later.path(), version)
+}
+
+#[test]
+fn a_plugin_of_the_same_series_is_served_if_it_needs_nothing_new() {
+    let installation = Installation::new();
+    installation.bind_access("b", &built_for("0.9.7", ""), "");
+    installation.open().unwrap();
+    let import = r#"(import "chancery:policy/groups@0.9.7" "contains"
+        (func (param i32 i32 i32 i32 i32)))"#;
+    installation.bind_access("b", &built_for("0.9.7", import), "");
+    installation.open().unwrap();
+}
+
+#[test]
+fn a_plugin_that_needs_a_later_contract_is_told_what_this_one_lacks() {
+    let import = r#"(import "chancery:policy/groups@0.9.7" "owner" (func (param i32 i32 i32)))"#;
+    let message = refused(&built_for("0.9.7", import), "");
+    assert!(
+        message.contains("the function `owner` of `chancery:policy/groups@0.9.7`"),
+        "{message}"
+    );
+    assert!(message.contains("(0.9.0) does not have"), "{message}");
+    let message = refused(&built_for("0.10.0", ""), "");
+    assert!(message.contains("built against version 0.10.0 of the contract"), "{message}");
+    let component = wat::parse_str(
+        r#"(component (import "chancery:policy/clock@0.9.3" (instance
+            (export "now" (func (result u64))))))"#,
+    );
+    let message = refused(&component.unwrap(), "");
+    assert!(message.contains("it needs `chancery:policy/clock@0.9.3`"), "{message}");
 }
 
 #[test]

@@ -35,8 +35,7 @@ pub(crate) const BUMP: &str = "
     (global.get $next)
     (global.set $next (i32.add (global.get $next) (local.get 3)))";
 
-/// Address 1024 holds zeros: `ok`, or `allow` with neither a ceiling nor obligations, or a description
-/// of empty texts.
+/// Address 1024 holds zeros: `ok`, or `allow` with neither a ceiling nor obligations.
 pub(crate) const ALLOW: &str = "i32.const 1024";
 
 /// A denial at address 2048 whose code is the text at address 16, of length 4.
@@ -50,31 +49,36 @@ pub(crate) const LOOP: &str = "(loop (br 0)) unreachable";
 
 impl Guest<'_> {
     pub(crate) fn component(&self) -> Vec<u8> {
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        self.component_of(&wit, "0.9.0")
+    }
+
+    /// A component of the contract in this directory, which has this version.
+    pub(crate) fn component_of(&self, wit: &Path, version: &str) -> Vec<u8> {
         let Self { import, realloc, configure, evaluate, pages, more } = self;
-        component(&format!(
+        let core = format!(
             r#"(module
                 {import}
                 (memory (export "memory") {pages})
                 (global $next (mut i32) (i32.const 32768))
                 (global $configured (mut i32) (i32.const 0))
                 (data (i32.const 16) "mine")
+                (data (i32.const 32) "hand-written0.0.1by hand{{}}")
+                (data (i32.const 64) "\20\00\00\00\0c\00\00\00\2c\00\00\00\05\00\00\00")
+                (data (i32.const 80) "\31\00\00\00\07\00\00\00\38\00\00\00\02\00\00\00")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-                (func (export "chancery:policy/access@0.9.0#describe") (result i32) i32.const 1024)
-                (func (export "chancery:policy/access@0.9.0#configure")
+                (func (export "chancery:policy/access@{version}#describe") (result i32) i32.const 64)
+                (func (export "chancery:policy/access@{version}#configure")
                     (param i32 i32) (result i32) (global.set $configured (i32.const 1)) {configure})
-                (func $evaluate (export "chancery:policy/access@0.9.0#evaluate")
+                (func $evaluate (export "chancery:policy/access@{version}#evaluate")
                     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {evaluate})
                 {more})"#
-        ))
+        );
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(wit).unwrap();
+        let world = resolve.select_world(&[package], Some("access-policy")).unwrap();
+        let mut module = wat::parse_str(core).unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
     }
-}
-
-fn component(core: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(&wit).unwrap();
-    let world = resolve.select_world(&[package], Some("access-policy")).unwrap();
-    let mut module = wat::parse_str(core).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }

@@ -1,0 +1,171 @@
+//! Whether a component is a policy of this contract, told in the contract's words before the engine
+//! tells it in its own.
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use crate::bake::INSTRUMENTATION;
+use crate::binding::Scope;
+use crate::world;
+
+/// What can be seen of a component from outside.
+pub(crate) struct Seen {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+    /// Linear memory that it begins with, in bytes.
+    pub(crate) memory: usize,
+}
+
+/// Lists what the component imports and exports, if it is a policy.
+pub(crate) fn see(engine: &Engine, wasm: &[u8], scope: &Scope) -> Result<Seen, String> {
+    let component = Component::new(engine, wasm).map_err(|error| format!("{error:#}"))?;
+    check_world(engine, &component, scope)?;
+    let ty = component.component_type();
+    let imports = ty
+        .imports(engine)
+        .filter(|(_, import)| !only_types(engine, &import.ty))
+        .map(|(name, _)| name.to_owned());
+    let resources = component.resources_required();
+    let memory = resources.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
+    Ok(Seen {
+        imports: imports.collect(),
+        exports: exports(engine, &component),
+        memory: usize::try_from(memory).unwrap_or(usize::MAX),
+    })
+}
+
+/// Whatever the component decides about: the scope of a binding that asks it everything.
+pub(crate) fn scope_of(engine: &Engine, wasm: &[u8]) -> Result<Scope, String> {
+    refuse_module(wasm)?;
+    let component = Component::new(engine, wasm).map_err(|error| format!("{error:#}"))?;
+    let scopes = [Scope::ANY_ACCESS, Scope::ANY_CERTIFICATE];
+    scopes.into_iter().find(|scope| exports_interface(engine, &component, scope)).ok_or_else(|| {
+        let found = listed(&exports(engine, &component));
+        format!(
+            "it is no policy: one exports `{}` or `{}`; it exports {found}",
+            world::ACCESS,
+            world::CERTIFICATE
+        )
+    })
+}
+
+/// Authors forget the last step of a build.
+pub(crate) fn refuse_module(wasm: &[u8]) -> Result<(), String> {
+    if wasm.starts_with(b"\0asm\x01\0\0\0") {
+        let reason = "it is a core module, not a component: see plugins/build for the step that \
+                      makes one of it";
+        return Err(reason.to_owned());
+    }
+    Ok(())
+}
+
+/// Says what is missing or too much.
+pub(crate) fn check_world(
+    engine: &Engine,
+    component: &Component,
+    scope: &Scope,
+) -> Result<(), String> {
+    for (name, import) in component.component_type().imports(engine) {
+        if !only_types(engine, &import.ty) {
+            check_import(engine, name, &import.ty)?;
+        }
+    }
+    if exports_interface(engine, component, scope) {
+        return Ok(());
+    }
+    let needed = scope.interface();
+    let exports = exports(engine, component);
+    if let Some(other) = exports.iter().find(|name| same_interface(name, needed)) {
+        return Err(other_version(other));
+    }
+    let found = listed(&exports);
+    Err(format!("this decision needs a component that exports `{needed}`; it exports {found}"))
+}
+
+fn exports(engine: &Engine, component: &Component) -> Vec<String> {
+    let ty = component.component_type();
+    ty.exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| *name != INSTRUMENTATION)
+        .collect()
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+fn exports_interface(engine: &Engine, component: &Component, scope: &Scope) -> bool {
+    let needed = scope.interface();
+    component
+        .component_type()
+        .exports(engine)
+        .any(|(name, _)| same_interface(name, needed) && is_compatible(version(name)))
+}
+
+fn same_interface(one: &str, two: &str) -> bool {
+    one.split('@').next() == two.split('@').next()
+}
+
+fn version(name: &str) -> &str {
+    name.split_once('@').map_or("", |(_, version)| version)
+}
+
+/// Whether a plugin built against this version may run here: releases of one series only add to the
+/// contract, and what a plugin uses of it is looked at by itself.
+fn is_compatible(version: &str) -> bool {
+    let series = |version: &str| version.rsplit_once('.').map(|(series, _)| series.to_owned());
+    series(version).is_some() && series(version) == series(world::VERSION)
+}
+
+fn other_version(name: &str) -> String {
+    format!(
+        "it was built against version {} of the contract (`{name}`), and this gateway has {}: use a \
+         plugin built for that version, or a gateway that has the plugin's",
+        version(name),
+        world::VERSION
+    )
+}
+
+/// An interface of types brings no capability.
+fn only_types(engine: &Engine, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, export)| only_types(engine, &export.ty))
+        }
+        _ => false,
+    }
+}
+
+/// Says what is too much about an import: what the contract has not, or has not yet.
+fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), String> {
+    let (interface, _) = name.split_once('@').unwrap_or((name, ""));
+    let known = world::IMPORTS.iter().find(|(known, _)| *known == interface);
+    let Some((_, functions)) = known else {
+        if interface.starts_with("chancery:policy/") {
+            return Err(format!(
+                "it needs `{name}`, which this gateway's contract ({}) does not have: use an older \
+                 build of the plugin, or a newer gateway",
+                world::VERSION
+            ));
+        }
+        let known = world::IMPORTS.map(|(interface, _)| interface).join(", ");
+        return Err(format!("it imports `{name}`, and a policy may import only {known}"));
+    };
+    if !is_compatible(version(name)) {
+        return Err(other_version(name));
+    }
+    let ComponentItem::ComponentInstance(instance) = item else { return Ok(()) };
+    for (function, export) in instance.exports(engine) {
+        let is_function = matches!(export.ty, ComponentItem::ComponentFunc(_));
+        if is_function && !functions.contains(&function) {
+            return Err(format!(
+                "it needs the function `{function}` of `{name}`, which this gateway's contract ({}) \
+                 does not have: use an older build of the plugin, or a newer gateway",
+                world::VERSION
+            ));
+        }
+    }
+    Ok(())
+}

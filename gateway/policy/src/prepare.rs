@@ -1,0 +1,131 @@
+//! From a component's bytes to compiled code that has its settings: checked, configured, compiled.
+
+use std::time::Duration;
+
+use wasmtime::component::{Component, Instance};
+use wasmtime::{Engine, Store};
+
+use crate::artifact::Artifact;
+use crate::bake::Instrumented;
+use crate::binding::{Binding, Limits, Scope};
+use crate::calls::{Callee, Calls};
+use crate::check::{check_world, refuse_module};
+use crate::engine::{MEMORIES, PAGE};
+use crate::guest::{self, Bounds};
+use crate::plugin::Interface;
+use crate::world::{self, AccessPolicy, CertificatePolicy, Description, SettingsError};
+
+/// What configuring may take. It happens once, so it may take longer than a decision.
+const CONFIGURE: Duration = Duration::from_secs(1);
+
+/// Why a plugin cannot serve a binding.
+pub(crate) enum Refusal {
+    Plugin(String),
+    Settings(SettingsError),
+}
+
+impl From<wasmtime::Error> for Refusal {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Plugin(format!("{error:#}"))
+    }
+}
+
+/// Compiles the component with its settings in its memory, or without where that cannot be done.
+pub(crate) fn prepare(
+    engine: &Engine,
+    wasm: &[u8],
+    binding: &Binding,
+    callee: &Callee,
+) -> Result<Artifact, Refusal> {
+    refuse_module(wasm).map_err(Refusal::Plugin)?;
+    let baked = match Instrumented::new(wasm) {
+        Ok(instrumented) => bake(engine, &instrumented, binding, callee)?,
+        Err(why) => Err(why),
+    };
+    match baked {
+        Ok(component) => Ok(Artifact { component, configured: true }),
+        Err(why) => {
+            let component = Component::new(engine, wasm)?;
+            configure(engine, &component, binding, callee)?;
+            tracing::info!(
+                binding = binding.name,
+                "the policy reads its settings in every evaluation, because it cannot be \
+                 configured in advance: {why:#}"
+            );
+            Ok(Artifact { component, configured: false })
+        }
+    }
+}
+
+/// The component with its settings in its memory. The inner error leaves the other way open.
+fn bake(
+    engine: &Engine,
+    instrumented: &Instrumented<'_>,
+    binding: &Binding,
+    callee: &Callee,
+) -> Result<wasmtime::Result<Component>, Refusal> {
+    let component = Component::new(engine, &instrumented.wasm)?;
+    let (mut store, instance) = configure(engine, &component, binding, callee)?;
+    // To read a memory adds a page to it and hands the whole of it over in one answer.
+    store.data_mut().allow_memory(MEMORIES * PAGE);
+    store.set_hostcall_fuel(binding.limits.memory.saturating_mul(2));
+    let configured = instrumented.snapshot(&mut store, instance);
+    Ok(configured.and_then(|wasm| Component::new(engine, wasm)))
+}
+
+/// An instance that has taken its settings.
+fn configure(
+    engine: &Engine,
+    component: &Component,
+    binding: &Binding,
+    callee: &Callee,
+) -> Result<(Store<Bounds>, Instance), Refusal> {
+    check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
+    let limits = Limits { deadline: CONFIGURE, ..binding.limits };
+    let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
+    let instance = world::linker(engine)?
+        .instantiate_pre(component)?
+        .instantiate(&mut store)
+        .map_err(|error| fails("it fails when it is started", &store, &error))?;
+    let of_other_types = |error: wasmtime::Error| {
+        Refusal::Plugin(format!("its functions are not of the contract's types: {error:#}"))
+    };
+    let said = match binding.scope {
+        Scope::Access { .. } => AccessPolicy::new(&mut store, &instance)
+            .map_err(of_other_types)?
+            .chancery_policy_access()
+            .call_configure(&mut store, &binding.settings),
+        Scope::Certificate { .. } => CertificatePolicy::new(&mut store, &instance)
+            .map_err(of_other_types)?
+            .chancery_policy_certificate()
+            .call_configure(&mut store, &binding.settings),
+    };
+    match said {
+        Ok(Ok(())) => Ok((store, instance)),
+        Ok(Err(error)) => Err(Refusal::Settings(error)),
+        Err(error) => Err(fails("it fails when it is given its settings", &store, &error)),
+    }
+}
+
+fn fails(when: &str, store: &Store<Bounds>, error: &wasmtime::Error) -> Refusal {
+    Refusal::Plugin(format!("{when}: {}", store.data().failure(error)))
+}
+
+/// What the plugin says of itself.
+pub(crate) fn describe(
+    engine: &Engine,
+    interface: &Interface,
+    callee: &Callee,
+) -> Result<Description, Refusal> {
+    let limits = Limits { deadline: CONFIGURE, ..Limits::LARGEST };
+    let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
+    let said = match interface {
+        Interface::Access(pre) => pre
+            .instantiate(&mut store)
+            .and_then(|policy| policy.chancery_policy_access().call_describe(&mut store)),
+        Interface::Certificate(pre) => pre
+            .instantiate(&mut store)
+            .and_then(|policy| policy.chancery_policy_certificate().call_describe(&mut store)),
+    };
+    said.map_err(|error| fails("it fails when it is asked what it is", &store, &error))
+}

@@ -1,0 +1,165 @@
+//! A policy without a gateway around it: for its author, and for whoever wants to look into one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::binding::{Binding, Limits, Mode, Scope};
+use crate::cases::{CaseKind, CaseOutcome, Cases};
+use crate::engine::Sandbox;
+use crate::error::{LoadError, Place, Subject};
+use crate::lookups::{Capabilities, Names};
+use crate::plugin::{self, Program};
+use crate::{Digest, Lookups, check, world};
+
+/// What a trial allows the policy.
+#[derive(Debug, Clone)]
+pub struct TrialLimits {
+    /// Processor time of an evaluation.
+    pub deadline: Duration,
+    /// Linear memory, in bytes.
+    pub memory: usize,
+}
+
+impl Default for TrialLimits {
+    /// What bindings have that say nothing.
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(20), memory: 1 << 20 }
+    }
+}
+
+/// A component with settings, ready to be asked. What it consumes is counted, in a unit that is the
+/// same on every machine.
+pub struct Trial {
+    program: Program,
+    limits: Limits,
+    // Last, so that it outlives the program.
+    _sandbox: Sandbox,
+}
+
+/// What can be seen of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// Digest of its bytes.
+    pub digest: String,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// `access` or `certificate`.
+    pub decision: &'static str,
+    /// Version of the contract that it was built against.
+    pub contract: String,
+    /// Name, as it says itself.
+    pub name: String,
+    /// Version, as it says itself.
+    pub version: String,
+    /// What it is, in its own words.
+    pub summary: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// Linear memory that it begins with, in bytes.
+    pub memory: usize,
+    /// JSON Schema of its settings; null if it gives none that is JSON.
+    pub settings_schema: serde_json::Value,
+}
+
+impl Trial {
+    /// Loads a component with its settings, a JSON object. All look-ups are granted; the cases answer
+    /// them.
+    ///
+    /// # Errors
+    /// The component is not a policy, or does not take the settings; the message says where.
+    pub fn load(
+        file: &Path,
+        wasm: &[u8],
+        settings: &str,
+        limits: &TrialLimits,
+    ) -> Result<Self, LoadError> {
+        let sandbox = Sandbox::counting()?;
+        let limits = Limits { deadline: limits.deadline, memory: limits.memory, ..Limits::LARGEST };
+        let binding = binding(&sandbox, file, wasm, settings, limits)?;
+        let program =
+            Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable())?;
+        Ok(Self { program, limits, _sandbox: sandbox })
+    }
+
+    /// Which cases fit the component.
+    pub fn case_kind(&self) -> CaseKind {
+        self.program.case_kind()
+    }
+
+    /// Puts each case to a fresh instance.
+    pub fn run(&self, cases: &Cases) -> Vec<CaseOutcome> {
+        cases.run(&self.program, &self.limits)
+    }
+}
+
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trial").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Inspection {
+    /// Looks into a component, without settings.
+    ///
+    /// # Errors
+    /// It is not a policy of a version that this host has.
+    pub fn of(file: &Path, wasm: &[u8]) -> Result<Self, LoadError> {
+        let sandbox = Sandbox::counting()?;
+        let binding = binding(&sandbox, file, wasm, "{}", Limits::LARGEST)?;
+        let (seen, description) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
+        let decision = match binding.scope {
+            Scope::Access { .. } => "access",
+            Scope::Certificate { .. } => "certificate",
+        };
+        Ok(Self {
+            digest: binding.digest.to_string(),
+            bytes: wasm.len(),
+            decision,
+            contract: world::VERSION.to_owned(),
+            name: description.name,
+            version: description.version,
+            summary: description.summary,
+            imports: seen.imports,
+            exports: seen.exports,
+            memory: seen.memory,
+            settings_schema: serde_json::from_str(&description.settings_schema).unwrap_or_default(),
+        })
+    }
+}
+
+/// A binding of whatever the component decides about.
+fn binding(
+    sandbox: &Sandbox,
+    file: &Path,
+    wasm: &[u8],
+    settings: &str,
+    limits: Limits,
+) -> Result<Binding, LoadError> {
+    let name = file.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
+    let place = Place { file: file.to_owned(), line: 1 };
+    let subject = || {
+        Box::new(Subject { place: place.clone(), binding: name.clone(), plugin: file.to_owned() })
+    };
+    let scope = check::scope_of(&sandbox.engine, wasm)
+        .map_err(|reason| LoadError::Plugin { subject: subject(), reason })?;
+    Ok(Binding {
+        name: name.clone(),
+        place: place.clone(),
+        scope,
+        mode: Mode::Enforce,
+        plugin: file.to_owned(),
+        digest: Digest::of(wasm),
+        limits,
+        capabilities: Arc::new(Capabilities {
+            groups: Names::All,
+            data_sets: Names::All,
+            issuance_counts: true,
+        }),
+        settings: settings.to_owned(),
+    })
+}
