@@ -13,8 +13,6 @@ use crate::world;
 pub(crate) struct Seen {
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
-    /// Linear memory that it begins with, in bytes.
-    pub(crate) memory: usize,
 }
 
 /// Lists what the component imports and exports, if it is a policy.
@@ -26,13 +24,7 @@ pub(crate) fn see(engine: &Engine, wasm: &[u8], scope: &Scope) -> Result<Seen, S
         .imports(engine)
         .filter(|(_, import)| !only_types(engine, &import.ty))
         .map(|(name, _)| name.to_owned());
-    let resources = component.resources_required();
-    let memory = resources.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
-    Ok(Seen {
-        imports: imports.collect(),
-        exports: exports(engine, &component),
-        memory: usize::try_from(memory).unwrap_or(usize::MAX),
-    })
+    Ok(Seen { imports: imports.collect(), exports: exports(engine, &component) })
 }
 
 /// Whatever the component decides about: the scope of a binding that asks it everything.

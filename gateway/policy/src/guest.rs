@@ -32,7 +32,9 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
 #[derive(Debug)]
 pub(crate) struct Bounds {
     deadline: Deadline,
+    /// Bytes of memory that are left, of those that were granted.
     memory: usize,
+    granted: usize,
     tables: usize,
     refused_memory: bool,
     /// What the guest may call.
@@ -41,12 +43,25 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     fn new(memory: usize, deadline: Deadline, calls: Calls) -> Self {
-        Self { deadline, memory, tables: TABLE_ELEMENTS, refused_memory: false, calls }
+        Self {
+            deadline,
+            memory,
+            granted: memory,
+            tables: TABLE_ELEMENTS,
+            refused_memory: false,
+            calls,
+        }
+    }
+
+    /// Linear memory that the instance has, in bytes.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.granted.saturating_sub(self.memory)
     }
 
     /// Allows so many bytes of memory more.
     pub(crate) fn allow_memory(&mut self, bytes: usize) {
         self.memory += bytes;
+        self.granted += bytes;
     }
 
     /// Why an instance failed, by the error and by what it was refused before.

@@ -11,8 +11,8 @@ use crate::set::PolicySet;
 use crate::workers::Workers;
 use crate::world::{access, certificate};
 use crate::{
-    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, LoadError, Lookups,
-    Verdict,
+    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, InForce, LoadError,
+    Lookups, Verdict,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -124,6 +124,11 @@ impl PolicyHost {
     /// What is in force now.
     pub fn summary(&self) -> Summary {
         self.0.set.load().summary()
+    }
+
+    /// The bindings that are in force, by name.
+    pub fn in_force(&self) -> Vec<InForce> {
+        self.0.set.load().in_force()
     }
 
     /// Asks the access policies. Every failure is a denial, and so is a permission under an obligation:

@@ -41,5 +41,6 @@ pub use digest::{Digest, InvalidDigest};
 pub use error::{LoadError, Place, Subject};
 pub use host::{PolicyConfig, PolicyHost, Summary};
 pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
-pub use trial::{Inspection, Trial, TrialLimits};
+pub use set::InForce;
+pub use trial::{Inspection, Measure, Trial, TrialLimits};
 pub use verdict::{Approval, Denial, Evaluation, Verdict};

@@ -55,16 +55,17 @@ impl Program {
         Ok((Self::new(engine, &artifact, binding, callee).map_err(refuse)?, id))
     }
 
-    /// Makes a program of a component's bytes, without looking for an artifact or leaving one, in an
-    /// engine that [counts](crate::engine::Sandbox::counting).
+    /// Makes a program of a component's bytes, without looking for an artifact or leaving one; `counted`
+    /// if the engine [counts](crate::engine::Sandbox::counting).
     pub(crate) fn from_bytes(
         engine: &Engine,
         wasm: &[u8],
         binding: &Binding,
         lookups: &Lookups,
+        counted: bool,
     ) -> Result<Self, LoadError> {
         let refuse = |refusal| refused(refusal, binding);
-        let callee = callee(binding, lookups, true);
+        let callee = callee(binding, lookups, counted);
         let artifact = prepare(engine, wasm, binding, &callee).map_err(refuse)?;
         Self::new(engine, &artifact, binding, callee).map_err(refuse)
     }
@@ -77,7 +78,7 @@ impl Program {
     ) -> Result<Self, Refusal> {
         let unconfigured = (!artifact.configured).then(|| binding.settings.clone());
         let interface = Interface::link(engine, &artifact.component, &binding.scope)?;
-        let description = describe(engine, &interface, &callee)?;
+        let (description, _) = describe(engine, &interface, &callee)?;
         Ok(Self { interface, unconfigured, callee, description })
     }
 
@@ -127,12 +128,13 @@ fn refused(refusal: Refusal, binding: &Binding) -> LoadError {
     }
 }
 
-/// What can be seen of a component, and what it says of itself, in an engine that counts.
+/// What can be seen of a component, what it says of itself, and the memory it begins with, in an
+/// engine that counts.
 pub(crate) fn inspect(
     engine: &Engine,
     wasm: &[u8],
     binding: &Binding,
-) -> Result<(Seen, Description), LoadError> {
+) -> Result<(Seen, Description, usize), LoadError> {
     let refuse = |refusal| refused(refusal, binding);
     let seen = check::see(engine, wasm, &binding.scope).map_err(Refusal::Plugin).map_err(refuse)?;
     let callee = callee(binding, &Lookups::unavailable(), true);
@@ -140,7 +142,8 @@ pub(crate) fn inspect(
         let interface = Interface::link(engine, &component, &binding.scope)?;
         describe(engine, &interface, &callee)
     });
-    Ok((seen, described.map_err(refuse)?))
+    let (description, memory) = described.map_err(refuse)?;
+    Ok((seen, description, memory))
 }
 
 fn callee(binding: &Binding, lookups: &Lookups, counted: bool) -> Callee {

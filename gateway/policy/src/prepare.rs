@@ -111,12 +111,12 @@ fn fails(when: &str, store: &Store<Bounds>, error: &wasmtime::Error) -> Refusal 
     Refusal::Plugin(format!("{when}: {}", store.data().failure(error)))
 }
 
-/// What the plugin says of itself.
+/// What the plugin says of itself, and how much memory it has when it says so.
 pub(crate) fn describe(
     engine: &Engine,
     interface: &Interface,
     callee: &Callee,
-) -> Result<Description, Refusal> {
+) -> Result<(Description, usize), Refusal> {
     let limits = Limits { deadline: CONFIGURE, ..Limits::LARGEST };
     let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
     let said = match interface {
@@ -127,5 +127,8 @@ pub(crate) fn describe(
             .instantiate(&mut store)
             .and_then(|policy| policy.chancery_policy_certificate().call_describe(&mut store)),
     };
-    said.map_err(|error| fails("it fails when it is asked what it is", &store, &error))
+    match said {
+        Ok(description) => Ok((description, store.data().memory_used())),
+        Err(error) => Err(fails("it fails when it is asked what it is", &store, &error)),
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use wasmtime::Engine;
 
 use crate::artifact::{ArtifactId, Artifacts};
-use crate::binding::{Binding, Mode, read_document};
+use crate::binding::{Binding, Mode, Scope, read_document};
 use crate::evaluation::{Answer, Question};
 use crate::plugin::Program;
 use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups, Summary};
@@ -63,6 +63,11 @@ impl PolicySet {
         Ok((Self { bound }, ids))
     }
 
+    /// What is in force, by the bindings' names.
+    pub(crate) fn in_force(&self) -> Vec<InForce> {
+        self.bound.iter().map(Bound::in_force).collect()
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         let plugins: BTreeSet<_> = self.bound.iter().map(|b| b.binding.digest).collect();
         Summary {
@@ -92,7 +97,47 @@ impl PolicySet {
     }
 }
 
+/// A binding that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct InForce {
+    /// Its name.
+    pub binding: String,
+    /// `access` or `certificate`.
+    pub decision: &'static str,
+    /// `enforce` or `monitor`.
+    pub mode: &'static str,
+    /// File of the plugin, as the binding names it.
+    pub plugin: String,
+    /// Digest of the plugin.
+    pub digest: String,
+    /// Name of the plugin, as it says itself.
+    pub name: String,
+    /// Version of the plugin, as it says itself.
+    pub version: String,
+    /// The document and line where the binding stands.
+    pub place: String,
+}
+
 impl Bound {
+    fn in_force(&self) -> InForce {
+        InForce {
+            binding: self.binding.name.clone(),
+            decision: match self.binding.scope {
+                Scope::Access { .. } => "access",
+                Scope::Certificate { .. } => "certificate",
+            },
+            mode: match self.binding.mode {
+                Mode::Enforce => "enforce",
+                Mode::Monitor => "monitor",
+            },
+            plugin: self.plugin.clone(),
+            digest: self.digest.clone(),
+            name: self.program.description.name.clone(),
+            version: self.program.description.version.clone(),
+            place: self.binding.place.to_string(),
+        }
+    }
+
     fn ask<Q: Question>(&self, question: &Q) -> Asked<Q::Allowed> {
         let binding = &self.binding;
         let begun = Instant::now();

@@ -30,8 +30,16 @@ impl Default for TrialLimits {
     }
 }
 
-/// A component with settings, ready to be asked. What it consumes is counted, in a unit that is the
-/// same on every machine.
+/// What a trial measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// What the policy consumes, in a unit that is the same on every machine. It runs slower so.
+    Fuel,
+    /// The time that it takes, as in a gateway.
+    Time,
+}
+
+/// A component with settings, ready to be asked.
 pub struct Trial {
     program: Program,
     limits: Limits,
@@ -77,12 +85,14 @@ impl Trial {
         wasm: &[u8],
         settings: &str,
         limits: &TrialLimits,
+        measure: Measure,
     ) -> Result<Self, LoadError> {
-        let sandbox = Sandbox::counting()?;
+        let counted = measure == Measure::Fuel;
+        let sandbox = if counted { Sandbox::counting() } else { Sandbox::new(1) }?;
         let limits = Limits { deadline: limits.deadline, memory: limits.memory, ..Limits::LARGEST };
         let binding = binding(&sandbox, file, wasm, settings, limits)?;
         let program =
-            Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable())?;
+            Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable(), counted)?;
         Ok(Self { program, limits, _sandbox: sandbox })
     }
 
@@ -111,7 +121,7 @@ impl Inspection {
     pub fn of(file: &Path, wasm: &[u8]) -> Result<Self, LoadError> {
         let sandbox = Sandbox::counting()?;
         let binding = binding(&sandbox, file, wasm, "{}", Limits::LARGEST)?;
-        let (seen, description) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
+        let (seen, description, memory) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
         let decision = match binding.scope {
             Scope::Access { .. } => "access",
             Scope::Certificate { .. } => "certificate",
@@ -126,7 +136,7 @@ impl Inspection {
             summary: description.summary,
             imports: seen.imports,
             exports: seen.exports,
-            memory: seen.memory,
+            memory,
             settings_schema: serde_json::from_str(&description.settings_schema).unwrap_or_default(),
         })
     }

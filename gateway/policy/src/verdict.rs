@@ -57,7 +57,7 @@ impl Denial {
 }
 
 /// One policy's part in a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Evaluation {
     /// Name of the binding.
     pub binding: String,

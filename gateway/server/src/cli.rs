@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::policy::PolicyArgs;
+
 /// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
 #[derive(Debug, Parser)]
 #[command(name = "chancery", version, about, max_term_width = 100)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     },
     /// Issue a client certificate for an identity, through policy, while the gateway is stopped.
     ClientCertificate(ClientCertificateArgs),
+    /// Write, try out and look into policies.
+    Policy(PolicyArgs),
     /// Work with the audit log.
     Audit {
         #[command(subcommand)]

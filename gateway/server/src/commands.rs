@@ -30,14 +30,23 @@ pub(crate) fn say(text: &str) -> Result<()> {
 /// `chancery check`: the configuration and the policies it names.
 pub(crate) fn check(file: &Path) -> Result<ExitCode> {
     let config = Config::load(file)?;
+    with_policies(&config, |_| Ok(()))?;
+    say(&format!("{}: the configuration and its policies are valid", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads the policies of a configuration without a gateway around them: nothing can be looked up.
+pub(crate) fn with_policies<T>(
+    config: &Config,
+    work: impl FnOnce(&PolicyHost) -> Result<T>,
+) -> Result<T> {
     let compiled = tempdir()?;
     let loaded =
         PolicyHost::open(PolicyConfig::new(config.policy_directory.clone(), compiled.clone()));
     let removed = std::fs::remove_dir_all(&compiled);
-    loaded.context("loading the policies")?;
+    let result = work(&loaded.context("loading the policies")?);
     removed.with_context(|| format!("cannot remove {}", compiled.display()))?;
-    say(&format!("{}: the configuration and its policies are valid", file.display()))?;
-    Ok(ExitCode::SUCCESS)
+    result
 }
 
 /// A place for compiled policies that are thrown away: the running gateway keeps its own.

@@ -9,6 +9,7 @@ mod dev;
 mod files;
 mod gateway;
 mod listen;
+mod policy;
 mod ready;
 mod request;
 mod run;
@@ -40,6 +41,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey { file } => commands::root_key(&file),
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
+            Command::Policy(args) => policy::run(args).await,
             Command::Audit { command: AuditCommand::Verify { file } } => {
                 commands::audit_verify(&file)
             }

@@ -18,6 +18,7 @@ mod hsm;
 mod lifecycle;
 mod paths;
 mod plugins;
+mod policy_cli;
 mod readme;
 mod restart;
 mod revocation;

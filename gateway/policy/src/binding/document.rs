@@ -238,7 +238,7 @@ fn within(
 }
 
 /// Dates and times become strings, since JSON has none.
-fn settings_as_json(settings: &toml::Table) -> String {
+pub(crate) fn settings_as_json(settings: &toml::Table) -> String {
     fn value(from: &toml::Value) -> serde_json::Value {
         match from {
             toml::Value::String(text) => text.as_str().into(),

@@ -1,18 +1,19 @@
 use std::collections::BTreeMap;
 
+use chancery_identity::InvalidTenantId;
 use serde::Deserialize;
 
 use super::lookups::CaseLookups;
 use super::{Allowed, Case, Decided, NeededApproval};
-use crate::world::{access, types};
-use crate::{AccessGrant, Lookups};
+use crate::world::access;
+use crate::{AccessGrant, AccessRequest, Lookups};
 
 /// A question about access and its expected answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccessCase {
     name: String,
-    request: Request,
+    request: AccessQuestion,
     #[serde(default)]
     lookups: CaseLookups,
     allow: Option<Allowed>,
@@ -20,9 +21,10 @@ pub(super) struct AccessCase {
     deny: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The question, as documents write it.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub struct AccessQuestion {
     #[serde(default = "super::certificate::default_tenant")]
     tenant: String,
     identity: String,
@@ -40,7 +42,7 @@ pub(super) enum Values {
     Several(Vec<String>),
 }
 
-pub(super) fn attributes(given: &BTreeMap<String, Values>) -> Vec<types::Attribute> {
+pub(super) fn attributes(given: &BTreeMap<String, Values>) -> Vec<(String, String)> {
     given
         .iter()
         .flat_map(|(name, values)| {
@@ -48,9 +50,25 @@ pub(super) fn attributes(given: &BTreeMap<String, Values>) -> Vec<types::Attribu
                 Values::One(value) => std::slice::from_ref(value),
                 Values::Several(values) => values.as_slice(),
             };
-            values.iter().map(|value| types::Attribute { name: name.clone(), value: value.clone() })
+            values.iter().map(|value| (name.clone(), value.clone()))
         })
         .collect()
+}
+
+impl AccessQuestion {
+    /// The question as the host takes it.
+    ///
+    /// # Errors
+    /// The tenant's name is none.
+    pub fn request(&self) -> Result<AccessRequest, InvalidTenantId> {
+        Ok(AccessRequest {
+            tenant: self.tenant.parse()?,
+            identity: self.identity.clone(),
+            operation: self.operation.clone(),
+            resource: self.resource.clone(),
+            attributes: attributes(&self.attributes),
+        })
+    }
 }
 
 impl Case for AccessCase {
@@ -60,18 +78,8 @@ impl Case for AccessCase {
         &self.name
     }
 
-    fn question(&self) -> access::Request {
-        access::Request {
-            tenant: self.request.tenant.clone(),
-            identity: self.request.identity.clone(),
-            operation: self.request.operation.clone(),
-            resource: self.request.resource.clone(),
-            attributes: attributes(&self.request.attributes),
-        }
-    }
-
-    fn tenant(&self) -> &str {
-        &self.request.tenant
+    fn question(&self) -> Result<access::Request, InvalidTenantId> {
+        Ok(access::Request::from(&self.request.request()?))
     }
 
     fn lookups(&self) -> Lookups {

@@ -1,19 +1,21 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use chancery_identity::InvalidTenantId;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::access::{Values, attributes};
 use super::lookups::CaseLookups;
 use super::{Case, Decided, Issued};
-use crate::world::{certificate, types};
-use crate::{CertificateTemplate, Lookups};
+use crate::world::certificate;
+use crate::{CertificateFacts, CertificateTemplate, KeyFacts, Lookups, ValidatedName};
 
 /// A question about a certificate and its expected answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CertificateCase {
     name: String,
-    request: Request,
+    request: CertificateQuestion,
     #[serde(default)]
     lookups: CaseLookups,
     issue: Option<Issued>,
@@ -22,9 +24,10 @@ pub(super) struct CertificateCase {
     deny: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The question, as documents write it.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub struct CertificateQuestion {
     #[serde(default = "default_tenant")]
     tenant: String,
     requester: String,
@@ -57,13 +60,13 @@ struct Name {
 }
 
 /// `METHOD KIND:NAME`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Proof {
     method: String,
     name: Name,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Extension {
     oid: String,
@@ -119,6 +122,49 @@ impl<'de> Deserialize<'de> for Proof {
     }
 }
 
+impl CertificateQuestion {
+    /// The question as the host takes it.
+    ///
+    /// # Errors
+    /// The tenant's name is none.
+    pub fn facts(&self) -> Result<CertificateFacts, InvalidTenantId> {
+        let name = |name: &Name| crate::Name { kind: name.kind.clone(), value: name.value.clone() };
+        Ok(CertificateFacts {
+            tenant: self.tenant.parse()?,
+            requester: self.requester.clone(),
+            identity: self.identity.clone(),
+            profile: self.profile.clone(),
+            key: KeyFacts {
+                algorithm: self.key.clone(),
+                bits: self.bits,
+                fingerprint: self.fingerprint.clone(),
+            },
+            subject: self.subject.clone().into_iter().collect(),
+            requested: self.names.iter().map(name).collect(),
+            validated: self
+                .validated
+                .iter()
+                .map(|proof| ValidatedName {
+                    kind: proof.name.kind.clone(),
+                    value: proof.name.value.clone(),
+                    method: proof.method.clone(),
+                })
+                .collect(),
+            extensions: self
+                .extensions
+                .iter()
+                .map(|extension| crate::Extension {
+                    oid: extension.oid.clone(),
+                    critical: extension.critical,
+                    value: extension.value.clone(),
+                })
+                .collect(),
+            requested_validity: self.validity_seconds.map(Duration::from_secs),
+            attributes: attributes(&self.attributes),
+        })
+    }
+}
+
 impl Case for CertificateCase {
     type Question = certificate::Request;
 
@@ -126,51 +172,8 @@ impl Case for CertificateCase {
         &self.name
     }
 
-    fn question(&self) -> certificate::Request {
-        let request = &self.request;
-        let name =
-            |name: &Name| certificate::Name { kind: name.kind.clone(), value: name.value.clone() };
-        certificate::Request {
-            tenant: request.tenant.clone(),
-            requester: request.requester.clone(),
-            identity: request.identity.clone(),
-            profile: request.profile.clone(),
-            key: certificate::KeyFacts {
-                algorithm: request.key.clone(),
-                bits: request.bits,
-                fingerprint: request.fingerprint.clone(),
-            },
-            subject: request
-                .subject
-                .iter()
-                .map(|(name, value)| types::Attribute { name: name.clone(), value: value.clone() })
-                .collect(),
-            names: request.names.iter().map(name).collect(),
-            validated: request
-                .validated
-                .iter()
-                .map(|proof| certificate::ValidatedName {
-                    kind: proof.name.kind.clone(),
-                    value: proof.name.value.clone(),
-                    method: proof.method.clone(),
-                })
-                .collect(),
-            extensions: request
-                .extensions
-                .iter()
-                .map(|extension| certificate::Extension {
-                    oid: extension.oid.clone(),
-                    critical: extension.critical,
-                    value: extension.value.clone(),
-                })
-                .collect(),
-            validity_seconds: request.validity_seconds,
-            attributes: attributes(&request.attributes),
-        }
-    }
-
-    fn tenant(&self) -> &str {
-        &self.request.tenant
+    fn question(&self) -> Result<certificate::Request, InvalidTenantId> {
+        Ok(certificate::Request::from(&self.request.facts()?))
     }
 
     fn lookups(&self) -> Lookups {

@@ -94,7 +94,8 @@ impl Decided {
         .count()
     }
 
-    pub(crate) fn of_grant(grant: AccessGrant) -> Self {
+    /// A permission.
+    pub fn of_grant(grant: AccessGrant) -> Self {
         let allow = Allowed {
             max_ttl_seconds: grant.max_ttl.map(|ttl| ttl.as_secs()),
             reuse_seconds: grant.reuse.map(|reuse| reuse.as_secs()),
@@ -103,7 +104,8 @@ impl Decided {
         Self { allow: Some(allow), ..Self::default() }
     }
 
-    pub(crate) fn of_template(template: Option<CertificateTemplate>) -> Self {
+    /// A template, or no objection.
+    pub fn of_template(template: Option<CertificateTemplate>) -> Self {
         let Some(template) = template else {
             return Self { no_objection: true, ..Self::default() };
         };
@@ -125,7 +127,8 @@ impl Decided {
         Self { issue: Some(issue), ..Self::default() }
     }
 
-    pub(crate) fn of_denial(denial: &Denial) -> Self {
+    /// A denial, or the first approval that would change it.
+    pub fn of_denial(denial: &Denial) -> Self {
         match denial.approvals.first() {
             None => Self { deny: Some(denial.code.clone()), ..Self::default() },
             Some(approval) => {
@@ -141,7 +144,7 @@ impl Decided {
 
     /// What this has and the other has not, with `-`, and the other way round with `+`; empty if they
     /// are the same.
-    pub(crate) fn difference(&self, other: &Self) -> String {
+    pub fn difference(&self, other: &Self) -> String {
         let (expected, got) = (self.leaves(), other.leaves());
         let mut text = String::new();
         for (path, value) in &expected {
@@ -169,6 +172,8 @@ impl Decided {
                         walk(inner, member, leaves);
                     }
                 }
+                // Nothing decided has no value.
+                Value::Object(_) if path.is_empty() => {}
                 other => {
                     leaves.insert(path, other.to_string());
                 }

@@ -10,22 +10,28 @@ mod lookups;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use chancery_identity::InvalidTenantId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+pub use access::AccessQuestion;
+pub use certificate::CertificateQuestion;
 pub use decided::{Allowed, Decided, Issued, NeededApproval};
 
 use crate::binding::{Limits, document};
 use crate::error::{LoadError, Place};
-use crate::evaluation::Question;
+use crate::evaluation::{Failure, Question};
 use crate::plugin::{Interface, Program};
 use access::AccessCase;
 use certificate::CertificateCase;
 
 /// The cases of one document.
 #[derive(Debug)]
-pub struct Cases(Kind);
+pub struct Cases {
+    kind: Kind,
+    settings: Option<String>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -57,14 +63,17 @@ pub struct CaseOutcome {
     pub difference: String,
     /// What the policy consumed, where that was counted: the same on every machine.
     pub fuel: Option<u64>,
-    /// How long it took.
+    /// How long it took, instantiation included.
     #[serde(skip)]
     pub took: Duration,
+    /// Linear memory that the instance had at its end, in bytes.
+    pub memory: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document<C> {
+    settings: Option<toml::Table>,
     #[serde(default = "Vec::new")]
     case: Vec<Spanned<C>>,
 }
@@ -84,15 +93,43 @@ impl Cases {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(file: &Path, text: &str, kind: CaseKind) -> Result<Self, LoadError> {
-        Ok(Self(match kind {
-            CaseKind::Access => Kind::Access(parse(file, text)?),
-            CaseKind::Certificate => Kind::Certificate(parse(file, text)?),
-        }))
+        let (kind, settings) = match kind {
+            CaseKind::Access => {
+                let (cases, settings) = parse(file, text)?;
+                (Kind::Access(cases), settings)
+            }
+            CaseKind::Certificate => {
+                let (cases, settings) = parse(file, text)?;
+                (Kind::Certificate(cases), settings)
+            }
+        };
+        Ok(Self { kind, settings })
+    }
+
+    /// The settings in the text of a document, before it is known what its cases are about.
+    ///
+    /// # Errors
+    /// The text is not TOML.
+    pub fn settings_in(file: &Path, text: &str) -> Result<Option<String>, LoadError> {
+        #[derive(Deserialize)]
+        struct Settings {
+            settings: Option<toml::Table>,
+        }
+        let document: Settings = toml::from_str(text).map_err(|error| LoadError::Document {
+            place: place(file, text, error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        Ok(document.settings.as_ref().map(document::settings_as_json))
+    }
+
+    /// The settings that the document gives the policy, a JSON object.
+    pub fn settings(&self) -> Option<&str> {
+        self.settings.as_deref()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        match &self.0 {
+        match &self.kind {
             Kind::Access(cases) => cases.len(),
             Kind::Certificate(cases) => cases.len(),
         }
@@ -105,7 +142,7 @@ impl Cases {
 
     /// Puts each case to a fresh instance of the program.
     pub(crate) fn run(&self, program: &Program, limits: &Limits) -> Vec<CaseOutcome> {
-        match &self.0 {
+        match &self.kind {
             Kind::Access(cases) => {
                 cases.iter().enumerate().map(|(at, case)| run(at, case, program, limits)).collect()
             }
@@ -121,25 +158,31 @@ trait Case: DeserializeOwned {
     type Question: Question;
 
     fn name(&self) -> &str;
-    fn question(&self) -> Self::Question;
-    fn tenant(&self) -> &str;
+    fn question(&self) -> Result<Self::Question, InvalidTenantId>;
     fn lookups(&self) -> crate::Lookups;
     fn expected(&self) -> Decided;
     fn decided(allowed: <Self::Question as Question>::Allowed) -> Decided;
 }
 
-fn parse<C: Case>(file: &Path, text: &str) -> Result<Vec<(usize, C)>, LoadError> {
+/// Cases with the lines on which they begin, and the settings of the document.
+type Parsed<C> = (Vec<(usize, C)>, Option<String>);
+
+fn parse<C: Case>(file: &Path, text: &str) -> Result<Parsed<C>, LoadError> {
     let document: Document<C> = toml::from_str(text).map_err(|error| LoadError::Document {
         place: place(file, text, error.span().map_or(0, |span| span.start)),
         message: document::with_nearest(error.message()),
     })?;
-    document
+    let settings = document.settings.as_ref().map(document::settings_as_json);
+    let cases = document
         .case
         .into_iter()
         .map(|case| {
             let place = place(file, text, case.span().start);
             let line = place.line;
             let case = case.into_inner();
+            if let Err(error) = case.question() {
+                return Err(LoadError::Document { place, message: error.to_string() });
+            }
             if case.expected().count() != 1 {
                 let message = format!(
                     "case `{}` expects one decision: allow, issue, no_objection, needs_approval or \
@@ -150,7 +193,8 @@ fn parse<C: Case>(file: &Path, text: &str) -> Result<Vec<(usize, C)>, LoadError>
             }
             Ok((line, case))
         })
-        .collect()
+        .collect::<Result<_, LoadError>>()?;
+    Ok((cases, settings))
 }
 
 fn place(file: &Path, text: &str, offset: usize) -> Place {
@@ -163,10 +207,16 @@ fn run<C: Case>(
     program: &Program,
     limits: &Limits,
 ) -> CaseOutcome {
+    let question = case.question();
     let begun = Instant::now();
-    let mut store = program.store_with(limits, case.tenant(), case.lookups());
-    let answer = case.question().ask(program, &mut store);
+    let tenant = question.as_ref().map_or("", Question::tenant);
+    let mut store = program.store_with(limits, tenant, case.lookups());
+    let answer = match &question {
+        Ok(question) => question.ask(program, &mut store),
+        Err(error) => Err(Failure::Answer(error.to_string())),
+    };
     let took = begun.elapsed();
+    let memory = store.data().memory_used();
     let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
     let (decided, difference) = match answer {
         Ok(answer) => {
@@ -184,6 +234,7 @@ fn run<C: Case>(
         difference,
         fuel,
         took,
+        memory,
     }
 }
 

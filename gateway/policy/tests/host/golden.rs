@@ -3,7 +3,7 @@
 use std::fs;
 
 use chancery_policy::cases::Cases;
-use chancery_policy::{Digest, PolicyHost, Trial, TrialLimits};
+use chancery_policy::{Digest, Measure, PolicyHost, Trial, TrialLimits};
 
 use crate::installation::{Installation, repository, shipped};
 
@@ -18,7 +18,9 @@ fn settings(document: &str) -> String {
 fn check(plugin: &str, document: &str) {
     let limits = TrialLimits { memory: 64 << 10, ..TrialLimits::default() };
     let file = format!("{plugin}.wasm");
-    let trial = Trial::load(file.as_ref(), &shipped(plugin), &settings(document), &limits).unwrap();
+    let trial =
+        Trial::load(file.as_ref(), &shipped(plugin), &settings(document), &limits, Measure::Fuel)
+            .unwrap();
     let cases = repository().join("policies/cases").join(document);
     let cases = Cases::read(&cases, trial.case_kind()).unwrap();
     assert!(cases.len() > 10);
@@ -48,7 +50,8 @@ fn a_case_that_does_not_hold_says_what_differs() {
     let plugin = shipped("access-rules");
     let settings = settings("access.toml");
     let trial =
-        Trial::load("a.wasm".as_ref(), &plugin, &settings, &TrialLimits::default()).unwrap();
+        Trial::load("a.wasm".as_ref(), &plugin, &settings, &TrialLimits::default(), Measure::Fuel)
+            .unwrap();
     let text = r#"
 [[case]]
 name = "wrong"

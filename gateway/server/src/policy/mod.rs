@@ -1,0 +1,114 @@
+//! `chancery policy …`: what authors and operators of policies do from the command line.
+
+mod bench;
+mod explain;
+mod inspect;
+mod list;
+mod settings;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chancery_policy::TrialLimits;
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::commands::say;
+
+/// `chancery policy`.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Show what a component is: its decision, version, imports, size, and the schema of its settings.
+    Inspect {
+        /// The component.
+        #[arg(value_name = "COMPONENT")]
+        file: PathBuf,
+    },
+    /// Run golden cases against a component, and show what differs.
+    Test(test::TestArgs),
+    /// Measure a component with golden cases: time, memory, fuel, against its deadline.
+    Bench(bench::BenchArgs),
+    /// List the bindings of a gateway's configuration.
+    List {
+        /// The gateway's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Ask a gateway's policies about a request: which bindings match, what each says, what comes of it.
+    Explain(explain::ExplainArgs),
+}
+
+/// The component and what it is run with.
+#[derive(Debug, Args)]
+struct SubjectArgs {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    component: PathBuf,
+    /// Documents of golden cases, or folders of them.
+    #[arg(value_name = "CASES", required = true)]
+    cases: Vec<PathBuf>,
+    /// Take the settings from a binding document, if the cases give none; `FILE#NAME` if it has several
+    /// bindings.
+    #[arg(long, value_name = "FILE[#NAME]")]
+    settings_of: Option<String>,
+    /// Processor time of an evaluation, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    deadline_ms: u64,
+    /// Memory of an evaluation, in KiB.
+    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=65_536))]
+    memory_kib: u64,
+}
+
+impl SubjectArgs {
+    fn limits(&self) -> TrialLimits {
+        TrialLimits {
+            deadline: Duration::from_millis(self.deadline_ms),
+            memory: usize::try_from(self.memory_kib * 1024).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn wasm(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.component)
+            .with_context(|| format!("cannot read {}", self.component.display()))
+    }
+}
+
+/// Does what was asked.
+pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
+    let output = args.output;
+    match args.command {
+        PolicyCommand::Inspect { file } => inspect::run(&file, output),
+        PolicyCommand::Test(args) => test::run(&args, output),
+        PolicyCommand::Bench(args) => bench::run(&args, output),
+        PolicyCommand::List { config } => list::run(&config, output),
+        PolicyCommand::Explain(args) => explain::run(&args, output).await,
+    }
+}
+
+/// Prints a result as text or as JSON.
+fn print(output: Output, result: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    match output {
+        Output::Text => say(text().trim_end()),
+        Output::Json => say(&serde_json::to_string_pretty(result)?),
+    }
+}
