@@ -20,7 +20,7 @@ pub(crate) fn conclude<T>(
     let mut evaluations = Vec::with_capacity(asked.len());
     for Asked { mode, answer, evaluation } in asked {
         let denied = match (mode, answer) {
-            (Mode::Monitor, _) => None,
+            (Mode::Monitor | Mode::Member, _) => None,
             (Mode::Enforce, Ok(Ok(grant))) => {
                 allowed.push(grant);
                 None
@@ -32,7 +32,7 @@ pub(crate) fn conclude<T>(
             }
         };
         denial = match (denial, denied) {
-            (Some(first), Some(second)) => Some(worse(first, second)),
+            (Some(first), Some(second)) => Some(first.worse(second)),
             (first, second) => first.or(second),
         };
         evaluations.push(evaluation);
@@ -45,21 +45,23 @@ pub(crate) fn conclude<T>(
     Verdict { decision, evaluations }
 }
 
-/// The denial that counts. A policy's reason helps the caller more than the failure of another; who
-/// is denied need not ask for approvals; and of two approvals both are needed.
-fn worse(mut first: Denial, second: Denial) -> Denial {
-    let rank = |denial: &Denial| match denial.code.as_str() {
-        Denial::NEEDS_APPROVAL => 0,
-        Denial::POLICY_FAILED => 1,
-        _ => 2,
-    };
-    match rank(&first).cmp(&rank(&second)) {
-        Ordering::Less => second,
-        Ordering::Equal => {
-            first.approvals.extend(second.approvals);
-            first
+impl Denial {
+    /// The denial that counts. A policy's reason helps the caller more than the failure of another; who
+    /// is denied need not ask for approvals; and of two approvals both are needed.
+    pub(crate) fn worse(mut self, second: Self) -> Self {
+        let rank = |denial: &Self| match denial.code.as_str() {
+            Self::NEEDS_APPROVAL => 0,
+            Self::POLICY_FAILED => 1,
+            _ => 2,
+        };
+        match rank(&self).cmp(&rank(&second)) {
+            Ordering::Less => second,
+            Ordering::Equal => {
+                self.approvals.extend(second.approvals);
+                self
+            }
+            Ordering::Greater => self,
         }
-        Ordering::Greater => first,
     }
 }
 
@@ -76,21 +78,27 @@ pub(crate) fn without_obligations(grant: AccessGrant) -> Result<AccessGrant, Den
     Err(Denial::new(Denial::OBLIGATION, message, audit))
 }
 
-/// Several policies may shape one certificate: what all of them have is what it gets. One has to.
+/// Several policies may shape one certificate: what all of them have is what it gets. None if nobody
+/// shapes it.
 pub(crate) fn narrowest(
     templates: Vec<Option<CertificateTemplate>>,
 ) -> Result<Option<CertificateTemplate>, Denial> {
     let mut templates = templates.into_iter().flatten();
-    let Some(first) = templates.next() else {
-        let audit = "no policy that was asked shapes the certificate";
-        return Err(Denial::new(Denial::NO_POLICY, REFUSED, audit));
-    };
+    let Some(first) = templates.next() else { return Ok(None) };
     templates.try_fold(first, |narrowest, other| narrowest.strictest(&other)).map(Some).map_err(
         |what| {
             let audit = format!("several policies propose certificates with a different {what}");
             Denial::new(Denial::AMBIGUOUS, CANNOT_DECIDE, audit)
         },
     )
+}
+
+/// Somebody has to shape the certificate.
+pub(crate) fn shaped(template: Option<CertificateTemplate>) -> Result<CertificateTemplate, Denial> {
+    template.ok_or_else(|| {
+        let audit = "no policy that was asked shapes the certificate";
+        Denial::new(Denial::NO_POLICY, REFUSED, audit)
+    })
 }
 
 pub(crate) fn no_policy() -> Denial {
@@ -239,6 +247,7 @@ mod tests {
 
     #[test]
     fn no_objection_alone_issues_nothing() {
-        assert_eq!(narrowest(vec![None, None]).unwrap_err().code, Denial::NO_POLICY);
+        let merged = narrowest(vec![None, None]).and_then(shaped);
+        assert_eq!(merged.unwrap_err().code, Denial::NO_POLICY);
     }
 }

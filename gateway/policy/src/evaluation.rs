@@ -1,5 +1,6 @@
 use wasmtime::Store;
 
+use crate::decision::{narrowest, strictest};
 use crate::guest::Bounds;
 use crate::plugin::{Interface, Program};
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Answer(String),
     #[error("refused its settings: {0}")]
     Settings(String),
+    #[error("a member failed: {0}")]
+    Member(String),
 }
 
 impl Failure {
@@ -35,6 +38,7 @@ impl Failure {
             Self::AnswerTooLarge => "answer-too-large",
             Self::Answer(_) => "answer",
             Self::Settings(_) => "settings",
+            Self::Member(_) => "member",
         }
     }
 }
@@ -52,6 +56,12 @@ pub(crate) trait Question {
 
     /// The tenant whose question it is.
     fn tenant(&self) -> &str;
+
+    /// What is allowed if all of these are.
+    fn merge(allowed: Vec<Self::Allowed>) -> Result<Self::Allowed, Denial>;
+
+    /// What is allowed if nothing speaks against it.
+    fn unobjected() -> Self::Allowed;
 }
 
 impl Question for access::Request {
@@ -59,6 +69,14 @@ impl Question for access::Request {
 
     fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    fn merge(allowed: Vec<AccessGrant>) -> Result<AccessGrant, Denial> {
+        Ok(strictest(allowed))
+    }
+
+    fn unobjected() -> AccessGrant {
+        AccessGrant::default()
     }
 
     fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<AccessGrant> {
@@ -74,6 +92,16 @@ impl Question for certificate::Request {
 
     fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    fn merge(
+        allowed: Vec<Option<CertificateTemplate>>,
+    ) -> Result<Option<CertificateTemplate>, Denial> {
+        narrowest(allowed)
+    }
+
+    fn unobjected() -> Option<CertificateTemplate> {
+        None
     }
 
     fn ask(

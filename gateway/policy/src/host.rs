@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::artifact::Artifacts;
-use crate::decision::{conclude, narrowest, no_policy, not_run, strictest, without_obligations};
+use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
-use crate::set::PolicySet;
+use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
 use crate::world::{access, certificate};
 use crate::{
@@ -137,11 +137,8 @@ impl PolicyHost {
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let set = self.0.set.load_full();
         let matching = set.for_access(request);
-        let verdict = self
-            .ask(set, matching, access::Request::from(request), |grants| {
-                without_obligations(strictest(grants))
-            })
-            .await;
+        let verdict =
+            self.ask(set, matching, access::Request::from(request), without_obligations).await;
         count("access", &verdict);
         verdict
     }
@@ -155,9 +152,8 @@ impl PolicyHost {
         let set = self.0.set.load_full();
         let matching = set.for_certificate(facts);
         let Verdict { decision, evaluations } =
-            self.ask(set, matching, certificate::Request::from(facts), narrowest).await;
-        let decision = decision.and_then(|template| template.ok_or_else(no_policy));
-        let verdict = Verdict { decision, evaluations };
+            self.ask(set, matching, certificate::Request::from(facts), Ok).await;
+        let verdict = Verdict { decision: decision.and_then(shaped), evaluations };
         count("certificate", &verdict);
         verdict
     }
@@ -165,9 +161,9 @@ impl PolicyHost {
     async fn ask<Q>(
         &self,
         set: Arc<PolicySet>,
-        matching: Vec<usize>,
+        matching: Matching,
         question: Q,
-        merge: impl FnOnce(Vec<Q::Allowed>) -> Result<Q::Allowed, Denial>,
+        accept: impl FnOnce(Q::Allowed) -> Result<Q::Allowed, Denial>,
     ) -> Verdict<Q::Allowed>
     where
         Q: Question + Send + 'static,
@@ -177,7 +173,7 @@ impl PolicyHost {
             return Verdict { decision: Err(no_policy()), evaluations: Vec::new() };
         }
         match self.0.workers.run(move || set.ask(&matching, &question)).await {
-            Ok(asked) => conclude(asked, merge),
+            Ok(asked) => conclude(asked, |allowed| Q::merge(allowed).and_then(accept)),
             Err(why) => not_run(why),
         }
     }

@@ -21,6 +21,7 @@ mod digest;
 mod engine;
 mod error;
 mod evaluation;
+mod group;
 mod guest;
 mod host;
 mod lookups;

@@ -1,19 +1,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
 use crate::artifact::{ArtifactId, Artifacts};
 use crate::binding::{Binding, Mode, Scope, read_document};
-use crate::evaluation::{Answer, Question};
+use crate::error::Place;
+use crate::evaluation::{Answer, Failure, Question};
+use crate::group::{Group, Member, Node, Resolved, resolve};
 use crate::plugin::Program;
 use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups, Summary};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
 pub(crate) struct PolicySet {
     bound: Vec<Bound>,
+    /// Positions of those that are members of no group.
+    alone: Vec<usize>,
+    groups: Vec<(Group, Node)>,
+}
+
+/// What of a set a request is put to, by position.
+pub(crate) struct Matching {
+    bindings: Vec<usize>,
+    groups: Vec<usize>,
+}
+
+impl Matching {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.groups.is_empty()
+    }
 }
 
 struct Bound {
@@ -39,18 +56,12 @@ impl PolicySet {
         lookups: &Lookups,
         directory: &Path,
     ) -> Result<(Self, BTreeSet<ArtifactId>), LoadError> {
-        let mut bindings: BTreeMap<String, Binding> = BTreeMap::new();
-        for file in documents(directory)? {
-            let text = fs::read_to_string(&file).map_err(LoadError::io("read", &file))?;
-            for binding in read_document(&file, &text)? {
-                if let Some(other) = bindings.get(&binding.name) {
-                    let message =
-                        format!("binding `{}` is there already, at {}", binding.name, other.place);
-                    return Err(LoadError::Document { place: binding.place, message });
-                }
-                bindings.insert(binding.name.clone(), binding);
-            }
-        }
+        let (bindings, groups) = read(directory)?;
+        let members = bindings.values().enumerate().map(|(position, binding)| {
+            let Binding { name, scope, has_match, mode, .. } = binding;
+            (name.as_str(), Member { position, scope, has_match: *has_match, mode: *mode })
+        });
+        let Resolved { groups: nodes, bindings: alone } = resolve(&groups, &members.collect())?;
         let mut ids = BTreeSet::new();
         let mut bound = Vec::new();
         for binding in bindings.into_values() {
@@ -60,7 +71,11 @@ impl PolicySet {
             let digest = binding.digest.to_string();
             bound.push(Bound { binding, program, plugin, digest });
         }
-        Ok((Self { bound }, ids))
+        let groups = nodes
+            .into_iter()
+            .filter_map(|(at, node)| Some((groups.get(at)?.clone(), node)))
+            .collect();
+        Ok((Self { bound, alone, groups }, ids))
     }
 
     /// What is in force, by the bindings' names.
@@ -76,24 +91,53 @@ impl PolicySet {
         }
     }
 
-    /// Positions of the bindings that want to be asked.
-    pub(crate) fn for_access(&self, request: &AccessRequest) -> Vec<usize> {
-        self.positions(|binding| binding.scope.takes_access(request))
+    /// What wants to be asked.
+    pub(crate) fn for_access(&self, request: &AccessRequest) -> Matching {
+        self.matching(|scope| scope.takes_access(request))
     }
 
-    /// Positions of the bindings that want to be asked.
-    pub(crate) fn for_certificate(&self, facts: &CertificateFacts) -> Vec<usize> {
-        self.positions(|binding| binding.scope.takes_certificate(facts))
+    /// What wants to be asked.
+    pub(crate) fn for_certificate(&self, facts: &CertificateFacts) -> Matching {
+        self.matching(|scope| scope.takes_certificate(facts))
     }
 
-    fn positions(&self, wanted: impl Fn(&Binding) -> bool) -> Vec<usize> {
-        let all = self.bound.iter().enumerate();
-        all.filter(|(_, bound)| wanted(&bound.binding)).map(|(at, _)| at).collect()
+    fn matching(&self, wanted: impl Fn(&Scope) -> bool) -> Matching {
+        let takes = |at: &usize| self.bound.get(*at).is_some_and(|one| wanted(&one.binding.scope));
+        let bindings = self.alone.iter().copied().filter(takes).collect();
+        let groups = self.groups.iter().enumerate();
+        let groups = groups.filter(|(_, (group, _))| wanted(&group.scope)).map(|(at, _)| at);
+        Matching { bindings, groups: groups.collect() }
     }
 
-    /// Asks the bindings at these positions, one after the other.
-    pub(crate) fn ask<Q: Question>(&self, at: &[usize], question: &Q) -> Vec<Asked<Q::Allowed>> {
-        at.iter().filter_map(|at| self.bound.get(*at)).map(|bound| bound.ask(question)).collect()
+    /// Asks them, one after the other.
+    pub(crate) fn ask<Q: Question>(
+        &self,
+        matching: &Matching,
+        question: &Q,
+    ) -> Vec<Asked<Q::Allowed>> {
+        let mut asked: Vec<_> = matching
+            .bindings
+            .iter()
+            .filter_map(|at| self.bound.get(*at))
+            .map(|bound| bound.ask(question, bound.binding.mode))
+            .collect();
+        for (group, node) in matching.groups.iter().filter_map(|at| self.groups.get(*at)) {
+            let begun = Instant::now();
+            let mut answers = BTreeMap::new();
+            for at in node.leaves() {
+                let Some(bound) = self.bound.get(at) else { continue };
+                let Asked { answer, evaluation, mode } = bound.ask(question, Mode::Member);
+                answers.insert(at, answer);
+                // The answer is the group's to use; the trail shows who said what.
+                let unused = Err(Failure::Member("used by the group".to_owned()));
+                asked.push(Asked { mode, answer: unused, evaluation });
+            }
+            let answer = node.combine::<Q>(&mut answers);
+            let trail = Trail { binding: &group.name, mode: group.mode, taken: begun.elapsed() };
+            let evaluation = trail.evaluation(&answer);
+            asked.push(Asked { mode: group.mode, answer, evaluation });
+        }
+        asked
     }
 }
 
@@ -129,6 +173,7 @@ impl Bound {
             mode: match self.binding.mode {
                 Mode::Enforce => "enforce",
                 Mode::Monitor => "monitor",
+                Mode::Member => "member",
             },
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
@@ -138,43 +183,91 @@ impl Bound {
         }
     }
 
-    fn ask<Q: Question>(&self, question: &Q) -> Asked<Q::Allowed> {
-        let binding = &self.binding;
+    fn ask<Q: Question>(&self, question: &Q, mode: Mode) -> Asked<Q::Allowed> {
         let begun = Instant::now();
-        let mut store = self.program.store(&binding.limits, question.tenant());
+        let mut store = self.program.store(&self.binding.limits, question.tenant());
         let answer = question.ask(&self.program, &mut store);
-        let taken = begun.elapsed();
-        let (outcome, detail) = match &answer {
+        let trail = Trail { binding: &self.binding.name, mode, taken: begun.elapsed() };
+        let evaluation = Evaluation {
+            plugin: self.plugin.clone(),
+            digest: self.digest.clone(),
+            version: self.program.description.version.clone(),
+            ..trail.evaluation(&answer)
+        };
+        Asked { mode, answer, evaluation }
+    }
+}
+
+/// What is remembered of one answer.
+struct Trail<'a> {
+    binding: &'a str,
+    mode: Mode,
+    taken: Duration,
+}
+
+impl Trail<'_> {
+    fn evaluation<T>(&self, answer: &Answer<T>) -> Evaluation {
+        let (outcome, detail) = match answer {
             Ok(Ok(_)) => ("allow".to_owned(), String::new()),
+            Ok(Err(denial)) if !denial.approvals.is_empty() => {
+                ("needs-approval".to_owned(), denial.audit.clone())
+            }
             Ok(Err(denial)) => ("deny".to_owned(), format!("{}: {}", denial.code, denial.audit)),
             Err(failure) => (format!("error:{}", failure.cause()), failure.to_string()),
         };
-        let outcome = match binding.mode {
+        let outcome = match self.mode {
             Mode::Enforce => outcome,
             Mode::Monitor => format!("monitor:{outcome}"),
+            Mode::Member => format!("member:{outcome}"),
         };
         metrics::counter!(
             "chancery_policy_evaluations_total",
-            "binding" => binding.name.clone(),
+            "binding" => self.binding.to_owned(),
             "outcome" => outcome.clone(),
         )
         .increment(1);
         metrics::histogram!(
             "chancery_policy_evaluation_seconds",
-            "binding" => binding.name.clone(),
+            "binding" => self.binding.to_owned(),
         )
-        .record(taken.as_secs_f64());
-        let evaluation = Evaluation {
-            binding: binding.name.clone(),
-            plugin: self.plugin.clone(),
-            digest: self.digest.clone(),
-            version: self.program.description.version.clone(),
-            micros: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),
+        .record(self.taken.as_secs_f64());
+        Evaluation {
+            binding: self.binding.to_owned(),
+            plugin: String::new(),
+            digest: String::new(),
+            version: String::new(),
+            micros: u64::try_from(self.taken.as_micros()).unwrap_or(u64::MAX),
             outcome,
             detail,
-        };
-        Asked { mode: binding.mode, answer, evaluation }
+        }
     }
+}
+
+/// Reads every document of the directory.
+fn read(directory: &Path) -> Result<(BTreeMap<String, Binding>, Vec<Group>), LoadError> {
+    let (mut bindings, mut groups) = (BTreeMap::new(), Vec::new());
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    let mut take = |name: &str, place: &Place| match places.insert(name.to_owned(), place.clone()) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("binding `{name}` is there already, at {other}");
+            Err(LoadError::Document { place: place.clone(), message })
+        }
+    };
+    for file in documents(directory)? {
+        let text = fs::read_to_string(&file).map_err(LoadError::io("read", &file))?;
+        let document = read_document(&file, &text)?;
+        for binding in document.bindings {
+            take(&binding.name, &binding.place)?;
+            bindings.insert(binding.name.clone(), binding);
+        }
+        for group in document.groups {
+            take(&group.name, &group.place)?;
+            groups.push(group);
+        }
+    }
+    groups.sort_by(|one, two| one.name.cmp(&two.name));
+    Ok((bindings, groups))
 }
 
 /// The directory's `*.toml` files, sorted.

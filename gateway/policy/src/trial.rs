@@ -161,6 +161,7 @@ fn binding(
         name: name.clone(),
         place: place.clone(),
         scope,
+        has_match: false,
         mode: Mode::Enforce,
         plugin: file.to_owned(),
         digest: Digest::of(wasm),

@@ -3,7 +3,8 @@
 pub struct Verdict<T> {
     /// What was allowed, or why nothing was.
     pub decision: Result<T, Denial>,
-    /// One entry for each policy that was asked, in the order of the bindings' names.
+    /// One entry for each policy that was asked, in the order of the bindings' names; then the groups,
+    /// each behind its members.
     pub evaluations: Vec<Evaluation>,
 }
 
@@ -41,6 +42,8 @@ impl Denial {
     pub const OVERLOADED: &'static str = "policy-overloaded";
     /// It is allowed under an obligation that the operation cannot fulfil.
     pub const OBLIGATION: &'static str = "obligation-not-supported";
+    /// No member of a group of policies allows it, or one that the group negates does.
+    pub const GROUP: &'static str = "group-denied";
     /// A policy allows it once others have approved.
     pub const NEEDS_APPROVAL: &'static str = "needs-approval";
     /// Several certificate policies answered with templates that cannot be merged.
@@ -69,7 +72,8 @@ pub struct Evaluation {
     pub version: String,
     /// How long the evaluation took, in microseconds, instantiation included.
     pub micros: u64,
-    /// `allow`, `deny` or `error:CAUSE`; with `monitor:` in front if the binding only watches.
+    /// `allow`, `deny`, `needs-approval` or `error:CAUSE`; with `monitor:` in front if the binding only
+    /// watches, `member:` if it counts in a group only.
     pub outcome: String,
     /// The reason code and audit text of a denial, or what went wrong.
     pub detail: String,

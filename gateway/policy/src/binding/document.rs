@@ -11,24 +11,37 @@ use super::pattern::Patterns;
 use super::{Binding, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
+use crate::group::{Group, Rule};
 use crate::lookups::{Capabilities, Names};
 
-/// The bindings of one document.
-pub(crate) fn read_document(file: &Path, text: &str) -> Result<Vec<Binding>, LoadError> {
+/// What one document says.
+pub(crate) struct Read {
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// Reads one document.
+pub(crate) fn read_document(file: &Path, text: &str) -> Result<Read, LoadError> {
     let wrong = |span: Option<Range<usize>>, message: String| LoadError::Document {
         place: place(file, text, span.map_or(0, |span| span.start)),
         message,
     };
     let document: Document =
         toml::from_str(text).map_err(|e| wrong(e.span(), with_nearest(e.message())))?;
-    document
-        .binding
-        .into_iter()
-        .map(|raw| {
-            let place = place(file, text, raw.name.span().start);
-            raw.into_binding(place).map_err(|(span, message)| wrong(Some(span), message))
-        })
-        .collect()
+    let wrong = |(span, message)| wrong(Some(span), message);
+    let place = |name: &Spanned<String>| place(file, text, name.span().start);
+    let bindings = document.binding.into_iter().map(|raw| {
+        let place = place(&raw.name);
+        raw.into_binding(place).map_err(wrong)
+    });
+    let groups = document.group.into_iter().map(|raw| {
+        let place = place(&raw.name);
+        raw.into_group(place).map_err(wrong)
+    });
+    Ok(Read {
+        bindings: bindings.collect::<Result<_, _>>()?,
+        groups: groups.collect::<Result<_, _>>()?,
+    })
 }
 
 #[derive(Deserialize)]
@@ -36,6 +49,22 @@ pub(crate) fn read_document(file: &Path, text: &str) -> Result<Vec<Binding>, Loa
 struct Document {
     #[serde(default)]
     binding: Vec<RawBinding>,
+    #[serde(default)]
+    group: Vec<RawGroup>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGroup {
+    name: Spanned<String>,
+    decision: Decision,
+    #[serde(default)]
+    mode: RawMode,
+    #[serde(default, rename = "match")]
+    scope: RawScope,
+    all: Option<Spanned<BTreeSet<String>>>,
+    any: Option<Spanned<BTreeSet<String>>>,
+    not: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -46,8 +75,8 @@ struct RawBinding {
     #[serde(default)]
     mode: RawMode,
     plugin: RawPlugin,
-    #[serde(default, rename = "match")]
-    scope: RawScope,
+    #[serde(rename = "match")]
+    scope: Option<RawScope>,
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
@@ -120,11 +149,9 @@ impl RawBinding {
         Ok(Binding {
             name,
             place,
-            scope: self.scope.for_decision(self.decision)?,
-            mode: match self.mode {
-                RawMode::Enforce => Mode::Enforce,
-                RawMode::Monitor => Mode::Monitor,
-            },
+            has_match: self.scope.is_some(),
+            scope: self.scope.unwrap_or_default().for_decision(self.decision)?,
+            mode: self.mode.into(),
             plugin: check_file(self.plugin.file)?,
             digest: digest
                 .get_ref()
@@ -138,6 +165,43 @@ impl RawBinding {
             }),
             settings: settings_as_json(&self.settings),
         })
+    }
+}
+
+impl RawGroup {
+    fn into_group(self, place: Place) -> Result<Group, Wrong> {
+        let span = self.name.span();
+        let rules = [
+            self.all.map(|members| (members.span(), Rule::All(members.into_inner()))),
+            self.any.map(|members| (members.span(), Rule::Any(members.into_inner()))),
+            self.not.map(|member| (member.span(), Rule::Not(member.into_inner()))),
+        ];
+        let mut rules = rules.into_iter().flatten();
+        let one_of_them =
+            "a group has one of `all`, `any` and `not`, with the names of its members";
+        let (at, rule) = rules.next().ok_or_else(|| (span, one_of_them.to_owned()))?;
+        if let Some((other, _)) = rules.next() {
+            return Err((other, one_of_them.to_owned()));
+        }
+        if rule.members().is_empty() {
+            return Err((at, "a group has at least one member".to_owned()));
+        }
+        Ok(Group {
+            name: check_name(self.name)?,
+            place,
+            scope: self.scope.for_decision(self.decision)?,
+            mode: self.mode.into(),
+            rule,
+        })
+    }
+}
+
+impl From<RawMode> for Mode {
+    fn from(mode: RawMode) -> Self {
+        match mode {
+            RawMode::Enforce => Self::Enforce,
+            RawMode::Monitor => Self::Monitor,
+        }
     }
 }
 

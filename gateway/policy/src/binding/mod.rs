@@ -21,6 +21,8 @@ pub(crate) struct Binding {
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) scope: Scope,
+    /// Whether the document says so, or it matches everything because it says nothing.
+    pub(crate) has_match: bool,
     pub(crate) mode: Mode,
     /// As the document names it, relative to the document's directory.
     pub(crate) plugin: PathBuf,
@@ -44,6 +46,8 @@ pub(crate) enum Scope {
 pub(crate) enum Mode {
     Enforce,
     Monitor,
+    /// It counts in a group only.
+    Member,
 }
 
 /// What an evaluation may use.

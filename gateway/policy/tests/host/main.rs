@@ -7,6 +7,8 @@ mod bindings;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod guests;
 #[cfg(test)]
 mod installation;

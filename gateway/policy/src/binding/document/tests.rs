@@ -16,7 +16,8 @@ rules = [{ name = "a", number = 1, since = 2026-01-01 }]
 "#;
 
 fn read(text: &str) -> Result<Vec<Binding>, String> {
-    read_document(Path::new("a.toml"), text).map_err(|error| error.to_string())
+    let read = read_document(Path::new("a.toml"), text).map_err(|error| error.to_string())?;
+    Ok(read.bindings)
 }
 
 /// The document with one change.
@@ -152,4 +153,24 @@ fn a_certificate_is_matched_by_all_of_tenant_requester_and_profile() {
     assert!(!takes("other", "acme:1", None));
     assert!(!takes("default", "internal:x", None));
     assert!(!takes("default", "acme:1", Some("service")));
+}
+
+#[test]
+fn a_group_has_one_rule_and_members() {
+    let group = |rule: &str| {
+        let text = format!("[[group]]\nname = \"g\"\ndecision = \"access\"\n{rule}\n");
+        read_document(Path::new("a.toml"), &text)
+            .map(|read| read.groups)
+            .map_err(|error| error.to_string())
+    };
+    let groups = group("any = [\"b\", \"a\", \"b\"]").unwrap();
+    assert_eq!(groups[0].rule, Rule::Any(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+    assert_eq!(groups[0].place.to_string(), "a.toml:2");
+    assert!(group("").unwrap_err().starts_with("a.toml:2: a group has one of"));
+    let two = group("all = [\"a\"]\nnot = \"b\"").unwrap_err();
+    assert!(two.starts_with("a.toml:5: a group has one of"), "{two}");
+    assert!(group("all = []").unwrap_err().starts_with("a.toml:4: a group has at least one"));
+    assert!(group("some = []").unwrap_err().contains("unknown field `some`"));
+    let other = group("all = [\"a\"]\nmatch = { profiles = [\"p\"] }").unwrap_err();
+    assert!(other.contains("not by `profiles`"), "{other}");
 }
