@@ -78,15 +78,16 @@ impl PolicyHost {
     /// # Errors
     /// The first thing that is wrong with a binding, a plugin or a directory; nothing is running then.
     pub fn open(config: PolicyConfig) -> Result<Self, LoadError> {
-        let sandbox = Sandbox::new(config.workers.max(1))?;
+        // One more for the slow thread.
+        let sandbox = Sandbox::new(config.workers.max(1) + 1)?;
+        let threads = (sandbox.concurrency - 1).max(1);
         let artifacts = Artifacts::open(&config.cache)?;
         let (set, used) =
             PolicySet::load(&sandbox.engine, &artifacts, &config.lookups, &config.directory)?;
         artifacts.keep_only(&used)?;
-        let workers =
-            Workers::start(sandbox.concurrency, config.queue.max(1)).map_err(|error| {
-                LoadError::Engine(format!("cannot start the threads that evaluate: {error}"))
-            })?;
+        let workers = Workers::start(threads, config.queue.max(1)).map_err(|error| {
+            LoadError::Engine(format!("cannot start the threads that evaluate: {error}"))
+        })?;
         announce(&set, "policies are in force");
         Ok(Self(Arc::new(Inner {
             directory: config.directory,
@@ -172,7 +173,8 @@ impl PolicyHost {
         if matching.is_empty() {
             return Verdict { decision: Err(no_policy()), evaluations: Vec::new() };
         }
-        match self.0.workers.run(move || set.ask(&matching, &question)).await {
+        let shares = set.shares(&matching);
+        match self.0.workers.run(shares, move || set.ask(&matching, &question)).await {
             Ok(asked) => conclude(asked, |allowed| Q::merge(allowed).and_then(accept)),
             Err(why) => not_run(why),
         }

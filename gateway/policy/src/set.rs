@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
@@ -11,6 +12,8 @@ use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
 use crate::plugin::Program;
+use crate::schedule::Shares;
+use crate::share::Share;
 use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups, Summary};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
@@ -39,6 +42,7 @@ struct Bound {
     /// As evaluations name them.
     plugin: String,
     digest: String,
+    share: Arc<Share>,
 }
 
 /// One policy's answer, on its way to the verdict.
@@ -69,7 +73,8 @@ impl PolicySet {
             ids.insert(id);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
-            bound.push(Bound { binding, program, plugin, digest });
+            let share = Arc::new(Share::new(&binding.name, binding.limits.concurrent));
+            bound.push(Bound { binding, program, plugin, digest, share });
         }
         let groups = nodes
             .into_iter()
@@ -107,6 +112,14 @@ impl PolicySet {
         let groups = self.groups.iter().enumerate();
         let groups = groups.filter(|(_, (group, _))| wanted(&group.scope)).map(|(at, _)| at);
         Matching { bindings, groups: groups.collect() }
+    }
+
+    /// Whose turn has to be waited for.
+    pub(crate) fn shares(&self, matching: &Matching) -> Shares {
+        let groups = matching.groups.iter().filter_map(|at| self.groups.get(*at));
+        let members = groups.flat_map(|(_, node)| node.leaves());
+        let asked = matching.bindings.iter().copied().chain(members);
+        asked.filter_map(|at| self.bound.get(at)).map(|bound| bound.share.clone()).collect()
     }
 
     /// Asks them, one after the other.
@@ -160,6 +173,8 @@ pub struct InForce {
     pub version: String,
     /// The document and line where the binding stands.
     pub place: String,
+    /// Whether it failed the last times that it was asked.
+    pub failing: bool,
 }
 
 impl Bound {
@@ -180,6 +195,7 @@ impl Bound {
             name: self.program.description.name.clone(),
             version: self.program.description.version.clone(),
             place: self.binding.place.to_string(),
+            failing: self.share.is_failing(),
         }
     }
 
@@ -187,6 +203,7 @@ impl Bound {
         let begun = Instant::now();
         let mut store = self.program.store(&self.binding.limits, question.tenant());
         let answer = question.ask(&self.program, &mut store);
+        self.share.ended(answer.as_ref().err());
         let trail = Trail { binding: &self.binding.name, mode, taken: begun.elapsed() };
         let evaluation = Evaluation {
             plugin: self.plugin.clone(),

@@ -1,16 +1,33 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
 use tokio::sync::oneshot;
+
+use crate::schedule::{Pace, Schedule, Shares};
 
 /// A decision that has waited longer than this is not worth making: its caller gets a denial and can
 /// come again, and the queue drains.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The threads that run guests, so that a guest that loops holds no async worker.
-pub(crate) struct Workers {
-    queue: Sender<Job>,
+/// The slow thread yields to everybody else.
+const SLOW_NICENESS: i32 = 19;
+
+/// The threads that run guests, so that a guest that loops holds no async worker: some for everybody,
+/// and one for policies that pass their deadlines every time.
+pub(crate) struct Workers(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// There may be something to do at the usual pace.
+    usual: Condvar,
+    /// There may be something to do for the slow thread.
+    slow: Condvar,
+}
+
+struct State {
+    schedule: Schedule<Job>,
+    closed: bool,
 }
 
 struct Job {
@@ -31,22 +48,36 @@ pub(crate) enum NotRun {
 }
 
 impl Workers {
+    /// Starts so many threads for everybody, and the slow one.
     pub(crate) fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
-        let (sender, receiver) = crossbeam_channel::bounded(queue);
+        let state = State { schedule: Schedule::new(queue, threads.div_ceil(2)), closed: false };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            usual: Condvar::new(),
+            slow: Condvar::new(),
+        });
+        // From here on dropping it ends the threads that were started.
+        let workers = Self(shared.clone());
         for number in 0..threads {
-            let receiver: Receiver<Job> = receiver.clone();
-            std::thread::Builder::new().name(format!("policy-{number}")).spawn(move || {
-                for job in receiver {
-                    run(job);
-                }
-            })?;
+            let shared = shared.clone();
+            let name = format!("policy-{number}");
+            std::thread::Builder::new().name(name).spawn(move || shared.work(Pace::Usual))?;
         }
-        Ok(Self { queue: sender })
+        std::thread::Builder::new().name("policy-slow".to_owned()).spawn(move || {
+            // On Linux this is about the calling thread. Without permission it stays as it is.
+            if let Err(error) = rustix::process::setpriority_process(None, SLOW_NICENESS) {
+                tracing::debug!(%error, "the thread for slow policies keeps its priority");
+            }
+            shared.work(Pace::Slow);
+        })?;
+        Ok(workers)
     }
 
-    /// Runs the work on one of the threads, unless nobody waits for it any more by then.
+    /// Runs the work on one of the threads once its bindings have their turn, unless nobody waits for
+    /// it any more by then.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        shares: Shares,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
         let (reply, answer) = oneshot::channel();
@@ -58,13 +89,58 @@ impl Workers {
             // The caller may have gone meanwhile.
             let _ = reply.send(result);
         });
-        let waiting = metrics::gauge!("chancery_policy_queue_decisions");
-        match self.queue.try_send(Job { waiting_since: Instant::now(), run }) {
-            Ok(()) => waiting.set(u32::try_from(self.queue.len()).unwrap_or(u32::MAX)),
-            Err(TrySendError::Full(_)) => return Err(NotRun::Full),
-            Err(TrySendError::Disconnected(_)) => return Err(NotRun::Lost),
-        }
+        let slow = shares.iter().any(|share| share.is_slow());
+        let waiting = {
+            let mut state = self.0.lock();
+            let job = Job { waiting_since: Instant::now(), run };
+            state.schedule.push(shares, job).map_err(|_| NotRun::Full)?;
+            state.schedule.waiting()
+        };
+        let signal = if slow { &self.0.slow } else { &self.0.usual };
+        signal.notify_one();
+        metrics::gauge!("chancery_policy_queue_decisions")
+            .set(u32::try_from(waiting).unwrap_or(u32::MAX));
         answer.await.unwrap_or(Err(NotRun::Lost))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.usual.notify_all();
+        self.0.slow.notify_all();
+    }
+}
+
+impl Shared {
+    fn work(&self, pace: Pace) {
+        let mut state = self.lock();
+        loop {
+            if let Some((lane, job)) = state.schedule.pop(pace) {
+                drop(state);
+                run(job);
+                state = self.lock();
+                state.schedule.end(&lane);
+                if state.schedule.waiting() > 0 {
+                    // What waited for these shares may be for another thread, or now for the slow one.
+                    self.usual.notify_one();
+                    self.slow.notify_one();
+                }
+                continue;
+            }
+            if state.closed {
+                return;
+            }
+            let signal = match pace {
+                Pace::Usual => &self.usual,
+                Pace::Slow => &self.slow,
+            };
+            state = signal.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,11 +167,11 @@ mod tests {
         let (started, has_started) = oneshot::channel();
         let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
         block_on(async {
-            let blocked = workers.run(move || {
+            let blocked = workers.run(vec![], move || {
                 started.send(()).unwrap();
                 may_go_on.recv().unwrap();
             });
-            let queued = workers.run(|| 2);
+            let queued = workers.run(vec![], || 2);
             tokio::pin!(blocked, queued);
             // Polled until the thread is busy and the queue holds the second job.
             let third = async {
@@ -105,7 +181,7 @@ mod tests {
                     std::task::Poll::Ready(())
                 })
                 .await;
-                let refused = workers.run(|| 3).await;
+                let refused = workers.run(vec![], || 3).await;
                 go_on.send(()).unwrap();
                 refused
             };
@@ -119,8 +195,36 @@ mod tests {
     fn a_panic_costs_one_decision_and_not_the_thread() {
         let workers = Workers::start(1, 4).unwrap();
         block_on(async {
-            assert_eq!(workers.run(|| panic!("on purpose")).await, Err::<(), _>(NotRun::Lost));
-            assert_eq!(workers.run(|| 1).await, Ok(1));
+            assert_eq!(
+                workers.run(vec![], || panic!("on purpose")).await,
+                Err::<(), _>(NotRun::Lost)
+            );
+            assert_eq!(workers.run(vec![], || 1).await, Ok(1));
+        });
+    }
+
+    #[test]
+    fn a_binding_that_blocks_leaves_threads_to_the_others() {
+        let workers = Workers::start(2, 8).unwrap();
+        let held = Arc::new(crate::share::Share::new("held", None));
+        let (started, has_started) = oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        block_on(async {
+            let blocked = workers.run(vec![held.clone()], move || {
+                started.send(()).unwrap();
+                may_go_on.recv().unwrap();
+            });
+            let behind = workers.run(vec![held.clone()], || 2);
+            let others = async {
+                has_started.await.unwrap();
+                for number in 0..20 {
+                    let free = Arc::new(crate::share::Share::new("free", None));
+                    assert_eq!(workers.run(vec![free], move || number).await, Ok(number));
+                }
+                go_on.send(()).unwrap();
+            };
+            let (blocked, behind, ()) = tokio::join!(blocked, behind, others);
+            assert_eq!((blocked, behind), (Ok(()), Ok(2)));
         });
     }
 

@@ -125,6 +125,7 @@ struct RawLimits {
     memory_kib: Option<Spanned<u64>>,
     answer_kib: Option<Spanned<u64>>,
     log_bytes: Option<Spanned<u64>>,
+    concurrent: Option<Spanned<u64>>,
 }
 
 /// What the policy may look up.
@@ -270,12 +271,14 @@ impl RawLimits {
         let memory = within("memory_kib", self.memory_kib, 1024, 64..=65_536)?;
         let answer = within("answer_kib", self.answer_kib, 64, 1..=1024)?;
         let log = within("log_bytes", self.log_bytes, 4096, 0..=65_536)?;
+        let concurrent = self.concurrent.map(|given| within("concurrent", Some(given), 1, 1..=256));
         let bytes = |kib: u64| usize::try_from(kib * 1024).unwrap_or(usize::MAX);
         Ok(Limits {
             deadline: Duration::from_millis(deadline),
             memory: bytes(memory),
             answer: bytes(answer),
             log: usize::try_from(log).unwrap_or(usize::MAX),
+            concurrent: concurrent.transpose()?.and_then(|count| usize::try_from(count).ok()),
         })
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) answer: usize,
     /// What it may log, in bytes.
     pub(crate) log: usize,
+    /// How many evaluations may run at once; none leaves that to the host.
+    pub(crate) concurrent: Option<usize>,
 }
 
 impl Limits {
@@ -70,6 +72,7 @@ impl Limits {
         memory: LARGEST_MEMORY,
         answer: 1 << 20,
         log: 64 << 10,
+        concurrent: None,
     };
 }
 

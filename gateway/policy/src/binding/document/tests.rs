@@ -8,7 +8,7 @@ decision = "access"
 mode = "enforce"
 plugin = { file = "plugins/access-rules.wasm", digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
 match = { tenants = ["default"], operations = ["secrets.*"], resources = ["*"] }
-limits = { deadline_ms = 20, memory_kib = 1024, answer_kib = 64, log_bytes = 512 }
+limits = { deadline_ms = 20, memory_kib = 1024, answer_kib = 64, log_bytes = 512, concurrent = 3 }
 grants = { groups = ["ops"], data_sets = ["names"], issuance_counts = true }
 
 [binding.settings]
@@ -35,7 +35,7 @@ fn reads_a_whole_binding() {
     assert_eq!(binding.plugin, Path::new("plugins/access-rules.wasm"));
     assert_eq!(binding.limits.deadline, Duration::from_millis(20));
     assert_eq!((binding.limits.memory, binding.limits.answer), (1 << 20, 64 << 10));
-    assert_eq!(binding.limits.log, 512);
+    assert_eq!((binding.limits.log, binding.limits.concurrent), (512, Some(3)));
     assert!(binding.capabilities.groups.contains("ops"));
     assert!(binding.capabilities.data_sets.contains("names"));
     assert!(binding.capabilities.issuance_counts);
@@ -88,6 +88,7 @@ fn every_wrong_key_and_value_is_refused_with_its_line() {
         ("= 1024", "= 65537", "8: memory_kib is from", ""),
         ("= 64,", "= 0,", "8: answer_kib is from 1 to 1024, not 0", ""),
         ("= 64,", "= -1,", "8: ", ""),
+        ("= 3 }", "= 0 }", "8: concurrent is from 1 to 256, not 0", ""),
         ("= 512", "= 65537", "8: log_bytes is from 0 to 65536, not 65537", ""),
         ("groups =", "group =", "9: unknown field `group`", "did you mean `groups`?"),
         ("= 20", "= \"20ms\"", "8: invalid type: string \"20ms\"", ""),
