@@ -16,11 +16,14 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::admission::Versions;
 use crate::binding::Binding;
 use crate::{Digest, LoadError};
 
 const TAG: usize = 32;
 const SUFFIX: &str = "cwasm";
+/// Which version of which plugin each binding had last.
+const VERSIONS: &str = "versions.json";
 
 /// A compiled component and what has to be done with it.
 pub(crate) struct Artifact {
@@ -121,6 +124,36 @@ impl Artifacts {
             }
         }
         Ok(())
+    }
+
+    /// The versions that were in force when the last set was taken; none before the first.
+    pub(crate) fn versions(&self) -> Result<Versions, LoadError> {
+        let path = self.directory.join(VERSIONS);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| {
+                let what =
+                    format!("it is damaged ({error}): remove it, downgrades are then not seen");
+                refuse(&path, &what)
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Versions::new()),
+            Err(error) => Err(LoadError::io("read", &path)(error)),
+        }
+    }
+
+    /// Remembers them for the next start.
+    pub(crate) fn remember(&self, versions: &Versions) -> Result<(), LoadError> {
+        let path = self.directory.join(VERSIONS);
+        let text = serde_json::to_vec(versions).map_err(|e| refuse(&path, &e.to_string()))?;
+        let part = path.with_extension("part");
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| fs::rename(&part, &path));
+        written.map_err(LoadError::io("write", &path))
     }
 
     fn path(&self, id: &ArtifactId) -> PathBuf {

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Digest;
+use crate::binding::Binding;
 
 /// Why a set of policies was not taken into use. The set before it, if any, stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,23 @@ pub enum LoadError {
         /// What the plugin says is wrong.
         message: String,
     },
+    /// The plugin decides one of its golden cases otherwise than the case says.
+    #[error(
+        "{}: binding `{}`: self-test {}:{line}: case `{case}` does not hold: {difference}",
+        subject.place, subject.binding, file.display()
+    )]
+    SelfTest {
+        /// Which binding.
+        subject: Box<Subject>,
+        /// Name of the case.
+        case: String,
+        /// The document of cases, as the binding names it.
+        file: PathBuf,
+        /// Where the case begins.
+        line: usize,
+        /// What was expected, with `-`, and what was decided, with `+`.
+        difference: String,
+    },
     /// The directory for compiled components is not this program's alone.
     #[error("{} cannot hold compiled policies: {reason}", path.display())]
     Cache {
@@ -95,6 +113,16 @@ pub struct Subject {
     pub binding: String,
     /// Its plugin's file, as it names it.
     pub plugin: PathBuf,
+}
+
+impl Subject {
+    pub(crate) fn of(binding: &Binding) -> Self {
+        Self {
+            place: binding.place.clone(),
+            binding: binding.name.clone(),
+            plugin: binding.plugin.clone(),
+        }
+    }
 }
 
 /// A line of a document.

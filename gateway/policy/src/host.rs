@@ -3,16 +3,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::admission::{Admission, Versions};
 use crate::artifact::Artifacts;
 use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
-use crate::set::{Matching, PolicySet};
+use crate::set::{Loaded, Matching, PolicySet};
 use crate::workers::Workers;
 use crate::world::{access, certificate};
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, InForce, LoadError,
-    Lookups, Verdict,
+    Lookups, Signers, Verdict,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -29,11 +30,13 @@ pub struct PolicyConfig {
     pub queue: usize,
     /// What policies may look up.
     pub lookups: Lookups,
+    /// Whose signatures tenants require.
+    pub signers: Signers,
 }
 
 impl PolicyConfig {
-    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, and nothing to
-    /// look up.
+    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, nothing to look
+    /// up, and no signatures required.
     pub fn new(directory: PathBuf, cache: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -42,6 +45,7 @@ impl PolicyConfig {
             workers: processors.max(2),
             queue: 1024,
             lookups: Lookups::unavailable(),
+            signers: Signers::new(),
         }
     }
 }
@@ -68,7 +72,23 @@ struct Inner {
     lookups: Lookups,
     sandbox: Sandbox,
     /// One reload at a time.
-    reloading: Mutex<()>,
+    reloading: Mutex<Reloading>,
+}
+
+/// What the next set is measured by.
+struct Reloading {
+    signers: Signers,
+    versions: Versions,
+}
+
+impl Inner {
+    fn load(&self, signers: &Signers, before: &Versions) -> Result<Loaded, LoadError> {
+        let admission = Admission { directory: &self.directory, signers, before };
+        let loaded =
+            PolicySet::load(&self.sandbox.engine, &self.artifacts, &self.lookups, &admission)?;
+        self.artifacts.remember(&loaded.versions)?;
+        Ok(loaded)
+    }
 }
 
 impl PolicyHost {
@@ -82,21 +102,24 @@ impl PolicyHost {
         let sandbox = Sandbox::new(config.workers.max(1) + 1)?;
         let threads = (sandbox.concurrency - 1).max(1);
         let artifacts = Artifacts::open(&config.cache)?;
-        let (set, used) =
-            PolicySet::load(&sandbox.engine, &artifacts, &config.lookups, &config.directory)?;
-        artifacts.keep_only(&used)?;
+        let versions = artifacts.versions()?;
+        let admission =
+            Admission { directory: &config.directory, signers: &config.signers, before: &versions };
+        let loaded = PolicySet::load(&sandbox.engine, &artifacts, &config.lookups, &admission)?;
+        artifacts.keep_only(&loaded.used)?;
+        artifacts.remember(&loaded.versions)?;
         let workers = Workers::start(threads, config.queue.max(1)).map_err(|error| {
             LoadError::Engine(format!("cannot start the threads that evaluate: {error}"))
         })?;
-        announce(&set, "policies are in force");
+        announce(&loaded.set, "policies are in force");
         Ok(Self(Arc::new(Inner {
             directory: config.directory,
             workers,
-            set: ArcSwap::from_pointee(set),
+            set: ArcSwap::from_pointee(loaded.set),
             artifacts,
             lookups: config.lookups,
             sandbox,
-            reloading: Mutex::new(()),
+            reloading: Mutex::new(Reloading { signers: config.signers, versions: loaded.versions }),
         })))
     }
 
@@ -106,19 +129,28 @@ impl PolicyHost {
     /// # Errors
     /// As [`open`](Self::open); the old set then stays in force, whole.
     pub fn reload(&self) -> Result<Summary, LoadError> {
+        self.exchange(None)
+    }
+
+    /// The same with other keys whose signatures count from now on, if the set is taken.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub fn reload_with_signers(&self, signers: Signers) -> Result<Summary, LoadError> {
+        self.exchange(Some(signers))
+    }
+
+    fn exchange(&self, signers: Option<Signers>) -> Result<Summary, LoadError> {
         let inner = &*self.0;
-        let _alone = inner.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = PolicySet::load(
-            &inner.sandbox.engine,
-            &inner.artifacts,
-            &inner.lookups,
-            &inner.directory,
-        );
+        let mut reloading = inner.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let signers = signers.unwrap_or_else(|| reloading.signers.clone());
+        let loaded = inner.load(&signers, &reloading.versions);
         let outcome = if loaded.is_ok() { "taken" } else { "refused" };
         metrics::counter!("chancery_policy_reloads_total", "outcome" => outcome).increment(1);
-        let (set, _) = loaded?;
-        let summary = announce(&set, "new policies are in force");
-        inner.set.store(Arc::new(set));
+        let loaded = loaded?;
+        let summary = announce(&loaded.set, "new policies are in force");
+        inner.set.store(Arc::new(loaded.set));
+        *reloading = Reloading { signers, versions: loaded.versions };
         Ok(summary)
     }
 

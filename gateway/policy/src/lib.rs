@@ -7,6 +7,7 @@
 //! match, a trap, a deadline, an oversized result, a full queue) is a denial with a reason.
 
 mod access;
+mod admission;
 mod artifact;
 mod bake;
 mod binding;
@@ -30,6 +31,7 @@ mod prepare;
 mod schedule;
 mod set;
 mod share;
+mod signature;
 mod trial;
 mod verdict;
 mod workers;
@@ -45,5 +47,6 @@ pub use error::{LoadError, Place, Subject};
 pub use host::{PolicyConfig, PolicyHost, Summary};
 pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
 pub use set::InForce;
+pub use signature::{InvalidSignature, PolicySignature, SignerKey, Signers};
 pub use trial::{Inspection, Measure, Trial, TrialLimits};
 pub use verdict::{Approval, Denial, Evaluation, Verdict};

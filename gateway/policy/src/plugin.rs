@@ -119,7 +119,7 @@ impl Interface {
 }
 
 fn refused(refusal: Refusal, binding: &Binding) -> LoadError {
-    let subject = Box::new(subject(binding));
+    let subject = Box::new(Subject::of(binding));
     match refusal {
         Refusal::Plugin(reason) => LoadError::Plugin { subject, reason },
         Refusal::Settings(error) => {
@@ -158,7 +158,8 @@ fn callee(binding: &Binding, lookups: &Lookups, counted: bool) -> Callee {
 
 fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError> {
     let path = directory.join(&binding.plugin);
-    let refuse = |reason: String| LoadError::Plugin { subject: Box::new(subject(binding)), reason };
+    let refuse =
+        |reason: String| LoadError::Plugin { subject: Box::new(Subject::of(binding)), reason };
     let unreadable = |error: std::io::Error| refuse(format!("it cannot be read: {error}"));
     let length = std::fs::metadata(&path).map_err(unreadable)?.len();
     if length > LARGEST_COMPONENT {
@@ -170,16 +171,8 @@ fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError
         return Ok(wasm);
     }
     Err(LoadError::DigestMismatch {
-        subject: Box::new(subject(binding)),
+        subject: Box::new(Subject::of(binding)),
         pinned: binding.digest,
         found,
     })
-}
-
-fn subject(binding: &Binding) -> Subject {
-    Subject {
-        place: binding.place.clone(),
-        binding: binding.name.clone(),
-        plugin: binding.plugin.clone(),
-    }
 }

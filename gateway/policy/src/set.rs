@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use crate::admission::{Admission, Versions};
 use crate::artifact::{ArtifactId, Artifacts};
 use crate::binding::{Binding, Mode, Scope, read_document};
 use crate::error::Place;
@@ -22,6 +23,15 @@ pub(crate) struct PolicySet {
     /// Positions of those that are members of no group.
     alone: Vec<usize>,
     groups: Vec<(Group, Node)>,
+}
+
+/// A set that may come into force.
+pub(crate) struct Loaded {
+    pub(crate) set: PolicySet,
+    /// The artifacts that it uses.
+    pub(crate) used: BTreeSet<ArtifactId>,
+    /// The version that each binding has in it.
+    pub(crate) versions: Versions,
 }
 
 /// What of a set a request is put to, by position.
@@ -53,24 +63,26 @@ pub(crate) struct Asked<T> {
 }
 
 impl PolicySet {
-    /// Loads every document of the directory, and says which artifacts the set uses.
+    /// Loads every document of the directory.
     pub(crate) fn load(
         engine: &Engine,
         artifacts: &Artifacts,
         lookups: &Lookups,
-        directory: &Path,
-    ) -> Result<(Self, BTreeSet<ArtifactId>), LoadError> {
+        admission: &Admission<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let directory = admission.directory;
         let (bindings, groups) = read(directory)?;
         let members = bindings.values().enumerate().map(|(position, binding)| {
             let Binding { name, scope, has_match, mode, .. } = binding;
             (name.as_str(), Member { position, scope, has_match: *has_match, mode: *mode })
         });
         let Resolved { groups: nodes, bindings: alone } = resolve(&groups, &members.collect())?;
-        let mut ids = BTreeSet::new();
+        let (mut used, mut versions) = (BTreeSet::new(), Versions::new());
         let mut bound = Vec::new();
         for binding in bindings.into_values() {
             let (program, id) = Program::load(engine, artifacts, lookups, directory, &binding)?;
-            ids.insert(id);
+            used.insert(id);
+            versions.insert(binding.name.clone(), admission.admit(&binding, &program)?);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
             let share = Arc::new(Share::new(&binding.name, binding.limits.concurrent));
@@ -80,7 +92,7 @@ impl PolicySet {
             .into_iter()
             .filter_map(|(at, node)| Some((groups.get(at)?.clone(), node)))
             .collect();
-        Ok((Self { bound, alone, groups }, ids))
+        Ok(Loaded { set: Self { bound, alone, groups }, used, versions })
     }
 
     /// What is in force, by the bindings' names.

@@ -165,6 +165,9 @@ fn binding(
         mode: Mode::Enforce,
         plugin: file.to_owned(),
         digest: Digest::of(wasm),
+        signature: None,
+        allow_downgrade: false,
+        self_test: None,
         limits,
         capabilities: Arc::new(Capabilities {
             groups: Names::All,

@@ -1,7 +1,6 @@
 //! The commands that do one thing and end.
 
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use chancery_seal::RootKey;
 use crate::cli::ClientCertificateArgs;
 use crate::client_certificate;
 use crate::config::Config;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, policy_config};
 
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
@@ -40,24 +39,23 @@ pub(crate) fn with_policies<T>(
     config: &Config,
     work: impl FnOnce(&PolicyHost) -> Result<T>,
 ) -> Result<T> {
-    let compiled = tempdir()?;
-    let loaded =
-        PolicyHost::open(PolicyConfig::new(config.policy_directory.clone(), compiled.clone()));
-    let removed = std::fs::remove_dir_all(&compiled);
-    let result = work(&loaded.context("loading the policies")?);
-    removed.with_context(|| format!("cannot remove {}", compiled.display()))?;
-    result
+    with_policies_in(config, &config.policy_directory, work)
 }
 
-/// A place for compiled policies that are thrown away: the running gateway keeps its own.
-fn tempdir() -> Result<std::path::PathBuf> {
-    let id = chancery_identity::RequestId::random();
-    let path = std::env::temp_dir().join(format!("chancery-check-{id}"));
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&path)
-        .with_context(|| format!("cannot make {}", path.display()))?;
-    Ok(path)
+/// The same for policies in another directory.
+pub(crate) fn with_policies_in<T>(
+    config: &Config,
+    directory: &Path,
+    work: impl FnOnce(&PolicyHost) -> Result<T>,
+) -> Result<T> {
+    // Thrown away afterwards: the running gateway keeps its own compiled policies.
+    let compiled = tempfile::tempdir().context("a temporary directory for compiled policies")?;
+    let host = PolicyHost::open(PolicyConfig {
+        directory: directory.to_owned(),
+        cache: compiled.path().join("compiled"),
+        ..policy_config(config)
+    });
+    work(&host.context("loading the policies")?)
 }
 
 /// `chancery root-key`.

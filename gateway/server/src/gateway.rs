@@ -180,10 +180,11 @@ impl Gateway {
 
 /// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
 pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
-    PolicyConfig::new(
-        config.policy_directory.clone(),
-        config.server.directory.join("compiled-policies"),
-    )
+    let compiled = config.server.directory.join("compiled-policies");
+    PolicyConfig {
+        signers: config.policy_signers.clone(),
+        ..PolicyConfig::new(config.policy_directory.clone(), compiled)
+    }
 }
 
 /// What policies can look up, read into memory.
@@ -211,7 +212,7 @@ fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) -> Lookups {
     }
 }
 
-fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {
+pub(crate) fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {
     let token = match &hsm.token {
         TokenName::Label(label) => TokenSelector::Label(label.clone()),
         TokenName::Serial(serial) => TokenSelector::Serial(serial.clone()),

@@ -182,7 +182,8 @@ impl Running {
         let config = Config::load(&self.file)?;
         let trust = client_trust(&config, &self.gateway)?;
         let policy = self.gateway.policy.clone();
-        let loaded = tokio::task::spawn_blocking(move || policy.reload())
+        let signers = config.policy_signers.clone();
+        let loaded = tokio::task::spawn_blocking(move || policy.reload_with_signers(signers))
             .await
             .context("loading the policies")?
             .context("loading the policies")?;

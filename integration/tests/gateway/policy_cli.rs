@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use chancery_integration::gateway::Gateway;
+use chancery_integration::gateway::{Gateway, binary};
 use chancery_integration::process::{Outcome, repository, run, run_with_input};
 use chancery_integration::site::Site;
 use serde_json::{Value, json};
 
 fn policy(arguments: &[&str]) -> Command {
-    let mut command = Command::new(chancery_integration::gateway::binary());
+    let mut command = Command::new(binary());
     command.arg("policy").args(arguments).current_dir(repository());
     command
 }
@@ -162,4 +162,127 @@ fn list_and_explain_say_what_a_gateway_s_policies_do() {
 
     let mut command = policy(&["explain", "--config", &config, "-"]);
     drop(run_with_input(&mut command, b"{\"acces\":{}}").failure().says("expected `access` or"));
+}
+
+fn openssl(arguments: &[&str]) {
+    drop(run(Command::new("openssl").args(arguments)).success());
+}
+
+/// A key pair of a signer: files with the private and the public half.
+fn signer(site: &Site, name: &str, algorithm: &[&str]) -> (String, String) {
+    let file = |end: &str| site.path().join(format!("{name}.{end}")).display().to_string();
+    let (key, public) = (file("key"), file("pub"));
+    openssl(&[&["genpkey", "-out", &key][..], algorithm].concat());
+    openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]);
+    (key, public)
+}
+
+#[test]
+fn a_signature_counts_for_one_component_and_key() {
+    let site = Site::new();
+    let component = site.path().join("rules.wasm");
+    fs::copy(repository().join(RULES), &component).expect("the plugin is built");
+    let component = component.display().to_string();
+    let algorithms: [(&str, &[&str]); 4] = [
+        ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+        ("p384", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+        ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
+        ("ed25519", &["-algorithm", "ed25519"]),
+    ];
+    let mut before: Option<String> = None;
+    for (name, algorithm) in algorithms {
+        let (key, public) = signer(&site, name, algorithm);
+        drop(chancery(&["sign", &component, "--key", &key]).success());
+        drop(chancery(&["verify", &component, "--key", &public]).success());
+        if let Some(other) = before.replace(public) {
+            let refused = chancery(&["verify", &component, "--key", &other]).failure();
+            drop(refused.says("none of the accepted ones"));
+        }
+    }
+    let public = before.expect("a key");
+    fs::copy(repository().join(TEMPLATE), &component).expect("the plugin is built");
+    drop(chancery(&["verify", &component, "--key", &public]).failure().says("is over sha256:"));
+    drop(chancery(&["sign", &component, "--key", &public]).failure().says("PRIVATE KEY"));
+    drop(chancery(&["sign", &component]).failure().says("--key"));
+}
+
+#[test]
+fn a_component_is_bound_if_the_set_with_it_would_be_taken() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let config = gateway.path("chancery.toml").display().to_string();
+    let example = "plugins/target/components/example-access.wasm";
+    let settings = site.path().join("settings.toml");
+    fs::write(&settings, "frozen = [\"secret/app/release-*\"]\n").expect("settings");
+    let settings = settings.display().to_string();
+    let cases = site.path().join("cases.toml");
+    let case = |decision: &str| {
+        format!(
+            "[[case]]\nname = \"frozen\"\nrequest = {{ identity = \"i\", operation = \
+             \"secrets.create\", resource = \"secret/app/release-1\" }}\n{decision}\n"
+        )
+    };
+    fs::write(&cases, case("allow = {}")).expect("cases");
+    let cases_file = cases.display().to_string();
+    let bind = |more: &[&str]| {
+        let fixed = [
+            "bind",
+            example,
+            "--config",
+            &config,
+            "--match",
+            "operations = [\"secrets.*\"]",
+            "--self-test",
+            &cases_file,
+        ];
+        chancery(&[&fixed, more].concat())
+    };
+    // Nothing is left behind by what is refused.
+    drop(bind(&[]).failure().says("settings: missing field `frozen`"));
+    let refused = bind(&["--settings", &settings]).failure();
+    drop(refused.says("case `frozen` does not hold: - allow = {}; + deny = \"frozen\""));
+    assert!(!gateway.path("policies/example-access.toml").exists());
+    assert!(!gateway.reload().contains("reload failed"));
+
+    fs::write(&cases, case("deny = \"frozen\"")).expect("cases");
+    drop(bind(&["--settings", &settings]).success());
+    drop(bind(&["--settings", &settings]).failure().says("--replace"));
+    drop(bind(&["--settings", &settings, "--replace"]).success());
+    assert!(!gateway.reload().contains("reload failed"));
+    let body = json!({ "data": { "a": "b" } });
+    drop(gateway.app().post("/v1/secret/data/app/db", &body).expect(200));
+    let denied = gateway.app().post("/v1/secret/data/app/release-1", &body).expect(403);
+    assert!(denied.text().contains("frozen"), "{}", denied.text());
+    let line = gateway.audit().pop().expect("a line");
+    assert!(line.to_string().contains("\"version\":\"0.1.0\""), "{line}");
+}
+
+#[test]
+fn a_tenant_that_names_signers_takes_signed_policies_only() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let policies = gateway.path("policies");
+    let text = fs::read_to_string(gateway.path("chancery.toml")).expect("the configuration");
+    drop(gateway.stop());
+    let (key, public) = signer(&site, "policy", &["-algorithm", "ed25519"]);
+    let mut config: toml::Table = text.parse().expect("TOML");
+    let tenant = config["tenants"][0].as_table_mut().expect("a table");
+    tenant.insert("policy_signers".to_owned(), vec![public].into());
+    let file = site.write("signed.toml", config.to_string().as_bytes()).display().to_string();
+    let check = || run(Command::new(binary()).args(["check", "--config", &file]));
+    drop(check().failure().says("`default` takes signed policies only"));
+    for (document, plugin) in
+        [("access.toml", "access-rules"), ("certificates.toml", "certificate-template")]
+    {
+        let component = policies.join(format!("plugins/{plugin}.wasm")).display().to_string();
+        drop(chancery(&["sign", &component, "--key", &key]).success());
+        let document = policies.join(document);
+        let text = fs::read_to_string(&document).expect("the binding");
+        let signed = format!("signature = \"plugins/{plugin}.wasm.sig\", digest =");
+        fs::write(&document, text.replace("digest =", &signed)).expect("the binding");
+    }
+    drop(check().success());
+    // A file of signers that holds none is a mistake in the configuration.
+    drop(site.write("policy.pub", "no key"));
+    drop(check().failure().says("tenants.policy_signers"));
 }

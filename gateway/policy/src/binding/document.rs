@@ -81,6 +81,7 @@ struct RawBinding {
     limits: RawLimits,
     #[serde(default)]
     grants: RawGrants,
+    self_test: Option<Spanned<PathBuf>>,
     #[serde(default)]
     settings: toml::Table,
 }
@@ -105,6 +106,9 @@ enum RawMode {
 struct RawPlugin {
     file: Spanned<PathBuf>,
     digest: Spanned<String>,
+    signature: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    allow_downgrade: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,6 +158,9 @@ impl RawBinding {
             scope: self.scope.unwrap_or_default().for_decision(self.decision)?,
             mode: self.mode.into(),
             plugin: check_file(self.plugin.file)?,
+            signature: self.plugin.signature.map(check_file).transpose()?,
+            allow_downgrade: self.plugin.allow_downgrade,
+            self_test: self.self_test.map(check_file).transpose()?,
             digest: digest
                 .get_ref()
                 .parse::<Digest>()
@@ -220,8 +227,8 @@ fn check_file(file: Spanned<PathBuf>) -> Result<PathBuf, Wrong> {
     if inside && !file.get_ref().as_os_str().is_empty() {
         return Ok(file.into_inner());
     }
-    let message =
-        "a plugin's file is named relative to the directory of the bindings, without `..`";
+    let message = "a plugin's file, and what belongs to it, is named relative to the directory of the \
+                   bindings, without `..`";
     Err((file.span(), message.to_owned()))
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_identity::TenantId;
 pub(crate) use document::read_document;
 use pattern::Patterns;
 
@@ -27,6 +28,12 @@ pub(crate) struct Binding {
     /// As the document names it, relative to the document's directory.
     pub(crate) plugin: PathBuf,
     pub(crate) digest: Digest,
+    /// The signature over the plugin, relative to the document's directory.
+    pub(crate) signature: Option<PathBuf>,
+    /// Whether an older version may take the place of a newer one.
+    pub(crate) allow_downgrade: bool,
+    /// Golden cases that have to hold, relative to the document's directory.
+    pub(crate) self_test: Option<PathBuf>,
     pub(crate) limits: Limits,
     /// What the policy may look up.
     pub(crate) capabilities: Arc<Capabilities>,
@@ -93,6 +100,15 @@ impl Scope {
         match self {
             Self::Access { .. } => world::ACCESS,
             Self::Certificate { .. } => world::CERTIFICATE,
+        }
+    }
+
+    /// Whether the binding may be asked for this tenant.
+    pub(crate) fn reaches(&self, tenant: &TenantId) -> bool {
+        match self {
+            Self::Access { tenants, .. } | Self::Certificate { tenants, .. } => {
+                tenants.matches(tenant.as_str())
+            }
         }
     }
 

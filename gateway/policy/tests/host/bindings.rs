@@ -196,7 +196,7 @@ fn the_cache_and_what_is_in_it_are_this_user_s_alone() {
     assert_eq!(mode(&installation.cache()), 0o700);
     let files: Vec<_> =
         fs::read_dir(installation.cache()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 2, "the key and one component: {files:?}");
+    assert_eq!(files.len(), 3, "the key, the versions and one component: {files:?}");
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
@@ -241,8 +241,8 @@ fn a_start_keeps_the_artifacts_in_use_and_removes_the_rest() {
     installation.bind_access("b", &Guest::default().component(), "");
     installation.bind_access("c", &Guest { evaluate: DENY, ..Guest::default() }.component(), "");
     installation.open().unwrap();
-    assert_eq!(count(&installation), 3);
+    assert_eq!(count(&installation), 4);
     fs::remove_file(installation.policies().join("c.toml")).unwrap();
     installation.open().unwrap();
-    assert_eq!(count(&installation), 2);
+    assert_eq!(count(&installation), 3);
 }

@@ -7,6 +7,10 @@ use wit_parser::Resolve;
 
 /// A guest for access whose functions have these bodies. The defaults allow everything.
 pub(crate) struct Guest<'a> {
+    /// Name of the plugin, as it says itself.
+    pub(crate) name: &'a str,
+    /// Version of the plugin, likewise.
+    pub(crate) version: &'a str,
     /// What the module imports.
     pub(crate) import: &'a str,
     /// Gets (old, old size, align, new size), gives an address.
@@ -23,7 +27,16 @@ pub(crate) struct Guest<'a> {
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { import: "", realloc: BUMP, configure: ALLOW, evaluate: ALLOW, pages: "1", more: "" }
+        Self {
+            name: "hand-written",
+            version: "0.0.1",
+            import: "",
+            realloc: BUMP,
+            configure: ALLOW,
+            evaluate: ALLOW,
+            pages: "1",
+            more: "",
+        }
     }
 }
 
@@ -55,7 +68,12 @@ impl Guest<'_> {
 
     /// A component of the contract in this directory, which has this version.
     pub(crate) fn component_of(&self, wit: &Path, version: &str) -> Vec<u8> {
-        let Self { import, realloc, configure, evaluate, pages, more } = self;
+        let Self { name, version: own_version, import, realloc, configure, evaluate, pages, more } =
+            self;
+        let (name_length, version_length) = (name.len(), own_version.len());
+        let word = |number: usize| format!("\\{:02x}\\00\\00\\00", u8::try_from(number).unwrap());
+        let at = |start: usize, length: usize| format!("{}{}", word(start), word(length));
+        let texts = [at(96, name_length), at(112, version_length), at(120, 7), at(24, 2)].concat();
         let core = format!(
             r#"(module
                 {import}
@@ -63,9 +81,11 @@ impl Guest<'_> {
                 (global $next (mut i32) (i32.const 32768))
                 (global $configured (mut i32) (i32.const 0))
                 (data (i32.const 16) "mine")
-                (data (i32.const 32) "hand-written0.0.1by hand{{}}")
-                (data (i32.const 64) "\20\00\00\00\0c\00\00\00\2c\00\00\00\05\00\00\00")
-                (data (i32.const 80) "\31\00\00\00\07\00\00\00\38\00\00\00\02\00\00\00")
+                (data (i32.const 64) "{texts}")
+                (data (i32.const 96) "{name}")
+                (data (i32.const 112) "{own_version}")
+                (data (i32.const 120) "by hand")
+                (data (i32.const 24) "{{}}")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
                 (func (export "chancery:policy/access@{version}#describe") (result i32) i32.const 64)
                 (func (export "chancery:policy/access@{version}#configure")

@@ -1,6 +1,8 @@
 //! The policy host from outside, with real components.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod bindings;

@@ -163,6 +163,10 @@ pub(crate) struct Tenant {
     pub(crate) dns_suffixes: Vec<String>,
     #[serde(default)]
     pub(crate) pinned: Vec<Pinned>,
+    /// Files with the public keys whose signatures policies for the tenant have to carry; none are
+    /// needed without it.
+    #[serde(default)]
+    pub(crate) policy_signers: Vec<PathBuf>,
 }
 
 /// One certificate with a name given by hand.

@@ -3,6 +3,7 @@
 
 mod diagnose;
 mod document;
+mod signers;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -14,10 +15,12 @@ use std::time::Duration;
 
 use chancery_identity::TenantRules;
 use chancery_keys::{KeyName, KeyType};
+use chancery_policy::Signers;
 use chancery_x509::GeneralName;
 use zeroize::Zeroizing;
 
 pub(crate) use diagnose::ConfigError;
+pub(crate) use signers::public_keys;
 
 /// A configuration in which every value has been looked at.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) hsm: Option<HsmConfig>,
     pub(crate) ca: CaConfig,
     pub(crate) policy_directory: PathBuf,
+    pub(crate) policy_signers: Signers,
     pub(crate) acme: AcmeConfig,
     pub(crate) secrets: SecretsConfig,
     pub(crate) clients: ClientsConfig,

@@ -7,6 +7,7 @@ const EXAMPLE: &str = include_str!("../../../../chancery.example.toml");
 
 /// Self-signed, for `roots` settings; any certificate does.
 const ROOT_PEM: &str = include_str!("../../tests/data/root.pem");
+const SIGNER_PEM: &str = include_str!("../../tests/data/signer.pem");
 
 /// The example with its files in a directory of their own, where they exist.
 struct Installed {
@@ -24,6 +25,7 @@ impl Installed {
             ("pin", "1234\n"),
             ("libsofthsm2.so", ""),
             ("clients.pem", ROOT_PEM),
+            ("policy-signer.pem", SIGNER_PEM),
             ("upstream-roots.pem", ROOT_PEM),
         ] {
             let path = etc.join(name);

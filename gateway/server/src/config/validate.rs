@@ -34,6 +34,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let acme = check.acme(document.acme);
     let secrets = check.secrets(document.secrets);
     let clients = check.clients(&document.clients);
+    let policy_signers = check.policy_signers(&document.tenants);
     let tenants = check.tenants(document.tenants);
     let telemetry = check.telemetry(document.telemetry);
     let upstreams = check.upstreams(document.upstreams);
@@ -50,6 +51,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             hsm,
             ca,
             policy_directory,
+            policy_signers,
             acme,
             secrets,
             clients,
@@ -62,14 +64,14 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     }
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     file: &'a Path,
     text: &'a str,
     problems: Vec<InvalidValue>,
 }
 
 impl Check<'_> {
-    fn refuse<T>(&mut self, key: &str, problem: impl Into<String>) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, key: &str, problem: impl Into<String>) -> Option<T> {
         self.problems.push(InvalidValue::new(self.file, self.text, key, problem));
         None
     }
@@ -94,7 +96,7 @@ impl Check<'_> {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    fn existing_file(&mut self, key: &str, path: &Path) -> PathBuf {
+    pub(super) fn existing_file(&mut self, key: &str, path: &Path) -> PathBuf {
         let path = self.path(path);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => {}

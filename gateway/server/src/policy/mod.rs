@@ -1,10 +1,12 @@
 //! `chancery policy …`: what authors and operators of policies do from the command line.
 
 mod bench;
+mod bind;
 mod explain;
 mod inspect;
 mod list;
 mod settings;
+mod sign;
 mod test;
 
 use std::path::PathBuf;
@@ -48,6 +50,12 @@ enum PolicyCommand {
     Test(test::TestArgs),
     /// Measure a component with golden cases: time, memory, fuel, against its deadline.
     Bench(bench::BenchArgs),
+    /// Sign a component, so that gateways may require it.
+    Sign(sign::SignArgs),
+    /// Check the signature over a component.
+    Verify(sign::VerifyArgs),
+    /// Bind a component in a gateway's directory of policies, if the set with it would be taken.
+    Bind(bind::BindArgs),
     /// List the bindings of a gateway's configuration.
     List {
         /// The gateway's configuration.
@@ -100,6 +108,9 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Inspect { file } => inspect::run(&file, output),
         PolicyCommand::Test(args) => test::run(&args, output),
         PolicyCommand::Bench(args) => bench::run(&args, output),
+        PolicyCommand::Sign(args) => sign::sign(&args, output).await,
+        PolicyCommand::Verify(args) => sign::verify(&args, output),
+        PolicyCommand::Bind(args) => bind::run(&args, output),
         PolicyCommand::List { config } => list::run(&config, output),
         PolicyCommand::Explain(args) => explain::run(&args, output).await,
     }

@@ -1,0 +1,122 @@
+//! What a binding has to pass, once its plugin is loaded, before its set comes into force: the plugin
+//! says properly what it is, is signed where that is required, does not go back to an older version
+//! unasked, and decides its own golden cases as they say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::binding::Binding;
+use crate::cases::Cases;
+use crate::error::{LoadError, Subject};
+use crate::plugin::Program;
+use crate::signature::{PolicySignature, SignerKey, Signers};
+
+/// Which version of which plugin each binding had last.
+pub(crate) type Versions = BTreeMap<String, Installed>;
+
+/// A version of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Installed {
+    plugin: String,
+    version: Version,
+}
+
+/// What is asked of bindings.
+pub(crate) struct Admission<'a> {
+    /// Where signatures and cases are.
+    pub(crate) directory: &'a Path,
+    pub(crate) signers: &'a Signers,
+    pub(crate) before: &'a Versions,
+}
+
+impl Admission<'_> {
+    /// Says which version the binding has now, or why it may not come into force.
+    pub(crate) fn admit(
+        &self,
+        binding: &Binding,
+        program: &Program,
+    ) -> Result<Installed, LoadError> {
+        let subject = || Box::new(Subject::of(binding));
+        let refuse = |reason: String| LoadError::Plugin { subject: subject(), reason };
+        let installed = described(program).map_err(refuse)?;
+        self.check_signature(binding).map_err(refuse)?;
+        self.check_version(binding, &installed).map_err(refuse)?;
+        self.check_cases(binding, program)?;
+        Ok(installed)
+    }
+
+    fn check_signature(&self, binding: &Binding) -> Result<(), String> {
+        let reached = self.signers.iter().filter(|(tenant, _)| binding.scope.reaches(tenant));
+        for (tenant, keys) in reached {
+            self.signed_by(binding, keys).map_err(|why| {
+                format!("the tenant `{tenant}` takes signed policies only: {why}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn signed_by(&self, binding: &Binding, keys: &[SignerKey]) -> Result<(), String> {
+        let Some(file) = &binding.signature else {
+            return Err(
+                "name the signature's file as `plugin.signature` (see `chancery policy sign`)"
+                    .to_owned(),
+            );
+        };
+        let signature = PolicySignature::read(&self.directory.join(file));
+        let verified = signature.and_then(|signature| signature.verify(&binding.digest, keys));
+        verified.map_err(|error| error.to_string())
+    }
+
+    /// The same plugin may get newer under a binding. To go back is often a mistake, or somebody who
+    /// wants an old hole back.
+    fn check_version(&self, binding: &Binding, now: &Installed) -> Result<(), String> {
+        match self.before.get(&binding.name) {
+            Some(before)
+                if before.plugin == now.plugin
+                    && before.version > now.version
+                    && !binding.allow_downgrade =>
+            {
+                Err(format!(
+                    "it is version {} of {}, and {} was in force: set `plugin.allow_downgrade = \
+                     true` if that is meant",
+                    now.version, now.plugin, before.version
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_cases(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
+        let Some(file) = &binding.self_test else { return Ok(()) };
+        let cases = Cases::read(&self.directory.join(file), program.case_kind())?;
+        let outcomes = cases.run(program, &binding.limits);
+        match outcomes.into_iter().find(|outcome| !outcome.difference.is_empty()) {
+            None => Ok(()),
+            Some(failed) => Err(LoadError::SelfTest {
+                subject: Box::new(Subject::of(binding)),
+                case: failed.name,
+                file: file.clone(),
+                line: failed.line,
+                difference: failed.difference.replace('\n', "; "),
+            }),
+        }
+    }
+}
+
+/// Name and version, as the contract wants them.
+fn described(program: &Program) -> Result<Installed, String> {
+    let description = &program.description;
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let name = &description.name;
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(letter) {
+        return Err(format!("it calls itself {name:?}: a name is 1 to 64 of a-z, 0-9 and '-'"));
+    }
+    let version = description.version.parse().map_err(|error| {
+        format!("it says that its version is {:?}, which is none: {error}", description.version)
+    })?;
+    Ok(Installed { plugin: name.clone(), version })
+}

@@ -1,0 +1,215 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use chancery_policy::{Digest, Inspection};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Output, print};
+use crate::commands::with_policies_in;
+use crate::config::Config;
+use crate::files::{self, Readers};
+
+/// `chancery policy bind`.
+#[derive(Debug, Args)]
+pub(super) struct BindArgs {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    component: PathBuf,
+    /// The gateway's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Name of the binding [default: the plugin's].
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is asked about, as TOML: `operations = ["secrets.*"]`. May be given several times.
+    #[arg(long = "match", value_name = "KEY=PATTERNS")]
+    matches: Vec<String>,
+    /// The settings, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Golden cases that have to hold, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    self_test: Option<PathBuf>,
+    /// Only watch and record, do not decide.
+    #[arg(long)]
+    monitor: bool,
+    /// Let an older version take the place of a newer one.
+    #[arg(long)]
+    allow_downgrade: bool,
+    /// Replace a binding of this name.
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Bound {
+    binding: String,
+    document: PathBuf,
+    plugin: PathBuf,
+    digest: String,
+}
+
+/// Puts the plugin and a binding into the gateway's directory of policies, if the whole set with them
+/// would be taken. The running gateway takes it with its next reload.
+pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let wasm = std::fs::read(&args.component)
+        .with_context(|| format!("cannot read {}", args.component.display()))?;
+    let seen = Inspection::of(&args.component, &wasm)?;
+    let name = args.name.clone().unwrap_or_else(|| seen.name.clone());
+    let digest = Digest::of(&wasm).to_string();
+    let short = digest.trim_start_matches("sha256:").get(..12).unwrap_or_default();
+    // A file of its own for each build: what is in force keeps its plugin until the switch.
+    let plugin = PathBuf::from(format!("plugins/{}-{short}.wasm", seen.name));
+    let files = Files {
+        document: PathBuf::from(format!("{name}.toml")),
+        signature: signature(&args.component, &plugin)?,
+        cases: args
+            .self_test
+            .as_ref()
+            .map(|file| (PathBuf::from(format!("cases/{name}.toml")), file.clone())),
+        plugin,
+    };
+    let text = document(args, &seen, &name, &files)?;
+    let directory = &config.policy_directory;
+    let document = directory.join(&files.document);
+    ensure!(
+        args.replace || !document.exists(),
+        "{} is there already: --replace takes its place",
+        document.display()
+    );
+    // First in a copy: a set that would be refused must not be left lying there for the next reload.
+    let trial = tempfile::tempdir().context("a temporary directory")?;
+    copy(directory, trial.path())?;
+    files.write(trial.path(), &wasm, &text)?;
+    with_policies_in(&config, trial.path(), |_| Ok(())).map_err(|error| {
+        let text = format!("{error:#}")
+            .replace(&trial.path().display().to_string(), &directory.display().to_string());
+        anyhow::anyhow!("not bound, since the set would be refused: {text}")
+    })?;
+    files.write(directory, &wasm, &text)?;
+    let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
+    print(output, &bound, || {
+        format!(
+            "{}: bound as `{}`; a running gateway takes it into force on SIGHUP",
+            bound.document.display(),
+            bound.binding
+        )
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is written, relative to the directory of policies.
+struct Files {
+    document: PathBuf,
+    plugin: PathBuf,
+    /// Where to, and the signature that lies beside the component.
+    signature: Option<(PathBuf, Vec<u8>)>,
+    /// Where to, and from where.
+    cases: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    /// The document last: until it is there, nothing refers to the others.
+    fn write(&self, directory: &Path, wasm: &[u8], text: &str) -> Result<()> {
+        let write = |file: &Path, content: &[u8]| {
+            let path = directory.join(file);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("cannot make {}", parent.display()))?;
+            }
+            files::replace(&path, content, Readers::Everybody)
+        };
+        write(&self.plugin, wasm)?;
+        if let Some((file, signature)) = &self.signature {
+            write(file, signature)?;
+        }
+        if let Some((file, from)) = &self.cases {
+            let cases = std::fs::read(from)
+                .with_context(|| format!("--self-test: cannot read {}", from.display()))?;
+            write(file, &cases)?;
+        }
+        write(&self.document, text.as_bytes())
+    }
+}
+
+fn signature(component: &Path, plugin: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    let beside = |path: &Path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".sig");
+        PathBuf::from(name)
+    };
+    let own = beside(component);
+    match std::fs::read(&own) {
+        Ok(signature) => Ok(Some((beside(plugin), signature))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", own.display())),
+    }
+}
+
+/// The binding's document.
+fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Result<String> {
+    use toml::Value;
+    let text = |path: &Path| Value::from(path.display().to_string());
+    let mut plugin = toml::Table::new();
+    plugin.insert("file".to_owned(), text(&files.plugin));
+    plugin.insert("digest".to_owned(), seen.digest.clone().into());
+    if let Some((file, _)) = &files.signature {
+        plugin.insert("signature".to_owned(), text(file));
+    }
+    if args.allow_downgrade {
+        plugin.insert("allow_downgrade".to_owned(), true.into());
+    }
+    let mut binding = toml::Table::new();
+    binding.insert("name".to_owned(), name.into());
+    binding.insert("decision".to_owned(), seen.decision.into());
+    if args.monitor {
+        binding.insert("mode".to_owned(), "monitor".into());
+    }
+    if let Some((file, _)) = &files.cases {
+        binding.insert("self_test".to_owned(), text(file));
+    }
+    let mut matches = toml::Table::new();
+    for given in &args.matches {
+        let parsed: toml::Table =
+            given.parse().with_context(|| format!("--match {given}: not `KEY = [\"PATTERN\"]`"))?;
+        for (key, value) in parsed {
+            if matches.insert(key.clone(), value).is_some() {
+                bail!("--match: `{key}` is given twice");
+            }
+        }
+    }
+    binding.insert("plugin".to_owned(), plugin.into());
+    if !matches.is_empty() {
+        binding.insert("match".to_owned(), matches.into());
+    }
+    if let Some(file) = &args.settings {
+        let shown = file.display();
+        let settings = std::fs::read_to_string(file)
+            .with_context(|| format!("--settings: cannot read {shown}"))?;
+        let settings: toml::Table =
+            settings.parse().with_context(|| format!("--settings: {shown}"))?;
+        binding.insert("settings".to_owned(), settings.into());
+    }
+    let mut document = toml::Table::new();
+    document.insert("binding".to_owned(), Value::Array(vec![binding.into()]));
+    Ok(toml::to_string(&document)?)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(from);
+    for entry in entries.with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
