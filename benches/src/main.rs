@@ -2,7 +2,7 @@
 //! the same run. Figures move from machine to machine and from minute to minute; ratios hold.
 //!
 //! Prints a table and writes `target/bench.json`. Arguments name the groups to run, all without any:
-//! `policy`, `signatures`, `store`, `secrets`, `acme`.
+//! `policy`, `policy-load`, `signatures`, `store`, `secrets`, `acme`.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod acme;
 mod load;
 mod measure;
 mod policy;
+mod policy_load;
 mod report;
 mod secrets;
 mod signatures;
@@ -31,8 +32,9 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 5] = [
+const GROUPS: [(&str, Measure); 6] = [
     ("policy", policy::rows),
+    ("policy-load", policy_load::rows),
     ("signatures", signatures::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),

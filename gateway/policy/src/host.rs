@@ -191,6 +191,26 @@ impl PolicyHost {
         verdict
     }
 
+    /// Asks the access policies on the calling thread, without waiting for a turn: for tools and
+    /// measurements. A gateway must not, since a policy may take its whole deadline.
+    pub fn decide_access_here(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
+        let set = self.0.set.load_full();
+        let matching = set.for_access(request);
+        here(&set, &matching, &access::Request::from(request), without_obligations)
+    }
+
+    /// The same for the certificate policies.
+    pub fn decide_certificate_here(
+        &self,
+        facts: &CertificateFacts,
+    ) -> Verdict<CertificateTemplate> {
+        let set = self.0.set.load_full();
+        let matching = set.for_certificate(facts);
+        let Verdict { decision, evaluations } =
+            here(&set, &matching, &certificate::Request::from(facts), Ok);
+        Verdict { decision: decision.and_then(shaped), evaluations }
+    }
+
     async fn ask<Q>(
         &self,
         set: Arc<PolicySet>,
@@ -211,6 +231,18 @@ impl PolicyHost {
             Err(why) => not_run(why),
         }
     }
+}
+
+fn here<Q: Question>(
+    set: &PolicySet,
+    matching: &Matching,
+    question: &Q,
+    accept: impl FnOnce(Q::Allowed) -> Result<Q::Allowed, Denial>,
+) -> Verdict<Q::Allowed> {
+    if matching.is_empty() {
+        return Verdict { decision: Err(no_policy()), evaluations: Vec::new() };
+    }
+    conclude(set.ask(matching, question), |allowed| Q::merge(allowed).and_then(accept))
 }
 
 fn announce(set: &PolicySet, what: &str) -> Summary {
