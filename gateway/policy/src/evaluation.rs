@@ -2,6 +2,7 @@ use wasmtime::Store;
 
 use crate::decision::{narrowest, strictest};
 use crate::guest::Bounds;
+use crate::meters::Outcome;
 use crate::plugin::{Interface, Program};
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
 use crate::{AccessGrant, CertificateTemplate, Denial};
@@ -62,6 +63,9 @@ pub(crate) trait Question {
 
     /// What is allowed if nothing speaks against it.
     fn unobjected() -> Self::Allowed;
+
+    /// What kind of answer this is.
+    fn outcome(allowed: &Self::Allowed) -> Outcome<'static>;
 }
 
 impl Question for access::Request {
@@ -77,6 +81,10 @@ impl Question for access::Request {
 
     fn unobjected() -> AccessGrant {
         AccessGrant::default()
+    }
+
+    fn outcome(_: &AccessGrant) -> Outcome<'static> {
+        Outcome::Allow
     }
 
     fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<AccessGrant> {
@@ -102,6 +110,10 @@ impl Question for certificate::Request {
 
     fn unobjected() -> Option<CertificateTemplate> {
         None
+    }
+
+    fn outcome(template: &Option<CertificateTemplate>) -> Outcome<'static> {
+        if template.is_some() { Outcome::Allow } else { Outcome::NoObjection }
     }
 
     fn ask(

@@ -26,6 +26,7 @@ mod group;
 mod guest;
 mod host;
 mod lookups;
+mod meters;
 mod plugin;
 mod prepare;
 mod schedule;

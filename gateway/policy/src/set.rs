@@ -12,6 +12,7 @@ use crate::binding::{Binding, Mode, Scope, read_document};
 use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
+use crate::meters::{Meters, Outcome};
 use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
@@ -22,7 +23,7 @@ pub(crate) struct PolicySet {
     bound: Vec<Bound>,
     /// Positions of those that are members of no group.
     alone: Vec<usize>,
-    groups: Vec<(Group, Node)>,
+    groups: Vec<Grouped>,
 }
 
 /// A set that may come into force.
@@ -53,6 +54,16 @@ struct Bound {
     plugin: String,
     digest: String,
     share: Arc<Share>,
+    /// How its answers count: members of groups count in their group only.
+    mode: Mode,
+    meters: Meters,
+}
+
+/// A group with its members.
+struct Grouped {
+    group: Group,
+    node: Node,
+    meters: Meters,
 }
 
 /// One policy's answer, on its way to the verdict.
@@ -86,11 +97,17 @@ impl PolicySet {
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
             let share = Arc::new(Share::new(&binding.name, binding.limits.concurrent));
-            bound.push(Bound { binding, program, plugin, digest, share });
+            let mode = if alone.contains(&bound.len()) { binding.mode } else { Mode::Member };
+            let meters = Meters::new(&binding.name, mode);
+            bound.push(Bound { binding, program, plugin, digest, share, mode, meters });
         }
         let groups = nodes
             .into_iter()
-            .filter_map(|(at, node)| Some((groups.get(at)?.clone(), node)))
+            .filter_map(|(at, node)| {
+                let group = groups.get(at)?.clone();
+                let meters = Meters::new(&group.name, group.mode);
+                Some(Grouped { group, node, meters })
+            })
             .collect();
         Ok(Loaded { set: Self { bound, alone, groups }, used, versions })
     }
@@ -122,14 +139,14 @@ impl PolicySet {
         let takes = |at: &usize| self.bound.get(*at).is_some_and(|one| wanted(&one.binding.scope));
         let bindings = self.alone.iter().copied().filter(takes).collect();
         let groups = self.groups.iter().enumerate();
-        let groups = groups.filter(|(_, (group, _))| wanted(&group.scope)).map(|(at, _)| at);
+        let groups = groups.filter(|(_, grouped)| wanted(&grouped.group.scope)).map(|(at, _)| at);
         Matching { bindings, groups: groups.collect() }
     }
 
     /// Whose turn has to be waited for.
     pub(crate) fn shares(&self, matching: &Matching) -> Shares {
         let groups = matching.groups.iter().filter_map(|at| self.groups.get(*at));
-        let members = groups.flat_map(|(_, node)| node.leaves());
+        let members = groups.flat_map(|grouped| grouped.node.leaves());
         let asked = matching.bindings.iter().copied().chain(members);
         asked.filter_map(|at| self.bound.get(at)).map(|bound| bound.share.clone()).collect()
     }
@@ -144,22 +161,24 @@ impl PolicySet {
             .bindings
             .iter()
             .filter_map(|at| self.bound.get(*at))
-            .map(|bound| bound.ask(question, bound.binding.mode))
+            .map(|bound| bound.ask(question))
             .collect();
-        for (group, node) in matching.groups.iter().filter_map(|at| self.groups.get(*at)) {
+        for grouped in matching.groups.iter().filter_map(|at| self.groups.get(*at)) {
+            let Grouped { group, node, meters } = grouped;
             let begun = Instant::now();
             let mut answers = BTreeMap::new();
             for at in node.leaves() {
                 let Some(bound) = self.bound.get(at) else { continue };
-                let Asked { answer, evaluation, mode } = bound.ask(question, Mode::Member);
+                let Asked { answer, evaluation, mode } = bound.ask(question);
                 answers.insert(at, answer);
                 // The answer is the group's to use; the trail shows who said what.
                 let unused = Err(Failure::Member("used by the group".to_owned()));
                 asked.push(Asked { mode, answer: unused, evaluation });
             }
             let answer = node.combine::<Q>(&mut answers);
-            let trail = Trail { binding: &group.name, mode: group.mode, taken: begun.elapsed() };
-            let evaluation = trail.evaluation(&answer);
+            let (binding, mode) = (group.name.as_str(), group.mode);
+            let trail = Trail { binding, mode, meters, taken: begun.elapsed() };
+            let evaluation = trail.evaluation::<Q>(&answer);
             asked.push(Asked { mode: group.mode, answer, evaluation });
         }
         asked
@@ -197,11 +216,7 @@ impl Bound {
                 Scope::Access { .. } => "access",
                 Scope::Certificate { .. } => "certificate",
             },
-            mode: match self.binding.mode {
-                Mode::Enforce => "enforce",
-                Mode::Monitor => "monitor",
-                Mode::Member => "member",
-            },
+            mode: self.mode.word(),
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
             name: self.program.description.name.clone(),
@@ -211,19 +226,24 @@ impl Bound {
         }
     }
 
-    fn ask<Q: Question>(&self, question: &Q, mode: Mode) -> Asked<Q::Allowed> {
+    fn ask<Q: Question>(&self, question: &Q) -> Asked<Q::Allowed> {
+        let Self { binding, mode, meters, .. } = self;
+        let span = tracing::debug_span!("policy.evaluate", binding = binding.name);
+        let _entered = span.enter();
         let begun = Instant::now();
-        let mut store = self.program.store(&self.binding.limits, question.tenant());
+        let mut store = self.program.store(&binding.limits, question.tenant());
         let answer = question.ask(&self.program, &mut store);
+        let taken = begun.elapsed();
         self.share.ended(answer.as_ref().err());
-        let trail = Trail { binding: &self.binding.name, mode, taken: begun.elapsed() };
+        meters.lines_dropped(store.data().calls.dropped);
+        let trail = Trail { binding: &binding.name, mode: *mode, meters, taken };
         let evaluation = Evaluation {
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
             version: self.program.description.version.clone(),
-            ..trail.evaluation(&answer)
+            ..trail.evaluation::<Q>(&answer)
         };
-        Asked { mode, answer, evaluation }
+        Asked { mode: *mode, answer, evaluation }
     }
 }
 
@@ -231,35 +251,25 @@ impl Bound {
 struct Trail<'a> {
     binding: &'a str,
     mode: Mode,
+    meters: &'a Meters,
     taken: Duration,
 }
 
 impl Trail<'_> {
-    fn evaluation<T>(&self, answer: &Answer<T>) -> Evaluation {
+    fn evaluation<Q: Question>(&self, answer: &Answer<Q::Allowed>) -> Evaluation {
         let (outcome, detail) = match answer {
-            Ok(Ok(_)) => ("allow".to_owned(), String::new()),
+            Ok(Ok(allowed)) => (Q::outcome(allowed), String::new()),
             Ok(Err(denial)) if !denial.approvals.is_empty() => {
-                ("needs-approval".to_owned(), denial.audit.clone())
+                (Outcome::NeedsApproval, denial.audit.clone())
             }
-            Ok(Err(denial)) => ("deny".to_owned(), format!("{}: {}", denial.code, denial.audit)),
-            Err(failure) => (format!("error:{}", failure.cause()), failure.to_string()),
+            Ok(Err(denial)) => (Outcome::Deny, format!("{}: {}", denial.code, denial.audit)),
+            Err(failure) => (Outcome::Error(failure), failure.to_string()),
         };
+        self.meters.count(outcome, self.taken);
         let outcome = match self.mode {
-            Mode::Enforce => outcome,
-            Mode::Monitor => format!("monitor:{outcome}"),
-            Mode::Member => format!("member:{outcome}"),
+            Mode::Enforce => outcome.to_string(),
+            Mode::Monitor | Mode::Member => format!("{}:{outcome}", self.mode.word()),
         };
-        metrics::counter!(
-            "chancery_policy_evaluations_total",
-            "binding" => self.binding.to_owned(),
-            "outcome" => outcome.clone(),
-        )
-        .increment(1);
-        metrics::histogram!(
-            "chancery_policy_evaluation_seconds",
-            "binding" => self.binding.to_owned(),
-        )
-        .record(self.taken.as_secs_f64());
         Evaluation {
             binding: self.binding.to_owned(),
             plugin: String::new(),

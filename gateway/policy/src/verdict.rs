@@ -72,7 +72,7 @@ pub struct Evaluation {
     pub version: String,
     /// How long the evaluation took, in microseconds, instantiation included.
     pub micros: u64,
-    /// `allow`, `deny`, `needs-approval` or `error:CAUSE`; with `monitor:` in front if the binding only
+    /// `allow`, `no-objection`, `deny`, `needs-approval` or `error:CAUSE`; with `monitor:` in front if the binding only
     /// watches, `member:` if it counts in a group only.
     pub outcome: String,
     /// The reason code and audit text of a denial, or what went wrong.

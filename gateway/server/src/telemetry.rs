@@ -11,7 +11,25 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::TelemetryConfig;
 
-/// Microseconds to seconds: policy evaluations stand at the low end, validations at the high one.
+/// For policies, in microseconds: from a guest of one page to the longest deadline by the clock.
+const MICROSECONDS: [f64; 14] = [
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+    100.0,
+    200.0,
+    500.0,
+    1_000.0,
+    5_000.0,
+    20_000.0,
+    100_000.0,
+    1_000_000.0,
+    10_000_000.0,
+    100_000_000.0,
+];
+
+/// Microseconds to seconds: signatures stand at the low end, validations at the high one.
 const BUCKETS: [f64; 16] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
     0.1, 0.5, 1.0, 5.0, 30.0,
@@ -43,6 +61,7 @@ impl Telemetry {
             .try_init()
             .context("installing the log receiver")?;
         let metrics = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_microseconds".to_owned()), &MICROSECONDS)?
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
             .and_then(PrometheusBuilder::install_recorder)
             .context("installing the metrics recorder")?;

@@ -1,5 +1,5 @@
 use chancery_guest::Globs;
-use chancery_guest::certificate::{Denial, Name, Request};
+use chancery_guest::certificate::{Denial, Name, Request, ValidatedName};
 use serde::Deserialize;
 
 /// Which subject alternative names there may and must be. Patterns are written over `KIND:NAME`, as
@@ -67,14 +67,18 @@ impl NameRules {
             let message = format!("at most {} names fit one certificate", self.most);
             return Err(Denial::new("too-many-names", &message, names.len().to_string()));
         }
-        let written: Vec<String> =
-            names.iter().map(|name| format!("{}:{}", name.kind, name.value)).collect();
-        for (name, text) in names.iter().zip(&written) {
-            self.check_name(name, text)?;
-            self.check_validation(name, text, request)?;
+        let mut text = String::new();
+        for (at, name) in names.iter().enumerate() {
+            write(name, &mut text);
+            self.check_name(name, &text)?;
+            self.check_validation(at, name, &text, request)?;
         }
         for pattern in self.require.as_slice() {
-            if !written.iter().any(|text| pattern.matches(text)) {
+            let mut fits = |name: &Name| {
+                write(name, &mut text);
+                pattern.matches(&text)
+            };
+            if !names.iter().any(&mut fits) {
                 let message = format!("a name that fits {} is missing", pattern.as_str());
                 return Err(Denial::new("name-missing", &message, ""));
             }
@@ -94,12 +98,20 @@ impl NameRules {
         Ok(())
     }
 
-    fn check_validation(&self, name: &Name, text: &str, request: &Request) -> Result<(), Denial> {
-        let mut proofs = request
-            .validated
-            .iter()
-            .filter(|proof| proof.kind == name.kind && proof.value == name.value)
-            .peekable();
+    /// `at` is the name's place in the request; its proof often has the same.
+    fn check_validation(
+        &self,
+        at: usize,
+        name: &Name,
+        text: &str,
+        request: &Request,
+    ) -> Result<(), Denial> {
+        let is_of = |proof: &&ValidatedName| proof.kind == name.kind && proof.value == name.value;
+        let beside = request.validated.get(at).filter(is_of);
+        if beside.is_some_and(|proof| self.methods.matches(&proof.method)) {
+            return Ok(());
+        }
+        let mut proofs = request.validated.iter().filter(is_of).peekable();
         if proofs.peek().is_none() {
             let message = format!("control of {text} was not proved");
             return Err(Denial::new("name-not-validated", &message, text));
@@ -111,4 +123,12 @@ impl NameRules {
             format!("control of {text} was not proved in a way that this profile accepts");
         Err(Denial::new("validation-method", &message, text))
     }
+}
+
+/// Writes the name as patterns see it, in place of what is there.
+fn write(name: &Name, text: &mut String) {
+    text.clear();
+    text.push_str(&name.kind);
+    text.push(':');
+    text.push_str(&name.value);
 }

@@ -57,6 +57,16 @@ pub(crate) enum Mode {
     Member,
 }
 
+impl Mode {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Monitor => "monitor",
+            Self::Member => "member",
+        }
+    }
+}
+
 /// What an evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
