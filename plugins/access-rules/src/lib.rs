@@ -4,16 +4,36 @@
 //! rule that denies is enough to deny; without one that allows, access is denied too. If several
 //! allow, the shortest of their ceilings counts.
 
+mod index;
+
 use std::collections::BTreeMap;
 
 use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request, SettingsError};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
+use index::Index;
+
+/// The settings, with an index over the rules.
+#[derive(Debug, Deserialize)]
+#[serde(from = "Settings")]
+pub struct Rules {
+    settings: Settings,
+    index: Index,
+}
+
+impl From<Settings> for Rules {
+    fn from(settings: Settings) -> Self {
+        let resources = settings.rules.iter().map(|rule| &rule.resources);
+        let index = Index::new(resources);
+        Self { settings, index }
+    }
+}
+
 /// The settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
+pub struct Settings {
     /// Names for groups of callers, for use in rules.
     #[serde(default)]
     pub roles: BTreeMap<String, Globs>,
@@ -57,14 +77,15 @@ chancery_guest::access_policy!(Rules, r#"{"type":"object"}"#);
 
 impl Policy for Rules {
     fn check(&self) -> Result<(), SettingsError> {
-        for (at, rule) in self.rules.iter().enumerate() {
+        let Settings { roles, rules } = &self.settings;
+        for (at, rule) in rules.iter().enumerate() {
             let wrong = |key: &str, message: String| {
                 Err(SettingsError::at(format!("rules.{at}.{key}"), message))
             };
             if rule.identities.is_empty() && rule.roles.is_empty() {
                 return wrong("identities", "say who is meant, in identities or roles".to_owned());
             }
-            if let Some(unknown) = rule.roles.iter().find(|role| !self.roles.contains_key(*role)) {
+            if let Some(unknown) = rule.roles.iter().find(|role| !roles.contains_key(*role)) {
                 return wrong("roles", format!("there is no role `{unknown}` under roles"));
             }
             if rule.operations.is_empty() {
@@ -91,7 +112,10 @@ impl Policy for Rules {
             .into());
         }
         let mut grant: Option<Grant> = None;
-        for rule in self.rules.iter().filter(|rule| self.applies(rule, request)) {
+        let settings = &self.settings;
+        let candidates = self.index.candidates(&request.resource);
+        let candidates = candidates.iter().filter_map(|at| settings.rules.get(*at));
+        for rule in candidates.filter(|rule| settings.applies(rule, request)) {
             if rule.effect == Effect::Deny {
                 return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name).into());
             }
@@ -106,7 +130,7 @@ impl Policy for Rules {
     }
 }
 
-impl Rules {
+impl Settings {
     fn applies(&self, rule: &Rule, request: &Request) -> bool {
         let who = &request.identity;
         rule.operations.matches(&request.operation)

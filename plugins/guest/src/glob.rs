@@ -3,18 +3,47 @@ use serde::Deserialize;
 /// A pattern in which `*` stands for any characters, none included; everything else stands for
 /// itself. It has to match the whole text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Glob(String);
+#[serde(from = "String")]
+pub struct Glob {
+    pattern: String,
+    shape: Shape,
+}
+
+/// Most patterns have one star at an end, or none: those are compared without a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Everything,
+    Exact,
+    Prefix,
+    Suffix,
+    General,
+}
 
 impl Glob {
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.pattern
+    }
+
+    /// What every text that fits begins with: the pattern up to its first star.
+    pub fn literal_prefix(&self) -> &str {
+        self.pattern.split('*').next().unwrap_or_default()
     }
 
     /// Whether the whole text fits.
     pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
+        let end = self.pattern.len().saturating_sub(1);
+        match self.shape {
+            Shape::Everything => true,
+            Shape::Exact => self.pattern == text,
+            Shape::Prefix => text.starts_with(self.pattern.get(..end).unwrap_or_default()),
+            Shape::Suffix => text.ends_with(self.pattern.get(1..).unwrap_or_default()),
+            Shape::General => self.searches(text),
+        }
+    }
+
+    fn searches(&self, text: &str) -> bool {
+        let mut parts = self.pattern.split('*');
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let Some(mut part) = parts.next() else { return rest.is_empty() };
@@ -28,9 +57,23 @@ impl Glob {
     }
 }
 
+impl From<String> for Glob {
+    fn from(pattern: String) -> Self {
+        let stars = pattern.bytes().filter(|b| *b == b'*').count();
+        let shape = match stars {
+            0 => Shape::Exact,
+            1 if pattern.len() == 1 => Shape::Everything,
+            1 if pattern.ends_with('*') => Shape::Prefix,
+            1 if pattern.starts_with('*') => Shape::Suffix,
+            _ => Shape::General,
+        };
+        Self { pattern, shape }
+    }
+}
+
 impl From<&str> for Glob {
     fn from(pattern: &str) -> Self {
-        Self(pattern.to_owned())
+        pattern.to_owned().into()
     }
 }
 
