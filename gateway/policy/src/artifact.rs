@@ -91,26 +91,14 @@ impl Artifacts {
         }
     }
 
-    /// Keeps the artifact for the next start. Written beside and renamed: a reader sees all or nothing.
+    /// Keeps the artifact for the next start.
     pub(crate) fn store(&self, id: &ArtifactId, artifact: &Artifact) -> Result<(), LoadError> {
         let path = self.path(id);
         let code = artifact.component.serialize().map_err(|e| refuse(&path, &format!("{e:#}")))?;
         let mut signed = vec![u8::from(artifact.configured)];
         signed.extend_from_slice(&code);
         let tag = hmac::sign(&self.key, &Self::covered(id, &signed));
-        let part = path.with_extension("part");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .and_then(|mut file| {
-                file.write_all(tag.as_ref())?;
-                file.write_all(&signed)
-            })
-            .and_then(|()| fs::rename(&part, &path));
-        written.map_err(LoadError::io("write", &path))
+        replace(&path, &[tag.as_ref(), &signed])
     }
 
     /// Removes every artifact but these.
@@ -144,16 +132,7 @@ impl Artifacts {
     pub(crate) fn remember(&self, versions: &Versions) -> Result<(), LoadError> {
         let path = self.directory.join(VERSIONS);
         let text = serde_json::to_vec(versions).map_err(|e| refuse(&path, &e.to_string()))?;
-        let part = path.with_extension("part");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| fs::rename(&part, &path));
-        written.map_err(LoadError::io("write", &path))
+        replace(&path, &[&text])
     }
 
     fn path(&self, id: &ArtifactId) -> PathBuf {
@@ -164,6 +143,20 @@ impl Artifacts {
     fn covered(id: &ArtifactId, signed: &[u8]) -> Vec<u8> {
         [id.0.as_bytes(), signed].concat()
     }
+}
+
+/// Writes a file beside its place and renames it, so that a reader sees all or nothing.
+fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), LoadError> {
+    let beside = path.with_extension("part");
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(LoadError::io("write", path))
 }
 
 fn read_or_make_key(directory: &Path) -> Result<hmac::Key, LoadError> {

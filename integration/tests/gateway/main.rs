@@ -13,6 +13,7 @@ mod audit;
 mod client_certificates;
 mod configuration;
 mod directory;
+mod guards;
 mod harness;
 mod hsm;
 mod lifecycle;

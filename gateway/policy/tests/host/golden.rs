@@ -46,6 +46,20 @@ fn certificate_decisions_are_golden() {
 }
 
 #[test]
+fn the_rate_guard_s_decisions_are_golden() {
+    let cases = repository().join("policies/cases/rate-guard.toml");
+    let text = fs::read_to_string(&cases).unwrap();
+    let settings = Cases::settings_in(&cases, &text).unwrap().unwrap();
+    let limits = TrialLimits { memory: 64 << 10, ..TrialLimits::default() };
+    let trial =
+        Trial::load("g.wasm".as_ref(), &shipped("rate-guard"), &settings, &limits, Measure::Fuel)
+            .unwrap();
+    for outcome in trial.run(&Cases::parse(&cases, &text, trial.case_kind()).unwrap()) {
+        assert_eq!(outcome.difference, "", "{}", outcome.name);
+    }
+}
+
+#[test]
 fn a_case_that_does_not_hold_says_what_differs() {
     let plugin = shipped("access-rules");
     let settings = settings("access.toml");

@@ -26,6 +26,9 @@ pub(super) struct BindArgs {
     /// What it is asked about, as TOML: `operations = ["secrets.*"]`. May be given several times.
     #[arg(long = "match", value_name = "KEY=PATTERNS")]
     matches: Vec<String>,
+    /// What it may look up, as TOML: `issuance_counts = true`. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    grants: Vec<String>,
     /// The settings, a TOML file.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -171,19 +174,12 @@ fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Re
     if let Some((file, _)) = &files.cases {
         binding.insert("self_test".to_owned(), text(file));
     }
-    let mut matches = toml::Table::new();
-    for given in &args.matches {
-        let parsed: toml::Table =
-            given.parse().with_context(|| format!("--match {given}: not `KEY = [\"PATTERN\"]`"))?;
-        for (key, value) in parsed {
-            if matches.insert(key.clone(), value).is_some() {
-                bail!("--match: `{key}` is given twice");
-            }
-        }
-    }
     binding.insert("plugin".to_owned(), plugin.into());
-    if !matches.is_empty() {
-        binding.insert("match".to_owned(), matches.into());
+    for (key, given) in [("match", &args.matches), ("grants", &args.grants)] {
+        let table = table(key, given)?;
+        if !table.is_empty() {
+            binding.insert(key.to_owned(), table.into());
+        }
     }
     if let Some(file) = &args.settings {
         let shown = file.display();
@@ -196,6 +192,22 @@ fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Re
     let mut document = toml::Table::new();
     document.insert("binding".to_owned(), Value::Array(vec![binding.into()]));
     Ok(toml::to_string(&document)?)
+}
+
+/// The table that several options of one kind make together.
+fn table(option: &str, given: &[String]) -> Result<toml::Table> {
+    let mut table = toml::Table::new();
+    for text in given {
+        let parsed: toml::Table = text
+            .parse()
+            .with_context(|| format!("--{option} {text}: not `KEY = VALUE` as TOML has it"))?;
+        for (key, value) in parsed {
+            if table.insert(key.clone(), value).is_some() {
+                bail!("--{option}: `{key}` is given twice");
+            }
+        }
+    }
+    Ok(table)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
