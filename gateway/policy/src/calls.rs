@@ -93,6 +93,7 @@ impl log::Host for Calls {
             return;
         };
         self.log_left = left;
+        let message = one_line(&message);
         let binding = &*self.callee.binding;
         match level {
             log::Level::Debug => tracing::debug!(target: TARGET, binding, fields, "{message}"),
@@ -101,6 +102,19 @@ impl log::Host for Calls {
             log::Level::Error => tracing::error!(target: TARGET, binding, fields, "{message}"),
         }
     }
+}
+
+/// What a policy writes stays one line: it must not make up others in the gateway's log.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 impl groups::Host for Calls {
@@ -222,6 +236,11 @@ mod tests {
             assert!(ask().is_ok());
         }
         assert_eq!(ask().unwrap_err().code, "unavailable");
+    }
+
+    #[test]
+    fn a_policy_writes_one_line_at_a_time() {
+        assert_eq!(one_line("é\n\u{1b}[31mERROR"), "é\\n\\u{1b}[31mERROR");
     }
 
     #[test]
