@@ -70,10 +70,16 @@ pub(crate) struct ClientCertificateArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Check that no line was removed, changed or reordered.
+    ///
+    /// How many lines there have to be stands in the head beside the log. Whoever can change the log
+    /// can change that too, unless it is checked with the audit key: give `--config` for that.
     Verify {
         /// The audit log.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Check the head with the key in this gateway's store, while the gateway is stopped.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use chancery_audit::Seal;
 use chancery_identity::Clock;
 use chancery_policy::{PolicyConfig, PolicyHost};
 use chancery_seal::RootKey;
@@ -12,7 +13,7 @@ use chancery_seal::RootKey;
 use crate::cli::ClientCertificateArgs;
 use crate::client_certificate;
 use crate::config::Config;
-use crate::gateway::{Gateway, policy_config};
+use crate::gateway::{Gateway, policy_config, stored_audit_key};
 
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
@@ -83,14 +84,34 @@ pub(crate) async fn client_certificate(args: &ClientCertificateArgs) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// `chancery audit verify`.
-pub(crate) fn audit_verify(file: &Path) -> Result<ExitCode> {
-    let verified = chancery_audit::verify(file, None)?;
+/// `chancery audit verify`. Without a head, lines may be missing at the end: that is no success.
+pub(crate) async fn audit_verify(file: &Path, config: Option<&Path>) -> Result<ExitCode> {
+    let key = match config {
+        Some(config) => Some(stored_audit_key(&Config::load(config)?).await?),
+        None => None,
+    };
+    let verified = chancery_audit::verify(file, key.as_ref())?;
+    let shown = file.display();
+    let end = match verified.seal {
+        Seal::Authentic => "its end is authentic",
+        Seal::Unchecked => {
+            "its end agrees with the head beside it, which was not checked with the audit key (use \
+             --config for that)"
+        }
+        Seal::Absent if verified.lines == 0 => "it is empty",
+        Seal::Absent => bail!(
+            "audit log {shown}: the head beside it is missing, so lines may have been removed at the \
+             end; the {} lines that are there were not changed or reordered",
+            verified.lines
+        ),
+    };
+    let torn = match verified.torn_bytes {
+        0 => String::new(),
+        bytes => format!("; {bytes} bytes of an unfinished line follow, as a crash leaves them"),
+    };
     say(&format!(
-        "{}: {} lines, none removed, changed or reordered; last hash {}",
-        file.display(),
-        verified.lines,
-        verified.last_hash
+        "{shown}: {} lines, none removed, changed or reordered; last hash {}; {end}{torn}",
+        verified.lines, verified.last_hash
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, VaultState};
-use chancery_audit::{Audit, AuditConfig};
+use chancery_audit::{Audit, AuditConfig, AuditKey};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, PeerCertificate};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
@@ -254,6 +254,24 @@ async fn open_audit(config: &Config, store: &dyn Store, clock: Clock) -> Result<
     let key = audit_key(store).await.context("the audit log's key")?;
     Audit::open(AuditConfig { path: file.clone(), key }, clock)
         .with_context(|| format!("opening the audit log {}", file.display()))
+}
+
+/// The audit key of a gateway that is stopped: a running one keeps its store to itself.
+///
+/// # Errors
+/// There is no store, it cannot be opened, or the gateway never started.
+pub(crate) async fn stored_audit_key(config: &Config) -> Result<AuditKey> {
+    let path = config.server.directory.join(STORE_FILE);
+    // Opening would make one.
+    ensure!(path.is_file(), "{}: there is no store", path.display());
+    let hsm = config.hsm.as_ref().map(open_hsm).transpose()?;
+    let store = open_store(config, hsm.as_deref()).await?;
+    let record = store.get(&Key::new(AUDIT_KEY)?).await?;
+    if let Some(hsm) = hsm {
+        tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
+    }
+    let record = record.with_context(|| format!("{}: it has no audit key", path.display()))?;
+    Ok(AuditKey::new(&Zeroizing::new(record.value.to_vec()))?)
 }
 
 /// Reads the key, or makes it on the first start.

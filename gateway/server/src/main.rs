@@ -42,8 +42,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::RootKey { file } => commands::root_key(&file),
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
             Command::Policy(args) => policy::run(args).await,
-            Command::Audit { command: AuditCommand::Verify { file } } => {
-                commands::audit_verify(&file)
+            Command::Audit { command: AuditCommand::Verify { file, config } } => {
+                commands::audit_verify(&file, config.as_deref()).await
             }
         }
     })

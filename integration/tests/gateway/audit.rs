@@ -80,6 +80,45 @@ fn verify_accepts_what_was_written_and_names_what_was_changed() {
     assert!(verify(&nothing).failure().stderr.contains("no-such-file"));
 }
 
+/// The log with so many lines less at its end.
+fn shortened(file: &Path, by: usize) {
+    let text = fs::read_to_string(file).expect("the log can be read");
+    let lines: Vec<_> = text.lines().collect();
+    fs::write(file, lines[..lines.len() - by].join("\n") + "\n").expect("the log can be written");
+}
+
+#[test]
+fn verify_does_not_vouch_for_an_end_that_it_cannot_know() {
+    let (site, file) = with_a_log();
+    let config = site.path().join("state/chancery.toml").display().to_string();
+    let with_key = || chancery(&["audit", "verify", &file.to_string_lossy(), "--config", &config]);
+    drop(verify(&file).success().says("was not checked with the audit key"));
+    drop(with_key().success().says("its end is authentic"));
+
+    let mut head = file.clone().into_os_string();
+    head.push(".head");
+    let good = fs::read(&head).expect("there is a head");
+    let log = fs::read(&file).expect("the log can be read");
+
+    // The end cut off, and the head that would tell removed.
+    shortened(&file, 3);
+    fs::remove_file(&head).expect("it can be removed");
+    let said = verify(&file).failure();
+    assert!(said.stderr.contains("lines may have been removed at the end"), "{said}");
+    drop(with_key().failure());
+
+    // A head of an earlier, shorter log of another gateway does not pass for this one's.
+    fs::write(&file, &log).expect("the log can be written");
+    let (_other_site, other) = with_a_log();
+    let mut other_head = other.into_os_string();
+    other_head.push(".head");
+    fs::copy(other_head, &head).expect("it can be copied");
+    drop(with_key().failure());
+
+    fs::write(&head, good).expect("the head can be written");
+    drop(with_key().success().says("its end is authentic"));
+}
+
 #[test]
 fn a_gateway_does_not_go_on_with_a_log_that_was_changed() {
     let (site, file) = with_a_log();
