@@ -1,9 +1,12 @@
 use axum::extract::{OriginalUri, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, header};
 
+use tracing::Instrument as _;
+
 use super::AcmeState;
+use super::problem::Problem;
 use super::urls::Urls;
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
@@ -21,7 +24,14 @@ pub(super) async fn complete(
     let wants_nonce = parts.method != Method::GET || uri.path().ends_with("/new-nonce");
     let directory = Urls::of(&parts, uri).map(|urls| urls.directory());
 
-    let mut response = next.run(Request::from_parts(parts, body)).await;
+    // In a task of its own: a client that hangs up must not stop an operation between being done and
+    // being recorded.
+    let work = next.run(Request::from_parts(parts, body));
+    let handled = tokio::spawn(work.in_current_span()).await;
+    let mut response = handled.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request's handler panicked");
+        Problem::internal().into_response()
+    });
 
     let headers = response.headers_mut();
     if wants_nonce && let Ok(nonce) = HeaderValue::from_str(&state.acme.nonce()) {

@@ -1,5 +1,8 @@
 //! Every operation leaves a line, and without the line there is no answer.
 
+use std::time::Duration;
+
+use chancery_store::Store as _;
 use serde_json::json;
 
 use crate::client::{Client, url};
@@ -38,6 +41,30 @@ async fn each_operation_leaves_one_line_that_names_the_account() {
             "acme.account.deactivate",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_leave_an_operation_unrecorded() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let target = url("new-order");
+    let header = client.header(&target).await;
+    let body = client.key.jws(&header, &steps::names(&["a.localhost"]).to_string()).to_string();
+    {
+        let answer = std::pin::pin!(client.send(&target, &body));
+        // Once is enough to be on its way to the policies, and not to be back.
+        assert!(futures_util::poll!(answer).is_pending());
+    }
+    let recorded = async {
+        while world.audited("acme.order.create").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), recorded).await.expect("it is never recorded");
+    let line = &world.audited("acme.order.create")[0];
+    assert_eq!(line["outcome"]["result"], "success", "{line}");
+    let orders = world.store.scan(b"default/acme/order/", None, 10).await.unwrap();
+    assert_eq!(orders.len(), 1, "what is recorded is there");
 }
 
 #[tokio::test]
