@@ -11,6 +11,8 @@ use crate::process::repository;
 pub enum Access {
     /// Allows everything.
     Allows,
+    /// Denies everything.
+    Denies,
     /// Never comes back.
     Loops,
     /// Traps.
@@ -32,6 +34,12 @@ impl Access {
     fn body(self) -> &'static str {
         match self {
             Self::Allows => "i32.const 1024",
+            Self::Denies => {
+                "(i32.store8 (i32.const 2048) (i32.const 1))
+                 (i32.store (i32.const 2056) (i32.const 16))
+                 (i32.store (i32.const 2060) (i32.const 12))
+                 (i32.const 2048)"
+            }
             Self::Loops => "(loop (br 0)) unreachable",
             Self::Traps => "unreachable",
             Self::Grows => {
@@ -59,9 +67,11 @@ impl Access {
         let world =
             resolve.select_world(&[package], Some("access-policy")).expect("the world is there");
         let body = self.body();
+        // What answers with a mebibyte has to have one.
+        let pages = if self == Self::AnswersTooMuch { 20 } else { 1 };
         let mut module = wat::parse_str(format!(
             r#"(module
-                (memory (export "memory") 20)
+                (memory (export "memory") {pages})
                 (global $next (mut i32) (i32.const 32768))
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                     (global.set $next (i32.and

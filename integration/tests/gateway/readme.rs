@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
-use chancery_integration::gateway::{Gateway, Options};
-use chancery_integration::process::{self, repository};
+use chancery_integration::gateway::{Gateway, Options, binary};
+use chancery_integration::plugin::Access;
+use chancery_integration::process::{self, Server, repository};
 use chancery_integration::site::Site;
 
 /// The code blocks of a language below a heading, up to the next heading of the same level or above.
@@ -42,7 +44,10 @@ fn here(site: &Site, gateway: &Gateway, text: &str) -> String {
     let text = text
         .replace("$PWD/.chancery", ".chancery")
         .replace(".chancery/certbot", &site.path().join("certbot").to_string_lossy())
+        // The trust domain is no folder.
+        .replace("dev.chancery/", "dev\u{1}")
         .replace(".chancery", &gateway.directory().to_string_lossy())
+        .replace("dev\u{1}", "dev.chancery/")
         .replace("https://127.0.0.1:8443", &gateway.ready().api)
         .replace("--http-01-port 5002", &format!("--http-01-port {}", http01_port(gateway)))
         .replace("pkill -HUP -x chancery", &format!("kill -HUP {}", gateway.id()));
@@ -79,16 +84,13 @@ fn the_commands_for_certbot_curl_and_hvac_work() {
     let certbot = blocks("### A certificate with certbot", "sh").concat();
     drop(shell(&here(&site, &gateway, &certbot)).success().says(": OK"));
 
-    let curl = blocks("### A secret with curl", "sh").concat();
-    let said = shell(&here(&site, &gateway, &curl)).success();
+    let blocks = blocks("### A secret with curl", "sh");
+    let [curl, audit, hvac] = &blocks[..] else { panic!("three blocks: {blocks:?}") };
+    let said = shell(&here(&site, &gateway, &format!("{curl}{audit}"))).success();
     assert!(said.stdout.contains("a long one"), "{said}");
     assert!(said.stdout.contains("errors"), "{said}");
     assert!(said.stdout.contains("secret/payroll/salaries"), "the audit log has it: {said}");
-
-    let python = blocks("### A secret with curl", "python").concat();
-    let mut command = Command::new(process::python_tool("python3"));
-    command.args(["-c", &here(&site, &gateway, &python)]).env_remove("VAULT_TOKEN");
-    drop(process::run(&mut command).success().says("a long one"));
+    drop(shell(&here(&site, &gateway, hvac)).success().says("a long one"));
 }
 
 #[test]
@@ -114,6 +116,60 @@ fn the_rule_of_one_s_own_works() {
     assert!(!gateway.reload().contains("reload failed"));
     let said = shell(&here(&site, &gateway, &format!("{curl}\n{request}"))).success();
     assert!(said.stdout.contains("\"version\":1"), "{said}");
+}
+
+#[test]
+fn the_policy_of_one_s_own_is_bound_and_denies() {
+    let site = Site::new();
+    let gateway = gateway(&site);
+    let curl =
+        blocks("### A secret with curl", "sh")[0].lines().next().expect("the alias").to_owned();
+    let blocks = blocks("### A policy of your own", "sh");
+    let [_, bind, request] = &blocks[..] else { panic!("three blocks: {blocks:?}") };
+    // That the policy compiles is another test's matter, since it takes minutes; this one denies too.
+    let plugin = site.write("lower-case.wasm", Access::Denies.component());
+    let bind = bind.replace("plugins/target/components/lower-case.wasm", &plugin.to_string_lossy());
+    let (bind, reload) = bind.trim_end().rsplit_once('\n').expect("several commands");
+    assert_eq!(reload, "pkill -HUP -x chancery");
+    drop(shell(&here(&site, &gateway, bind)).success());
+    assert!(!gateway.reload().contains("reload failed"));
+    // Also for somebody who was too quick and wrote the secret before the policy was in force.
+    for _ in 0..2 {
+        let said = shell(&here(&site, &gateway, &format!("{curl}\n{request}"))).success();
+        assert!(said.stdout.contains("permission denied"), "{said}");
+    }
+}
+
+#[test]
+fn a_gateway_for_real_is_set_up_as_it_says() {
+    let site = Site::new();
+    let dev = gateway(&site);
+    let blocks = blocks("## Run it for real", "sh");
+    let script = blocks.concat();
+    let (setup, serve) = script.trim_end().rsplit_once('\n').expect("several commands");
+    assert_eq!(
+        serve, "target/release/chancery serve --config /etc/chancery/chancery.toml",
+        "the last command is the one that stays"
+    );
+    let setup = setup.strip_prefix("make build\n").expect("it is built first");
+    let (etc, state) = (site.path().join("etc"), site.path().join("var"));
+    let elsewhere = |text: &str| {
+        text.replace("/etc/chancery", &etc.to_string_lossy())
+            .replace("/var/lib/chancery", &state.to_string_lossy())
+            .replace(":8443", ":0")
+            .replace(":8080", ":0")
+            .replace("target/release/chancery", &binary().to_string_lossy())
+    };
+    drop(shell(&here(&site, &dev, &elsewhere(setup))).success().says("are valid"));
+    let mut server = Command::new("bash");
+    server.args(["-c", &format!("exec {}", elsewhere(serve))]);
+    let log = site.path().join("serve.log");
+    let mut server = Server::start("chancery serve", &mut server, &log);
+    process::eventually("it serves", Duration::from_mins(2), || {
+        assert!(server.ended().is_none(), "it has ended; its log:\n{}", server.log());
+        server.log().contains("serving").then_some(())
+    });
+    assert!(etc.join("admin.pem").is_file());
 }
 
 #[test]
