@@ -1,5 +1,5 @@
 #![no_main]
-//! `cargo +nightly fuzz run pem`: text around certificates.
+//! `scripts/fuzz pem`: text around certificates.
 
 use chancery_x509::pem;
 use libfuzzer_sys::fuzz_target;

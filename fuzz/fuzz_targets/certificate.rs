@@ -1,5 +1,5 @@
 #![no_main]
-//! `cargo +nightly fuzz run certificate`: certificates that strangers present.
+//! `scripts/fuzz certificate`: certificates that strangers present.
 
 use chancery_x509::{Issuer, ParsedCertificate};
 use libfuzzer_sys::fuzz_target;

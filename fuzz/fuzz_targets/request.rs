@@ -1,5 +1,5 @@
 #![no_main]
-//! `cargo +nightly fuzz run request`: certification requests of strangers.
+//! `scripts/fuzz request`: certification requests of strangers.
 
 use chancery_x509::CertificateRequest;
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
 #![no_main]
-//! `cargo +nightly fuzz run public_key`: keys, and the search for weak ones.
+//! `scripts/fuzz public_key`: keys, and the search for weak ones.
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use libfuzzer_sys::fuzz_target;
