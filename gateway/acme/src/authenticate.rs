@@ -1,6 +1,7 @@
 //! Who signed a request (RFC 8555 §6.2): every operation but reading the directory and fetching a
 //! nonce begins here.
 
+use chancery_audit::Event;
 use chancery_identity::RequestContext;
 
 use crate::Acme;
@@ -48,6 +49,26 @@ impl Acme {
         }
     }
 
+    /// That the resource below an account's URL which `id` stands in is the signer's own.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`].
+    pub async fn check_own(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        id: &str,
+    ) -> Result<(), Error> {
+        let own = account.id().to_string();
+        if own == id {
+            return Ok(());
+        }
+        let other = id.chars().take(80).collect::<String>();
+        let event = Event::new(context, "acme.account.use", other).account(own);
+        let error = Error::Unauthorized("this is another account's URL".to_owned());
+        Err(self.refuse(event, error).await)
+    }
+
     /// Checks a request that a bare key must have signed: one for a new account.
     ///
     /// # Errors
@@ -87,12 +108,17 @@ impl Acme {
                 let key = records::account(&context.tenant, id)?;
                 let stored = records::load::<Account>(self.store.as_ref(), key).await?;
                 let stored = stored.ok_or(Error::NoAccount)?;
-                let payload = request.verify(&stored.value.key)?;
-                match stored.value.status {
-                    AccountStatus::Valid => {
-                        Ok((Authenticated::Account(ActiveAccount(stored)), payload))
+                let payload = match request.verify(&stored.value.key) {
+                    Ok(payload) if stored.value.status == AccountStatus::Valid => Ok(payload),
+                    Ok(_) => Err(Error::AccountDeactivated),
+                    Err(error) => Err(error.into()),
+                };
+                match payload {
+                    Ok(payload) => Ok((Authenticated::Account(ActiveAccount(stored)), payload)),
+                    Err(error) => {
+                        let event = Event::new(context, "acme.authenticate", target.url);
+                        Err(self.refuse(event.account(id.to_string()), error).await)
                     }
-                    AccountStatus::Deactivated => Err(Error::AccountDeactivated),
                 }
             }
         }

@@ -48,7 +48,7 @@ pub struct ValidationConfig {
     pub allowed_networks: Vec<IpNet>,
     /// How long one validation may take altogether.
     pub timeout: Duration,
-    /// How many validations run at once.
+    /// How many validations run at once; one account has at most a quarter of them.
     pub concurrency: usize,
 }
 

@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_policy::Denial;
 use chancery_store::{CommitError, InvalidKey, Key, ReadError};
 
 use crate::id::AccountId;
@@ -104,6 +105,34 @@ pub enum Error {
     /// It is the gateway's fault. The details are for the log only.
     #[error(transparent)]
     Internal(#[from] InternalError),
+}
+
+impl Error {
+    /// A stable code for the audit log; for a denial it is the policy's.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Jws(JwsError::BadSignature) => "bad-signature",
+            Self::Jws(_) | Self::Malformed(_) | Self::WrongUrl { .. } => "malformed",
+            Self::BadNonce(_) => "bad-nonce",
+            Self::NoAccount => "no-account",
+            Self::AccountDeactivated => "account-deactivated",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::TermsNotAgreed { .. } => "terms-not-agreed",
+            Self::UnsupportedContact(_) => "unsupported-contact",
+            Self::InvalidContact { .. } => "invalid-contact",
+            Self::Identifiers(_) => "rejected-identifier",
+            Self::InvalidProfile { .. } => "invalid-profile",
+            Self::Denied { code, .. } => code,
+            Self::NotFound(_) => "not-found",
+            Self::OrderNotReady { .. } => "order-not-ready",
+            Self::BadCsr(_) => "bad-csr",
+            Self::KeyInUse { .. } => "key-in-use",
+            Self::AlreadyRevoked => "already-revoked",
+            Self::BadRevocationReason(_) => "bad-revocation-reason",
+            Self::Overloaded => Denial::OVERLOADED,
+            Self::Internal(_) => "internal",
+        }
+    }
 }
 
 /// What a policy was asked for.

@@ -31,6 +31,7 @@ mod identifier;
 pub mod jws;
 pub mod nonce;
 pub mod order;
+mod outcome;
 mod records;
 pub mod revocation;
 mod service;

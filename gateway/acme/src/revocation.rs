@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_issuance::{InventoryEntry, Requester, RevocationRequest, RevokeError, Revoker};
 use chancery_x509::{GeneralName, ParsedCertificate, RevocationReason};
@@ -43,20 +44,21 @@ impl Acme {
             .map_err(|error| Error::Malformed(format!("`certificate` is {error}")))?;
         let certificate = ParsedCertificate::from_der(&der)
             .map_err(|error| Error::Malformed(format!("`certificate` cannot be read: {error}")))?;
-        let serial = certificate.serial();
-        let entry = self.issuance.find(&context.tenant, serial).await.map_err(unavailable)?;
-        // The certificate itself and not only its number: two CAs may use the same one.
-        let entry = entry
-            .filter(|entry| entry.der == der)
-            .ok_or(Error::NotFound("certificate of this server"))?;
-        let by = match signer {
-            Authenticated::Account(account) => {
-                self.as_account(context, account, &entry, &certificate).await?
+        let code = request.reason.unwrap_or(0);
+        let request = match self.may_revoke(context, signer, &certificate, &der, code).await {
+            Ok(request) => request,
+            Err(error) => {
+                let serial = certificate.serial().to_string();
+                let mut event = Event::new(context, "certificates.revoke", serial);
+                event.add_detail("asked", code);
+                match signer {
+                    Authenticated::Account(account) => event.set_account(account.id().to_string()),
+                    Authenticated::Key(key) => event.add_detail("thumbprint", key.thumbprint()),
+                }
+                return Err(self.refuse(event, error).await);
             }
-            Authenticated::Key(key) => as_key_holder(key, &certificate)?,
         };
-        let reason = reason(request.reason.unwrap_or(0))?;
-        let request = RevocationRequest { context: context.clone(), serial: *serial, reason, by };
+        // From here on the line in the audit log is issuance's.
         self.issuance.revoke(request).await.map_err(|error| match error {
             RevokeError::AlreadyRevoked => Error::AlreadyRevoked,
             RevokeError::NotFound => Error::NotFound("certificate of this server"),
@@ -66,6 +68,31 @@ impl Acme {
             }
             RevokeError::Unavailable(_) => unavailable(error),
         })
+    }
+
+    /// What to ask issuance for, if whoever signed has a right to this certificate's end.
+    async fn may_revoke(
+        &self,
+        context: &RequestContext,
+        signer: &Authenticated,
+        certificate: &ParsedCertificate,
+        der: &[u8],
+        code: u64,
+    ) -> Result<RevocationRequest, Error> {
+        let serial = certificate.serial();
+        let entry = self.issuance.find(&context.tenant, serial).await.map_err(unavailable)?;
+        // The certificate itself and not only its number: two CAs may use the same one.
+        let entry = entry
+            .filter(|entry| entry.der == der)
+            .ok_or(Error::NotFound("certificate of this server"))?;
+        let by = match signer {
+            Authenticated::Account(account) => {
+                self.as_account(context, account, &entry, certificate).await?
+            }
+            Authenticated::Key(key) => as_key_holder(key, certificate)?,
+        };
+        let reason = reason(code)?;
+        Ok(RevocationRequest { context: context.clone(), serial: *serial, reason, by })
     }
 
     /// The account that got the certificate, or has proved all of its names since.

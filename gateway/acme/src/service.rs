@@ -74,14 +74,13 @@ impl Acme {
         self.nonces.issue()
     }
 
-    /// Asks the access policies for what `event` is about, and puts what they said into it. A denial
-    /// is written to the audit log here; after a permission the caller finishes the event.
+    /// Asks the access policies for what `event` is about, and puts what they said into it.
     pub(crate) async fn ask(
         &self,
         context: &RequestContext,
-        event: Event,
+        event: &mut Event,
         question: Question<'_>,
-    ) -> Result<Event, Error> {
+    ) -> Result<(), Error> {
         let Question { identity, operation, resource, asked, mut attributes } = question;
         attributes.extend(context_attributes(context));
         let verdict = self
@@ -94,15 +93,12 @@ impl Acme {
                 attributes,
             })
             .await;
-        let event = event.decisions(chancery_issuance::decisions(verdict.evaluations));
+        event.add_decisions(chancery_issuance::decisions(verdict.evaluations));
         match verdict.decision {
-            Ok(_) => Ok(event),
+            Ok(_) => Ok(()),
+            Err(denial) if denial.code == Denial::OVERLOADED => Err(Error::Overloaded),
             Err(denial) => {
-                let event = event.detail("reason", denial.audit).denied(denial.code.clone());
-                self.audit.record(event).await?;
-                if denial.code == Denial::OVERLOADED {
-                    return Err(Error::Overloaded);
-                }
+                event.add_detail("reason", denial.audit);
                 Err(Error::Denied { code: denial.code, message: denial.message, asked })
             }
         }

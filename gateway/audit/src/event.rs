@@ -110,6 +110,21 @@ impl Event {
         }
     }
 
+    /// Names the ACME account that acted, while the operation goes on.
+    pub fn set_account(&mut self, account: impl Into<String>) {
+        self.actor.account = Some(account.into());
+    }
+
+    /// Adds what policies said, while the operation goes on.
+    pub fn add_decisions(&mut self, decisions: impl IntoIterator<Item = Decision>) {
+        self.decisions.extend(decisions);
+    }
+
+    /// Adds a fact, as [`detail`](Self::detail) does, while the operation goes on.
+    pub fn add_detail(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+        self.details.insert(name.into(), value.into());
+    }
+
     /// Names the identity that acted, where it is not the certificate's.
     #[must_use]
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
@@ -120,21 +135,21 @@ impl Event {
     /// Names the ACME account that acted.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
-        self.actor.account = Some(account.into());
+        self.set_account(account);
         self
     }
 
     /// Adds what policies said.
     #[must_use]
     pub fn decisions(mut self, decisions: impl IntoIterator<Item = Decision>) -> Self {
-        self.decisions.extend(decisions);
+        self.add_decisions(decisions);
         self
     }
 
     /// Adds a fact under `name`. Never a secret: see [`Audit::keyed_hash`](crate::Audit::keyed_hash).
     #[must_use]
     pub fn detail(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.details.insert(name.into(), value.into());
+        self.add_detail(name, value);
         self
     }
 

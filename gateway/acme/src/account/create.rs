@@ -57,6 +57,22 @@ impl Acme {
         if request.only_existing {
             return Err(Error::NoAccount);
         }
+        let mut event = Event::new(context, OPERATION, RESOURCE).detail("thumbprint", thumbprint);
+        match self.make_account(context, key, request, &mut event).await {
+            // Nothing happened but that it was found.
+            Ok(Registered::Existing(found)) => Ok(Registered::Existing(found)),
+            made => self.conclude(event, made).await,
+        }
+    }
+
+    async fn make_account(
+        &self,
+        context: &RequestContext,
+        key: AccountKey,
+        request: NewAccount,
+        event: &mut Event,
+    ) -> Result<Registered, Error> {
+        let thumbprint = key.thumbprint();
         contact::check(&request.contact)?;
         if let Some(terms) = &self.config.terms_of_service
             && !request.terms_agreed
@@ -65,7 +81,6 @@ impl Acme {
         }
         let mut attributes = vec![("thumbprint".to_owned(), thumbprint.clone())];
         attributes.extend(request.contact.iter().map(|one| ("contact".to_owned(), one.clone())));
-        let event = Event::new(context, OPERATION, RESOURCE);
         let question = Question {
             identity: &format!("acme:{thumbprint}"),
             operation: OPERATION,
@@ -73,7 +88,7 @@ impl Acme {
             asked: Asked::Account,
             attributes,
         };
-        let event = self.ask(context, event, question).await?;
+        self.ask(context, event, question).await?;
 
         let account = Account {
             id: AccountId::new(self.clock.now()),
@@ -99,8 +114,7 @@ impl Acme {
             }
             Err(error) => return Err(error.into()),
         }
-        let event = event.account(account.id.to_string()).detail("thumbprint", thumbprint);
-        self.audit.record(event.succeeded()).await?;
+        event.set_account(account.id.to_string());
         metrics::counter!("chancery_acme_accounts_created_total").increment(1);
         Ok(Registered::Created(account))
     }

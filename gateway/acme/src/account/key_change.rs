@@ -37,7 +37,21 @@ impl Acme {
         url: &str,
         account_url: &str,
     ) -> Result<Account, Error> {
-        let ActiveAccount(stored) = account;
+        let mut event = Event::new(context, "acme.account.key-change", "account")
+            .account(account.id().to_string());
+        let changed = self.store_key(context, account, inner, url, account_url, &mut event).await;
+        self.conclude(event, changed).await
+    }
+
+    async fn store_key(
+        &self,
+        context: &RequestContext,
+        ActiveAccount(stored): ActiveAccount,
+        inner: &Payload,
+        url: &str,
+        account_url: &str,
+        event: &mut Event,
+    ) -> Result<Account, Error> {
         let new = inner_request(inner, url)?;
         let change: KeyChange = new.payload.json()?;
         if change.account != account_url {
@@ -47,6 +61,7 @@ impl Acme {
             return Err(Error::Malformed("`oldKey` is not the account's key".to_owned()));
         }
         let thumbprint = new.key.thumbprint();
+        event.add_detail("thumbprint", thumbprint.clone());
         let taken = records::account_of_key(&context.tenant, &thumbprint)?;
         let old = records::account_of_key(&context.tenant, &stored.value.key.thumbprint())?;
         let mut changed = stored.value;
@@ -66,10 +81,6 @@ impl Acme {
             }
             Err(error) => return Err(error.into()),
         }
-        let event = Event::new(context, "acme.account.key-change", "account")
-            .account(changed.id.to_string())
-            .detail("thumbprint", thumbprint);
-        self.audit.record(event.succeeded()).await?;
         Ok(changed)
     }
 }

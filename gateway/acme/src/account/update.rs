@@ -28,12 +28,21 @@ impl Acme {
         account: ActiveAccount,
         update: AccountUpdate,
     ) -> Result<Account, Error> {
-        let ActiveAccount(stored) = account;
         if !update.deactivate && update.contact.is_none() {
-            return Ok(stored.value);
+            return Ok(account.0.value);
         }
         let operation =
             if update.deactivate { "acme.account.deactivate" } else { "acme.account.update" };
+        let event = Event::new(context, operation, "account").account(account.id().to_string());
+        let changed = self.store_update(account, update).await;
+        self.conclude(event, changed).await
+    }
+
+    async fn store_update(
+        &self,
+        ActiveAccount(stored): ActiveAccount,
+        update: AccountUpdate,
+    ) -> Result<Account, Error> {
         if let Some(contacts) = &update.contact {
             contact::check(contacts)?;
         }
@@ -46,8 +55,6 @@ impl Acme {
             .check_version(stored.key.clone(), stored.version)
             .put(stored.key, records::encode(&changed)?);
         self.store.commit(commit).await?;
-        let event = Event::new(context, operation, "account").account(changed.id.to_string());
-        self.audit.record(event.succeeded()).await?;
         Ok(changed)
     }
 }

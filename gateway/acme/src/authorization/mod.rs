@@ -80,8 +80,22 @@ impl Acme {
         account: &ActiveAccount,
         id: AuthorizationId,
     ) -> Result<Authorization, Error> {
-        let changed = loop {
+        let mut event = Event::new(context, "acme.authorization.deactivate", id.to_string())
+            .account(account.id().to_string());
+        let given_up = self.give_up(context, account, id, &mut event).await;
+        self.conclude(event, given_up).await
+    }
+
+    async fn give_up(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        id: AuthorizationId,
+        event: &mut Event,
+    ) -> Result<Authorization, Error> {
+        loop {
             let stored = self.load_authorization(context, account, id).await?;
+            event.add_detail("identifier", stored.value.facts().identifier.to_string());
             let changed = Authorization::Deactivated(match stored.value {
                 Authorization::Pending(one) => one.deactivate(),
                 Authorization::Valid(one) => one.deactivate(),
@@ -114,16 +128,11 @@ impl Acme {
                     .put(order.key, records::encode(&Order::Invalid(dead))?);
             }
             match self.store.commit(commit).await {
-                Ok(_) => break changed,
+                Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-        };
-        let name = changed.facts().identifier.to_string();
-        let event = Event::new(context, "acme.authorization.deactivate", name)
-            .account(account.id().to_string());
-        self.audit.record(event.succeeded()).await?;
-        Ok(changed)
+        }
     }
 
     pub(crate) async fn load_authorization(

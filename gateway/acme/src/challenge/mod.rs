@@ -5,6 +5,7 @@ mod dns01;
 mod http01;
 mod networks;
 mod respond;
+mod slots;
 mod tls;
 mod tls_alpn01;
 mod validator;

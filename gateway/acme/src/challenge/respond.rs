@@ -32,6 +32,30 @@ impl Acme {
         id: AuthorizationId,
         kind: ChallengeType,
     ) -> Result<Authorization, Error> {
+        match self.store_response(context, account, id, kind).await {
+            // What comes of it has its line where it is validated.
+            Ok(None) => {
+                self.begin_validation(context, id).await;
+                self.authorization(context, account, id).await
+            }
+            Ok(Some(begun)) => Ok(begun),
+            Err(error) => {
+                let event = Event::new(context, "acme.challenge.respond", id.to_string())
+                    .account(account.id().to_string())
+                    .detail("type", kind.as_str());
+                Err(self.refuse(event, error).await)
+            }
+        }
+    }
+
+    /// Writes down that validation begins; the authorization as it is if that is so already.
+    async fn store_response(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        id: AuthorizationId,
+        kind: ChallengeType,
+    ) -> Result<Option<Authorization>, Error> {
         loop {
             let stored = self.load_authorization(context, account, id).await?;
             if !stored.value.offers().iter().any(|offer| offer.kind == kind) {
@@ -42,7 +66,7 @@ impl Acme {
                 Authorization::Deactivated(_) => {
                     return Err(Error::Malformed("the authorization was deactivated".to_owned()));
                 }
-                begun => return Ok(begun),
+                begun => return Ok(Some(begun)),
             };
             let validating = Authorization::Validating(pending.respond(kind));
             let commit = Commit::new()
@@ -50,13 +74,11 @@ impl Acme {
                 .put(stored.key, records::encode(&validating)?)
                 .put(records::unfinished_authorization(&context.tenant, id)?, Vec::new());
             match self.store.commit(commit).await {
-                Ok(_) => break,
+                Ok(_) => return Ok(None),
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        self.begin_validation(context, id).await;
-        self.authorization(context, account, id).await
     }
 
     /// Validates an authorization that is in `Validating`, and writes down what came of it.

@@ -9,8 +9,8 @@ use hickory_resolver::config::{
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
 
+use super::slots::Slots;
 use super::{ChallengeType, Networks, tls};
 use crate::config::ValidationConfig;
 use crate::failure::{Failure, FailureKind};
@@ -26,7 +26,7 @@ pub struct Validator {
     pub(super) https: Arc<ClientConfig>,
     pub(super) acme_tls: Arc<ClientConfig>,
     timeout: Duration,
-    running: Semaphore,
+    slots: Slots,
 }
 
 /// What to look for.
@@ -74,7 +74,7 @@ impl Validator {
             https: tls::client(&[]).map_err(ValidatorError::Tls)?,
             acme_tls: tls::client(&[b"acme-tls/1"]).map_err(ValidatorError::Tls)?,
             timeout: config.timeout,
-            running: Semaphore::new(config.concurrency.max(1)),
+            slots: Slots::new(config.concurrency),
         })
     }
 
@@ -84,7 +84,7 @@ impl Validator {
     /// What was found instead.
     #[tracing::instrument(name = "acme.validate", skip_all, fields(kind = task.kind.as_str()))]
     pub async fn validate(&self, task: &Task) -> Result<(), Failure> {
-        let _permit = self.running.acquire().await;
+        let _slot = self.slots.take(&task.thumbprint).await;
         let look = async {
             match task.kind {
                 ChallengeType::Http01 => self.http01(task).await,

@@ -44,6 +44,19 @@ impl Acme {
         account: &ActiveAccount,
         request: NewOrder,
     ) -> Result<Order, Error> {
+        let names = shown(&request.identifiers);
+        let mut event = Event::new(context, OPERATION, names).account(account.id().to_string());
+        let made = self.make_order(context, account, request, &mut event).await;
+        self.conclude(event, made).await
+    }
+
+    async fn make_order(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        request: NewOrder,
+        event: &mut Event,
+    ) -> Result<Order, Error> {
         let identifiers = self.identifiers(request.identifiers)?;
         let profile = self.profile(request.profile)?;
         let now = self.clock.now();
@@ -52,7 +65,6 @@ impl Acme {
         let names = identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut attributes = vec![("thumbprint".to_owned(), account.account().key.thumbprint())];
         attributes.extend(profile.iter().map(|name| ("profile".to_owned(), name.clone())));
-        let event = Event::new(context, OPERATION, names.clone()).account(account.id().to_string());
         let question = Question {
             identity: &Account::requester(account.id()),
             operation: OPERATION,
@@ -60,7 +72,7 @@ impl Acme {
             asked: Asked::Order,
             attributes,
         };
-        let event = self.ask(context, event, question).await?;
+        self.ask(context, event, question).await?;
 
         let expires = now + self.config.order_lifetime;
         let id = OrderId::new(now);
@@ -96,7 +108,7 @@ impl Acme {
             .put(key, records::encode(&order)?)
             .put(records::order_of(&context.tenant, account.id(), id)?, Vec::new());
         self.store.commit(commit).await?;
-        self.audit.record(event.detail("order", id.to_string()).succeeded()).await?;
+        event.add_detail("order", id.to_string());
         metrics::counter!("chancery_acme_orders_created_total").increment(1);
         Ok(order)
     }
@@ -134,6 +146,13 @@ impl Acme {
             }),
         }
     }
+}
+
+/// The names as they were asked for, shortened to what a line of the log should hold.
+fn shown(asked: &[(String, String)]) -> String {
+    let names: Vec<String> =
+        asked.iter().take(100).map(|(_, value)| value.chars().take(253).collect()).collect();
+    names.join(",")
 }
 
 fn check_validity(

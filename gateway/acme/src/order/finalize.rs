@@ -17,6 +17,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::id::OrderId;
 use crate::records::{self, Stored};
 
+const OPERATION: &str = "acme.order.finalize";
+
 /// How long to wait before issuance is tried again when it is not available; twice as long each
 /// time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -37,6 +39,24 @@ impl Acme {
         id: OrderId,
         csr: &str,
     ) -> Result<Order, Error> {
+        if let Err(error) = self.store_csr(context, account, id, csr).await {
+            // Whatever comes of a request that was taken has its line where the certificate is made.
+            let event = Event::new(context, OPERATION, format!("order {id}"))
+                .account(account.id().to_string())
+                .detail("order", id.to_string());
+            return Err(self.refuse(event, error).await);
+        }
+        self.begin_issuance(context, id).await;
+        self.order(context, account, id).await
+    }
+
+    async fn store_csr(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        id: OrderId,
+        csr: &str,
+    ) -> Result<(), Error> {
         loop {
             let stored = self.load_order(context, account, id).await?;
             let Order::Ready(ready) = stored.value else {
@@ -49,13 +69,11 @@ impl Acme {
                 .put(stored.key, records::encode(&processing)?)
                 .put(records::unfinished_order(&context.tenant, id)?, Vec::new());
             match self.store.commit(commit).await {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        self.begin_issuance(context, id).await;
-        self.order(context, account, id).await
     }
 
     /// Makes the certificate of an order that is in `Processing`, and writes down what came of it.
@@ -74,7 +92,7 @@ impl Acme {
         let facts = order.facts().clone();
         let outcome = self.issue(context, &order).await;
         let names: Vec<String> = facts.identifiers.iter().map(ToString::to_string).collect();
-        let event = Event::new(context, "acme.order.finalize", names.join(","))
+        let event = Event::new(context, OPERATION, names.join(","))
             .account(facts.account.to_string())
             .detail("order", id.to_string());
         let event = match &outcome {

@@ -56,9 +56,7 @@ pub(super) async fn update(
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
-    if account.id().to_string() != id {
-        return Err(Error::Unauthorized("this is another account's URL".to_owned()).into());
-    }
+    acme.check_own(&call.context, &account, &id).await?;
     let asked: Asked =
         if payload.is_empty() { Asked::default() } else { payload.json().map_err(Error::from)? };
     let deactivate = match asked.status.as_deref() {

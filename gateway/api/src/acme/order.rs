@@ -118,9 +118,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
     read_only(&payload)?;
-    if account.id().to_string() != id {
-        return Err(Error::Unauthorized("these are another account's orders".to_owned()).into());
-    }
+    acme.check_own(&call.context, &account, &id).await?;
     let after = page.after.map(|id| id.parse()).transpose();
     let after = after.map_err(|_| Error::NotFound("page of orders"))?;
     let found = acme.orders(&call.context, &account, after).await?;

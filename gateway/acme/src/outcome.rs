@@ -1,0 +1,49 @@
+//! How an operation's line in the audit log ends: every operation that an account or a key was
+//! authenticated for leaves one, refused or not. Reading one's own resources is not an operation.
+
+use chancery_audit::Event;
+
+use crate::Acme;
+use crate::error::Error;
+
+impl Acme {
+    /// Ends the line of an operation with how it came out, and writes it.
+    ///
+    /// # Errors
+    /// That of the operation; that there is no audit line, which leaves nothing to answer.
+    pub(crate) async fn conclude<T>(
+        &self,
+        event: Event,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match result {
+            Ok(value) => {
+                self.audit.record(event.succeeded()).await?;
+                Ok(value)
+            }
+            Err(error) => Err(self.refuse(event, error).await),
+        }
+    }
+
+    /// Writes the line of an operation that came to nothing, and gives back why.
+    pub(crate) async fn refuse(&self, event: Event, error: Error) -> Error {
+        // What a policy said for the log only is there already.
+        let event = match &error {
+            Error::Denied { .. } => event,
+            Error::Identifiers(refused) => {
+                let reasons: Vec<_> = refused.iter().map(|one| one.reason.to_string()).collect();
+                event.detail("reason", reasons.join("; "))
+            }
+            other => event.detail("reason", other.to_string()),
+        };
+        let code = error.code().to_owned();
+        let event = match &error {
+            Error::Internal(_) => event.failed(code),
+            _ => event.denied(code),
+        };
+        match self.audit.record(event).await {
+            Ok(()) => error,
+            Err(unrecorded) => unrecorded.into(),
+        }
+    }
+}
