@@ -146,6 +146,15 @@ impl Account {
         self.post(&self.resource("newOrder"), &payload)
     }
 
+    /// A new order with this payload.
+    #[track_caller]
+    #[must_use]
+    pub fn new_order(&self, payload: &Value) -> Order {
+        let answer = self.post(&self.resource("newOrder"), payload).expect(201);
+        let url = answer.header("location").expect("an order has a URL").to_owned();
+        Order { url, body: answer.json() }
+    }
+
     /// The state of an order now.
     #[track_caller]
     #[must_use]

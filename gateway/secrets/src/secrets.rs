@@ -8,6 +8,9 @@ use chancery_store::SharedStore;
 use crate::kv::{Kv, KvOperation};
 use crate::{Mount, MountName, Mounts};
 
+/// The operation that shows what is mounted, as policies name it.
+const READ: &str = "mounts.read";
+
 /// All secret engines of the gateway.
 pub struct Secrets {
     pub(crate) access: Arc<Access>,
@@ -39,7 +42,8 @@ impl Secrets {
         &self.mounts
     }
 
-    /// The mounts at the top of which the caller may do anything at all.
+    /// The mounts that the caller may see: by `mounts.read`, or because it may do anything at all at
+    /// their top.
     ///
     /// # Errors
     /// If the audit log does not take the event.
@@ -59,8 +63,9 @@ impl Secrets {
         Ok(visible)
     }
 
-    /// The mount behind a path such as `secret/app/db`, if the caller may do anything there. Clients
-    /// ask this before anything else, to learn how to build their requests.
+    /// The mount behind a path such as `secret/app/db`, if the policies allow `mounts.read` on it or
+    /// anything else on the path. Clients ask this before anything else, to learn how to build their
+    /// requests, and some name the mount alone.
     ///
     /// # Errors
     /// [`AccessError::Denied`], the same whether the mount is missing or the caller may do nothing
@@ -72,7 +77,7 @@ impl Secrets {
         path: &str,
     ) -> Result<&Mount, AccessError> {
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-        let mut event = Event::new(context, "mounts.read", path);
+        let mut event = Event::new(context, READ, path);
         // The policies are asked in any case: a missing mount is not to be told by a faster answer.
         if let Ok(name) = name.parse::<MountName>() {
             let (may, asked) = self.may_anything(event, context, caller, &name, rest).await;
@@ -89,7 +94,8 @@ impl Secrets {
         })
     }
 
-    /// Whether the policies allow any operation on `path` in `mount`; the event tells what they said.
+    /// Whether the policies allow to see `mount`, or any operation on `path` in it; the event tells
+    /// what they said.
     async fn may_anything(
         &self,
         mut event: Event,
@@ -99,14 +105,17 @@ impl Secrets {
         path: &str,
     ) -> (bool, Event) {
         let path = path.trim_end_matches('/');
-        for operation in KvOperation::ALL {
+        let top = format!("{mount}/");
+        let there = KvOperation::ALL.map(|operation| {
             let resource = match (operation, path) {
-                (_, "") => format!("{mount}/"),
+                (_, "") => top.clone(),
                 (KvOperation::List, path) => format!("{mount}/{path}/"),
                 (_, path) => format!("{mount}/{path}"),
             };
-            let asked =
-                self.access.authorize(context, caller, operation.name(), &resource, vec![]).await;
+            (operation.name(), resource)
+        });
+        for (operation, resource) in std::iter::once((READ, top)).chain(there) {
+            let asked = self.access.authorize(context, caller, operation, &resource, vec![]).await;
             match asked {
                 Ok(grant) => return (true, event.decisions(grant.decisions)),
                 Err(refusal) => event = event.decisions(refusal.decisions),

@@ -21,6 +21,7 @@ use crate::commands::{complain, say};
 use crate::config::Config;
 use crate::credential;
 use crate::dev::{self, DevIdentities};
+use crate::files::{self, Readers};
 use crate::gateway::Gateway;
 use crate::listen::{self, Limits};
 use crate::ready::Ready;
@@ -96,6 +97,9 @@ impl Running {
             config.server.public_http.clone().unwrap_or_else(|| format!("http://{http}"));
         let gateway = Arc::new(Gateway::open(&config, &plain_url, Clock::system()).await?);
 
+        // What everybody who connects has to trust.
+        let root = config.server.directory.join("root.pem");
+        files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
         let own = credential::issue(&gateway, &config.server.names).await?;
         let acceptor = Acceptor::new(
             TlsConfig { handshake_deadline: config.server.handshake, ..TlsConfig::default() },

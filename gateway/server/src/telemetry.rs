@@ -1,5 +1,7 @@
 //! Logs to standard error, spans over OTLP where configured, metrics for the plain port.
 
+mod help;
+
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
@@ -65,6 +67,7 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
             .and_then(PrometheusBuilder::install_recorder)
             .context("installing the metrics recorder")?;
+        help::describe();
         Ok(Self { metrics, spans })
     }
 

@@ -10,6 +10,8 @@ use chancery_integration::lint::{self, Purpose};
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 
+use crate::revocation::{authority_crl_of, crl_of};
+
 #[test]
 fn certbot_gets_a_certificate_signed_in_the_token() {
     let site = Site::new();
@@ -23,6 +25,9 @@ fn certbot_gets_a_certificate_signed_in_the_token() {
     drop(certbot.http01(&["a.example.com"]).success());
     let first = certbot.obtained("a.example.com");
     lint::assert_chain(&site, &first.chain, &ready.root, Purpose::Server);
+    assert!(lint::revoked_serials(&site, &crl_of(&site, &gateway, &first.chain)).is_empty());
+    let root = std::fs::read_to_string(&ready.root).expect("the root can be read");
+    authority_crl_of(&site, &first.chain, &http::certificates(&root)[0]);
 
     // The public key of the issuing certificate is that of a private key in the token that cannot
     // be taken out.

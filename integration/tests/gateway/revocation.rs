@@ -10,6 +10,15 @@ use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 use serde_json::json;
 
+/// Fetches the root's CRL, which the issuing certificate of a chain points to, and examines it.
+#[track_caller]
+pub(crate) fn authority_crl_of(site: &Site, chain: &str, root: &[u8]) {
+    let text = lint::field(site, &http::certificates(chain)[1], "-ext crlDistributionPoints");
+    let url = text.lines().find_map(|line| line.trim().strip_prefix("URI:")).expect("a CRL's URL");
+    let crl = Client::plain(url).get(&http::target(url)).expect(200);
+    lint::assert_crl(site, &crl.body, root, true);
+}
+
 /// Fetches the CRL that the first certificate of a chain points to, and examines it.
 #[track_caller]
 pub(crate) fn crl_of(site: &Site, gateway: &Gateway, chain: &str) -> Vec<u8> {
@@ -41,11 +50,8 @@ fn the_places_that_a_certificate_names_have_what_it_says() {
     assert_eq!(issuer.body, certificates[1].as_ref(), "what is published is what is in the chain");
 
     // The issuing certificate names the CRL of the root.
-    let text = lint::field(&site, &certificates[1], "-ext crlDistributionPoints");
-    let url = text.lines().find_map(|line| line.trim().strip_prefix("URI:")).expect("a CRL's URL");
-    let crl = Client::plain(url).get(&http::target(url)).expect(200);
     let root = std::fs::read_to_string(&gateway.ready().root).expect("the root can be read");
-    lint::assert_crl(&site, &crl.body, &http::certificates(&root)[0], true);
+    authority_crl_of(&site, &chain, &http::certificates(&root)[0]);
 }
 
 #[test]

@@ -45,6 +45,12 @@ fn curl_with_the_client_certificate_alone() {
         let (body, status) = answer(curl.run(&[version, &url]));
         assert_eq!(status, "200", "{version}: {body}");
     }
+    // What clients ask first, of the mount alone or of a path in it.
+    for path in ["secret", "secret/app/db", "secret/other"] {
+        let url = format!("{}/v1/sys/internal/ui/mounts/{path}", ready.api);
+        let (body, status) = answer(curl.run(&[&url]));
+        assert_eq!((status.as_str(), &body["data"]["path"]), ("200", &json!("secret/")), "{path}");
+    }
     // What policy does not allow.
     for path in ["secret/data/other/db", "secret/data/app", "secret/config", "sys/unknown"] {
         let (body, status) = answer(curl.run(&[&format!("{}/v1/{path}", ready.api)]));

@@ -34,6 +34,10 @@ fn the_metrics_page_counts_what_was_done() {
         "a label must not grow with paths\n{page}"
     );
     assert!(page.contains("status=\"403\""), "{page}");
+    for kind in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = kind.split(' ').next().expect("a name");
+        assert!(page.contains(&format!("# HELP {name} ")), "{name} is not explained in\n{page}");
+    }
 }
 
 #[test]

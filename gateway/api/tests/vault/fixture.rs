@@ -29,6 +29,7 @@ rules = [
   { name = "logins", identities = ["spiffe://test/app", "spiffe://test/admin"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
   { name = "root", identities = ["spiffe://test/root"], operations = ["*"], resources = ["*"], effect = "allow" },
   { name = "admins", identities = ["spiffe://test/admin"], operations = ["secrets.*"], resources = ["secret/*"], effect = "allow" },
+  { name = "lookers", identities = ["spiffe://test/looker"], operations = ["mounts.read"], resources = ["secret/"], effect = "allow" },
   { name = "not-even-admins", identities = ["*"], operations = ["*"], resources = ["secret/vault/*"], effect = "deny" },
   { name = "app", identities = ["spiffe://test/app"], operations = ["secrets.read", "secrets.create", "secrets.update", "secrets.list"], resources = ["secret/app/*"], effect = "allow" },
 ]

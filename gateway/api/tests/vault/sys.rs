@@ -98,6 +98,19 @@ async fn the_preflight_refuses_an_unknown_and_a_forbidden_mount_with_the_same_40
 }
 
 #[tokio::test]
+async fn the_preflight_shows_a_mount_to_whoever_may_read_mounts_and_nothing_else() {
+    let f = Fixture::new();
+    for path in ["secret", "secret/", "secret/other/x"] {
+        let uri = format!("/v1/sys/internal/ui/mounts/{path}");
+        assert_eq!(f.call("looker", "GET", &uri).send().await.data()["path"], "secret/", "{path}");
+    }
+    f.call("looker", "GET", "/v1/sys/internal/ui/mounts/none").send().await.errors(403);
+    f.call("looker", "GET", "/v1/secret/data/other/x").send().await.errors(403);
+    let all = f.call("looker", "GET", "/v1/sys/internal/ui/mounts").send().await.data();
+    assert_eq!(all["secret"]["secret/"]["type"], "kv");
+}
+
+#[tokio::test]
 async fn mounts_repeat_their_data_at_the_top_level() {
     let f = Fixture::new();
     let answer = f.admin("GET", "/v1/sys/mounts").await.json();

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::{BoxFuture, KeyName, KeyType, SignError, Signer, metrics};
@@ -209,7 +210,8 @@ impl Signer for Pkcs11Signer {
     ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
         Box::pin(async move {
             let since = Instant::now();
-            let result = self.sign_with(key, algorithm, message).await;
+            let span = tracing::debug_span!("keys.sign", %key, backend = self.kind());
+            let result = self.sign_with(key, algorithm, message).instrument(span).await;
             metrics::signed(self.kind(), since, &result);
             result
         })

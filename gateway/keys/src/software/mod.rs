@@ -14,6 +14,7 @@ use std::time::Instant;
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
@@ -107,7 +108,8 @@ impl Signer for SoftwareSigner {
     ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
         Box::pin(async move {
             let since = Instant::now();
-            let result = self.sign_with(key, algorithm, message).await;
+            let span = tracing::debug_span!("keys.sign", %key, backend = self.kind());
+            let result = self.sign_with(key, algorithm, message).instrument(span).await;
             metrics::signed(self.kind(), since, &result);
             result
         })

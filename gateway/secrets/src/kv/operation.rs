@@ -127,6 +127,12 @@ impl<'a> Allowed<'a> {
         self.detail("version", number).detail("value", hash)
     }
 
+    /// Records that it came to nothing because another request was quicker, before the policies are
+    /// asked about what it has become: no decision goes unrecorded.
+    pub(crate) async fn overtaken(self) -> Result<(), KvError> {
+        Ok(self.secrets.audit.record(self.event.failed("overtaken")).await?)
+    }
+
     /// Records how it ended, and only then lets the result go.
     pub(crate) async fn finish<T>(self, result: Result<T, KvError>) -> Result<T, KvError> {
         let event = match &result {

@@ -36,7 +36,12 @@ impl Kv<'_> {
             };
             let may = match allowed.take() {
                 Some(may) if may.operation() == operation => may,
-                _ => self.ask(context, caller, operation, self.resource(path)).await?,
+                earlier => {
+                    if let Some(earlier) = earlier {
+                        earlier.overtaken().await?;
+                    }
+                    self.ask(context, caller, operation, self.resource(path)).await?
+                }
             };
             let config = match self.config(tenant).await {
                 Ok(config) => config,

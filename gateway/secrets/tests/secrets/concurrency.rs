@@ -98,3 +98,41 @@ async fn a_reader_always_finds_a_value_while_versions_come_and_go() {
     assert!(reads > 0);
     assert_eq!(f.read(&admin, "busy").await.unwrap(), r#"{"n":199}"#);
 }
+
+#[tokio::test]
+async fn a_creation_that_becomes_an_update_leaves_both_decisions_on_record() {
+    let f = Fixture::new();
+    let who = f.admin().await;
+    let overtaken = |line: &serde_json::Value| {
+        line["operation"] == "secrets.create" && line["outcome"]["code"] == "overtaken"
+    };
+    // Most of the time both find nothing before either is decided; in some round they do.
+    let mut rounds = 0;
+    while !f.sink.lines().iter().any(overtaken) {
+        rounds += 1;
+        assert!(rounds < 1000, "no two writes ever meet");
+        let path = format!("app/race-{rounds}");
+        let (a, b) = tokio::join!(
+            f.write(&who, &path, r#"{"by": "a"}"#, None),
+            f.write(&who, &path, r#"{"by": "b"}"#, None),
+        );
+        assert_eq!(a.unwrap().number + b.unwrap().number, 3);
+    }
+    let path = format!("secret/app/race-{rounds}");
+    let lines: Vec<_> =
+        f.sink.lines().into_iter().filter(|line| line["resource"] == path.as_str()).collect();
+    assert!(lines.iter().all(|line| line["decisions"][0]["outcome"] == "allow"), "{lines:#?}");
+    let mut outcomes: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            [&line["operation"], &line["outcome"]["result"]].map(|word| word.as_str().unwrap())
+        })
+        .collect();
+    outcomes.sort_unstable();
+    let expected = [
+        ["secrets.create", "failed"],
+        ["secrets.create", "success"],
+        ["secrets.update", "success"],
+    ];
+    assert_eq!(outcomes, expected, "{lines:#?}");
+}

@@ -1,0 +1,119 @@
+//! What each metric on the plain port means: the `# HELP` lines of the page.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// Name and meaning. Histograms of `_seconds` and `_microseconds` are in those units.
+const HELP: &[(&str, &str)] = &[
+    ("chancery_access_logins_total", "Logins by outcome."),
+    (
+        "chancery_access_unauthenticated_total",
+        "Requests whose certificate or token was not accepted.",
+    ),
+    ("chancery_acme_accounts_created_total", "ACME accounts that were made."),
+    ("chancery_acme_orders_created_total", "ACME orders that were made."),
+    ("chancery_acme_orders_deleted_total", "ACME orders that were over and are deleted."),
+    (
+        "chancery_acme_orders_finished_total",
+        "ACME orders that became valid or invalid at finalization.",
+    ),
+    (
+        "chancery_acme_validations_total",
+        "Challenges that were looked at, by type and what was found.",
+    ),
+    ("chancery_api_request_duration_seconds", "Time from a request to its answer, by route."),
+    ("chancery_api_requests_total", "Requests by route, method and status."),
+    ("chancery_audit_failures_total", "Events that could not be written; their requests failed."),
+    ("chancery_audit_lines_total", "Lines written to the audit log."),
+    ("chancery_audit_write_seconds", "Time to write and flush a group of audit lines."),
+    ("chancery_ca_certificates_total", "Certificates signed by the private CA."),
+    ("chancery_ca_crls_total", "CRLs signed by the private CA."),
+    ("chancery_ca_prepare_seconds", "Time to build and lint a certificate."),
+    ("chancery_ca_revocations_total", "Certificates that the private CA revoked."),
+    ("chancery_issuance_issue_seconds", "Time from a request for a certificate to its outcome."),
+    ("chancery_issuance_requests_total", "Requests for certificates by outcome."),
+    ("chancery_issuance_revocations_total", "Certificates that were revoked."),
+    ("chancery_keys_queue_depth", "Operations that wait for a session of the token."),
+    (
+        "chancery_keys_queue_wait_seconds",
+        "Time that an operation waited for a session of the token.",
+    ),
+    ("chancery_keys_sessions", "Open sessions of the token."),
+    ("chancery_keys_sessions_lost_total", "Sessions of the token that were given up, by cause."),
+    ("chancery_keys_signature_seconds", "Time from a request for a signature to the signature."),
+    ("chancery_keys_signatures_total", "Signatures by backend and outcome."),
+    ("chancery_policy_decisions_total", "Decisions of all policies together, by outcome."),
+    ("chancery_policy_evaluation_microseconds", "Time of an evaluation, by binding."),
+    ("chancery_policy_evaluations_total", "Evaluations by binding, mode and outcome."),
+    ("chancery_policy_failing", "1 for a binding that has lately passed its deadline every time."),
+    ("chancery_policy_failures_total", "Evaluations that ended without a decision, by cause."),
+    ("chancery_policy_log_lines_dropped_total", "Lines of policies beyond their budget."),
+    ("chancery_policy_queue_decisions", "Decisions that wait for a thread."),
+    ("chancery_policy_reloads_total", "Attempts to load the policies anew, by outcome."),
+    (
+        "chancery_secrets_conflicts_total",
+        "Writes of secrets that met another and were tried again.",
+    ),
+    ("chancery_secrets_operations_total", "Operations on secrets by outcome."),
+    ("chancery_store_commits_total", "Commits by outcome."),
+    ("chancery_store_group_commits", "Commits in one durable write."),
+    ("chancery_store_group_seconds", "Time of one durable write."),
+    ("chancery_store_recoveries_total", "Times that the store was repaired when it was opened."),
+    ("chancery_tls_credential_expiry_timestamp_seconds", "When the server's own certificate ends."),
+    ("chancery_tls_handshake_seconds", "Time of a TLS handshake."),
+    ("chancery_tls_handshakes_total", "TLS handshakes by outcome."),
+    ("chancery_upstream_failures_total", "Issuances that another CA refused or failed."),
+    ("chancery_upstream_issue_seconds", "Time of an issuance by another CA."),
+];
+
+/// Tells the recorder; to be called once it is installed.
+pub(super) fn describe() {
+    for &(name, help) in HELP {
+        // The recorder keeps the text by name, whatever the kind.
+        if name.ends_with("_total") {
+            describe_counter!(name, help);
+        } else if name.ends_with("_timestamp_seconds") {
+            describe_gauge!(name, help);
+        } else if name.ends_with("seconds") || name.ends_with("_commits") {
+            describe_histogram!(name, help);
+        } else {
+            describe_gauge!(name, help);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The names of metrics in the sources below a folder.
+    fn names(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("help.rs")
+            {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let quoted = text.split('"').skip(1).step_by(2);
+                let is_name = |word: &&str| {
+                    word.starts_with("chancery_")
+                        && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+                };
+                found.extend(quoted.filter(is_name).map(ToOwned::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_is_explained_and_there_is_no_other() {
+        let mut found = BTreeSet::new();
+        for room in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {
+            names(&room.unwrap().path().join("src"), &mut found);
+        }
+        let explained: BTreeSet<_> = HELP.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(explained, found);
+    }
+}
