@@ -106,3 +106,24 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> Vec<Decision> {
         })
         .collect()
 }
+
+impl Access {
+    /// Asks the policies; a refusal is recorded and returned, after a permission the caller finishes the
+    /// event.
+    pub(crate) async fn may(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: &str,
+    ) -> Result<Event, AccessError> {
+        let event = Event::new(context, operation, resource);
+        match self.authorize(context, caller, operation, resource, Vec::new()).await {
+            Ok(grant) => Ok(event.decisions(grant.decisions)),
+            Err(refusal) => {
+                self.audit.record(refusal.recorded_in(event)).await?;
+                Err(refusal.into())
+            }
+        }
+    }
+}

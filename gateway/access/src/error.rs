@@ -1,5 +1,6 @@
 use chancery_audit::AuditError;
 use chancery_identity::NoIdentity;
+use chancery_policy::LoadError;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
 /// Why access was not given, or could not be decided.
@@ -26,6 +27,9 @@ pub enum AccessError {
     /// A group or data set, or its name, is out of bounds.
     #[error("{0}")]
     Directory(&'static str),
+    /// The policies were not taken into use; the set before stays in force.
+    #[error("the policies stay as they are: {0}")]
+    Policies(LoadError),
     /// The operation is about a token, and none was shown.
     #[error("this needs a token: log in with the certificate first")]
     TokenNeeded,

@@ -3,7 +3,6 @@
 //! unasked, and decides its own golden cases as they say.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use crate::cases::Cases;
 use crate::error::{LoadError, Subject};
 use crate::plugin::Program;
 use crate::signature::{PolicySignature, SignerKey, Signers};
+use crate::sources::Sources;
 
 /// Which version of which plugin each binding had last.
 pub(crate) type Versions = BTreeMap<String, Installed>;
@@ -25,10 +25,16 @@ pub(crate) struct Installed {
     version: Version,
 }
 
+impl std::fmt::Display for Installed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.plugin, self.version)
+    }
+}
+
 /// What is asked of bindings.
 pub(crate) struct Admission<'a> {
     /// Where signatures and cases are.
-    pub(crate) directory: &'a Path,
+    pub(crate) sources: &'a Sources<'a>,
     pub(crate) signers: &'a Signers,
     pub(crate) before: &'a Versions,
 }
@@ -66,8 +72,12 @@ impl Admission<'_> {
                     .to_owned(),
             );
         };
-        let signature = PolicySignature::read(&self.directory.join(file));
-        let verified = signature.and_then(|signature| signature.verify(&binding.digest, keys));
+        let text = self.sources.read_text(file);
+        let signature =
+            text.map_err(|error| format!("{}: {error}", file.display())).and_then(|text| {
+                PolicySignature::parse(file, &text).map_err(|error| error.to_string())
+            })?;
+        let verified = Ok(signature).and_then(|signature| signature.verify(&binding.digest, keys));
         verified.map_err(|error| error.to_string())
     }
 
@@ -92,7 +102,9 @@ impl Admission<'_> {
 
     fn check_cases(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
         let Some(file) = &binding.self_test else { return Ok(()) };
-        let cases = Cases::read(&self.directory.join(file), program.case_kind())?;
+        let path = self.sources.directory.join(file);
+        let text = self.sources.read_text(file).map_err(LoadError::io("read", &path))?;
+        let cases = Cases::parse(&path, &text, program.case_kind())?;
         let outcomes = cases.run(program, &binding.limits);
         match outcomes.into_iter().find(|outcome| !outcome.difference.is_empty()) {
             None => Ok(()),

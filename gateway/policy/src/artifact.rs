@@ -146,7 +146,7 @@ impl Artifacts {
 }
 
 /// Writes a file beside its place and renames it, so that a reader sees all or nothing.
-fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), LoadError> {
+pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), LoadError> {
     let beside = path.with_extension("part");
     let written = OpenOptions::new()
         .write(true)

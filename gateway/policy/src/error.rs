@@ -89,6 +89,18 @@ pub enum LoadError {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// There is no such set of policies to go back to.
+    #[error(
+        "there is no {} set of policies to go back to; kept: {}",
+        asked.map_or_else(|| "earlier".to_owned(), |number| format!("{number}th")),
+        listed(kept)
+    )]
+    NoSuchSet {
+        /// Its number; none for the one before the newest.
+        asked: Option<u64>,
+        /// The numbers of those that are kept.
+        kept: Vec<u64>,
+    },
     /// The engine cannot run on this machine.
     #[error("cannot set up the WebAssembly engine: {0}")]
     Engine(String),
@@ -138,6 +150,13 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
+}
+
+fn listed(numbers: &[u64]) -> String {
+    if numbers.is_empty() {
+        return "none".to_owned();
+    }
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn dotted(path: &str) -> String {

@@ -2,18 +2,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use chancery_identity::Clock;
 
-use crate::admission::{Admission, Versions};
 use crate::artifact::Artifacts;
+use crate::candidate::{Candidate, Current, Summary};
 use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
-use crate::set::{Loaded, Matching, PolicySet};
+use crate::history::{self, History};
+use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
 use crate::world::{access, certificate};
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, InForce, LoadError,
-    Lookups, Signers, Verdict,
+    Lookups, Restored, Signers, TakenSet, Verdict,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -32,11 +34,15 @@ pub struct PolicyConfig {
     pub lookups: Lookups,
     /// Whose signatures tenants require.
     pub signers: Signers,
+    /// Directory for the sets that were in force, to go back to; none keeps none.
+    pub history: Option<PathBuf>,
+    /// By which the history tells when.
+    pub clock: Clock,
 }
 
 impl PolicyConfig {
     /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, nothing to look
-    /// up, and no signatures required.
+    /// up, no signatures required, and no history.
     pub fn new(directory: PathBuf, cache: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -46,17 +52,10 @@ impl PolicyConfig {
             queue: 1024,
             lookups: Lookups::unavailable(),
             signers: Signers::new(),
+            history: None,
+            clock: Clock::system(),
         }
     }
-}
-
-/// What a load brought into force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// Names of the bindings, sorted.
-    pub bindings: Vec<String>,
-    /// How many different components they use.
-    pub plugins: usize,
 }
 
 /// Asks the policies. Cheap to clone; clones share everything, and the threads end with the last one.
@@ -67,28 +66,14 @@ struct Inner {
     directory: PathBuf,
     // Before the sandbox, so that nothing is evaluated any more when that goes.
     workers: Workers,
-    set: ArcSwap<PolicySet>,
+    current: ArcSwap<Current>,
     artifacts: Artifacts,
+    history: Option<History>,
+    clock: Clock,
     lookups: Lookups,
     sandbox: Sandbox,
-    /// One reload at a time.
-    reloading: Mutex<Reloading>,
-}
-
-/// What the next set is measured by.
-struct Reloading {
-    signers: Signers,
-    versions: Versions,
-}
-
-impl Inner {
-    fn load(&self, signers: &Signers, before: &Versions) -> Result<Loaded, LoadError> {
-        let admission = Admission { directory: &self.directory, signers, before };
-        let loaded =
-            PolicySet::load(&self.sandbox.engine, &self.artifacts, &self.lookups, &admission)?;
-        self.artifacts.remember(&loaded.versions)?;
-        Ok(loaded)
-    }
+    /// Whose signatures count. Held during a reload: one at a time.
+    signers: Mutex<Signers>,
 }
 
 impl PolicyHost {
@@ -102,29 +87,36 @@ impl PolicyHost {
         let sandbox = Sandbox::new(config.workers.max(1) + 1)?;
         let threads = (sandbox.concurrency - 1).max(1);
         let artifacts = Artifacts::open(&config.cache)?;
-        let versions = artifacts.versions()?;
-        let admission =
-            Admission { directory: &config.directory, signers: &config.signers, before: &versions };
-        let loaded = PolicySet::load(&sandbox.engine, &artifacts, &config.lookups, &admission)?;
-        artifacts.keep_only(&loaded.used)?;
-        artifacts.remember(&loaded.versions)?;
+        let history = config.history.as_deref().map(History::open).transpose()?;
+        let candidate = Candidate::load(
+            &sandbox,
+            &artifacts,
+            &config.lookups,
+            &config.directory,
+            &config.signers,
+        )?;
+        artifacts.keep_only(&candidate.loaded.used)?;
         let workers = Workers::start(threads, config.queue.max(1)).map_err(|error| {
             LoadError::Engine(format!("cannot start the threads that evaluate: {error}"))
         })?;
-        announce(&loaded.set, "policies are in force");
+        let current = candidate.take(&artifacts, history.as_ref(), &config.clock)?;
+        announce(&current.summary, "policies are in force");
         Ok(Self(Arc::new(Inner {
             directory: config.directory,
             workers,
-            set: ArcSwap::from_pointee(loaded.set),
+            current: ArcSwap::from_pointee(current),
             artifacts,
+            history,
+            clock: config.clock,
             lookups: config.lookups,
             sandbox,
-            reloading: Mutex::new(Reloading { signers: config.signers, versions: loaded.versions }),
+            signers: Mutex::new(config.signers),
         })))
     }
 
     /// Loads the directory again and takes the new set into use in one step. Decisions that have begun
-    /// end by the old set. Blocks while components are compiled: call it off the request path.
+    /// end by the old set, which stays if no file of it has changed. Blocks while components are
+    /// compiled: call it off the request path.
     ///
     /// # Errors
     /// As [`open`](Self::open); the old set then stays in force, whole.
@@ -141,34 +133,80 @@ impl PolicyHost {
     }
 
     fn exchange(&self, signers: Option<Signers>) -> Result<Summary, LoadError> {
-        let inner = &*self.0;
-        let mut reloading = inner.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let signers = signers.unwrap_or_else(|| reloading.signers.clone());
-        let loaded = inner.load(&signers, &reloading.versions);
-        let outcome = if loaded.is_ok() { "taken" } else { "refused" };
+        let mut in_force = self.0.signers.lock().unwrap_or_else(PoisonError::into_inner);
+        let signers = signers.unwrap_or_else(|| in_force.clone());
+        let taken = self.take(&signers);
+        let outcome = if taken.is_ok() { "taken" } else { "refused" };
         metrics::counter!("chancery_policy_reloads_total", "outcome" => outcome).increment(1);
-        let loaded = loaded?;
-        let summary = announce(&loaded.set, "new policies are in force");
-        inner.set.store(Arc::new(loaded.set));
-        *reloading = Reloading { signers, versions: loaded.versions };
+        if taken.is_ok() {
+            *in_force = signers;
+        }
+        taken
+    }
+
+    fn take(&self, signers: &Signers) -> Result<Summary, LoadError> {
+        let Inner { sandbox, artifacts, lookups, directory, history, clock, .. } = &*self.0;
+        let candidate = Candidate::load(sandbox, artifacts, lookups, directory, signers)?;
+        if history::digest(&candidate.files) == self.summary().digest {
+            return Ok(self.summary());
+        }
+        let current = candidate.take(artifacts, history.as_ref(), clock)?;
+        announce(&current.summary, "new policies are in force");
+        let summary = current.summary.clone();
+        self.0.current.store(Arc::new(current));
         Ok(summary)
+    }
+
+    /// Puts an earlier set back (see [`roll_back`]) and takes it into use.
+    ///
+    /// # Errors
+    /// As [`roll_back`] and [`reload`](Self::reload).
+    pub fn roll_back(&self, number: Option<u64>) -> Result<(Restored, Summary), LoadError> {
+        let Inner { artifacts, directory, history, .. } = &*self.0;
+        let history = history
+            .as_ref()
+            .ok_or_else(|| LoadError::NoSuchSet { asked: number, kept: Vec::new() })?;
+        let (set, restored) = history.restore(number, directory)?;
+        artifacts.remember(&set.bindings)?;
+        Ok((restored, self.reload()?))
+    }
+
+    /// The sets that were in force, the newest first; none without a history.
+    ///
+    /// # Errors
+    /// If the history cannot be read.
+    pub fn history(&self) -> Result<Vec<TakenSet>, LoadError> {
+        self.0.history.as_ref().map_or_else(|| Ok(Vec::new()), History::sets)
+    }
+
+    /// Does what blocks, such as a reload, on a thread that may be blocked.
+    ///
+    /// # Errors
+    /// Those of `work`; [`LoadError::Engine`] if it panics.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let host = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&host)).await;
+        done.unwrap_or_else(|error| Err(LoadError::Engine(error.to_string())))
     }
 
     /// What is in force now.
     pub fn summary(&self) -> Summary {
-        self.0.set.load().summary()
+        self.0.current.load().summary.clone()
     }
 
     /// The bindings that are in force, by name.
     pub fn in_force(&self) -> Vec<InForce> {
-        self.0.set.load().in_force()
+        self.0.current.load().set.in_force()
     }
 
     /// Asks the access policies. Every failure is a denial, and so is a permission under an obligation:
     /// nothing that the gateway does fulfils one yet, and to ignore it would be more than was allowed.
     #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
-        let set = self.0.set.load_full();
+        let set = self.set();
         let matching = set.for_access(request);
         let verdict =
             self.ask(set, matching, access::Request::from(request), without_obligations).await;
@@ -182,7 +220,7 @@ impl PolicyHost {
         &self,
         facts: &CertificateFacts,
     ) -> Verdict<CertificateTemplate> {
-        let set = self.0.set.load_full();
+        let set = self.set();
         let matching = set.for_certificate(facts);
         let Verdict { decision, evaluations } =
             self.ask(set, matching, certificate::Request::from(facts), Ok).await;
@@ -194,7 +232,7 @@ impl PolicyHost {
     /// Asks the access policies on the calling thread, without waiting for a turn: for tools and
     /// measurements. A gateway must not, since a policy may take its whole deadline.
     pub fn decide_access_here(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
-        let set = self.0.set.load_full();
+        let set = self.set();
         let matching = set.for_access(request);
         here(&set, &matching, &access::Request::from(request), without_obligations)
     }
@@ -204,11 +242,15 @@ impl PolicyHost {
         &self,
         facts: &CertificateFacts,
     ) -> Verdict<CertificateTemplate> {
-        let set = self.0.set.load_full();
+        let set = self.set();
         let matching = set.for_certificate(facts);
         let Verdict { decision, evaluations } =
             here(&set, &matching, &certificate::Request::from(facts), Ok);
         Verdict { decision: decision.and_then(shaped), evaluations }
+    }
+
+    fn set(&self) -> Arc<PolicySet> {
+        self.0.current.load().set.clone()
     }
 
     async fn ask<Q>(
@@ -245,10 +287,9 @@ fn here<Q: Question>(
     conclude(set.ask(matching, question), |allowed| Q::merge(allowed).and_then(accept))
 }
 
-fn announce(set: &PolicySet, what: &str) -> Summary {
-    let summary = set.summary();
-    tracing::info!(bindings = summary.bindings.len(), plugins = summary.plugins, "{what}");
-    summary
+fn announce(summary: &Summary, what: &str) {
+    let Summary { bindings, plugins, digest, number } = summary;
+    tracing::info!(bindings = bindings.len(), plugins, %digest, number, "{what}");
 }
 
 fn count<T>(decision: &'static str, verdict: &Verdict<T>) {

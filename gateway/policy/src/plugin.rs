@@ -1,6 +1,6 @@
 //! From a binding to a program that can be asked.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
@@ -12,6 +12,7 @@ use crate::check::{self, Seen};
 use crate::error::Subject;
 use crate::guest::{self, Bounds};
 use crate::prepare::{Refusal, describe, prepare};
+use crate::sources::Sources;
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, Description};
 use crate::{Digest, LoadError, Lookups};
 
@@ -40,10 +41,10 @@ impl Program {
         engine: &Engine,
         artifacts: &Artifacts,
         lookups: &Lookups,
-        directory: &Path,
+        sources: &Sources<'_>,
         binding: &Binding,
     ) -> Result<(Self, ArtifactId), LoadError> {
-        let wasm = read_pinned(directory, binding)?;
+        let wasm = read_pinned(sources, binding)?;
         let id = ArtifactId::new(engine, binding);
         let refuse = |refusal| refused(refusal, binding);
         let callee = callee(binding, lookups, false);
@@ -156,16 +157,14 @@ fn callee(binding: &Binding, lookups: &Lookups, counted: bool) -> Callee {
     }
 }
 
-fn read_pinned(directory: &Path, binding: &Binding) -> Result<Vec<u8>, LoadError> {
-    let path = directory.join(&binding.plugin);
-    let refuse =
-        |reason: String| LoadError::Plugin { subject: Box::new(Subject::of(binding)), reason };
-    let unreadable = |error: std::io::Error| refuse(format!("it cannot be read: {error}"));
-    let length = std::fs::metadata(&path).map_err(unreadable)?.len();
-    if length > LARGEST_COMPONENT {
-        return Err(refuse(format!("it has {length} bytes, more than {LARGEST_COMPONENT}")));
-    }
-    let wasm = std::fs::read(&path).map_err(unreadable)?;
+fn read_pinned(sources: &Sources<'_>, binding: &Binding) -> Result<Arc<[u8]>, LoadError> {
+    let wasm = sources.read(&binding.plugin, LARGEST_COMPONENT).map_err(|error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::FileTooLarge => error.to_string(),
+            _ => format!("it cannot be read: {error}"),
+        };
+        LoadError::Plugin { subject: Box::new(Subject::of(binding)), reason }
+    })?;
     let found = Digest::of(&wasm);
     if found == binding.digest {
         return Ok(wasm);

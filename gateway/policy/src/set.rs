@@ -16,7 +16,8 @@ use crate::meters::{Meters, Outcome};
 use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
-use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups, Summary};
+use crate::sources::Sources;
+use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
 pub(crate) struct PolicySet {
@@ -81,8 +82,7 @@ impl PolicySet {
         lookups: &Lookups,
         admission: &Admission<'_>,
     ) -> Result<Loaded, LoadError> {
-        let directory = admission.directory;
-        let (bindings, groups) = read(directory)?;
+        let (bindings, groups) = read(admission.sources)?;
         let members = bindings.values().enumerate().map(|(position, binding)| {
             let Binding { name, scope, has_match, mode, .. } = binding;
             (name.as_str(), Member { position, scope, has_match: *has_match, mode: *mode })
@@ -91,7 +91,8 @@ impl PolicySet {
         let (mut used, mut versions) = (BTreeSet::new(), Versions::new());
         let mut bound = Vec::new();
         for binding in bindings.into_values() {
-            let (program, id) = Program::load(engine, artifacts, lookups, directory, &binding)?;
+            let (program, id) =
+                Program::load(engine, artifacts, lookups, admission.sources, &binding)?;
             used.insert(id);
             versions.insert(binding.name.clone(), admission.admit(&binding, &program)?);
             let plugin = binding.plugin.display().to_string();
@@ -117,12 +118,14 @@ impl PolicySet {
         self.bound.iter().map(Bound::in_force).collect()
     }
 
-    pub(crate) fn summary(&self) -> Summary {
-        let plugins: BTreeSet<_> = self.bound.iter().map(|b| b.binding.digest).collect();
-        Summary {
-            bindings: self.bound.iter().map(|b| b.binding.name.clone()).collect(),
-            plugins: plugins.len(),
-        }
+    /// Names of the bindings, sorted.
+    pub(crate) fn bindings(&self) -> Vec<String> {
+        self.bound.iter().map(|b| b.binding.name.clone()).collect()
+    }
+
+    /// How many different components they use.
+    pub(crate) fn plugins(&self) -> usize {
+        self.bound.iter().map(|b| b.binding.digest).collect::<BTreeSet<_>>().len()
     }
 
     /// What wants to be asked.
@@ -283,7 +286,7 @@ impl Trail<'_> {
 }
 
 /// Reads every document of the directory.
-fn read(directory: &Path) -> Result<(BTreeMap<String, Binding>, Vec<Group>), LoadError> {
+fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>), LoadError> {
     let (mut bindings, mut groups) = (BTreeMap::new(), Vec::new());
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
     let mut take = |name: &str, place: &Place| match places.insert(name.to_owned(), place.clone()) {
@@ -293,8 +296,9 @@ fn read(directory: &Path) -> Result<(BTreeMap<String, Binding>, Vec<Group>), Loa
             Err(LoadError::Document { place: place.clone(), message })
         }
     };
-    for file in documents(directory)? {
-        let text = fs::read_to_string(&file).map_err(LoadError::io("read", &file))?;
+    for name in documents(sources.directory)? {
+        let file = sources.directory.join(&name);
+        let text = sources.read_text(&name).map_err(LoadError::io("read", &file))?;
         let document = read_document(&file, &text)?;
         for binding in document.bindings {
             take(&binding.name, &binding.place)?;
@@ -309,13 +313,13 @@ fn read(directory: &Path) -> Result<(BTreeMap<String, Binding>, Vec<Group>), Loa
     Ok((bindings, groups))
 }
 
-/// The directory's `*.toml` files, sorted.
+/// The names of the directory's `*.toml` files, sorted.
 fn documents(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(LoadError::io("list", directory))? {
         let path = entry.map_err(LoadError::io("list", directory))?.path();
         if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
-            files.push(path);
+            files.extend(path.file_name().map(PathBuf::from));
         }
     }
     files.sort();

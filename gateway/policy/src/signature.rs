@@ -81,7 +81,16 @@ impl PolicySignature {
     pub fn read(file: &Path) -> Result<Self, InvalidSignature> {
         let wrong = |error: String| InvalidSignature::File(format!("{}: {error}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+        Self::parse(file, &text)
+    }
+
+    /// The signature in the text of a file, which is named for messages.
+    ///
+    /// # Errors
+    /// [`InvalidSignature::File`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, InvalidSignature> {
+        serde_json::from_str(text)
+            .map_err(|error| InvalidSignature::File(format!("{}: {error}", file.display())))
     }
 
     /// Checks that this is over the component and by one of the keys.

@@ -1,6 +1,7 @@
 //! The composition root: opens every room in the order of the floors and hands each what it needs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ const AUDIT_KEY: &str = "_/audit/key";
 /// Every room, opened.
 pub(crate) struct Gateway {
     pub(crate) clock: Clock,
-    audit: Audit,
+    pub(crate) audit: Audit,
     pub(crate) policy: PolicyHost,
     hsm: Option<Arc<Pkcs11Signer>>,
     pub(crate) ca: Arc<Ca>,
@@ -68,8 +69,13 @@ impl Gateway {
         let audit = open_audit(config, &*store, clock.clone()).await?;
         let (directory, counts) = open_lookups(config, &store, &clock).await?;
         let lookups = lookups(&directory, &counts);
-        let policy = PolicyHost::open(PolicyConfig { lookups, ..policy_config(config) })
-            .context("loading the policies")?;
+        let policy = PolicyHost::open(PolicyConfig {
+            lookups,
+            history: Some(policy_history(config)),
+            clock: clock.clone(),
+            ..policy_config(config)
+        })
+        .context("loading the policies")?;
         let ca = open_ca(config, store.clone(), hsm.clone(), plain_url, &clock).await?;
         let responses = ChallengeResponses::default();
         let issuers = Issuers {
@@ -185,6 +191,11 @@ pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
         signers: config.policy_signers.clone(),
         ..PolicyConfig::new(config.policy_directory.clone(), compiled)
     }
+}
+
+/// Where the sets of policies are kept that were in force.
+pub(crate) fn policy_history(config: &Config) -> PathBuf {
+    config.server.directory.join("policy-history")
 }
 
 /// What policies can look up, read into memory.

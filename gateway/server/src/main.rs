@@ -10,6 +10,7 @@ mod files;
 mod gateway;
 mod listen;
 mod policy;
+mod policy_files;
 mod ready;
 mod request;
 mod run;

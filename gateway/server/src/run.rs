@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chancery_api::PlainSources;
-use chancery_identity::{Clock, IdentityRules};
+use chancery_audit::Event;
+use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId};
+use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_tls::{Acceptor, ClientTrust, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -24,6 +26,7 @@ use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
 use crate::listen::{self, Limits};
+use crate::policy_files::PolicyFiles;
 use crate::ready::Ready;
 use crate::telemetry::Telemetry;
 use crate::trust;
@@ -63,6 +66,7 @@ struct Running {
     telemetry: Telemetry,
     accepting: Arc<AtomicBool>,
     renew: Arc<Notify>,
+    policy_files: PolicyFiles,
     stop: watch::Sender<bool>,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     signals: Signals,
@@ -117,6 +121,7 @@ impl Running {
             telemetry,
             accepting: Arc::new(AtomicBool::new(true)),
             renew: Arc::new(Notify::new()),
+            policy_files: policy_files(&config),
             stop,
             listeners: vec![],
             signals,
@@ -167,6 +172,7 @@ impl Running {
                         complain(&error.context("reload failed, the old set stays in force"));
                     }
                 },
+                () = self.policy_files.settled() => self.take_changed_policies().await,
             }
         }
         tracing::info!("stopping: requests under way are finished first");
@@ -180,23 +186,73 @@ impl Running {
         Ok(ExitCode::SUCCESS)
     }
 
+    async fn take_changed_policies(&self) {
+        let before = self.gateway.policy.summary().digest;
+        match self.load_policies("files", PolicyHost::reload).await {
+            Ok(loaded) if loaded.digest == before => {}
+            Ok(loaded) => tracing::info!(bindings = loaded.bindings.len(), "took changed policies"),
+            Err(error) => {
+                complain(
+                    &error.context("changed policies are not taken, the old set stays in force"),
+                );
+            }
+        }
+    }
+
+    /// Loads the policies, and puts on record which set is in force from now on, or why it is not.
+    async fn load_policies(
+        &self,
+        cause: &'static str,
+        load: impl FnOnce(&PolicyHost) -> Result<Summary, LoadError> + Send + 'static,
+    ) -> Result<Summary> {
+        let Gateway { policy, audit, clock, .. } = &*self.gateway;
+        let before = policy.summary().digest;
+        let loaded = policy.blocking(load).await;
+        if loaded.as_ref().is_ok_and(|loaded| loaded.digest == before) {
+            return Ok(loaded?);
+        }
+        let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
+        let event = Event::new(&context, "policy-set.load", cause);
+        let event = match &loaded {
+            Ok(loaded) => event
+                .detail("set", loaded.digest.to_string())
+                .detail("number", loaded.number)
+                .succeeded(),
+            Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
+        };
+        audit.record(event).await?;
+        loaded.context("loading the policies")
+    }
+
     /// Policies, the gateway's certificate, and whom it trusts. The ports, the store and the CA stay
     /// as they are until a restart. Each part is complete before it replaces what was there.
     async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
         let trust = client_trust(&config, &self.gateway)?;
-        let policy = self.gateway.policy.clone();
         let signers = config.policy_signers.clone();
-        let loaded = tokio::task::spawn_blocking(move || policy.reload_with_signers(signers))
-            .await
-            .context("loading the policies")?
-            .context("loading the policies")?;
+        let loaded =
+            self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
         self.acceptor.replace_trust(trust)?;
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;
         self.renew.notify_one();
         Ok(loaded.bindings.len())
     }
+}
+
+/// Watches the directory of policies if that is asked for and possible.
+fn policy_files(config: &Config) -> PolicyFiles {
+    if !config.policy_watch {
+        return PolicyFiles::unwatched();
+    }
+    PolicyFiles::watch(&config.policy_directory).unwrap_or_else(|error| {
+        tracing::warn!(
+            %error,
+            directory = %config.policy_directory.display(),
+            "changes of the policies cannot be noticed: they are loaded on SIGHUP and by the API only"
+        );
+        PolicyFiles::unwatched()
+    })
 }
 
 fn client_trust(config: &Config, gateway: &Gateway) -> Result<ClientTrust> {

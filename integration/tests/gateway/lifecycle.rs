@@ -6,6 +6,8 @@ use chancery_integration::site::Site;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::policy_set::unwatched;
+
 /// Sends the head of a request and half of its body. The gateway asks for the body (RFC 9110,
 /// section 10.1.1), so that the request is known to be under way when this returns: one whose head
 /// is still in the socket may be dropped with its connection, as on every idle connection that ends.
@@ -68,7 +70,7 @@ fn sigint_stops_it_too() {
 #[test]
 fn sighup_reloads_policies() {
     let site = Site::new();
-    let mut gateway = Gateway::start(&site);
+    let mut gateway = unwatched(&site);
     let app = gateway.app();
     drop(app.post("/v1/secret/data/app/db", &json!({ "data": { "a": "b" } })).expect(200));
     drop(app.get("/v1/secret/data/team/db").expect(403));

@@ -141,14 +141,7 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
         name: &str,
     ) -> Result<Event, AccessError> {
         let operation = format!("{}.{verb}", self.shelf.kind());
-        let event = Event::new(context, &operation, name);
-        match self.access.authorize(context, caller, &operation, name, Vec::new()).await {
-            Ok(grant) => Ok(event.decisions(grant.decisions)),
-            Err(refusal) => {
-                self.access.audit.record(refusal.recorded_in(event)).await?;
-                Err(refusal.into())
-            }
-        }
+        self.access.may(context, caller, &operation, name).await
     }
 
     async fn finish<E: Into<AccessError>>(

@@ -50,7 +50,9 @@ impl VaultError {
                 AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
                 AccessError::Denied { message, .. } => denied(message.clone().into()),
                 AccessError::TokenNeeded => denied(error.to_string().into()),
-                AccessError::TokenAtItsEnd | AccessError::Directory(_) => bad(error),
+                AccessError::TokenAtItsEnd
+                | AccessError::Directory(_)
+                | AccessError::Policies(_) => bad(error),
                 AccessError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 AccessError::Overloaded => overloaded(error),
                 _ => internal(error),

@@ -1,12 +1,13 @@
 //! Taking a new set of policies into use while the old one decides.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use chancery_policy::Denial;
+use chancery_policy::{Denial, PolicyConfig, PolicyHost, roll_back};
 use futures_util::future::join_all;
 
-use crate::guests::{DENY, Guest};
+use crate::guests::{ALLOW, DENY, Guest};
 use crate::installation::{Installation, request, shipped};
 
 fn allows() -> Vec<u8> {
@@ -53,9 +54,14 @@ async fn no_decision_fails_while_sets_are_exchanged() {
     installation.bind_access("a", &allows(), "");
     let host = installation.open().unwrap();
     let reloading = host.clone();
+    let document = installation.policies().join("a.toml");
+    let text = fs::read_to_string(&document).unwrap();
     let reloads = tokio::task::spawn_blocking(move || {
-        for _ in 0..20 {
-            reloading.reload().unwrap();
+        for n in 0..20 {
+            // Another set each time.
+            fs::write(&document, format!("# {n}\n{text}")).unwrap();
+            let before = reloading.summary();
+            assert_ne!(reloading.reload().unwrap().digest, before.digest);
         }
     });
     let question = request("o", "r");
@@ -66,6 +72,47 @@ async fn no_decision_fails_while_sets_are_exchanged() {
         decided += verdicts.len();
     }
     reloads.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_call_goes_back_to_the_set_before_older_versions_and_all() {
+    let installation = Installation::new();
+    let version = |evaluate, version| Guest { version, evaluate, ..Guest::default() }.component();
+    installation.bind_access("a", &version(ALLOW, "1.0.0"), "");
+    let history = Some(installation.policies().join("../history"));
+    let config = PolicyConfig { history, ..installation.config() };
+    let host = PolicyHost::open(config.clone()).unwrap();
+    assert!(host.roll_back(None).unwrap_err().to_string().contains("kept: 1"));
+    installation.bind_access("a", &version(DENY, "2.0.0"), "");
+    installation.bind_access("b", &denies(), "");
+    assert_eq!(host.reload().unwrap().number, Some(2));
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_err());
+
+    let (restored, summary) = host.roll_back(None).unwrap();
+    assert_eq!((restored.number, summary.number), (1, Some(3)));
+    assert_eq!(restored.set_aside, [Path::new("b.toml.aside-1")]);
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+    assert_eq!(host.in_force()[0].version, "1.0.0");
+    let sets = host.history().unwrap();
+    assert_eq!(sets.iter().map(|set| set.number).collect::<Vec<_>>(), [3, 2, 1]);
+    assert_eq!(sets[0].digest, sets[2].digest, "the same files");
+
+    // From beside the host, for its next start.
+    drop(host);
+    roll_back(&config, Some(2)).unwrap();
+    let host = PolicyHost::open(config.clone()).unwrap();
+    assert_eq!(host.in_force()[0].version, "2.0.0");
+    roll_back(&config, Some(1)).unwrap();
+    assert_eq!(PolicyHost::open(config).unwrap().in_force()[0].version, "1.0.0");
+}
+
+#[tokio::test]
+async fn without_a_history_there_is_nothing_to_go_back_to() {
+    let installation = Installation::new();
+    installation.bind_access("a", &allows(), "");
+    let host = installation.open().unwrap();
+    assert!(host.roll_back(None).is_err());
+    assert_eq!((host.summary().number, host.history().unwrap()), (None, vec![]));
 }
 
 #[tokio::test]

@@ -111,6 +111,13 @@ pub(crate) struct Ca {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Policy {
     pub(crate) directory: PathBuf,
+    /// Whether a change of its files is taken into use by itself.
+    #[serde(default = "yes")]
+    pub(crate) watch: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The ACME server and how it validates.

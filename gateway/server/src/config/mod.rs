@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) hsm: Option<HsmConfig>,
     pub(crate) ca: CaConfig,
     pub(crate) policy_directory: PathBuf,
+    pub(crate) policy_watch: bool,
     pub(crate) policy_signers: Signers,
     pub(crate) acme: AcmeConfig,
     pub(crate) secrets: SecretsConfig,

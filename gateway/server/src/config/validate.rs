@@ -51,6 +51,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             hsm,
             ca,
             policy_directory,
+            policy_watch: document.policy.watch,
             policy_signers,
             acme,
             secrets,

@@ -3,6 +3,7 @@
 mod bench;
 mod bind;
 mod explain;
+mod history;
 mod inspect;
 mod list;
 mod settings;
@@ -62,6 +63,14 @@ enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// List the sets of policies that were in force in a gateway, the newest first.
+    History {
+        /// The gateway's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Put an earlier set of policies back.
+    Rollback(history::RollbackArgs),
     /// Ask a gateway's policies about a request: which bindings match, what each says, what comes of it.
     Explain(explain::ExplainArgs),
 }
@@ -112,6 +121,8 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Verify(args) => sign::verify(&args, output),
         PolicyCommand::Bind(args) => bind::run(&args, output),
         PolicyCommand::List { config } => list::run(&config, output),
+        PolicyCommand::History { config } => history::list(&config, output),
+        PolicyCommand::Rollback(args) => history::roll_back(&args, output),
         PolicyCommand::Explain(args) => explain::run(&args, output).await,
     }
 }

@@ -5,4 +5,5 @@ pub(super) mod health;
 pub(super) mod init;
 pub(super) mod leader;
 pub(super) mod mounts;
+pub(super) mod policy_set;
 pub(super) mod seal_status;

@@ -1,0 +1,105 @@
+//! A set of policies on its way from the directory into force, and back again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chancery_identity::Clock;
+
+use crate::admission::Admission;
+use crate::artifact::Artifacts;
+use crate::engine::Sandbox;
+use crate::history::{self, History};
+use crate::set::{Loaded, PolicySet};
+use crate::sources::{Files, Sources};
+use crate::{Digest, LoadError, Lookups, PolicyConfig, Restored, Signers, TakenSet};
+
+/// What a load brought into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Names of the bindings, sorted.
+    pub bindings: Vec<String>,
+    /// How many different components they use.
+    pub plugins: usize,
+    /// Over all of the set's files.
+    pub digest: Digest,
+    /// The set's number in the history, if there is one.
+    pub number: Option<u64>,
+}
+
+/// What is in force.
+pub(crate) struct Current {
+    pub(crate) set: Arc<PolicySet>,
+    pub(crate) summary: Summary,
+}
+
+/// A set that may come into force, with its files.
+pub(crate) struct Candidate {
+    pub(crate) loaded: Loaded,
+    pub(crate) files: Files,
+}
+
+impl Candidate {
+    pub(crate) fn load(
+        sandbox: &Sandbox,
+        artifacts: &Artifacts,
+        lookups: &Lookups,
+        directory: &Path,
+        signers: &Signers,
+    ) -> Result<Self, LoadError> {
+        // Read anew each time: whoever goes back to an earlier set leaves its versions there.
+        let before = artifacts.versions()?;
+        let sources = Sources::new(directory);
+        let admission = Admission { sources: &sources, signers, before: &before };
+        let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission)?;
+        Ok(Self { loaded, files: sources.into_files() })
+    }
+
+    /// Remembers it as the one that is in force from now on.
+    pub(crate) fn take(
+        self,
+        artifacts: &Artifacts,
+        history: Option<&History>,
+        clock: &Clock,
+    ) -> Result<Current, LoadError> {
+        let Self { loaded: Loaded { set, versions, .. }, files } = self;
+        artifacts.remember(&versions)?;
+        let kept =
+            history.map(|history| history.keep(&files, &versions, clock.now())).transpose()?;
+        let summary = Summary {
+            bindings: set.bindings(),
+            plugins: set.plugins(),
+            digest: history::digest(&files),
+            number: kept.map(|set| set.number),
+        };
+        Ok(Current { set: Arc::new(set), summary })
+    }
+}
+
+/// The sets that were in force in the gateway with this configuration, the newest first. Works beside
+/// a gateway that is running.
+///
+/// # Errors
+/// If there is no history or it cannot be read.
+pub fn policy_history(config: &PolicyConfig) -> Result<Vec<TakenSet>, LoadError> {
+    history_of(config)?.sets()
+}
+
+/// Makes the directory of policies what it was in the set `number`, or in the one before the newest if
+/// there is none. The versions of its plugins are no downgrade then. A gateway takes the set at its
+/// next reload.
+///
+/// # Errors
+/// If there is no such set, or a file cannot be written.
+pub fn roll_back(config: &PolicyConfig, number: Option<u64>) -> Result<Restored, LoadError> {
+    let history = history_of(config)?;
+    let (set, restored) = history.restore(number, &config.directory)?;
+    Artifacts::open(&config.cache)?.remember(&set.bindings)?;
+    Ok(restored)
+}
+
+fn history_of(config: &PolicyConfig) -> Result<History, LoadError> {
+    match &config.history {
+        Some(directory) => History::open(directory),
+        None => Err(LoadError::NoSuchSet { asked: None, kept: Vec::new() }),
+    }
+}

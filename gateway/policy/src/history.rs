@@ -1,0 +1,327 @@
+//! Which sets of policies were in force, with every file of theirs, so that an earlier one can be put
+//! back.
+//!
+//! Each file is kept once, under its digest (`objects/`); a set is a list of names and digests
+//! (`sets/`). The last [`KEPT`] sets are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::admission::Versions;
+use crate::artifact::replace;
+use crate::sources::Files;
+use crate::{Digest, LoadError};
+
+/// How often a file of one name is set aside before somebody has to tidy up.
+const MOST_ASIDE: u32 = 10_000;
+/// How many sets are kept.
+const KEPT: usize = 32;
+
+/// A set of policies that came into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakenSet {
+    /// Counts up from 1 in each gateway.
+    pub number: u64,
+    /// When it came into force.
+    pub taken: Timestamp,
+    /// Over the names and contents of all of its files: the same files have the same digest.
+    pub digest: Digest,
+    /// Each binding with the name and version of its plugin.
+    pub(crate) bindings: Versions,
+    /// Each file with the digest of its contents.
+    pub(crate) files: BTreeMap<PathBuf, Digest>,
+}
+
+impl TakenSet {
+    /// Each binding with its plugin, as `NAME VERSION`.
+    pub fn bindings(&self) -> impl Iterator<Item = (&str, String)> {
+        self.bindings.iter().map(|(name, plugin)| (name.as_str(), plugin.to_string()))
+    }
+}
+
+/// What putting a set back did to the directory of policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Number of the set.
+    pub number: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// Files that were written, by their names in the directory.
+    pub written: Vec<PathBuf>,
+    /// Files that were not the set's, under the names that they have now: no document any more, and
+    /// nothing is lost.
+    pub set_aside: Vec<PathBuf>,
+}
+
+/// The digest of a set with these files.
+pub(crate) fn digest(files: &Files) -> Digest {
+    let lines = files.iter().map(|(name, contents)| {
+        format!("{}\0{}\n", name.to_string_lossy().len(), name.display())
+            + &Digest::of(contents).to_string()
+    });
+    Digest::of(lines.collect::<Vec<_>>().concat().as_bytes())
+}
+
+/// The directory.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    directory: PathBuf,
+}
+
+impl History {
+    /// Opens it, making it if need be.
+    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+        for part in ["objects", "sets"] {
+            let path = directory.join(part);
+            let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
+            made.map_err(LoadError::io("create", &path))?;
+        }
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The sets, the newest first.
+    pub(crate) fn sets(&self) -> Result<Vec<TakenSet>, LoadError> {
+        let folder = self.directory.join("sets");
+        let mut sets = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(LoadError::io("list", &folder))? {
+            let path = entry.map_err(LoadError::io("list", &folder))?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = fs::read(&path).map_err(LoadError::io("read", &path))?;
+            match serde_json::from_slice::<TakenSet>(&text) {
+                Ok(set) => sets.push(set),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a past set of policies is not readable");
+                }
+            }
+        }
+        sets.sort_by_key(|set| std::cmp::Reverse(set.number));
+        Ok(sets)
+    }
+
+    /// Keeps a set that has come into force, unless it is the newest one already.
+    pub(crate) fn keep(
+        &self,
+        files: &Files,
+        bindings: &Versions,
+        now: Timestamp,
+    ) -> Result<TakenSet, LoadError> {
+        let digest = digest(files);
+        let mut sets = self.sets()?;
+        if let Some(newest) = sets.first()
+            && newest.digest == digest
+        {
+            return Ok(newest.clone());
+        }
+        let number = sets.first().map_or(0, |newest| newest.number) + 1;
+        let mut names = BTreeMap::new();
+        for (name, contents) in files {
+            let of = Digest::of(contents);
+            let object = self.object(&of);
+            if !object.exists() {
+                replace(&object, &[contents])?;
+            }
+            names.insert(name.clone(), of);
+        }
+        let set = TakenSet { number, taken: now, digest, bindings: bindings.clone(), files: names };
+        let path = self.directory.join(format!("sets/{number:08}.json"));
+        let text = serde_json::to_vec_pretty(&set)
+            .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
+        replace(&path, &[&text])?;
+        sets.insert(0, set.clone());
+        self.forget_beyond(&sets)?;
+        Ok(set)
+    }
+
+    /// Removes the oldest sets, and the files that only they had.
+    fn forget_beyond(&self, sets: &[TakenSet]) -> Result<(), LoadError> {
+        let (kept, old) = sets.split_at(sets.len().min(KEPT));
+        if old.is_empty() {
+            return Ok(());
+        }
+        for set in old {
+            let path = self.directory.join(format!("sets/{:08}.json", set.number));
+            fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
+        }
+        let used: BTreeSet<_> =
+            kept.iter().flat_map(|set| set.files.values()).map(|of| self.object(of)).collect();
+        let folder = self.directory.join("objects");
+        for entry in fs::read_dir(&folder).map_err(LoadError::io("list", &folder))? {
+            let path = entry.map_err(LoadError::io("list", &folder))?.path();
+            if !used.contains(&path) {
+                fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directory of policies what it was in the set `number`, or in the one before the
+    /// newest. Documents that were not there then are set aside, and so is everything whose contents
+    /// would be lost.
+    pub(crate) fn restore(
+        &self,
+        number: Option<u64>,
+        policies: &Path,
+    ) -> Result<(TakenSet, Restored), LoadError> {
+        let sets = self.sets()?;
+        let found = match number {
+            Some(number) => sets.iter().find(|set| set.number == number),
+            None => sets.get(1),
+        };
+        let set = found.ok_or_else(|| LoadError::NoSuchSet {
+            asked: number,
+            kept: sets.iter().map(|set| set.number).collect(),
+        })?;
+        let mut restored = Restored {
+            number: set.number,
+            digest: set.digest,
+            written: Vec::new(),
+            set_aside: Vec::new(),
+        };
+        // Documents last: what they name is there when they are.
+        let is_document = |name: &Path| {
+            name.components().count() == 1 && name.extension().is_some_and(|end| end == "toml")
+        };
+        let (documents, others): (Vec<_>, Vec<_>) =
+            set.files.iter().partition(|(name, _)| is_document(name));
+        for (name, of) in others.into_iter().chain(documents) {
+            self.put_back(policies, name, of, &mut restored)?;
+        }
+        for entry in fs::read_dir(policies).map_err(LoadError::io("list", policies))? {
+            let name = PathBuf::from(entry.map_err(LoadError::io("list", policies))?.file_name());
+            if is_document(&name) && !set.files.contains_key(&name) {
+                restored.set_aside.push(set_aside(policies, &name)?);
+            }
+        }
+        Ok((set.clone(), restored))
+    }
+
+    fn put_back(
+        &self,
+        policies: &Path,
+        name: &Path,
+        of: &Digest,
+        restored: &mut Restored,
+    ) -> Result<(), LoadError> {
+        let path = policies.join(name);
+        match fs::read(&path) {
+            Ok(now) if Digest::of(&now) == *of => return Ok(()),
+            Ok(now) if !self.object(&Digest::of(&now)).exists() => {
+                restored.set_aside.push(set_aside(policies, name)?);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(LoadError::io("read", &path)(error)),
+        }
+        let object = self.object(of);
+        let contents = fs::read(&object).map_err(LoadError::io("read", &object))?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(LoadError::io("create", folder))?;
+        }
+        replace(&path, &[&contents])?;
+        restored.written.push(name.to_owned());
+        Ok(())
+    }
+
+    fn object(&self, of: &Digest) -> PathBuf {
+        self.directory.join("objects").join(of.to_string().replace(':', "-"))
+    }
+}
+
+/// Gives a file a name that no document has; what it is called now.
+fn set_aside(policies: &Path, name: &Path) -> Result<PathBuf, LoadError> {
+    let path = policies.join(name);
+    let aside = (1..=MOST_ASIDE)
+        .map(|n| PathBuf::from(format!("{}.aside-{n}", name.display())))
+        .find(|aside| !policies.join(aside).exists())
+        .ok_or_else(|| LoadError::io("set aside", &path)(ErrorKind::AlreadyExists.into()))?;
+    fs::rename(&path, policies.join(&aside)).map_err(LoadError::io("rename", &path))?;
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(list: &[(&str, &str)]) -> Files {
+        list.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().into())).collect()
+    }
+
+    fn write(folder: &Path, list: &[(&str, &str)]) {
+        for (name, text) in list {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    const OLD: &[(&str, &str)] = &[("a.toml", "old"), ("plugins/p.wasm", "code 1")];
+    const NEW: &[(&str, &str)] =
+        &[("a.toml", "new"), ("b.toml", "more"), ("plugins/p.wasm", "code 2")];
+
+    #[test]
+    fn an_earlier_set_is_put_back_whole_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        let history = History::open(&folder.path().join("history")).unwrap();
+        write(&policies, OLD);
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(history.keep(&files(OLD), &Versions::new(), now).unwrap().number, 1);
+        assert_eq!(history.keep(&files(OLD), &Versions::new(), now).unwrap().number, 1);
+        write(&policies, NEW);
+        assert_eq!(history.keep(&files(NEW), &Versions::new(), now).unwrap().number, 2);
+        // Changed since, and in no set; nothing that is not there.
+        write(&policies, &[("a.toml", "half done"), ("notes.txt", "mine")]);
+
+        let (set, restored) = history.restore(None, &policies).unwrap();
+        assert_eq!((set.number, restored.number), (1, 1));
+        let read = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
+        assert_eq!((read("a.toml"), read("plugins/p.wasm")), ("old".into(), "code 1".into()));
+        assert_eq!(
+            (read("a.toml.aside-1"), read("notes.txt")),
+            ("half done".into(), "mine".into())
+        );
+        assert!(!policies.join("b.toml").exists());
+        assert_eq!(read("b.toml.aside-1"), "more");
+
+        let (_, restored) = history.restore(Some(2), &policies).unwrap();
+        assert_eq!(restored.set_aside, Vec::<PathBuf>::new());
+        assert_eq!((read("a.toml"), read("b.toml")), ("new".into(), "more".into()));
+    }
+
+    #[test]
+    fn a_set_that_is_not_kept_is_an_error_that_names_those_that_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(&folder.path().join("history")).unwrap();
+        history.keep(&files(OLD), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        for asked in [None, Some(7)] {
+            let error = history.restore(asked, folder.path()).unwrap_err().to_string();
+            assert!(error.contains("kept: 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn old_sets_and_what_only_they_had_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path()).unwrap();
+        for n in 0..KEPT + 3 {
+            let text = n.to_string();
+            let list = files(&[("a.toml", text.as_str()), ("shared", "same")]);
+            history.keep(&list, &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let sets = history.sets().unwrap();
+        assert_eq!((sets.len(), sets.last().unwrap().number), (KEPT, 4));
+        assert_eq!(fs::read_dir(folder.path().join("objects")).unwrap().count(), KEPT + 1);
+        let policies = tempfile::tempdir().unwrap();
+        history.restore(Some(4), policies.path()).unwrap();
+        assert_eq!(fs::read_to_string(policies.path().join("a.toml")).unwrap(), "3");
+    }
+}

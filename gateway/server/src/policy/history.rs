@@ -1,0 +1,66 @@
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chancery_policy::{PolicyConfig, Restored, TakenSet};
+use clap::Args;
+
+use super::{Output, print};
+use crate::config::Config;
+use crate::gateway::{policy_config, policy_history};
+
+/// `chancery policy rollback`.
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// The gateway's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The set to go back to, as `history` numbers them [default: the one before the newest].
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<u64>,
+}
+
+fn with_history(config: &Config) -> PolicyConfig {
+    PolicyConfig { history: Some(policy_history(config)), ..policy_config(config) }
+}
+
+/// `chancery policy history`.
+pub(super) fn list(config: &Path, output: Output) -> Result<ExitCode> {
+    let config = Config::load(config)?;
+    let sets = chancery_policy::policy_history(&with_history(&config))?;
+    print(output, &sets, || listed(&sets))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the files of an earlier set back. A gateway that watches its policies takes them by itself.
+pub(super) fn roll_back(args: &RollbackArgs, output: Output) -> Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let restored = chancery_policy::roll_back(&with_history(&config), args.to)?;
+    print(output, &restored, || told(&restored, config.policy_watch))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listed(sets: &[TakenSet]) -> String {
+    let mut text = String::new();
+    for set in sets {
+        let _ = writeln!(text, "{}  {}  {}", set.number, set.taken, set.digest);
+        for (binding, plugin) in set.bindings() {
+            let _ = writeln!(text, "    {binding}: {plugin}");
+        }
+    }
+    if text.is_empty() { "no set was in force yet".to_owned() } else { text }
+}
+
+fn told(restored: &Restored, watched: bool) -> String {
+    let mut text = format!("set {} is put back ({})\n", restored.number, restored.digest);
+    for name in &restored.written {
+        let _ = writeln!(text, "    written: {}", name.display());
+    }
+    for name in &restored.set_aside {
+        let _ = writeln!(text, "    set aside, as it is in no set: {}", name.display());
+    }
+    let when = if watched { "by itself" } else { "on SIGHUP" };
+    let _ = writeln!(text, "a gateway that is running takes it {when}");
+    text
+}
