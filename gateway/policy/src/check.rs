@@ -1,6 +1,7 @@
 //! Whether a component is a policy of this contract, told in the contract's words before the engine
 //! tells it in its own.
 
+use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -16,30 +17,49 @@ pub(crate) struct Seen {
 }
 
 /// Lists what the component imports and exports, if it is a policy.
-pub(crate) fn see(engine: &Engine, wasm: &[u8], scope: &Scope) -> Result<Seen, String> {
-    let component = Component::new(engine, wasm).map_err(|error| format!("{error:#}"))?;
-    check_world(engine, &component, scope)?;
+pub(crate) fn see(engine: &Engine, component: &Component, scope: &Scope) -> Result<Seen, String> {
+    check_world(engine, component, scope)?;
     let ty = component.component_type();
     let imports = ty
         .imports(engine)
         .filter(|(_, import)| !only_types(engine, &import.ty))
         .map(|(name, _)| name.to_owned());
-    Ok(Seen { imports: imports.collect(), exports: exports(engine, &component) })
+    Ok(Seen { imports: imports.collect(), exports: exports(engine, component) })
 }
 
-/// Whatever the component decides about: the scope of a binding that asks it everything.
-pub(crate) fn scope_of(engine: &Engine, wasm: &[u8]) -> Result<Scope, String> {
+/// Whatever the component decides about: the scope of a binding that asks it everything. Only looks, and
+/// leaves it to the engine whether the component is good.
+pub(crate) fn scope_of(wasm: &[u8]) -> Result<Scope, String> {
     refuse_module(wasm)?;
-    let component = Component::new(engine, wasm).map_err(|error| format!("{error:#}"))?;
+    let names = exported_names(wasm).map_err(|error| error.to_string())?;
+    let exports = |scope: &Scope| names.iter().any(|name| is_interface(name, scope));
     let scopes = [Scope::ANY_ACCESS, Scope::ANY_CERTIFICATE];
-    scopes.into_iter().find(|scope| exports_interface(engine, &component, scope)).ok_or_else(|| {
-        let found = listed(&exports(engine, &component));
+    scopes.into_iter().find(exports).ok_or_else(|| {
+        let found = listed(&names);
         format!(
             "it is no policy: one exports `{}` or `{}`; it exports {found}",
             world::ACCESS,
             world::CERTIFICATE
         )
     })
+}
+
+/// What the outermost component exports.
+fn exported_names(wasm: &[u8]) -> Result<Vec<String>, wasmparser::BinaryReaderError> {
+    let (mut names, mut depth) = (Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                for export in exports {
+                    names.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
 }
 
 /// Authors forget the last step of a build.
@@ -88,11 +108,12 @@ fn listed(names: &[String]) -> String {
 }
 
 fn exports_interface(engine: &Engine, component: &Component, scope: &Scope) -> bool {
-    let needed = scope.interface();
-    component
-        .component_type()
-        .exports(engine)
-        .any(|(name, _)| same_interface(name, needed) && is_compatible(version(name)))
+    component.component_type().exports(engine).any(|(name, _)| is_interface(name, scope))
+}
+
+/// Whether this is the name of the scope's interface in a version that this host has.
+fn is_interface(name: &str, scope: &Scope) -> bool {
+    same_interface(name, scope.interface()) && is_compatible(version(name))
 }
 
 fn same_interface(one: &str, two: &str) -> bool {

@@ -15,6 +15,8 @@ pub(crate) const PAGE: usize = 64 * 1024;
 pub(crate) const LARGEST_MEMORY: usize = 64 * 1024 * 1024;
 /// Linear memories that one component may have.
 pub(crate) const MEMORIES: usize = 4;
+/// Core instances that one component may consist of: a Python policy is some forty, linked together.
+pub(crate) const INSTANCES: usize = 64;
 /// Address space that wasmtime reserves for a linear memory, with its guard.
 const SLOT: u64 = (4 << 30) + (64 << 20);
 /// Slots, if the address space is not limited: enough for policies to find theirs as they left it.
@@ -72,12 +74,12 @@ fn config(slots: usize) -> Config {
     let count = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(count)
-        .total_core_instances(count.saturating_mul(4))
+        .total_core_instances(count.saturating_mul(u32::try_from(INSTANCES).unwrap_or(1)))
         .total_memories(count)
         .total_tables(count.saturating_mul(2))
         .max_memories_per_component(u32::try_from(MEMORIES).unwrap_or(1))
         .max_tables_per_component(2 * u32::try_from(MEMORIES).unwrap_or(1))
-        .max_core_instances_per_component(16)
+        .max_core_instances_per_component(u32::try_from(INSTANCES).unwrap_or(1))
         // One page more than a policy may use, for the snapshot of its configured memory.
         .max_memory_size(LARGEST_MEMORY + PAGE)
         .max_unused_warm_slots(count)

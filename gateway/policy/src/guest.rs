@@ -5,7 +5,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 use crate::binding::Limits;
 use crate::calls::Calls;
 use crate::deadline::Deadline;
-use crate::engine::MEMORIES;
+use crate::engine::{INSTANCES, MEMORIES};
 use crate::evaluation::Failure;
 
 /// Elements in all tables of a guest. Compiled languages use them for function pointers.
@@ -121,7 +121,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        16
+        INSTANCES
     }
 
     fn tables(&self) -> usize {

@@ -157,10 +157,10 @@ impl PolicyHost {
         Ok(summary)
     }
 
-    /// Puts an earlier set back (see [`roll_back`]) and takes it into use.
+    /// Puts an earlier set back (see [`roll_back`](crate::roll_back)) and takes it into use.
     ///
     /// # Errors
-    /// As [`roll_back`] and [`reload`](Self::reload).
+    /// As [`roll_back`](crate::roll_back) and [`reload`](Self::reload).
     pub fn roll_back(&self, number: Option<u64>) -> Result<(Restored, Summary), LoadError> {
         let Inner { artifacts, directory, history, .. } = &*self.0;
         let history = history

@@ -56,3 +56,4 @@ pub use set::InForce;
 pub use signature::{InvalidSignature, PolicySignature, SignerKey, Signers};
 pub use trial::{Inspection, Measure, Trial, TrialLimits};
 pub use verdict::{Approval, Denial, Evaluation, Verdict};
+pub use world::VERSION as CONTRACT;

@@ -17,7 +17,7 @@ use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, Description};
 use crate::{Digest, LoadError, Lookups};
 
 /// The largest component that is compiled.
-const LARGEST_COMPONENT: u64 = 16 * 1024 * 1024;
+const LARGEST_COMPONENT: u64 = 32 * 1024 * 1024;
 
 /// A component ready to be asked.
 pub(crate) struct Program {
@@ -137,12 +137,13 @@ pub(crate) fn inspect(
     binding: &Binding,
 ) -> Result<(Seen, Description, usize), LoadError> {
     let refuse = |refusal| refused(refusal, binding);
-    let seen = check::see(engine, wasm, &binding.scope).map_err(Refusal::Plugin).map_err(refuse)?;
+    let component = Component::new(engine, wasm).map_err(Refusal::from).map_err(refuse)?;
+    let seen =
+        check::see(engine, &component, &binding.scope).map_err(Refusal::Plugin).map_err(refuse)?;
     let callee = callee(binding, &Lookups::unavailable(), true);
-    let described = Component::new(engine, wasm).map_err(Refusal::from).and_then(|component| {
-        let interface = Interface::link(engine, &component, &binding.scope)?;
-        describe(engine, &interface, &callee)
-    });
+    let described = Interface::link(engine, &component, &binding.scope)
+        .map_err(Refusal::from)
+        .and_then(|interface| describe(engine, &interface, &callee));
     let (description, memory) = described.map_err(refuse)?;
     Ok((seen, description, memory))
 }

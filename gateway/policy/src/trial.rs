@@ -90,7 +90,7 @@ impl Trial {
         let counted = measure == Measure::Fuel;
         let sandbox = if counted { Sandbox::counting() } else { Sandbox::new(1) }?;
         let limits = Limits { deadline: limits.deadline, memory: limits.memory, ..Limits::LARGEST };
-        let binding = binding(&sandbox, file, wasm, settings, limits)?;
+        let binding = binding(file, wasm, settings, limits)?;
         let program =
             Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable(), counted)?;
         Ok(Self { program, limits, _sandbox: sandbox })
@@ -120,7 +120,7 @@ impl Inspection {
     /// It is not a policy of a version that this host has.
     pub fn of(file: &Path, wasm: &[u8]) -> Result<Self, LoadError> {
         let sandbox = Sandbox::counting()?;
-        let binding = binding(&sandbox, file, wasm, "{}", Limits::LARGEST)?;
+        let binding = binding(file, wasm, "{}", Limits::LARGEST)?;
         let (seen, description, memory) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
         let decision = match binding.scope {
             Scope::Access { .. } => "access",
@@ -143,20 +143,14 @@ impl Inspection {
 }
 
 /// A binding of whatever the component decides about.
-fn binding(
-    sandbox: &Sandbox,
-    file: &Path,
-    wasm: &[u8],
-    settings: &str,
-    limits: Limits,
-) -> Result<Binding, LoadError> {
+fn binding(file: &Path, wasm: &[u8], settings: &str, limits: Limits) -> Result<Binding, LoadError> {
     let name = file.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
     let place = Place { file: file.to_owned(), line: 1 };
     let subject = || {
         Box::new(Subject { place: place.clone(), binding: name.clone(), plugin: file.to_owned() })
     };
-    let scope = check::scope_of(&sandbox.engine, wasm)
-        .map_err(|reason| LoadError::Plugin { subject: subject(), reason })?;
+    let scope =
+        check::scope_of(wasm).map_err(|reason| LoadError::Plugin { subject: subject(), reason })?;
     Ok(Binding {
         name: name.clone(),
         place: place.clone(),

@@ -56,8 +56,8 @@ use crate::{
     Name,
 };
 
-/// The contract's version.
-pub(crate) const VERSION: &str = "0.9.0";
+/// The contract's version: that of the package in `wit/`.
+pub const VERSION: &str = "0.9.0";
 
 /// The interface that a component for access exports.
 pub(crate) const ACCESS: &str = "chancery:policy/access@0.9.0";

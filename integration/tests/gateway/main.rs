@@ -21,6 +21,7 @@ mod lifecycle;
 mod paths;
 mod plugins;
 mod policy_cli;
+mod policy_languages;
 mod policy_set;
 mod readme;
 mod restart;

@@ -29,6 +29,9 @@ pub(super) struct BindArgs {
     /// What it may look up, as TOML: `issuance_counts = true`. May be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     grants: Vec<String>,
+    /// What an evaluation may use, as TOML: `memory_kib = 4096`. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    limits: Vec<String>,
     /// The settings, a TOML file.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -94,9 +97,10 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     })?;
     files.write(directory, &wasm, &text)?;
     let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
+    let when = if config.policy_watch { "takes it by itself" } else { "takes it on SIGHUP" };
     print(output, &bound, || {
         format!(
-            "{}: bound as `{}`; a running gateway takes it into force on SIGHUP",
+            "{}: bound as `{}`; a running gateway {when}",
             bound.document.display(),
             bound.binding
         )
@@ -175,7 +179,9 @@ fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Re
         binding.insert("self_test".to_owned(), text(file));
     }
     binding.insert("plugin".to_owned(), plugin.into());
-    for (key, given) in [("match", &args.matches), ("grants", &args.grants)] {
+    for (key, given) in
+        [("match", &args.matches), ("grants", &args.grants), ("limits", &args.limits)]
+    {
         let table = table(key, given)?;
         if !table.is_empty() {
             binding.insert(key.to_owned(), table.into());

@@ -2,10 +2,13 @@
 
 mod bench;
 mod bind;
+mod build;
 mod explain;
 mod history;
 mod inspect;
 mod list;
+mod new;
+mod project;
 mod settings;
 mod sign;
 mod test;
@@ -41,6 +44,10 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
+    /// Make a folder with a policy to begin with, in Rust, JavaScript or Python.
+    New(new::NewArgs),
+    /// Build the component of such a folder.
+    Build(build::BuildArgs),
     /// Show what a component is: its decision, version, imports, size, and the schema of its settings.
     Inspect {
         /// The component.
@@ -114,6 +121,8 @@ impl SubjectArgs {
 pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
     let output = args.output;
     match args.command {
+        PolicyCommand::New(args) => new::run(&args, output),
+        PolicyCommand::Build(args) => build::run(&args, output),
         PolicyCommand::Inspect { file } => inspect::run(&file, output),
         PolicyCommand::Test(args) => test::run(&args, output),
         PolicyCommand::Bench(args) => bench::run(&args, output),
