@@ -4,15 +4,19 @@
 //! rule that denies is enough to deny; without one that allows, access is denied too. If several
 //! allow, the shortest of their ceilings counts.
 
+mod condition;
 mod index;
+mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request, SettingsError};
-use chancery_guest::{Globs, Period};
+use chancery_guest::access::{Approval, Denial, Grant, Policy, Refusal, Request, SettingsError};
+use chancery_guest::{Attribute, Globs, Period};
 use serde::Deserialize;
 
-use index::Index;
+pub use crate::condition::Condition;
+use crate::condition::Holds;
+use crate::index::Index;
 
 /// The settings, with an index over the rules.
 #[derive(Debug, Deserialize)]
@@ -59,8 +63,41 @@ pub struct Rule {
     pub resources: Globs,
     /// What the rule says.
     pub effect: Effect,
+    /// Circumstances under which alone the rule applies.
+    #[serde(default)]
+    pub when: Option<Box<Condition>>,
+    /// Circumstances under which the rule does not apply.
+    #[serde(default)]
+    pub unless: Option<Box<Condition>>,
     /// Ceiling on the time-to-live of what is handed out.
+    #[serde(default)]
     pub max_ttl: Option<Period>,
+    /// Who has to approve first.
+    #[serde(default)]
+    pub approval: Option<Box<Approvers>>,
+    /// What has to be done with what is handed out.
+    #[serde(default)]
+    pub obligations: BTreeMap<String, String>,
+    /// For how long the permission may be reused for the same request.
+    #[serde(default)]
+    pub reuse: Option<Period>,
+}
+
+/// Who has to approve before something may be done.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvers {
+    /// The group whose members may.
+    pub group: String,
+    /// How many of them have to.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// For how long their approvals are good.
+    pub valid: Period,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// What a rule that applies says.
@@ -73,7 +110,7 @@ pub enum Effect {
     Deny,
 }
 
-chancery_guest::access_policy!(Rules, r#"{"type":"object"}"#);
+chancery_guest::access_policy!(Rules, include_str!("../settings.schema.json"));
 
 impl Policy for Rules {
     fn check(&self) -> Result<(), SettingsError> {
@@ -94,8 +131,25 @@ impl Policy for Rules {
             if rule.resources.is_empty() {
                 return wrong("resources", "name a resource, or \"*\" for all".to_owned());
             }
-            if rule.effect == Effect::Deny && rule.max_ttl.is_some() {
-                return wrong("max_ttl", "a rule that denies has no ceiling".to_owned());
+            for (key, condition) in [("when", &rule.when), ("unless", &rule.unless)] {
+                if let Some(Err(error)) = condition.as_deref().map(Condition::check) {
+                    let path = format!("{key}.{}", error.path);
+                    return wrong(path.trim_end_matches('.'), error.message);
+                }
+            }
+            if rule.effect == Effect::Deny {
+                rule.check_denies().map_err(|(key, message)| {
+                    SettingsError::at(format!("rules.{at}.{key}"), message)
+                })?;
+            }
+            match rule.approval.as_deref() {
+                Some(approvers) if approvers.group.is_empty() => {
+                    return wrong("approval.group", "name the group".to_owned());
+                }
+                Some(Approvers { count: 0, .. }) => {
+                    return wrong("approval.count", "at least one has to approve".to_owned());
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -111,7 +165,7 @@ impl Policy for Rules {
             )
             .into());
         }
-        let mut grant: Option<Grant> = None;
+        let mut allowed: Vec<&Rule> = Vec::new();
         let settings = &self.settings;
         let candidates = self.index.candidates(&request.resource);
         let candidates = candidates.iter().filter_map(|at| settings.rules.get(*at));
@@ -119,14 +173,84 @@ impl Policy for Rules {
             if rule.effect == Effect::Deny {
                 return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name).into());
             }
-            let so_far = grant.get_or_insert_with(Grant::unlimited);
-            let ceiling = rule.max_ttl.map(Period::seconds);
-            so_far.max_ttl_seconds = match (so_far.max_ttl_seconds, ceiling) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (one, other) => one.or(other),
-            };
+            allowed.push(rule);
         }
-        grant.ok_or_else(|| Denial::new("no-rule", "no rule allows this", "").into())
+        if allowed.is_empty() {
+            return Err(Denial::new("no-rule", "no rule allows this", "").into());
+        }
+        match allowed.iter().find_map(|rule| rule.missing_approval(request)) {
+            Some(approval) => Err(approval.into()),
+            None => Ok(strictest(&allowed)),
+        }
+    }
+}
+
+/// What all of the rules allow: the shortest times, and every obligation.
+fn strictest(rules: &[&Rule]) -> Grant {
+    let ceilings = rules.iter().filter_map(|rule| rule.max_ttl);
+    let obligations: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.obligations).collect();
+    // Some rule may decide otherwise the next time.
+    let reusable = rules.iter().all(|rule| rule.reuse.is_some());
+    let reuse = rules.iter().filter_map(|rule| rule.reuse).min().filter(|_| reusable);
+    Grant {
+        max_ttl_seconds: ceilings.min().map(Period::seconds),
+        reuse_seconds: reuse.map(Period::seconds),
+        obligations: obligations
+            .into_iter()
+            .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
+            .collect(),
+    }
+}
+
+impl Rule {
+    /// A rule that denies has nothing to say about how something is allowed.
+    fn check_denies(&self) -> Result<(), (&'static str, &'static str)> {
+        if self.max_ttl.is_some() {
+            return Err(("max_ttl", "a rule that denies has no ceiling"));
+        }
+        if self.approval.is_some() {
+            return Err(("approval", "what a rule denies, nobody can approve"));
+        }
+        if !self.obligations.is_empty() {
+            return Err(("obligations", "a rule that denies has no obligations"));
+        }
+        if self.reuse.is_some() {
+            return Err(("reuse", "only a permission can be reused"));
+        }
+        Ok(())
+    }
+
+    /// Whether the circumstances are the rule's. If it cannot be told, a rule that denies applies, and one
+    /// that allows does not.
+    fn is_the_case(&self, request: &Request) -> bool {
+        let unknown = self.effect == Effect::Deny;
+        let told = |condition: Option<&Condition>, otherwise: Holds, unknown: bool| match condition
+            .as_ref()
+            .map_or(otherwise, |condition| condition.holds(request))
+        {
+            Holds::Yes => true,
+            Holds::No => false,
+            Holds::Unknown => unknown,
+        };
+        told(self.when.as_deref(), Holds::Yes, unknown)
+            && !told(self.unless.as_deref(), Holds::No, !unknown)
+    }
+
+    /// The approval that the request does not have yet. Each approver counts once.
+    fn missing_approval(&self, request: &Request) -> Option<Approval> {
+        let Approvers { group, count, valid } = self.approval.as_deref()?;
+        let approvers: BTreeSet<&str> = request
+            .attributes_named("approval")
+            .filter_map(|approval| approval.strip_prefix(group.as_str())?.strip_prefix(':'))
+            .collect();
+        let missing = usize::try_from(*count).is_ok_and(|count| approvers.len() < count);
+        missing.then(|| Approval {
+            group: group.clone(),
+            count: *count,
+            valid_seconds: valid.seconds(),
+            message: format!("{count} of the group {group} have to approve"),
+            audit: self.name.clone(),
+        })
     }
 }
 
@@ -135,6 +259,7 @@ impl Settings {
         let who = &request.identity;
         rule.operations.matches(&request.operation)
             && rule.resources.matches(&request.resource)
+            && rule.is_the_case(request)
             && (rule.identities.matches(who)
                 || rule
                     .roles
@@ -169,6 +294,108 @@ mod tests {
             Refusal::Denied(denial) => denial.code,
             Refusal::NeedsApproval(approval) => approval.group,
         })
+    }
+
+    fn ask_with(rules: &Rules, attributes: &[(&str, &str)]) -> Result<Grant, Refusal> {
+        let attributes = attributes.iter();
+        rules.evaluate(&Request {
+            tenant: "default".to_owned(),
+            identity: "me".to_owned(),
+            operation: "read".to_owned(),
+            resource: "x".to_owned(),
+            attributes: attributes
+                .map(|(name, value)| Attribute {
+                    name: (*name).to_owned(),
+                    value: (*value).to_owned(),
+                })
+                .collect(),
+        })
+    }
+
+    fn one_rule(effect: &str, more: &str) -> Rules {
+        let rules = rules(&format!(
+            r#"{{"rules":[
+                {{"name":"all","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow"}},
+                {{"name":"r","identities":["*"],"operations":["*"],"resources":["*"],"effect":"{effect}",{more}}}
+            ]}}"#
+        ));
+        assert!(rules.check().is_ok(), "{:?}", rules.check());
+        rules
+    }
+
+    #[test]
+    fn a_rule_that_denies_applies_if_its_circumstances_cannot_be_told() {
+        let inside = r#"{"addresses":["10.0.0.0/8"]}"#;
+        for (key, address, denied) in [
+            ("when", Some("10.0.0.1"), true),
+            ("when", Some("11.0.0.1"), false),
+            ("when", None, true),
+            ("unless", Some("10.0.0.1"), false),
+            ("unless", Some("11.0.0.1"), true),
+            ("unless", None, true),
+        ] {
+            let rules = one_rule("deny", &format!(r#""{key}":{inside}"#));
+            let attributes: Vec<_> = address.map(|one| ("address", one)).into_iter().collect();
+            assert_eq!(ask_with(&rules, &attributes).is_err(), denied, "{key} {address:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_allows_does_not_apply_if_its_circumstances_cannot_be_told() {
+        for key in ["when", "unless"] {
+            let rules = rules(&format!(
+                r#"{{"rules":[{{"name":"r","identities":["*"],"operations":["*"],"resources":["*"],
+                    "effect":"allow","{key}":{{"addresses":["10.0.0.0/8"]}}}}]}}"#
+            ));
+            assert!(ask_with(&rules, &[]).is_err(), "{key}");
+            let address = if key == "when" { "10.0.0.1" } else { "11.0.0.1" };
+            assert!(ask_with(&rules, &[("address", address)]).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
+    fn approvals_are_asked_for_until_enough_have_given_theirs() {
+        let more = r#""approval":{"group":"on-call","count":2,"valid":"1h"}"#;
+        let rules = one_rule("allow", more);
+        let missing = |attributes: &[(&str, &str)]| match ask_with(&rules, attributes) {
+            Err(Refusal::NeedsApproval(approval)) => Some((approval.group, approval.count)),
+            Ok(_) => None,
+            other => panic!("{other:?}"),
+        };
+        let (ann, bob) = (("approval", "on-call:ann"), ("approval", "on-call:bob"));
+        for few in [&[][..], &[ann], &[ann, ann], &[ann, ("approval", "other:bob")]] {
+            assert_eq!(missing(few), Some(("on-call".to_owned(), 2)), "{few:?}");
+        }
+        assert_eq!(missing(&[ann, bob]), None);
+    }
+
+    #[test]
+    fn what_several_rules_allow_is_merged_to_the_strictest() {
+        let more = r#""max_ttl":"1h","reuse":"30s","obligations":{"wrap":"120"}"#;
+        let rules = one_rule("allow", more);
+        let grant = ask_with(&rules, &[]).unwrap();
+        assert_eq!(grant.max_ttl_seconds, Some(3600));
+        assert_eq!(grant.reuse_seconds, None, "the other rule does not say so");
+        assert_eq!((&*grant.obligations[0].name, &*grant.obligations[0].value), ("wrap", "120"));
+    }
+
+    #[test]
+    fn what_a_rule_that_denies_cannot_have_is_refused_with_its_place() {
+        for (more, path) in [
+            (r#""approval":{"group":"g","valid":"1h"}"#, "rules.1.approval"),
+            (r#""obligations":{"wrap":"1"}"#, "rules.1.obligations"),
+            (r#""reuse":"1s""#, "rules.1.reuse"),
+            (r#""when":{}"#, "rules.1.when"),
+            (r#""unless":{"attributes":{"a":[]}}"#, "rules.1.unless.attributes.a"),
+        ] {
+            let rules = rules(&format!(
+                r#"{{"rules":[
+                    {{"name":"all","identities":["*"],"operations":["*"],"resources":["*"],"effect":"allow"}},
+                    {{"name":"r","identities":["*"],"operations":["*"],"resources":["*"],"effect":"deny",{more}}}
+                ]}}"#
+            ));
+            assert_eq!(rules.check().unwrap_err().path, path, "{more}");
+        }
     }
 
     #[test]

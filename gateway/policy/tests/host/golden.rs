@@ -45,14 +45,25 @@ fn certificate_decisions_are_golden() {
     check("certificate-template", "certificates.toml");
 }
 
+/// Documents of cases that bring their settings.
 #[test]
-fn the_rate_guard_s_decisions_are_golden() {
-    let cases = repository().join("policies/cases/rate-guard.toml");
+fn the_decisions_of_guards_and_conditions_are_golden() {
+    for (plugin, document, memory_kib) in [
+        ("rate-guard", "rate-guard.toml", 64),
+        ("name-guard", "name-guard.toml", 2048),
+        ("access-rules", "access-conditions.toml", 128),
+    ] {
+        own_settings(plugin, document, memory_kib);
+    }
+}
+
+fn own_settings(plugin: &str, document: &str, memory_kib: usize) {
+    let cases = repository().join("policies/cases").join(document);
     let text = fs::read_to_string(&cases).unwrap();
     let settings = Cases::settings_in(&cases, &text).unwrap().unwrap();
-    let limits = TrialLimits { memory: 64 << 10, ..TrialLimits::default() };
+    let limits = TrialLimits { memory: memory_kib << 10, ..TrialLimits::default() };
     let trial =
-        Trial::load("g.wasm".as_ref(), &shipped("rate-guard"), &settings, &limits, Measure::Fuel)
+        Trial::load("g.wasm".as_ref(), &shipped(plugin), &settings, &limits, Measure::Fuel)
             .unwrap();
     for outcome in trial.run(&Cases::parse(&cases, &text, trial.case_kind()).unwrap()) {
         assert_eq!(outcome.difference, "", "{}", outcome.name);
