@@ -5,8 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const SHIPPED: [&str; 4] =
-    ["access-rules", "certificate-template", "name-guard", "rate-guard"];
+const SHIPPED: [&str; 4] = ["access-rules", "certificate-template", "name-guard", "rate-guard"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);

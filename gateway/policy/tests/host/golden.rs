@@ -62,9 +62,8 @@ fn own_settings(plugin: &str, document: &str, memory_kib: usize) {
     let text = fs::read_to_string(&cases).unwrap();
     let settings = Cases::settings_in(&cases, &text).unwrap().unwrap();
     let limits = TrialLimits { memory: memory_kib << 10, ..TrialLimits::default() };
-    let trial =
-        Trial::load("g.wasm".as_ref(), &shipped(plugin), &settings, &limits, Measure::Fuel)
-            .unwrap();
+    let trial = Trial::load("g.wasm".as_ref(), &shipped(plugin), &settings, &limits, Measure::Fuel)
+        .unwrap();
     for outcome in trial.run(&Cases::parse(&cases, &text, trial.case_kind()).unwrap()) {
         assert_eq!(outcome.difference, "", "{}", outcome.name);
     }
