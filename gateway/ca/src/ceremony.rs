@@ -5,7 +5,7 @@ use chancery_keys::{KeyName, Signer};
 use chancery_store::{Commit, CommitError, Version};
 use chancery_x509::{
     Issuer, KeyUsage, Kind, PublicKey, RandomFailure, Serial, SignatureAlgorithm, Subject,
-    Template, lint,
+    SubjectAttribute, Template, lint,
 };
 use jiff::Timestamp;
 
@@ -143,6 +143,7 @@ fn ca_template(
         public_key: public_key.clone(),
         key_usages: [KeyUsage::KeyCertSign, KeyUsage::CrlSign].into_iter().collect(),
         extended_key_usages: Vec::new(),
+        extra: Vec::new(),
         not_before: now.checked_sub(BACKDATE).unwrap_or(now),
         not_after: now,
         kind: Kind::Ca { path_length },
@@ -161,7 +162,8 @@ async fn sign(
     let content = template.build(issuer, algorithm)?;
     let findings = lint::certificate(&content, issuer, template.kind);
     if !findings.is_empty() {
-        let name = template.subject.common_name.clone().unwrap_or_default();
+        let name =
+            template.subject.get(SubjectAttribute::CommonName).unwrap_or_default().to_owned();
         return Err(OpenError::Lint { name, findings });
     }
     let signature = signer.sign(key, algorithm, content.der()).await?;

@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use aws_lc_rs::digest;
 use chancery_x509::{
-    ExtendedKeyUsage, GeneralName, KeyUsages, Kind, PublicKey, Serial, Subject, Template,
-    ToBeSigned, lint,
+    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsages, Kind, PublicKey, Serial, Subject,
+    Template, ToBeSigned, lint,
 };
 use jiff::Timestamp;
 
@@ -15,14 +15,16 @@ use crate::{Ca, PrepareError, SignError};
 pub struct ProposedCertificate {
     /// The key to certify.
     pub public_key: PublicKey,
-    /// The common name: one of the DNS names or mailboxes in `names`, or none.
-    pub common_name: Option<String>,
+    /// The subject; a common name in it is one of the DNS names or mailboxes in `names`.
+    pub subject: Subject,
     /// The subject alternative names, at least one.
     pub names: Vec<GeneralName>,
     /// What the key may be used for.
     pub key_usages: KeyUsages,
     /// What the certificate is for, at least one purpose.
     pub extended_key_usages: Vec<ExtendedKeyUsage>,
+    /// Further extensions, each kind at most once.
+    pub extra: Vec<ExtraExtension>,
     /// First moment of validity; moved to the begin of the issuing CA's own if earlier.
     pub not_before: Timestamp,
     /// Last second of validity, inclusive; moved to the end of the issuing CA's own if later.
@@ -117,11 +119,12 @@ impl Ca {
         let serial = Serial::random(&self.random)?;
         let template = Template {
             serial,
-            subject: Subject::common_name(proposed.common_name),
+            subject: proposed.subject,
             names: proposed.names,
             public_key: proposed.public_key,
             key_usages: proposed.key_usages,
             extended_key_usages: proposed.extended_key_usages,
+            extra: proposed.extra,
             not_before,
             not_after,
             kind: Kind::Leaf,

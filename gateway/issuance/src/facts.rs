@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use chancery_policy::{CertificateFacts, KeyFacts, Name, ValidatedName, context_attributes};
-use chancery_x509::{GeneralName, KeyAlgorithm, PublicKey};
+use chancery_policy::{
+    CertificateFacts, Extension, KeyFacts, Name, ValidatedName, context_attributes,
+};
+use chancery_x509::{GeneralName, KeyAlgorithm, PublicKey, RequestedExtension};
 
 use crate::{IssuanceRequest, IssueError, Requester};
 
@@ -22,15 +24,10 @@ pub(crate) fn of(
         identity,
         profile: request.profile.clone(),
         key: key(request.csr.public_key()),
-        subject: request
-            .csr
-            .common_name()
-            .map(|name| ("CN".to_owned(), name.to_owned()))
-            .into_iter()
-            .collect(),
+        subject: request.csr.subject().to_vec(),
         requested: requested.iter().map(name).collect(),
         validated: request.validated.iter().map(validated).collect(),
-        extensions: Vec::new(),
+        extensions: request.csr.extensions().iter().map(extension).collect(),
         requested_validity: validity,
         attributes: context_attributes(&request.context),
     })
@@ -44,6 +41,11 @@ fn key(key: &PublicKey) -> KeyFacts {
         KeyAlgorithm::Ed25519 => ("ed25519", 255),
     };
     KeyFacts { algorithm: algorithm.to_owned(), bits, fingerprint: hex::encode(key.fingerprint()) }
+}
+
+fn extension(asked: &RequestedExtension) -> Extension {
+    let RequestedExtension { oid, critical, value } = asked.clone();
+    Extension { oid, critical, value }
 }
 
 fn name(name: &GeneralName) -> Name {

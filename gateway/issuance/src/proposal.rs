@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use chancery_ca::ProposedCertificate;
 use chancery_policy::CertificateTemplate;
-use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages};
+use chancery_x509::{
+    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, Subject, SubjectAttribute,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{IssuanceRequest, IssueError};
@@ -17,12 +19,13 @@ const OLDEST_START: SignedDuration = SignedDuration::from_mins(5);
 /// has proved to control, and nothing is longer or other than was asked for.
 #[derive(Debug)]
 pub(crate) struct Proposal {
-    pub(crate) common_name: Option<String>,
+    pub(crate) subject: Subject,
     pub(crate) names: BTreeSet<GeneralName>,
     pub(crate) profile: String,
     pub(crate) issuer: Option<String>,
     key_usages: KeyUsages,
     extended_key_usages: Vec<ExtendedKeyUsage>,
+    extra: Vec<ExtraExtension>,
     not_before: Timestamp,
     not_after: Timestamp,
 }
@@ -50,24 +53,31 @@ impl Proposal {
         if !others.is_empty() {
             return Err(IssueError::NamesNotValidated(others));
         }
-        if let Some(extension) = template.extensions.first() {
-            let reason = format!("this gateway writes no extension {}", extension.oid);
-            return Err(IssueError::Template(reason));
-        }
-        let common_name = common_name(template.subject)?;
-        let among = |name: &String| GeneralName::dns(name).is_ok_and(|name| names.contains(&name));
-        if let Some(name) = common_name.as_ref().filter(|name| !among(name)) {
-            let reason = format!("its common name `{name}` is not one of its DNS names");
+        let extra = template
+            .extensions
+            .iter()
+            .map(|one| {
+                ExtraExtension::from_parts(&one.oid, one.critical, &one.value).map_err(impossible)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let subject = subject(template.subject)?;
+        let among = |name: &str| {
+            GeneralName::dns(name).is_ok_and(|name| names.contains(&name))
+                || names.contains(&GeneralName::Email(name.to_owned()))
+        };
+        if let Some(name) = subject.get(SubjectAttribute::CommonName).filter(|name| !among(name)) {
+            let reason = format!("its common name `{name}` is none of its DNS names and mailboxes");
             return Err(IssueError::Template(reason));
         }
         let (not_before, not_after) = dates(template.validity, request, requested, now)?;
         Ok(Self {
-            common_name,
+            subject,
             names,
             profile: template.profile,
             issuer: template.issuer,
             key_usages: parse::<KeyUsage, _>(&template.key_usages)?,
             extended_key_usages: parse::<ExtendedKeyUsage, _>(&template.extended_key_usages)?,
+            extra,
             not_before,
             not_after,
         })
@@ -77,10 +87,11 @@ impl Proposal {
     pub(crate) fn for_private_ca(&self, request: &IssuanceRequest) -> ProposedCertificate {
         ProposedCertificate {
             public_key: request.csr.public_key().clone(),
-            common_name: self.common_name.clone(),
+            subject: self.subject.clone(),
             names: self.names.iter().cloned().collect(),
             key_usages: self.key_usages,
             extended_key_usages: self.extended_key_usages.clone(),
+            extra: self.extra.clone(),
             not_before: self.not_before,
             not_after: self.not_after,
         }
@@ -95,6 +106,21 @@ impl Proposal {
                     .to_owned(),
             ));
         }
+        let asked = |extra: &ExtraExtension| {
+            request.csr.extensions().iter().any(|one| {
+                ExtraExtension::from_parts(&one.oid, one.critical, &one.value).as_ref() == Ok(extra)
+            })
+        };
+        if let Some(other) = self.extra.iter().find(|extra| !asked(extra)) {
+            return Err(IssueError::Template(format!(
+                "another CA issues for what is in the request, and {other} is not"
+            )));
+        }
+        if self.subject.iter().any(|(kind, _)| kind != SubjectAttribute::CommonName) {
+            return Err(IssueError::Template(
+                "another CA decides about the subject itself, but for its common name".to_owned(),
+            ));
+        }
         if request.not_before.is_some() || request.not_after.is_some() {
             return Err(IssueError::Dates("the CA that policy chose decides them itself"));
         }
@@ -102,16 +128,12 @@ impl Proposal {
     }
 }
 
-fn common_name(subject: Vec<(String, String)>) -> Result<Option<String>, IssueError> {
-    let mut found = None;
-    for (attribute, value) in subject {
-        if attribute != "CN" || found.is_some() {
-            let reason = format!("this gateway writes no second `{attribute}` into a subject");
-            return Err(IssueError::Template(reason));
-        }
-        found = Some(value).filter(|name| !name.is_empty());
-    }
-    Ok(found)
+/// What values the attributes may have, and how often, is for the CA's lints to see.
+fn subject(attributes: Vec<(String, String)>) -> Result<Subject, IssueError> {
+    let known = attributes
+        .into_iter()
+        .map(|(name, value)| Ok((name.parse::<SubjectAttribute>().map_err(impossible)?, value)));
+    Ok(Subject::new(known.collect::<Result<Vec<_>, IssueError>>()?))
 }
 
 fn impossible(error: impl std::fmt::Display) -> IssueError {
@@ -252,6 +274,44 @@ mod tests {
             let mut template = template(&["a.example"]);
             template.subject = vec![("CN".to_owned(), name.to_owned())];
             assert_eq!(accept(template, &request).is_ok(), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mailbox_may_be_the_common_name_and_other_attributes_come_from_policy() {
+        let mut request = request(&["a.example"]);
+        request.validated.push(ValidatedName {
+            name: GeneralName::from_parts("email", "a@example.com").unwrap(),
+            method: "identity".to_owned(),
+        });
+        let mut template = template(&[]);
+        template.names = vec![Name { kind: "email".to_owned(), value: "a@example.com".to_owned() }];
+        template.subject = vec![
+            ("CN".to_owned(), "a@example.com".to_owned()),
+            ("O".to_owned(), "Chancery".to_owned()),
+        ];
+        let proposal = accept(template.clone(), &request).unwrap();
+        assert_eq!(proposal.subject.get(SubjectAttribute::Organization), Some("Chancery"));
+        assert!(proposal.check_for_upstream(&request).is_err(), "another CA decides");
+        template.subject.push(("serialNumber".to_owned(), "7".to_owned()));
+        assert!(matches!(accept(template, &request), Err(IssueError::Template(_))));
+    }
+
+    #[test]
+    fn extensions_are_of_the_allowed_set_and_another_ca_s_are_those_in_the_request() {
+        let request = request(&["a.example"]);
+        let with = |oid: &str, value: &[u8]| {
+            let mut template = template(&["a.example"]);
+            let value = value.to_vec();
+            template.extensions =
+                vec![chancery_policy::Extension { oid: oid.to_owned(), critical: false, value }];
+            accept(template, &request)
+        };
+        let staple = with("1.3.6.1.5.5.7.1.24", &[0x30, 3, 2, 1, 5]).unwrap();
+        assert_eq!(staple.extra, [ExtraExtension::MustStaple]);
+        assert!(matches!(staple.check_for_upstream(&request), Err(IssueError::Template(_))));
+        for (oid, value) in [("1.3.6.1.5.5.7.1.24", &[][..]), ("2.5.29.19", &[0x30, 0])] {
+            assert!(matches!(with(oid, value), Err(IssueError::Template(_))), "{oid}");
         }
     }
 

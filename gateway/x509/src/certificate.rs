@@ -4,6 +4,7 @@ use der::asn1::{BitStringRef, IntRef, PrintableStringRef, Utf8StringRef};
 use der::{AnyRef, Decode, Encode, Sequence};
 use jiff::Timestamp;
 use x509_cert::Version;
+use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::Raw;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{
@@ -260,12 +261,15 @@ impl ParsedCertificate {
 
 /// The values of a name's common names; none for one in an encoding other than UTF-8 or printable.
 pub(crate) fn common_names(name: &Name) -> impl Iterator<Item = Option<String>> {
-    name.iter().filter(|attribute| attribute.oid == rfc4519::COMMON_NAME).map(|attribute| {
-        let value = attribute.value.to_ref();
-        let text = value.decode_as::<Utf8StringRef<'_>>().map(|s| s.as_str().to_owned());
-        text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| s.as_str().to_owned()))
-            .ok()
-    })
+    name.iter().filter(|attribute| attribute.oid == rfc4519::COMMON_NAME).map(text_of)
+}
+
+/// The value of an attribute; none if it is in an encoding other than UTF-8 or printable.
+pub(crate) fn text_of(attribute: &AttributeTypeAndValue) -> Option<String> {
+    let value = attribute.value.to_ref();
+    let text = value.decode_as::<Utf8StringRef<'_>>().map(|s| s.as_str().to_owned());
+    text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| s.as_str().to_owned()))
+        .ok()
 }
 
 fn find<'a, T>(list: &'a [Extension]) -> Result<Option<T>, CertificateError>

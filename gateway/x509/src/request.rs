@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use const_oid::AssociatedOid;
 use der::asn1::{Any, ObjectIdentifier, SetOfVec};
 use der::{AnyRef, Decode, Encode, Sequence, ValueOrd};
+use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use x509_cert::name::Name;
@@ -12,19 +13,32 @@ use crate::extensions::{ExtensionError, der_name, encode};
 use crate::signed::Signed;
 use crate::{
     BuildError, GeneralName, InvalidName, KeyAlgorithm, KeyError, PublicKey, SignatureAlgorithm,
-    Subject, ToBeSigned, WeakKey, certificate, extensions, weak_key,
+    Subject, SubjectAttribute, ToBeSigned, WeakKey, certificate, extensions, weak_key,
 };
 
 /// A PKCS#10 certification request (RFC 2986) whose signature verified: the sender holds the key.
 ///
-/// Only the key, the common name and the subject alternative names are taken from it; what else it
-/// asks for (key usages, other subject attributes) is policy's business and not read.
+/// What it asks for beside the key and the names (other subject attributes, key usages, extensions)
+/// is for policy to look at, as it stands.
 #[derive(Debug, Clone)]
 pub struct CertificateRequest {
     der: Vec<u8>,
     public_key: PublicKey,
     common_name: Option<String>,
+    subject: Vec<(String, String)>,
     names: Vec<GeneralName>,
+    extensions: Vec<RequestedExtension>,
+}
+
+/// An extension that a request asks for, as it stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedExtension {
+    /// Its object identifier in dotted form.
+    pub oid: String,
+    /// Whether it shall be critical.
+    pub critical: bool,
+    /// The DER of its value.
+    pub value: Vec<u8>,
 }
 
 /// Why a request is refused.
@@ -132,7 +146,9 @@ impl CertificateRequest {
             der: der.to_vec(),
             public_key,
             common_name: common_name(&info.subject)?,
+            subject: info.subject.iter().map(shown).collect(),
             names: names(&requested)?,
+            extensions: others(&requested)?,
         })
     }
 
@@ -149,6 +165,19 @@ impl CertificateRequest {
     /// The subject's common name as it stands in the request; none if it is empty or missing.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
+    }
+
+    /// The subject's attributes in their order: the short names of RFC 4519 (`C`, `ST`, `L`, `O`,
+    /// `OU`, `CN`) or else the object identifiers, with their values. A value that is no text in
+    /// UTF-8 or printable characters is shown as `#` and its DER in hex (RFC 4514 §2.4).
+    pub fn subject(&self) -> &[(String, String)] {
+        &self.subject
+    }
+
+    /// The extensions asked for, but the subject alternative names, in the request's order. Each
+    /// appears once.
+    pub fn extensions(&self) -> &[RequestedExtension] {
+        &self.extensions
     }
 
     /// The subject alternative names in the request's order, checked, without repetitions.
@@ -234,6 +263,32 @@ fn names(requested: &[Extension]) -> Result<Vec<GeneralName>, CsrError> {
     Ok(names)
 }
 
+fn shown(attribute: &AttributeTypeAndValue) -> (String, String) {
+    let name = match SubjectAttribute::from_oid(attribute.oid) {
+        Some(known) => known.short_name().to_owned(),
+        None => attribute.oid.to_string(),
+    };
+    let value = certificate::text_of(attribute).unwrap_or_else(|| {
+        format!("#{}", hex::encode(attribute.value.to_der().unwrap_or_default()))
+    });
+    (name, value)
+}
+
+fn others(requested: &[Extension]) -> Result<Vec<RequestedExtension>, CsrError> {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = requested.iter().find(|one| !seen.insert(one.extn_id)) {
+        return Err(ExtensionError::Duplicate(twice.extn_id).into());
+    }
+    let others = requested.iter().filter(|one| one.extn_id != SubjectAltName::OID);
+    Ok(others
+        .map(|one| RequestedExtension {
+            oid: one.extn_id.to_string(),
+            critical: one.critical,
+            value: one.extn_value.as_bytes().to_vec(),
+        })
+        .collect())
+}
+
 fn common_name(subject: &Name) -> Result<Option<String>, CsrError> {
     let mut found = certificate::common_names(subject);
     let first = found.next();
@@ -252,6 +307,7 @@ mod tests {
     use der::asn1::OctetString;
 
     use super::*;
+    use crate::ExtraExtension;
     use crate::testing::{TestKey, p256_spki, rsa_spki, sequence};
 
     /// A request under construction; `sign` completes it.
@@ -365,6 +421,39 @@ mod tests {
             assert_eq!(request.common_name(), None);
             assert_eq!(request.requested_names().unwrap().len(), 1);
         }
+    }
+
+    #[test]
+    fn shows_what_else_is_asked_for_as_it_stands() {
+        let mut draft = Draft::new().names(&[dns("a.example")]);
+        // O as UTF-8, an attribute without a short name, L as a TeletexString.
+        let attribute = |oid: &str, tag: der::Tag, text: &str| {
+            let oid = oid.parse::<ObjectIdentifier>().unwrap().to_der().unwrap();
+            let value = AnyRef::new(tag, text.as_bytes()).unwrap().to_der().unwrap();
+            set(&sequence(&[&oid, &value]))
+        };
+        draft.subject = sequence(&[
+            &attribute("2.5.4.10", der::Tag::Utf8String, "Chancery"),
+            &attribute("2.5.4.5", der::Tag::PrintableString, "7"),
+            &attribute("2.5.4.7", der::Tag::TeletexString, "x"),
+        ]);
+        draft.extensions.push(ExtraExtension::MustStaple.to_extension().unwrap());
+        let request = CertificateRequest::from_der(&draft.sign()).unwrap();
+        let subject: Vec<_> =
+            request.subject().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(subject, ["O=Chancery", "2.5.4.5=7", "L=#140178"]);
+        let staple = RequestedExtension {
+            oid: "1.3.6.1.5.5.7.1.24".to_owned(),
+            critical: false,
+            value: hex::decode("3003020105").unwrap(),
+        };
+        assert_eq!(request.extensions(), [staple]);
+
+        let mut draft = Draft::new();
+        for _ in 0..2 {
+            draft.extensions.push(ExtraExtension::MustStaple.to_extension().unwrap());
+        }
+        assert!(matches!(refusal(&draft.sign()), CsrError::Extension(_)));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use x509_cert::time::Validity;
 use crate::certificate::TbsCertificate;
 use crate::extensions::{der_name, encode};
 use crate::{
-    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, ParsedCertificate, PublicKey, Serial,
+    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, ParsedCertificate,
+    PublicKey, Serial,
 };
 use crate::{SignatureAlgorithm, Subject, ToBeSigned, time};
 
@@ -35,6 +36,8 @@ pub struct Template {
     pub key_usages: KeyUsages,
     /// What the certificate is for; the extension is left out if empty.
     pub extended_key_usages: Vec<ExtendedKeyUsage>,
+    /// Further extensions, each kind at most once.
+    pub extra: Vec<ExtraExtension>,
     /// First moment of validity; fractions of seconds are dropped.
     pub not_before: Timestamp,
     /// Last second of validity, inclusive: 90 days from midnight end at 23:59:59.
@@ -223,6 +226,9 @@ impl Template {
                 access_location: url_name(url)?,
             };
             list.push(encode(false, &AuthorityInfoAccessSyntax(vec![access]))?);
+        }
+        for extra in &self.extra {
+            list.push(extra.to_extension()?);
         }
         Ok(list)
     }

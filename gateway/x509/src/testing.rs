@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::{
     ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages, Kind, ParsedCertificate, PublicKey,
-    Serial, SignatureAlgorithm, Subject, Template, ToBeSigned,
+    Serial, SignatureAlgorithm, Subject, SubjectAttribute, Template, ToBeSigned,
 };
 
 /// A key pair that signs with one algorithm.
@@ -113,14 +113,15 @@ pub(crate) fn serial() -> Serial {
 pub(crate) fn root_template(key: &PublicKey) -> Template {
     Template {
         serial: serial(),
-        subject: Subject {
-            organization: Some("Test".to_owned()),
-            common_name: Some("Test Root".to_owned()),
-        },
+        subject: Subject::new([
+            (SubjectAttribute::Organization, "Test".to_owned()),
+            (SubjectAttribute::CommonName, "Test Root".to_owned()),
+        ]),
         names: vec![],
         public_key: key.clone(),
         key_usages: [KeyUsage::KeyCertSign, KeyUsage::CrlSign].into_iter().collect(),
         extended_key_usages: vec![],
+        extra: vec![],
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2055-12-31T23:59:59Z"),
         kind: Kind::Ca { path_length: None },
@@ -140,6 +141,7 @@ pub(crate) fn leaf_template(key: &PublicKey) -> Template {
         public_key: key.clone(),
         key_usages: KeyUsages::NONE.with(KeyUsage::DigitalSignature),
         extended_key_usages: vec![ExtendedKeyUsage::ServerAuth],
+        extra: vec![],
         not_before: at("2026-03-01T00:00:00Z"),
         not_after: at("2026-05-29T23:59:59Z"),
         kind: Kind::Leaf,

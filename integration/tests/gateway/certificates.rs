@@ -17,13 +17,21 @@ use crate::revocation::{authority_crl_of, crl_of};
 /// A certificate request (PKCS#10, DER) made by `openssl`, which has keys of every kind.
 #[track_caller]
 fn request(site: &Site, key: &[&str], name: &str) -> Vec<u8> {
+    request_with(site, key, &["-subj", "/"], name)
+}
+
+/// One that asks for more than a name.
+#[track_caller]
+fn request_with(site: &Site, key: &[&str], more: &[&str], name: &str) -> Vec<u8> {
     let files = ["request/key.pem", "request/request.der"].map(|file| {
         let file = site.write(file, "");
         file.to_string_lossy().into_owned()
     });
     let [key_file, request] = &files;
     let mut arguments = vec!["req", "-new", "-nodes", "-keyout", key_file, "-outform", "DER"];
-    arguments.extend(["-out", request, "-subj", "/", "-addext"]);
+    arguments.extend(["-out", request]);
+    arguments.extend(more);
+    arguments.push("-addext");
     let names = format!("subjectAltName={name}");
     arguments.push(&names);
     arguments.extend(key);
@@ -70,6 +78,57 @@ fn every_kind_of_leaf_is_clean() {
         let names = lint::field(&site, &http::certificates(&chain)[0], "-ext subjectAltName");
         assert!(names.contains(name), "{names}");
     }
+}
+
+#[test]
+fn a_profile_writes_what_the_request_asks_for_as_far_as_it_says() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let gateway = Options::new(&site).dns(&dns).start();
+    let binding = gateway.path("policies/certificates.toml");
+    let text = std::fs::read_to_string(&binding).expect("the binding");
+    let mut text = text.replace("profiles.tls-server]", "profiles.plain]");
+    text.push_str(
+        r#"
+[binding.settings.profiles.tls-server]
+base = "short-lived"
+subject = { C = "DE", O = "Example Ltd" }
+subject_from_request = { OU = ["eng-*"] }
+must_staple = "keep"
+policies = ["2.23.140.1.2.1"]
+"#,
+    );
+    std::fs::write(&binding, text).expect("the binding can be written");
+    assert!(!gateway.reload().contains("reload failed"));
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let p256: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let asks = |unit: &str| {
+        let payload = json!({
+            "identifiers": [{ "type": "dns", "value": "a.example.com" }],
+        });
+        let order = account.new_order(&payload);
+        account.prove(&order, &responder);
+        let order = account.until(&order, "ready");
+        let subject = format!("/O=Somebody else/OU={unit}/serialNumber=7");
+        let more = ["-subj", &subject, "-addext", "tlsfeature=status_request"];
+        let csr = request_with(&site, p256, &more, "DNS:a.example.com");
+        (account.finalize(&order, &csr), order)
+    };
+    let (answer, order) = asks("eng-7");
+    drop(answer.expect(200));
+    let chain = account.certificate(&order);
+    lint::assert_chain(&site, &chain, &gateway.ready().root, Purpose::InternalServer);
+    let leaf = &http::certificates(&chain)[0];
+    let subject = lint::field(&site, leaf, "-subject");
+    assert!(subject.contains("C = DE, O = Example Ltd, OU = eng-7"), "{subject}");
+    assert!(!subject.contains("serialNumber"), "{subject}");
+    let extensions = lint::field(&site, leaf, "-ext tlsfeature,certificatePolicies");
+    assert!(extensions.contains("status_request"), "{extensions}");
+    assert!(extensions.contains("2.23.140.1.2.1"), "{extensions}");
+
+    let (refused, _) = asks("ops");
+    assert!(refused.text().contains("OU is not one for this profile"), "{}", refused.text());
 }
 
 /// A gateway with a CA of another kind: what `chancery dev` left, with a state of its own.

@@ -1,12 +1,15 @@
 //! The CA's keys in a PKCS#11 token (SoftHSM).
 
+use std::process::Command;
+
 use chancery_integration::clients::AcmeServer;
 use chancery_integration::clients::certbot::Certbot;
 use chancery_integration::dns::Dns;
-use chancery_integration::gateway::Options;
+use chancery_integration::gateway::{Options, binary};
 use chancery_integration::hsm::Token;
 use chancery_integration::http;
 use chancery_integration::lint::{self, Purpose};
+use chancery_integration::process::{self, repository};
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 
@@ -86,4 +89,46 @@ fn a_pin_file_that_others_can_read_is_refused() {
         .expect("permissions can be set");
     let said = Options::new(&site).token(&token).start_fails();
     assert!(said.stderr.contains("pkcs11.pin_file"), "{said}");
+}
+
+#[test]
+fn a_policy_is_signed_by_a_key_that_stays_in_the_token() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    drop(
+        token
+            .tool(&[
+                "--keypairgen",
+                "--key-type",
+                "EC:prime256v1",
+                "--label",
+                "policy-signer",
+                "--id",
+                "99",
+            ])
+            .success(),
+    );
+    let der = site.path().join("signer.der").display().to_string();
+    let read = ["--read-object", "--type", "pubkey", "--label", "policy-signer", "-o", &der];
+    drop(token.tool(&read).success());
+    let public = site.path().join("signer.pub").display().to_string();
+    let mut convert = Command::new(process::tool("openssl"));
+    convert.args(["pkey", "-pubin", "-inform", "DER", "-in", &der, "-out", &public]);
+    drop(process::run(&mut convert).success());
+
+    let gateway = Options::new(&site).token(&token).start();
+    let config = gateway.path("chancery.toml").display().to_string();
+    let component = site.path().join("rules.wasm");
+    std::fs::copy(repository().join("plugins/target/components/access-rules.wasm"), &component)
+        .expect("the plugin is built");
+    let component = component.display().to_string();
+    let policy = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.arg("policy").args(arguments).env("SOFTHSM2_CONF", token.config());
+        process::run(&mut command)
+    };
+    let sign = |key: &str| policy(&["sign", &component, "--pkcs11-key", key, "--config", &config]);
+    drop(sign("policy-signer").success());
+    drop(policy(&["verify", &component, "--key", &public]).success());
+    drop(sign("no-such-key").failure().says("no-such-key"));
 }

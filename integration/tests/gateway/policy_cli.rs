@@ -53,6 +53,8 @@ fn the_golden_cases_hold_from_the_command_line() {
         assert!(first.stdout.contains("0 failed"), "{}", first.stdout);
         assert_eq!(first.stdout, run().stdout, "fuel is the same every time");
     }
+    let profiles = "policies/cases/certificate-profiles.toml";
+    drop(chancery(&["test", TEMPLATE, profiles]).success().says(" 0 failed"));
     let empty = site.path().join("empty");
     fs::create_dir(&empty).expect("a folder");
     let empty = empty.display().to_string();

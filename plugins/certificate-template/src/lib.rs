@@ -3,8 +3,12 @@
 //! The requester's wish or the settings choose a profile; the profile says who may use it, what must
 //! hold, and what the certificate looks like.
 
+mod base;
+mod extensions;
 mod names;
 mod profile;
+mod settings;
+mod subject;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +16,11 @@ use chancery_guest::Glob;
 use chancery_guest::certificate::{Denial, Policy, Proposal, Request, SettingsError};
 use serde::Deserialize;
 
+pub use base::Base;
+pub use extensions::MustStaple;
 pub use names::NameRules;
 pub use profile::{CommonName, Profile};
+pub use settings::ProfileSettings;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
@@ -37,7 +44,7 @@ pub struct Choice {
     pub profile: String,
 }
 
-chancery_guest::certificate_policy!(Profiles, r#"{"type":"object"}"#);
+chancery_guest::certificate_policy!(Profiles, include_str!("../settings.schema.json"));
 
 impl Policy for Profiles {
     fn check(&self) -> Result<(), SettingsError> {

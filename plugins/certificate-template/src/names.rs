@@ -1,34 +1,30 @@
 use chancery_guest::Globs;
 use chancery_guest::certificate::{Denial, Name, Request, ValidatedName};
-use serde::Deserialize;
+use ipnet::IpNet;
 
 /// Which subject alternative names there may and must be. Patterns are written over `KIND:NAME`, as
 /// `dns:*.example.com`, `ip:10.*` or `uri:spiffe://example.com/*`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct NameRules {
     /// Every name has to fit one of these.
     pub allow: Globs,
     /// No name may fit one of these.
-    #[serde(default)]
     pub deny: Globs,
     /// Each of these has to be met by a name.
-    #[serde(default)]
     pub require: Globs,
+    /// Networks of which every address has to lie in one; all addresses may be if not given.
+    pub networks: Option<Vec<IpNet>>,
     /// Whether DNS names may be wildcards (`*.example.com`).
-    #[serde(default)]
     pub wildcards: bool,
-    /// Ways of validation that count; all if not given. Wildcards want `dns-01` (RFC 8555 §7.1.3 and
-    /// the CA/Browser Forum's rules for public CAs).
-    #[serde(default = "Globs::all")]
+    /// Ways of validation that count for wildcards. The CA/Browser Forum's rules for public CAs want
+    /// `dns-01`: who controls one host does not control those beside it.
+    pub wildcard_methods: Globs,
+    /// How many labels there are at least below the star: 2 is `*.example.com`, not `*.com`.
+    pub wildcard_labels: usize,
+    /// Ways of validation that count.
     pub methods: Globs,
     /// Most names in one certificate.
-    #[serde(default = "most")]
     pub most: usize,
-}
-
-fn most() -> usize {
-    100
 }
 
 const KINDS: [&str; 4] = ["dns", "ip", "uri", "email"];
@@ -51,6 +47,12 @@ impl NameRules {
         }
         if self.allow.is_empty() {
             return Err(("names.allow", "allow at least one pattern, as `dns:*`".to_owned()));
+        }
+        if self.networks.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("names.networks", "name a network, or leave the key out".to_owned()));
+        }
+        if self.wildcard_labels == 0 {
+            return Err(("names.wildcard_labels", "at least 1".to_owned()));
         }
         if self.most == 0 {
             return Err(("names.most", "a certificate has at least one name".to_owned()));
@@ -91,11 +93,28 @@ impl NameRules {
             let message = format!("{text} is not a name for this profile");
             return Err(Denial::new("name-not-allowed", &message, text));
         }
-        if name.kind == "dns" && name.value.contains('*') && !self.wildcards {
-            let message = format!("{text}: this profile has no wildcards");
-            return Err(Denial::new("wildcard-not-allowed", &message, text));
+        if let Some(parent) = wildcard(name) {
+            let refuse = |message: String| Err(Denial::new("wildcard-not-allowed", &message, text));
+            if !self.wildcards {
+                return refuse(format!("{text}: this profile has no wildcards"));
+            }
+            if parent.split('.').count() < self.wildcard_labels {
+                return refuse(format!("{text}: too few labels stand below the star"));
+            }
+        }
+        if let (Some(networks), "ip") = (&self.networks, name.kind.as_str()) {
+            let address = name.value.parse::<std::net::IpAddr>();
+            if !address.is_ok_and(|address| networks.iter().any(|net| net.contains(&address))) {
+                let message = format!("{text} is in none of the networks of this profile");
+                return Err(Denial::new("address-not-allowed", &message, text));
+            }
         }
         Ok(())
+    }
+
+    fn counts(&self, name: &Name, method: &str) -> bool {
+        self.methods.matches(method)
+            && (wildcard(name).is_none() || self.wildcard_methods.matches(method))
     }
 
     /// `at` is the name's place in the request; its proof often has the same.
@@ -108,7 +127,7 @@ impl NameRules {
     ) -> Result<(), Denial> {
         let is_of = |proof: &&ValidatedName| proof.kind == name.kind && proof.value == name.value;
         let beside = request.validated.get(at).filter(is_of);
-        if beside.is_some_and(|proof| self.methods.matches(&proof.method)) {
+        if beside.is_some_and(|proof| self.counts(name, &proof.method)) {
             return Ok(());
         }
         let mut proofs = request.validated.iter().filter(is_of).peekable();
@@ -116,13 +135,18 @@ impl NameRules {
             let message = format!("control of {text} was not proved");
             return Err(Denial::new("name-not-validated", &message, text));
         }
-        if proofs.any(|proof| self.methods.matches(&proof.method)) {
+        if proofs.any(|proof| self.counts(name, &proof.method)) {
             return Ok(());
         }
         let message =
             format!("control of {text} was not proved in a way that this profile accepts");
         Err(Denial::new("validation-method", &message, text))
     }
+}
+
+/// What is below the star of a wildcard.
+fn wildcard(name: &Name) -> Option<&str> {
+    if name.kind == "dns" { name.value.strip_prefix("*.") } else { None }
 }
 
 /// Writes the name as patterns see it, in place of what is there.

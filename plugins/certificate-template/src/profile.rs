@@ -1,20 +1,24 @@
-use chancery_guest::certificate::{Attribute, Denial, KeyFacts, Name, Request, Template};
+use std::collections::BTreeMap;
+
+use chancery_guest::certificate::{
+    Attribute, Denial, Extension, KeyFacts, Name, Request, Template,
+};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
-use crate::NameRules;
+use crate::extensions::{self, MustStaple};
+use crate::settings::ProfileSettings;
+use crate::{NameRules, subject};
 
 /// What certificates of one kind look like and what has to hold for them.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "ProfileSettings")]
 pub struct Profile {
-    /// Who may have such certificates; everybody if not given.
-    #[serde(default = "Globs::all")]
+    /// Who may have such certificates.
     pub requesters: Globs,
     /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa`.
     pub keys: Vec<String>,
     /// Fewest bits of an RSA key.
-    #[serde(default = "rsa_bits")]
     pub rsa_min_bits: u32,
     /// Key usages by their RFC 5280 names, as `digital-signature`.
     pub key_usages: Vec<String>,
@@ -25,10 +29,21 @@ pub struct Profile {
     /// Longest validity that may be asked for; `validity` if not given.
     pub max_validity: Option<Period>,
     /// What becomes of the common name.
-    #[serde(default)]
     pub common_name: CommonName,
+    /// Attributes that every subject has.
+    pub subject: BTreeMap<String, String>,
+    /// Attributes that are taken from the request, with the values that they may have.
+    pub subject_from_request: BTreeMap<String, Globs>,
     /// Which subject alternative names there may and must be.
     pub names: NameRules,
+    /// Whether the server has to staple an OCSP answer.
+    pub must_staple: MustStaple,
+    /// Whether the status of the certificate is not to be checked.
+    pub ocsp_no_check: bool,
+    /// Certificate policies, as object identifiers.
+    pub policies: Vec<String>,
+    /// The extensions that come of these for every certificate.
+    pub extensions: Vec<Extension>,
     /// The issuer that signs; the tenant's default if not given.
     pub issuer: Option<String>,
 }
@@ -40,13 +55,9 @@ pub enum CommonName {
     /// The subject stays empty; the names are in the subject alternative names.
     #[default]
     Omit,
-    /// The common name that was asked for stays. It has to be one of the DNS names, of at most 64
-    /// characters.
+    /// The common name that was asked for stays. It has to be one of the DNS names and mailboxes, of
+    /// at most 64 characters.
     Keep,
-}
-
-fn rsa_bits() -> u32 {
-    2048
 }
 
 const KEYS: [&str; 4] = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa"];
@@ -76,6 +87,25 @@ impl Profile {
         if self.max_validity.is_some_and(|longest| longest < self.validity) {
             return Err(("max_validity", "shorter than validity".to_owned()));
         }
+        let has = |usage: &str| self.extended_key_usages.iter().any(|one| one == usage);
+        if self.ocsp_no_check && !has("ocsp-signing") {
+            return Err(("ocsp_no_check", "only for `ocsp-signing` (RFC 6960)".to_owned()));
+        }
+        if self.must_staple != MustStaple::Omit && !has("server-auth") {
+            return Err(("must_staple", "only for `server-auth` (RFC 7633)".to_owned()));
+        }
+        for (at, policy) in self.policies.iter().enumerate() {
+            if extensions::object_identifier(policy).is_none() || policy == "2.5.29.32.0" {
+                return Err((
+                    "policies",
+                    format!("`{policy}` is no object identifier of a policy, as 2.23.140.1.2.1"),
+                ));
+            }
+            if self.policies.iter().take(at).any(|other| other == policy) {
+                return Err(("policies", format!("`{policy}` stands there twice")));
+            }
+        }
+        subject::check(&self.subject, &self.subject_from_request)?;
         self.names.check()
     }
 
@@ -89,14 +119,18 @@ impl Profile {
         }
         self.check_key(&request.key)?;
         self.names.check_request(request)?;
+        let mut extensions = self.extensions.clone();
+        if self.must_staple == MustStaple::Keep {
+            extensions.extend(extensions::requested_staple(request));
+        }
         Ok(Template {
-            subject: self.subject(request)?,
+            subject: self.subject_of(request)?,
             names: request.names.clone(),
             key_usages: self.usages_for(&request.key),
             extended_key_usages: self.extended_key_usages.clone(),
             validity_seconds: self.validity_for(request.validity_seconds)?,
             profile: own_name.to_owned(),
-            extensions: Vec::new(),
+            extensions,
             issuer: self.issuer.clone(),
             properties: Vec::new(),
         })
@@ -135,18 +169,26 @@ impl Profile {
         ))
     }
 
-    fn subject(&self, request: &Request) -> Result<Vec<Attribute>, Denial> {
+    fn subject_of(&self, request: &Request) -> Result<Vec<Attribute>, Denial> {
+        let mut attributes =
+            subject::attributes(&self.subject, &self.subject_from_request, request)?;
         let (CommonName::Keep, Some(wanted)) = (self.common_name, request.common_name()) else {
-            return Ok(Vec::new());
+            return Ok(attributes);
         };
-        let is_it = |name: &Name| name.kind == "dns" && name.value.eq_ignore_ascii_case(wanted);
+        let is_it = |name: &Name| match name.kind.as_str() {
+            "dns" => name.value.eq_ignore_ascii_case(wanted),
+            "email" => name.value == wanted,
+            _ => false,
+        };
         match request.names.iter().find(|name| is_it(name)) {
             Some(name) if name.value.len() <= 64 => {
-                Ok(vec![Attribute { name: "CN".to_owned(), value: name.value.clone() }])
+                attributes.push(Attribute { name: "CN".to_owned(), value: name.value.clone() });
+                Ok(attributes)
             }
             _ => Err(Denial::new(
                 "common-name-not-allowed",
-                "the common name has to be one of the DNS names, of at most 64 characters",
+                "the common name has to be one of the DNS names or mailboxes, of at most 64 \
+                 characters",
                 wanted,
             )),
         }

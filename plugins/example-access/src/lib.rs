@@ -30,7 +30,7 @@ pub struct Freeze {
     pub except: Globs,
 }
 
-chancery_guest::access_policy!(Freeze, r#"{"type":"object"}"#);
+chancery_guest::access_policy!(Freeze, include_str!("../settings.schema.json"));
 
 impl Policy for Freeze {
     fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {

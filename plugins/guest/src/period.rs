@@ -7,6 +7,11 @@ pub struct Period {
 }
 
 impl Period {
+    /// So many hours.
+    pub fn hours(hours: u64) -> Self {
+        Self { seconds: hours.saturating_mul(3_600) }
+    }
+
     /// In seconds.
     pub fn seconds(self) -> u64 {
         self.seconds

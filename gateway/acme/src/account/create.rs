@@ -58,11 +58,8 @@ impl Acme {
             return Err(Error::NoAccount);
         }
         let mut event = Event::new(context, OPERATION, RESOURCE).detail("thumbprint", thumbprint);
-        match self.make_account(context, key, request, &mut event).await {
-            // Nothing happened but that it was found.
-            Ok(Registered::Existing(found)) => Ok(Registered::Existing(found)),
-            made => self.conclude(event, made).await,
-        }
+        let made = self.make_account(context, key, request, &mut event).await;
+        self.conclude(event, made).await
     }
 
     async fn make_account(
@@ -105,12 +102,15 @@ impl Acme {
             .put(records::account(&context.tenant, account.id)?, records::encode(&account)?);
         match self.store.commit(commit).await {
             Ok(_) => {}
-            // The same key, sent twice at once: the other one made the account.
+            // The same key, sent twice at once: the other one made the account. This one was decided
+            // on too, and that is on record.
             Err(CommitError::Conflict { .. }) => {
-                let found = self.account_of_key(context, &thumbprint).await?;
-                return found.map(|found| Registered::Existing(found.value)).ok_or_else(|| {
-                    InternalError::Inconsistent(format!("the account of key {thumbprint}")).into()
-                });
+                let found = self.account_of_key(context, &thumbprint).await?.ok_or_else(|| {
+                    InternalError::Inconsistent(format!("the account of key {thumbprint}"))
+                })?;
+                event.set_account(found.value.id.to_string());
+                event.add_detail("existing", true);
+                return Ok(Registered::Existing(found.value));
             }
             Err(error) => return Err(error.into()),
         }

@@ -217,3 +217,34 @@ async fn what_was_allowed_and_could_not_be_stored_keeps_its_decision() {
     assert_eq!(line["outcome"], json!({"result": "failed", "code": "internal"}), "{line}");
     assert_eq!(line["decisions"][0]["outcome"], "allow", "{line}");
 }
+
+#[tokio::test]
+async fn a_request_that_comes_second_for_the_same_new_account_is_on_record_too() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let target = url("new-account");
+    // Until two of one key get as far as the store together.
+    for _ in 0..1000 {
+        let mut one = Client::new(server.router.clone());
+        let mut other = Client::new(server.router.clone());
+        let mut bodies = Vec::new();
+        for _ in 0..2 {
+            let header = one.header(&target).await;
+            bodies.push(one.key.jws(&header, "{}").to_string());
+        }
+        let (first, second) =
+            tokio::join!(one.send(&target, &bodies[0]), other.send(&target, &bodies[1]));
+        assert_eq!(first.header("location"), second.header("location"));
+        let id = first.header("location").rsplit('/').next().unwrap();
+        let lines = world.audited("acme.account.create");
+        let lines: Vec<_> = lines.iter().filter(|line| line["actor"]["account"] == id).collect();
+        let Some(line) = lines.iter().find(|line| line["details"]["existing"] == true) else {
+            continue;
+        };
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert_eq!(line["outcome"]["result"], "success", "{line}");
+        assert_eq!(line["decisions"][0]["outcome"], "allow", "{line}");
+        return;
+    }
+    panic!("no two requests for one account ever met");
+}

@@ -6,7 +6,7 @@ use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_keys::{KeyName, KeyType};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{SharedStore, Store};
-use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, PublicKey};
+use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, PublicKey, Subject};
 use der::Decode;
 use jiff::Timestamp;
 use x509_cert::crl::CertificateList;
@@ -97,10 +97,11 @@ pub(crate) fn public_key(key_type: KeyType) -> PublicKey {
 pub(crate) fn proposal() -> ProposedCertificate {
     ProposedCertificate {
         public_key: public_key(KeyType::EcdsaP256),
-        common_name: Some("www.example.com".to_owned()),
+        subject: Subject::common_name(Some("www.example.com".to_owned())),
         names: vec![GeneralName::dns("www.example.com").unwrap()],
         key_usages: KeyUsages::NONE.with(KeyUsage::DigitalSignature),
         extended_key_usages: vec![ExtendedKeyUsage::ServerAuth],
+        extra: vec![],
         not_before: start(),
         not_after: start() + DAY * 90 - Duration::from_secs(1),
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 use chancery_ca::{PrepareError, ProposedCertificate, SignError};
 use chancery_keys::KeyType;
 use chancery_x509::{
-    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, ParsedCertificate, PublicKey, WeakKey,
+    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, ParsedCertificate, PublicKey, Subject,
+    SubjectAttribute, WeakKey,
 };
 use der::asn1::AnyRef;
 use der::{Decode, Encode};
@@ -37,7 +38,7 @@ async fn a_leaf_says_what_was_proposed_and_that_it_is_no_ca() {
     assert!(!leaf.is_ca());
     assert_eq!(leaf.path_length(), None);
     assert_eq!(leaf.names(), proposed.names);
-    assert_eq!(leaf.subject_common_name(), proposed.common_name.as_deref());
+    assert_eq!(leaf.subject_common_name(), proposed.subject.get(SubjectAttribute::CommonName));
     assert_eq!(leaf.public_key().unwrap(), &proposed.public_key);
     assert_eq!(leaf.key_usages(), Some(proposed.key_usages));
     assert_eq!(leaf.extended_key_usages(), proposed.extended_key_usages);
@@ -96,8 +97,14 @@ async fn what_lint_finds_is_not_signed() {
         ("alternative-names", Box::new(|p| p.names.clear())),
         ("alternative-name", Box::new(move |p| p.names.push(dns("A b")))),
         ("alternative-name-twice", Box::new(|p| p.names.push(p.names[0].clone()))),
-        ("common-name-not-validated", Box::new(|p| p.common_name = Some("b.example".to_owned()))),
-        ("common-name-length", Box::new(|p| p.common_name = Some("a".repeat(65)))),
+        (
+            "common-name-not-validated",
+            Box::new(|p| p.subject = Subject::common_name(Some("b.example".to_owned()))),
+        ),
+        (
+            "common-name-length",
+            Box::new(|p| p.subject = Subject::common_name(Some("a".repeat(65)))),
+        ),
         ("leaf-signs", Box::new(|p| p.key_usages = p.key_usages.with(KeyUsage::KeyCertSign))),
         ("extended-key-usage", Box::new(|p| p.extended_key_usages.clear())),
         ("key-is-issuers", Box::new(move |p| p.public_key = own_key.clone())),
@@ -166,10 +173,11 @@ fn proposals() -> impl Strategy<Value = ProposedCertificate> {
             let moment = |seconds| start() + jiff::SignedDuration::from_secs(seconds);
             ProposedCertificate {
                 public_key,
-                common_name,
+                subject: Subject::common_name(common_name),
                 names,
                 key_usages: usages.into_iter().collect::<KeyUsages>(),
                 extended_key_usages,
+                extra: vec![],
                 not_before: moment(dates.0),
                 not_after: moment(dates.1),
             }
@@ -180,7 +188,9 @@ fn proposals() -> impl Strategy<Value = ProposedCertificate> {
 fn likely_proposals() -> impl Strategy<Value = ProposedCertificate> {
     (proposals(), "[a-z]{1,9}\\.example", 1_i64..1000).prop_map(|(proposed, name, days)| {
         ProposedCertificate {
-            common_name: proposed.common_name.map(|_| name.clone()),
+            subject: Subject::common_name(
+                proposed.subject.get(SubjectAttribute::CommonName).map(|_| name.clone()),
+            ),
             names: vec![GeneralName::Dns(name)],
             key_usages: KeyUsages::NONE.with(KeyUsage::DigitalSignature),
             extended_key_usages: vec![ExtendedKeyUsage::ServerAuth],
@@ -223,7 +233,7 @@ proptest! {
 async fn a_subject_without_name_makes_the_alternative_names_critical() {
     let ca = Software::first_start().await.ca;
     let mut proposed = proposal();
-    proposed.common_name = None;
+    proposed.subject = Subject::default();
     let issued = ca.sign(ca.prepare(proposed, start()).unwrap()).await.unwrap();
     let leaf = ParsedCertificate::from_der(&issued.der).unwrap();
     assert!(AnyRef::from_der(leaf.subject_der()).unwrap().value().is_empty());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chancery_ca::{Ca, Issued, ProposedCertificate};
 use chancery_keys::KeyType;
 use chancery_store::memory::MemoryStore;
-use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, RevocationReason, pem};
+use chancery_x509::{
+    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, RevocationReason, Subject, pem,
+};
 use tempfile::TempDir;
 
 use crate::harness::{DAY, Software, config, proposal, public_key, start};
@@ -139,7 +141,7 @@ async fn accepts_client_and_service_certificates_for_their_purposes_only() {
     let ca = with_keys(KeyType::EcdsaP256).await;
     let files = Files::of(&ca);
     let service = ProposedCertificate {
-        common_name: None,
+        subject: Subject::default(),
         names: vec![GeneralName::uri("spiffe://dev.chancery/app").unwrap()],
         extended_key_usages: vec![ExtendedKeyUsage::ClientAuth, ExtendedKeyUsage::ServerAuth],
         ..proposal()

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use const_oid::db::rfc5280;
 use const_oid::{AssociatedOid, ObjectIdentifier};
 use der::Decode;
+use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName as DerName};
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
@@ -12,7 +13,9 @@ use x509_cert::ext::pkix::{
 
 use super::Findings;
 use super::certificate::Context;
-use crate::{ExtendedKeyUsage, KeyAlgorithm, KeyUsage, KeyUsages, Kind, extensions};
+use crate::{
+    ExtendedKeyUsage, ExtraExtension, KeyAlgorithm, KeyUsage, KeyUsages, Kind, extensions,
+};
 
 pub(super) fn all(context: &Context<'_>, findings: &mut Findings) {
     repertoire(context, findings);
@@ -38,7 +41,9 @@ fn repertoire(context: &Context<'_>, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     for extension in context.extensions() {
         let oid = extension.extn_id;
-        if !KNOWN.contains(&oid) {
+        if ExtraExtension::is_one(oid) {
+            extra(context, extension, findings);
+        } else if !KNOWN.contains(&oid) {
             findings.note("extension-unknown", format!("the extension {oid} is none of ours"));
         }
         if !seen.insert(oid) {
@@ -48,6 +53,35 @@ fn repertoire(context: &Context<'_>, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// An extension that not every certificate has: as it may be, and where it may be.
+fn extra(context: &Context<'_>, extension: &Extension, findings: &mut Findings) {
+    let oid = extension.extn_id.to_string();
+    let value = extension.extn_value.as_bytes();
+    let extra = match ExtraExtension::from_parts(&oid, extension.critical, value) {
+        Ok(extra) => extra,
+        Err(error) => return findings.note("extension-extra", error.to_string()),
+    };
+    findings.require(
+        matches!(context.kind, Kind::Leaf),
+        "extension-extra",
+        "a CA certificate here has only the extensions that every one has",
+    );
+    let purposes = extensions::find::<DerExtendedKeyUsage>(context.extensions()).ok().flatten();
+    let has = |usage: ExtendedKeyUsage| {
+        purposes.as_ref().is_some_and(|(_, found)| found.0.contains(&usage.oid()))
+    };
+    findings.require(
+        extra != ExtraExtension::OcspNoCheck || has(ExtendedKeyUsage::OcspSigning),
+        "ocsp-no-check",
+        "ocsp-nocheck is for certificates that sign OCSP answers (RFC 6960 §4.2.2.2.1)",
+    );
+    findings.require(
+        extra != ExtraExtension::MustStaple || has(ExtendedKeyUsage::ServerAuth),
+        "must-staple",
+        "only a TLS server can staple (RFC 7633 §4.1)",
+    );
 }
 
 /// The extension of this type; one that cannot be read is noted.

@@ -1,13 +1,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use const_oid::db::rfc4519;
 use x509_cert::ext::pkix::{ExtendedKeyUsage as DerExtendedKeyUsage, SubjectAltName};
 
 use super::Findings;
 use super::certificate::Context;
-use crate::certificate::common_names;
-use crate::{ExtendedKeyUsage, GeneralName, Kind, extensions};
+use crate::certificate::{common_names, text_of};
+use crate::{ExtendedKeyUsage, GeneralName, Kind, SubjectAttribute, extensions};
 
 pub(super) fn subject_and_alternatives(context: &Context<'_>, findings: &mut Findings) {
     let found = match extensions::find::<SubjectAltName>(context.extensions()) {
@@ -95,11 +94,24 @@ fn alternatives(
 
 fn leaf_subject(context: &Context<'_>, names: &[GeneralName], findings: &mut Findings) {
     let subject = context.tbs.subject();
-    findings.require(
-        subject.iter().all(|attribute| attribute.oid == rfc4519::COMMON_NAME) && subject.len() <= 1,
-        "subject-attributes",
-        "a leaf's subject is empty or one common name: nothing else was validated",
-    );
+    let mut before = None;
+    for attribute in subject.iter() {
+        let Some(kind) = SubjectAttribute::from_oid(attribute.oid) else {
+            let message = format!("a leaf's subject has no attribute {} here", attribute.oid);
+            findings.note("subject-attributes", message);
+            continue;
+        };
+        let repeats = before == Some(kind) && kind != SubjectAttribute::OrganizationalUnit;
+        findings.require(
+            before <= Some(kind) && !repeats,
+            "subject-attributes",
+            "the subject's attributes are out of order, or one of them stands twice",
+        );
+        before = Some(kind);
+        if kind != SubjectAttribute::CommonName {
+            subject_value(kind, text_of(attribute).as_deref(), findings);
+        }
+    }
     for name in common_names(subject) {
         let Some(name) = name else {
             findings.note("common-name", "the common name is not readable text".to_owned());
@@ -121,6 +133,27 @@ fn leaf_subject(context: &Context<'_>, names: &[GeneralName], findings: &mut Fin
             }),
             "common-name-not-validated",
             "the common name is not one of the subject alternative names",
+        );
+    }
+}
+
+/// What RFC 5280 §A.1 says of the value of an attribute.
+fn subject_value(kind: SubjectAttribute, value: Option<&str>, findings: &mut Findings) {
+    let name = kind.short_name();
+    let Some(value) = value else {
+        return findings.note("subject-value", format!("the subject's {name} is no readable text"));
+    };
+    let length = value.chars().count();
+    let fits = match kind {
+        SubjectAttribute::Country => {
+            length == 2 && value.chars().all(|letter| letter.is_ascii_uppercase())
+        }
+        _ => (1..=kind.longest()).contains(&length),
+    };
+    if !fits || value.trim() != value || value.contains(char::is_control) {
+        findings.note(
+            "subject-value",
+            format!("the subject's {name} `{}` is not a possible value", value.escape_debug()),
         );
     }
 }

@@ -11,9 +11,9 @@ use crate::certificate::TbsCertificate;
 use crate::extensions::encode;
 use crate::testing::{TestKey, at, leaf_template, root, root_template, serial};
 use crate::{
-    CrlTemplate, ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages, Kind,
-    RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject, Template, ToBeSigned,
-    lint,
+    CrlTemplate, ExtendedKeyUsage, ExtraExtension, GeneralName, Issuer, KeyUsage, KeyUsages, Kind,
+    RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject, SubjectAttribute,
+    Template, ToBeSigned, lint,
 };
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
@@ -202,8 +202,71 @@ fn subjects_and_common_names() {
         leaf.names = vec![dns(&long)];
     });
     assert_eq!(found, ["common-name-length"]);
-    let found = fixture.leaf_after(|leaf| leaf.subject.organization = Some("Org".to_owned()));
-    assert_eq!(found, ["subject-attributes"]);
+}
+
+#[test]
+fn other_attributes_of_a_subject() {
+    use SubjectAttribute::{CommonName, Country, Organization, OrganizationalUnit};
+    let mut fixture = Fixture::new();
+    let mut with = |attributes: &[(SubjectAttribute, &str)]| {
+        let attributes = attributes.iter().map(|(kind, value)| (*kind, (*value).to_owned()));
+        let subject = Subject::new(attributes);
+        fixture.leaf_after(|leaf| leaf.subject = subject)
+    };
+    let good = [
+        (Country, "DE"),
+        (Organization, "Chancery"),
+        (OrganizationalUnit, "a"),
+        (OrganizationalUnit, "b"),
+        (CommonName, "www.example.com"),
+    ];
+    assert_eq!(with(&good), [] as [&str; 0]);
+    assert_eq!(with(&[(Organization, "a"), (Organization, "b")]), ["subject-attributes"]);
+    let long = "a".repeat(65);
+    for (kind, value) in [
+        (Country, "de"),
+        (Country, "DEU"),
+        (Organization, long.as_str()),
+        (Organization, " a"),
+        (OrganizationalUnit, "a\u{7}"),
+    ] {
+        assert_eq!(with(&[(kind, value)]), ["subject-value"], "{value}");
+    }
+    // An attribute that no template can express: a serial number in the place of the common name.
+    let content = fixture.leaf.build(&fixture.issuer, P256).unwrap();
+    let (common_name, serial_number) = ([0x55, 0x04, 0x03], [0x55, 0x04, 0x05]);
+    let mut der = content.der().to_vec();
+    let at = der.windows(3).rposition(|bytes| bytes == common_name).unwrap();
+    der[at..at + 3].copy_from_slice(&serial_number);
+    let found = lint::certificate(&ToBeSigned::new(der, P256), &fixture.issuer, Kind::Leaf);
+    assert_eq!(codes(found), ["subject-attributes"]);
+}
+
+#[test]
+fn extensions_that_not_every_certificate_has() {
+    let mut fixture = Fixture::new();
+    let mut with = |purpose: ExtendedKeyUsage, extra: Vec<ExtraExtension>| {
+        fixture.leaf_after(|leaf| {
+            leaf.extended_key_usages = vec![purpose];
+            leaf.extra = extra;
+        })
+    };
+    let policies = ExtraExtension::Policies(vec!["2.23.140.1.2.1".parse().unwrap()]);
+    use ExtraExtension::{MustStaple, OcspNoCheck};
+    let server = ExtendedKeyUsage::ServerAuth;
+    assert_eq!(with(server, vec![policies.clone(), MustStaple]), [] as [&str; 0]);
+    assert_eq!(with(ExtendedKeyUsage::OcspSigning, vec![OcspNoCheck]), [] as [&str; 0]);
+    assert_eq!(with(server, vec![OcspNoCheck]), ["ocsp-no-check"]);
+    assert_eq!(with(ExtendedKeyUsage::ClientAuth, vec![MustStaple]), ["must-staple"]);
+    assert_eq!(with(server, vec![MustStaple, MustStaple]), ["extension-twice"]);
+    assert_eq!(fixture.ca_after(|ca| ca.extra = vec![policies]), ["extension-extra"]);
+    let critical = fixture.extensions_after(|list| {
+        list.push(Extension {
+            critical: true,
+            ..ExtraExtension::MustStaple.to_extension().unwrap()
+        });
+    });
+    assert_eq!(critical, ["extension-extra"]);
 }
 
 #[test]
@@ -240,9 +303,9 @@ fn extensions_are_known_and_appear_once() {
     let fixture = Fixture::new();
     let found = fixture.extensions_after(|list| {
         list.push(Extension {
-            extn_id: "1.3.6.1.5.5.7.1.24".parse().unwrap(),
+            extn_id: "1.3.6.1.4.1.99999.1".parse().unwrap(),
             critical: false,
-            extn_value: der::asn1::OctetString::new([0x30, 3, 2, 1, 5]).unwrap(),
+            extn_value: der::asn1::OctetString::new([5, 0]).unwrap(),
         });
     });
     assert_eq!(found, ["extension-unknown"]);
