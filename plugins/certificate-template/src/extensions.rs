@@ -62,7 +62,7 @@ pub(crate) fn object_identifier(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = base_128((first * 40).checked_add(*second)?);
-    rest.iter().for_each(|arc| bytes.extend(base_128(*arc)));
+    bytes.extend(rest.iter().flat_map(|arc| base_128(*arc)));
     Some(bytes)
 }
 
@@ -78,15 +78,16 @@ fn base_128(mut number: u64) -> Vec<u8> {
 }
 
 fn tagged(tag: u8, contents: Vec<u8>) -> Vec<u8> {
-    let length = contents.len();
     let mut bytes = vec![tag];
-    if length < 0x80 {
-        bytes.push(length as u8);
-    } else {
-        let digits = length.to_be_bytes();
-        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-        bytes.push(0x80 | (digits.len() - zeros) as u8);
-        bytes.extend(digits.iter().skip(zeros));
+    let length = contents.len().to_be_bytes();
+    let digits = || length.iter().copied().skip_while(|digit| *digit == 0);
+    // X.690 §8.1.3: lengths from 128 on say first how many bytes they have.
+    if contents.len() >= 0x80 {
+        bytes.push(digits().fold(0x80, |count, _| count + 1));
+    }
+    bytes.extend(digits());
+    if contents.is_empty() {
+        bytes.push(0);
     }
     bytes.extend(contents);
     bytes

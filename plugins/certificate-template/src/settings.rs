@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
-use crate::base::{Base, globs, strings};
+use crate::base::{Base, Preset, globs, strings};
 use crate::extensions::MustStaple;
 use crate::{CommonName, NameRules, Profile, extensions};
 
@@ -94,7 +94,7 @@ impl TryFrom<ProfileSettings> for Profile {
             )?,
             validity: settings
                 .validity
-                .or_else(|| base.map(|base| base.validity()))
+                .or_else(|| base.map(Preset::validity))
                 .ok_or_else(|| missing("validity"))?,
             max_validity: settings.max_validity,
             common_name: settings

@@ -244,6 +244,7 @@ fn other_attributes_of_a_subject() {
 
 #[test]
 fn extensions_that_not_every_certificate_has() {
+    use ExtraExtension::{MustStaple, OcspNoCheck};
     let mut fixture = Fixture::new();
     let mut with = |purpose: ExtendedKeyUsage, extra: Vec<ExtraExtension>| {
         fixture.leaf_after(|leaf| {
@@ -252,7 +253,6 @@ fn extensions_that_not_every_certificate_has() {
         })
     };
     let policies = ExtraExtension::Policies(vec!["2.23.140.1.2.1".parse().unwrap()]);
-    use ExtraExtension::{MustStaple, OcspNoCheck};
     let server = ExtendedKeyUsage::ServerAuth;
     assert_eq!(with(server, vec![policies.clone(), MustStaple]), [] as [&str; 0]);
     assert_eq!(with(ExtendedKeyUsage::OcspSigning, vec![OcspNoCheck]), [] as [&str; 0]);
