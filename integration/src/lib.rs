@@ -31,5 +31,6 @@ pub mod lint;
 pub mod pebble;
 pub mod plugin;
 pub mod process;
+pub mod registry;
 pub mod responder;
 pub mod site;

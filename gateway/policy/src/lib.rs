@@ -52,6 +52,7 @@ pub use error::{LoadError, Place, Subject};
 pub use history::{Restored, TakenSet};
 pub use host::{PolicyConfig, PolicyHost};
 pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
+pub use plugin::LARGEST_COMPONENT;
 pub use set::InForce;
 pub use signature::{InvalidSignature, PolicySignature, SignerKey, Signers};
 pub use trial::{Inspection, Measure, Trial, TrialLimits};

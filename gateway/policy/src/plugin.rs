@@ -16,8 +16,8 @@ use crate::sources::Sources;
 use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, Description};
 use crate::{Digest, LoadError, Lookups};
 
-/// The largest component that is compiled.
-const LARGEST_COMPONENT: u64 = 32 * 1024 * 1024;
+/// The largest component that is compiled, in bytes: 32 MiB.
+pub const LARGEST_COMPONENT: u64 = 32 * 1024 * 1024;
 
 /// A component ready to be asked.
 pub(crate) struct Program {

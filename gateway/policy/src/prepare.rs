@@ -1,5 +1,6 @@
 //! From a component's bytes to compiled code that has its settings: checked, configured, compiled.
 
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use wasmtime::component::{Component, Instance};
@@ -18,6 +19,10 @@ use crate::world::{self, AccessPolicy, CertificatePolicy, Description, SettingsE
 /// What configuring may take. It happens once, so it may take longer than a decision.
 const CONFIGURE: Duration = Duration::from_secs(1);
 
+/// How long it may take until a component is compiled with its settings. The largest ones take some
+/// seconds; with the compiler itself unoptimised, as tests have it, several times as long.
+const COMPILE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 600 } else { 120 });
+
 /// Why a plugin cannot serve a binding.
 pub(crate) enum Refusal {
     Plugin(String),
@@ -31,7 +36,41 @@ impl From<wasmtime::Error> for Refusal {
 }
 
 /// Compiles the component with its settings in its memory, or without where that cannot be done.
+/// Refuses one that takes too long.
 pub(crate) fn prepare(
+    engine: &Engine,
+    wasm: &[u8],
+    binding: &Binding,
+    callee: &Callee,
+) -> Result<Artifact, Refusal> {
+    let (engine, wasm) = (engine.clone(), wasm.to_vec());
+    let (binding, callee) = (binding.clone(), callee.clone());
+    within(COMPILE, move || compile(&engine, &wasm, &binding, &callee))?
+}
+
+/// What the work gives, if it ends in time. The compiler cannot be interrupted: what takes longer goes
+/// on in its thread until it ends, and nobody waits for it.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let (done, result) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("policy-compile".to_owned())
+        // Whoever waited may have given up.
+        .spawn(move || drop(done.send(work())))
+        .map_err(|error| Refusal::Plugin(format!("no thread to compile it in: {error}")))?;
+    result.recv_timeout(limit).map_err(|error| {
+        Refusal::Plugin(match error {
+            RecvTimeoutError::Timeout => {
+                format!("it is not compiled after {} seconds", limit.as_secs())
+            }
+            RecvTimeoutError::Disconnected => "the compiler fails over it".to_owned(),
+        })
+    })
+}
+
+fn compile(
     engine: &Engine,
     wasm: &[u8],
     binding: &Binding,
@@ -130,5 +169,29 @@ pub(crate) fn describe(
     match said {
         Ok(description) => Ok((description, store.data().memory_used())),
         Err(error) => Err(fails("it fails when it is asked what it is", &store, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason<T>(refused: Result<T, Refusal>) -> String {
+        match refused {
+            Err(Refusal::Plugin(reason)) => reason,
+            _ => panic!("it was not refused"),
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_limit_for_a_compiler() {
+        let (release, held) = sync_channel::<()>(0);
+        let late = within(Duration::from_millis(1), move || held.recv().is_ok());
+        assert!(reason(late).contains("not compiled after"));
+        drop(release);
+        assert!(within(Duration::from_mins(1), || true).is_ok_and(|done| done));
+        let broken =
+            within(Duration::from_mins(1), || -> bool { panic!("the compiler is broken") });
+        assert!(reason(broken).contains("fails over it"));
     }
 }

@@ -22,6 +22,7 @@ mod paths;
 mod plugins;
 mod policy_cli;
 mod policy_languages;
+mod policy_registry;
 mod policy_set;
 mod readme;
 mod restart;

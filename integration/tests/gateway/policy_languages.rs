@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chancery_integration::gateway::{Gateway, binary};
 use chancery_integration::process::{self, Outcome, repository, run};
+use chancery_integration::registry::Registry;
 use chancery_integration::site::Site;
 use serde_json::json;
 
@@ -135,12 +136,20 @@ fn the_tutorial_works_as_it_is_typed() {
     let blocks = tutorial();
     assert_eq!(blocks.first().map(String::as_str), Some("chancery dev --dir .chancery\n"));
     let gateway = Gateway::start(&site);
+    let registry = Registry::start(&site);
+    let pushed = format!(
+        "{}/policies/freeze:0.1.0 --http --username {} --password-file {}",
+        registry.address(),
+        Registry::USER,
+        registry.password_file().display()
+    );
     let program = binary();
     let folder = program.parent().expect("a folder").display().to_string();
     let typed = |block: &str| {
         let block = block
             .replace(".chancery/", &format!("{}/", gateway.directory().display()))
-            .replace("https://127.0.0.1:8443", &gateway.ready().api);
+            .replace("https://127.0.0.1:8443", &gateway.ready().api)
+            .replace("registry.example.com/policies/freeze:0.1.0", &pushed);
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", &block]).current_dir(site.path());
         let path = std::env::var("PATH").expect("a path");

@@ -73,6 +73,32 @@ async fn memory_ends_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_flood_of_log_lines_ends_at_the_deadline() {
+    let import = r#"(import "chancery:policy/log@0.9.0" "write"
+        (func $write (param i32 i32 i32 i32 i32)))"#;
+    // The whole first page as the message, over and over.
+    let flood = "(loop (call $write (i32.const 2) (i32.const 0) (i32.const 65536) (i32.const 0)
+        (i32.const 0)) (br 0)) unreachable";
+    let guest = Guest { evaluate: flood, import, ..Guest::default() };
+    let said = outcome(guest, "limits = { deadline_ms = 50 }").await;
+    assert!(["error:deadline", "error:trap"].contains(&said.as_str()), "{said}");
+}
+
+#[tokio::test]
+async fn a_flood_of_lookups_ends_at_the_deadline() {
+    let import = r#"(import "chancery:policy/groups@0.9.0" "contains"
+        (func $contains (param i32 i32 i32 i32 i32)))"#;
+    let flood = "(loop (call $contains (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4)
+        (i32.const 3072)) (br 0)) unreachable";
+    // All that it is given goes to one place, so that memory does not end it.
+    let realloc = "i32.const 32768";
+    let guest = Guest { evaluate: flood, import, realloc, ..Guest::default() };
+    let said =
+        outcome(guest, "limits = { deadline_ms = 50 }\ngrants = { groups = [\"mine\"] }").await;
+    assert!(["error:deadline", "error:trap"].contains(&said.as_str()), "{said}");
+}
+
+#[tokio::test]
 async fn tables_end_at_the_limit() {
     let bomb = "(loop (br_if 0 (i32.ne
         (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable";
@@ -183,6 +209,43 @@ async fn nothing_that_one_evaluation_leaves_is_seen_by_another() {
         let verdicts = join_all((0..50).map(|_| host.decide_access(&question))).await;
         for verdict in verdicts {
             assert!(verdict.decision.is_ok(), "{:?}", verdict.evaluations);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_seen_under_memory_pressure_either() {
+    // Takes all the memory that it may have, looks for what anybody left there, and fills it.
+    let evaluate = format!(
+        "(local $at i32)
+         (if (i32.eq (memory.grow (i32.const 15)) (i32.const -1)) (then unreachable))
+         (local.set $at (i32.const 65536))
+         (loop
+             (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then {DENY} return))
+             (local.set $at (i32.add (local.get $at) (i32.const 8)))
+             (br_if 0 (i32.lt_u (local.get $at) (i32.const 1048576))))
+         (memory.fill (i32.const 65536) (i32.const 0xa5) (i32.const 983040))
+         {ALLOW}"
+    );
+    let canary = Guest { evaluate: &evaluate, ..Guest::default() };
+    // Grows until it may not, and leaves its mark in each page.
+    let bomb = "(local $at i32) (loop
+        (local.set $at (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
+        (i64.store (local.get $at) (i64.const -1)) (br 0)) unreachable";
+    let bomb = Guest { evaluate: bomb, ..Guest::default() };
+    let installation = Installation::new();
+    let limits = "limits = { memory_kib = 1024, deadline_ms = 1000 }";
+    let when = |operation| format!("match = {{ operations = [\"{operation}\"] }}\n{limits}");
+    installation.bind_access("canary", &canary.component(), &when("canary"));
+    installation.bind_access("bomb", &bomb.component(), &when("bomb"));
+    let host = installation.open().unwrap();
+    let questions: Vec<_> =
+        (0..60).map(|n| request(if n % 3 == 0 { "canary" } else { "bomb" }, "r")).collect();
+    for _ in 0..5 {
+        let verdicts = join_all(questions.iter().map(|asked| host.decide_access(asked))).await;
+        for (asked, verdict) in questions.iter().zip(verdicts) {
+            let expected = if asked.operation == "canary" { "allow" } else { "error:memory" };
+            assert_eq!(verdict.evaluations[0].outcome, expected, "{verdict:?}");
         }
     }
 }

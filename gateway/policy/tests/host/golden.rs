@@ -52,6 +52,7 @@ fn the_decisions_of_guards_and_conditions_are_golden() {
         ("rate-guard", "rate-guard.toml", 64),
         ("name-guard", "name-guard.toml", 2048),
         ("access-rules", "access-conditions.toml", 128),
+        ("certificate-template", "certificate-profiles.toml", 64),
     ] {
         own_settings(plugin, document, memory_kib);
     }

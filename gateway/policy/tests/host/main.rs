@@ -7,6 +7,8 @@ mod attacks;
 #[cfg(test)]
 mod bindings;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod groups;

@@ -9,6 +9,7 @@ mod inspect;
 mod list;
 mod new;
 mod project;
+mod registry;
 mod settings;
 mod sign;
 mod test;
@@ -62,6 +63,10 @@ enum PolicyCommand {
     Sign(sign::SignArgs),
     /// Check the signature over a component.
     Verify(sign::VerifyArgs),
+    /// Put a component, with its signature, into an OCI registry.
+    Push(registry::PushArgs),
+    /// Get a component, with its signature, out of an OCI registry.
+    Pull(registry::PullArgs),
     /// Bind a component in a gateway's directory of policies, if the set with it would be taken.
     Bind(bind::BindArgs),
     /// List the bindings of a gateway's configuration.
@@ -128,6 +133,8 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Bench(args) => bench::run(&args, output),
         PolicyCommand::Sign(args) => sign::sign(&args, output).await,
         PolicyCommand::Verify(args) => sign::verify(&args, output),
+        PolicyCommand::Push(args) => registry::push(&args, output).await,
+        PolicyCommand::Pull(args) => registry::pull(&args, output).await,
         PolicyCommand::Bind(args) => bind::run(&args, output),
         PolicyCommand::List { config } => list::run(&config, output),
         PolicyCommand::History { config } => history::list(&config, output),

@@ -98,7 +98,8 @@ fn digest_of(component: &Path) -> Result<Digest> {
     Ok(Digest::of(&wasm))
 }
 
-fn beside(component: &Path) -> PathBuf {
+/// Where the signature of a component is looked for.
+pub(super) fn beside(component: &Path) -> PathBuf {
     let mut name = component.as_os_str().to_owned();
     name.push(".sig");
     name.into()
