@@ -20,6 +20,7 @@ mod load;
 mod measure;
 mod policy;
 mod policy_load;
+mod policy_rego;
 mod report;
 mod secrets;
 mod signatures;
@@ -32,9 +33,10 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 6] = [
+const GROUPS: [(&str, Measure); 7] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
+    ("policy-rego", policy_rego::rows),
     ("signatures", signatures::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{self, Outcome};
-use crate::site::Site;
+use crate::site::{self, Site};
 
 /// A PKCS#11 token in the directory of a site.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Token {
             ),
         );
         let pin_file = site.write("pin", Self::PIN);
-        private(&pin_file);
+        site::private(&pin_file);
         let token = Self { config, pin_file, module: module() };
         let mut command = Command::new(process::tool("softhsm2-util"));
         command
@@ -79,11 +79,4 @@ fn module() -> PathBuf {
     let path = PathBuf::from("/usr/lib/softhsm/libsofthsm2.so");
     assert!(path.is_file(), "SoftHSM is not installed; 'make test' installs what the tests need");
     path
-}
-
-/// Takes the permission to read away from everybody but the owner.
-fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .expect("permissions can be set");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::{self, Server};
-use crate::site::Site;
+use crate::site::{self, Site};
 
 /// A running registry without TLS, with one user.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Registry {
             rest.split_once('"').map(|(address, _)| address.to_owned())
         });
         let password_file = site.write("registry/password", Self::PASSWORD);
+        site::private(&password_file);
         Self { _server: server, address, password_file }
     }
 

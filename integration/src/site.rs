@@ -108,3 +108,13 @@ impl Drop for Site {
         }
     }
 }
+
+/// Takes the permission to read away from everybody but the owner.
+///
+/// # Panics
+/// The file is not there.
+pub fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .expect("permissions can be set");
+}

@@ -53,6 +53,7 @@ fn the_decisions_of_guards_and_conditions_are_golden() {
         ("name-guard", "name-guard.toml", 2048),
         ("access-rules", "access-conditions.toml", 128),
         ("certificate-template", "certificate-profiles.toml", 64),
+        ("rego", "rego.toml", 1024),
     ] {
         own_settings(plugin, document, memory_kib);
     }

@@ -31,7 +31,7 @@ struct RegistryArgs {
     /// The user, if the registry asks for one.
     #[arg(long, value_name = "NAME", requires = "password_file")]
     username: Option<String>,
-    /// The file with the user's password or token.
+    /// The file with the user's password or token, which only you can read.
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
     /// A further root certificate to trust (PEM).
@@ -190,9 +190,8 @@ impl RegistryArgs {
     fn connect(&self, reference: &Reference) -> Result<(Client, RegistryAuth)> {
         let auth = match (&self.username, &self.password_file) {
             (Some(user), Some(file)) => {
-                let password = std::fs::read_to_string(file)
-                    .with_context(|| format!("--password-file: cannot read {}", file.display()))?;
-                RegistryAuth::Basic(user.clone(), password.trim_end().to_owned())
+                let password = files::secret(file).context("--password-file")?;
+                RegistryAuth::Basic(user.clone(), password.to_string())
             }
             _ => RegistryAuth::Anonymous,
         };
