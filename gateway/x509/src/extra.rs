@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use const_oid::{AssociatedOid, ObjectIdentifier};
@@ -123,14 +124,11 @@ fn policies(value: &[u8]) -> Option<ExtraExtension> {
     let usual = |one: &PolicyInformation| {
         one.policy_qualifiers.is_none() && one.policy_identifier != ANY_POLICY
     };
-    let mut found: Vec<_> = list.iter().map(|one| PolicyId(one.policy_identifier)).collect();
-    found.sort_unstable();
-    found.dedup();
+    let found: Vec<_> = list.iter().map(|one| PolicyId(one.policy_identifier)).collect();
     // RFC 5280 §4.2.1.4: no policy appears more than once.
-    let possible = !list.is_empty() && found.len() == list.len() && list.iter().all(usual);
-    possible.then(|| {
-        ExtraExtension::Policies(list.iter().map(|one| PolicyId(one.policy_identifier)).collect())
-    })
+    let distinct = found.iter().collect::<BTreeSet<_>>().len() == found.len();
+    let possible = !list.is_empty() && distinct && list.iter().all(usual);
+    possible.then_some(ExtraExtension::Policies(found))
 }
 
 #[cfg(test)]

@@ -69,6 +69,21 @@ fn what_is_pulled_is_what_was_pushed_with_its_signature() {
 }
 
 #[test]
+fn a_registry_with_tls_is_trusted_by_its_root_alone() {
+    let site = Site::new();
+    let (registry, root) = Registry::start_tls(&site);
+    let (component, root) = (component(&site), root.to_string_lossy().into_owned());
+    let password = registry.password_file().to_string_lossy().into_owned();
+    let tag = format!("{}/policies/rules:1.0", registry.address());
+    let user = ["--username", Registry::USER, "--password-file", &password];
+    let push = |more: &[&str]| {
+        chancery(&[&["policy", "push", &component, &tag], &user[..], more].concat())
+    };
+    drop(push(&["--root", &root]).success().says("/policies/rules@sha256:"));
+    drop(push(&[]).failure().says("cannot push to"));
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let site = Site::new();
     let registry = Registry::start(&site);

@@ -15,7 +15,7 @@ mod decision;
 
 use std::collections::BTreeMap;
 
-use chancery_guest::access::{Grant, Policy, Refusal, Request, SettingsError};
+use chancery_guest::access::{Grant, Policy, Refusal, Request};
 use regorus::{Engine, Value};
 use serde::Deserialize;
 use serde_json::json;
@@ -73,10 +73,6 @@ impl TryFrom<Settings> for Rego {
 }
 
 impl Policy for Rego {
-    fn check(&self) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
     fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {
         let mut attributes = BTreeMap::<&str, Vec<&str>>::new();
         for attribute in &request.attributes {

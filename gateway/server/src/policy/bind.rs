@@ -6,6 +6,7 @@ use chancery_policy::{Digest, Inspection};
 use clap::Args;
 use serde::Serialize;
 
+use super::sign::beside;
 use super::{Output, print};
 use crate::commands::with_policies_in;
 use crate::config::Config;
@@ -143,11 +144,6 @@ impl Files {
 }
 
 fn signature(component: &Path, plugin: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
-    let beside = |path: &Path| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".sig");
-        PathBuf::from(name)
-    };
     let own = beside(component);
     match std::fs::read(&own) {
         Ok(signature) => Ok(Some((beside(plugin), signature))),

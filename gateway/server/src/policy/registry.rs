@@ -17,7 +17,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Output, print};
+use super::{Output, print, sign};
 use crate::files::{self, Readers};
 
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
@@ -151,16 +151,14 @@ pub(super) async fn pull(args: &PullArgs, output: Output) -> Result<ExitCode> {
     // What is no policy is not left lying there under a name that suggests one.
     Inspection::of(&args.out, &wasm).with_context(|| format!("{reference}"))?;
     let annotations = manifest.annotations.unwrap_or_default();
-    let beside = super::sign::beside(&args.out);
+    let signature_file = sign::beside(&args.out);
     let signature = match annotations.get(SIGNATURE) {
-        Some(text) => Some(PolicySignature::parse(&beside, text)?),
+        Some(text) => Some(PolicySignature::parse(&signature_file, text)?),
         None => None,
     };
     files::replace(&args.out, &wasm, Readers::Everybody)?;
     if let Some(signature) = &signature {
-        let mut text = serde_json::to_vec_pretty(signature)?;
-        text.push(b'\n');
-        files::replace(&beside, &text, Readers::Everybody)?;
+        sign::write(signature, &signature_file)?;
     }
     let done = Transferred {
         reference: by_digest(reference, &own_digest),
@@ -222,7 +220,7 @@ impl RegistryArgs {
 /// The content of the signature file beside the component; one over another component is a mistake
 /// that would only be found by whoever pulls it.
 fn signature_of(component: &Path, wasm: &[u8]) -> Result<Option<String>> {
-    let file = super::sign::beside(component);
+    let file = sign::beside(component);
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -69,9 +69,7 @@ pub(super) async fn sign(args: &SignArgs, output: Output) -> Result<ExitCode> {
         _ => anyhow::bail!("give --key, or --pkcs11-key with --config"),
     };
     let out = args.out.clone().unwrap_or_else(|| beside(&args.component));
-    let mut text = serde_json::to_vec_pretty(&signature)?;
-    text.push(b'\n');
-    files::replace(&out, &text, Readers::Everybody)?;
+    write(&signature, &out)?;
     print(output, &signature, || {
         format!("{}: signed by the key {}", out.display(), signature.key)
     })?;
@@ -96,6 +94,13 @@ fn digest_of(component: &Path) -> Result<Digest> {
     let wasm =
         std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
     Ok(Digest::of(&wasm))
+}
+
+/// Writes the file that a signature is kept in.
+pub(super) fn write(signature: &PolicySignature, file: &Path) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(signature)?;
+    text.push(b'\n');
+    files::replace(file, &text, Readers::Everybody)
 }
 
 /// Where the signature of a component is looked for.
