@@ -19,8 +19,8 @@ mod acme;
 mod load;
 mod measure;
 mod policy;
+mod policy_engines;
 mod policy_load;
-mod policy_rego;
 mod report;
 mod secrets;
 mod signatures;
@@ -36,7 +36,7 @@ type Measure = fn() -> Vec<Row>;
 const GROUPS: [(&str, Measure); 7] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
-    ("policy-rego", policy_rego::rows),
+    ("policy-engines", policy_engines::rows),
     ("signatures", signatures::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),

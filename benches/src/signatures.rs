@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_integration::hsm::Token;
 use chancery_integration::site::Site;
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector};
 use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_x509::SignatureAlgorithm;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -67,7 +67,8 @@ fn measured() -> Vec<Row> {
     let pin = std::fs::read_to_string(std::env::var("CHANCERY_BENCH_PIN").unwrap()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let selector = TokenSelector::Label(Token::LABEL.to_owned());
-    let mut config = Pkcs11Config::new(module.clone(), selector, Zeroizing::new(pin.clone()));
+    let token = TokenConfig::new(module.clone(), selector, Zeroizing::new(pin.clone()));
+    let mut config = Pkcs11Config::new(vec![token]);
     config.sessions = THREADS;
     let signer = Arc::new(Pkcs11Signer::open(config).unwrap());
     let name: KeyName = "bench".parse().unwrap();

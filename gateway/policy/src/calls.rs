@@ -31,6 +31,17 @@ pub(crate) struct Callee {
     pub(crate) counted: bool,
 }
 
+impl Callee {
+    /// Whether a guest of the one can tell it from the other. All of one host answer look-ups alike.
+    pub(crate) fn grants_as(&self, other: &Self) -> bool {
+        let Self { binding, capabilities, lookups: _, log, counted } = self;
+        *binding == other.binding
+            && *capabilities == other.capabilities
+            && *log == other.log
+            && *counted == other.counted
+    }
+}
+
 /// The calls of one evaluation.
 #[derive(Debug)]
 pub(crate) struct Calls {

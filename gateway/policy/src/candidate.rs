@@ -45,12 +45,13 @@ impl Candidate {
         lookups: &Lookups,
         directory: &Path,
         signers: &Signers,
+        in_force: Option<&PolicySet>,
     ) -> Result<Self, LoadError> {
         // Read anew each time: whoever goes back to an earlier set leaves its versions there.
         let before = artifacts.versions()?;
         let sources = Sources::new(directory);
         let admission = Admission { sources: &sources, signers, before: &before };
-        let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission)?;
+        let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission, in_force)?;
         Ok(Self { loaded, files: sources.into_files() })
     }
 

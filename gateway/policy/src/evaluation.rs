@@ -1,11 +1,13 @@
+use chancery_identity::TenantId;
 use wasmtime::Store;
 
 use crate::decision::{narrowest, strictest};
 use crate::guest::Bounds;
+use crate::interface::Interface;
 use crate::meters::Outcome;
-use crate::plugin::{Interface, Program};
-use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, access, certificate, types};
-use crate::{AccessGrant, CertificateTemplate, Denial};
+use crate::plugin::Program;
+use crate::world::{self, types};
+use crate::{AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, request};
 
 /// Why a policy gave no answer that counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +58,7 @@ pub(crate) trait Question {
     fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<Self::Allowed>;
 
     /// The tenant whose question it is.
-    fn tenant(&self) -> &str;
+    fn tenant(&self) -> &TenantId;
 
     /// What is allowed if all of these are.
     fn merge(allowed: Vec<Self::Allowed>) -> Result<Self::Allowed, Denial>;
@@ -68,10 +70,10 @@ pub(crate) trait Question {
     fn outcome(allowed: &Self::Allowed) -> Outcome<'static>;
 }
 
-impl Question for access::Request {
+impl Question for AccessRequest {
     type Allowed = AccessGrant;
 
-    fn tenant(&self) -> &str {
+    fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
@@ -88,17 +90,18 @@ impl Question for access::Request {
     }
 
     fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<AccessGrant> {
-        let Interface::Access(pre) = &program.interface else { return wrong_world() };
-        let said = ask_access(pre, program.unconfigured.as_deref(), self, &mut *store);
+        let Interface::Access(policy) = &program.interface else { return wrong_world() };
+        let request = request::Access::from(self);
+        let said = policy.ask(program.unconfigured.as_deref(), &request, &mut *store);
         let decision = said.map_err(|error| store.data().failure(&error))?;
         world::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
     }
 }
 
-impl Question for certificate::Request {
+impl Question for CertificateFacts {
     type Allowed = Option<CertificateTemplate>;
 
-    fn tenant(&self) -> &str {
+    fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
@@ -121,46 +124,13 @@ impl Question for certificate::Request {
         program: &Program,
         store: &mut Store<Bounds>,
     ) -> Answer<Option<CertificateTemplate>> {
-        let Interface::Certificate(pre) = &program.interface else { return wrong_world() };
-        let said = ask_certificate(pre, program.unconfigured.as_deref(), self, &mut *store);
+        let Interface::Certificate(policy) = &program.interface else { return wrong_world() };
+        let request = request::Certificate::from(self);
+        let said = policy.ask(program.unconfigured.as_deref(), &request, &mut *store);
         let decision = said.map_err(|error| store.data().failure(&error))?;
         let decision = decision.map_err(|e| refused_settings(&e))?;
         world::accept_certificate(decision).map_err(Failure::Answer)
     }
-}
-
-type Said<T> = wasmtime::Result<Result<T, types::SettingsError>>;
-
-fn ask_access(
-    pre: &AccessPolicyPre<Bounds>,
-    unconfigured: Option<&str>,
-    request: &access::Request,
-    store: &mut Store<Bounds>,
-) -> Said<access::Decision> {
-    let policy = pre.instantiate(&mut *store)?;
-    let guest = policy.chancery_policy_access();
-    if let Some(settings) = unconfigured
-        && let Err(error) = guest.call_configure(&mut *store, settings)?
-    {
-        return Ok(Err(error));
-    }
-    guest.call_evaluate(store, request).map(Ok)
-}
-
-fn ask_certificate(
-    pre: &CertificatePolicyPre<Bounds>,
-    unconfigured: Option<&str>,
-    request: &certificate::Request,
-    store: &mut Store<Bounds>,
-) -> Said<certificate::Decision> {
-    let policy = pre.instantiate(&mut *store)?;
-    let guest = policy.chancery_policy_certificate();
-    if let Some(settings) = unconfigured
-        && let Err(error) = guest.call_configure(&mut *store, settings)?
-    {
-        return Ok(Err(error));
-    }
-    guest.call_evaluate(store, request).map(Ok)
 }
 
 fn refused_settings(error: &types::SettingsError) -> Failure {

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use chancery_identity::Clock;
+use tokio::sync::oneshot;
 
 use crate::artifact::Artifacts;
 use crate::candidate::{Candidate, Current, Summary};
@@ -12,10 +13,9 @@ use crate::evaluation::Question;
 use crate::history::{self, History};
 use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
-use crate::world::{access, certificate};
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, InForce, LoadError,
-    Lookups, Restored, Signers, TakenSet, Verdict,
+    Lookups, Restored, Signers, TakenSet, Verdict, background,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -94,6 +94,7 @@ impl PolicyHost {
             &config.lookups,
             &config.directory,
             &config.signers,
+            None,
         )?;
         artifacts.keep_only(&candidate.loaded.used)?;
         let workers = Workers::start(threads, config.queue.max(1)).map_err(|error| {
@@ -146,7 +147,9 @@ impl PolicyHost {
 
     fn take(&self, signers: &Signers) -> Result<Summary, LoadError> {
         let Inner { sandbox, artifacts, lookups, directory, history, clock, .. } = &*self.0;
-        let candidate = Candidate::load(sandbox, artifacts, lookups, directory, signers)?;
+        let in_force = self.set();
+        let candidate =
+            Candidate::load(sandbox, artifacts, lookups, directory, signers, Some(&in_force))?;
         if history::digest(&candidate.files) == self.summary().digest {
             return Ok(self.summary());
         }
@@ -179,17 +182,21 @@ impl PolicyHost {
         self.0.history.as_ref().map_or_else(|| Ok(Vec::new()), History::sets)
     }
 
-    /// Does what blocks, such as a reload, on a thread that may be blocked.
+    /// Does what blocks, such as a reload, in a thread of its own and of the lowest priority: compilers
+    /// would else take processors from the decisions that are being made meanwhile.
     ///
     /// # Errors
-    /// Those of `work`; [`LoadError::Engine`] if it panics.
+    /// Those of `work`; [`LoadError::Engine`] if it panics, or there is no thread to be had.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
         let host = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&host)).await;
-        done.unwrap_or_else(|error| Err(LoadError::Engine(error.to_string())))
+        let (done, result) = oneshot::channel();
+        background::run("policy-load", move || drop(done.send(work(&host)))).map_err(|error| {
+            LoadError::Engine(format!("cannot start a thread to load in: {error}"))
+        })?;
+        result.await.unwrap_or_else(|_| Err(LoadError::Engine("loading panicked".to_owned())))
     }
 
     /// What is in force now.
@@ -208,8 +215,7 @@ impl PolicyHost {
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let set = self.set();
         let matching = set.for_access(request);
-        let verdict =
-            self.ask(set, matching, access::Request::from(request), without_obligations).await;
+        let verdict = self.ask(set, matching, request.clone(), without_obligations).await;
         count("access", &verdict);
         verdict
     }
@@ -222,8 +228,7 @@ impl PolicyHost {
     ) -> Verdict<CertificateTemplate> {
         let set = self.set();
         let matching = set.for_certificate(facts);
-        let Verdict { decision, evaluations } =
-            self.ask(set, matching, certificate::Request::from(facts), Ok).await;
+        let Verdict { decision, evaluations } = self.ask(set, matching, facts.clone(), Ok).await;
         let verdict = Verdict { decision: decision.and_then(shaped), evaluations };
         count("certificate", &verdict);
         verdict
@@ -234,7 +239,7 @@ impl PolicyHost {
     pub fn decide_access_here(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let set = self.set();
         let matching = set.for_access(request);
-        here(&set, &matching, &access::Request::from(request), without_obligations)
+        here(&set, &matching, request, without_obligations)
     }
 
     /// The same for the certificate policies.
@@ -244,8 +249,7 @@ impl PolicyHost {
     ) -> Verdict<CertificateTemplate> {
         let set = self.set();
         let matching = set.for_certificate(facts);
-        let Verdict { decision, evaluations } =
-            here(&set, &matching, &certificate::Request::from(facts), Ok);
+        let Verdict { decision, evaluations } = here(&set, &matching, facts, Ok);
         Verdict { decision: decision.and_then(shaped), evaluations }
     }
 

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use chancery_identity::TenantId;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
 
 use crate::artifact::{Artifact, ArtifactId, Artifacts};
-use crate::binding::{Binding, Limits, Scope};
+use crate::binding::{Binding, Limits};
 use crate::calls::{Callee, Calls};
 use crate::check::{self, Seen};
 use crate::error::Subject;
 use crate::guest::{self, Bounds};
+use crate::interface::Interface;
 use crate::prepare::{Refusal, describe, prepare};
 use crate::sources::Sources;
-use crate::world::{self, AccessPolicyPre, CertificatePolicyPre, Description};
+use crate::world::Description;
 use crate::{Digest, LoadError, Lookups};
 
 /// The largest component that is compiled, in bytes: 32 MiB.
@@ -25,35 +27,42 @@ pub(crate) struct Program {
     /// The settings, if they could not be put into the component's memory.
     pub(crate) unconfigured: Option<String>,
     callee: Callee,
+    /// What was loaded; none in a trial.
+    pub(crate) artifact: Option<ArtifactId>,
     /// What the plugin says of itself.
     pub(crate) description: Description,
 }
 
-/// What the component exports, linked.
-pub(crate) enum Interface {
-    Access(AccessPolicyPre<Bounds>),
-    Certificate(CertificatePolicyPre<Bounds>),
-}
-
 impl Program {
-    /// Loads the binding's plugin from the directory, out of the artifacts if it is there.
+    /// Loads the binding's plugin from the directory, out of the artifacts if it is there. If the program
+    /// that the binding had is the same in all that counts, it is that.
     pub(crate) fn load(
         engine: &Engine,
         artifacts: &Artifacts,
         lookups: &Lookups,
         sources: &Sources<'_>,
         binding: &Binding,
-    ) -> Result<(Self, ArtifactId), LoadError> {
+        before: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, LoadError> {
         let wasm = read_pinned(sources, binding)?;
         let id = ArtifactId::new(engine, binding);
         let refuse = |refusal| refused(refusal, binding);
         let callee = callee(binding, lookups, false);
-        if let Some(artifact) = artifacts.load(&id, engine) {
-            return Ok((Self::new(engine, &artifact, binding, callee).map_err(refuse)?, id));
+        let same = |before: &&Arc<Self>| {
+            before.artifact.as_ref() == Some(&id) && before.callee.grants_as(&callee)
+        };
+        if let Some(before) = before.filter(same) {
+            return Ok(before.clone());
         }
-        let artifact = prepare(engine, &wasm, binding, &callee).map_err(refuse)?;
-        artifacts.store(&id, &artifact)?;
-        Ok((Self::new(engine, &artifact, binding, callee).map_err(refuse)?, id))
+        let artifact = if let Some(artifact) = artifacts.load(&id, engine) {
+            artifact
+        } else {
+            let artifact = prepare(engine, &wasm, binding, &callee).map_err(refuse)?;
+            artifacts.store(&id, &artifact)?;
+            artifact
+        };
+        let program = Self::new(engine, &artifact, binding, callee).map_err(refuse)?;
+        Ok(Arc::new(Self { artifact: Some(id), ..program }))
     }
 
     /// Makes a program of a component's bytes, without looking for an artifact or leaving one; `counted`
@@ -80,13 +89,12 @@ impl Program {
         let unconfigured = (!artifact.configured).then(|| binding.settings.clone());
         let interface = Interface::link(engine, &artifact.component, &binding.scope)?;
         let (description, _) = describe(engine, &interface, &callee)?;
-        Ok(Self { interface, unconfigured, callee, description })
+        Ok(Self { interface, unconfigured, callee, artifact: None, description })
     }
 
     /// The store of one evaluation for this tenant.
-    pub(crate) fn store(&self, limits: &Limits, tenant: &str) -> Store<Bounds> {
-        // The host wrote the tenant's id into the request, so it is one.
-        let calls = Calls::new(self.callee.clone(), tenant.parse().ok());
+    pub(crate) fn store(&self, limits: &Limits, tenant: &TenantId) -> Store<Bounds> {
+        let calls = Calls::new(self.callee.clone(), Some(tenant.clone()));
         guest::store(self.interface.engine(), limits, calls)
     }
 
@@ -94,28 +102,11 @@ impl Program {
     pub(crate) fn store_with(
         &self,
         limits: &Limits,
-        tenant: &str,
+        tenant: Option<&TenantId>,
         lookups: Lookups,
     ) -> Store<Bounds> {
         let callee = Callee { lookups, ..self.callee.clone() };
-        guest::store(self.interface.engine(), limits, Calls::new(callee, tenant.parse().ok()))
-    }
-}
-
-impl Interface {
-    fn link(engine: &Engine, component: &Component, scope: &Scope) -> wasmtime::Result<Self> {
-        let pre = world::linker(engine)?.instantiate_pre(component)?;
-        Ok(match scope {
-            Scope::Access { .. } => Self::Access(AccessPolicyPre::new(pre)?),
-            Scope::Certificate { .. } => Self::Certificate(CertificatePolicyPre::new(pre)?),
-        })
-    }
-
-    fn engine(&self) -> &Engine {
-        match self {
-            Self::Access(pre) => pre.engine(),
-            Self::Certificate(pre) => pre.engine(),
-        }
+        guest::store(self.interface.engine(), limits, Calls::new(callee, tenant.cloned()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::calls::{Callee, Calls};
 use crate::check::{check_world, refuse_module};
 use crate::engine::{MEMORIES, PAGE};
 use crate::guest::{self, Bounds};
-use crate::plugin::Interface;
+use crate::interface::Interface;
 use crate::world::{self, AccessPolicy, CertificatePolicy, Description, SettingsError};
 
 /// What configuring may take. It happens once, so it may take longer than a decision.
@@ -158,15 +158,7 @@ pub(crate) fn describe(
 ) -> Result<(Description, usize), Refusal> {
     let limits = Limits { deadline: CONFIGURE, ..Limits::LARGEST };
     let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
-    let said = match interface {
-        Interface::Access(pre) => pre
-            .instantiate(&mut store)
-            .and_then(|policy| policy.chancery_policy_access().call_describe(&mut store)),
-        Interface::Certificate(pre) => pre
-            .instantiate(&mut store)
-            .and_then(|policy| policy.chancery_policy_certificate().call_describe(&mut store)),
-    };
-    match said {
+    match interface.describe(&mut store) {
         Ok(description) => Ok((description, store.data().memory_used())),
         Err(error) => Err(fails("it fails when it is asked what it is", &store, &error)),
     }

@@ -50,7 +50,7 @@ impl Matching {
 
 struct Bound {
     binding: Binding,
-    program: Program,
+    program: Arc<Program>,
     /// As evaluations name them.
     plugin: String,
     digest: String,
@@ -75,12 +75,14 @@ pub(crate) struct Asked<T> {
 }
 
 impl PolicySet {
-    /// Loads every document of the directory.
+    /// Loads every document of the directory. What is the same as in the set before is not loaded
+    /// again.
     pub(crate) fn load(
         engine: &Engine,
         artifacts: &Artifacts,
         lookups: &Lookups,
         admission: &Admission<'_>,
+        before: Option<&Self>,
     ) -> Result<Loaded, LoadError> {
         let (bindings, groups) = read(admission.sources)?;
         let members = bindings.values().enumerate().map(|(position, binding)| {
@@ -91,9 +93,10 @@ impl PolicySet {
         let (mut used, mut versions) = (BTreeSet::new(), Versions::new());
         let mut bound = Vec::new();
         for binding in bindings.into_values() {
-            let (program, id) =
-                Program::load(engine, artifacts, lookups, admission.sources, &binding)?;
-            used.insert(id);
+            let same = before.and_then(|before| before.program_of(&binding));
+            let program =
+                Program::load(engine, artifacts, lookups, admission.sources, &binding, same)?;
+            used.extend(program.artifact.clone());
             versions.insert(binding.name.clone(), admission.admit(&binding, &program)?);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
@@ -111,6 +114,11 @@ impl PolicySet {
             })
             .collect();
         Ok(Loaded { set: Self { bound, alone, groups }, used, versions })
+    }
+
+    fn program_of(&self, binding: &Binding) -> Option<&Arc<Program>> {
+        let found = self.bound.binary_search_by(|bound| bound.binding.name.cmp(&binding.name));
+        found.ok().and_then(|at| self.bound.get(at)).map(|bound| &bound.program)
     }
 
     /// What is in force, by the bindings' names.

@@ -51,10 +51,7 @@ pub(crate) use generated::host::chancery::policy::{
 
 use crate::calls::Calls;
 use crate::guest::Bounds;
-use crate::{
-    AccessGrant, AccessRequest, Approval, CertificateFacts, CertificateTemplate, Denial, Extension,
-    Name,
-};
+use crate::{AccessGrant, Approval, CertificateTemplate, Denial, Extension, Name};
 
 /// The contract's version: that of the package in `wit/`.
 pub const VERSION: &str = "0.9.0";
@@ -74,69 +71,6 @@ pub(crate) const IMPORTS: [(&str, &[&str]); 4] = [
 
 /// No certificate is asked to live longer: what exceeds this is a mistake in a policy.
 const LONGEST_VALIDITY: u64 = 100 * 366 * 86_400;
-
-impl From<&AccessRequest> for access::Request {
-    fn from(request: &AccessRequest) -> Self {
-        Self {
-            tenant: request.tenant.to_string(),
-            identity: request.identity.clone(),
-            operation: request.operation.clone(),
-            resource: request.resource.clone(),
-            attributes: attributes(&request.attributes),
-        }
-    }
-}
-
-impl From<&CertificateFacts> for certificate::Request {
-    fn from(facts: &CertificateFacts) -> Self {
-        Self {
-            tenant: facts.tenant.to_string(),
-            requester: facts.requester.clone(),
-            identity: facts.identity.clone(),
-            profile: facts.profile.clone(),
-            key: certificate::KeyFacts {
-                algorithm: facts.key.algorithm.clone(),
-                bits: facts.key.bits,
-                fingerprint: facts.key.fingerprint.clone(),
-            },
-            subject: attributes(&facts.subject),
-            names: facts
-                .requested
-                .iter()
-                .map(|name| certificate::Name {
-                    kind: name.kind.clone(),
-                    value: name.value.clone(),
-                })
-                .collect(),
-            validated: facts
-                .validated
-                .iter()
-                .map(|name| certificate::ValidatedName {
-                    kind: name.kind.clone(),
-                    value: name.value.clone(),
-                    method: name.method.clone(),
-                })
-                .collect(),
-            extensions: facts.extensions.iter().map(certificate::Extension::from).collect(),
-            validity_seconds: facts.requested_validity.map(|validity| validity.as_secs()),
-            attributes: attributes(&facts.attributes),
-        }
-    }
-}
-
-impl From<&Extension> for certificate::Extension {
-    fn from(extension: &Extension) -> Self {
-        let Extension { oid, critical, value } = extension.clone();
-        Self { oid, critical, value }
-    }
-}
-
-fn attributes(pairs: &[(String, String)]) -> Vec<types::Attribute> {
-    pairs
-        .iter()
-        .map(|(name, value)| types::Attribute { name: name.clone(), value: value.clone() })
-        .collect()
-}
 
 fn pairs(attributes: Vec<types::Attribute>) -> Vec<(String, String)> {
     attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect()

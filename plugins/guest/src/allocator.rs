@@ -8,25 +8,71 @@ use core::cell::Cell;
 
 const PAGE: usize = 65_536;
 
+/// What evaluations find below the settings, at least.
+const RESERVE: usize = 24 * 1024;
+
 unsafe extern "C" {
     /// Set by the linker: the first address behind data and stack.
     static __heap_base: u8;
 }
 
-struct Mark(Cell<usize>);
+struct Mark {
+    /// Where the next block begins; 0 stands for the beginning of the heap.
+    next: Cell<usize>,
+    /// What lies between is kept; 0 and 0 if nothing is.
+    kept: Cell<(usize, usize)>,
+}
 
 // SAFETY: wasm32-unknown-unknown without atomics has a single thread.
 unsafe impl Sync for Mark {}
 
 #[global_allocator]
-static MARK: Mark = Mark(Cell::new(0));
+static MARK: Mark = Mark { next: Cell::new(0), kept: Cell::new((0, 0)) };
+
+/// Makes something of a text that is kept for all evaluations.
+///
+/// To write to a page behind the first costs as much as a small evaluation, since only the first is
+/// reset without a system call. So if what is made would leave no room there, it is made behind it, and
+/// evaluations get the room of the text.
+pub(crate) fn keep<T>(text: String, make: impl FnOnce(&str) -> T) -> T {
+    let first_page = MARK.heap().saturating_add(RESERVE).next_multiple_of(PAGE);
+    let (start, end) = (text.as_ptr() as usize, MARK.get());
+    // What is read is rarely larger than three times its JSON.
+    let fits = end + 3 * text.len() + RESERVE <= first_page;
+    if fits || start >= first_page || start + text.len() != end {
+        return make(&text);
+    }
+    MARK.next.set(end.max(first_page));
+    let made = make(&text);
+    drop(text);
+    MARK.kept.set((first_page, MARK.get()));
+    // From here to the end of the page there was nothing but the text.
+    MARK.next.set(start);
+    made
+}
 
 impl Mark {
+    fn heap(&self) -> usize {
+        (&raw const __heap_base) as usize
+    }
+
     fn get(&self) -> usize {
-        match self.0.get() {
-            0 => (&raw const __heap_base) as usize,
+        match self.next.get() {
+            0 => self.heap(),
             mark => mark,
         }
+    }
+
+    /// Where a block can begin: not in what is kept.
+    fn start(&self, layout: Layout) -> Option<(usize, usize)> {
+        let (kept, behind) = self.kept.get();
+        let start = self.get().next_multiple_of(layout.align());
+        let end = start.checked_add(layout.size())?;
+        if start >= behind || end <= kept {
+            return Some((start, end));
+        }
+        let start = behind.next_multiple_of(layout.align());
+        Some((start, start.checked_add(layout.size())?))
     }
 
     /// Moves the mark to `end`, growing memory if need be.
@@ -35,7 +81,7 @@ impl Mark {
         if end > available && memory_grow(0, (end - available).div_ceil(PAGE)) == usize::MAX {
             return false;
         }
-        self.0.set(end);
+        self.next.set(end);
         true
     }
 }
@@ -44,9 +90,8 @@ impl Mark {
 // moves back over the latest block, when that is freed or shrunk.
 unsafe impl GlobalAlloc for Mark {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let start = self.get().next_multiple_of(layout.align());
-        match start.checked_add(layout.size()) {
-            Some(end) if self.advance_to(end) => start as *mut u8,
+        match self.start(layout) {
+            Some((start, end)) if self.advance_to(end) => start as *mut u8,
             _ => core::ptr::null_mut(),
         }
     }
@@ -54,17 +99,17 @@ unsafe impl GlobalAlloc for Mark {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let start = block as usize;
         if start + layout.size() == self.get() {
-            self.0.set(start);
+            self.next.set(start);
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let start = block as usize;
-        if start + layout.size() == self.get() {
-            return match start.checked_add(new_size) {
-                Some(end) if self.advance_to(end) => block,
-                _ => core::ptr::null_mut(),
-            };
+        if start + layout.size() == self.get()
+            && let Some(end) = start.checked_add(new_size)
+            && (start >= self.kept.get().1 || end <= self.kept.get().0)
+        {
+            return if self.advance_to(end) { block } else { core::ptr::null_mut() };
         }
         if new_size <= layout.size() {
             return block;

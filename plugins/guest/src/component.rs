@@ -26,7 +26,7 @@ macro_rules! component {
                 }
 
                 fn configure(settings: String) -> Result<(), $crate::SettingsError> {
-                    CONFIGURED.fill(&settings, <$policy as Policy>::check)
+                    CONFIGURED.fill(settings, <$policy as Policy>::check)
                 }
 
                 fn evaluate(request: Request) -> Decision {

@@ -1,6 +1,5 @@
 use std::sync::OnceLock;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::host::chancery::policy::types::SettingsError;
@@ -25,10 +24,10 @@ impl<P: DeserializeOwned> Slot<P> {
     /// Reads the policy out of JSON and keeps it if `check` is content.
     pub fn fill(
         &self,
-        settings: &str,
+        settings: String,
         check: impl FnOnce(&P) -> Result<(), SettingsError>,
     ) -> Result<(), SettingsError> {
-        let policy = read(settings)?;
+        let policy = keep(settings, read)?;
         check(&policy)?;
         self.0.set(policy).map_err(|_| SettingsError::at("", "the policy is configured already"))
     }
@@ -38,7 +37,18 @@ impl<P: DeserializeOwned> Slot<P> {
     }
 }
 
-fn read<'de, P: Deserialize<'de>>(settings: &'de str) -> Result<P, SettingsError> {
+#[cfg(target_arch = "wasm32")]
+use crate::allocator::keep;
+
+/// Where there is an allocator for everything, there is nothing to arrange.
+#[cfg(not(target_arch = "wasm32"))]
+fn keep<T>(text: String, make: impl FnOnce(&str) -> T) -> T {
+    let kept = make(&text);
+    drop(text);
+    kept
+}
+
+fn read<P: DeserializeOwned>(settings: &str) -> Result<P, SettingsError> {
     let mut json = serde_json::Deserializer::from_str(settings);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = match error.path().to_string() {
@@ -54,6 +64,8 @@ fn read<'de, P: Deserialize<'de>>(settings: &'de str) -> Result<P, SettingsError
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -73,7 +85,7 @@ mod tests {
     #[test]
     fn names_the_place_without_the_position_in_the_json() {
         let slot = Slot::<Example>::empty();
-        let fill = |text| slot.fill(text, |_| Ok(())).unwrap_err();
+        let fill = |text: &str| slot.fill(text.to_owned(), |_| Ok(())).unwrap_err();
         let error = fill(r#"{"rules":[{"effect":"allow"},{"efect":"x"}]}"#);
         assert_eq!(error.path, "rules.1.efect");
         assert_eq!(error.message, "unknown field `efect`, expected `effect`");
@@ -84,10 +96,11 @@ mod tests {
     #[test]
     fn is_filled_once_and_only_with_what_passes_the_check() {
         let slot = Slot::<Example>::empty();
-        let refused = slot.fill(r#"{"rules":[]}"#, |_| Err(SettingsError::at("rules", "none")));
+        let refused =
+            slot.fill(r#"{"rules":[]}"#.to_owned(), |_| Err(SettingsError::at("rules", "none")));
         assert_eq!(refused.unwrap_err().message, "none");
         assert!(slot.get().is_none());
-        slot.fill(r#"{"rules":[]}"#, |_| Ok(())).unwrap();
-        assert!(slot.fill(r#"{"rules":[]}"#, |_| Ok(())).is_err());
+        slot.fill(r#"{"rules":[]}"#.to_owned(), |_| Ok(())).unwrap();
+        assert!(slot.fill(r#"{"rules":[]}"#.to_owned(), |_| Ok(())).is_err());
     }
 }

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::lookups::CaseLookups;
 use super::{Allowed, Case, Decided, NeededApproval};
-use crate::world::access;
 use crate::{AccessGrant, AccessRequest, Lookups};
 
 /// A question about access and its expected answer.
@@ -72,14 +71,14 @@ impl AccessQuestion {
 }
 
 impl Case for AccessCase {
-    type Question = access::Request;
+    type Question = AccessRequest;
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn question(&self) -> Result<access::Request, InvalidTenantId> {
-        Ok(access::Request::from(&self.request.request()?))
+    fn question(&self) -> Result<AccessRequest, InvalidTenantId> {
+        self.request.request()
     }
 
     fn lookups(&self) -> Lookups {

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::access::{Values, attributes};
 use super::lookups::CaseLookups;
 use super::{Case, Decided, Issued};
-use crate::world::certificate;
 use crate::{CertificateFacts, CertificateTemplate, KeyFacts, Lookups, ValidatedName};
 
 /// A question about a certificate and its expected answer.
@@ -166,14 +165,14 @@ impl CertificateQuestion {
 }
 
 impl Case for CertificateCase {
-    type Question = certificate::Request;
+    type Question = CertificateFacts;
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn question(&self) -> Result<certificate::Request, InvalidTenantId> {
-        Ok(certificate::Request::from(&self.request.facts()?))
+    fn question(&self) -> Result<CertificateFacts, InvalidTenantId> {
+        self.request.facts()
     }
 
     fn lookups(&self) -> Lookups {

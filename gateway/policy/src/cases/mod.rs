@@ -22,7 +22,8 @@ pub use decided::{Allowed, Decided, Issued, NeededApproval};
 use crate::binding::{Limits, document};
 use crate::error::{LoadError, Place};
 use crate::evaluation::{Failure, Question};
-use crate::plugin::{Interface, Program};
+use crate::interface::Interface;
+use crate::plugin::Program;
 use access::AccessCase;
 use certificate::CertificateCase;
 
@@ -209,7 +210,7 @@ fn run<C: Case>(
 ) -> CaseOutcome {
     let question = case.question();
     let begun = Instant::now();
-    let tenant = question.as_ref().map_or("", Question::tenant);
+    let tenant = question.as_ref().ok().map(Question::tenant);
     let mut store = program.store_with(limits, tenant, case.lookups());
     let answer = match &question {
         Ok(question) => question.ask(program, &mut store),

@@ -6,8 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::world::access;
-use crate::{AccessGrant, Approval};
+use crate::{AccessGrant, AccessRequest, Approval};
 
 type Said = Answer<AccessGrant>;
 
@@ -28,7 +27,7 @@ fn approval(group: &str, count: u32) -> Said {
 
 fn combine(node: &Node, answers: &[Said]) -> Said {
     let mut answers = answers.iter().cloned().enumerate().collect();
-    node.combine::<access::Request>(&mut answers)
+    node.combine::<AccessRequest>(&mut answers)
 }
 
 fn leaves(count: usize) -> Vec<Node> {

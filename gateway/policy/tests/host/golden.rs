@@ -54,6 +54,7 @@ fn the_decisions_of_guards_and_conditions_are_golden() {
         ("access-rules", "access-conditions.toml", 128),
         ("certificate-template", "certificate-profiles.toml", 64),
         ("rego", "rego.toml", 1024),
+        ("cedar", "cedar.toml", 4096),
     ] {
         own_settings(plugin, document, memory_kib);
     }
