@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_keys::KeyName;
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector};
 use chancery_seal::{Barrier, OpenError, RootKey, RootKeyError};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Commit, Key, Store as _};
@@ -61,7 +61,8 @@ async fn with_token() {
     let module = MODULES.map(PathBuf::from).into_iter().find(|path| path.exists());
     let module = module.expect("SoftHSM is not installed: this test needs the package softhsm2");
     let pin = Zeroizing::new(PIN.to_owned());
-    let mut config = Pkcs11Config::new(module, TokenSelector::Label(LABEL.to_owned()), pin);
+    let token = TokenConfig::new(module, TokenSelector::Label(LABEL.to_owned()), pin);
+    let mut config = Pkcs11Config::new(vec![token]);
     config.deadline = Duration::from_mins(1);
     let token = Pkcs11Signer::open(config).unwrap();
     let (sealing, other): (KeyName, KeyName) = ("seal".parse().unwrap(), "other".parse().unwrap());

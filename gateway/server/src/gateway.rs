@@ -15,7 +15,7 @@ use chancery_audit::{Audit, AuditConfig, AuditKey};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, PeerCertificate};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
@@ -26,7 +26,7 @@ use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig}
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, HsmConfig, RootKeySource, TokenName};
+use crate::config::{Config, HsmConfig, RootKeySource};
 use crate::trust;
 
 /// Name of the embedded store in the state directory.
@@ -224,14 +224,12 @@ fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) -> Lookups {
 }
 
 pub(crate) fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {
-    let token = match &hsm.token {
-        TokenName::Label(label) => TokenSelector::Label(label.clone()),
-        TokenName::Serial(serial) => TokenSelector::Serial(serial.clone()),
-    };
-    let mut config = Pkcs11Config::new(hsm.module.clone(), token, hsm.pin.clone());
+    let mut config = Pkcs11Config::new(hsm.tokens.clone());
     config.sessions = hsm.sessions;
     config.queue = hsm.queue;
     config.deadline = hsm.deadline;
+    config.patience = hsm.wait;
+    config.session_copies = hsm.session_copies;
     Ok(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?))
 }
 

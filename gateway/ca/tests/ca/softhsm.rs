@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chancery_ca::{Ca, CaKeys, OpenError};
 use chancery_keys::Signer;
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector};
 use chancery_keys::software::SoftwareSigner;
 use chancery_store::memory::MemoryStore;
 use chancery_x509::{ParsedCertificate, RevocationReason, pem};
@@ -59,7 +59,8 @@ fn token() -> Arc<Pkcs11Signer> {
     let module = MODULES.into_iter().find(|path| Path::new(path).exists());
     let pin = Zeroizing::new("271828".to_owned());
     let selector = TokenSelector::Label("ca".to_owned());
-    let mut config = Pkcs11Config::new(module.expect("SoftHSM is not installed"), selector, pin);
+    let token = TokenConfig::new(module.expect("SoftHSM is not installed"), selector, pin);
+    let mut config = Pkcs11Config::new(vec![token]);
     config.sessions = 2;
     config.deadline = Duration::from_mins(1);
     Arc::new(Pkcs11Signer::open(config).unwrap())

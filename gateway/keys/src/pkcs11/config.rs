@@ -3,18 +3,14 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// How to reach a token and how much of it to use.
-#[derive(Clone)]
+/// Which tokens hold the keys and how much of them to use.
+#[derive(Debug, Clone)]
 pub struct Pkcs11Config {
-    /// The vendor's PKCS#11 library.
-    pub module: PathBuf,
-    /// Which of its tokens.
-    pub token: TokenSelector,
-    /// The user PIN. It is tried once; after a refusal never again, since a retry would lock a real
-    /// HSM.
-    pub pin: Zeroizing<String>,
-    /// Worker sessions, each with its own thread: at least 1, and no more than the token admits
-    /// beside the two that are kept for the login and for administration.
+    /// The tokens: at least 1. A key that several of them hold, under the same name, is used in the one
+    /// that has least to do, and in another if that fails.
+    pub tokens: Vec<TokenConfig>,
+    /// Worker sessions of each token, each with its own thread: at least 1, and no more than the token
+    /// admits beside the two that are kept for the login and for administration.
     pub sessions: usize,
     /// Operations that may wait for a session; one more is refused as busy.
     pub queue: usize,
@@ -23,6 +19,25 @@ pub struct Pkcs11Config {
     /// Sign with a copy of the key that lives as long as the session, where the token admits it.
     /// Worth it for tokens that load the key from disk for each signature, as SoftHSM does.
     pub session_copies: bool,
+    /// Let a signature out only if it verifies against the public key. A fault while signing can betray
+    /// the private key, and a wrong signature on a certificate is worse than none: switch it off only to
+    /// measure what it costs.
+    pub verify: bool,
+    /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
+    /// begin with.
+    pub patience: Duration,
+}
+
+/// How to reach a token.
+#[derive(Clone)]
+pub struct TokenConfig {
+    /// The vendor's PKCS#11 library.
+    pub module: PathBuf,
+    /// Which of its tokens.
+    pub token: TokenSelector,
+    /// The user PIN. It is tried once; after a refusal never again, since a retry would lock a real
+    /// HSM.
+    pub pin: Zeroizing<String>,
 }
 
 /// Chooses a token. There is no choice by slot number: it changes when a token is plugged elsewhere.
@@ -35,31 +50,44 @@ pub enum TokenSelector {
 }
 
 impl Pkcs11Config {
-    /// The usual settings: 4 sessions, 256 waiting operations, 5 seconds, no session copies.
-    pub fn new(module: impl Into<PathBuf>, token: TokenSelector, pin: Zeroizing<String>) -> Self {
+    /// The usual settings for these tokens: 4 sessions each, 256 waiting operations, 5 seconds, no
+    /// session copies, every signature verified, no waiting for tokens.
+    pub fn new(tokens: Vec<TokenConfig>) -> Self {
         Self {
-            module: module.into(),
-            token,
-            pin,
+            tokens,
             sessions: 4,
             queue: 256,
             deadline: Duration::from_secs(5),
             session_copies: false,
+            verify: true,
+            patience: Duration::ZERO,
         }
     }
 }
 
-impl std::fmt::Debug for Pkcs11Config {
+impl TokenConfig {
+    /// A token of a module, with the PIN of its user.
+    pub fn new(module: impl Into<PathBuf>, token: TokenSelector, pin: Zeroizing<String>) -> Self {
+        Self { module: module.into(), token, pin }
+    }
+}
+
+impl std::fmt::Debug for TokenConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pkcs11Config")
+        f.debug_struct("TokenConfig")
             .field("module", &self.module)
             .field("token", &self.token)
             .field("pin", &"(hidden)")
-            .field("sessions", &self.sessions)
-            .field("queue", &self.queue)
-            .field("deadline", &self.deadline)
-            .field("session_copies", &self.session_copies)
             .finish()
+    }
+}
+
+impl TokenSelector {
+    /// The label or the number.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Label(value) | Self::Serial(value) => value,
+        }
     }
 }
 
@@ -78,12 +106,12 @@ mod tests {
 
     #[test]
     fn the_pin_does_not_show_in_debug_output() {
-        let config = Pkcs11Config::new(
+        let token = TokenConfig::new(
             "/m.so",
             TokenSelector::Label("t".to_owned()),
             Zeroizing::new("918273".to_owned()),
         );
-        let shown = format!("{config:?}");
+        let shown = format!("{:?}", Pkcs11Config::new(vec![token]));
         assert!(shown.contains("(hidden)") && !shown.contains("918273"), "{shown}");
     }
 }

@@ -8,13 +8,15 @@ use cryptoki::object::{
 };
 use cryptoki::session::Session;
 use dashmap::DashMap;
+use metrics::Histogram;
 
-use super::public_key;
+use super::{TokenSelector, meters, public_key};
 use crate::{KeyName, SignError};
 
-/// The keys that the token holds, read once at start and extended by what is generated here: so that
-/// a question about a key costs no round trip, and no operation searches by label.
+/// The keys that the token holds, read when it is reached and extended by what is generated here: so
+/// that a question about a key costs no round trip, and no operation searches by label.
 pub(super) struct Directory {
+    token: TokenSelector,
     entries: DashMap<KeyName, Entry>,
 }
 
@@ -24,6 +26,8 @@ pub(super) enum Entry {
     Signing(Arc<SigningKey>),
     /// A secret key that wraps other keys.
     Wrapping(Arc<WrappingKey>),
+    /// It cannot be used, for this reason.
+    Unusable(&'static str),
     /// Several objects with this name or with this one's id: none of them is used.
     Ambiguous,
 }
@@ -33,6 +37,8 @@ pub(super) struct SigningKey {
     /// `CKA_ID`, by which sessions find the private key.
     pub(super) id: Vec<u8>,
     pub(super) public: PublicKey,
+    /// How long the token takes for a signature.
+    pub(super) signing: Histogram,
 }
 
 pub(super) struct WrappingKey {
@@ -48,9 +54,14 @@ struct Named {
 }
 
 impl Directory {
-    /// Reads all keys. Objects whose label is no [`KeyName`] belong to somebody else and are left
-    /// out, as are keys without `CKA_ID` or public half (with a warning).
-    pub(super) fn read(session: &Session) -> Result<Self, Error> {
+    /// Of a token that was not reached yet.
+    pub(super) fn empty(token: TokenSelector) -> Self {
+        Self { token, entries: DashMap::new() }
+    }
+
+    /// Reads all keys anew. Objects whose label is no [`KeyName`] belong to somebody else and are left
+    /// out; keys without `CKA_ID` or public half are known as unusable.
+    pub(super) fn read(&self, session: &Session) -> Result<(), Error> {
         let private = named(
             session,
             &[
@@ -74,30 +85,32 @@ impl Directory {
         let mut ids: HashMap<&[u8], usize> = HashMap::new();
         for key in private.iter().chain(&secret) {
             *names.entry(&key.name).or_default() += 1;
-            *ids.entry(&key.id).or_default() += 1;
+            if !key.id.is_empty() {
+                *ids.entry(&key.id).or_default() += 1;
+            }
         }
         let unique = |key: &Named| {
-            names.get(&key.name) == Some(&1) && ids.get(key.id.as_slice()) == Some(&1)
+            let ids = ids.get(key.id.as_slice()).copied().unwrap_or(1);
+            names.get(&key.name) == Some(&1) && ids == 1
         };
 
-        let entries = DashMap::new();
+        let mut entries = HashMap::new();
         for key in &private {
             let halves = public.get(&key.id).map(Vec::as_slice).unwrap_or_default();
             let entry = match halves {
                 _ if !unique(key) => Entry::Ambiguous,
-                [] => {
-                    tracing::warn!(key = %key.name, "left out: no public key has the same CKA_ID");
-                    continue;
-                }
+                _ if key.id.is_empty() => Entry::Unusable(NO_ID),
+                [] => Entry::Unusable(NO_PUBLIC_KEY),
                 [object] => match public_key::read(session, *object) {
                     Ok(public) => Entry::Signing(Arc::new(SigningKey {
                         name: key.name.clone(),
                         id: key.id.clone(),
                         public,
+                        signing: meters::signing(&self.token, &key.name),
                     })),
                     Err(error) => {
-                        tracing::warn!(key = %key.name, %error, "left out: unusable public key");
-                        continue;
+                        tracing::warn!(key = %key.name, %error, "a public key cannot be read");
+                        Entry::Unusable(ODD_PUBLIC_KEY)
                     }
                 },
                 [_, _, ..] => Entry::Ambiguous,
@@ -105,7 +118,9 @@ impl Directory {
             entries.insert(key.name.clone(), entry);
         }
         for key in &secret {
-            let entry = if unique(key) {
+            let entry = if unique(key) && key.id.is_empty() {
+                Entry::Unusable(NO_ID)
+            } else if unique(key) {
                 Entry::Wrapping(Arc::new(WrappingKey {
                     name: key.name.clone(),
                     id: key.id.clone(),
@@ -115,7 +130,11 @@ impl Directory {
             };
             entries.insert(key.name.clone(), entry);
         }
-        Ok(Self { entries })
+        self.entries.retain(|name, _| entries.contains_key(name));
+        for (name, entry) in entries {
+            self.entries.insert(name, entry);
+        }
+        Ok(())
     }
 
     pub(super) fn contains(&self, name: &KeyName) -> bool {
@@ -135,6 +154,7 @@ impl Directory {
         match self.entries.get(name).as_deref() {
             Some(Entry::Signing(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
+            Some(Entry::Unusable(reason)) => Err(unusable(name, reason)),
             Some(Entry::Wrapping(_)) | None => Err(SignError::UnknownKey { key: name.clone() }),
         }
     }
@@ -144,20 +164,26 @@ impl Directory {
         match self.entries.get(name).as_deref() {
             Some(Entry::Wrapping(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
+            Some(Entry::Unusable(reason)) => Err(unusable(name, reason)),
             Some(Entry::Signing(_)) | None => Err(SignError::UnknownKey { key: name.clone() }),
         }
     }
 }
+
+fn unusable(name: &KeyName, reason: &str) -> SignError {
+    SignError::Failed { key: name.clone(), reason: reason.to_owned() }
+}
+
+const NO_ID: &str = "it has no CKA_ID in the token; give it one (pkcs11-tool --set-id), and the \
+                     public key the same";
+const NO_PUBLIC_KEY: &str = "no public key in the token has the same CKA_ID";
+const ODD_PUBLIC_KEY: &str = "its public key in the token is of a type that is not known here";
 
 fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error> {
     let mut found = Vec::new();
     for object in session.find_objects(template)? {
         let Some((label, id)) = label_and_id(session, object)? else { continue };
         let Ok(name) = label.parse::<KeyName>() else { continue };
-        if id.is_empty() {
-            tracing::warn!(key = %name, "left out: the key has no CKA_ID");
-            continue;
-        }
         found.push(Named { name, id });
     }
     Ok(found)

@@ -68,6 +68,13 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it may go away by itself: the token is not there, or out of order.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::NoSuchToken { .. } | Self::Token { .. })
+    }
+}
+
 /// The PIN was not accepted, or is not tried lest the token lock itself. It is not tried again
 /// before the process starts anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

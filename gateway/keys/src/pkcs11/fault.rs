@@ -47,10 +47,43 @@ impl Fault {
         )
     }
 
+    /// Whether the device is away or out of order, so that all of its sessions are worthless.
+    pub(super) fn is_of_the_device(&self) -> bool {
+        match self {
+            Self::Closed(_) => true,
+            Self::Token(Error::Pkcs11(code, _)) => matches!(
+                code,
+                RvError::CryptokiNotInitialized
+                    | RvError::DeviceError
+                    | RvError::DeviceMemory
+                    | RvError::DeviceRemoved
+                    | RvError::FunctionCanceled
+                    | RvError::FunctionFailed
+                    | RvError::GeneralError
+                    | RvError::HostMemory
+                    | RvError::SessionCount
+                    | RvError::SlotIdInvalid
+                    | RvError::TokenNotPresent
+                    | RvError::TokenNotRecognized
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether another token that holds the key may do better.
+    pub(super) fn may_do_elsewhere(&self) -> bool {
+        match self {
+            Self::Token(error) => !blames_the_request(error),
+            Self::NotAuthentic => false,
+            _ => true,
+        }
+    }
+
     /// A short word for metrics.
     pub(super) fn cause(&self) -> &'static str {
         match self {
             _ if self.is_stale() => "stale",
+            Self::Token(_) if self.is_of_the_device() => "device",
             Self::Token(_) => "token",
             Self::Closed(_) | Self::LoggedOut => "closed",
             Self::NoObject | Self::SeveralObjects => "object",

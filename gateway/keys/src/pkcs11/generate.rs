@@ -4,7 +4,7 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::directory::{SigningKey, WrappingKey};
-use super::{GenerateError, public_key};
+use super::{GenerateError, TokenSelector, meters, public_key};
 use crate::{KeyName, KeyType};
 
 /// DER object identifiers of the curves, as `CKA_EC_PARAMS` wants them (RFC 5480 §2.1.1.1, RFC 8410
@@ -16,6 +16,7 @@ const ED25519: &[u8] = b"\x06\x03\x2b\x65\x70";
 /// Makes a key pair in the token: the private half cannot be read or taken out.
 pub(super) fn key_pair(
     session: &Session,
+    token: &TokenSelector,
     name: &KeyName,
     key_type: KeyType,
 ) -> Result<SigningKey, GenerateError> {
@@ -41,7 +42,10 @@ pub(super) fn key_pair(
     let checked = keep_if_unreadable(session, name, private)
         .and_then(|()| public_key::read(session, public).map_err(|error| failed(&error)));
     match checked {
-        Ok(public) => Ok(SigningKey { name: name.clone(), id, public }),
+        Ok(public) => {
+            let signing = meters::signing(token, name);
+            Ok(SigningKey { name: name.clone(), id, public, signing })
+        }
         Err(error) => {
             discard(session, name, &[public, private]);
             Err(error)

@@ -1,29 +1,41 @@
-//! Keys in a token (an HSM) behind a PKCS#11 module.
+//! Keys in tokens (HSMs) behind PKCS#11 modules.
 //!
-//! A [`Pkcs11Signer`] logs in once and keeps a pool of sessions, each on a thread of its own and each
-//! remembering the handles of the keys it has used; a bounded queue feeds them. No operation opens a
-//! session, logs in or searches, unless something broke. Every signature is verified against the
-//! public key before it leaves.
+//! A [`Pkcs11Signer`] logs in once and keeps sessions, each on a thread of its own and each
+//! remembering the handles of the keys it has used; a bounded queue for each token feeds them. No
+//! operation opens a session, logs in or searches, unless something broke. Every signature is verified
+//! against the public key before it leaves.
 //!
 //! Keys are known by their label, which must be a [`KeyName`], and found by their `CKA_ID`, which must
 //! be theirs alone.
+//!
+//! What breaks is repaired: a session that failed is opened again, with fresh handles; if the device was
+//! away, all of its sessions are. A token that does not come back within the operation is down: what is
+//! asked of it is refused at once, or done by another token that holds the key, while a thread tries to
+//! reach it, initialises the module anew if need be, and reads its keys again. A PIN that was refused is
+//! never tried again.
 
 mod config;
 mod directory;
 mod error;
 mod fault;
 mod generate;
-mod pool;
+mod health;
+mod lane;
+mod library;
+mod meters;
 mod public_key;
+mod recovery;
 mod sign;
 mod token;
 mod worker;
 mod wrap;
 
-pub use config::{Pkcs11Config, TokenSelector};
+pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
 pub use error::{GenerateError, OpenError, PinRefused, WrapError};
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
@@ -31,9 +43,10 @@ use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::{BoxFuture, KeyName, KeyType, SignError, Signer, metrics};
-use directory::{Directory, Entry};
+use directory::Entry;
 use fault::Fault;
-use pool::{Operation, Pool};
+use lane::{Lane, Operation, Outcome};
+use library::{Library, lock};
 use token::Token;
 
 /// Sessions beside the workers': the one that keeps the login, and one for administration.
@@ -42,54 +55,88 @@ const OTHER_SESSIONS: u64 = 2;
 /// What a shutdown gives the sessions at least, whatever the deadline of operations.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// A [`Signer`] whose keys are in a token and stay there.
+/// A [`Signer`] whose keys are in tokens and stay there.
 pub struct Pkcs11Signer {
-    pool: Pool,
-    keys: Arc<Directory>,
-    /// None after shutdown. Held while a key is made, so that no name is given twice.
-    admin: Arc<Mutex<Option<Arc<Token>>>>,
+    lanes: Vec<Arc<Lane>>,
+    /// Held while a key is made, so that no name is given twice. False after shutdown.
+    admin: Arc<Mutex<bool>>,
+    deadline: Duration,
     grace: Duration,
 }
 
+/// How a token is, for whoever operates it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenStatus {
+    /// Its label or serial number, as configured.
+    pub token: String,
+    /// Why it cannot be used; none if it can.
+    pub trouble: Option<String>,
+    /// How many keys it holds that can be used by name.
+    pub keys: usize,
+    /// Operations that are under way or wait.
+    pub outstanding: usize,
+}
+
 impl Pkcs11Signer {
-    /// Loads the module, finds the token, logs in (one attempt), reads which keys there are and
-    /// starts the sessions. Blocks: call it at start or on a blocking thread.
+    /// Loads the modules, finds the tokens, logs in (one attempt each), reads which keys there are and
+    /// starts the sessions. Of several tokens, one that can be used is enough; the others are used as
+    /// soon as they can be. Blocks, and waits for a token if the configuration says so: call it at start
+    /// or on a blocking thread.
     ///
     /// # Errors
     /// See [`OpenError`]. After a refused PIN do not simply try again.
-    #[expect(clippy::needless_pass_by_value, reason = "the PIN in it is wiped on return")]
+    #[expect(clippy::needless_pass_by_value, reason = "the PINs in it are wiped on return")]
     pub fn open(config: Pkcs11Config) -> Result<Self, OpenError> {
-        for (setting, value) in [("sessions", config.sessions), ("queue", config.queue)] {
-            if value == 0 {
-                return Err(OpenError::Zero { setting });
-            }
+        let counts = [
+            ("tokens", config.tokens.len()),
+            ("sessions", config.sessions),
+            ("queue", config.queue),
+        ];
+        if let Some((setting, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return Err(OpenError::Zero { setting });
         }
-        let token = Arc::new(Token::open(&config.module, config.token.clone(), &config.pin)?);
-        let sessions = affordable(config.sessions, token.session_limit()?)?;
-        let failed = |reason: &dyn std::fmt::Display| OpenError::Token {
-            doing: "reading the keys",
-            reason: reason.to_string(),
-        };
-        let reading = token.open_session().map_err(|fault| failed(&fault))?;
-        let keys = Directory::read(&reading).map_err(|error| failed(&error))?;
-        drop(reading);
-        let pool = Pool::start(&token, sessions, &config)?;
-        tracing::info!(token = %config.token, sessions, keys = keys.len(), "the token is open");
+        let mut libraries: HashMap<&Path, Arc<Library>> = HashMap::new();
+        let mut lanes = Vec::new();
+        for token in &config.tokens {
+            let library = match libraries.get(token.module.as_path()) {
+                Some(library) => Arc::clone(library),
+                None => Library::load(&token.module)?,
+            };
+            libraries.insert(&token.module, Arc::clone(&library));
+            let token = Token::new(&library, token.token.clone(), &token.pin);
+            lanes.push(Arc::new(Lane::new(token, &config)));
+        }
+        recovery::first(&lanes, config.patience)?;
+        for lane in &lanes {
+            recovery::start(lane).map_err(OpenError::Thread)?;
+        }
         Ok(Self {
-            pool,
-            keys: Arc::new(keys),
-            admin: Arc::new(Mutex::new(Some(token))),
+            lanes,
+            admin: Arc::new(Mutex::new(true)),
+            deadline: config.deadline,
             grace: config.deadline.max(SHUTDOWN_GRACE),
         })
     }
 
-    /// Whether the token holds a key of this name. Answers from memory.
+    /// Whether a token holds a key of this name. Answers from memory.
     pub fn contains(&self, name: &KeyName) -> bool {
-        self.keys.contains(name)
+        self.lanes.iter().any(|lane| lane.keys.contains(name))
     }
 
-    /// Makes a key pair in the token, with the name as its label and a random `CKA_ID`. The private
-    /// half is sensitive and not extractable. RSA may take many seconds on a real HSM.
+    /// How the tokens are. Answers from memory.
+    pub fn status(&self) -> Vec<TokenStatus> {
+        let status = |lane: &Arc<Lane>| TokenStatus {
+            token: lane.token.selector().value().to_owned(),
+            trouble: lane.health.trouble(),
+            keys: lane.keys.len(),
+            outstanding: lane.outstanding(),
+        };
+        self.lanes.iter().map(status).collect()
+    }
+
+    /// Makes a key pair in the first token that can be used, with the name as its label and a random
+    /// `CKA_ID`. The private half is sensitive and not extractable: to have it in other tokens too is a
+    /// matter of the vendor's tools. RSA may take many seconds on a real HSM.
     ///
     /// # Errors
     /// See [`GenerateError`].
@@ -99,21 +146,21 @@ impl Pkcs11Signer {
         key_type: KeyType,
     ) -> Result<PublicKey, GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_| {
-            let key = generate::key_pair(session, &wanted, key_type)?;
+        let make = move |session: &_, token: &TokenSelector| {
+            let key = generate::key_pair(session, token, &wanted, key_type)?;
             let public = key.public.clone();
             Ok((Entry::Signing(Arc::new(key)), public))
         };
         self.administer(name, key_type.as_str(), make).await
     }
 
-    /// Makes an AES-256 key in the token for [`wrap`](Self::wrap) and [`unwrap`](Self::unwrap).
+    /// Makes an AES-256 key in the first token that can be used, for [`wrap`](Self::wrap) and [`unwrap`](Self::unwrap).
     ///
     /// # Errors
     /// See [`GenerateError`].
     pub async fn generate_wrapping_key(&self, name: &KeyName) -> Result<(), GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_| {
+        let make = move |session: &_, _: &TokenSelector| {
             let key = generate::wrapping_key(session, &wanted)?;
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
@@ -131,9 +178,11 @@ impl Pkcs11Signer {
         plaintext: Zeroizing<Vec<u8>>,
         aad: &[u8],
     ) -> Result<Vec<u8>, WrapError> {
-        let key = self.keys.wrapping(name)?;
-        let operation = Operation::Wrap { key, plaintext, aad: aad.to_vec() };
-        match self.pool.submit(operation).await? {
+        let wrap = |lane: &Lane| {
+            let key = lane.keys.wrapping(name)?;
+            Ok(Operation::Wrap { key, plaintext: plaintext.clone(), aad: aad.to_vec() })
+        };
+        match self.operate(wrap).await? {
             Ok(mut wrapped) => Ok(std::mem::take(&mut *wrapped)),
             Err(fault) => Err(fault.for_key(name).into()),
         }
@@ -152,9 +201,11 @@ impl Pkcs11Signer {
         if !wrap::is_well_formed(wrapped) {
             return Err(WrapError::Malformed);
         }
-        let key = self.keys.wrapping(name)?;
-        let operation = Operation::Unwrap { key, wrapped: wrapped.to_vec(), aad: aad.to_vec() };
-        self.pool.submit(operation).await?.map_err(|fault| match fault {
+        let unwrap = |lane: &Lane| {
+            let key = lane.keys.wrapping(name)?;
+            Ok(Operation::Unwrap { key, wrapped: wrapped.to_vec(), aad: aad.to_vec() })
+        };
+        self.operate(unwrap).await?.map_err(|fault| match fault {
             Fault::NotAuthentic => WrapError::Refused { key: name.clone() },
             other => other.for_key(name).into(),
         })
@@ -164,11 +215,14 @@ impl Pkcs11Signer {
     /// the process ends, off the async workers: it blocks, for as long as an operation may take.
     /// Dropping the signer does the same.
     pub fn shutdown(&self) {
-        if !self.pool.shut_down(self.grace) {
+        *lock(&self.admin) = false;
+        for lane in &self.lanes {
+            lane.close();
+        }
+        let until = Instant::now() + self.grace;
+        if !self.lanes.iter().all(|lane| lane.wait_for_end(until)) {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
-        // Ends the use of the module, unless a hanging worker still holds the token.
-        drop(self.admin.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Makes a key in a session of its own, on a blocking thread.
@@ -176,28 +230,89 @@ impl Pkcs11Signer {
         &self,
         name: &KeyName,
         what: &'static str,
-        make: impl FnOnce(&cryptoki::session::Session) -> Result<(Entry, T), GenerateError>
+        make: impl FnOnce(
+            &cryptoki::session::Session,
+            &TokenSelector,
+        ) -> Result<(Entry, T), GenerateError>
         + Send
         + 'static,
     ) -> Result<T, GenerateError> {
-        let (admin, keys, key) = (Arc::clone(&self.admin), Arc::clone(&self.keys), name.clone());
+        let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
         let making = tokio::task::spawn_blocking(move || {
-            let token = admin.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(token) = token.as_ref() else {
-                return Err(GenerateError::token(&key, what, &"the signer is shut down"));
-            };
-            if keys.contains(&key) {
+            let refused = |reason: &dyn std::fmt::Display| GenerateError::token(&key, what, reason);
+            let open = lock(&admin);
+            if !*open {
+                return Err(refused(&"the signer is shut down"));
+            }
+            if lanes.iter().any(|lane| lane.keys.contains(&key)) {
                 return Err(GenerateError::Exists { key });
             }
-            let session = token
-                .open_admin_session()
-                .map_err(|fault| GenerateError::token(&key, what, &fault))?;
-            let (entry, made) = make(&session)?;
-            tracing::info!(%key, what, "generated a key in the token");
-            keys.insert(key, entry);
+            let Some(lane) = lanes.iter().find(|lane| lane.health.is_up()) else {
+                return Err(refused(&"no token can be used at present"));
+            };
+            // In a seat's lock, lest the module is initialised anew meanwhile.
+            let _seat = lock(&lane.admin);
+            let session = lane.token.open_admin_session().map_err(|fault| refused(&fault))?;
+            let (entry, made) = make(&session, lane.token.selector())?;
+            tracing::info!(%key, what, token = %lane.token.selector(), "generated a key");
+            lane.keys.insert(key, entry);
             Ok(made)
         });
         making.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
+    }
+
+    /// Has one of the tokens do it that hold the key: the one with least to do, and if it fails, the
+    /// next one in what is left of the time.
+    async fn operate(
+        &self,
+        operation: impl Fn(&Lane) -> Result<Operation, SignError>,
+    ) -> Result<Outcome, SignError> {
+        let until = Instant::now() + self.deadline;
+        let mut able = Vec::new();
+        let mut unable = None;
+        for lane in &self.lanes {
+            match operation(lane) {
+                Ok(operation) => able.push((lane, operation)),
+                Err(error) => unable = Some(error),
+            }
+        }
+        if let Some(error) = unable
+            && able.is_empty()
+        {
+            return Err(self.without(error));
+        }
+        let mut failed = SignError::Unavailable { reason: trouble(&able) };
+        while let Some((lane, operation)) = take_idlest(&mut able) {
+            // Whoever hangs must not take the time of those that could do it.
+            let left = until.saturating_duration_since(Instant::now());
+            let others = able.iter().filter(|(lane, _)| lane.health.is_up()).count();
+            let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
+            let outcome = lane.submit(operation, share).await;
+            // One that was down a moment ago may be up by now.
+            let another = able.iter().any(|(lane, _)| lane.health.is_up());
+            match outcome {
+                Ok(Err(fault)) if another && fault.may_do_elsewhere() => {
+                    tracing::info!(token = %lane.token.selector(), %fault, "trying another token");
+                    failed = SignError::Unavailable { reason: fault.to_string() };
+                }
+                Err(error) if another && Instant::now() < until => failed = error,
+                // The whole of the time has passed, not only the last share of it.
+                Err(SignError::Timeout { .. }) => {
+                    return Err(SignError::Timeout { after: self.deadline });
+                }
+                done => return done,
+            }
+        }
+        Err(failed)
+    }
+
+    /// What it means that no token has the key: while one cannot be used, it may be there.
+    fn without(&self, error: SignError) -> SignError {
+        let away = self.lanes.iter().find(|lane| lane.keys.len() == 0);
+        match (error, away.and_then(|lane| lane.health.trouble())) {
+            (SignError::UnknownKey { .. }, Some(reason)) => SignError::Unavailable { reason },
+            (error, _) => error,
+        }
     }
 }
 
@@ -218,7 +333,20 @@ impl Signer for Pkcs11Signer {
     }
 
     fn public_key(&self, key: &KeyName) -> Result<PublicKey, SignError> {
-        Ok(self.keys.signing(key)?.public.clone())
+        let mut unknown = SignError::UnknownKey { key: key.clone() };
+        let mut known: Option<PublicKey> = None;
+        for lane in &self.lanes {
+            match (lane.keys.signing(key), &known) {
+                (Ok(found), Some(known)) if found.public != *known => {
+                    return Err(SignError::Ambiguous { key: key.clone() });
+                }
+                (Ok(found), _) => known = Some(found.public.clone()),
+                (Err(error @ SignError::Ambiguous { .. }), _) => return Err(error),
+                (Err(SignError::UnknownKey { .. }), _) => {}
+                (Err(error), _) => unknown = error,
+            }
+        }
+        known.ok_or_else(|| self.without(unknown))
     }
 
     fn kind(&self) -> &'static str {
@@ -233,12 +361,19 @@ impl Pkcs11Signer {
         algorithm: SignatureAlgorithm,
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
-        let key = self.keys.signing(name)?;
-        if !algorithm.fits(key.public.algorithm()) {
-            return Err(SignError::Unsupported { key: name.clone(), algorithm });
-        }
-        let operation = Operation::Sign { key, algorithm, message: message.to_vec() };
-        match self.pool.submit(operation).await? {
+        let public = if self.lanes.len() == 1 { None } else { Some(self.public_key(name)?) };
+        let sign = |lane: &Lane| {
+            let key = lane.keys.signing(name)?;
+            if !algorithm.fits(key.public.algorithm()) {
+                return Err(SignError::Unsupported { key: name.clone(), algorithm });
+            }
+            // Of one name in two tokens: then the name does not say which key is meant.
+            if public.as_ref().is_some_and(|public| *public != key.public) {
+                return Err(SignError::Ambiguous { key: name.clone() });
+            }
+            Ok(Operation::Sign { key, algorithm, message: message.to_vec() })
+        };
+        match self.operate(sign).await? {
             Ok(mut signature) => Ok(std::mem::take(&mut *signature)),
             Err(fault) => Err(fault.for_key(name)),
         }
@@ -253,8 +388,23 @@ impl Drop for Pkcs11Signer {
 
 impl std::fmt::Debug for Pkcs11Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pkcs11Signer").field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Pkcs11Signer").field("tokens", &self.status()).finish_non_exhaustive()
     }
+}
+
+/// A token that could do an operation, with the operation.
+type Able<'a> = (&'a Arc<Lane>, Operation);
+
+/// The one with least to do, of those that can be used at present.
+fn take_idlest<'a>(able: &mut Vec<Able<'a>>) -> Option<Able<'a>> {
+    let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.health.is_up());
+    let (at, _) = up.min_by_key(|(_, (lane, _))| lane.outstanding())?;
+    Some(able.swap_remove(at))
+}
+
+fn trouble(able: &[Able<'_>]) -> String {
+    let troubles: Vec<String> = able.iter().filter_map(|(lane, _)| lane.health.trouble()).collect();
+    if troubles.is_empty() { "no token holds the key".to_owned() } else { troubles.join("; ") }
 }
 
 fn affordable(wanted: usize, limit: Option<u64>) -> Result<usize, OpenError> {

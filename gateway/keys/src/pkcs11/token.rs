@@ -1,7 +1,8 @@
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::{Limit, Slot, TokenInfo};
@@ -9,18 +10,33 @@ use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
+use super::library::{Library, lock, lock_until};
+use super::worker::KeySession;
 use super::{OpenError, PinRefused, TokenSelector};
 
 /// One token of one module: finds it, logs in to it, opens sessions on it. Every call blocks.
 pub(super) struct Token {
-    module: Pkcs11,
+    library: Arc<Library>,
     selector: TokenSelector,
     login: Mutex<Login>,
+    /// The sessions that there are besides the anchor. Each is locked while it is used.
+    seats: Mutex<Vec<Seat>>,
+    /// Sessions and handles of an earlier epoch are worthless: the device was away.
+    epoch: AtomicU64,
+}
+
+/// A session's place, empty until it is opened.
+pub(super) type Seat = Arc<Mutex<Option<KeySession>>>;
+
+/// Nobody uses the token while this is held.
+pub(super) struct Quiet<'a> {
+    _login: MutexGuard<'a, Login>,
+    _seats: MutexGuard<'a, Vec<Seat>>,
 }
 
 /// The login belongs to the whole process, not to a session, and ends with the last session. Hence
 /// one place that logs in, and one session that stays.
-struct Login {
+pub(super) struct Login {
     anchor: Option<Session>,
     pin: Pin,
 }
@@ -33,37 +49,71 @@ enum Pin {
 }
 
 impl Token {
-    /// Loads the module, finds the token and logs in.
-    pub(super) fn open(
-        module: &Path,
+    /// A token of the module, which need not be there yet.
+    pub(super) fn new(
+        library: &Arc<Library>,
         selector: TokenSelector,
         pin: &Zeroizing<String>,
-    ) -> Result<Self, OpenError> {
-        let unloadable = |error: Error| OpenError::Module {
-            module: module.to_owned(),
-            reason: error.to_string(),
-        };
-        let context = Pkcs11::new(module).map_err(unloadable)?;
-        match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            Ok(()) => {}
-            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
-                return Err(OpenError::AlreadyInitialised { module: module.to_owned() });
-            }
-            Err(error) => return Err(unloadable(error)),
-        }
+    ) -> Arc<Self> {
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
-        let login = Mutex::new(Login { anchor: None, pin });
-        let token = Self { module: context, selector, login };
-        token.enter()?;
-        Ok(token)
+        let token = Arc::new(Self {
+            library: Arc::clone(library),
+            selector,
+            login: Mutex::new(Login { anchor: None, pin }),
+            seats: Mutex::default(),
+            epoch: AtomicU64::new(0),
+        });
+        library.attach(&token);
+        token
     }
 
-    /// The first login, with errors that an operator can act upon.
-    fn enter(&self) -> Result<(), OpenError> {
+    pub(super) fn selector(&self) -> &TokenSelector {
+        &self.selector
+    }
+
+    pub(super) fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// A place for one more session.
+    pub(super) fn seat(&self) -> Seat {
+        let seat = Seat::default();
+        lock(&self.seats).push(Arc::clone(&seat));
+        seat
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The device has failed a session of this epoch: all others of it are lost too.
+    pub(super) fn lost(&self, epoch: u64) {
+        let next = epoch.wrapping_add(1);
+        let _ = self.epoch.compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Waits until nobody is in a call, and closes all sessions. None if somebody is for too long.
+    pub(super) fn fall_silent(&self, until: Instant) -> Option<Quiet<'_>> {
+        let seats = lock_until(&self.seats, until)?;
+        let used: Vec<_> =
+            seats.iter().map(|seat| lock_until(seat, until)).collect::<Option<_>>()?;
+        // After the seats, as those do it who open a session.
+        let mut login = lock_until(&self.login, until)?;
+        login.anchor = None;
+        for mut session in used {
+            *session = None;
+        }
+        self.lost(self.epoch());
+        Some(Quiet { _login: login, _seats: seats })
+    }
+
+    /// Finds the token and logs in, with errors that an operator can act upon.
+    pub(super) fn enter(&self) -> Result<(), OpenError> {
         let slot = self.locate()?;
-        let mut login = self.login();
-        let anchor = self.module.open_ro_session(slot).map_err(failed_at("opening a session"))?;
-        match login.ensure(&self.module, slot, &anchor) {
+        let mut login = lock(&self.login);
+        let module = &self.library.module;
+        let anchor = module.open_ro_session(slot).map_err(failed_at("opening a session"))?;
+        match login.ensure(module, slot, &anchor) {
             Ok(()) => {}
             Err(Refusal::Pin(refused)) => return Err(refused.into()),
             Err(Refusal::Token(error)) => return Err(failed_at("logging in")(error)),
@@ -75,8 +125,8 @@ impl Token {
     /// How many sessions the token admits; none if it does not say or sets no limit.
     pub(super) fn session_limit(&self) -> Result<Option<u64>, OpenError> {
         let slot = self.locate()?;
-        let info =
-            self.module.get_token_info(slot).map_err(failed_at("reading the token's limits"))?;
+        let module = &self.library.module;
+        let info = module.get_token_info(slot).map_err(failed_at("reading the token's limits"))?;
         Ok(match info.max_session_count() {
             Limit::Max(limit) => Some(limit),
             Limit::Unavailable | Limit::Infinite => None,
@@ -85,39 +135,39 @@ impl Token {
 
     /// A logged-in session for signing (read-only: token objects can be used, not made).
     pub(super) fn open_session(&self) -> Result<Session, Fault> {
-        self.open_with(|slot| self.module.open_ro_session(slot))
+        self.open_with(|slot| self.library.module.open_ro_session(slot))
     }
 
     /// A logged-in session that can make and delete keys.
     pub(super) fn open_admin_session(&self) -> Result<Session, Fault> {
-        self.open_with(|slot| self.module.open_rw_session(slot))
+        self.open_with(|slot| self.library.module.open_rw_session(slot))
     }
 
     /// Logs in again where that is needed; the others wait meanwhile, so that it happens once.
     fn open_with(&self, open: impl Fn(Slot) -> Result<Session, Error>) -> Result<Session, Fault> {
-        let mut login = self.login();
+        let mut login = lock(&self.login);
+        let module = &self.library.module;
         // Looked up each time: a token that was away may have come back in another slot.
         let slot = self.locate().map_err(|error| Fault::Closed(error.to_string()))?;
         let session = open(slot)?;
-        login.ensure(&self.module, slot, &session).map_err(|refusal| match refusal {
+        login.ensure(module, slot, &session).map_err(|refusal| match refusal {
             Refusal::Pin(refused) => Fault::from(refused),
             Refusal::Token(error) => Fault::from(error),
         })?;
         if login.anchor.as_ref().is_none_or(|anchor| anchor.get_session_info().is_err()) {
-            login.anchor = Some(self.module.open_ro_session(slot)?);
+            login.anchor = Some(module.open_ro_session(slot)?);
         }
         Ok(session)
     }
 
     fn locate(&self) -> Result<Slot, OpenError> {
-        let slots = self
-            .module
-            .get_slots_with_initialized_token()
-            .map_err(failed_at("listing the slots"))?;
+        let module = &self.library.module;
+        let slots =
+            module.get_slots_with_initialized_token().map_err(failed_at("listing the slots"))?;
         // A slot whose token goes away between the two calls is no candidate.
         let tokens: Vec<(Slot, TokenInfo)> = slots
             .into_iter()
-            .filter_map(|slot| Some((slot, self.module.get_token_info(slot).ok()?)))
+            .filter_map(|slot| Some((slot, module.get_token_info(slot).ok()?)))
             .collect();
         let mut matching = tokens.iter().filter(|(_, info)| self.selector.matches(info));
         match (matching.next(), matching.next()) {
@@ -130,22 +180,6 @@ impl Token {
                 token: self.selector.clone(),
                 present: listing(&tokens),
             }),
-        }
-    }
-
-    fn login(&self) -> MutexGuard<'_, Login> {
-        // What it guards is in order even if a holder panicked: each step leaves it valid.
-        self.login.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever has a session holds the token too, so that the last one to go ends the use of the module.
-/// Left initialised at the end of the process, some modules crash it in their static destructors.
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.login().anchor = None;
-        if let Err(error) = self.module.clone().finalize() {
-            tracing::warn!(%error, "the PKCS#11 module did not finalise");
         }
     }
 }

@@ -7,86 +7,126 @@ use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
-use super::pool::{Job, Operation, Outcome};
-use super::token::{Token, is_logged_in};
-use super::{sign, wrap};
-use crate::metrics;
+use super::health::Health;
+use super::lane::{Job, Operation, Outcome};
+use super::library::lock;
+use super::meters::Meters;
+use super::sign::{self, Verify};
+use super::token::{Seat, Token, is_logged_in};
+use super::wrap;
 
-/// One thread's share of the pool: a session of its own, opened again when it breaks.
+/// One thread's share of a token: a session of its own, opened again when it breaks.
 pub(super) struct Worker {
     pub(super) token: Arc<Token>,
-    pub(super) session: Option<KeySession>,
-    /// Worker sessions that are open, of all threads.
+    pub(super) health: Arc<Health>,
+    pub(super) meters: Meters,
+    pub(super) seat: Seat,
+    /// Workers of the token that are in a call.
+    pub(super) busy: Arc<AtomicUsize>,
+    /// Worker sessions of the token that are open.
     pub(super) open: Arc<AtomicUsize>,
     pub(super) session_copies: bool,
+    pub(super) verify: Verify,
 }
 
 impl Worker {
     /// Opens the session ahead of the first operation.
-    pub(super) fn prepare(&mut self) -> Result<(), Fault> {
-        self.session = Some(self.open()?);
+    pub(super) fn prepare(&self) -> Result<(), Fault> {
+        *lock(&self.seat) = Some(self.open()?);
         Ok(())
     }
 
-    /// Does one job, at most twice: the second time with a fresh session if the first was stale.
-    pub(super) fn serve(&mut self, job: Job) {
-        metrics::waited(job.queued);
+    /// Does one job, at most twice: the second time with a fresh session if the first one, or the
+    /// device, was away for a moment.
+    pub(super) fn serve(&self, job: Job) {
+        self.meters.waited(job.queued);
         if job.is_pointless() {
             return;
         }
+        if let Some(reason) = self.health.trouble() {
+            let _ = job.reply.send(Err(Fault::Closed(reason)));
+            return;
+        }
+        let recoveries = self.health.recoveries();
+        self.busy.fetch_add(1, Ordering::AcqRel);
         let outcome = match self.attempt(&job.operation) {
-            Err(fault) if fault.is_stale() => self.attempt(&job.operation),
+            Err(fault) if fault.is_stale() || fault.is_of_the_device() => {
+                self.attempt(&job.operation)
+            }
             other => other,
         };
+        self.busy.fetch_sub(1, Ordering::AcqRel);
         if let Err(fault) = &outcome {
             tracing::warn!(key = %job.operation.key(), %fault, "an operation of the token failed");
+            if fault.is_of_the_device() {
+                self.health.down_since(recoveries, fault.to_string());
+            }
         }
         // Whoever asked may have given up; nobody else wants the answer.
         let _ = job.reply.send(outcome);
     }
 
-    fn attempt(&mut self, operation: &Operation) -> Outcome {
-        let mut session = match self.session.take() {
+    fn attempt(&self, operation: &Operation) -> Outcome {
+        let mut seat = lock(&self.seat);
+        let fresh = seat.take().filter(|session| session.epoch == self.token.epoch());
+        let mut session = match fresh {
             Some(session) => session,
             None => self.open()?,
         };
-        let result = session.perform(operation);
+        let result = session.perform(operation, self.verify);
         match &result {
             Err(fault) if !fault.spares_the_session() => {
-                metrics::session_lost(fault.cause());
+                self.meters.session_lost(fault.cause());
                 tracing::debug!(%fault, "giving up a session of the token");
+                if fault.is_of_the_device() {
+                    self.token.lost(session.epoch);
+                }
             }
-            _ => self.session = Some(session),
+            _ => *seat = Some(session),
         }
         result
     }
 
     fn open(&self) -> Result<KeySession, Fault> {
+        // Before the session: whatever is lost from here on, it is too.
+        let epoch = self.token.epoch();
         let session = self.token.open_session()?;
-        metrics::sessions(self.open.fetch_add(1, Ordering::Relaxed) + 1);
+        self.meters.sessions(self.open.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(KeySession {
             session,
+            epoch,
             handles: HashMap::new(),
+            meters: self.meters.clone(),
             open: Arc::clone(&self.open),
             session_copies: self.session_copies,
         })
     }
 }
 
+/// No session outlives its thread.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        *lock(&self.seat) = None;
+    }
+}
+
 /// A session with the handles of the keys that were used in it. Handles die with their session.
 pub(super) struct KeySession {
     session: Session,
+    epoch: u64,
     handles: HashMap<Vec<u8>, ObjectHandle>,
+    meters: Meters,
     open: Arc<AtomicUsize>,
     session_copies: bool,
 }
 
 impl KeySession {
-    fn perform(&mut self, operation: &Operation) -> Outcome {
+    fn perform(&mut self, operation: &Operation, verify: Verify) -> Outcome {
         match operation {
             Operation::Sign { key, algorithm, message } => {
                 let handle = self.handle(ObjectClass::PRIVATE_KEY, &key.id)?;
-                sign::sign(&self.session, handle, key, *algorithm, message).map(Zeroizing::new)
+                sign::sign(&self.session, handle, key, *algorithm, message, verify)
+                    .map(Zeroizing::new)
             }
             Operation::Wrap { key, plaintext, aad } => {
                 let handle = self.handle(ObjectClass::SECRET_KEY, &key.id)?;
@@ -132,6 +172,7 @@ impl KeySession {
 
 impl Drop for KeySession {
     fn drop(&mut self) {
-        metrics::sessions(self.open.fetch_sub(1, Ordering::Relaxed).saturating_sub(1));
+        let open = self.open.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+        self.meters.sessions(open);
     }
 }

@@ -3,7 +3,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use chancery_keys::KeyName;
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector};
+use chancery_pkcs11_faults::PlanFile;
 use cryptoki::context::Pkcs11;
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
@@ -51,11 +52,52 @@ pub(crate) fn with_token(name: &str, body: impl FnOnce()) {
         .args(["--exact", name, "--nocapture"])
         .env("SOFTHSM2_CONF", &configuration)
         .env(WORK, directory.path())
+        .env(PlanFile::VARIABLE, directory.path())
         .status()
         .unwrap();
     assert!(ran.success(), "{name} failed inside its process: {ran}");
     let finished = std::fs::read_to_string(directory.path().join("finished"));
     assert_eq!(finished.as_deref().ok(), Some(name), "no test called {name} ran");
+}
+
+/// The same with a plan of what goes wrong, for signers with [`faulty`] modules.
+pub(crate) fn with_faults(name: &str, body: impl FnOnce(PlanFile)) {
+    with_token(name, || {
+        let directory = std::env::var_os(WORK).unwrap();
+        body(PlanFile::new(directory, module()));
+    });
+}
+
+/// The configuration with the module before SoftHSM that fails as planned.
+pub(crate) fn faulty(config: &Pkcs11Config) -> Pkcs11Config {
+    let mut config = config.clone();
+    for token in &mut config.tokens {
+        token.module = chancery_pkcs11_faults::module();
+    }
+    config
+}
+
+/// Puts one key into each of the present process's tokens with these labels.
+pub(crate) fn import(key: &str, tokens: &[&str]) {
+    let directory = PathBuf::from(std::env::var_os(WORK).unwrap());
+    let file = directory.join("key.pem");
+    let made = Command::new("openssl")
+        .args(["genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        .arg("-out")
+        .arg(&file)
+        .status()
+        .unwrap();
+    assert!(made.success(), "openssl genpkey: {made}");
+    for token in tokens {
+        let imported = Command::new("softhsm2-util")
+            .arg("--import")
+            .arg(&file)
+            .args(["--token", token, "--label", key, "--id", "0a", "--pin", PIN])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(imported.success(), "softhsm2-util --import: {imported}");
+    }
 }
 
 /// Makes one more token, in the present process's token directory if it has one.
@@ -75,7 +117,8 @@ fn initialise_token(configuration: &Path, label: &str) {
 
 pub(crate) fn config() -> Pkcs11Config {
     let pin = Zeroizing::new(PIN.to_owned());
-    let mut config = Pkcs11Config::new(module(), TokenSelector::Label(LABEL.to_owned()), pin);
+    let token = TokenConfig::new(module(), TokenSelector::Label(LABEL.to_owned()), pin);
+    let mut config = Pkcs11Config::new(vec![token]);
     config.sessions = 2;
     // Generous: a loaded machine must not fail a test.
     config.deadline = Duration::from_mins(1);

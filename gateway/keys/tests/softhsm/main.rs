@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod devices;
 mod faults;
 mod harness;
 mod opening;

@@ -9,7 +9,7 @@ use crate::harness::{LABEL, another_token, config, module, name, run, signer, wi
 fn a_wrong_pin_is_refused_by_name_and_the_module_left_usable() {
     with_token("opening::a_wrong_pin_is_refused_by_name_and_the_module_left_usable", || {
         let mut wrong = config();
-        wrong.pin = Zeroizing::new("000000".to_owned());
+        wrong.tokens[0].pin = Zeroizing::new("000000".to_owned());
         let refused = Pkcs11Signer::open(wrong).unwrap_err();
         assert!(matches!(refused, OpenError::Pin(PinRefused::Wrong)), "{refused}");
         assert!(!refused.to_string().contains("000000"));
@@ -21,7 +21,7 @@ fn a_wrong_pin_is_refused_by_name_and_the_module_left_usable() {
 fn a_missing_token_is_told_with_what_is_there() {
     with_token("opening::a_missing_token_is_told_with_what_is_there", || {
         let mut other = config();
-        other.token = TokenSelector::Label("nowhere".to_owned());
+        other.tokens[0].token = TokenSelector::Label("nowhere".to_owned());
         let refused = Pkcs11Signer::open(other).unwrap_err().to_string();
         assert!(refused.contains("nowhere") && refused.contains(LABEL), "{refused}");
     });
@@ -35,7 +35,7 @@ fn a_token_is_chosen_by_serial_number_where_labels_repeat() {
         let OpenError::AmbiguousToken { present, .. } = &refused else { panic!("{refused}") };
         let serial = present.split("serial ").nth(1).unwrap().split(')').next().unwrap();
         let mut by_serial = config();
-        by_serial.token = TokenSelector::Serial(serial.to_owned());
+        by_serial.tokens[0].token = TokenSelector::Serial(serial.to_owned());
         Pkcs11Signer::open(by_serial).unwrap();
     });
 }
@@ -68,7 +68,7 @@ fn after_shutdown_there_are_no_signatures() {
 #[test]
 fn what_is_no_module_is_refused_by_name() {
     let mut config = config();
-    config.module = "/nowhere/libhsm.so".into();
+    config.tokens[0].module = "/nowhere/libhsm.so".into();
     let refused = Pkcs11Signer::open(config).unwrap_err().to_string();
     assert!(refused.contains("/nowhere/libhsm.so"), "{refused}");
     assert!(!module().is_empty());

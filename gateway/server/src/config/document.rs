@@ -76,7 +76,10 @@ pub(crate) struct Seal {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pkcs11 {
-    pub(crate) module: PathBuf,
+    /// Tokens by PKCS#11 URIs (RFC 7512), in place of the next five.
+    #[serde(default)]
+    pub(crate) uris: Vec<String>,
+    pub(crate) module: Option<PathBuf>,
     /// The token's label; `serial` instead names it by serial number.
     pub(crate) token: Option<String>,
     pub(crate) serial: Option<String>,
@@ -89,6 +92,11 @@ pub(crate) struct Pkcs11 {
     pub(crate) queue: usize,
     #[serde(default = "default_deadline")]
     pub(crate) deadline_ms: u64,
+    /// How long the start waits for a token that is not there.
+    #[serde(default = "default_wait")]
+    pub(crate) wait_seconds: u64,
+    #[serde(default)]
+    pub(crate) session_copies: bool,
 }
 
 /// The private CA, made on first start.
@@ -297,6 +305,10 @@ fn default_sessions() -> usize {
 
 fn default_queue() -> usize {
     256
+}
+
+fn default_wait() -> u64 {
+    30
 }
 
 fn default_deadline() -> u64 {

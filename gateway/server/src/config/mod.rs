@@ -3,6 +3,8 @@
 
 mod diagnose;
 mod document;
+mod hsm;
+mod pkcs11_uri;
 mod signers;
 #[cfg(test)]
 mod tests;
@@ -14,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chancery_identity::TenantRules;
+use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
 use chancery_policy::Signers;
 use chancery_x509::GeneralName;
-use zeroize::Zeroizing;
 
 pub(crate) use diagnose::ConfigError;
 pub(crate) use signers::public_keys;
@@ -63,30 +65,16 @@ pub(crate) enum RootKeySource {
     Pkcs11Key(KeyName),
 }
 
-/// The HSM, with its PIN already read.
+/// The HSMs, with their PINs already read.
+#[derive(Debug)]
 pub(crate) struct HsmConfig {
-    pub(crate) module: PathBuf,
-    pub(crate) token: TokenName,
-    pub(crate) pin: Zeroizing<String>,
+    pub(crate) tokens: Vec<TokenConfig>,
     pub(crate) sessions: usize,
     pub(crate) queue: usize,
     pub(crate) deadline: Duration,
-}
-
-impl std::fmt::Debug for HsmConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HsmConfig")
-            .field("module", &self.module)
-            .field("token", &self.token)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How the token is found. Never by slot number, which changes when it is replugged.
-#[derive(Debug)]
-pub(crate) enum TokenName {
-    Label(String),
-    Serial(String),
+    /// How long the start waits for a token.
+    pub(crate) wait: Duration,
+    pub(crate) session_copies: bool,
 }
 
 /// The private CA.

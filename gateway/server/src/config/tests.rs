@@ -60,8 +60,25 @@ fn the_example_is_valid() {
     let installed = Installed::new();
     let config = installed.parse(&installed.text).unwrap();
     assert_eq!(config.acme.http01_port, 80);
-    assert_eq!(config.hsm.as_ref().unwrap().pin.as_str(), "1234");
+    assert_eq!(config.hsm.as_ref().unwrap().tokens[0].pin.as_str(), "1234");
     assert!(!format!("{config:?}").contains("1234"), "the PIN shows in Debug output");
+}
+
+#[test]
+fn tokens_are_named_by_uris() {
+    let installed = Installed::new();
+    let etc = installed.directory.path().display();
+    let (before, rest) = installed.text.split_once("module = ").unwrap();
+    let after = rest.split_once("\nsessions = ").unwrap().1;
+    let uri = |token: &str| {
+        format!("pkcs11:token={token}?module-path={etc}/libsofthsm2.so&pin-source=file:{etc}/pin")
+    };
+    let text =
+        format!("{before}uris = [\"{}\", \"{}\"]\nsessions = {after}", uri("one"), uri("two"));
+    let hsm = installed.parse(&text).unwrap().hsm.unwrap();
+    let tokens: Vec<_> = hsm.tokens.iter().map(|token| token.token.value()).collect();
+    assert_eq!(tokens, ["one", "two"]);
+    assert_eq!(hsm.tokens[1].pin.as_str(), "1234");
 }
 
 #[test]
@@ -137,6 +154,21 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("/pin\"", "/absent\"", "pkcs11.pin_file: "),
         ("pin_file = ", "pin_env = \"X\"\npin_file = ", "pkcs11.pin_file: set exactly one of"),
         ("sessions = 8", "sessions = 0", "pkcs11.sessions: 0 is not between 1 and 256"),
+        (
+            "wait_seconds = 30",
+            "wait_seconds = 100000",
+            "pkcs11.wait_seconds: 100000 is not between",
+        ),
+        (
+            "module = ",
+            "uris = [\"pkcs11:token=t?module-path=/m.so\"]\nmodule = ",
+            "pkcs11.module: the uris say this",
+        ),
+        (
+            "module = ",
+            "uris = [\"pkcs11:token=t?module-path=/m.so\"]\nmodule = ",
+            "pkcs11.uris.0: it has no pin-source",
+        ),
         ("queue = 256", "queue = 0", "pkcs11.queue: 0 is not between"),
         ("deadline_ms = 2000", "deadline_ms = 1", "pkcs11.deadline_ms: 1 is not between"),
         ("keys = \"pkcs11\"", "keys = \"paper\"", "ca.keys: `paper` is neither"),

@@ -12,13 +12,12 @@ use chancery_issuance::Issuers;
 use chancery_keys::{KeyName, KeyType};
 use chancery_secrets::MountName;
 use chancery_x509::GeneralName;
-use zeroize::Zeroizing;
 
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
 use super::{
-    AcmeConfig, CaConfig, ClientsConfig, Config, HsmConfig, RootKeySource, SecretsConfig,
-    ServerConfig, TelemetryConfig, TokenName, UpstreamConfig,
+    AcmeConfig, CaConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, ServerConfig,
+    TelemetryConfig, UpstreamConfig,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -27,7 +26,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let mut check = Check { file, text, problems: vec![] };
     let directory = check.path(&document.server.directory);
     let has_hsm = document.pkcs11.is_some();
-    let hsm = document.pkcs11.and_then(|hsm| check.hsm(hsm));
+    let hsm = document.pkcs11.and_then(|hsm| check.hsm(&hsm));
     let root_key = check.root_key(document.seal, has_hsm);
     let ca = check.ca(document.ca, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
@@ -84,7 +83,12 @@ impl Check<'_> {
         }
     }
 
-    fn within(&mut self, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    pub(super) fn within(
+        &mut self,
+        key: &str,
+        value: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
         if !range.contains(&value) {
             let (low, high) = range.into_inner();
             self.refuse::<()>(key, format!("{value} is not between {low} and {high}"));
@@ -112,7 +116,7 @@ impl Check<'_> {
     }
 
     /// A file that holds a secret: nobody else may read it.
-    fn secret_file(&mut self, key: &str, path: &Path) -> PathBuf {
+    pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> PathBuf {
         let path = self.existing_file(key, path);
         if let Ok(found) = std::fs::metadata(&path)
             && found.permissions().mode() & 0o077 != 0
@@ -201,43 +205,6 @@ impl Check<'_> {
             _ => self
                 .refuse("seal", "set exactly one of root_key_file, passphrase_file and pkcs11_key"),
         }
-    }
-
-    fn hsm(&mut self, hsm: document::Pkcs11) -> Option<HsmConfig> {
-        let module = self.existing_file("pkcs11.module", &hsm.module);
-        let token = match (hsm.token, hsm.serial) {
-            (Some(label), None) if !label.is_empty() => Some(TokenName::Label(label)),
-            (None, Some(serial)) if !serial.is_empty() => Some(TokenName::Serial(serial)),
-            _ => self.refuse("pkcs11.token", "set exactly one of token (a label) and serial"),
-        };
-        let pin = self.pin(hsm.pin_file.as_deref(), hsm.pin_env.as_deref());
-        let sessions = hsm.sessions;
-        self.within("pkcs11.sessions", sessions as u64, 1..=256);
-        let queue = hsm.queue;
-        self.within("pkcs11.queue", queue as u64, 1..=100_000);
-        let deadline = self.within("pkcs11.deadline_ms", hsm.deadline_ms, 10..=60_000);
-        Some(HsmConfig {
-            module,
-            token: token?,
-            pin: pin?,
-            sessions,
-            queue,
-            deadline: Duration::from_millis(deadline),
-        })
-    }
-
-    fn pin(&mut self, file: Option<&Path>, env: Option<&str>) -> Option<Zeroizing<String>> {
-        let (key, read) = match (file, env) {
-            (Some(path), None) => {
-                let path = self.secret_file("pkcs11.pin_file", path);
-                ("pkcs11.pin_file", std::fs::read_to_string(path).ok())
-            }
-            (None, Some(variable)) => ("pkcs11.pin_env", std::env::var(variable).ok()),
-            _ => return self.refuse("pkcs11.pin_file", "set exactly one of pin_file and pin_env"),
-        };
-        let raw = Zeroizing::new(read.unwrap_or_default());
-        let pin = Zeroizing::new(raw.trim_end_matches(['\r', '\n']).to_owned());
-        if pin.is_empty() { self.refuse(key, "holds no PIN") } else { Some(pin) }
     }
 
     fn ca(&mut self, ca: document::Ca, has_hsm: bool) -> Option<CaConfig> {

@@ -32,6 +32,10 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_issuance_issue_seconds", "Time from a request for a certificate to its outcome."),
     ("chancery_issuance_requests_total", "Requests for certificates by outcome."),
     ("chancery_issuance_revocations_total", "Certificates that were revoked."),
+    (
+        "chancery_keys_module_initialisations_total",
+        "How often the PKCS#11 module was initialised anew, by outcome.",
+    ),
     ("chancery_keys_queue_depth", "Operations that wait for a session of the token."),
     (
         "chancery_keys_queue_wait_seconds",
@@ -41,6 +45,8 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_keys_sessions_lost_total", "Sessions of the token that were given up, by cause."),
     ("chancery_keys_signature_seconds", "Time from a request for a signature to the signature."),
     ("chancery_keys_signatures_total", "Signatures by backend and outcome."),
+    ("chancery_keys_token_sign_seconds", "Time that the token takes for a signature, by key."),
+    ("chancery_keys_token_up", "Whether the token can be used: 1 or 0."),
     ("chancery_policy_decisions_total", "Decisions of all policies together, by outcome."),
     ("chancery_policy_evaluation_microseconds", "Time of an evaluation, by binding."),
     ("chancery_policy_evaluations_total", "Evaluations by binding, mode and outcome."),

@@ -1,0 +1,273 @@
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chancery_x509::SignatureAlgorithm;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use super::directory::{Directory, SigningKey, WrappingKey};
+use super::fault::Fault;
+use super::health::Health;
+use super::library::lock;
+use super::meters::Meters;
+use super::sign::Verify;
+use super::token::{Seat, Token};
+use super::worker::Worker;
+use super::{OpenError, Pkcs11Config, affordable};
+use crate::{KeyName, SignError};
+
+/// One token with what serves it: threads with a session each, fed by one bounded queue. PKCS#11 calls
+/// block, so they happen on these threads and nowhere else.
+pub(super) struct Lane {
+    pub(super) token: Arc<Token>,
+    /// The keys that it holds.
+    pub(super) keys: Directory,
+    pub(super) health: Arc<Health>,
+    pub(super) meters: Meters,
+    /// None once it is shutting down. The lock is held for a push, never across an await.
+    queue: RwLock<Option<Sender<Job>>>,
+    jobs: Receiver<Job>,
+    /// Operations that were asked for and are not answered.
+    outstanding: AtomicUsize,
+    /// Deadlines that passed one after the other.
+    late: AtomicUsize,
+    busy: Arc<AtomicUsize>,
+    /// For whoever administers the token.
+    pub(super) admin: Seat,
+    settings: Settings,
+    workers: Mutex<Workers>,
+}
+
+struct Settings {
+    sessions: usize,
+    session_copies: bool,
+    verify: Verify,
+}
+
+#[derive(Default)]
+struct Workers {
+    count: usize,
+    /// Disconnected when the last worker has ended; nothing is ever sent.
+    ended: Option<Receiver<Infallible>>,
+}
+
+/// What a session can be asked to do.
+pub(super) enum Operation {
+    Sign { key: Arc<SigningKey>, algorithm: SignatureAlgorithm, message: Vec<u8> },
+    Wrap { key: Arc<WrappingKey>, plaintext: Zeroizing<Vec<u8>>, aad: Vec<u8> },
+    Unwrap { key: Arc<WrappingKey>, wrapped: Vec<u8>, aad: Vec<u8> },
+}
+
+impl Operation {
+    pub(super) fn key(&self) -> &KeyName {
+        match self {
+            Self::Sign { key, .. } => &key.name,
+            Self::Wrap { key, .. } | Self::Unwrap { key, .. } => &key.name,
+        }
+    }
+}
+
+/// What a session made of an operation: the result, or what went wrong in the token.
+pub(super) type Outcome = Result<Zeroizing<Vec<u8>>, Fault>;
+
+/// An operation on its way through the queue.
+pub(super) struct Job {
+    pub(super) operation: Operation,
+    pub(super) queued: Instant,
+    deadline: Instant,
+    pub(super) reply: oneshot::Sender<Outcome>,
+}
+
+impl Job {
+    /// Whether nobody waits for the result any more.
+    pub(super) fn is_pointless(&self) -> bool {
+        self.reply.is_closed() || Instant::now() >= self.deadline
+    }
+}
+
+impl Lane {
+    /// For a token that need not be there yet: nothing is asked of it before
+    /// [`bring_up`](Self::bring_up).
+    pub(super) fn new(token: Arc<Token>, config: &Pkcs11Config) -> Self {
+        let (queue, jobs) = bounded(config.queue);
+        Self {
+            health: Arc::new(Health::unknown(token.selector())),
+            meters: Meters::new(token.selector()),
+            admin: token.seat(),
+            keys: Directory::empty(token.selector().clone()),
+            token,
+            queue: RwLock::new(Some(queue)),
+            jobs,
+            outstanding: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
+            busy: Arc::default(),
+            settings: Settings {
+                sessions: config.sessions,
+                session_copies: config.session_copies,
+                verify: if config.verify { Verify::Always } else { Verify::Never },
+            },
+            workers: Mutex::default(),
+        }
+    }
+
+    /// Reaches the token, reads its keys, and starts the sessions if that was not done yet.
+    pub(super) fn bring_up(&self) -> Result<(), OpenError> {
+        let failed = |doing: &'static str, reason: &dyn std::fmt::Display| OpenError::Token {
+            doing,
+            reason: reason.to_string(),
+        };
+        self.token.enter()?;
+        {
+            // Held in a seat's lock: no session may live on when the module is initialised anew.
+            let _seat = lock(&self.admin);
+            let reading = self.token.open_session();
+            let reading = reading.map_err(|fault| failed("reading the keys", &fault))?;
+            self.keys.read(&reading).map_err(|error| failed("reading the keys", &error))?;
+        }
+        let mut workers = lock(&self.workers);
+        if workers.ended.is_none() {
+            let sessions = affordable(self.settings.sessions, self.token.session_limit()?)?;
+            workers.ended = Some(self.start(sessions)?);
+            workers.count = sessions;
+        }
+        let hanging = self.busy.load(Ordering::Acquire) >= workers.count;
+        if hanging && self.late.load(Ordering::Relaxed) >= workers.count {
+            return Err(failed("signing", &"every session hangs in a call"));
+        }
+        self.late.store(0, Ordering::Relaxed);
+        let keys = self.keys.len();
+        tracing::info!(token = %self.token.selector(), sessions = workers.count, keys, "the token is open");
+        self.token.library().is_well();
+        self.health.up();
+        Ok(())
+    }
+
+    fn start(&self, sessions: usize) -> Result<Receiver<Infallible>, OpenError> {
+        let (alive, ended) = bounded(0);
+        let open = Arc::new(AtomicUsize::new(0));
+        for number in 0..sessions {
+            let worker = Worker {
+                token: Arc::clone(&self.token),
+                health: Arc::clone(&self.health),
+                meters: self.meters.clone(),
+                seat: self.token.seat(),
+                busy: Arc::clone(&self.busy),
+                open: Arc::clone(&open),
+                session_copies: self.settings.session_copies,
+                verify: self.settings.verify,
+            };
+            worker.prepare().map_err(|fault| OpenError::Token {
+                doing: "opening a worker session",
+                reason: fault.to_string(),
+            })?;
+            let (jobs, alive) = (self.jobs.clone(), alive.clone());
+            thread::Builder::new()
+                .name(format!("pkcs11-{number}"))
+                .spawn(move || run(worker, &jobs, alive))
+                .map_err(OpenError::Thread)?;
+        }
+        Ok(ended)
+    }
+
+    /// Operations that were asked for and are not answered.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Queues an operation and waits for its outcome, for at most `patience`.
+    ///
+    /// # Errors
+    /// No session got to it, or none answered in time.
+    pub(super) async fn submit(
+        &self,
+        operation: Operation,
+        patience: Duration,
+    ) -> Result<Outcome, SignError> {
+        let (reply, answer) = oneshot::channel();
+        let queued = Instant::now();
+        let job = Job { operation, queued, deadline: queued + patience, reply };
+        let _counted = Counted::new(&self.outstanding);
+        self.push(job)?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(outcome)) => {
+                self.late.store(0, Ordering::Relaxed);
+                Ok(outcome)
+            }
+            // The worker drops a job whose deadline has passed; the two clocks race.
+            Ok(Err(_)) if queued.elapsed() < patience => Err(ended_early()),
+            Ok(Err(_)) | Err(_) => {
+                self.is_late();
+                Err(SignError::Timeout { after: patience })
+            }
+        }
+    }
+
+    /// If as many deadlines as there are sessions pass one after the other, and none is free, the token
+    /// hangs: whoever comes now need not wait for that.
+    fn is_late(&self) {
+        let late = self.late.fetch_add(1, Ordering::Relaxed) + 1;
+        let count = lock(&self.workers).count;
+        if late >= count && self.busy.load(Ordering::Acquire) >= count {
+            self.health.down("every session hangs in a call".to_owned());
+        }
+    }
+
+    fn push(&self, job: Job) -> Result<(), SignError> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return Err(ended_early()) };
+        let pushed = queue.try_send(job);
+        self.meters.queue_depth(queue.len());
+        pushed.map_err(|error| match error {
+            TrySendError::Full(_) => SignError::Busy { waiting: queue.len() },
+            TrySendError::Disconnected(_) => ended_early(),
+        })
+    }
+
+    /// Takes no more jobs. What is in the queue is finished.
+    pub(super) fn close(&self) {
+        self.health.end();
+        drop(self.queue.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Waits for the workers to end, but not beyond `until`, since a call that hangs in the module cannot be
+    /// interrupted. Whether all have ended.
+    pub(super) fn wait_for_end(&self, until: Instant) -> bool {
+        let workers = lock(&self.workers);
+        let Some(ended) = &workers.ended else { return true };
+        matches!(ended.recv_deadline(until), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+/// Counts for as long as it lives, whatever becomes of the future that it is in.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn run(worker: Worker, jobs: &Receiver<Job>, alive: Sender<Infallible>) {
+    while let Ok(job) = jobs.recv() {
+        worker.meters.queue_depth(jobs.len());
+        worker.serve(job);
+    }
+    // In this order: who waits for the workers' end relies on their sessions being closed.
+    drop(worker);
+    drop(alive);
+}
+
+fn ended_early() -> SignError {
+    SignError::Unavailable { reason: "the signer is shutting down".to_owned() }
+}

@@ -1,0 +1,131 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+
+use super::token::{Quiet, Token};
+use super::{OpenError, meters};
+
+/// The first pause between two initialisations; each that does not help doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause: other tokens of the same module lose their sessions each time.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// For so long an initialisation waits until nobody is in a call any more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A loaded PKCS#11 module. It is initialised once for the process, and anew when a token does not come
+/// back otherwise: some modules look for tokens at `C_Initialize` only.
+pub(super) struct Library {
+    pub(super) module: Pkcs11,
+    path: PathBuf,
+    /// Tokens whose sessions end when the use of the module does.
+    tokens: Mutex<Vec<Weak<Token>>>,
+    rhythm: Mutex<Rhythm>,
+}
+
+struct Rhythm {
+    last: Instant,
+    pause: Duration,
+}
+
+impl Library {
+    /// Loads and initialises a module that nobody else in the process uses.
+    pub(super) fn load(path: &Path) -> Result<Arc<Self>, OpenError> {
+        let unloadable =
+            |error: Error| OpenError::Module { module: path.to_owned(), reason: error.to_string() };
+        let module = Pkcs11::new(path).map_err(unloadable)?;
+        match initialise(&module) {
+            Ok(()) => {}
+            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
+                return Err(OpenError::AlreadyInitialised { module: path.to_owned() });
+            }
+            Err(error) => return Err(unloadable(error)),
+        }
+        let rhythm = Rhythm { last: Instant::now(), pause: FIRST_PAUSE };
+        Ok(Arc::new(Self {
+            module,
+            path: path.to_owned(),
+            tokens: Mutex::default(),
+            rhythm: Mutex::new(rhythm),
+        }))
+    }
+
+    /// From now on, the token's sessions end before the use of the module does.
+    pub(super) fn attach(&self, token: &Arc<Token>) {
+        lock(&self.tokens).push(Arc::downgrade(token));
+    }
+
+    /// Initialises the module anew, unless that was done a short while ago or a call hangs in it. Whether
+    /// it was done.
+    pub(super) fn reinitialise(&self) -> bool {
+        let mut rhythm = lock(&self.rhythm);
+        if rhythm.last.elapsed() < rhythm.pause {
+            return false;
+        }
+        rhythm.last = Instant::now();
+        rhythm.pause = (rhythm.pause * 2).min(LONGEST_PAUSE);
+        let tokens: Vec<Arc<Token>> = lock(&self.tokens).iter().filter_map(Weak::upgrade).collect();
+        let until = Instant::now() + PATIENCE;
+        // No session may survive: the module could give its number to another one.
+        let Some(quiet) =
+            tokens.iter().map(|token| token.fall_silent(until)).collect::<Option<Vec<Quiet<'_>>>>()
+        else {
+            tracing::warn!(
+                module = %self.path.display(),
+                "a call hangs in the PKCS#11 module, so it cannot be initialised anew"
+            );
+            return false;
+        };
+        if let Err(error) = self.module.clone().finalize() {
+            tracing::warn!(%error, "the PKCS#11 module did not finalise");
+        }
+        let initialised = initialise(&self.module);
+        drop(quiet);
+        meters::initialised(if initialised.is_ok() { "ok" } else { "failed" }).increment(1);
+        match initialised {
+            Ok(()) => tracing::info!(module = %self.path.display(), "initialised the module anew"),
+            Err(error) => tracing::warn!(%error, "the PKCS#11 module does not initialise"),
+        }
+        true
+    }
+
+    /// A token is well again, so the next initialisation need not wait long.
+    pub(super) fn is_well(&self) {
+        lock(&self.rhythm).pause = FIRST_PAUSE;
+    }
+}
+
+fn initialise(module: &Pkcs11) -> Result<(), Error> {
+    module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
+}
+
+/// Whoever has a session holds the token, and so the library, too: the last one to go ends the use of the
+/// module. Left initialised at the end of the process, some modules crash it in their static destructors.
+impl Drop for Library {
+    fn drop(&mut self) {
+        if let Err(error) = self.module.clone().finalize() {
+            tracing::warn!(%error, "the PKCS#11 module did not finalise");
+        }
+    }
+}
+
+/// What these locks guard is in order even if a holder panicked.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lock, if whoever holds it lets it go in time. A holder may hang in a call for ever.
+#[expect(clippy::disallowed_methods, reason = "a lock cannot be waited for with a limit otherwise")]
+pub(super) fn lock_until<T>(mutex: &Mutex<T>, until: Instant) -> Option<MutexGuard<'_, T>> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) if Instant::now() >= until => return None,
+            Err(std::sync::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use std::time::Instant;
+
+use metrics::{Counter, Gauge, Histogram, SharedString};
+
+use super::TokenSelector;
+
+/// What is measured of a token.
+#[derive(Clone)]
+pub(super) struct Meters {
+    token: SharedString,
+    queue_depth: Gauge,
+    queue_wait: Histogram,
+    sessions: Gauge,
+}
+
+impl Meters {
+    pub(super) fn new(token: &TokenSelector) -> Self {
+        let token = SharedString::from(token.value().to_owned());
+        Self {
+            queue_depth: metrics::gauge!("chancery_keys_queue_depth", "token" => token.clone()),
+            queue_wait: metrics::histogram!(
+                "chancery_keys_queue_wait_seconds",
+                "token" => token.clone(),
+            ),
+            sessions: metrics::gauge!("chancery_keys_sessions", "token" => token.clone()),
+            token,
+        }
+    }
+
+    /// How many operations lie in the queue.
+    pub(super) fn queue_depth(&self, depth: usize) {
+        self.queue_depth.set(number(depth));
+    }
+
+    /// How long an operation lay in the queue.
+    pub(super) fn waited(&self, since: Instant) {
+        self.queue_wait.record(since.elapsed().as_secs_f64());
+    }
+
+    /// How many worker sessions are open.
+    pub(super) fn sessions(&self, open: usize) {
+        self.sessions.set(number(open));
+    }
+
+    /// A session was given up, for this reason.
+    pub(super) fn session_lost(&self, cause: &'static str) {
+        metrics::counter!(
+            "chancery_keys_sessions_lost_total",
+            "token" => self.token.clone(),
+            "cause" => cause,
+        )
+        .increment(1);
+    }
+}
+
+/// How long a token takes to sign with a key.
+pub(super) fn signing(token: &TokenSelector, key: &crate::KeyName) -> Histogram {
+    metrics::histogram!(
+        "chancery_keys_token_sign_seconds",
+        "token" => token.value().to_owned(),
+        "key" => key.to_string(),
+    )
+}
+
+/// Whether a token can be used.
+pub(super) fn token_up(token: &TokenSelector) -> Gauge {
+    metrics::gauge!("chancery_keys_token_up", "token" => token.value().to_owned())
+}
+
+/// How often the module was initialised anew, by whether it did.
+pub(super) fn initialised(outcome: &'static str) -> Counter {
+    metrics::counter!("chancery_keys_module_initialisations_total", "outcome" => outcome)
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
