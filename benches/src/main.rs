@@ -16,6 +16,7 @@
 )]
 
 mod acme;
+mod bare_token;
 mod load;
 mod measure;
 mod policy;

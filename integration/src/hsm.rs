@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chancery_pkcs11_faults::PlanFile;
+
 use crate::process::{self, Outcome};
 use crate::site::{self, Site};
 
@@ -40,6 +42,14 @@ impl Token {
             .args(["--pin", Self::PIN, "--so-pin", "for nobody"]);
         drop(process::run(&mut command).success());
         token
+    }
+
+    /// A token behind a module that fails as the plan says, which lies in the site's directory.
+    #[must_use]
+    pub fn faulty(site: &Site) -> (Self, PlanFile) {
+        let token = Self::new(site);
+        let plan = PlanFile::new(site.path(), &token.module);
+        (Self { module: chancery_pkcs11_faults::module(), ..token }, plan)
     }
 
     /// SoftHSM's configuration, for the environment variable `SOFTHSM2_CONF` of whoever uses it.

@@ -13,7 +13,7 @@ pub mod vault;
 use axum::Router;
 use chancery_identity::Clock;
 
-pub use plain::{PlainSources, plain_router};
+pub use plain::{PlainSources, TokenHealth, plain_router};
 
 /// Everything that is served behind TLS. Requests must carry a [`chancery_identity::Peer`]
 /// extension, which the listener puts there; without one a request counts as coming from nobody.

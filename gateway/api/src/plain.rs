@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{StatusCode, header};
+use serde::Serialize;
 
 /// Finds something public by its id.
 type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
@@ -24,12 +25,28 @@ pub struct PlainSources {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are being served (and not drained).
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// How the HSM's tokens are; none without an HSM.
+    pub tokens: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
+}
+
+/// How a token of the HSM is. Why it is down stands in the log: this port is everybody's.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenHealth {
+    /// Its label or serial number, as configured.
+    pub token: String,
+    /// Whether it can be used.
+    pub up: bool,
+    /// How many keys it holds that can be used by name.
+    pub keys: usize,
+    /// Operations that are under way or wait.
+    pub outstanding: usize,
 }
 
 /// The plain port: CRLs, issuer certificates, http-01 answers, health and metrics.
 pub fn plain_router(sources: PlainSources) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/health/tokens", get(tokens))
         .route("/metrics", get(metrics))
         .route("/crl/{file}", get(crl))
         .route("/issuers/{file}", get(issuer))
@@ -44,6 +61,15 @@ async fn health(State(sources): State<PlainSources>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     };
     (status, [(header::CACHE_CONTROL, "no-store")], word).into_response()
+}
+
+/// How each token of the HSM is: 200 if one of them can be used or there is no HSM, else 503.
+async fn tokens(State(sources): State<PlainSources>) -> Response {
+    let tokens = (sources.tokens)();
+    let usable = tokens.is_empty() || tokens.iter().any(|token| token.up);
+    let status = if usable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = axum::Json(serde_json::json!({ "tokens": tokens }));
+    (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
 async fn metrics(State(sources): State<PlainSources>) -> Response {
@@ -94,6 +120,15 @@ mod tests {
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
+            tokens: Arc::new(move || {
+                let token = |token: &str, up| TokenHealth {
+                    token: token.to_owned(),
+                    up,
+                    keys: 1,
+                    outstanding: 0,
+                };
+                vec![token("a", false), token("b", ready)]
+            }),
         })
     }
 
@@ -129,6 +164,17 @@ mod tests {
     async fn health_tells_draining_from_ready() {
         assert_eq!(fetch("/health", true).await.0, StatusCode::OK);
         assert_eq!(fetch("/health", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn health_of_tokens_is_bad_if_none_can_be_used() {
+        let (status, _, body) = fetch("/health/tokens", true).await;
+        assert_eq!(status, StatusCode::OK);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["tokens"][0]["up"], false);
+        assert_eq!(body["tokens"][1]["token"], "b");
+        let (status, ..) = fetch("/health/tokens", false).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

@@ -9,13 +9,14 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
+use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, VaultState};
 use chancery_audit::{Audit, AuditConfig, AuditKey};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, PeerCertificate};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenStatus};
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
@@ -26,7 +27,7 @@ use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig}
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, HsmConfig, RootKeySource};
+use crate::config::{Config, RootKeySource};
 use crate::trust;
 
 /// Name of the embedded store in the state directory.
@@ -64,7 +65,7 @@ impl Gateway {
         let directory = &config.server.directory;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        let hsm = config.hsm.as_ref().map(open_hsm).transpose()?;
+        let hsm = open_hsm(config)?;
         let store = open_store(config, hsm.as_deref()).await?;
         let audit = open_audit(config, &*store, clock.clone()).await?;
         let (directory, counts) = open_lookups(config, &store, &clock).await?;
@@ -155,6 +156,18 @@ impl Gateway {
         }
     }
 
+    /// How the HSM's tokens are.
+    pub(crate) fn tokens(&self) -> Vec<TokenHealth> {
+        let status = self.hsm.as_ref().map(|hsm| hsm.status()).unwrap_or_default();
+        let health = |status: TokenStatus| TokenHealth {
+            token: status.token,
+            up: status.trouble.is_none(),
+            keys: status.keys,
+            outstanding: status.outstanding,
+        };
+        status.into_iter().map(health).collect()
+    }
+
     /// The CRL of the CA with this id.
     pub(crate) fn crl(&self, id: &str) -> Option<Bytes> {
         if id == self.ca.issuer_id() {
@@ -223,14 +236,17 @@ fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) -> Lookups {
     }
 }
 
-pub(crate) fn open_hsm(hsm: &HsmConfig) -> Result<Arc<Pkcs11Signer>> {
+pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
+    let Some(hsm) = &config.hsm else { return Ok(None) };
+    let latches = config.server.directory.clone();
     let mut config = Pkcs11Config::new(hsm.tokens.clone());
     config.sessions = hsm.sessions;
     config.queue = hsm.queue;
     config.deadline = hsm.deadline;
     config.patience = hsm.wait;
     config.session_copies = hsm.session_copies;
-    Ok(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?))
+    config.latches = Some(latches);
+    Ok(Some(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?)))
 }
 
 /// The embedded store with the barrier over it: what every room above sees is sealed.
@@ -273,7 +289,7 @@ pub(crate) async fn stored_audit_key(config: &Config) -> Result<AuditKey> {
     let path = config.server.directory.join(STORE_FILE);
     // Opening would make one.
     ensure!(path.is_file(), "{}: there is no store", path.display());
-    let hsm = config.hsm.as_ref().map(open_hsm).transpose()?;
+    let hsm = open_hsm(config)?;
     let store = open_store(config, hsm.as_deref()).await?;
     let record = store.get(&Key::new(AUDIT_KEY)?).await?;
     if let Some(hsm) = hsm {

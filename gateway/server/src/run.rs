@@ -266,6 +266,7 @@ fn plain_sources(
     accepting: &Arc<AtomicBool>,
 ) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
+    let for_tokens = gateway.clone();
     let metrics = telemetry.metrics.clone();
     let accepting = accepting.clone();
     PlainSources {
@@ -274,6 +275,7 @@ fn plain_sources(
         challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        tokens: Arc::new(move || for_tokens.tokens()),
     }
 }
 

@@ -17,6 +17,7 @@ mod directory;
 mod guards;
 mod harness;
 mod hsm;
+mod hsm_faults;
 mod lifecycle;
 mod paths;
 mod plugins;

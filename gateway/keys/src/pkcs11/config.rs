@@ -23,6 +23,9 @@ pub struct Pkcs11Config {
     /// the private key, and a wrong signature on a certificate is worse than none: switch it off only to
     /// measure what it costs.
     pub verify: bool,
+    /// Directory in which it is remembered over restarts that a token has refused its PIN; none remembers
+    /// it for the process only.
+    pub latches: Option<PathBuf>,
     /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
     /// begin with.
     pub patience: Duration,
@@ -60,6 +63,7 @@ impl Pkcs11Config {
             deadline: Duration::from_secs(5),
             session_copies: false,
             verify: true,
+            latches: None,
             patience: Duration::ZERO,
         }
     }

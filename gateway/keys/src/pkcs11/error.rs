@@ -40,6 +40,15 @@ pub enum OpenError {
     /// The PIN was refused, or trying it would be dangerous.
     #[error("{0}")]
     Pin(#[from] PinRefused),
+    /// The PIN was refused in an earlier run.
+    #[error(
+        "the token refused its PIN before, and another attempt could lock it: correct the PIN, then \
+         remove {file}"
+    )]
+    Latched {
+        /// What remembers it.
+        file: PathBuf,
+    },
     /// The token admits fewer sessions than one worker needs.
     #[error(
         "the token admits {limit} sessions; at least 3 are needed (login, administration, one \

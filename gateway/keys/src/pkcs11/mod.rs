@@ -21,6 +21,7 @@ mod fault;
 mod generate;
 mod health;
 mod lane;
+mod latch;
 mod library;
 mod meters;
 mod public_key;
@@ -46,6 +47,7 @@ use crate::{BoxFuture, KeyName, KeyType, SignError, Signer, metrics};
 use directory::Entry;
 use fault::Fault;
 use lane::{Lane, Operation, Outcome};
+use latch::Latch;
 use library::{Library, lock};
 use token::Token;
 
@@ -103,7 +105,11 @@ impl Pkcs11Signer {
                 None => Library::load(&token.module)?,
             };
             libraries.insert(&token.module, Arc::clone(&library));
-            let token = Token::new(&library, token.token.clone(), &token.pin);
+            let latch = config.latches.as_deref().map(|at| Latch::new(at, &token.token));
+            if let Some(latch) = latch.as_ref().filter(|latch| latch.is_set()) {
+                return Err(OpenError::Latched { file: latch.file().to_owned() });
+            }
+            let token = Token::new(&library, token.token.clone(), &token.pin, latch);
             lanes.push(Arc::new(Lane::new(token, &config)));
         }
         recovery::first(&lanes, config.patience)?;

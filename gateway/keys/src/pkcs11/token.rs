@@ -10,6 +10,7 @@ use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
+use super::latch::Latch;
 use super::library::{Library, lock, lock_until};
 use super::worker::KeySession;
 use super::{OpenError, PinRefused, TokenSelector};
@@ -39,6 +40,7 @@ pub(super) struct Quiet<'a> {
 pub(super) struct Login {
     anchor: Option<Session>,
     pin: Pin,
+    latch: Option<Latch>,
 }
 
 enum Pin {
@@ -54,12 +56,13 @@ impl Token {
         library: &Arc<Library>,
         selector: TokenSelector,
         pin: &Zeroizing<String>,
+        latch: Option<Latch>,
     ) -> Arc<Self> {
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
         let token = Arc::new(Self {
             library: Arc::clone(library),
             selector,
-            login: Mutex::new(Login { anchor: None, pin }),
+            login: Mutex::new(Login { anchor: None, pin, latch }),
             seats: Mutex::default(),
             epoch: AtomicU64::new(0),
         });
@@ -209,6 +212,11 @@ impl Login {
         };
         verdict.map_err(|refused| {
             tracing::error!(%refused, "no login to the token; the PIN is not tried again");
+            if refused == PinRefused::Wrong
+                && let Some(Err(error)) = self.latch.as_ref().map(Latch::set)
+            {
+                tracing::error!(%error, "cannot remember this for the next start: do not restart");
+            }
             self.pin = Pin::Refused(refused.clone());
             Refusal::Pin(refused)
         })

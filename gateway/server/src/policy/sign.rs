@@ -59,8 +59,8 @@ pub(super) async fn sign(args: &SignArgs, output: Output) -> Result<ExitCode> {
         }
         (None, Some(name), Some(config)) => {
             let config = Config::load(config)?;
-            let hsm = config.hsm.as_ref().context("the configuration has no [pkcs11] table")?;
-            let hsm = open_hsm(hsm)?;
+            let hsm = open_hsm(&config)?;
+            let hsm = hsm.context("the configuration has no [pkcs11] table")?;
             let signature = signed(&*hsm, name, &digest).await;
             let closing = Arc::clone(&hsm);
             tokio::task::spawn_blocking(move || closing.shutdown()).await?;

@@ -1,0 +1,130 @@
+//! An HSM that fails while the gateway serves.
+
+use std::time::Duration;
+
+use chancery_integration::acme::request;
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::{Gateway, Options};
+use chancery_integration::hsm::Token;
+use chancery_integration::process;
+use chancery_integration::responder::Http01;
+use chancery_integration::site::Site;
+use chancery_pkcs11_faults::{Effect, Fault, Plan, PlanFile};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PIN_INCORRECT: u64 = 0xa0;
+
+fn tokens(gateway: &Gateway) -> (u16, serde_json::Value) {
+    let answer = gateway.plain().send("GET", "/health/tokens", &[], b"");
+    (answer.status, answer.json()["tokens"].clone())
+}
+
+#[test]
+fn while_the_token_is_away_orders_wait_and_then_are_served() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let (token, plan) = Token::faulty(&site);
+    let directory = plan.directory().display().to_string();
+    let options = Options::new(&site).dns(&dns).token(&token);
+    let gateway = options.environment(PlanFile::VARIABLE, &directory).start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    drop(account.obtain(&["a.example.com"], &responder));
+    let (status, told) = tokens(&gateway);
+    assert_eq!(
+        (status, &told[0]["token"], &told[0]["up"]),
+        (200, &Token::LABEL.into(), &true.into())
+    );
+
+    let names = ["b.example.com"];
+    let order = account.order(&names);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    let (request, _) = request(&names);
+    plan.set(&Plan { away: vec![Token::LABEL.to_owned()], ..Plan::default() });
+    // It is taken, and the client told to ask again.
+    let taken = account.finalize(&order, &request).expect(200);
+    assert_eq!(taken.json()["status"], "processing");
+    assert!(taken.header("retry-after").is_some(), "{}", taken.text());
+    assert_eq!(tokens(&gateway).0, 503);
+
+    plan.set(&Plan { slots_moved_by: 3, ..Plan::default() });
+    process::eventually("the token is back", PATIENCE, || {
+        (tokens(&gateway).0 == 200).then_some(())
+    });
+    drop(account.certificate(&order));
+    assert!(plan.logins().iter().all(|code| *code == 0), "{:?}", plan.logins());
+}
+
+#[test]
+fn a_refused_pin_is_not_tried_by_the_next_start_either() {
+    let site = Site::new();
+    let (token, plan) = Token::faulty(&site);
+    plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(PIN_INCORRECT))));
+    let directory = plan.directory().display().to_string();
+    let options = || Options::new(&site).token(&token).environment(PlanFile::VARIABLE, &directory);
+    for _ in 0..3 {
+        let said = options().start_fails();
+        assert!(said.stderr.contains("PIN"), "{said}");
+    }
+    assert_eq!(plan.logins(), [PIN_INCORRECT]);
+
+    // It is enough to do what the message says.
+    let said = options().start_fails();
+    let file = said.stderr.split("then remove ").nth(1).expect("it names the file");
+    std::fs::remove_file(file.split_whitespace().next().unwrap()).expect("the file is there");
+    plan.set(&Plan::default());
+    drop(options().start());
+}
+
+#[test]
+fn a_token_directory_that_went_and_came_back_is_used_again() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let token = Token::new(&site);
+    let gateway = Options::new(&site).dns(&dns).token(&token).start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    drop(account.obtain(&["a.example.com"], &responder));
+
+    let (here, away) = (site.path().join("tokens"), site.path().join("tokens-away"));
+    std::fs::rename(&here, &away).expect("the directory can be moved");
+    let names = ["b.example.com"];
+    let order = account.order(&names);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    let (request, _) = request(&names);
+    let taken = account.finalize(&order, &request).expect(200);
+    assert_eq!(taken.json()["status"], "processing");
+    std::fs::rename(&away, &here).expect("the directory can be moved");
+    drop(account.certificate(&order));
+}
+
+#[test]
+fn a_stop_under_load_leaves_the_module_in_order() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let (token, plan) = Token::faulty(&site);
+    let directory = plan.directory().display().to_string();
+    let options = Options::new(&site).dns(&dns).token(&token);
+    let gateway = options.environment(PlanFile::VARIABLE, &directory).start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let names = ["a.example.com"];
+    let order = account.order(&names);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    let (request, _) = request(&names);
+    // The signature is under way when the signal comes.
+    plan.set(&Plan::of(Fault::at("C_Sign", Effect::Delay(500))));
+    std::thread::scope(|scope| {
+        let finalizing = scope.spawn(|| account.finalize(&order, &request));
+        process::eventually("the signature is under way", PATIENCE, || {
+            let (_, told) = tokens(&gateway);
+            (told[0]["outstanding"].as_u64() > Some(0)).then_some(())
+        });
+        let (status, _) = gateway.stop();
+        assert!(status.success(), "{status}");
+        drop(finalizing.join().expect("it was answered").expect(200));
+    });
+}
