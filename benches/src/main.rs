@@ -2,7 +2,7 @@
 //! the same run. Figures move from machine to machine and from minute to minute; ratios hold.
 //!
 //! Prints a table and writes `target/bench.json`. Arguments name the groups to run, all without any:
-//! `policy`, `policy-load`, `signatures`, `store`, `secrets`, `acme`.
+//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `store`, `secrets`, `acme`.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@
 )]
 
 mod acme;
+mod authority;
 mod bare_token;
 mod load;
 mod measure;
@@ -34,11 +35,12 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 7] = [
+const GROUPS: [(&str, Measure); 8] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
     ("policy-engines", policy_engines::rows),
     ("signatures", signatures::rows),
+    ("ca", authority::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),
     ("acme", acme::rows),

@@ -18,6 +18,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -38,9 +39,19 @@ impl StaticServer {
         let body = site.write("static/answer", answer);
         let root = site.write("static/server.pem", own.cert.pem());
         let key = site.write("static/server.key", own.signing_key.serialize_pem());
+        Self::spawn(&[&body, &root, &key, &ready.root], root.clone())
+    }
+
+    /// Serves `answer` to everybody, without TLS.
+    pub(crate) fn start_plain(site: &Site, answer: &[u8]) -> Self {
+        let body = site.write("static/plain-answer", answer);
+        Self::spawn(&[&body], PathBuf::new())
+    }
+
+    fn spawn(arguments: &[&PathBuf], root: PathBuf) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg(ROLE)
-            .args([&body, &root, &key, &ready.root])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -74,33 +85,45 @@ impl Drop for StaticServer {
 /// The process that serves: arguments are the files of the answer, the certificate, its key and the
 /// root of the clients. Prints its URL.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let [answer, chain, key, clients] = arguments else {
-        anyhow::bail!("{ROLE} takes four files");
+    let (answer, acceptor) = match arguments {
+        [answer] => (answer, None),
+        [answer, chain, key, clients] => {
+            (answer, Some(TlsAcceptor::from(Arc::new(tls(chain, key, clients)?))))
+        }
+        _ => anyhow::bail!("{ROLE} takes one file, or four"),
     };
     let body = Bytes::from(std::fs::read(answer)?);
-    let acceptor = TlsAcceptor::from(Arc::new(tls(chain, key, clients)?));
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("https://{}", listener.local_addr()?);
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        println!("{scheme}://{}", listener.local_addr()?);
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
             let (acceptor, body) = (acceptor.clone(), body.clone());
             tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(socket).await else { return };
-                let service = service_fn(move |_: http::Request<Incoming>| {
-                    let answer = http::Response::builder()
-                        .header("content-type", "application/json")
-                        .body(Full::new(body.clone()));
-                    async move { answer }
-                });
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
+                match acceptor {
+                    None => serve(socket, body).await,
+                    Some(acceptor) => {
+                        let Ok(stream) = acceptor.accept(socket).await else { return };
+                        serve(stream, body).await;
+                    }
+                }
             });
         }
     })
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, body: Bytes) {
+    let service = service_fn(move |_: http::Request<Incoming>| {
+        let answer = http::Response::builder()
+            .header("content-type", "application/json")
+            .body(Full::new(body.clone()));
+        async move { answer }
+    });
+    let connection = auto::Builder::new(TokioExecutor::new());
+    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn tls(chain: &str, key: &str, clients: &str) -> anyhow::Result<ServerConfig> {

@@ -7,12 +7,14 @@
 
 pub mod acme;
 mod context;
+mod ocsp;
 mod plain;
 pub mod vault;
 
 use axum::Router;
 use chancery_identity::Clock;
 
+pub use ocsp::{OcspFuture, OcspReply, Reusable};
 pub use plain::{PlainSources, TokenHealth, plain_router};
 
 /// Everything that is served behind TLS. Requests must carry a [`chancery_identity::Peer`]

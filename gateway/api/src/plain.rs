@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::Serialize;
 
+use crate::ocsp::{self, OcspFuture};
+
 /// Finds something public by its id.
 type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
+
+/// Answers requests about the issuer with an id.
+type Responder = dyn Fn(&str, Bytes) -> Option<OcspFuture> + Send + Sync;
 
 /// Where the plain port gets what it serves. Closures, because the rooms that know (the CA, the
 /// upstreams, the metrics recorder) are not this room's to import.
@@ -25,6 +30,8 @@ pub struct PlainSources {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are being served (and not drained).
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Answers an OCSP request (DER) about the issuer with this id; none if there is no responder for it.
+    pub ocsp: Arc<Responder>,
     /// How the HSM's tokens are; none without an HSM.
     pub tokens: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
 }
@@ -42,7 +49,7 @@ pub struct TokenHealth {
     pub outstanding: usize,
 }
 
-/// The plain port: CRLs, issuer certificates, http-01 answers, health and metrics.
+/// The plain port: CRLs, OCSP, issuer certificates, http-01 answers, health and metrics.
 pub fn plain_router(sources: PlainSources) -> Router {
     Router::new()
         .route("/health", get(health))
@@ -50,6 +57,11 @@ pub fn plain_router(sources: PlainSources) -> Router {
         .route("/metrics", get(metrics))
         .route("/crl/{file}", get(crl))
         .route("/issuers/{file}", get(issuer))
+        .route(
+            "/ocsp/{issuer}",
+            post(ocsp::post).layer(DefaultBodyLimit::max(ocsp::LARGEST_REQUEST)),
+        )
+        .route("/ocsp/{issuer}/{*request}", get(ocsp::get))
         .route("/.well-known/acme-challenge/{token}", get(challenge_response))
         .with_state(sources)
 }
@@ -120,6 +132,7 @@ mod tests {
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
+            ocsp: Arc::new(|_, _| None),
             tokens: Arc::new(move || {
                 let token = |token: &str, up| TokenHealth {
                     token: token.to_owned(),

@@ -123,6 +123,7 @@ impl Plan {
             not_after: last_second(now, config.issuing_validity).min(root.issuer().not_after()),
             crl_url: Some(config.crl_url(root.id())),
             issuer_url: Some(config.issuer_url(root.id())),
+            ocsp_url: None,
             // Nothing but leaves below it.
             ..ca_template(&config.issuing_common_name, &key.public, Some(0), now)?
         };
@@ -149,6 +150,7 @@ fn ca_template(
         kind: Kind::Ca { path_length },
         crl_url: None,
         issuer_url: None,
+        ocsp_url: None,
     })
 }
 

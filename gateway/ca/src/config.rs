@@ -25,12 +25,20 @@ pub struct CaConfig {
     pub crl_url_base: String,
     /// Where CA certificates will be fetched: `http://HOST:PORT/issuers`, to which `/ID.der` is added.
     pub issuer_url_base: String,
+    /// Where the OCSP responder is: `http://HOST:PORT/ocsp`, to which `/ID` is added; none if there is
+    /// none.
+    pub ocsp_url_base: Option<String>,
 }
 
 impl CaConfig {
     /// Where the CRL of the CA with this key identifier is.
     pub(crate) fn crl_url(&self, id: &str) -> String {
         format!("{}/{id}.crl", self.crl_url_base)
+    }
+
+    /// Where the OCSP responder of the CA with this key identifier is.
+    pub(crate) fn ocsp_url(&self, id: &str) -> Option<String> {
+        self.ocsp_url_base.as_ref().map(|base| format!("{base}/{id}"))
     }
 
     /// Where the certificate of the CA with this key identifier is.

@@ -167,6 +167,27 @@ pub enum CrlError {
     RootKey(#[source] Box<OpenError>),
 }
 
+/// Why the OCSP responder cannot sign.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OcspError {
+    /// The delegate's key cannot be used.
+    #[error("the OCSP signer's key cannot be used: {0}")]
+    Key(#[from] chancery_keys::software::InsertError),
+    /// The delegate's certificate cannot be read.
+    #[error("the OCSP signer's certificate cannot be read: {0}")]
+    Unreadable(#[from] CertificateError),
+    /// The delegate's certificate is not one.
+    #[error("the OCSP signer's certificate cannot be used: {0}")]
+    Certificate(&'static str),
+    /// The answer cannot be encoded.
+    #[error("the OCSP answer cannot be built: {0}")]
+    Build(#[from] BuildError),
+    /// There is no signature.
+    #[error("the OCSP answer is not signed: {0}")]
+    Sign(#[from] chancery_keys::SignError),
+}
+
 fn listed(findings: &[Finding]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -117,6 +117,8 @@ impl Ca {
             });
         }
         let serial = Serial::random(&self.random)?;
+        // Who tells the status of others is not asked about itself (RFC 6960 §4.2.2.2.1).
+        let has_status = !proposed.extra.contains(&ExtraExtension::OcspNoCheck);
         let template = Template {
             serial,
             subject: proposed.subject,
@@ -130,6 +132,7 @@ impl Ca {
             kind: Kind::Leaf,
             crl_url: Some(self.config.crl_url(self.issuer_id())),
             issuer_url: Some(self.config.issuer_url(self.issuer_id())),
+            ocsp_url: self.config.ocsp_url(self.issuer_id()).filter(|_| has_status),
         };
         let content = template.build(issuer, self.issuing.algorithm())?;
         let findings = lint::certificate(&content, issuer, Kind::Leaf);

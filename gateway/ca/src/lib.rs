@@ -15,13 +15,15 @@ mod crl;
 mod error;
 mod issue;
 mod keys;
+mod ocsp;
 mod record;
 mod revocation;
 
 pub use config::CaConfig;
-pub use error::{CrlError, OpenError, PrepareError, RevokeError, SignError};
+pub use error::{CrlError, OcspError, OpenError, PrepareError, RevokeError, SignError};
 pub use issue::{Issued, Prepared, ProposedCertificate};
 pub use keys::CaKeys;
+pub use ocsp::{OcspAnswer, OcspResponder};
 
 use std::sync::Arc;
 

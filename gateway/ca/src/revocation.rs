@@ -22,6 +22,10 @@ impl Revocations {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(serial)
     }
 
+    pub(crate) fn find(&self, serial: &Serial) -> Option<RevokedEntry> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(serial).copied()
+    }
+
     pub(crate) fn add(&self, entry: RevokedEntry) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry.serial, entry);
     }

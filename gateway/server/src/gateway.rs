@@ -1,6 +1,6 @@
 //! The composition root: opens every room in the order of the floors and hands each what it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, VaultState};
 use chancery_audit::{Audit, AuditConfig, AuditKey};
-use chancery_ca::{Ca, CaConfig, CaKeys};
-use chancery_identity::{Clock, PeerCertificate};
+use chancery_ca::{Ca, CaConfig, CaKeys, OcspResponder};
+use chancery_identity::{Clock, PeerCertificate, TenantId};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenStatus};
 use chancery_keys::software::SoftwareSigner;
@@ -52,6 +52,10 @@ pub(crate) struct Gateway {
     secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
     responses: ChallengeResponses,
+    /// None if certificates name no responder.
+    pub(crate) responder: Option<Arc<OcspResponder>>,
+    /// Whose certificates there are.
+    pub(crate) tenants: Vec<TenantId>,
     condition: watch::Sender<Condition>,
     installation: Arc<Installation>,
 }
@@ -112,6 +116,12 @@ impl Gateway {
             clock.clone(),
         )?;
         acme.resume().await.context("taking up unfinished orders")?;
+        let responder = config.ca.ocsp_validity;
+        let responder =
+            responder.map(|validity| Arc::new(OcspResponder::new(ca.clone(), validity)));
+        // The gateway's own certificates are the default tenant's, whoever else there is.
+        let tenants = config.tenants.iter().map(|rules| rules.tenant.clone());
+        let tenants: BTreeSet<_> = tenants.chain([TenantId::default_tenant()]).collect();
         let condition = watch::Sender::new(Condition::Active);
         let installation = Arc::new(installation(config, &ca));
         Ok(Self {
@@ -126,6 +136,8 @@ impl Gateway {
             secrets,
             acme,
             responses,
+            responder,
+            tenants: tenants.into_iter().collect(),
             condition,
             installation,
         })
@@ -154,6 +166,11 @@ impl Gateway {
         } else {
             None
         }
+    }
+
+    /// The OCSP responder of the CA with this id.
+    pub(crate) fn ocsp(&self, id: &str) -> Option<Arc<OcspResponder>> {
+        self.responder.clone().filter(|_| id == self.ca.issuer_id())
     }
 
     /// How the HSM's tokens are.
@@ -336,6 +353,7 @@ async fn open_ca(
         crl_validity: config.ca.crl_validity,
         crl_url_base: format!("{plain_url}/crl"),
         issuer_url_base: format!("{plain_url}/issuers"),
+        ocsp_url_base: config.ca.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
     };
     Ca::open(ca, store, keys, clock.now()).await.context("opening the CA")
 }

@@ -9,6 +9,7 @@ mod dev;
 mod files;
 mod gateway;
 mod listen;
+mod ocsp;
 mod policy;
 mod policy_files;
 mod ready;

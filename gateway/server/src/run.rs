@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chancery_api::PlainSources;
 use chancery_audit::Event;
+use chancery_ca::OcspResponder;
 use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId};
 use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_tls::{Acceptor, ClientTrust, TlsConfig};
@@ -26,6 +27,7 @@ use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
 use crate::listen::{self, Limits};
+use crate::ocsp;
 use crate::policy_files::PolicyFiles;
 use crate::ready::Ready;
 use crate::telemetry::Telemetry;
@@ -105,6 +107,12 @@ impl Running {
         let root = config.server.directory.join("root.pem");
         files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
         let own = credential::issue(&gateway, &config.server.names).await?;
+        let ocsp_renew_at = match &gateway.responder {
+            Some(responder) => {
+                Some(ocsp::delegate(&gateway, responder, &config.server.names).await?)
+            }
+            None => None,
+        };
         let acceptor = Acceptor::new(
             TlsConfig { handshake_deadline: config.server.handshake, ..TlsConfig::default() },
             own.credential,
@@ -127,6 +135,14 @@ impl Running {
             signals,
             config,
         };
+        if let (Some(responder), Some(renew_at)) = (&running.gateway.responder, ocsp_renew_at) {
+            tokio::spawn(renew_ocsp_signer(
+                running.gateway.clone(),
+                responder.clone(),
+                running.config.server.names.clone(),
+                renew_at,
+            ));
+        }
         Ok(running.listen(tls_listener, plain_listener, own.renew_at, stopped))
     }
 
@@ -266,7 +282,7 @@ fn plain_sources(
     accepting: &Arc<AtomicBool>,
 ) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
-    let for_tokens = gateway.clone();
+    let (for_tokens, for_ocsp) = (gateway.clone(), gateway.clone());
     let metrics = telemetry.metrics.clone();
     let accepting = accepting.clone();
     PlainSources {
@@ -276,6 +292,22 @@ fn plain_sources(
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
         tokens: Arc::new(move || for_tokens.tokens()),
+        ocsp: Arc::new(move |issuer, request| ocsp::answer(&for_ocsp, issuer, request)),
+    }
+}
+
+async fn renew_ocsp_signer(
+    gateway: Arc<Gateway>,
+    responder: Arc<OcspResponder>,
+    names: Vec<chancery_x509::GeneralName>,
+    mut renew_at: jiff::Timestamp,
+) {
+    loop {
+        tokio::time::sleep(credential::wait(gateway.clock.now(), renew_at)).await;
+        match ocsp::delegate(&gateway, &responder, &names).await {
+            Ok(next) => renew_at = next,
+            Err(error) => tracing::error!(error = format!("{error:#}"), "OCSP signer not renewed"),
+        }
     }
 }
 

@@ -79,7 +79,8 @@ fn revoked_cert(entry: &RevokedEntry) -> Result<RevokedCert<Raw>, BuildError> {
     })
 }
 
-fn reason(reason: RevocationReason) -> Option<CrlReason> {
+/// The code, but none for `unspecified`, which is said by saying nothing.
+pub(crate) fn reason(reason: RevocationReason) -> Option<CrlReason> {
     match reason {
         RevocationReason::Unspecified => None,
         RevocationReason::KeyCompromise => Some(CrlReason::KeyCompromise),

@@ -12,6 +12,7 @@ mod extensions;
 mod extra;
 pub mod lint;
 mod name;
+mod ocsp;
 pub mod pem;
 mod public_key;
 mod request;
@@ -32,6 +33,10 @@ pub use crl::{CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};
+pub use ocsp::{
+    CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspFailure, OcspRequest,
+    OcspRequestError, OcspTemplate, SingleStatus,
+};
 pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
 pub use request::{CertificateRequest, CsrError, RequestTemplate, RequestedExtension};
 pub use revocation::{RevocationReason, UnknownReason};

@@ -1,4 +1,4 @@
-use const_oid::db::rfc5280::ID_AD_CA_ISSUERS;
+use const_oid::db::rfc5280::{ID_AD_CA_ISSUERS, ID_AD_OCSP};
 use der::asn1::{IntRef, OctetString};
 use der::{AnyRef, Decode, Encode};
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ pub struct Template {
     pub crl_url: Option<String>,
     /// Where the issuer's own certificate is (`http:`, RFC 5280 §4.2.2.1).
     pub issuer_url: Option<String>,
+    /// Where the issuer's OCSP responder is (`http:`, RFC 5280 §4.2.2.1).
+    pub ocsp_url: Option<String>,
 }
 
 /// Leaf or CA (RFC 5280 §4.2.1.9).
@@ -220,12 +222,18 @@ impl Template {
             };
             list.push(encode(false, &CrlDistributionPoints(vec![point]))?);
         }
-        if let Some(url) = &self.issuer_url {
-            let access = AccessDescription {
-                access_method: ID_AD_CA_ISSUERS,
-                access_location: url_name(url)?,
-            };
-            list.push(encode(false, &AuthorityInfoAccessSyntax(vec![access]))?);
+        let access = |access_method, url: &Option<String>| {
+            let url = url.as_deref()?;
+            Some(
+                url_name(url)
+                    .map(|access_location| AccessDescription { access_method, access_location }),
+            )
+        };
+        let places =
+            [access(ID_AD_OCSP, &self.ocsp_url), access(ID_AD_CA_ISSUERS, &self.issuer_url)];
+        let places = places.into_iter().flatten().collect::<der::Result<Vec<_>>>()?;
+        if !places.is_empty() {
+            list.push(encode(false, &AuthorityInfoAccessSyntax(places))?);
         }
         for extra in &self.extra {
             list.push(extra.to_extension()?);

@@ -127,6 +127,7 @@ pub(crate) fn root_template(key: &PublicKey) -> Template {
         kind: Kind::Ca { path_length: None },
         crl_url: None,
         issuer_url: None,
+        ocsp_url: None,
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn leaf_template(key: &PublicKey) -> Template {
         kind: Kind::Leaf,
         crl_url: Some("http://127.0.0.1:8080/crl/x.crl".to_owned()),
         issuer_url: Some("http://127.0.0.1:8080/issuers/x.der".to_owned()),
+        ocsp_url: Some("http://127.0.0.1:8080/ocsp/x".to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ mod harness;
 mod hsm;
 mod hsm_faults;
 mod lifecycle;
+mod ocsp;
 mod paths;
 mod plugins;
 mod policy_cli;

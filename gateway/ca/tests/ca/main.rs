@@ -13,6 +13,7 @@ mod failing_store;
 mod harness;
 mod issue;
 mod lifecycle;
+mod ocsp;
 mod openssl;
 mod revocation;
 mod softhsm;

@@ -112,6 +112,8 @@ pub(crate) struct Ca {
     pub(crate) root_days: u32,
     pub(crate) issuing_days: u32,
     pub(crate) crl_hours: u32,
+    /// For how long OCSP answers are valid; 0 for no responder.
+    pub(crate) ocsp_hours: u32,
 }
 
 /// Policies: a directory of bindings and plugins.
@@ -235,6 +237,7 @@ impl Default for Ca {
             root_days: 7300,
             issuing_days: 1825,
             crl_hours: 24,
+            ocsp_hours: 0,
         }
     }
 }

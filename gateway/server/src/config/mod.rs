@@ -87,6 +87,8 @@ pub(crate) struct CaConfig {
     pub(crate) root_validity: Duration,
     pub(crate) issuing_validity: Duration,
     pub(crate) crl_validity: Duration,
+    /// How long OCSP answers are valid; none without a responder.
+    pub(crate) ocsp_validity: Option<Duration>,
 }
 
 /// The ACME server.

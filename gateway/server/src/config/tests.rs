@@ -187,6 +187,7 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("root_days = 7300", "root_days = 30", "ca.issuing_days: the issuing CA cannot outlive"),
         ("issuing_days = 1825", "issuing_days = 0", "ca.issuing_days: 0 is not between"),
         ("crl_hours = 24", "crl_hours = 0", "ca.crl_hours: 0 is not between"),
+        ("ocsp_hours = 24", "ocsp_hours = 241", "ca.ocsp_hours: 241 is not between"),
         ("/policies\"", "/absent\"", "policy.directory: "),
         (
             "dns = \"127.0.0.1:53\"",

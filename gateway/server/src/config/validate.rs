@@ -237,6 +237,8 @@ impl Check<'_> {
             self.refuse::<()>("ca.issuing_days", "the issuing CA cannot outlive the root");
         }
         let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), 1..=24 * 365);
+        // The CA/Browser Forum's longest is ten days.
+        let ocsp_hours = self.within("ca.ocsp_hours", ca.ocsp_hours.into(), 0..=240);
         Some(CaConfig {
             keys_in_hsm,
             key_type: key_type?,
@@ -245,6 +247,7 @@ impl Check<'_> {
             root_validity: Duration::from_secs(root_days * DAY),
             issuing_validity: Duration::from_secs(issuing_days * DAY),
             crl_validity: Duration::from_secs(crl_hours * 3600),
+            ocsp_validity: (ocsp_hours > 0).then(|| Duration::from_secs(ocsp_hours * 3600)),
         })
     }
 

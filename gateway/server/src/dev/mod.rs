@@ -99,6 +99,7 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
             ("trust_domains", list(&[TRUST_DOMAIN])),
         ])]),
     );
+    let mut ca = vec![("ocsp_hours", Value::Integer(24))];
     if let (Some(module), Some(token), Some(pin)) =
         (&args.pkcs11_module, &args.pkcs11_token, &args.pkcs11_pin_file)
     {
@@ -110,8 +111,9 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
                 ("pin_file", text(&absolute(pin)?)),
             ]),
         );
-        document.insert("ca".to_owned(), table(vec![("keys", Value::String("pkcs11".to_owned()))]));
+        ca.push(("keys", Value::String("pkcs11".to_owned())));
     }
+    document.insert("ca".to_owned(), table(ca));
     let body = toml::to_string(&document).context("writing the configuration")?;
     Ok(format!(
         "# Written by `chancery dev` at each start from its flags. To keep changes, copy this file\n\

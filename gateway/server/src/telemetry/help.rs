@@ -27,6 +27,7 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_audit_write_seconds", "Time to write and flush a group of audit lines."),
     ("chancery_ca_certificates_total", "Certificates signed by the private CA."),
     ("chancery_ca_crls_total", "CRLs signed by the private CA."),
+    ("chancery_ca_ocsp_answers_total", "OCSP answers by whether they were kept, signed or failed."),
     ("chancery_ca_prepare_seconds", "Time to build and lint a certificate."),
     ("chancery_ca_revocations_total", "Certificates that the private CA revoked."),
     ("chancery_issuance_issue_seconds", "Time from a request for a certificate to its outcome."),

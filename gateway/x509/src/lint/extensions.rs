@@ -6,9 +6,9 @@ use der::Decode;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName as DerName};
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
-    ExtendedKeyUsage as DerExtendedKeyUsage, KeyUsage as DerKeyUsage, SubjectAltName,
-    SubjectKeyIdentifier,
+    AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
+    CrlDistributionPoints, ExtendedKeyUsage as DerExtendedKeyUsage, KeyUsage as DerKeyUsage,
+    SubjectAltName, SubjectKeyIdentifier,
 };
 
 use super::Findings;
@@ -274,13 +274,25 @@ fn locations(context: &Context<'_>, findings: &mut Findings) {
         "crl-location",
         "the CRL distribution point is missing, critical or no http URL (RFC 5280 §4.2.1.13)",
     );
-    let issuer_urls = access.is_some_and(|(critical, access)| {
-        !critical
-            && !access.0.is_empty()
-            && access.0.iter().all(|entry| {
-                entry.access_method == rfc5280::ID_AD_CA_ISSUERS && is_http(&entry.access_location)
-            })
-    });
+    let (issuer_urls, responder_urls) = match &access {
+        None => (false, true),
+        Some((critical, access)) => {
+            let of = |method| access.0.iter().filter(move |entry| entry.access_method == method);
+            let http = |entry: &AccessDescription| is_http(&entry.access_location);
+            let issuers = of(rfc5280::ID_AD_CA_ISSUERS).count();
+            let responders = of(rfc5280::ID_AD_OCSP).count();
+            (
+                !critical && issuers > 0 && of(rfc5280::ID_AD_CA_ISSUERS).all(http),
+                issuers + responders == access.0.len() && of(rfc5280::ID_AD_OCSP).all(http),
+            )
+        }
+    };
+    findings.require(
+        responder_urls,
+        "responder-location",
+        "the OCSP responder's location is no http URL, or another kind of location is there (RFC \
+         5280 §4.2.2.1)",
+    );
     findings.require(
         issuer_urls,
         "issuer-location",

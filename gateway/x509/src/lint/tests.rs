@@ -379,7 +379,9 @@ fn key_identifiers_and_locations() {
     assert_eq!(without("1.3.6.1.5.5.7.1.1"), ["issuer-location"]);
     let https = Some("https://example.com/x.crl".to_owned());
     assert_eq!(fixture.leaf_after(|leaf| leaf.crl_url = https.clone()), ["crl-location"]);
-    assert_eq!(fixture.leaf_after(|leaf| leaf.issuer_url = https), ["issuer-location"]);
+    assert_eq!(fixture.leaf_after(|leaf| leaf.issuer_url = https.clone()), ["issuer-location"]);
+    assert_eq!(fixture.leaf_after(|leaf| leaf.ocsp_url = https), ["responder-location"]);
+    assert!(fixture.leaf_after(|leaf| leaf.ocsp_url = None).is_empty());
 }
 
 #[test]

@@ -1,0 +1,221 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use chancery_keys::software::SoftwareSigner;
+use chancery_keys::{KeyName, KeyType, Signer};
+use chancery_x509::{
+    CertificateStatus, OcspFailure, OcspRequest, OcspTemplate, ParsedCertificate, PublicKey,
+    Serial, SingleStatus,
+};
+use jiff::Timestamp;
+use quick_cache::sync::Cache;
+use zeroize::Zeroizing;
+
+use crate::{Ca, OcspError};
+
+/// Answers that are kept: about 50 MB of them.
+const KEPT: usize = 50_000;
+
+/// The OCSP responder of the issuing CA (RFC 6960, and the profile of RFC 5019). Its key is a delegated one
+/// in memory, so that no answer waits for an HSM. An answer is signed once and given until half of its
+/// time has passed, or until the certificate is revoked; one with a nonce is signed for whoever asks.
+pub struct OcspResponder {
+    ca: Arc<Ca>,
+    validity: Duration,
+    delegate: ArcSwapOption<Delegate>,
+    answers: Cache<Vec<u8>, Arc<Kept>>,
+}
+
+/// Who signs in the CA's name (RFC 6960 §4.2.2.2).
+struct Delegate {
+    signer: SoftwareSigner,
+    key: KeyName,
+    public: PublicKey,
+    certificate: Vec<u8>,
+    not_after: Timestamp,
+}
+
+struct Kept {
+    answer: OcspAnswer,
+    revoked: bool,
+    renew_at: Timestamp,
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcspAnswer {
+    /// The response, DER.
+    pub der: Bytes,
+    /// From when until when it may be given to others who ask the same; none if it may not.
+    pub reusable: Option<(Timestamp, Timestamp)>,
+}
+
+impl From<OcspFailure> for OcspAnswer {
+    fn from(failure: OcspFailure) -> Self {
+        Self { der: Bytes::from_static(failure.to_der()), reusable: None }
+    }
+}
+
+impl OcspResponder {
+    /// A responder whose answers are valid for so long. It answers `tryLater` until it has a
+    /// [delegate](Self::delegate).
+    pub fn new(ca: Arc<Ca>, validity: Duration) -> Self {
+        Self { ca, validity, delegate: ArcSwapOption::empty(), answers: Cache::new(KEPT) }
+    }
+
+    /// Signs with this key (PKCS#8, DER) from now on. The certificate (DER) is one of the issuing CA's, for
+    /// this key, with the purpose `ocsp-signing`.
+    ///
+    /// # Errors
+    /// The key cannot be used, or the certificate is not for it or not the CA's.
+    pub fn delegate(&self, key: Zeroizing<Vec<u8>>, certificate: Vec<u8>) -> Result<(), OcspError> {
+        let signer = SoftwareSigner::new();
+        let name: KeyName = "ocsp".parse().map_err(|_| OcspError::Certificate("it has no name"))?;
+        let public = signer.insert_pkcs8(name.clone(), key)?;
+        let parsed = ParsedCertificate::from_der(&certificate)?;
+        if parsed.public_key().ok() != Some(&public) {
+            return Err(OcspError::Certificate("it is for another key"));
+        }
+        if parsed.verify_signed_by(self.ca.issuing.public_key()).is_err() {
+            return Err(OcspError::Certificate("it is not the issuing CA's"));
+        }
+        let not_after = parsed.not_after();
+        self.delegate.store(Some(Arc::new(Delegate {
+            signer,
+            key: name,
+            public,
+            certificate,
+            not_after,
+        })));
+        // What the old key signed may end before its certificate is valid no more.
+        self.answers.clear();
+        Ok(())
+    }
+
+    /// Answers a request (DER). `issued` tells whether the CA has issued a certificate with this number:
+    /// nobody is told that one is good which the CA never made.
+    pub async fn answer<E: std::fmt::Display, F: Future<Output = Result<bool, E>>>(
+        &self,
+        request: &[u8],
+        now: Timestamp,
+        issued: impl Fn(Serial) -> F,
+    ) -> OcspAnswer {
+        let request = match OcspRequest::from_der(request) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(%error, "an OCSP request is refused");
+                return self.failed(OcspFailure::Malformed);
+            }
+        };
+        let issuer = self.ca.issuing.issuer();
+        if !request.certificates.iter().all(|certificate| certificate.is_of(issuer)) {
+            return self.failed(OcspFailure::Unauthorized);
+        }
+        let key = match (&request.nonce, request.certificates.as_slice()) {
+            (None, [one]) => one.to_der().ok(),
+            _ => None,
+        };
+        if let Some(kept) = key.as_ref().and_then(|key| self.kept(key, &request, now)) {
+            metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "kept").increment(1);
+            return kept;
+        }
+        let Some(delegate) = self.delegate.load_full() else {
+            return self.failed(OcspFailure::TryLater);
+        };
+        let mut said = Vec::with_capacity(request.certificates.len());
+        for certificate in request.certificates {
+            let serial = *certificate.serial();
+            let status = match self.ca.revocations.find(&serial) {
+                Some(entry) => CertificateStatus::Revoked(entry),
+                None => match issued(serial).await {
+                    Ok(true) => CertificateStatus::Good,
+                    Ok(false) => CertificateStatus::Unknown,
+                    Err(error) => {
+                        tracing::error!(%error, "the status of a certificate cannot be told");
+                        return self.failed(OcspFailure::TryLater);
+                    }
+                },
+            };
+            let next_update = (now + self.validity).min(delegate.not_after);
+            said.push(SingleStatus { certificate, status, this_update: now, next_update });
+        }
+        // RFC 5019 §2.2.3. Else whoever invents numbers would have the responder sign for each.
+        if matches!(said.as_slice(), [SingleStatus { status: CertificateStatus::Unknown, .. }]) {
+            return self.failed(OcspFailure::Unauthorized);
+        }
+        match self.sign(&delegate, said, request.nonce, now, key).await {
+            Ok(answer) => {
+                metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "signed")
+                    .increment(1);
+                answer
+            }
+            Err(error) => {
+                tracing::error!(%error, "an OCSP answer cannot be made");
+                self.failed(OcspFailure::Internal)
+            }
+        }
+    }
+
+    /// An answer that is there already.
+    fn kept(&self, key: &[u8], request: &OcspRequest, now: Timestamp) -> Option<OcspAnswer> {
+        let kept = self.answers.get(key)?;
+        let serial = request.certificates.first()?.serial();
+        let current = now < kept.renew_at && kept.revoked == self.ca.is_revoked(serial);
+        current.then(|| kept.answer.clone())
+    }
+
+    async fn sign(
+        &self,
+        delegate: &Delegate,
+        said: Vec<SingleStatus>,
+        nonce: Option<Vec<u8>>,
+        now: Timestamp,
+        key: Option<Vec<u8>>,
+    ) -> Result<OcspAnswer, OcspError> {
+        let first = said.first().map(|said| (said.status, said.next_update));
+        let template = OcspTemplate {
+            responder: delegate.public.clone(),
+            produced_at: now,
+            certificates: said,
+            nonce,
+        };
+        let content = template.build(KeyType::EcdsaP256.default_algorithm())?;
+        let signer = &delegate.signer;
+        let signature = signer.sign(&delegate.key, content.algorithm(), content.der()).await?;
+        let der = OcspTemplate::assemble(&content, &signature, &[&delegate.certificate])?;
+        let mut answer = OcspAnswer { der: der.into(), reusable: None };
+        if let (Some(key), Some((status, next_update))) = (key, first) {
+            answer.reusable = Some((now, next_update));
+            let half = next_update.duration_since(now) / 2;
+            self.answers.insert(
+                key,
+                Arc::new(Kept {
+                    answer: answer.clone(),
+                    revoked: matches!(status, CertificateStatus::Revoked(_)),
+                    renew_at: now + half,
+                }),
+            );
+        }
+        Ok(answer)
+    }
+
+    #[expect(clippy::unused_self, reason = "what a responder does")]
+    fn failed(&self, failure: OcspFailure) -> OcspAnswer {
+        let outcome = match failure {
+            OcspFailure::Malformed => "malformed",
+            OcspFailure::Internal => "internal",
+            OcspFailure::TryLater => "try-later",
+            OcspFailure::Unauthorized => "unauthorized",
+        };
+        metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => outcome).increment(1);
+        failure.into()
+    }
+}
+
+impl std::fmt::Debug for OcspResponder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OcspResponder").field("kept", &self.answers.len()).finish_non_exhaustive()
+    }
+}

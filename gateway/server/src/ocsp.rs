@@ -1,0 +1,84 @@
+//! The OCSP responder of the gateway's CA: its delegated signer, a software key that lives in memory only,
+//! certified for a short time and renewed like the gateway's own TLS certificate.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use chancery_api::{OcspFuture, OcspReply, Reusable};
+use chancery_ca::OcspResponder;
+use chancery_identity::{RequestContext, TenantId};
+use chancery_issuance::{IssuanceRequest, Requester, ValidatedName};
+use chancery_store::ReadError;
+use chancery_x509::{GeneralName, Serial};
+use jiff::Timestamp;
+
+use crate::gateway::Gateway;
+use crate::request::signed_request;
+
+/// Who the policies see as the requester.
+const REQUESTER: &str = "ocsp";
+/// The profile that is asked for.
+const PROFILE: &str = "ocsp-signer";
+
+/// Has a certificate for a new delegated key issued, and signs with that from now on. Gives the time at
+/// which the next one is due.
+pub(crate) async fn delegate(
+    gateway: &Gateway,
+    responder: &OcspResponder,
+    names: &[GeneralName],
+) -> Result<Timestamp> {
+    let now = gateway.clock.now();
+    let own = signed_request(None, names.to_vec()).await?;
+    let validated = names
+        .iter()
+        .map(|name| ValidatedName { name: name.clone(), method: "configuration".to_owned() })
+        .collect();
+    let issued = gateway
+        .issuance
+        .issue(IssuanceRequest {
+            context: RequestContext::internal(TenantId::default_tenant(), now),
+            requester: Requester::Internal(REQUESTER),
+            csr: own.request,
+            profile: Some(PROFILE.to_owned()),
+            validated,
+            not_before: None,
+            not_after: None,
+        })
+        .await
+        .with_context(|| {
+            format!(
+                "issuing the OCSP signer's certificate: a certificate policy has to allow \
+                 internal:{REQUESTER} the profile {PROFILE}, or ca.ocsp_hours has to be 0"
+            )
+        })?;
+    responder.delegate(own.key, issued.der)?;
+    let life = issued.not_after.duration_since(now);
+    Ok(now + (life / 3 * 2))
+}
+
+/// Answers a request for the status of certificates of the issuer with this id.
+pub(crate) fn answer(gateway: &Arc<Gateway>, issuer: &str, request: Bytes) -> Option<OcspFuture> {
+    let responder = gateway.ocsp(issuer)?;
+    let gateway = gateway.clone();
+    Some(Box::pin(async move {
+        let now = gateway.clock.now();
+        let issued = |serial| is_issued(gateway.clone(), serial);
+        let answer = responder.answer(&request, now, issued).await;
+        let reusable = answer.reusable.map(|(from, until)| {
+            let left = until.duration_since(now).as_secs();
+            Reusable { from, until, seconds: u64::try_from(left).unwrap_or_default() }
+        });
+        OcspReply { der: answer.der, reusable }
+    }))
+}
+
+/// Whether there is a certificate with this number, whosever it is.
+async fn is_issued(gateway: Arc<Gateway>, serial: Serial) -> Result<bool, ReadError> {
+    for tenant in &gateway.tenants {
+        if gateway.issuance.find(tenant, &serial).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
