@@ -11,7 +11,7 @@ use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 use chancery_pkcs11_faults::{Effect, Fault, Plan, PlanFile};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PIN_INCORRECT: u64 = 0xa0;
 
 fn tokens(gateway: &Gateway) -> (u16, serde_json::Value) {
