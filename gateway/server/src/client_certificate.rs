@@ -4,13 +4,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use chancery_identity::{RequestContext, SpiffeId, TenantId};
-use chancery_issuance::{IssuanceRequest, Requester, ValidatedName};
+use chancery_identity::SpiffeId;
 use chancery_x509::{GeneralName, pem};
 
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
-use crate::request::signed_request;
+use crate::request::{Wanted, certified};
 
 /// Who the policies see as the requester.
 const OPERATOR: &str = "operator";
@@ -23,22 +22,12 @@ const PROFILE: &str = "service";
 /// # Errors
 /// If policy denies it, or a file cannot be written.
 pub(crate) async fn issue(gateway: &Gateway, id: &SpiffeId, cert: &Path, key: &Path) -> Result<()> {
-    let name = GeneralName::Uri(id.to_string());
-    let own = signed_request(None, vec![name.clone()]).await?;
-    let issued = gateway
-        .issuance
-        .issue(IssuanceRequest {
-            context: RequestContext::internal(TenantId::default_tenant(), gateway.clock.now()),
-            requester: Requester::Internal(OPERATOR),
-            csr: own.request,
-            profile: Some(PROFILE.to_owned()),
-            validated: vec![ValidatedName { name, method: "operator".to_owned() }],
-            not_before: None,
-            not_after: None,
-        })
-        .await
-        .with_context(|| format!("issuing a certificate for {id}"))?;
+    let names = [GeneralName::Uri(id.to_string())];
+    let wanted =
+        Wanted { requester: OPERATOR, profile: PROFILE, names: &names, method: "operator" };
+    let made = certified(gateway, wanted).await;
+    let own = made.with_context(|| format!("issuing a certificate for {id}"))?;
     let pem = pem::encode(pem::PRIVATE_KEY, &own.key);
     files::replace(key, pem.as_bytes(), Readers::Owner)?;
-    files::replace(cert, issued.pem().as_bytes(), Readers::Everybody)
+    files::replace(cert, own.issued.pem().as_bytes(), Readers::Everybody)
 }

@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chancery_identity::{RequestContext, TenantId};
-use chancery_issuance::{IssuanceRequest, Requester, ValidatedName};
 use chancery_tls::Credential;
 use chancery_x509::GeneralName;
 use jiff::Timestamp;
 
 use crate::gateway::Gateway;
-use crate::request::signed_request;
+use crate::request::{Certified, Wanted, certified};
 
 /// Who the policies see as the requester; also the profile that is asked for.
 const GATEWAY: &str = "gateway";
@@ -25,27 +23,12 @@ pub(crate) struct OwnCredential {
 /// Has a certificate for the gateway's own names issued.
 pub(crate) async fn issue(gateway: &Gateway, names: &[GeneralName]) -> Result<OwnCredential> {
     let now = gateway.clock.now();
-    let own = signed_request(None, names.to_vec()).await?;
-    let validated = names
-        .iter()
-        .map(|name| ValidatedName { name: name.clone(), method: "configuration".to_owned() })
-        .collect();
-    let issued = gateway
-        .issuance
-        .issue(IssuanceRequest {
-            context: RequestContext::internal(TenantId::default_tenant(), now),
-            requester: Requester::Internal(GATEWAY),
-            csr: own.request,
-            profile: Some(GATEWAY.to_owned()),
-            validated,
-            not_before: None,
-            not_after: None,
-        })
-        .await
-        .context("issuing the gateway's own TLS certificate")?;
+    let wanted = Wanted { requester: GATEWAY, profile: GATEWAY, names, method: "configuration" };
+    let Certified { key, issued } =
+        certified(gateway, wanted).await.context("issuing the gateway's own TLS certificate")?;
     let life = issued.not_after.duration_since(now);
     let renew_at = now + (life / 3 * 2);
-    Ok(OwnCredential { credential: Credential::new(issued.chain, &own.key)?, renew_at })
+    Ok(OwnCredential { credential: Credential::new(issued.chain, &key)?, renew_at })
 }
 
 /// How long to wait before `renew_at`; at least a minute, so that a policy with absurdly short

@@ -7,14 +7,12 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chancery_api::{OcspFuture, OcspReply, Reusable};
 use chancery_ca::OcspResponder;
-use chancery_identity::{RequestContext, TenantId};
-use chancery_issuance::{IssuanceRequest, Requester, ValidatedName};
 use chancery_store::ReadError;
 use chancery_x509::{GeneralName, Serial};
 use jiff::Timestamp;
 
 use crate::gateway::Gateway;
-use crate::request::signed_request;
+use crate::request::{Certified, Wanted, certified};
 
 /// Who the policies see as the requester.
 const REQUESTER: &str = "ocsp";
@@ -29,30 +27,14 @@ pub(crate) async fn delegate(
     names: &[GeneralName],
 ) -> Result<Timestamp> {
     let now = gateway.clock.now();
-    let own = signed_request(None, names.to_vec()).await?;
-    let validated = names
-        .iter()
-        .map(|name| ValidatedName { name: name.clone(), method: "configuration".to_owned() })
-        .collect();
-    let issued = gateway
-        .issuance
-        .issue(IssuanceRequest {
-            context: RequestContext::internal(TenantId::default_tenant(), now),
-            requester: Requester::Internal(REQUESTER),
-            csr: own.request,
-            profile: Some(PROFILE.to_owned()),
-            validated,
-            not_before: None,
-            not_after: None,
-        })
-        .await
-        .with_context(|| {
-            format!(
-                "issuing the OCSP signer's certificate: a certificate policy has to allow \
-                 internal:{REQUESTER} the profile {PROFILE}, or ca.ocsp_hours has to be 0"
-            )
-        })?;
-    responder.delegate(own.key, issued.der)?;
+    let wanted = Wanted { requester: REQUESTER, profile: PROFILE, names, method: "configuration" };
+    let Certified { key, issued } = certified(gateway, wanted).await.with_context(|| {
+        format!(
+            "issuing the OCSP signer's certificate: a certificate policy has to allow \
+             internal:{REQUESTER} the profile {PROFILE}, or ca.ocsp_hours has to be 0"
+        )
+    })?;
+    responder.delegate(key, issued.der)?;
     let life = issued.not_after.duration_since(now);
     Ok(now + (life / 3 * 2))
 }
