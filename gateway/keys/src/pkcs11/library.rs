@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub(super) struct Library {
     /// Tokens whose sessions end when the use of the module does.
     tokens: Mutex<Vec<Weak<Token>>>,
     rhythm: Mutex<Rhythm>,
+    ended: AtomicBool,
 }
 
 struct Rhythm {
@@ -50,6 +52,7 @@ impl Library {
             path: path.to_owned(),
             tokens: Mutex::default(),
             rhythm: Mutex::new(rhythm),
+            ended: AtomicBool::new(false),
         }))
     }
 
@@ -62,7 +65,7 @@ impl Library {
     /// it was done.
     pub(super) fn reinitialise(&self) -> bool {
         let mut rhythm = lock(&self.rhythm);
-        if rhythm.last.elapsed() < rhythm.pause {
+        if self.ended.load(Ordering::Acquire) || rhythm.last.elapsed() < rhythm.pause {
             return false;
         }
         rhythm.last = Instant::now();
@@ -92,6 +95,19 @@ impl Library {
         true
     }
 
+    /// Ends the use of the module, if all of its sessions are closed. Left initialised at the end of the
+    /// process, some modules crash it in their static destructors.
+    pub(super) fn end(&self) {
+        // Nobody initialises it anew meanwhile.
+        let _rhythm = lock(&self.rhythm);
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = self.module.clone().finalize() {
+            tracing::warn!(%error, "the PKCS#11 module did not finalise");
+        }
+    }
+
     /// A token is well again, so the next initialisation need not wait long.
     pub(super) fn is_well(&self) {
         lock(&self.rhythm).pause = FIRST_PAUSE;
@@ -102,13 +118,9 @@ fn initialise(module: &Pkcs11) -> Result<(), Error> {
     module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
 }
 
-/// Whoever has a session holds the token, and so the library, too: the last one to go ends the use of the
-/// module. Left initialised at the end of the process, some modules crash it in their static destructors.
 impl Drop for Library {
     fn drop(&mut self) {
-        if let Err(error) = self.module.clone().finalize() {
-            tracing::warn!(%error, "the PKCS#11 module did not finalise");
-        }
+        self.end();
     }
 }
 

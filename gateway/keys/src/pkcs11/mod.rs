@@ -226,7 +226,12 @@ impl Pkcs11Signer {
             lane.close();
         }
         let until = Instant::now() + self.grace;
-        if !self.lanes.iter().all(|lane| lane.wait_for_end(until)) {
+        let quiet =
+            |lane: &Arc<Lane>| lane.wait_for_end(until) && lane.token.fall_silent(until).is_some();
+        if self.lanes.iter().all(quiet) {
+            // Only now: tokens of one module share its use.
+            self.lanes.iter().for_each(|lane| lane.token.library().end());
+        } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
     }

@@ -17,13 +17,14 @@ use super::{OpenError, PinRefused, TokenSelector};
 
 /// One token of one module: finds it, logs in to it, opens sessions on it. Every call blocks.
 pub(super) struct Token {
-    library: Arc<Library>,
     selector: TokenSelector,
     login: Mutex<Login>,
     /// The sessions that there are besides the anchor. Each is locked while it is used.
     seats: Mutex<Vec<Seat>>,
     /// Sessions and handles of an earlier epoch are worthless: the device was away.
     epoch: AtomicU64,
+    // Last, since the sessions above have to be closed before the use of the module ends.
+    library: Arc<Library>,
 }
 
 /// A session's place, empty until it is opened.

@@ -86,3 +86,16 @@ fn settings_of_zero_are_refused_by_name() {
         assert!(refused.to_string().contains(setting), "{refused}");
     }
 }
+
+#[test]
+fn after_shutdown_the_module_is_free_for_others_whoever_still_holds_the_signer() {
+    let name =
+        "opening::after_shutdown_the_module_is_free_for_others_whoever_still_holds_the_signer";
+    with_token(name, || {
+        let first = signer();
+        first.shutdown();
+        drop(signer());
+        drop(first);
+        drop(signer());
+    });
+}
