@@ -106,12 +106,12 @@ impl OcspResponder {
             Ok(request) => request,
             Err(error) => {
                 tracing::debug!(%error, "an OCSP request is refused");
-                return self.failed(OcspFailure::Malformed);
+                return failed(OcspFailure::Malformed);
             }
         };
         let issuer = self.ca.issuing.issuer();
         if !request.certificates.iter().all(|certificate| certificate.is_of(issuer)) {
-            return self.failed(OcspFailure::Unauthorized);
+            return failed(OcspFailure::Unauthorized);
         }
         let key = match (&request.nonce, request.certificates.as_slice()) {
             (None, [one]) => one.to_der().ok(),
@@ -122,7 +122,7 @@ impl OcspResponder {
             return kept;
         }
         let Some(delegate) = self.delegate.load_full() else {
-            return self.failed(OcspFailure::TryLater);
+            return failed(OcspFailure::TryLater);
         };
         let mut said = Vec::with_capacity(request.certificates.len());
         for certificate in request.certificates {
@@ -134,7 +134,7 @@ impl OcspResponder {
                     Ok(false) => CertificateStatus::Unknown,
                     Err(error) => {
                         tracing::error!(%error, "the status of a certificate cannot be told");
-                        return self.failed(OcspFailure::TryLater);
+                        return failed(OcspFailure::TryLater);
                     }
                 },
             };
@@ -143,7 +143,7 @@ impl OcspResponder {
         }
         // RFC 5019 §2.2.3. Else whoever invents numbers would have the responder sign for each.
         if matches!(said.as_slice(), [SingleStatus { status: CertificateStatus::Unknown, .. }]) {
-            return self.failed(OcspFailure::Unauthorized);
+            return failed(OcspFailure::Unauthorized);
         }
         match self.sign(&delegate, said, request.nonce, now, key).await {
             Ok(answer) => {
@@ -153,7 +153,7 @@ impl OcspResponder {
             }
             Err(error) => {
                 tracing::error!(%error, "an OCSP answer cannot be made");
-                self.failed(OcspFailure::Internal)
+                failed(OcspFailure::Internal)
             }
         }
     }
@@ -200,18 +200,18 @@ impl OcspResponder {
         }
         Ok(answer)
     }
+}
 
-    #[expect(clippy::unused_self, reason = "what a responder does")]
-    fn failed(&self, failure: OcspFailure) -> OcspAnswer {
-        let outcome = match failure {
-            OcspFailure::Malformed => "malformed",
-            OcspFailure::Internal => "internal",
-            OcspFailure::TryLater => "try-later",
-            OcspFailure::Unauthorized => "unauthorized",
-        };
-        metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => outcome).increment(1);
-        failure.into()
-    }
+/// The failure, counted.
+fn failed(failure: OcspFailure) -> OcspAnswer {
+    let outcome = match failure {
+        OcspFailure::Malformed => "malformed",
+        OcspFailure::Internal => "internal",
+        OcspFailure::TryLater => "try-later",
+        OcspFailure::Unauthorized => "unauthorized",
+    };
+    metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => outcome).increment(1);
+    failure.into()
 }
 
 impl std::fmt::Debug for OcspResponder {

@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chancery_pkcs11_faults::PlanFile;
+
 use super::{Gateway, Ready, START, binary};
 use crate::dns::Dns;
 use crate::hsm::Token;
@@ -63,6 +65,13 @@ impl Options {
             "--pkcs11-pin-file",
             &pin,
         ])
+    }
+
+    /// Keeps the CA's keys in this token, whose module fails as planned.
+    #[must_use]
+    pub fn faulty_token(self, token: &Token, plan: &PlanFile) -> Self {
+        let directory = plan.directory().to_string_lossy();
+        self.token(token).environment(PlanFile::VARIABLE, &directory)
     }
 
     /// Adds arguments.

@@ -9,7 +9,7 @@ use chancery_integration::hsm::Token;
 use chancery_integration::process;
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
-use chancery_pkcs11_faults::{Effect, Fault, Plan, PlanFile};
+use chancery_pkcs11_faults::{Effect, Fault, Plan};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const PIN_INCORRECT: u64 = 0xa0;
@@ -24,9 +24,7 @@ fn while_the_token_is_away_orders_wait_and_then_are_served() {
     let site = Site::new();
     let dns = Dns::start(&site);
     let (token, plan) = Token::faulty(&site);
-    let directory = plan.directory().display().to_string();
-    let options = Options::new(&site).dns(&dns).token(&token);
-    let gateway = options.environment(PlanFile::VARIABLE, &directory).start();
+    let gateway = Options::new(&site).dns(&dns).faulty_token(&token, &plan).start();
     let responder = Http01::start(&site);
     let account = gateway.account();
     drop(account.obtain(&["a.example.com"], &responder));
@@ -61,8 +59,7 @@ fn a_refused_pin_is_not_tried_by_the_next_start_either() {
     let site = Site::new();
     let (token, plan) = Token::faulty(&site);
     plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(PIN_INCORRECT))));
-    let directory = plan.directory().display().to_string();
-    let options = || Options::new(&site).token(&token).environment(PlanFile::VARIABLE, &directory);
+    let options = || Options::new(&site).faulty_token(&token, &plan);
     for _ in 0..3 {
         let said = options().start_fails();
         assert!(said.stderr.contains("PIN"), "{said}");
@@ -105,9 +102,7 @@ fn a_stop_under_load_leaves_the_module_in_order() {
     let site = Site::new();
     let dns = Dns::start(&site);
     let (token, plan) = Token::faulty(&site);
-    let directory = plan.directory().display().to_string();
-    let options = Options::new(&site).dns(&dns).token(&token);
-    let gateway = options.environment(PlanFile::VARIABLE, &directory).start();
+    let gateway = Options::new(&site).dns(&dns).faulty_token(&token, &plan).start();
     let responder = Http01::start(&site);
     let account = gateway.account();
     let names = ["a.example.com"];

@@ -11,7 +11,7 @@ use chancery_integration::lint::{field, openssl};
 use chancery_integration::process::Outcome;
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
-use chancery_pkcs11_faults::{Plan, PlanFile};
+use chancery_pkcs11_faults::Plan;
 use serde_json::json;
 
 /// A certificate, its issuer and its responder.
@@ -155,9 +155,7 @@ fn status_is_told_while_the_hsm_is_away() {
     let site = Site::new();
     let dns = Dns::start(&site);
     let (token, plan) = Token::faulty(&site);
-    let directory = plan.directory().display().to_string();
-    let options = Options::new(&site).dns(&dns).token(&token);
-    let gateway = options.environment(PlanFile::VARIABLE, &directory).start();
+    let gateway = Options::new(&site).dns(&dns).faulty_token(&token, &plan).start();
     let responder = Http01::start(&site);
     let (chain, _) = gateway.account().obtain(&["a.example.com"], &responder);
     let asked = Asked::new(&site, &gateway, &chain);

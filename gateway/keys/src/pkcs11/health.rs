@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use metrics::Gauge;
 
-use super::library::lock;
+use super::module::lock;
 use super::{TokenSelector, meters};
 
 /// Whether a token can be used, as those see it who use it. While it cannot, operations are refused at

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::directory::{Directory, SigningKey, WrappingKey};
 use super::fault::Fault;
 use super::health::Health;
-use super::library::lock;
 use super::meters::Meters;
+use super::module::lock;
 use super::sign::Verify;
 use super::token::{Seat, Token};
 use super::worker::Worker;
@@ -141,7 +141,7 @@ impl Lane {
         self.late.store(0, Ordering::Relaxed);
         let keys = self.keys.len();
         tracing::info!(token = %self.token.selector(), sessions = workers.count, keys, "the token is open");
-        self.token.library().is_well();
+        self.token.module().is_well();
         self.health.up();
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Lane {
     fn start(&self, sessions: usize) -> Result<Receiver<Infallible>, OpenError> {
         let (alive, ended) = bounded(0);
         let open = Arc::new(AtomicUsize::new(0));
-        for number in 0..sessions {
+        let worker = |_| {
             let worker = Worker {
                 token: Arc::clone(&self.token),
                 health: Arc::clone(&self.health),
@@ -160,10 +160,14 @@ impl Lane {
                 session_copies: self.settings.session_copies,
                 verify: self.settings.verify,
             };
-            worker.prepare().map_err(|fault| OpenError::Token {
-                doing: "opening a worker session",
-                reason: fault.to_string(),
+            worker.prepare().map(|()| worker)
+        };
+        // All of them or none: the next attempt would else start the others once more.
+        let workers: Vec<Worker> =
+            (0..sessions).map(worker).collect::<Result<_, _>>().map_err(|fault| {
+                OpenError::Token { doing: "opening a worker session", reason: fault.to_string() }
             })?;
+        for (number, worker) in workers.into_iter().enumerate() {
             let (jobs, alive) = (self.jobs.clone(), alive.clone());
             thread::Builder::new()
                 .name(format!("pkcs11-{number}"))

@@ -16,14 +16,15 @@
 
 mod config;
 mod directory;
+mod dispatch;
 mod error;
 mod fault;
 mod generate;
 mod health;
 mod lane;
 mod latch;
-mod library;
 mod meters;
+mod module;
 mod public_key;
 mod recovery;
 mod sign;
@@ -46,9 +47,9 @@ use zeroize::Zeroizing;
 use crate::{BoxFuture, KeyName, KeyType, SignError, Signer, metrics};
 use directory::Entry;
 use fault::Fault;
-use lane::{Lane, Operation, Outcome};
+use lane::{Lane, Operation};
 use latch::Latch;
-use library::{Library, lock};
+use module::{Module, lock};
 use token::Token;
 
 /// Sessions beside the workers': the one that keeps the login, and one for administration.
@@ -97,19 +98,19 @@ impl Pkcs11Signer {
         if let Some((setting, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return Err(OpenError::Zero { setting });
         }
-        let mut libraries: HashMap<&Path, Arc<Library>> = HashMap::new();
+        let mut modules: HashMap<&Path, Arc<Module>> = HashMap::new();
         let mut lanes = Vec::new();
         for token in &config.tokens {
-            let library = match libraries.get(token.module.as_path()) {
-                Some(library) => Arc::clone(library),
-                None => Library::load(&token.module)?,
+            let module = match modules.get(token.module.as_path()) {
+                Some(module) => Arc::clone(module),
+                None => Module::load(&token.module)?,
             };
-            libraries.insert(&token.module, Arc::clone(&library));
+            modules.insert(&token.module, Arc::clone(&module));
             let latch = config.latches.as_deref().map(|at| Latch::new(at, &token.token));
             if let Some(latch) = latch.as_ref().filter(|latch| latch.is_set()) {
                 return Err(OpenError::Latched { file: latch.file().to_owned() });
             }
-            let token = Token::new(&library, token.token.clone(), &token.pin, latch);
+            let token = Token::new(&module, token.token.clone(), &token.pin, latch);
             lanes.push(Arc::new(Lane::new(token, &config)));
         }
         recovery::first(&lanes, config.patience)?;
@@ -188,7 +189,7 @@ impl Pkcs11Signer {
             let key = lane.keys.wrapping(name)?;
             Ok(Operation::Wrap { key, plaintext: plaintext.clone(), aad: aad.to_vec() })
         };
-        match self.operate(wrap).await? {
+        match dispatch::operate(&self.lanes, self.deadline, wrap).await? {
             Ok(mut wrapped) => Ok(std::mem::take(&mut *wrapped)),
             Err(fault) => Err(fault.for_key(name).into()),
         }
@@ -211,7 +212,7 @@ impl Pkcs11Signer {
             let key = lane.keys.wrapping(name)?;
             Ok(Operation::Unwrap { key, wrapped: wrapped.to_vec(), aad: aad.to_vec() })
         };
-        self.operate(unwrap).await?.map_err(|fault| match fault {
+        dispatch::operate(&self.lanes, self.deadline, unwrap).await?.map_err(|fault| match fault {
             Fault::NotAuthentic => WrapError::Refused { key: name.clone() },
             other => other.for_key(name).into(),
         })
@@ -230,7 +231,7 @@ impl Pkcs11Signer {
             |lane: &Arc<Lane>| lane.wait_for_end(until) && lane.token.fall_silent(until).is_some();
         if self.lanes.iter().all(quiet) {
             // Only now: tokens of one module share its use.
-            self.lanes.iter().for_each(|lane| lane.token.library().end());
+            self.lanes.iter().for_each(|lane| lane.token.module().end());
         } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
@@ -271,60 +272,6 @@ impl Pkcs11Signer {
         });
         making.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
     }
-
-    /// Has one of the tokens do it that hold the key: the one with least to do, and if it fails, the
-    /// next one in what is left of the time.
-    async fn operate(
-        &self,
-        operation: impl Fn(&Lane) -> Result<Operation, SignError>,
-    ) -> Result<Outcome, SignError> {
-        let until = Instant::now() + self.deadline;
-        let mut able = Vec::new();
-        let mut unable = None;
-        for lane in &self.lanes {
-            match operation(lane) {
-                Ok(operation) => able.push((lane, operation)),
-                Err(error) => unable = Some(error),
-            }
-        }
-        if let Some(error) = unable
-            && able.is_empty()
-        {
-            return Err(self.without(error));
-        }
-        let mut failed = SignError::Unavailable { reason: trouble(&able) };
-        while let Some((lane, operation)) = take_idlest(&mut able) {
-            // Whoever hangs must not take the time of those that could do it.
-            let left = until.saturating_duration_since(Instant::now());
-            let others = able.iter().filter(|(lane, _)| lane.health.is_up()).count();
-            let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
-            let outcome = lane.submit(operation, share).await;
-            // One that was down a moment ago may be up by now.
-            let another = able.iter().any(|(lane, _)| lane.health.is_up());
-            match outcome {
-                Ok(Err(fault)) if another && fault.may_do_elsewhere() => {
-                    tracing::info!(token = %lane.token.selector(), %fault, "trying another token");
-                    failed = SignError::Unavailable { reason: fault.to_string() };
-                }
-                Err(error) if another && Instant::now() < until => failed = error,
-                // The whole of the time has passed, not only the last share of it.
-                Err(SignError::Timeout { .. }) => {
-                    return Err(SignError::Timeout { after: self.deadline });
-                }
-                done => return done,
-            }
-        }
-        Err(failed)
-    }
-
-    /// What it means that no token has the key: while one cannot be used, it may be there.
-    fn without(&self, error: SignError) -> SignError {
-        let away = self.lanes.iter().find(|lane| lane.keys.len() == 0);
-        match (error, away.and_then(|lane| lane.health.trouble())) {
-            (SignError::UnknownKey { .. }, Some(reason)) => SignError::Unavailable { reason },
-            (error, _) => error,
-        }
-    }
 }
 
 impl Signer for Pkcs11Signer {
@@ -357,7 +304,7 @@ impl Signer for Pkcs11Signer {
                 (Err(error), _) => unknown = error,
             }
         }
-        known.ok_or_else(|| self.without(unknown))
+        known.ok_or_else(|| dispatch::unless_away(&self.lanes, unknown))
     }
 
     fn kind(&self) -> &'static str {
@@ -372,19 +319,18 @@ impl Pkcs11Signer {
         algorithm: SignatureAlgorithm,
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
-        let public = if self.lanes.len() == 1 { None } else { Some(self.public_key(name)?) };
+        if self.lanes.len() > 1 {
+            // One name for different keys in two tokens does not say which is meant.
+            self.public_key(name)?;
+        }
         let sign = |lane: &Lane| {
             let key = lane.keys.signing(name)?;
             if !algorithm.fits(key.public.algorithm()) {
                 return Err(SignError::Unsupported { key: name.clone(), algorithm });
             }
-            // Of one name in two tokens: then the name does not say which key is meant.
-            if public.as_ref().is_some_and(|public| *public != key.public) {
-                return Err(SignError::Ambiguous { key: name.clone() });
-            }
             Ok(Operation::Sign { key, algorithm, message: message.to_vec() })
         };
-        match self.operate(sign).await? {
+        match dispatch::operate(&self.lanes, self.deadline, sign).await? {
             Ok(mut signature) => Ok(std::mem::take(&mut *signature)),
             Err(fault) => Err(fault.for_key(name)),
         }
@@ -401,21 +347,6 @@ impl std::fmt::Debug for Pkcs11Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pkcs11Signer").field("tokens", &self.status()).finish_non_exhaustive()
     }
-}
-
-/// A token that could do an operation, with the operation.
-type Able<'a> = (&'a Arc<Lane>, Operation);
-
-/// The one with least to do, of those that can be used at present.
-fn take_idlest<'a>(able: &mut Vec<Able<'a>>) -> Option<Able<'a>> {
-    let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.health.is_up());
-    let (at, _) = up.min_by_key(|(_, (lane, _))| lane.outstanding())?;
-    Some(able.swap_remove(at))
-}
-
-fn trouble(able: &[Able<'_>]) -> String {
-    let troubles: Vec<String> = able.iter().filter_map(|(lane, _)| lane.health.trouble()).collect();
-    if troubles.is_empty() { "no token holds the key".to_owned() } else { troubles.join("; ") }
 }
 
 fn affordable(wanted: usize, limit: Option<u64>) -> Result<usize, OpenError> {

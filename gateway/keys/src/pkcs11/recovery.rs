@@ -37,7 +37,7 @@ pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration) -> Result<(), OpenE
                 }
                 tracing::warn!(%failure, "waiting for the token");
                 for lane in lanes {
-                    lane.token.library().reinitialise();
+                    lane.token.module().reinitialise();
                     lane.health.pause(SOON.min(until.saturating_duration_since(Instant::now())));
                 }
             }
@@ -72,7 +72,7 @@ fn attempt(lane: &Lane) {
         return;
     }
     // Some modules look for tokens when they are initialised only.
-    let again = if lane.token.library().reinitialise() { lane.bring_up() } else { Err(error) };
+    let again = if lane.token.module().reinitialise() { lane.bring_up() } else { Err(error) };
     if let Err(error) = again {
         lane.health.down(error.to_string());
     }

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
 use cryptoki::context::Pkcs11;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::fault::Fault;
 use super::latch::Latch;
-use super::library::{Library, lock, lock_until};
+use super::module::{Module, lock, lock_until};
 use super::worker::KeySession;
 use super::{OpenError, PinRefused, TokenSelector};
 
@@ -20,11 +20,11 @@ pub(super) struct Token {
     selector: TokenSelector,
     login: Mutex<Login>,
     /// The sessions that there are besides the anchor. Each is locked while it is used.
-    seats: Mutex<Vec<Seat>>,
+    seats: Mutex<Vec<Weak<Mutex<Option<KeySession>>>>>,
     /// Sessions and handles of an earlier epoch are worthless: the device was away.
     epoch: AtomicU64,
     // Last, since the sessions above have to be closed before the use of the module ends.
-    library: Arc<Library>,
+    module: Arc<Module>,
 }
 
 /// A session's place, empty until it is opened.
@@ -33,7 +33,6 @@ pub(super) type Seat = Arc<Mutex<Option<KeySession>>>;
 /// Nobody uses the token while this is held.
 pub(super) struct Quiet<'a> {
     _login: MutexGuard<'a, Login>,
-    _seats: MutexGuard<'a, Vec<Seat>>,
 }
 
 /// The login belongs to the whole process, not to a session, and ends with the last session. Hence
@@ -54,20 +53,20 @@ enum Pin {
 impl Token {
     /// A token of the module, which need not be there yet.
     pub(super) fn new(
-        library: &Arc<Library>,
+        module: &Arc<Module>,
         selector: TokenSelector,
         pin: &Zeroizing<String>,
         latch: Option<Latch>,
     ) -> Arc<Self> {
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
         let token = Arc::new(Self {
-            library: Arc::clone(library),
+            module: Arc::clone(module),
             selector,
             login: Mutex::new(Login { anchor: None, pin, latch }),
             seats: Mutex::default(),
             epoch: AtomicU64::new(0),
         });
-        library.attach(&token);
+        module.attach(&token);
         token
     }
 
@@ -75,14 +74,16 @@ impl Token {
         &self.selector
     }
 
-    pub(super) fn library(&self) -> &Library {
-        &self.library
+    pub(super) fn module(&self) -> &Module {
+        &self.module
     }
 
     /// A place for one more session.
     pub(super) fn seat(&self) -> Seat {
         let seat = Seat::default();
-        lock(&self.seats).push(Arc::clone(&seat));
+        let mut seats = lock(&self.seats);
+        seats.retain(|seat| seat.strong_count() > 0);
+        seats.push(Arc::downgrade(&seat));
         seat
     }
 
@@ -98,24 +99,25 @@ impl Token {
 
     /// Waits until nobody is in a call, and closes all sessions. None if somebody is for too long.
     pub(super) fn fall_silent(&self, until: Instant) -> Option<Quiet<'_>> {
-        let seats = lock_until(&self.seats, until)?;
+        let seats: Vec<Seat> =
+            lock_until(&self.seats, until)?.iter().filter_map(Weak::upgrade).collect();
         let used: Vec<_> =
             seats.iter().map(|seat| lock_until(seat, until)).collect::<Option<_>>()?;
-        // After the seats, as those do it who open a session.
+        // After the seats, as those do it who open a session; and while this is held, nobody can.
         let mut login = lock_until(&self.login, until)?;
         login.anchor = None;
         for mut session in used {
             *session = None;
         }
         self.lost(self.epoch());
-        Some(Quiet { _login: login, _seats: seats })
+        Some(Quiet { _login: login })
     }
 
     /// Finds the token and logs in, with errors that an operator can act upon.
     pub(super) fn enter(&self) -> Result<(), OpenError> {
-        let slot = self.locate()?;
         let mut login = lock(&self.login);
-        let module = &self.library.module;
+        let slot = self.locate()?;
+        let module = &self.module.context;
         let anchor = module.open_ro_session(slot).map_err(failed_at("opening a session"))?;
         match login.ensure(module, slot, &anchor) {
             Ok(()) => {}
@@ -128,8 +130,9 @@ impl Token {
 
     /// How many sessions the token admits; none if it does not say or sets no limit.
     pub(super) fn session_limit(&self) -> Result<Option<u64>, OpenError> {
+        let _login = lock(&self.login);
         let slot = self.locate()?;
-        let module = &self.library.module;
+        let module = &self.module.context;
         let info = module.get_token_info(slot).map_err(failed_at("reading the token's limits"))?;
         Ok(match info.max_session_count() {
             Limit::Max(limit) => Some(limit),
@@ -139,18 +142,18 @@ impl Token {
 
     /// A logged-in session for signing (read-only: token objects can be used, not made).
     pub(super) fn open_session(&self) -> Result<Session, Fault> {
-        self.open_with(|slot| self.library.module.open_ro_session(slot))
+        self.open_with(|slot| self.module.context.open_ro_session(slot))
     }
 
     /// A logged-in session that can make and delete keys.
     pub(super) fn open_admin_session(&self) -> Result<Session, Fault> {
-        self.open_with(|slot| self.library.module.open_rw_session(slot))
+        self.open_with(|slot| self.module.context.open_rw_session(slot))
     }
 
     /// Logs in again where that is needed; the others wait meanwhile, so that it happens once.
     fn open_with(&self, open: impl Fn(Slot) -> Result<Session, Error>) -> Result<Session, Fault> {
         let mut login = lock(&self.login);
-        let module = &self.library.module;
+        let module = &self.module.context;
         // Looked up each time: a token that was away may have come back in another slot.
         let slot = self.locate().map_err(|error| Fault::Closed(error.to_string()))?;
         let session = open(slot)?;
@@ -164,8 +167,10 @@ impl Token {
         Ok(session)
     }
 
+    /// Where the token is. Whoever asks holds the lock of the login: the module must not be initialised anew
+    /// meanwhile.
     fn locate(&self) -> Result<Slot, OpenError> {
-        let module = &self.library.module;
+        let module = &self.module.context;
         let slots =
             module.get_slots_with_initialized_token().map_err(failed_at("listing the slots"))?;
         // A slot whose token goes away between the two calls is no candidate.

@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A loaded PKCS#11 module. It is initialised once for the process, and anew when a token does not come
 /// back otherwise: some modules look for tokens at `C_Initialize` only.
-pub(super) struct Library {
-    pub(super) module: Pkcs11,
+pub(super) struct Module {
+    pub(super) context: Pkcs11,
     path: PathBuf,
     /// Tokens whose sessions end when the use of the module does.
     tokens: Mutex<Vec<Weak<Token>>>,
@@ -33,13 +33,13 @@ struct Rhythm {
     pause: Duration,
 }
 
-impl Library {
+impl Module {
     /// Loads and initialises a module that nobody else in the process uses.
     pub(super) fn load(path: &Path) -> Result<Arc<Self>, OpenError> {
         let unloadable =
             |error: Error| OpenError::Module { module: path.to_owned(), reason: error.to_string() };
-        let module = Pkcs11::new(path).map_err(unloadable)?;
-        match initialise(&module) {
+        let context = Pkcs11::new(path).map_err(unloadable)?;
+        match initialise(&context) {
             Ok(()) => {}
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
                 return Err(OpenError::AlreadyInitialised { module: path.to_owned() });
@@ -48,7 +48,7 @@ impl Library {
         }
         let rhythm = Rhythm { last: Instant::now(), pause: FIRST_PAUSE };
         Ok(Arc::new(Self {
-            module,
+            context,
             path: path.to_owned(),
             tokens: Mutex::default(),
             rhythm: Mutex::new(rhythm),
@@ -82,10 +82,10 @@ impl Library {
             );
             return false;
         };
-        if let Err(error) = self.module.clone().finalize() {
+        if let Err(error) = self.context.clone().finalize() {
             tracing::warn!(%error, "the PKCS#11 module did not finalise");
         }
-        let initialised = initialise(&self.module);
+        let initialised = initialise(&self.context);
         drop(quiet);
         meters::initialised(if initialised.is_ok() { "ok" } else { "failed" }).increment(1);
         match initialised {
@@ -103,7 +103,7 @@ impl Library {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Err(error) = self.module.clone().finalize() {
+        if let Err(error) = self.context.clone().finalize() {
             tracing::warn!(%error, "the PKCS#11 module did not finalise");
         }
     }
@@ -114,11 +114,11 @@ impl Library {
     }
 }
 
-fn initialise(module: &Pkcs11) -> Result<(), Error> {
-    module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
+fn initialise(context: &Pkcs11) -> Result<(), Error> {
+    context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
 }
 
-impl Drop for Library {
+impl Drop for Module {
     fn drop(&mut self) {
         self.end();
     }

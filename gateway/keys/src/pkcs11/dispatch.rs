@@ -1,0 +1,68 @@
+//! Which token does an operation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::lane::{Lane, Operation, Outcome};
+use crate::SignError;
+
+/// A token that could do an operation, with the operation.
+type Able<'a> = (&'a Arc<Lane>, Operation);
+
+/// Has one of the tokens do it that hold the key: the one with least to do, and if it fails, the next one
+/// in what is left of the time. `operation` makes it for a token, or says why that cannot do it.
+pub(super) async fn operate(
+    lanes: &[Arc<Lane>],
+    deadline: Duration,
+    operation: impl Fn(&Lane) -> Result<Operation, SignError>,
+) -> Result<Outcome, SignError> {
+    let until = Instant::now() + deadline;
+    let mut able = Vec::with_capacity(lanes.len());
+    let mut failed = None;
+    for lane in lanes {
+        match operation(lane) {
+            Ok(operation) => able.push((lane, operation)),
+            Err(error) => failed = Some(unless_away(lanes, error)),
+        }
+    }
+    while let Some((lane, operation)) = take_idlest(&mut able) {
+        // Whoever hangs must not take the time of those that could do it.
+        let left = until.saturating_duration_since(Instant::now());
+        let others = able.iter().filter(|(lane, _)| lane.health.is_up()).count();
+        let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
+        let outcome = lane.submit(operation, share).await;
+        // One that was down a moment ago may be up by now.
+        let another = able.iter().any(|(lane, _)| lane.health.is_up());
+        match outcome {
+            Ok(Err(fault)) if another && fault.may_do_elsewhere() => {
+                tracing::info!(token = %lane.token.selector(), %fault, "trying another token");
+                failed = Some(SignError::Unavailable { reason: fault.to_string() });
+            }
+            Err(error) if another && Instant::now() < until => failed = Some(error),
+            // The whole of the time has passed, not only the last share of it.
+            Err(SignError::Timeout { .. }) => return Err(SignError::Timeout { after: deadline }),
+            done => return done,
+        }
+    }
+    // What could do it was down all the time, which says more than that others do not have the key.
+    let trouble = able.iter().find_map(|(lane, _)| lane.health.trouble());
+    let away = trouble.map(|reason| SignError::Unavailable { reason });
+    let nobody = || SignError::Unavailable { reason: "no token holds the key".to_owned() };
+    Err(away.or(failed).unwrap_or_else(nobody))
+}
+
+/// What it means that no token has the key: while one cannot be used, it may be there.
+pub(super) fn unless_away(lanes: &[Arc<Lane>], error: SignError) -> SignError {
+    let away = lanes.iter().find(|lane| lane.keys.len() == 0);
+    match (error, away.and_then(|lane| lane.health.trouble())) {
+        (SignError::UnknownKey { .. }, Some(reason)) => SignError::Unavailable { reason },
+        (error, _) => error,
+    }
+}
+
+/// The one with least to do, of those that can be used at present.
+fn take_idlest<'a>(able: &mut Vec<Able<'a>>) -> Option<Able<'a>> {
+    let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.health.is_up());
+    let (at, _) = up.min_by_key(|(_, (lane, _))| lane.outstanding())?;
+    Some(able.swap_remove(at))
+}
