@@ -14,8 +14,8 @@ use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_store::memory::MemoryStore;
 use chancery_x509::{
-    CrlTemplate, ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages, ParsedCertificate,
-    RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject,
+    CrlScope, CrlTemplate, ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages,
+    ParsedCertificate, RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject,
 };
 
 use crate::load::{self, CONNECTIONS};
@@ -48,6 +48,8 @@ fn leaf() -> Row {
         root_validity: DAY * 3650,
         issuing_validity: DAY * 1825,
         crl_validity: DAY,
+        crl_shards: 1,
+        delta_crl_validity: None,
         crl_url_base: "http://127.0.0.1:8080/crl".to_owned(),
         issuer_url_base: "http://127.0.0.1:8080/issuers".to_owned(),
         ocsp_url_base: Some("http://127.0.0.1:8080/ocsp".to_owned()),
@@ -148,7 +150,13 @@ fn large_crl() -> Vec<Row> {
                 }
             })
             .collect();
-        let template = CrlTemplate { number: 1, this_update: now, next_update: now + DAY, revoked };
+        let template = CrlTemplate {
+            scope: CrlScope::Complete { delta_url: None },
+            number: 1,
+            this_update: now,
+            next_update: now + DAY,
+            revoked,
+        };
         let begun = Instant::now();
         let content = template.build(&issuer, P256).unwrap();
         let signature = runtime.block_on(signer.sign(&name, P256, content.der())).unwrap();

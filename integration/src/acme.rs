@@ -222,12 +222,19 @@ impl Account {
     #[track_caller]
     #[must_use]
     pub fn obtain(&self, names: &[&str], responder: &Http01) -> (String, String) {
+        let key = rcgen::KeyPair::generate().expect("a key can be made");
+        (self.obtain_for(&key, names, responder), key.serialize_pem())
+    }
+
+    /// The same for a key that there is already. Returns the chain.
+    #[track_caller]
+    #[must_use]
+    pub fn obtain_for(&self, key: &rcgen::KeyPair, names: &[&str], responder: &Http01) -> String {
         let order = self.order(names);
         self.prove(&order, responder);
         let order = self.until(&order, "ready");
-        let (request, key) = request(names);
-        drop(self.finalize(&order, &request).expect(200));
-        (self.certificate(&order), key.serialize_pem())
+        drop(self.finalize(&order, &request_for(key, names)).expect(200));
+        self.certificate(&order)
     }
 }
 
@@ -278,11 +285,15 @@ pub fn challenge(authorization: &Value, kind: &str) -> Value {
 #[must_use]
 pub fn request(names: &[&str]) -> (Vec<u8>, rcgen::KeyPair) {
     let key = rcgen::KeyPair::generate().expect("a key can be made");
+    (request_for(&key, names), key)
+}
+
+fn request_for(key: &rcgen::KeyPair, names: &[&str]) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut parameters = rcgen::CertificateParams::new(names).expect("DNS names");
     parameters.distinguished_name = rcgen::DistinguishedName::new();
-    let request = parameters.serialize_request(&key).expect("a request can be made");
-    (request.der().to_vec(), key)
+    let request = parameters.serialize_request(key).expect("a request can be made");
+    request.der().to_vec()
 }
 
 /// Fails unless an answer is a problem document (RFC 7807) of an ACME type, such as `badNonce`, with

@@ -108,6 +108,26 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> Vec<Decision> {
 }
 
 impl Access {
+    /// Does what an administrator asks of a part of the gateway that is not this room's, if the policies
+    /// allow it. `work` is short and does not block; it returns none if there is nothing with the name.
+    ///
+    /// # Errors
+    /// See [`AccessError`].
+    pub async fn administer<T>(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: &str,
+        work: impl FnOnce() -> Option<T>,
+    ) -> Result<T, AccessError> {
+        let event = self.may(context, caller, operation, resource).await?;
+        let done = work();
+        let event = if done.is_some() { event.succeeded() } else { event.failed("not-found") };
+        self.audit.record(event).await?;
+        done.ok_or(AccessError::NotFound)
+    }
+
     /// Asks the policies; a refusal is recorded and returned, after a permission the caller finishes the
     /// event.
     pub(crate) async fn may(

@@ -43,6 +43,8 @@ pub struct TokenHealth {
     pub token: String,
     /// Whether it can be used.
     pub up: bool,
+    /// Whether an administrator has taken it out of use.
+    pub drained: bool,
     /// How many keys it holds that can be used by name.
     pub keys: usize,
     /// Operations that are under way or wait.
@@ -78,7 +80,7 @@ async fn health(State(sources): State<PlainSources>) -> Response {
 /// How each token of the HSM is: 200 if one of them can be used or there is no HSM, else 503.
 async fn tokens(State(sources): State<PlainSources>) -> Response {
     let tokens = (sources.tokens)();
-    let usable = tokens.is_empty() || tokens.iter().any(|token| token.up);
+    let usable = tokens.is_empty() || tokens.iter().any(|token| token.up && !token.drained);
     let status = if usable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = axum::Json(serde_json::json!({ "tokens": tokens }));
     (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
@@ -137,6 +139,7 @@ mod tests {
                 let token = |token: &str, up| TokenHealth {
                     token: token.to_owned(),
                     up,
+                    drained: false,
                     keys: 1,
                     outstanding: 0,
                 };

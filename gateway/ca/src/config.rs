@@ -1,6 +1,9 @@
 use std::time::Duration;
 
 use chancery_keys::KeyType;
+use chancery_x509::Serial;
+
+use crate::crl::{Scope, Shard};
 
 /// How a private CA is made and where its CRL and certificates are published.
 #[derive(Debug, Clone)]
@@ -20,6 +23,11 @@ pub struct CaConfig {
     /// How long a CRL of the issuing CA is valid. A new one is made when half of that has passed, and
     /// after each revocation.
     pub crl_validity: Duration,
+    /// Over how many CRLs the revocations of the issuing CA are spread, 1 to 1024. With more than one,
+    /// new certificates name the one that they belong to; the complete CRL is published all the same.
+    pub crl_shards: u32,
+    /// How long a delta CRL is valid; none if there are to be no deltas.
+    pub delta_crl_validity: Option<Duration>,
     /// Where CRLs will be fetched: `http://HOST:PORT/crl`, to which `/ID.crl` is added. May change
     /// between starts; certificates keep what they were issued with.
     pub crl_url_base: String,
@@ -31,9 +39,23 @@ pub struct CaConfig {
 }
 
 impl CaConfig {
-    /// Where the CRL of the CA with this key identifier is.
-    pub(crate) fn crl_url(&self, id: &str) -> String {
-        format!("{}/{id}.crl", self.crl_url_base)
+    /// Where the CRL with this name is: of a complete one, the key identifier of its CA.
+    pub(crate) fn crl_url(&self, name: &str) -> String {
+        Self::crl_url_at(&self.crl_url_base, name)
+    }
+
+    /// The same for another base.
+    pub(crate) fn crl_url_at(base: &str, name: &str) -> String {
+        format!("{base}/{name}.crl")
+    }
+
+    /// Where the issuing CA's CRL is that will list the certificate with this serial number.
+    pub(crate) fn crl_url_of(&self, issuer: &str, serial: &Serial) -> String {
+        let scope = match self.crl_shards {
+            0 | 1 => Scope::Complete,
+            several => Scope::Shard(Shard::of(serial, several)),
+        };
+        self.crl_url(&scope.name(issuer))
     }
 
     /// Where the OCSP responder of the CA with this key identifier is.

@@ -162,6 +162,9 @@ pub enum CrlError {
     /// The signer gave no signature.
     #[error("the CRL is not signed: {0}")]
     Sign(#[from] chancery_keys::SignError),
+    /// The process is ending.
+    #[error("building the CRL was interrupted: the gateway is ending")]
+    Interrupted,
     /// The root's key cannot be loaded to sign the root's CRL.
     #[error("the root's key cannot be used: {0}")]
     RootKey(#[source] Box<OpenError>),

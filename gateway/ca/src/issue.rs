@@ -130,7 +130,7 @@ impl Ca {
             not_before,
             not_after,
             kind: Kind::Leaf,
-            crl_url: Some(self.config.crl_url(self.issuer_id())),
+            crl_url: Some(self.config.crl_url_of(self.issuer_id(), &serial)),
             issuer_url: Some(self.config.issuer_url(self.issuer_id())),
             ocsp_url: self.config.ocsp_url(self.issuer_id()).filter(|_| has_status),
         };

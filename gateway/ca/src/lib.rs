@@ -24,6 +24,7 @@ pub use error::{CrlError, OcspError, OpenError, PrepareError, RevokeError, SignE
 pub use issue::{Issued, Prepared, ProposedCertificate};
 pub use keys::CaKeys;
 pub use ocsp::{OcspAnswer, OcspResponder};
+pub use revocation::RevokedCertificate;
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use chancery_x509::{Serial, pem};
 use jiff::Timestamp;
 
 use authority::Authority;
-use crl::CrlPublisher;
+use crl::{IssuingCrls, RootCrl};
 use record::Records;
 use revocation::Revocations;
 
@@ -47,8 +48,8 @@ pub struct Ca {
     issuing: Authority,
     chain: Vec<Vec<u8>>,
     revocations: Revocations,
-    crl: CrlPublisher,
-    root_crl: CrlPublisher,
+    crls: IssuingCrls,
+    root_crl: RootCrl,
     random: SystemRandom,
 }
 
@@ -77,8 +78,8 @@ impl Ca {
         let revocations = Revocations::load(&records, issuing.id()).await?;
         let ca = Self {
             chain: vec![issuing.certificate().der().to_vec()],
-            crl: CrlPublisher::new(issuing.id()),
-            root_crl: CrlPublisher::new(root.id()),
+            crls: IssuingCrls::open(&config, &records, issuing.id()).await?,
+            root_crl: RootCrl::new(root.id()),
             random: SystemRandom::new(),
             records,
             config,
@@ -87,8 +88,7 @@ impl Ca {
             issuing,
             revocations,
         };
-        ca.publish_crl(now).await?;
-        ca.publish_root_crl(now).await?;
+        ca.refresh_crl(now).await?;
         tracing::info!(
             root = ca.root_id(),
             issuing = ca.issuer_id(),
@@ -139,14 +139,20 @@ impl Ca {
         self.issuing.certificate().not_after()
     }
 
-    /// The issuing CA's current CRL in DER.
+    /// The issuing CA's current complete CRL in DER.
     pub fn crl(&self) -> Bytes {
-        self.crl.current()
+        self.crls.complete()
+    }
+
+    /// The current CRL (DER) with this name: the key identifier of the root or of the issuing CA, the
+    /// latter's also followed by `-delta` or by the number of a shard, as in `-3-of-16`.
+    pub fn crl_named(&self, name: &str) -> Option<Bytes> {
+        if name == self.root_id() { Some(self.root_crl()) } else { self.crls.named(name) }
     }
 
     /// The root's current CRL in DER.
     pub fn root_crl(&self) -> Bytes {
-        self.root_crl.current()
+        self.root_crl.publisher.current()
     }
 
     /// Whether the issuing CA has revoked this serial number. Answers from memory, which holds what

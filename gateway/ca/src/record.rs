@@ -43,6 +43,18 @@ pub(crate) struct RevocationRecord {
     pub(crate) serial: Serial,
     pub(crate) at: Timestamp,
     pub(crate) reason: RevocationReason,
+    /// Last second of the certificate's validity; unknown of what was revoked by older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_after: Option<Timestamp>,
+}
+
+/// Where shards of the issuing CA's CRL were said to be in certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DistributionRecord {
+    /// What their URLs begin with.
+    pub(crate) base: String,
+    /// How many there were.
+    pub(crate) shards: u32,
 }
 
 /// The last CRL of an issuer. Its number counts on over restarts.
@@ -80,8 +92,13 @@ impl Records {
         Ok(Key::new(format!("{}/authority", self.prefix))?)
     }
 
-    pub(crate) fn crl_key(&self, issuer: &str) -> Result<Key, ReadError> {
-        Ok(Key::new(format!("{}/crl/{issuer}", self.prefix))?)
+    /// Where the number of the CRL with this name is.
+    pub(crate) fn crl_key(&self, name: &str) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/crl/{name}", self.prefix))?)
+    }
+
+    pub(crate) fn distribution_key(&self) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/crl-shards", self.prefix))?)
     }
 
     pub(crate) fn revocation_key(&self, issuer: &str, serial: &Serial) -> Result<Key, ReadError> {
@@ -110,7 +127,10 @@ impl Records {
     }
 
     /// All revocations of this issuer.
-    pub(crate) async fn revocations(&self, issuer: &str) -> Result<Vec<RevokedEntry>, OpenError> {
+    pub(crate) async fn revocations(
+        &self,
+        issuer: &str,
+    ) -> Result<Vec<RevocationRecord>, OpenError> {
         const PAGE: usize = 1000;
         let prefix = format!("{}/revoked/{issuer}/", self.prefix);
         let mut found = Vec::new();
@@ -118,8 +138,7 @@ impl Records {
         loop {
             let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
             for record in &page {
-                let revocation: RevocationRecord = decode(record)?;
-                found.push(revocation.into());
+                found.push(decode(record)?);
             }
             match page.into_iter().next_back() {
                 Some(last) => after = Some(last.key),

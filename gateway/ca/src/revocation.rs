@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use chancery_store::{Commit, CommitError};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
@@ -9,13 +10,26 @@ use tracing::Instrument;
 use crate::record::{self, Records, RevocationRecord};
 use crate::{Ca, OpenError, RevokeError};
 
+/// A certificate that is to be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Last second of its validity: a while after it, CRLs list the certificate no more.
+    pub not_after: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// All revocations of an issuer, in memory: looked at on every request, so no store is asked.
-pub(crate) struct Revocations(RwLock<BTreeMap<Serial, RevokedEntry>>);
+pub(crate) struct Revocations(RwLock<BTreeMap<Serial, RevocationRecord>>);
 
 impl Revocations {
     pub(crate) async fn load(records: &Records, issuer: &str) -> Result<Self, OpenError> {
-        let entries = records.revocations(issuer).await?;
-        Ok(Self(RwLock::new(entries.into_iter().map(|entry| (entry.serial, entry)).collect())))
+        let found = records.revocations(issuer).await?;
+        Ok(Self(RwLock::new(found.into_iter().map(|record| (record.serial, record)).collect())))
     }
 
     pub(crate) fn contains(&self, serial: &Serial) -> bool {
@@ -23,61 +37,84 @@ impl Revocations {
     }
 
     pub(crate) fn find(&self, serial: &Serial) -> Option<RevokedEntry> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(serial).copied()
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(serial).copied().map(RevokedEntry::from)
     }
 
-    pub(crate) fn add(&self, entry: RevokedEntry) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry.serial, entry);
+    pub(crate) fn add(&self, record: RevocationRecord) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(record.serial, record);
     }
 
-    /// The entries by serial number.
-    pub(crate) fn all(&self) -> Vec<RevokedEntry> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    fn remove(&self, serial: &Serial) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(serial);
+    }
+
+    /// Those that a CRL has to list, by serial number: a certificate has to be on one CRL that was made
+    /// after its end (RFC 5280 §3.3), hence on those of one validity of CRLs.
+    pub(crate) fn listed(
+        &self,
+        now: Timestamp,
+        validity: Duration,
+        matches: impl Fn(&RevokedEntry) -> bool,
+    ) -> Vec<RevokedEntry> {
+        let since = now.checked_sub(validity).unwrap_or(Timestamp::MIN);
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.values()
+            .filter(|record| record.not_after.is_none_or(|end| end >= since))
+            .map(|record| RevokedEntry::from(*record))
+            .filter(matches)
+            .collect()
     }
 }
 
 impl Ca {
-    /// Revokes the certificate with this serial number and publishes a new CRL. When this returns,
-    /// the revocation is on disk and [`is_revoked`](Self::is_revoked) tells it.
+    /// Revokes a certificate and publishes new CRLs. When this returns, the revocation is on disk and
+    /// [`is_revoked`](Self::is_revoked) tells it.
     ///
-    /// Should the new CRL not be signed, because the token is away for instance, the certificate is
+    /// Should a new CRL not be signed, because the token is away for instance, the certificate is
     /// revoked all the same and [`refresh_crl`](Self::refresh_crl) makes up for the CRL. Dropping the
     /// future gives up waiting; the revocation goes on.
     ///
     /// # Errors
     /// It is revoked already, with whatever reason, or the revocation could not be stored.
-    #[tracing::instrument(name = "ca.revoke", skip_all, fields(%serial, reason = reason.code()))]
-    pub async fn revoke(
-        self: &Arc<Self>,
-        serial: Serial,
-        reason: RevocationReason,
-        at: Timestamp,
-    ) -> Result<(), RevokeError> {
+    #[tracing::instrument(
+        name = "ca.revoke", skip_all, fields(serial = %revoked.serial, reason = revoked.reason.code())
+    )]
+    pub async fn revoke(self: &Arc<Self>, revoked: RevokedCertificate) -> Result<(), RevokeError> {
         // A task of its own: a caller that hangs up between the commit and what follows must not leave
         // a revocation on disk that nobody here knows of.
         let ca = Arc::clone(self);
-        let task = async move { ca.revoke_and_publish(serial, reason, at).await };
+        let task = async move {
+            let outcome = ca.record_revocation(revoked).await;
+            if matches!(outcome, Ok(()) | Err(RevokeError::AlreadyRevoked(_)))
+                && let Err(error) = ca.refresh_crl(revoked.at).await
+            {
+                tracing::error!(%error, "the revocation is stored, but the CRL does not show it yet");
+            }
+            outcome
+        };
         match tokio::spawn(task.in_current_span()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RevokeError::Interrupted),
         }
     }
 
-    async fn revoke_and_publish(
-        &self,
-        serial: Serial,
-        reason: RevocationReason,
-        at: Timestamp,
-    ) -> Result<(), RevokeError> {
+    /// The same for somebody who revokes many: no CRL is made, and the caller sees to it that the future
+    /// is not dropped and that [`refresh_crl`](Self::refresh_crl) is called at the end.
+    ///
+    /// # Errors
+    /// As for [`revoke`](Self::revoke).
+    pub async fn record_revocation(&self, revoked: RevokedCertificate) -> Result<(), RevokeError> {
+        let RevokedCertificate { serial, not_after, reason, at } = revoked;
         let records = &self.records;
         let place = records.revocation_key(self.issuer_id(), &serial)?;
-        let revocation = RevocationRecord { serial, at, reason };
+        let revocation = RevocationRecord { serial, at, reason, not_after: Some(not_after) };
         let commit = Commit::new()
             .check_absent(place.clone())
             .put(place.clone(), record::encode(&revocation)?);
         let outcome = match records.commit(commit).await {
             Ok(_) => {
-                self.revocations.add(revocation.into());
+                self.revocations.add(revocation);
                 metrics::counter!("chancery_ca_revocations_total").increment(1);
                 Ok(())
             }
@@ -86,16 +123,24 @@ impl Ca {
                 if let Some(found) = records.read(&place).await? {
                     let stored: RevocationRecord =
                         record::decode(&found).map_err(|e| RevokeError::Record(e.reason))?;
-                    self.revocations.add(stored.into());
+                    self.revocations.add(stored);
                 }
                 Err(RevokeError::AlreadyRevoked(serial))
             }
             Err(error) => return Err(error.into()),
         };
-        self.crl.mark_outdated();
-        if let Err(error) = self.refresh_crl(at).await {
-            tracing::error!(%error, "the revocation is stored, but the CRL does not show it yet");
-        }
+        self.crls.mark_outdated(&serial);
         outcome
+    }
+
+    /// Forgets the revocation of a certificate that ended so long ago that nobody asks any more.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn forget(&self, serial: &Serial) -> Result<(), RevokeError> {
+        let place = self.records.revocation_key(self.issuer_id(), serial)?;
+        self.records.commit(Commit::new().delete(place)).await?;
+        self.revocations.remove(serial);
+        Ok(())
     }
 }

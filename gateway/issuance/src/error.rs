@@ -6,7 +6,7 @@ use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, WeakKe
 
 use tokio::task::JoinError;
 
-use crate::UnknownIssuer;
+use crate::{SearchError, UnknownIssuer};
 
 /// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +134,29 @@ impl RevokeError {
     }
 }
 
+/// Why certificates were not revoked together.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    /// It was not said which.
+    #[error(
+        "say which certificates to revoke: by name, domain, requester, key or issuer; dates alone are \
+         not enough"
+    )]
+    Unspecific,
+    /// It could not be done. It may have been done in part; trying again completes it.
+    #[error("the certificates could not be revoked at the moment: {0}")]
+    Unavailable(#[from] Unavailable),
+}
+
+impl BulkError {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unspecific => Outcome::Denied { code: "unspecific".to_owned() },
+            Self::Unavailable(_) => Outcome::Failed { code: "unavailable".to_owned() },
+        }
+    }
+}
+
 /// What stood in the way of something that was allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
@@ -164,6 +187,12 @@ pub enum Unavailable {
     /// The key of a certificate from the inventory is unreadable.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Certificates were to be found one after the other, and one is gone.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The CRL with all that was revoked could not be made.
+    #[error("everything is revoked, but the CRL does not show it yet: {0}")]
+    Crl(#[from] chancery_ca::CrlError),
     /// The issuer signed something else than it had prepared.
     #[error("the issuer signed another serial number than was recorded")]
     OtherSerial,
@@ -181,6 +210,9 @@ pub enum OpenError {
     /// What an earlier process left unfinished could not be read.
     #[error("interrupted certificates could not be read: {0}")]
     Read(#[from] ReadError),
+    /// The inventory could not be given its indexes.
+    #[error("the inventory's indexes could not be written: {0}")]
+    Reindex(#[source] CommitError),
     /// What an earlier process left unfinished could not be settled.
     #[error("interrupted certificates could not be settled: {0}")]
     Commit(#[from] CommitError),

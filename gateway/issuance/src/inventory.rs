@@ -1,13 +1,13 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
-use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Version};
+use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version};
 use chancery_x509::{PublicKey, Serial};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::counts::IssuedCounts;
 use crate::record::{Chain, Der, Intent, InventoryEntry};
-use crate::{IssuedCertificate, store_key};
+use crate::{IssuedCertificate, index, store_key};
 
 /// Where intents stand while their certificates are being signed.
 const SIGNING: &str = "_/issuance/signing/";
@@ -47,15 +47,15 @@ impl Inventory {
         entry: &InventoryEntry,
         above: &[Vec<u8>],
     ) -> Result<(), CommitError> {
-        let InventoryEntry { tenant, serial, requester, spki_sha256, .. } = entry;
-        let key = certificate_key(tenant, serial)?;
+        let key = certificate_key(&entry.tenant, &entry.serial)?;
         let mut commit = Commit::new()
             .check_version(signing.key.clone(), signing.version)
             .delete(signing.key)
             .check_absent(key.clone())
-            .put(key.clone(), json(&key, entry)?)
-            .put(store_key(format!("{}{serial}", by_requester(tenant, requester)))?, "")
-            .put(store_key(format!("{}{serial}", by_key(tenant, spki_sha256)))?, "");
+            .put(key.clone(), json(&key, entry)?);
+        for pointer in index::pointers(entry) {
+            commit = commit.put(store_key(pointer)?, "");
+        }
         commit = IssuedCounts::record(entry, commit)?;
         let chain = chain_key(&entry.chain)?;
         if self.store.get(&chain).await?.is_none() {
@@ -120,27 +120,62 @@ impl Inventory {
         })
     }
 
-    /// Entries that an index (see [`by_requester`] and [`by_key`]) points to.
-    pub(crate) async fn list(
+    /// Keys that begin so, in order, after `after`.
+    pub(crate) async fn keys(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, ReadError> {
+        let records = self.store.scan(prefix, after, limit).await?;
+        Ok(records.into_iter().map(|record| record.key).collect())
+    }
+
+    /// The certificates for a key, of whatever tenant.
+    pub(crate) async fn of_key(
+        &self,
+        spki_sha256: &str,
+    ) -> Result<Vec<(TenantId, Serial)>, ReadError> {
+        self.behind(&index::key_of_all(spki_sha256)).await
+    }
+
+    /// The tenant's certificates for a key.
+    pub(crate) async fn of_tenants_key(
         &self,
         tenant: &TenantId,
-        index: &str,
-        after: Option<&Serial>,
-        limit: usize,
-    ) -> Result<Vec<InventoryEntry>, ReadError> {
-        let after = after.map(|serial| store_key(format!("{index}{serial}"))).transpose()?;
-        let pointers = self.store.scan(index.as_bytes(), after.as_ref(), limit).await?;
-        let mut entries = Vec::with_capacity(pointers.len());
-        for pointer in pointers {
-            let text = String::from_utf8_lossy(pointer.key.as_bytes());
-            let serial: Serial = text
-                .strip_prefix(index)
-                .and_then(|serial| serial.parse().ok())
-                .ok_or_else(|| damaged(&pointer.key, "it does not end with a serial number"))?;
-            let missing = || damaged(&pointer.key, "it points to no certificate");
-            entries.push(self.find(tenant, &serial).await?.ok_or_else(missing)?.0);
+        spki_sha256: &str,
+    ) -> Result<Vec<(TenantId, Serial)>, ReadError> {
+        self.behind(&format!("{}{tenant}/", index::key_of_all(spki_sha256))).await
+    }
+
+    async fn behind(&self, prefix: &str) -> Result<Vec<(TenantId, Serial)>, ReadError> {
+        const PAGE: usize = 256;
+        let (mut found, mut last) = (Vec::new(), None);
+        loop {
+            let page = self.keys(prefix.as_bytes(), last.as_ref(), PAGE).await?;
+            let Some(end) = page.last().cloned() else { return Ok(found) };
+            for pointer in page {
+                found.push((index::tenant_in(&pointer)?, index::serial_in(&pointer)?));
+            }
+            last = Some(end);
         }
-        Ok(entries)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Removes entries and all that points to them.
+    pub(crate) async fn remove(&self, entries: &[InventoryEntry]) -> Result<(), CommitError> {
+        let mut commit = Commit::new();
+        for entry in entries {
+            commit = commit.delete(certificate_key(&entry.tenant, &entry.serial)?);
+            for pointer in index::pointers(entry) {
+                commit = commit.delete(store_key(pointer)?);
+            }
+        }
+        self.store.commit(commit).await?;
+        Ok(())
     }
 
     /// Replaces an entry that has not changed since it was found at `version`.
@@ -174,18 +209,6 @@ impl Signing {
     }
 }
 
-/// Index of the certificates of a requester; serial numbers follow. Requesters are hashed because
-/// one's name may be the beginning of another's.
-pub(crate) fn by_requester(tenant: &TenantId, requester: &str) -> String {
-    let requester = hex::encode(digest(&SHA256, requester.as_bytes()));
-    format!("{tenant}/issuance/by-requester/{requester}/")
-}
-
-/// Index of the certificates for a key; serial numbers follow.
-pub(crate) fn by_key(tenant: &TenantId, spki_sha256: &str) -> String {
-    format!("{tenant}/issuance/by-key/{spki_sha256}/")
-}
-
 /// The name under which the certificates above a leaf are stored.
 pub(crate) fn chain_name(above: &[Vec<u8>]) -> String {
     hex::encode(digest(&SHA256, &above.concat()))
@@ -207,7 +230,7 @@ fn json(key: &Key, value: &impl Serialize) -> Result<Vec<u8>, ReadError> {
     serde_json::to_vec(value).map_err(|error| damaged(key, error))
 }
 
-fn parse<T: DeserializeOwned>(record: &Record) -> Result<T, ReadError> {
+pub(crate) fn parse<T: DeserializeOwned>(record: &Record) -> Result<T, ReadError> {
     serde_json::from_slice(&record.value).map_err(|error| damaged(&record.key, error))
 }
 
@@ -219,7 +242,6 @@ fn damaged(key: &Key, reason: impl std::fmt::Display) -> ReadError {
 mod tests {
     use super::*;
     use chancery_identity::Fingerprint;
-    use chancery_store::Store as _;
     use chancery_store::memory::MemoryStore;
     use jiff::Timestamp;
 
@@ -315,26 +337,6 @@ mod tests {
         let signing = inventory.begin(intent()).await.unwrap();
         let refused = inventory.complete(signing, &entry("0b", "acme:2", &[]), &[]).await;
         assert!(matches!(refused, Err(CommitError::Conflict { .. })));
-    }
-
-    #[tokio::test]
-    async fn an_index_lists_one_requester_s_certificates_only() {
-        let (_, inventory) = inventory();
-        for (serial, requester) in
-            [("0a", "acme:1"), ("0b", "acme:12"), ("0c", "acme:1"), ("0d", "acme:1/x")]
-        {
-            put(&inventory, serial, requester).await;
-        }
-        let index = by_requester(&tenant(), "acme:1");
-        let serials = async |after: Option<Serial>, limit| -> Vec<String> {
-            let found = inventory.list(&tenant(), &index, after.as_ref(), limit).await.unwrap();
-            found.iter().map(|entry| entry.serial.to_string()).collect()
-        };
-        assert_eq!(serials(None, 10).await, ["a", "c"]);
-        assert_eq!(serials(None, 1).await, ["a"]);
-        assert_eq!(serials(Some("a".parse().unwrap()), 10).await, ["c"]);
-        let index = by_key(&tenant(), "aa");
-        assert_eq!(inventory.list(&tenant(), &index, None, 10).await.unwrap().len(), 4);
     }
 
     #[tokio::test]

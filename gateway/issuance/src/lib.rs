@@ -7,33 +7,42 @@
 //! Beside it: the inventory of what was issued, by serial number, requester and key; and revocation,
 //! which asks policy too.
 
+mod bulk;
 mod counts;
 mod error;
+mod expiry;
 mod facts;
+mod index;
 mod inventory;
 mod issuers;
 mod pipeline;
 mod proposal;
 mod record;
 mod recovery;
+mod reindex;
 mod request;
 mod revocation;
+mod search;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_audit::{Audit, Decision};
+use chancery_ca::Ca;
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::Serial;
 use tracing::Instrument as _;
 
+pub use bulk::{BulkOutcome, BulkRevocation};
 pub use counts::IssuedCounts;
-pub use error::{IssueError, OpenError, RevokeError, Unavailable};
+pub use error::{BulkError, IssueError, OpenError, RevokeError, Unavailable};
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
 pub use request::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
+pub use search::{Search, SearchError};
 
 use inventory::Inventory;
 
@@ -53,7 +62,8 @@ struct Inner {
 impl Issuance {
     /// Puts the pipeline together, and settles what an earlier process left between recording and
     /// storing: such a certificate was never handed out and never will be. `counts` are of the same
-    /// store; they exist before, because the policies may look them up.
+    /// store; they exist before, because the policies may look them up. The inventories of these tenants
+    /// get the indexes of this version if they have older ones.
     ///
     /// # Errors
     /// The default issuer is not among the issuers, or what was left could not be settled.
@@ -64,9 +74,13 @@ impl Issuance {
         counts: Arc<IssuedCounts>,
         audit: Audit,
         clock: Clock,
+        tenants: &[TenantId],
     ) -> Result<Self, OpenError> {
         issuers.choose(None)?;
         let inventory = Inventory::new(store);
+        for tenant in tenants {
+            inventory.reindex(tenant).await.map_err(OpenError::Reindex)?;
+        }
         recovery::settle(&inventory, &audit, &clock).await?;
         Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock })))
     }
@@ -125,36 +139,55 @@ impl Issuance {
         }
     }
 
-    /// Certificates that this requester got, in the order of their serial numbers: at most `limit`,
-    /// beginning after `after`.
+    /// Revokes all certificates that fit; policy is asked about each. Once called it runs to its end even
+    /// if the future is dropped.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub async fn issued_to(
-        &self,
-        tenant: &TenantId,
-        requester: &Requester,
-        after: Option<&Serial>,
-        limit: usize,
-    ) -> Result<Vec<InventoryEntry>, ReadError> {
-        let index = inventory::by_requester(tenant, &requester.to_string());
-        self.0.inventory.list(tenant, &index, after, limit).await
+    /// It is not said which certificates, or the search failed; how single ones ended is in the outcome.
+    pub async fn revoke_matching(&self, request: BulkRevocation) -> Result<BulkOutcome, BulkError> {
+        let inner = Arc::clone(&self.0);
+        let work = async move { bulk::run(&inner, request).await };
+        tokio::spawn(work.in_current_span())
+            .await
+            .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
     }
 
-    /// Certificates for the key whose `SubjectPublicKeyInfo` has this SHA-256, as
-    /// [`issued_to`](Self::issued_to) lists them.
+    /// The tenant's certificates that fit, in the order in which they expire (by name first when they are
+    /// looked for by domain): at most `limit`, beginning after the one with the serial number `after`.
+    ///
+    /// # Errors
+    /// The store cannot be read, or `after` is not among those looked for.
+    pub async fn search(
+        &self,
+        tenant: &TenantId,
+        search: &Search,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<InventoryEntry>, SearchError> {
+        self.0.inventory.search(tenant, search, after, limit).await
+    }
+
+    /// Counts the tenant's valid certificates, those that end within a day, a week and a month, and those
+    /// that end without having been replaced, and sets the gauges `chancery_issuance_certificates_…`.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn issued_for_key(
-        &self,
-        tenant: &TenantId,
-        spki_sha256: &[u8; 32],
-        after: Option<&Serial>,
-        limit: usize,
-    ) -> Result<Vec<InventoryEntry>, ReadError> {
-        let index = inventory::by_key(tenant, &hex::encode(spki_sha256));
-        self.0.inventory.list(tenant, &index, after, limit).await
+    pub async fn survey(&self, tenant: &TenantId) -> Result<(), ReadError> {
+        expiry::survey(&self.0, tenant).await
+    }
+
+    /// Removes the tenant's certificates that ended longer ago than `keep`, with their revocations, and
+    /// tells how many there were. The audit log has their serial numbers.
+    ///
+    /// # Errors
+    /// The store or the audit log fails; what was removed before stays removed.
+    pub async fn prune(&self, tenant: &TenantId, keep: Duration) -> Result<u64, Unavailable> {
+        expiry::prune(&self.0, tenant, keep).await
+    }
+
+    /// The private CA, for its certificates and CRLs.
+    pub fn private_ca(&self) -> &Ca {
+        &self.0.issuers.private
     }
 
     /// Whether the private CA with this key identifier (lower-case hex) has revoked the certificate

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
 use chancery_audit::{Decision, Event};
+use chancery_ca::RevokedCertificate;
 use chancery_identity::{Identity, RequestContext};
 use chancery_policy::{AccessRequest, context_attributes};
+use chancery_store::Version;
 use chancery_upstream::UpstreamError;
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, RevocationReason, Serial};
 use jiff::Timestamp;
@@ -54,12 +56,55 @@ impl std::fmt::Display for Revoker {
     }
 }
 
-/// Decides and carries out a revocation. Success and failure alike are on the audit record when this
+/// Decides and carries out a revocation, and with it, if the key is thereby known to be compromised, that
+/// of all other certificates for the key. Success and failure alike are on the audit record when this
 /// returns.
 #[tracing::instrument(name = "issuance.revoke", skip_all, fields(request = %request.context.id))]
 pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(), RevokeError> {
     let mut said = Vec::new();
-    let result = revoke(inner, &request, &mut said).await;
+    let result = with_others(inner, &request, &mut said).await;
+    record(inner, &request, said, &result).await?;
+    publish(inner).await;
+    result
+}
+
+/// The same without making a CRL: somebody does that after many of these.
+pub(crate) async fn run_one_of_many(
+    inner: &Inner,
+    request: RevocationRequest,
+) -> Result<(), RevokeError> {
+    let mut said = Vec::new();
+    let result = with_others(inner, &request, &mut said).await;
+    record(inner, &request, said, &result).await?;
+    result
+}
+
+/// Makes the CRL anew if anything was revoked since. What is revoked is revoked without it too.
+pub(crate) async fn publish(inner: &Inner) {
+    if let Err(error) = inner.issuers.private.refresh_crl(inner.clock.now()).await {
+        tracing::error!(%error, "revocations are stored, but the CRL does not show them yet");
+    }
+}
+
+async fn with_others(
+    inner: &Inner,
+    request: &RevocationRequest,
+    said: &mut Vec<Decision>,
+) -> Result<(), RevokeError> {
+    let (entry, version) = decide(inner, request, said).await?;
+    if let Some(extent) = compromise(request) {
+        block_key(inner, &entry).await?;
+        revoke_others(inner, request, &entry, extent).await?;
+    }
+    carry_out(inner, request, entry, version).await
+}
+
+async fn record(
+    inner: &Inner,
+    request: &RevocationRequest,
+    said: Vec<Decision>,
+    result: &Result<(), RevokeError>,
+) -> Result<(), Unavailable> {
     let mut event = Event::new(&request.context, "certificates.revoke", request.serial.to_string())
         .decisions(said)
         .detail("by", request.by.to_string())
@@ -69,26 +114,35 @@ pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(),
     {
         event = event.account(id.clone());
     }
-    let event = match &result {
+    let event = match result {
         Ok(()) => event.succeeded(),
         Err(error) => event.detail("error", error.to_string()).outcome(error.outcome()),
     };
-    inner.audit.record(event).await.map_err(Unavailable::from)?;
-    result
+    Ok(inner.audit.record(event).await?)
 }
 
-async fn revoke(
+/// Whether this may be revoked so, by the rules and by policy.
+async fn decide(
     inner: &Inner,
     request: &RevocationRequest,
     said: &mut Vec<Decision>,
-) -> Result<(), RevokeError> {
+) -> Result<(InventoryEntry, Version), RevokeError> {
     let RevocationRequest { context, serial, reason, by } = request;
     let found = inner.inventory.find(&context.tenant, serial).await.map_err(Unavailable::from)?;
-    let (mut entry, version) = found.ok_or(RevokeError::NotFound)?;
+    let (entry, version) = found.ok_or(RevokeError::NotFound)?;
     check_right(&entry, by)?;
     check_reason(*reason, by)?;
     ask_policy(inner, request, &entry, said).await?;
-    block_key(inner, &entry, *reason, by).await?;
+    Ok((entry, version))
+}
+
+async fn carry_out(
+    inner: &Inner,
+    request: &RevocationRequest,
+    mut entry: InventoryEntry,
+    version: Version,
+) -> Result<(), RevokeError> {
+    let RevocationRequest { reason, by, .. } = request;
     if entry.revoked.is_some() {
         return Err(RevokeError::AlreadyRevoked);
     }
@@ -100,6 +154,68 @@ async fn revoke(
     inner.inventory.update(&entry, version).await.map_err(Unavailable::from)?;
     metrics::counter!("chancery_issuance_revocations_total").increment(1);
     Ok(())
+}
+
+/// How far the word of whoever says that a key is compromised goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// It was proved with the key itself: for everybody.
+    Everywhere,
+    /// An operator states it: for the operator's tenant.
+    Tenant,
+}
+
+/// A key is blocked for good, and all its certificates go, if its holder proves the compromise or an
+/// operator states it; not on the word of somebody who merely got a certificate for it.
+fn compromise(request: &RevocationRequest) -> Option<Extent> {
+    match (request.reason, &request.by) {
+        (RevocationReason::KeyCompromise, Revoker::KeyHolder(_)) => Some(Extent::Everywhere),
+        (RevocationReason::KeyCompromise, Revoker::Operator(_)) => Some(Extent::Tenant),
+        _ => None,
+    }
+}
+
+async fn block_key(inner: &Inner, entry: &InventoryEntry) -> Result<(), Unavailable> {
+    let certificate = ParsedCertificate::from_der(&entry.der)?;
+    Ok(inner.inventory.block(certificate.public_key().map_err(Clone::clone)?).await?)
+}
+
+/// Revokes what else there is for the key and has not ended. Policy is asked about each, and each has its
+/// own line in the audit log; what it keeps is kept, but what could not be done is an error, so that
+/// trying again completes it.
+async fn revoke_others(
+    inner: &Inner,
+    request: &RevocationRequest,
+    first: &InventoryEntry,
+    extent: Extent,
+) -> Result<(), RevokeError> {
+    let now = inner.clock.now();
+    let others = match extent {
+        Extent::Everywhere => inner.inventory.of_key(&first.spki_sha256).await,
+        Extent::Tenant => inner.inventory.of_tenants_key(&first.tenant, &first.spki_sha256).await,
+    };
+    let mut undone = None;
+    for (tenant, serial) in others.map_err(Unavailable::from)? {
+        if (&tenant, &serial) == (&first.tenant, &first.serial) {
+            continue;
+        }
+        let other = inner.inventory.find(&tenant, &serial).await.map_err(Unavailable::from)?;
+        if other.is_none_or(|(other, _)| other.revoked.is_some() || other.not_after < now) {
+            continue;
+        }
+        let context = RequestContext { tenant, ..request.context.clone() };
+        let other = RevocationRequest { context, serial, ..request.clone() };
+        let mut said = Vec::new();
+        let result = match decide(inner, &other, &mut said).await {
+            Ok((entry, version)) => carry_out(inner, &other, entry, version).await,
+            Err(error) => Err(error),
+        };
+        record(inner, &other, said, &result).await?;
+        if let Err(error @ RevokeError::Unavailable(_)) = result {
+            undone = Some(error);
+        }
+    }
+    undone.map_or(Ok(()), Err)
 }
 
 /// Whether what was proved has to do with this certificate.
@@ -182,28 +298,6 @@ async fn ask_policy(
         .map_err(|denial| RevokeError::Denied { code: denial.code, message: denial.message })
 }
 
-/// A key is blocked for good if its holder proves the compromise or an operator states it; not on
-/// the word of somebody who merely got a certificate for it.
-async fn block_key(
-    inner: &Inner,
-    entry: &InventoryEntry,
-    reason: RevocationReason,
-    by: &Revoker,
-) -> Result<(), Unavailable> {
-    if reason != RevocationReason::KeyCompromise {
-        return Ok(());
-    }
-    match by {
-        Revoker::KeyHolder(key) => inner.inventory.block(key).await?,
-        Revoker::Operator(_) => {
-            let certificate = ParsedCertificate::from_der(&entry.der)?;
-            inner.inventory.block(certificate.public_key().map_err(Clone::clone)?).await?;
-        }
-        Revoker::Requester(_) | Revoker::NamesHolder { .. } => {}
-    }
-    Ok(())
-}
-
 async fn at_issuer(
     inner: &Inner,
     entry: &InventoryEntry,
@@ -212,10 +306,14 @@ async fn at_issuer(
 ) -> Result<(), Unavailable> {
     let (_, issuer) = inner.issuers.choose(Some(&entry.issuer))?;
     match issuer {
-        Issuer::Private(ca) => match ca.revoke(entry.serial, reason, at).await {
-            Err(chancery_ca::RevokeError::AlreadyRevoked(_)) => Ok(()),
-            other => Ok(other?),
-        },
+        Issuer::Private(ca) => {
+            let InventoryEntry { serial, not_after, .. } = *entry;
+            let revoked = RevokedCertificate { serial, not_after, reason, at };
+            match ca.record_revocation(revoked).await {
+                Err(chancery_ca::RevokeError::AlreadyRevoked(_)) => Ok(()),
+                other => Ok(other?),
+            }
+        }
         Issuer::Upstream(upstream) => match upstream.revoke(&entry.der, reason).await {
             Err(UpstreamError::Refused { kind, .. }) if kind.ends_with(":alreadyRevoked") => Ok(()),
             other => Ok(other?),

@@ -20,8 +20,19 @@ pub struct InvalidMountName(pub String);
 pub struct Mount {
     /// Where it is.
     pub name: MountName,
+    /// Which engine it is.
+    pub kind: MountKind,
     /// What it is for, in the operator's words.
     pub description: String,
+}
+
+/// The kinds of engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountKind {
+    /// Key-value secrets, version 2.
+    Kv,
+    /// The certificates that were issued.
+    Pki,
 }
 
 /// The mounts that every tenant has, each with contents of its own per tenant.
@@ -66,11 +77,6 @@ impl Mounts {
     /// The mount with this name.
     pub fn find(&self, name: &MountName) -> Option<&Mount> {
         self.0.get(name)
-    }
-
-    /// Whether there is a mount with this name.
-    pub fn contains(&self, name: &MountName) -> bool {
-        self.0.contains_key(name)
     }
 
     /// All of them, by name.

@@ -3,10 +3,12 @@ use std::sync::Arc;
 use chancery_access::{Access, AccessError, Caller};
 use chancery_audit::{Audit, Event};
 use chancery_identity::{Clock, RequestContext};
+use chancery_issuance::Issuance;
 use chancery_store::SharedStore;
 
 use crate::kv::{Kv, KvOperation};
-use crate::{Mount, MountName, Mounts};
+use crate::pki::Pki;
+use crate::{Mount, MountKind, MountName, Mounts};
 
 /// The operation that shows what is mounted, as policies name it.
 const READ: &str = "mounts.read";
@@ -17,6 +19,7 @@ pub struct Secrets {
     pub(crate) store: SharedStore,
     pub(crate) audit: Audit,
     pub(crate) clock: Clock,
+    pub(crate) issuance: Option<Issuance>,
     mounts: Mounts,
 }
 
@@ -29,7 +32,20 @@ impl Secrets {
         clock: Clock,
         mounts: Mounts,
     ) -> Self {
-        Self { access, store, audit, clock, mounts }
+        Self { access, store, audit, clock, issuance: None, mounts }
+    }
+
+    /// The same with the certificates that this pipeline issued behind the mounts for certificates.
+    #[must_use]
+    pub fn with_certificates(mut self, issuance: Issuance) -> Self {
+        self.issuance = Some(issuance);
+        self
+    }
+
+    /// The certificates at the mount with this name. If there is none, its operations fail, but only for
+    /// callers whom the policies would allow them.
+    pub fn pki(&self, mount: &MountName) -> Pki<'_> {
+        Pki::new(self, mount)
     }
 
     /// The key-value engine at the mount with this name. If there is none, its operations fail, but
@@ -114,7 +130,11 @@ impl Secrets {
             };
             (operation.name(), resource)
         });
-        for (operation, resource) in std::iter::once((READ, top)).chain(there) {
+        // Those who may do something with certificates may know where they are.
+        let is_pki = self.mounts.find(mount).is_some_and(|mount| mount.kind == MountKind::Pki);
+        let here = Pki::OPERATIONS.into_iter().filter(|_| is_pki).map(|name| (name, String::new()));
+        let there = there.into_iter().filter(|_| !is_pki);
+        for (operation, resource) in std::iter::once((READ, top)).chain(here).chain(there) {
             let asked = self.access.authorize(context, caller, operation, &resource, vec![]).await;
             match asked {
                 Ok(grant) => return (true, event.decisions(grant.decisions)),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::certificates::CertificatesArgs;
 use crate::policy::PolicyArgs;
+use crate::tokens::TokensArgs;
 
 /// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
 #[derive(Debug, Parser)]
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     },
     /// Issue a client certificate for an identity, through policy, while the gateway is stopped.
     ClientCertificate(ClientCertificateArgs),
+    /// Find, export and revoke the certificates of a running gateway.
+    Certificates(CertificatesArgs),
+    /// Look after the HSM's tokens of a running gateway.
+    Tokens(TokensArgs),
     /// Write, try out and look into policies.
     Policy(PolicyArgs),
     /// Work with the audit log.

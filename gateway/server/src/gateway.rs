@@ -11,7 +11,7 @@ use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
-use chancery_api::vault::{Condition, Installation, VaultState};
+use chancery_api::vault::{Condition, Installation, Tokens, VaultState};
 use chancery_audit::{Audit, AuditConfig, AuditKey};
 use chancery_ca::{Ca, CaConfig, CaKeys, OcspResponder};
 use chancery_identity::{Clock, PeerCertificate, TenantId};
@@ -20,7 +20,7 @@ use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenStatus};
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
-use chancery_secrets::{Mount, Mounts, Secrets};
+use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
 use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
@@ -88,6 +88,10 @@ impl Gateway {
             upstreams: open_upstreams(config, &store, &responses)?,
             default: Issuers::PRIVATE.to_owned(),
         };
+        // The gateway's own certificates are the default tenant's, whoever else there is.
+        let tenants = config.tenants.iter().map(|rules| rules.tenant.clone());
+        let tenants: BTreeSet<_> = tenants.chain([TenantId::default_tenant()]).collect();
+        let tenants: Vec<_> = tenants.into_iter().collect();
         let issuance = Issuance::open(
             issuers,
             policy.clone(),
@@ -95,18 +99,16 @@ impl Gateway {
             counts.clone(),
             audit.clone(),
             clock.clone(),
+            &tenants,
         )
         .await
         .context("opening the certificate pipeline")?;
         let access = open_access(config, &issuance, &policy, &store, &audit, &clock);
         let access = Arc::new(access.with_directory(directory));
-        let secrets = Arc::new(Secrets::new(
-            access.clone(),
-            store.clone(),
-            audit.clone(),
-            clock.clone(),
-            mounts(config)?,
-        ));
+        let mounts = mounts(config)?;
+        let secrets =
+            Secrets::new(access.clone(), store.clone(), audit.clone(), clock.clone(), mounts);
+        let secrets = Arc::new(secrets.with_certificates(issuance.clone()));
         let acme = Acme::new(
             acme_config(config),
             store,
@@ -119,9 +121,6 @@ impl Gateway {
         let responder = config.ca.ocsp_validity;
         let responder =
             responder.map(|validity| Arc::new(OcspResponder::new(ca.clone(), validity)));
-        // The gateway's own certificates are the default tenant's, whoever else there is.
-        let tenants = config.tenants.iter().map(|rules| rules.tenant.clone());
-        let tenants: BTreeSet<_> = tenants.chain([TenantId::default_tenant()]).collect();
         let condition = watch::Sender::new(Condition::Active);
         let installation = Arc::new(installation(config, &ca));
         Ok(Self {
@@ -137,15 +136,23 @@ impl Gateway {
             acme,
             responses,
             responder,
-            tenants: tenants.into_iter().collect(),
+            tenants,
             condition,
             installation,
         })
     }
 
     /// What is served behind TLS.
-    pub(crate) fn tls_router(&self) -> axum::Router {
+    pub(crate) fn tls_router(self: &Arc<Self>) -> axum::Router {
+        let (for_list, for_drain) = (Arc::clone(self), Arc::clone(self));
+        let tokens = Tokens {
+            list: Arc::new(move || for_list.tokens()),
+            drain: Arc::new(move |token, drained| {
+                for_drain.hsm.as_ref().is_some_and(|hsm| hsm.drain(token, drained))
+            }),
+        };
         let vault = VaultState {
+            tokens,
             secrets: self.secrets.clone(),
             access: self.access.clone(),
             clock: self.clock.clone(),
@@ -179,21 +186,16 @@ impl Gateway {
         let health = |status: TokenStatus| TokenHealth {
             token: status.token,
             up: status.trouble.is_none(),
+            drained: status.drained,
             keys: status.keys,
             outstanding: status.outstanding,
         };
         status.into_iter().map(health).collect()
     }
 
-    /// The CRL of the CA with this id.
+    /// The CRL with this name.
     pub(crate) fn crl(&self, id: &str) -> Option<Bytes> {
-        if id == self.ca.issuer_id() {
-            Some(self.ca.crl())
-        } else if id == self.ca.root_id() {
-            Some(self.ca.root_crl())
-        } else {
-            None
-        }
+        self.ca.crl_named(id)
     }
 
     /// What an upstream CA shall find at this token.
@@ -351,6 +353,8 @@ async fn open_ca(
         root_validity: config.ca.root_validity,
         issuing_validity: config.ca.issuing_validity,
         crl_validity: config.ca.crl_validity,
+        crl_shards: config.ca.crl_shards,
+        delta_crl_validity: config.ca.delta_crl_validity,
         crl_url_base: format!("{plain_url}/crl"),
         issuer_url_base: format!("{plain_url}/issuers"),
         ocsp_url_base: config.ca.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
@@ -413,7 +417,12 @@ fn open_access(
 fn mounts(config: &Config) -> Result<Mounts> {
     let mut mounts = vec![];
     for name in &config.secrets.mounts {
-        mounts.push(Mount { name: name.parse()?, description: "key/value secrets".to_owned() });
+        let (name, description) = (name.parse()?, "key/value secrets".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Kv, description });
+    }
+    if let Some(name) = &config.secrets.certificates {
+        let (name, description) = (name.parse()?, "certificates that were issued".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Pki, description });
     }
     Ok(Mounts::new(mounts))
 }

@@ -1,5 +1,6 @@
 //! The binary `chancery`: command line, configuration, composition, shutdown.
 
+mod certificates;
 mod cli;
 mod client_certificate;
 mod commands;
@@ -10,12 +11,15 @@ mod files;
 mod gateway;
 mod listen;
 mod ocsp;
+mod output;
 mod policy;
 mod policy_files;
 mod ready;
+mod remote;
 mod request;
 mod run;
 mod telemetry;
+mod tokens;
 mod trust;
 
 use std::process::ExitCode;
@@ -43,6 +47,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey { file } => commands::root_key(&file),
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
+            Command::Certificates(args) => certificates::run(args).await,
+            Command::Tokens(args) => tokens::run(args).await,
             Command::Policy(args) => policy::run(args).await,
             Command::Audit { command: AuditCommand::Verify { file, config } } => {
                 commands::audit_verify(&file, config.as_deref()).await

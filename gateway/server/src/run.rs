@@ -36,6 +36,9 @@ use crate::trust;
 /// How often the CRL's age is looked at and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
+/// How often certificates that end are looked at.
+const INVENTORY: Duration = Duration::from_mins(10);
+
 /// `chancery dev`.
 pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     let config = dev::prepare(args)?;
@@ -173,6 +176,7 @@ impl Running {
             renew_at,
         ));
         tokio::spawn(keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
+        tokio::spawn(keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
         self
     }
 
@@ -349,6 +353,27 @@ async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
         }
         if let Err(error) = gateway.acme.sweep().await {
             tracing::error!(%error, "dead orders were not removed");
+        }
+    }
+}
+
+/// Counts the certificates that end soon, and forgets those that ended long ago.
+async fn keep_inventory(gateway: Arc<Gateway>, keep_expired: Option<Duration>) {
+    let mut tick = tokio::time::interval(INVENTORY);
+    loop {
+        tick.tick().await;
+        for tenant in &gateway.tenants {
+            if let Err(error) = gateway.issuance.survey(tenant).await {
+                tracing::error!(%error, %tenant, "certificates were not counted");
+            }
+            let Some(keep) = keep_expired else { continue };
+            match gateway.issuance.prune(tenant, keep).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, %tenant, "removed certificates that ended"),
+                Err(error) => {
+                    tracing::error!(%error, %tenant, "old certificates were not removed");
+                }
+            }
         }
     }
 }

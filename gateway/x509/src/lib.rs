@@ -29,7 +29,7 @@ mod weak_key;
 
 pub use algorithm::SignatureAlgorithm;
 pub use certificate::{CertificateError, ParsedCertificate, RawExtension};
-pub use crl::{CrlTemplate, RevokedEntry};
+pub use crl::{CrlScope, CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};
@@ -39,7 +39,7 @@ pub use ocsp::{
 };
 pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
 pub use request::{CertificateRequest, CsrError, RequestTemplate, RequestedExtension};
-pub use revocation::{RevocationReason, UnknownReason};
+pub use revocation::{InvalidReason, RevocationReason, UnknownReason};
 pub use serial::{InvalidSerial, RandomFailure, Serial};
 pub use signed::ToBeSigned;
 pub use subject::{Subject, SubjectAttribute, UnknownAttribute};

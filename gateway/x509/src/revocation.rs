@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// Why a certificate is revoked (RFC 5280 §5.3.1). `removeFromCRL` (8) is not among them: it is an
@@ -30,6 +32,44 @@ pub enum RevocationReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a revocation reason code: RFC 5280 §5.3.1 has 0 to 6, 9 and 10")]
 pub struct UnknownReason(pub u64);
+
+/// The text is not a reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a revocation reason: use unspecified, keyCompromise, affiliationChanged, superseded, \
+     cessationOfOperation or privilegeWithdrawn"
+)]
+pub struct InvalidReason(String);
+
+impl FromStr for RevocationReason {
+    type Err = InvalidReason;
+
+    /// A name as RFC 5280 §5.3.1 has it, in whatever case and with or without hyphens, or a code.
+    fn from_str(text: &str) -> Result<Self, InvalidReason> {
+        let refused =
+            || InvalidReason(text.chars().take(40).flat_map(char::escape_debug).collect());
+        if let Ok(code) = text.parse() {
+            return Self::from_code(code).map_err(|_| refused());
+        }
+        let plain: String = text
+            .chars()
+            .filter(|c| !matches!(c, '-' | '_'))
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+        Ok(match plain.as_str() {
+            "unspecified" => Self::Unspecified,
+            "keycompromise" => Self::KeyCompromise,
+            "cacompromise" => Self::CaCompromise,
+            "affiliationchanged" => Self::AffiliationChanged,
+            "superseded" => Self::Superseded,
+            "cessationofoperation" => Self::CessationOfOperation,
+            "certificatehold" => Self::CertificateHold,
+            "privilegewithdrawn" => Self::PrivilegeWithdrawn,
+            "aacompromise" => Self::AaCompromise,
+            _ => return Err(refused()),
+        })
+    }
+}
 
 impl RevocationReason {
     /// The reason with this code.
@@ -70,6 +110,16 @@ impl RevocationReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_in_any_spelling() {
+        for text in ["keyCompromise", "key-compromise", "KEY_COMPROMISE", "1"] {
+            assert_eq!(text.parse(), Ok(RevocationReason::KeyCompromise), "{text}");
+        }
+        for bad in ["", "7", "removeFromCRL", "-1", "keyCompromised"] {
+            assert!(bad.parse::<RevocationReason>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn codes_go_both_ways_and_others_are_refused() {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::acme::Account;
 use crate::audit;
 use crate::http::{Client, Credential};
-use crate::process::{self, Server};
+use crate::process::{self, Outcome, Server};
 use crate::site::Site;
 
 pub use binary::{binary, chancery};
@@ -152,6 +152,19 @@ impl Gateway {
     #[must_use]
     pub fn app_credential(&self) -> Credential {
         Credential::read(&self.ready.app_cert, &self.ready.app_key)
+    }
+
+    /// Runs `chancery` with these arguments, as its administrator would against this gateway.
+    #[must_use]
+    pub fn administer(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env("VAULT_ADDR", &self.ready.api)
+            .env("VAULT_CACERT", &self.ready.root)
+            .env("VAULT_CLIENT_CERT", &self.ready.admin_cert)
+            .env("VAULT_CLIENT_KEY", &self.ready.admin_key);
+        process::run(&mut command)
     }
 
     /// A client of the plain port.

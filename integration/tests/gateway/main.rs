@@ -18,6 +18,7 @@ mod guards;
 mod harness;
 mod hsm;
 mod hsm_faults;
+mod inventory;
 mod lifecycle;
 mod ocsp;
 mod paths;

@@ -21,7 +21,7 @@ struct Envelope<'a, D, A> {
     lease_duration: u64,
     data: Option<D>,
     wrap_info: Option<()>,
-    warnings: Option<()>,
+    warnings: Option<Vec<String>>,
     auth: Option<A>,
     mount_type: &'a str,
 }
@@ -45,6 +45,18 @@ impl<'a, D, A> Envelope<'a, D, A> {
 /// An answer with data.
 pub(super) fn data(request: RequestId, mount_type: &str, data: impl Serialize) -> Response {
     data_with(StatusCode::OK, request, mount_type, data)
+}
+
+/// An answer with data and something that its reader should know besides.
+pub(super) fn data_and_warnings(
+    request: RequestId,
+    mount_type: &str,
+    data: impl Serialize,
+    warnings: Vec<String>,
+) -> Response {
+    let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
+    let envelope = Envelope::new(request, mount_type, Some(data), None::<()>);
+    json(StatusCode::OK, &Envelope { warnings, ..envelope })
 }
 
 /// An answer with data and another status than success.

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use chancery_access::AccessError;
 use chancery_secrets::kv::{InvalidPath, KvError};
+use chancery_secrets::pki::PkiError;
 use http::StatusCode;
 
 use super::envelope;
@@ -13,6 +14,7 @@ use super::envelope;
 pub(super) enum VaultError {
     Access(AccessError),
     Kv(KvError),
+    Pki(PkiError),
     Path(InvalidPath),
     /// The request cannot be understood; the text is for the caller and is ours.
     BadRequest(Cow<'static, str>),
@@ -74,6 +76,14 @@ impl VaultError {
                 }
                 _ => internal(error),
             },
+            Self::Pki(error) => match error {
+                PkiError::NoMount => Self::NoRoute.parts(),
+                PkiError::Denied { message, .. } => denied(message.clone().into()),
+                PkiError::NotFound => (StatusCode::NOT_FOUND, vec![]),
+                PkiError::Refused(_) => bad(error),
+                PkiError::Overloaded => overloaded(error),
+                _ => internal(error),
+            },
             Self::Path(error) => bad(error),
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, vec![text.clone()]),
             Self::NoRoute => (StatusCode::NOT_FOUND, vec!["no handler for route".into()]),
@@ -120,6 +130,12 @@ impl From<AccessError> for VaultError {
 impl From<KvError> for VaultError {
     fn from(error: KvError) -> Self {
         Self::Kv(error)
+    }
+}
+
+impl From<PkiError> for VaultError {
+    fn from(error: PkiError) -> Self {
+        Self::Pki(error)
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod json;
 mod kv;
 mod path;
+mod pki;
 mod state;
 mod sys;
 
@@ -27,7 +28,7 @@ use http::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
 use self::error::VaultError;
-pub use self::state::{Condition, Installation, VaultState};
+pub use self::state::{Condition, Installation, Tokens, VaultState};
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 
@@ -50,6 +51,9 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/sys/policy-set", any(sys::policy_set::show))
         .route("/v1/sys/policy-set/reload", any(sys::policy_set::reload))
         .route("/v1/sys/policy-set/rollback", any(sys::policy_set::roll_back))
+        .route("/v1/sys/tokens", any(sys::tokens::list))
+        .route("/v1/sys/tokens/{token}/drain", any(sys::tokens::drain))
+        .route("/v1/sys/tokens/{token}/resume", any(sys::tokens::resume))
         .route("/v1/auth/cert/login", any(auth::cert::login))
         .route("/v1/auth/token/lookup-self", any(auth::token::lookup_self))
         .route("/v1/auth/token/renew-self", any(auth::token::renew_self))
@@ -62,6 +66,13 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/metadata", any(kv::metadata::handle))
         .route("/v1/{mount}/metadata/", any(kv::metadata::handle))
         .route("/v1/{mount}/metadata/{*path}", any(kv::metadata::handle))
+        .route("/v1/{mount}/certs", any(pki::certs::all))
+        .route("/v1/{mount}/certs/", any(pki::certs::all))
+        .route("/v1/{mount}/certs/revoked", any(pki::certs::revoked))
+        .route("/v1/{mount}/certs/revoked/", any(pki::certs::revoked))
+        .route("/v1/{mount}/cert/{serial}", any(pki::cert::handle))
+        .route("/v1/{mount}/revoke", any(pki::revoke::one))
+        .route("/v1/{mount}/revoke-matching", any(pki::revoke::matching))
         .fallback(unknown)
         .layer(axum::middleware::from_fn(finish))
         .with_state(state)

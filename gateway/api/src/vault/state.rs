@@ -5,6 +5,8 @@ use chancery_identity::Clock;
 use chancery_secrets::Secrets;
 use tokio::sync::watch;
 
+use crate::plain::TokenHealth;
+
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct VaultState {
@@ -12,12 +14,26 @@ pub struct VaultState {
     pub secrets: Arc<Secrets>,
     /// Authentication and tokens.
     pub access: Arc<Access>,
+    /// The HSM's tokens.
+    pub tokens: Tokens,
     /// The time of day.
     pub clock: Clock,
     /// Whether the gateway serves, as it stands at any moment.
     pub condition: watch::Receiver<Condition>,
     /// What the gateway says about itself.
     pub installation: Arc<Installation>,
+}
+
+type DrainToken = dyn Fn(&str, bool) -> bool + Send + Sync;
+
+/// What can be done with the HSM's tokens. Closures, because keys are not this room's to import.
+#[derive(Clone)]
+pub struct Tokens {
+    /// How they are; none without an HSM.
+    pub list: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
+    /// Takes the token with this name out of use (`true`) or back into use, and tells whether there is
+    /// one.
+    pub drain: Arc<DrainToken>,
 }
 
 /// Whether the gateway serves.

@@ -94,6 +94,7 @@ impl World {
             counts(store.clone(), &clock).await,
             audit.clone(),
             clock.clone(),
+            &[TenantId::default_tenant()],
         )
         .await
         .unwrap();
@@ -160,6 +161,8 @@ fn ca() -> CaConfig {
         root_validity: day * 3650,
         issuing_validity: day * 1000,
         crl_validity: day * 7,
+        crl_shards: 1,
+        delta_crl_validity: None,
         crl_url_base: "http://acme.test/crl".to_owned(),
         issuer_url_base: "http://acme.test/issuers".to_owned(),
         ocsp_url_base: None,

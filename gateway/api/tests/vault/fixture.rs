@@ -9,13 +9,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use chancery_access::Access;
-use chancery_api::vault::{Condition, Installation, VaultState, router};
+use chancery_api::vault::{Condition, Installation, Tokens, VaultState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
     Clock, Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, TenantId,
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
-use chancery_secrets::{Mount, Mounts, Secrets};
+use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
@@ -82,11 +82,18 @@ impl Fixture {
             clock.clone(),
             Arc::new(|certificate| certificate.serial == "dead"),
         ));
-        let mount = Mount { name: "secret".parse().unwrap(), description: "tests".to_owned() };
+        let mount = Mount {
+            name: "secret".parse().unwrap(),
+            kind: MountKind::Kv,
+            description: "tests".to_owned(),
+        };
         let mounts = Mounts::new([mount]);
         let secrets = Secrets::new(access.clone(), shared, audit, clock.clone(), mounts);
         let (condition, watched) = watch::channel(Condition::Active);
+        let tokens =
+            Tokens { list: Arc::new(Vec::new), drain: Arc::new(|token, _| token == "hsm") };
         let router = router(VaultState {
+            tokens,
             secrets: Arc::new(secrets),
             access,
             clock: clock.clone(),

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_ca::{Ca, CaConfig, CaKeys, OpenError, ProposedCertificate};
+use chancery_ca::{Ca, CaConfig, CaKeys, OpenError, ProposedCertificate, RevokedCertificate};
 use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_keys::{KeyName, KeyType};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{SharedStore, Store};
-use chancery_x509::{ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, PublicKey, Subject};
+use chancery_x509::{
+    ExtendedKeyUsage, GeneralName, KeyUsage, KeyUsages, PublicKey, RevocationReason, Serial,
+    Subject,
+};
 use der::Decode;
 use jiff::Timestamp;
 use x509_cert::crl::CertificateList;
@@ -32,6 +35,8 @@ pub(crate) fn config() -> CaConfig {
         root_validity: DAY * 3650,
         issuing_validity: DAY * 1825,
         crl_validity: DAY,
+        crl_shards: 1,
+        delta_crl_validity: None,
         crl_url_base: "http://127.0.0.1:8080/crl".to_owned(),
         issuer_url_base: "http://127.0.0.1:8080/issuers".to_owned(),
         ocsp_url_base: None,
@@ -106,6 +111,15 @@ pub(crate) fn proposal() -> ProposedCertificate {
         not_before: start(),
         not_after: start() + DAY * 90 - Duration::from_secs(1),
     }
+}
+
+/// The revocation of a certificate like those of [`proposal`].
+pub(crate) fn revoked(
+    serial: Serial,
+    reason: RevocationReason,
+    at: Timestamp,
+) -> RevokedCertificate {
+    RevokedCertificate { serial, not_after: proposal().not_after, reason, at }
 }
 
 /// What a CRL says: its number and the revoked serial numbers with their reasons' codes.

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod crls;
 mod failing_store;
 mod harness;
 mod issue;

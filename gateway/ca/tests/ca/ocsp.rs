@@ -11,7 +11,7 @@ use chancery_x509::{
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::harness::{DAY, Software, proposal, start};
+use crate::harness::{DAY, Software, proposal, revoked, start};
 
 /// Answers are good for so long here.
 const VALIDITY: Duration = Duration::from_hours(10);
@@ -91,7 +91,7 @@ async fn a_revocation_is_told_at_once() {
     let serial = issue(&ca).await.serial;
     let request = request(&ca, &serial);
     let good = ask(&responder, &request, start()).await;
-    ca.ca.revoke(serial, RevocationReason::Superseded, start()).await.unwrap();
+    ca.ca.revoke(revoked(serial, RevocationReason::Superseded, start())).await.unwrap();
     let revoked = ask(&responder, &request, start()).await;
     assert_ne!(revoked.der, good.der);
     assert_eq!(ask(&responder, &request, start()).await, revoked, "and is kept like every other");

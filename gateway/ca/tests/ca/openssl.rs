@@ -10,7 +10,7 @@ use chancery_x509::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{DAY, Software, config, proposal, public_key, start};
+use crate::harness::{DAY, Software, config, proposal, public_key, revoked, start};
 
 /// A directory with the files that `openssl` gets to see.
 pub(crate) struct Files {
@@ -38,8 +38,12 @@ impl Files {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    pub(crate) fn write_crl(&self, name: &str, der: &[u8]) {
+        self.write(name, pem::encode(pem::CRL, der));
+    }
+
     /// What `openssl` says, and whether it is content.
-    fn openssl(&self, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn openssl(&self, arguments: &[&str]) -> (bool, String) {
         let ran = Command::new("openssl")
             .args(arguments)
             .current_dir(self.directory.path())
@@ -51,7 +55,17 @@ impl Files {
 
     /// `openssl verify`, strictly and with the CRLs of the whole chain.
     pub(crate) fn verify(&self, purpose: &str, certificate: &str) -> (bool, String) {
-        self.openssl(&[
+        self.verify_with(&[], purpose, certificate)
+    }
+
+    /// The same with further options.
+    pub(crate) fn verify_with(
+        &self,
+        options: &[&str],
+        purpose: &str,
+        certificate: &str,
+    ) -> (bool, String) {
+        let usual = [
             "verify",
             "-attime",
             &self.now,
@@ -69,18 +83,20 @@ impl Files {
             "issuing.pem",
             "-purpose",
             purpose,
-            certificate,
-        ])
+        ];
+        let arguments: Vec<&str> =
+            usual.into_iter().chain(options.iter().copied()).chain([certificate]).collect();
+        self.openssl(&arguments)
     }
 
-    fn text(&self, of: &str, file: &str) -> String {
+    pub(crate) fn text(&self, of: &str, file: &str) -> String {
         let (fine, text) = self.openssl(&[of, "-in", file, "-noout", "-text"]);
         assert!(fine, "{text}");
         text
     }
 }
 
-async fn issue(ca: &Ca, proposed: ProposedCertificate) -> Issued {
+pub(crate) async fn issue(ca: &Ca, proposed: ProposedCertificate) -> Issued {
     ca.sign(ca.prepare(proposed, start()).unwrap()).await.unwrap()
 }
 
@@ -100,7 +116,7 @@ async fn verifies_chains_of_every_key_type_with_their_crls() {
         let ca = with_keys(of_ca).await;
         // So that the CRL has an entry.
         let other = issue(&ca, proposal()).await;
-        ca.revoke(other.serial, RevocationReason::Superseded, start()).await.unwrap();
+        ca.revoke(revoked(other.serial, RevocationReason::Superseded, start())).await.unwrap();
         let files = Files::of(&ca);
         for of_leaf in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048, KeyType::Ed25519]
         {
@@ -118,7 +134,7 @@ async fn verifies_chains_of_every_key_type_with_their_crls() {
 async fn refuses_a_revoked_leaf_by_the_crl() {
     let ca = with_keys(KeyType::EcdsaP256).await;
     let issued = issue(&ca, proposal()).await;
-    ca.revoke(issued.serial, RevocationReason::KeyCompromise, start()).await.unwrap();
+    ca.revoke(revoked(issued.serial, RevocationReason::KeyCompromise, start())).await.unwrap();
     let files = Files::of(&ca);
     files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
     let (accepted, said) = files.verify("sslserver", "leaf.pem");

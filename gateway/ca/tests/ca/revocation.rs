@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::failing_store::{FailingStore, Failure};
-use crate::harness::{DAY, Software, config, open, read_crl, start};
+use crate::harness::{DAY, Software, config, open, read_crl, revoked, start};
 
 const REASON: RevocationReason = RevocationReason::Superseded;
 
@@ -29,7 +29,11 @@ async fn a_revocation_is_told_and_published_and_survives_a_restart() {
     assert_eq!((first.number, first.revoked.len()), (1, 0));
     assert!(!started.ca.is_revoked(&serial(0xabc)));
 
-    started.ca.revoke(serial(0xabc), RevocationReason::KeyCompromise, minutes(1)).await.unwrap();
+    started
+        .ca
+        .revoke(revoked(serial(0xabc), RevocationReason::KeyCompromise, minutes(1)))
+        .await
+        .unwrap();
     assert!(started.ca.is_revoked(&serial(0xabc)));
     assert!(!started.ca.is_revoked(&serial(0xabd)));
     let second = read_crl(&started.ca.crl());
@@ -46,9 +50,10 @@ async fn a_revocation_is_told_and_published_and_survives_a_restart() {
 #[tokio::test]
 async fn a_second_revocation_is_refused_and_changes_nothing() {
     let started = Software::first_start().await;
-    started.ca.revoke(serial(7), REASON, minutes(1)).await.unwrap();
+    started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await.unwrap();
     let before = started.ca.crl();
-    let refused = started.ca.revoke(serial(7), RevocationReason::KeyCompromise, minutes(2)).await;
+    let refused =
+        started.ca.revoke(revoked(serial(7), RevocationReason::KeyCompromise, minutes(2))).await;
     assert_eq!(refused, Err(RevokeError::AlreadyRevoked(serial(7))));
     assert_eq!(read_crl(&started.ca.crl()).revoked, read_crl(&before).revoked);
     let place = Key::new(format!("_/ca/private/revoked/{}/7", started.ca.issuer_id())).unwrap();
@@ -62,12 +67,12 @@ async fn what_is_not_stored_is_not_revoked() {
     let started = Software::first_start().await;
     let before = started.ca.crl();
     started.store.set_full(true);
-    let refused = started.ca.revoke(serial(7), REASON, minutes(1)).await;
+    let refused = started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await;
     assert_eq!(refused, Err(RevokeError::Commit(CommitError::Full)));
     assert!(!started.ca.is_revoked(&serial(7)));
     assert_eq!(started.ca.crl(), before);
     started.store.set_full(false);
-    started.ca.revoke(serial(7), REASON, minutes(2)).await.unwrap();
+    started.ca.revoke(revoked(serial(7), REASON, minutes(2))).await.unwrap();
     assert_eq!(read_crl(&started.ca.crl()).revoked, ["7"]);
 }
 
@@ -77,9 +82,9 @@ async fn a_revocation_whose_commit_was_uncertain_is_found_by_the_next_attempt() 
     // A start with a CA takes one commit, for the CRL number.
     let failing = FailingStore::new(first.store.clone(), 1, Failure::Unknown);
     let ca = open(config(), Arc::new(failing), &first.signer, start()).await.unwrap();
-    let uncertain = ca.revoke(serial(7), REASON, minutes(1)).await;
+    let uncertain = ca.revoke(revoked(serial(7), REASON, minutes(1))).await;
     assert!(matches!(uncertain, Err(RevokeError::Commit(CommitError::Unavailable(_)))));
-    let again = ca.revoke(serial(7), REASON, minutes(2)).await;
+    let again = ca.revoke(revoked(serial(7), REASON, minutes(2))).await;
     assert_eq!(again, Err(RevokeError::AlreadyRevoked(serial(7))));
     assert!(ca.is_revoked(&serial(7)));
     assert_eq!(read_crl(&ca.crl()).revoked, ["7"]);
@@ -89,7 +94,7 @@ async fn a_revocation_whose_commit_was_uncertain_is_found_by_the_next_attempt() 
 async fn a_caller_that_hangs_up_does_not_stop_a_revocation() {
     let started = Software::first_start().await;
     {
-        let mut revoking = pin!(started.ca.revoke(serial(7), REASON, minutes(1)));
+        let mut revoking = pin!(started.ca.revoke(revoked(serial(7), REASON, minutes(1))));
         let mut context = Context::from_waker(Waker::noop());
         assert!(revoking.as_mut().poll(&mut context).is_pending());
     }
@@ -110,7 +115,7 @@ async fn revocations_at_once_are_all_published_under_rising_numbers() {
         .map(|number| {
             let ca = Arc::clone(&started.ca);
             tokio::spawn(async move {
-                ca.revoke(serial(number), REASON, minutes(number)).await.unwrap();
+                ca.revoke(revoked(serial(number), REASON, minutes(number))).await.unwrap();
                 // Acknowledged means published.
                 let crl = read_crl(&ca.crl());
                 assert!(crl.revoked.contains(&serial(number).to_string()));
@@ -133,7 +138,7 @@ async fn a_crl_that_cannot_be_signed_is_made_up_for() {
     let (issuing, _) = started.stored_keys().await;
     assert!(started.signer.remove(&issuing));
     // Revoked all the same: it is on disk.
-    started.ca.revoke(serial(7), REASON, minutes(1)).await.unwrap();
+    started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await.unwrap();
     assert!(started.ca.is_revoked(&serial(7)));
     assert_eq!(read_crl(&started.ca.crl()).number, 1);
     assert!(started.ca.refresh_crl(minutes(2)).await.is_err());
@@ -180,8 +185,8 @@ async fn the_root_s_crl_is_kept_for_half_a_year_and_then_renewed() {
 #[tokio::test]
 async fn a_clock_that_was_set_back_does_not_hold_up_a_revocation() {
     let started = Software::first_start().await;
-    started.ca.revoke(serial(1), REASON, minutes(100)).await.unwrap();
-    started.ca.revoke(serial(2), REASON, minutes(1)).await.unwrap();
+    started.ca.revoke(revoked(serial(1), REASON, minutes(100))).await.unwrap();
+    started.ca.revoke(revoked(serial(2), REASON, minutes(1))).await.unwrap();
     let crl = read_crl(&started.ca.crl());
     assert_eq!(crl.revoked, ["1", "2"]);
     assert_eq!(crl.this_update, minutes(100));

@@ -15,7 +15,7 @@ use chancery_x509::{ParsedCertificate, RevocationReason, pem};
 use zeroize::Zeroizing;
 
 use crate::failing_store::{FailingStore, Failure};
-use crate::harness::{config, proposal, read_crl, start};
+use crate::harness::{config, proposal, read_crl, revoked, start};
 use crate::openssl::Files;
 
 const WORK: &str = "CHANCERY_CA_TEST_DIR";
@@ -87,8 +87,8 @@ async fn in_a_token() {
     assert!(stored.is_empty(), "no key of a token is in the store");
 
     let issued = ca.sign(ca.prepare(proposal(), start()).unwrap()).await.unwrap();
-    let revoked = ca.sign(ca.prepare(proposal(), start()).unwrap()).await.unwrap();
-    ca.revoke(revoked.serial, RevocationReason::Superseded, start()).await.unwrap();
+    let gone = ca.sign(ca.prepare(proposal(), start()).unwrap()).await.unwrap();
+    ca.revoke(revoked(gone.serial, RevocationReason::Superseded, start())).await.unwrap();
     let files = Files::of(&ca);
     files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
     let (accepted, said) = files.verify("sslserver", "leaf.pem");

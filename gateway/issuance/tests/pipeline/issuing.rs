@@ -1,9 +1,10 @@
-use chancery_issuance::{IssueError, Requester};
+use chancery_issuance::{IssueError, Requester, Search};
 use chancery_store::{Change, Store as _};
 use chancery_x509::{CertificateRequest, GeneralName, ParsedCertificate, pem};
 
+use crate::searching::of_account;
 use crate::world::{
-    DAY, START, World, account, context, csr, csr_with_common_name, request, tenant, validated,
+    DAY, START, World, context, csr, csr_with_common_name, request, tenant, validated,
 };
 
 #[tokio::test]
@@ -32,14 +33,13 @@ async fn a_certificate_is_what_was_asked_for_and_found_again() {
     assert_eq!(entry.revoked, None);
     let again = world.issuance.certificate(&tenant(), &issued.serial).await.unwrap().unwrap();
     assert_eq!(again, issued);
-    let of_account = world.issuance.issued_to(&tenant(), &account("1"), None, 10).await.unwrap();
-    let of_key = csr.public_key().fingerprint();
-    let of_key = world.issuance.issued_for_key(&tenant(), &of_key, None, 10).await.unwrap();
-    assert_eq!(of_account, of_key);
-    assert_eq!(of_key, [entry]);
+    let spki_sha256 = Some(hex::encode(csr.public_key().fingerprint()));
+    let of_key = Search { spki_sha256, ..Search::default() };
+    assert_eq!(world.found(&of_key).await, [entry.clone()]);
+    assert_eq!(world.found(&of_account("1")).await, [entry]);
     let other = "other".parse().unwrap();
     assert_eq!(world.issuance.find(&other, &issued.serial).await.unwrap(), None);
-    assert!(world.issuance.issued_to(&tenant(), &account("2"), None, 10).await.unwrap().is_empty());
+    assert!(world.found(&of_account("2")).await.is_empty());
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_denial_is_on_record_and_nothing_else_is() {
         assert_eq!(line["decisions"][0]["outcome"], "deny");
     }
     assert_eq!(world.sink.lines().len(), 4);
-    assert!(world.store.scan(b"default/issuance/", None, 10).await.unwrap().is_empty());
+    assert!(world.store.scan(b"default/issuance/certificate/", None, 10).await.unwrap().is_empty());
     assert!(world.store.scan(b"_/issuance/", None, 10).await.unwrap().is_empty());
 }
 
@@ -205,8 +205,7 @@ async fn concurrent_requests_all_get_certificates_of_their_own() {
         serials.insert(task.await.unwrap());
     }
     assert_eq!(serials.len(), 32);
-    let listed = world.issuance.issued_to(&tenant(), &account("1"), None, 100).await.unwrap();
-    assert_eq!(listed.len(), 32);
+    assert_eq!(world.found(&of_account("1")).await.len(), 32);
     assert!(world.store.scan(b"_/issuance/signing/", None, 10).await.unwrap().is_empty());
 }
 

@@ -5,6 +5,7 @@
 mod issuing;
 #[cfg(test)]
 mod revoking;
+mod searching;
 #[cfg(test)]
 mod upstream;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use chancery_ca::RevokedCertificate;
 use chancery_identity::{Identity, IdentityName};
 use chancery_issuance::{IssueError, IssuedCertificate, RevocationRequest, RevokeError, Revoker};
 use chancery_x509::{GeneralName, PublicKey, RevocationReason, Serial};
@@ -191,7 +192,9 @@ async fn a_revocation_that_was_interrupted_is_completed_by_the_next_attempt() {
     let issued = world.issued().await;
     // The CA knows, the inventory does not yet.
     let reason = RevocationReason::Superseded;
-    world.ca.revoke(issued.serial, reason, START).await.unwrap();
+    let not_after = issued.not_after;
+    let revoked = RevokedCertificate { serial: issued.serial, not_after, reason, at: START };
+    world.ca.revoke(revoked).await.unwrap();
     let question = revocation(issued.serial, reason, by_account("1"));
     world.issuance.revoke(question).await.unwrap();
     let entry = world.reopen().await.find(&tenant(), &issued.serial).await.unwrap().unwrap();

@@ -7,8 +7,8 @@ use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys};
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_issuance::{
-    Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts, Issuers, Requester,
-    ValidatedName,
+    InventoryEntry, Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts,
+    Issuers, Requester, Search, ValidatedName,
 };
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -62,6 +62,7 @@ impl World {
             counts(shared, &clock).await,
             audit.clone(),
             clock.clone(),
+            &[tenant()],
         )
         .await
         .unwrap();
@@ -78,7 +79,8 @@ impl World {
         let store: SharedStore = Arc::new(self.store.clone());
         let (policy, audit) = (self.policy.clone(), self.audit.clone());
         let counts = counts(store.clone(), &self.clock).await;
-        Issuance::open(issuers, policy, store, counts, audit, self.clock.clone()).await.unwrap()
+        let clock = self.clock.clone();
+        Issuance::open(issuers, policy, store, counts, audit, clock, &[tenant()]).await.unwrap()
     }
 
     pub(crate) async fn issue(
@@ -91,6 +93,11 @@ impl World {
     /// A certificate for a fresh key and one name.
     pub(crate) async fn issued(&self) -> IssuedCertificate {
         self.issue(&csr(&["a.example"])).await.unwrap()
+    }
+
+    /// What the tenant has that fits.
+    pub(crate) async fn found(&self, search: &Search) -> Vec<InventoryEntry> {
+        self.issuance.search(&tenant(), search, None, 1000).await.unwrap()
     }
 
     /// The newest audit line.
@@ -108,6 +115,8 @@ fn ca_config() -> CaConfig {
         root_validity: DAY * 3650,
         issuing_validity: DAY * 1825,
         crl_validity: DAY * 7,
+        crl_shards: 1,
+        delta_crl_validity: None,
         crl_url_base: "http://ca.example/crl".to_owned(),
         issuer_url_base: "http://ca.example/issuers".to_owned(),
         ocsp_url_base: None,
@@ -222,7 +231,8 @@ pub(crate) fn request(csr: &CertificateRequest) -> IssuanceRequest {
 }
 
 pub(crate) fn validated(name: GeneralName) -> ValidatedName {
-    ValidatedName { name, method: "http-01".to_owned() }
+    let method = if name.value().starts_with('*') { "dns-01" } else { "http-01" };
+    ValidatedName { name, method: method.to_owned() }
 }
 
 pub(crate) fn account(id: &str) -> Requester {

@@ -28,11 +28,11 @@ pub(super) async fn operate(
     while let Some((lane, operation)) = take_idlest(&mut able) {
         // Whoever hangs must not take the time of those that could do it.
         let left = until.saturating_duration_since(Instant::now());
-        let others = able.iter().filter(|(lane, _)| lane.health.is_up()).count();
+        let others = able.iter().filter(|(lane, _)| lane.is_usable()).count();
         let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
         let outcome = lane.submit(operation, share).await;
         // One that was down a moment ago may be up by now.
-        let another = able.iter().any(|(lane, _)| lane.health.is_up());
+        let another = able.iter().any(|(lane, _)| lane.is_usable());
         match outcome {
             Ok(Err(fault)) if another && fault.may_do_elsewhere() => {
                 tracing::info!(token = %lane.token.selector(), %fault, "trying another token");
@@ -45,7 +45,7 @@ pub(super) async fn operate(
         }
     }
     // What could do it was down all the time, which says more than that others do not have the key.
-    let trouble = able.iter().find_map(|(lane, _)| lane.health.trouble());
+    let trouble = able.iter().find_map(|(lane, _)| lane.trouble());
     let away = trouble.map(|reason| SignError::Unavailable { reason });
     let nobody = || SignError::Unavailable { reason: "no token holds the key".to_owned() };
     Err(away.or(failed).unwrap_or_else(nobody))
@@ -54,7 +54,7 @@ pub(super) async fn operate(
 /// What it means that no token has the key: while one cannot be used, it may be there.
 pub(super) fn unless_away(lanes: &[Arc<Lane>], error: SignError) -> SignError {
     let away = lanes.iter().find(|lane| lane.keys.len() == 0);
-    match (error, away.and_then(|lane| lane.health.trouble())) {
+    match (error, away.and_then(|lane| lane.trouble())) {
         (SignError::UnknownKey { .. }, Some(reason)) => SignError::Unavailable { reason },
         (error, _) => error,
     }
@@ -62,7 +62,7 @@ pub(super) fn unless_away(lanes: &[Arc<Lane>], error: SignError) -> SignError {
 
 /// The one with least to do, of those that can be used at present.
 fn take_idlest<'a>(able: &mut Vec<Able<'a>>) -> Option<Able<'a>> {
-    let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.health.is_up());
+    let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.is_usable());
     let (at, _) = up.min_by_key(|(_, (lane, _))| lane.outstanding())?;
     Some(able.swap_remove(at))
 }

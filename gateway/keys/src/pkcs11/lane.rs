@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub(super) struct Lane {
     /// The keys that it holds.
     pub(super) keys: Directory,
     pub(super) health: Arc<Health>,
+    /// Whether somebody wants nothing new to be asked of it.
+    drained: AtomicBool,
     pub(super) meters: Meters,
     /// None once it is shutting down. The lock is held for a push, never across an await.
     queue: RwLock<Option<Sender<Job>>>,
@@ -96,6 +98,7 @@ impl Lane {
         let (queue, jobs) = bounded(config.queue);
         Self {
             health: Arc::new(Health::unknown(token.selector())),
+            drained: AtomicBool::new(false),
             meters: Meters::new(token.selector()),
             admin: token.seat(),
             keys: Directory::empty(token.selector().clone()),
@@ -112,6 +115,26 @@ impl Lane {
             },
             workers: Mutex::default(),
         }
+    }
+
+    /// Whether new operations may be asked of it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.health.is_up() && !self.is_drained()
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn drain(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// Why it cannot be used.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let drained =
+            || self.is_drained().then(|| "the token is drained for maintenance".to_owned());
+        self.health.trouble().or_else(drained)
     }
 
     /// Reaches the token, reads its keys, and starts the sessions if that was not done yet.

@@ -74,6 +74,8 @@ pub struct TokenStatus {
     pub token: String,
     /// Why it cannot be used; none if it can.
     pub trouble: Option<String>,
+    /// Whether it was taken out of use by [`Pkcs11Signer::drain`].
+    pub drained: bool,
     /// How many keys it holds that can be used by name.
     pub keys: usize,
     /// Operations that are under way or wait.
@@ -135,10 +137,25 @@ impl Pkcs11Signer {
         let status = |lane: &Arc<Lane>| TokenStatus {
             token: lane.token.selector().value().to_owned(),
             trouble: lane.health.trouble(),
+            drained: lane.is_drained(),
             keys: lane.keys.len(),
             outstanding: lane.outstanding(),
         };
         self.lanes.iter().map(status).collect()
+    }
+
+    /// Takes a token out of use for maintenance, or back into use: the token with this label or serial
+    /// number, as it was configured. What it has begun it finishes; it is done when nothing is
+    /// [outstanding](TokenStatus::outstanding). Not remembered by the next process.
+    ///
+    /// Returns whether there is such a token.
+    pub fn drain(&self, token: &str, drained: bool) -> bool {
+        let lane = self.lanes.iter().find(|lane| lane.token.selector().value() == token);
+        if let Some(lane) = lane {
+            tracing::info!(token, drained, "a token is taken out of use, or back into it");
+            lane.drain(drained);
+        }
+        lane.is_some()
     }
 
     /// Makes a key pair in the first token that can be used, with the name as its label and a random
@@ -259,7 +276,7 @@ impl Pkcs11Signer {
             if lanes.iter().any(|lane| lane.keys.contains(&key)) {
                 return Err(GenerateError::Exists { key });
             }
-            let Some(lane) = lanes.iter().find(|lane| lane.health.is_up()) else {
+            let Some(lane) = lanes.iter().find(|lane| lane.is_usable()) else {
                 return Err(refused(&"no token can be used at present"));
             };
             // In a seat's lock, lest the module is initialised anew meanwhile.

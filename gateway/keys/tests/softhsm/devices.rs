@@ -392,3 +392,28 @@ fn one_name_for_two_different_keys_is_refused() {
         assert!(signer.public_key(&key).is_err());
     });
 }
+
+#[test]
+fn a_drained_token_is_asked_nothing_new_until_it_is_resumed() {
+    with_faults("devices::a_drained_token_is_asked_nothing_new_until_it_is_resumed", |plan| {
+        let signer = with_two(&plan, &config());
+        run(async {
+            assert!(signer.drain("second", true));
+            assert!(!signer.drain("no such token", true));
+            // Were it asked, it would not answer.
+            plan.set(&Plan::of(Fault::at("C_Sign", Effect::Hang).on("second")));
+            for _ in 0..20 {
+                sign(&signer, b"m").await.unwrap();
+            }
+            plan.set(&Plan::default());
+            let told = signer.status();
+            let second = told.iter().find(|one| one.token == "second").unwrap();
+            assert!(second.drained && second.trouble.is_none() && second.outstanding == 0);
+            assert!(signer.drain(LABEL, true));
+            let refused = sign(&signer, b"m").await.unwrap_err();
+            assert!(refused.to_string().contains("drained"), "{refused}");
+            assert!(signer.drain("second", false));
+            sign(&signer, b"m").await.unwrap();
+        });
+    });
+}

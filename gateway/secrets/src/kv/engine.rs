@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::operation::Allowed;
 use super::storage::{self, Layout, Loaded};
 use super::{KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
-use crate::{MountName, Secrets};
+use crate::{MountKind, MountName, Secrets};
 
 /// How often a change starts again because somebody else changed the same secret. Each time, one of
 /// the others got through, so as many writers as this can meet at one secret.
@@ -33,7 +33,8 @@ pub(crate) enum Change<T> {
 
 impl<'a> Kv<'a> {
     pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
-        let exists = secrets.mounts().contains(&mount);
+        let found = secrets.mounts().find(&mount);
+        let exists = found.is_some_and(|mount| mount.kind == MountKind::Kv);
         Self { secrets, mount, exists }
     }
 

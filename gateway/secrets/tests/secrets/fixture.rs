@@ -10,7 +10,7 @@ use chancery_identity::{
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_secrets::kv::{Folder, Kv, KvError, SecretData, SecretPath, VersionMetadata};
-use chancery_secrets::{Mount, Mounts, Secrets};
+use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Record, Store};
 use serde_json::Value;
@@ -62,7 +62,11 @@ impl Fixture {
             clock.clone(),
             Arc::new(|_| false),
         ));
-        let mount = Mount { name: "secret".parse().unwrap(), description: "tests".to_owned() };
+        let mount = Mount {
+            name: "secret".parse().unwrap(),
+            kind: MountKind::Kv,
+            description: "tests".to_owned(),
+        };
         let secrets =
             Secrets::new(access.clone(), shared, audit, clock.clone(), Mounts::new([mount]));
         Self { secrets: Arc::new(secrets), access, store, clock, sink, _policies: policies }

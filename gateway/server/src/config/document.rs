@@ -112,6 +112,12 @@ pub(crate) struct Ca {
     pub(crate) root_days: u32,
     pub(crate) issuing_days: u32,
     pub(crate) crl_hours: u32,
+    /// Over how many CRLs revocations are spread.
+    pub(crate) crl_shards: u32,
+    /// For how long delta CRLs are valid; 0 for none.
+    pub(crate) delta_crl_hours: u32,
+    /// For how many days certificates are kept in the inventory after their end; for ever when left out.
+    pub(crate) keep_expired_days: Option<u32>,
     /// For how long OCSP answers are valid; 0 for no responder.
     pub(crate) ocsp_hours: u32,
 }
@@ -153,6 +159,8 @@ pub(crate) struct Acme {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Secrets {
     pub(crate) mounts: Vec<String>,
+    /// Where the tenants find their certificates, as Vault's PKI engine shows them; empty for nowhere.
+    pub(crate) certificates: String,
     /// Time to live of a token from `auth/cert/login` when policy sets no lower ceiling.
     pub(crate) token_ttl_seconds: u64,
     /// From the login to the end of the last renewal.
@@ -237,6 +245,9 @@ impl Default for Ca {
             root_days: 7300,
             issuing_days: 1825,
             crl_hours: 24,
+            crl_shards: 1,
+            delta_crl_hours: 0,
+            keep_expired_days: None,
             ocsp_hours: 0,
         }
     }
@@ -264,6 +275,7 @@ impl Default for Secrets {
     fn default() -> Self {
         Self {
             mounts: vec!["secret".to_owned()],
+            certificates: "pki".to_owned(),
             token_ttl_seconds: 3600,
             token_max_ttl_seconds: 86_400,
         }

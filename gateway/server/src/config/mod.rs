@@ -87,6 +87,11 @@ pub(crate) struct CaConfig {
     pub(crate) root_validity: Duration,
     pub(crate) issuing_validity: Duration,
     pub(crate) crl_validity: Duration,
+    pub(crate) crl_shards: u32,
+    /// How long delta CRLs are valid; none if there are to be none.
+    pub(crate) delta_crl_validity: Option<Duration>,
+    /// How long certificates are kept in the inventory after their end; none for ever.
+    pub(crate) keep_expired: Option<Duration>,
     /// How long OCSP answers are valid; none without a responder.
     pub(crate) ocsp_validity: Option<Duration>,
 }
@@ -108,6 +113,7 @@ pub(crate) struct AcmeConfig {
 #[derive(Debug)]
 pub(crate) struct SecretsConfig {
     pub(crate) mounts: Vec<String>,
+    pub(crate) certificates: Option<String>,
     pub(crate) token_ttl: Duration,
     pub(crate) token_max_ttl: Duration,
 }

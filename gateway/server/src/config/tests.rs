@@ -187,6 +187,9 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("root_days = 7300", "root_days = 30", "ca.issuing_days: the issuing CA cannot outlive"),
         ("issuing_days = 1825", "issuing_days = 0", "ca.issuing_days: 0 is not between"),
         ("crl_hours = 24", "crl_hours = 0", "ca.crl_hours: 0 is not between"),
+        ("crl_shards = 1", "crl_shards = 1025", "ca.crl_shards: 1025 is not between"),
+        ("delta_crl_hours = 6", "delta_crl_hours = 25", "ca.delta_crl_hours: 25 is not between"),
+        ("keep_expired_days = 400", "keep_expired_days = 1", "ca.keep_expired_days: 1 is not"),
         ("ocsp_hours = 24", "ocsp_hours = 241", "ca.ocsp_hours: 241 is not between"),
         ("/policies\"", "/absent\"", "policy.directory: "),
         (

@@ -237,6 +237,14 @@ impl Check<'_> {
             self.refuse::<()>("ca.issuing_days", "the issuing CA cannot outlive the root");
         }
         let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), 1..=24 * 365);
+        let crl_shards = self.within("ca.crl_shards", ca.crl_shards.into(), 1..=1024);
+        // Who has a complete CRL has to find a delta to it for as long as it is valid.
+        let delta_crl_hours =
+            self.within("ca.delta_crl_hours", ca.delta_crl_hours.into(), 0..=crl_hours);
+        let keep_expired_days = ca.keep_expired_days.map(|days| {
+            // What is on a CRL, or was until lately, has to be known.
+            self.within("ca.keep_expired_days", days.into(), crl_hours.div_ceil(12)..=36_500)
+        });
         // The CA/Browser Forum's longest is ten days.
         let ocsp_hours = self.within("ca.ocsp_hours", ca.ocsp_hours.into(), 0..=240);
         Some(CaConfig {
@@ -247,6 +255,10 @@ impl Check<'_> {
             root_validity: Duration::from_secs(root_days * DAY),
             issuing_validity: Duration::from_secs(issuing_days * DAY),
             crl_validity: Duration::from_secs(crl_hours * 3600),
+            crl_shards: u32::try_from(crl_shards).unwrap_or(1),
+            delta_crl_validity: (delta_crl_hours > 0)
+                .then(|| Duration::from_secs(delta_crl_hours * 3600)),
+            keep_expired: keep_expired_days.map(|days| Duration::from_secs(days * DAY)),
             ocsp_validity: (ocsp_hours > 0).then(|| Duration::from_secs(ocsp_hours * 3600)),
         })
     }
@@ -299,12 +311,24 @@ impl Check<'_> {
                 self.refuse::<()>("secrets.mounts", error.to_string());
             }
         }
+        let certificates = Some(secrets.certificates).filter(|name| !name.is_empty());
+        if let Some(name) = &certificates {
+            if let Err(error) = name.parse::<MountName>() {
+                self.refuse::<()>("secrets.certificates", error.to_string());
+            } else if secrets.mounts.contains(name) {
+                self.refuse::<()>(
+                    "secrets.certificates",
+                    format!("`{name}` is one of secrets.mounts already: choose another name"),
+                );
+            }
+        }
         let ttl =
             self.within("secrets.token_ttl_seconds", secrets.token_ttl_seconds, 1..=DAY * 365);
         let max_ttl = secrets.token_max_ttl_seconds;
         self.within("secrets.token_max_ttl_seconds", max_ttl, ttl..=DAY * 365);
         SecretsConfig {
             mounts: secrets.mounts,
+            certificates,
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
         }

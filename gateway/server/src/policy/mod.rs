@@ -20,10 +20,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chancery_policy::TrialLimits;
-use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
+use clap::{Args, Subcommand};
 
-use crate::commands::say;
+use crate::output::{Output, print};
 
 /// `chancery policy`.
 #[derive(Debug, Args)]
@@ -33,14 +32,6 @@ pub(crate) struct PolicyArgs {
     output: Output,
     #[command(subcommand)]
     command: PolicyCommand,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs: one JSON document.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,13 +131,5 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::History { config } => history::list(&config, output),
         PolicyCommand::Rollback(args) => history::roll_back(&args, output),
         PolicyCommand::Explain(args) => explain::run(&args, output).await,
-    }
-}
-
-/// Prints a result as text or as JSON.
-fn print(output: Output, result: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
-    match output {
-        Output::Text => say(text().trim_end()),
-        Output::Json => say(&serde_json::to_string_pretty(result)?),
     }
 }

@@ -30,6 +30,15 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_ca_ocsp_answers_total", "OCSP answers by whether they were kept, signed or failed."),
     ("chancery_ca_prepare_seconds", "Time to build and lint a certificate."),
     ("chancery_ca_revocations_total", "Certificates that the private CA revoked."),
+    (
+        "chancery_issuance_certificates_expiring",
+        "Valid certificates that end within 1d, 7d and 30d, by tenant; counted every ten minutes.",
+    ),
+    (
+        "chancery_issuance_certificates_unreplaced",
+        "Those of them that are not revoked and have no later certificate for each of their names.",
+    ),
+    ("chancery_issuance_certificates_valid", "Certificates that have not ended, by tenant."),
     ("chancery_issuance_issue_seconds", "Time from a request for a certificate to its outcome."),
     ("chancery_issuance_requests_total", "Requests for certificates by outcome."),
     ("chancery_issuance_revocations_total", "Certificates that were revoked."),

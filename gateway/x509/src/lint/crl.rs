@@ -1,15 +1,23 @@
 use std::collections::HashSet;
 
+use const_oid::AssociatedOid as _;
+use const_oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::{Decode, Encode};
 use x509_cert::Version;
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::{RevokedCert, TbsCertList};
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, CrlReason};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BaseCrlNumber, CrlNumber, CrlReason, FreshestCrl,
+    IssuingDistributionPoint,
+};
 
 use super::{Finding, Findings};
-use crate::{Issuer, KeyUsage, ToBeSigned, extensions, time};
+use crate::{ExtensionError, Issuer, KeyUsage, ToBeSigned, extensions, time};
 
-/// Everything that is wrong with a complete CRL's content, given who will sign it.
+/// Everything that is wrong with a CRL's content, given who will sign it.
 pub fn crl(content: &ToBeSigned, issuer: &Issuer) -> Vec<Finding> {
     let mut findings = Findings::default();
     let list = match TbsCertList::<Rfc5280>::from_der(content.der()) {
@@ -120,9 +128,82 @@ fn own_extensions(list: &TbsCertList<Rfc5280>, issuer: &Issuer, findings: &mut F
         "authority-key-id",
         "the authority key identifier is missing, critical or not the issuer's (RFC 5280 §5.2.1)",
     );
-    findings.require(
-        present.len() == 2,
-        "extension-unknown",
-        "a complete CRL here has two extensions: its number and the authority key identifier",
-    );
+    match present {
+        [_, _] => {}
+        [_, _, scope] => self::scope(scope, number, findings),
+        _ => findings.note(
+            "extension-unknown",
+            "a CRL has more than its number, the authority key identifier and one extension besides"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The extension that says which certificates it is about.
+fn scope(
+    extension: &Extension,
+    number: Result<Option<(bool, CrlNumber)>, ExtensionError>,
+    findings: &mut Findings,
+) {
+    let value = extension.extn_value.as_bytes();
+    match extension.extn_id {
+        ID_CE_ISSUING_DISTRIBUTION_POINT => {
+            let point = IssuingDistributionPoint::from_der(value);
+            findings.require(
+                extension.critical
+                    && point.is_ok_and(|point| {
+                        point.only_contains_user_certs
+                            && !point.only_contains_ca_certs
+                            && !point.only_contains_attribute_certs
+                            && !point.indirect_crl
+                            && point.only_some_reasons.is_none()
+                            && point.distribution_point.as_ref().is_some_and(is_http)
+                    }),
+                "issuing-distribution-point",
+                "the issuing distribution point is not critical, or is not about leaf certificates at \
+                 http URLs (RFC 5280 §5.2.5)",
+            );
+        }
+        FreshestCrl::OID => {
+            let points = FreshestCrl::from_der(value);
+            let is_good = |point: &DistributionPoint| {
+                point.reasons.is_none()
+                    && point.crl_issuer.is_none()
+                    && point.distribution_point.as_ref().is_some_and(is_http)
+            };
+            findings.require(
+                !extension.critical
+                    && points.is_ok_and(|list| !list.0.is_empty() && list.0.iter().all(is_good)),
+                "freshest-crl",
+                "the location of the delta is critical, or not an http URL (RFC 5280 §5.2.6)",
+            );
+        }
+        BaseCrlNumber::OID => {
+            let base = BaseCrlNumber::from_der(value);
+            let known = number.ok().flatten().map(|(_, number)| number.0);
+            findings.require(
+                extension.critical
+                    && matches!((base, known), (Ok(base), Some(number))
+                        if as_number(&base.0) <= as_number(&number)),
+                "delta-indicator",
+                "the base of the delta is not critical, or newer than the delta (RFC 5280 §5.2.4)",
+            );
+        }
+        other => findings
+            .note("extension-unknown", format!("the extension {other} has no place in a CRL here")),
+    }
+}
+
+/// Without leading zeros, longer numbers are larger.
+fn as_number(number: &der::asn1::Uint) -> (usize, &[u8]) {
+    (number.as_bytes().len(), number.as_bytes())
+}
+
+fn is_http(name: &DistributionPointName) -> bool {
+    let DistributionPointName::FullName(names) = name else { return false };
+    let http = |name: &GeneralName| {
+        matches!(name, GeneralName::UniformResourceIdentifier(url)
+            if url.as_str().starts_with("http://"))
+    };
+    !names.is_empty() && names.iter().all(http)
 }

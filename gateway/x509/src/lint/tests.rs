@@ -11,9 +11,9 @@ use crate::certificate::TbsCertificate;
 use crate::extensions::encode;
 use crate::testing::{TestKey, at, leaf_template, root, root_template, serial};
 use crate::{
-    CrlTemplate, ExtendedKeyUsage, ExtraExtension, GeneralName, Issuer, KeyUsage, KeyUsages, Kind,
-    RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject, SubjectAttribute,
-    Template, ToBeSigned, lint,
+    CrlScope, CrlTemplate, ExtendedKeyUsage, ExtraExtension, GeneralName, Issuer, KeyUsage,
+    KeyUsages, Kind, RevocationReason, RevokedEntry, Serial, SignatureAlgorithm, Subject,
+    SubjectAttribute, Template, ToBeSigned, lint,
 };
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
@@ -33,6 +33,7 @@ impl Fixture {
             issuer: Issuer::from_certificate(&root(&key)).unwrap(),
             leaf: leaf_template(&leaf_key),
             crl: CrlTemplate {
+                scope: CrlScope::Complete { delta_url: None },
                 number: 7,
                 this_update: at("2026-02-01T00:00:00Z"),
                 next_update: at("2026-02-08T00:00:00Z"),
@@ -104,6 +105,19 @@ fn good_certificates_have_no_findings() {
     assert_eq!(fixture.ca_after(|_| ()), [] as [&str; 0]);
     assert_eq!(fixture.crl_after(|_| ()), [] as [&str; 0]);
     assert_eq!(fixture.crl_after(|crl| crl.revoked.clear()), [] as [&str; 0]);
+    let url = "http://127.0.0.1/crl/a.crl".to_owned();
+    for scope in [
+        CrlScope::Complete { delta_url: Some(url.clone()) },
+        CrlScope::Shard { urls: vec![url.clone(), url] },
+        CrlScope::Delta { base: 7 },
+        CrlScope::Delta { base: 0 },
+    ] {
+        assert_eq!(
+            fixture.crl_after(|crl| crl.scope = scope.clone()),
+            [] as [&str; 0],
+            "{scope:?}"
+        );
+    }
     let spiffe = fixture.leaf_after(|leaf| {
         leaf.subject = Subject::default();
         leaf.names = vec![GeneralName::uri("spiffe://a/b").unwrap()];
@@ -434,6 +448,17 @@ fn crls() {
         crl.next_update = at("2056-01-02T00:00:00Z");
     });
     assert_eq!(found, ["update-outside-issuer"]);
+    let https = vec!["https://127.0.0.1/a.crl".to_owned()];
+    let delta_url = https.first().cloned();
+    for (scope, code) in [
+        (CrlScope::Complete { delta_url }, "freshest-crl"),
+        (CrlScope::Shard { urls: https }, "issuing-distribution-point"),
+        (CrlScope::Shard { urls: vec![] }, "issuing-distribution-point"),
+        (CrlScope::Delta { base: 8 }, "delta-indicator"),
+        (CrlScope::Delta { base: 0x0100 }, "delta-indicator"),
+    ] {
+        assert_eq!(fixture.crl_after(|crl| crl.scope = scope.clone()), [code], "{scope:?}");
+    }
     fixture.issuer.key_usages = Some(usages(&[KeyUsage::KeyCertSign]));
     assert_eq!(fixture.crl_after(|_| ()), ["issuer-key-usage"]);
     let nonsense = ToBeSigned::new(vec![0x30], P256);

@@ -7,3 +7,4 @@ pub(super) mod leader;
 pub(super) mod mounts;
 pub(super) mod policy_set;
 pub(super) mod seal_status;
+pub(super) mod tokens;

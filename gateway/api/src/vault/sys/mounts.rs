@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use chancery_secrets::Mount;
 use chancery_secrets::kv::Folder;
+use chancery_secrets::{Mount, MountKind};
 use serde::Serialize;
 
 use crate::vault::call::{Call, Verb};
@@ -19,7 +19,7 @@ struct MountView {
     description: String,
     external_entropy_access: bool,
     local: bool,
-    options: Options,
+    options: Option<Options>,
     plugin_version: &'static str,
     running_plugin_version: &'static str,
     seal_wrap: bool,
@@ -42,17 +42,21 @@ struct Options {
 
 impl MountView {
     fn of(mount: &Mount) -> Self {
+        let (kind, options) = match mount.kind {
+            MountKind::Kv => ("kv", Some(Options { version: "2" })),
+            MountKind::Pki => ("pki", None),
+        };
         Self {
-            accessor: format!("kv_{}", mount.name),
+            accessor: format!("{kind}_{}", mount.name),
             config: Config { default_lease_ttl: 0, max_lease_ttl: 0, force_no_cache: false },
             description: mount.description.clone(),
             external_entropy_access: false,
             local: false,
-            options: Options { version: "2" },
+            options,
             plugin_version: "",
             running_plugin_version: "",
             seal_wrap: false,
-            r#type: "kv",
+            r#type: kind,
             uuid: "",
         }
     }

@@ -1,0 +1,70 @@
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use chancery_secrets::pki::{MAX_PAGE, Search};
+use serde::Serialize;
+
+use super::view::CertificateView;
+use super::{MOUNT_TYPE, mount, search, serial};
+use crate::vault::call::{Call, Verb, is_true};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// `LIST /v1/MOUNT/certs`: the serial numbers of the certificates that fit the query, and in `key_info`
+/// what they are, with `pem=true` also themselves. `after` and `limit` turn pages, as in Vault.
+pub(in crate::vault) async fn all(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    let search = search::read(state.clock.now(), |name| Ok(call.query(name)))?;
+    list(&state, &call, &search).await
+}
+
+/// `LIST /v1/MOUNT/certs/revoked`: those that are revoked.
+pub(in crate::vault) async fn revoked(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    let search = search::read(state.clock.now(), |name| Ok(call.query(name)))?;
+    list(&state, &call, &Search { revoked: Some(true), ..search }).await
+}
+
+async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Found {
+        keys: Vec<String>,
+        key_info: BTreeMap<String, CertificateView>,
+    }
+    if !matches!(call.verb, Verb::List | Verb::Get) {
+        return Err(VaultError::Method);
+    }
+    let after = call.query("after").filter(|after| !after.is_empty());
+    let after = after.map(|after| serial(&after)).transpose()?;
+    let limit = match call.query("limit") {
+        None => MAX_PAGE,
+        Some(text) => match text.parse() {
+            // Vault's way to ask for all.
+            Ok(-1_i64) => MAX_PAGE,
+            Ok(limit) if limit > 0 => usize::try_from(limit).unwrap_or(MAX_PAGE),
+            _ => return Err(VaultError::BadRequest("limit must be a number above 0".into())),
+        },
+    };
+    let pki = state.secrets.pki(&mount(call)?);
+    let found = pki.list(&call.context, &call.caller, search, after.as_ref(), limit).await?;
+    let more = found.len() == limit.min(MAX_PAGE);
+    let view = if call.query("pem").is_some_and(|pem| is_true(&pem)) {
+        CertificateView::with_certificate
+    } else {
+        CertificateView::of
+    };
+    let views: Vec<_> = found.iter().map(view).collect();
+    let keys: Vec<String> = views.iter().map(|view| view.serial_number.clone()).collect();
+    let warnings = keys.last().filter(|_| more).map(|last| {
+        format!("there may be more certificates: go on with the query parameter after={last}")
+    });
+    let key_info = views.into_iter().map(|view| (view.serial_number.clone(), view)).collect();
+    let found = Found { keys, key_info };
+    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, found, warnings.into_iter().collect()))
+}

@@ -1,0 +1,30 @@
+//! `/v1/MOUNT`: the resources of a mount for certificates, as Vault's PKI engine has them, and what
+//! operators need beyond: searching, and revoking many at once.
+
+pub(super) mod cert;
+pub(super) mod certs;
+pub(super) mod revoke;
+mod search;
+mod view;
+
+use chancery_secrets::MountName;
+use chancery_secrets::pki::Serial;
+
+use super::call::Call;
+use super::error::VaultError;
+
+const MOUNT_TYPE: &str = "pki";
+
+/// The mount that a call is about. What cannot be the name of one has no route.
+fn mount(call: &Call) -> Result<MountName, VaultError> {
+    let (name, _) = call.raw_target();
+    name.parse().map_err(|_| VaultError::NoRoute)
+}
+
+/// A serial number with or without separators, as clients write it.
+fn serial(text: &str) -> Result<Serial, VaultError> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+    digits.parse().map_err(|_| {
+        VaultError::BadRequest("the serial number must have 1 to 40 hex digits".into())
+    })
+}

@@ -1,0 +1,62 @@
+//! `/v1/sys/tokens`: the HSM's tokens. Vault has no such resource; it follows its manners.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::plain::TokenHealth;
+use crate::vault::call::{Call, Verb};
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+use crate::vault::{envelope, path};
+
+const SYSTEM: &str = "system";
+
+/// `/v1/sys/tokens`: how they are.
+pub(in crate::vault) async fn list(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct View {
+        tokens: Vec<TokenHealth>,
+    }
+    if !matches!(call.verb, Verb::List | Verb::Get) {
+        return Err(VaultError::Method);
+    }
+    let list = || Some((state.tokens.list)());
+    let tokens =
+        state.access.administer(&call.context, &call.caller, "token.list", "", list).await?;
+    Ok(envelope::data(call.id(), SYSTEM, View { tokens }))
+}
+
+/// `/v1/sys/tokens/TOKEN/drain`: nothing new is asked of the token.
+pub(in crate::vault) async fn drain(
+    state: State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    set(state, call, "token.drain", true).await
+}
+
+/// `/v1/sys/tokens/TOKEN/resume`: it is used again.
+pub(in crate::vault) async fn resume(
+    state: State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    set(state, call, "token.resume", false).await
+}
+
+async fn set(
+    State(state): State<VaultState>,
+    call: Call,
+    operation: &'static str,
+    drained: bool,
+) -> Result<Response, VaultError> {
+    if call.verb != Verb::Write {
+        return Err(VaultError::Method);
+    }
+    let token = path::decode(call.raw_path().split('/').nth(4).unwrap_or_default())?;
+    let work = || (state.tokens.drain)(&token, drained).then_some(());
+    state.access.administer(&call.context, &call.caller, operation, &token, work).await?;
+    Ok(envelope::no_content())
+}

@@ -1,0 +1,202 @@
+use chancery_access::Caller;
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_issuance::{
+    BulkOutcome, BulkRevocation, InventoryEntry, Issuance, RevocationRequest, RevokeError, Revoker,
+    Search,
+};
+use chancery_x509::{RevocationReason, Serial};
+
+use super::PkiError;
+use crate::mount::MountKind;
+use crate::{MountName, Secrets};
+
+/// How many certificates are listed at once, at most.
+pub const MAX_PAGE: usize = 10_000;
+
+/// The names of operations, as policies have them.
+const LIST: &str = "certificates.list";
+const READ: &str = "certificates.read";
+const REVOKE: &str = "certificates.revoke";
+
+/// The certificates at one mount. Cheap; made per request by [`Secrets::pki`].
+///
+/// The operations are to be run to their end: one whose future is dropped half-way may have been done
+/// and not recorded.
+pub struct Pki<'a> {
+    secrets: &'a Secrets,
+    issuance: Option<&'a Issuance>,
+}
+
+/// The certificates of the private CA, in DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// The issuing CA's.
+    pub issuing: Vec<u8>,
+    /// The root's.
+    pub root: Vec<u8>,
+    /// The issuing CA's complete CRL.
+    pub crl: Vec<u8>,
+}
+
+impl<'a> Pki<'a> {
+    /// What can be done here, as policies name it.
+    pub const OPERATIONS: [&'static str; 3] = [LIST, READ, REVOKE];
+
+    pub(crate) fn new(secrets: &'a Secrets, mount: &MountName) -> Self {
+        let is_here =
+            secrets.mounts().find(mount).is_some_and(|mount| mount.kind == MountKind::Pki);
+        Self { secrets, issuance: secrets.issuance.as_ref().filter(|_| is_here) }
+    }
+
+    /// The certificates that fit, at most `limit` of them and [`MAX_PAGE`], in the order in which they
+    /// expire, after the one with the serial number `after`: `certificates.list`, with what is looked for
+    /// as attributes.
+    ///
+    /// # Errors
+    /// See [`PkiError`].
+    pub async fn list(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        search: &Search,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<InventoryEntry>, PkiError> {
+        let allowed = self.ask(context, caller, LIST, String::new(), search.facts()).await?;
+        let found = async {
+            let issuance = self.issuance.ok_or(PkiError::NoMount)?;
+            let limit = limit.min(MAX_PAGE);
+            Ok(issuance.search(&context.tenant, search, after, limit).await?)
+        };
+        let found = found.await;
+        let count = found.as_ref().map_or(0, Vec::len);
+        self.finish(allowed.detail("found", count as u64), found).await
+    }
+
+    /// The certificate with this serial number: `certificates.read`.
+    ///
+    /// # Errors
+    /// See [`PkiError`].
+    pub async fn read(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        serial: &Serial,
+    ) -> Result<InventoryEntry, PkiError> {
+        let allowed = self.ask(context, caller, READ, serial.to_string(), vec![]).await?;
+        let found = async {
+            let issuance = self.issuance.ok_or(PkiError::NoMount)?;
+            issuance.find(&context.tenant, serial).await?.ok_or(PkiError::NotFound)
+        };
+        let found = found.await;
+        self.finish(allowed, found).await
+    }
+
+    /// The private CA's own certificates and CRL: `certificates.read`, on `ca`.
+    ///
+    /// # Errors
+    /// See [`PkiError`].
+    pub async fn authority(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<Authority, PkiError> {
+        let allowed = self.ask(context, caller, READ, "ca".to_owned(), vec![]).await?;
+        let authority = self.issuance.ok_or(PkiError::NoMount).map(|issuance| {
+            let ca = issuance.private_ca();
+            Authority {
+                issuing: ca.issuing_der().to_vec(),
+                root: ca.root_der().to_vec(),
+                crl: ca.crl().to_vec(),
+            }
+        });
+        self.finish(allowed, authority).await
+    }
+
+    /// Revokes a certificate, `certificates.revoke`, and returns it as it is then. One that is revoked
+    /// already is left as it is. With the reason `keyCompromise`, all of the tenant's certificates for its
+    /// key go with it and the key is never certified again.
+    ///
+    /// # Errors
+    /// See [`PkiError`].
+    pub async fn revoke(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        serial: Serial,
+        reason: RevocationReason,
+    ) -> Result<InventoryEntry, PkiError> {
+        let Some(issuance) = self.issuance else {
+            let resource = serial.to_string();
+            let allowed = self.ask(context, caller, REVOKE, resource, vec![]).await?;
+            return self.finish(allowed, Err(PkiError::NoMount)).await;
+        };
+        // Asks the policies and writes the audit line itself, as for every other door.
+        let by = Revoker::Operator(caller.identity().clone());
+        let request = RevocationRequest { context: context.clone(), serial, reason, by };
+        match issuance.revoke(request).await {
+            Ok(()) | Err(RevokeError::AlreadyRevoked) => {}
+            Err(error) => return Err(error.into()),
+        }
+        issuance.find(&context.tenant, &serial).await?.ok_or(PkiError::NotFound)
+    }
+
+    /// Revokes all certificates that fit; `certificates.revoke` is asked about each.
+    ///
+    /// # Errors
+    /// See [`PkiError`].
+    pub async fn revoke_matching(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        search: Search,
+        reason: RevocationReason,
+    ) -> Result<BulkOutcome, PkiError> {
+        let Some(issuance) = self.issuance else {
+            let allowed = self.ask(context, caller, REVOKE, String::new(), search.facts()).await?;
+            return self.finish(allowed, Err(PkiError::NoMount)).await;
+        };
+        let by = caller.identity().clone();
+        let request = BulkRevocation { context: context.clone(), search, reason, by };
+        Ok(issuance.revoke_matching(request).await?)
+    }
+
+    /// Asks the policies; a refusal is recorded and returned, after a permission the event is to be
+    /// finished.
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: String,
+        facts: Vec<(String, String)>,
+    ) -> Result<Event, PkiError> {
+        let mut event = Event::new(context, operation, resource.clone());
+        for (name, value) in &facts {
+            event = event.detail(name, value.clone());
+        }
+        let asked =
+            self.secrets.access.authorize(context, caller, operation, &resource, facts).await;
+        match asked {
+            Ok(grant) => Ok(event.decisions(grant.decisions)),
+            Err(refusal) => {
+                self.secrets.audit.record(refusal.recorded_in(event)).await?;
+                if refusal.is_overload() {
+                    return Err(PkiError::Overloaded);
+                }
+                Err(PkiError::Denied { code: refusal.code, message: refusal.message })
+            }
+        }
+    }
+
+    /// Records how it ended, and only then lets the result go.
+    async fn finish<T>(&self, event: Event, result: Result<T, PkiError>) -> Result<T, PkiError> {
+        let event = match &result {
+            Ok(_) => event.succeeded(),
+            Err(error) => event.failed(error.code()),
+        };
+        self.secrets.audit.record(event).await?;
+        result
+    }
+}

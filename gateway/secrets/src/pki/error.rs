@@ -1,0 +1,83 @@
+use chancery_audit::AuditError;
+use chancery_issuance::{BulkError, RevokeError, SearchError, Unavailable};
+use chancery_store::ReadError;
+
+/// Why an operation on certificates was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// The policies refused.
+    #[error("denied by policy ({code}): {message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// Too many decisions are waiting.
+    #[error("too many requests are waiting for a decision: try again")]
+    Overloaded,
+    /// No certificates are mounted there.
+    #[error("nothing is mounted at this path")]
+    NoMount,
+    /// The tenant has no such certificate.
+    #[error("there is no certificate with this serial number")]
+    NotFound,
+    /// What is asked for cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// The store could not be read.
+    #[error("certificates cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// What was allowed could not be carried out.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The audit log could not be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+impl PkiError {
+    /// Stable code of the reason, as in the audit log.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Denied { code, .. } => code,
+            Self::Overloaded => "overloaded",
+            Self::NoMount => "no-mount",
+            Self::NotFound => "not-found",
+            Self::Refused(_) => "refused",
+            Self::Read(_) | Self::Unavailable(_) | Self::Audit(_) => "unavailable",
+        }
+    }
+}
+
+impl From<SearchError> for PkiError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::NoSuchPlace(_) => Self::Refused(error.to_string()),
+            SearchError::Read(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for PkiError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::NotFound => Self::NotFound,
+            RevokeError::Denied { code, message } => Self::Denied { code, message },
+            RevokeError::Unavailable(error) => error.into(),
+            RevokeError::AlreadyRevoked | RevokeError::BadReason(_) => {
+                Self::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<BulkError> for PkiError {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::Unspecific => Self::Refused(error.to_string()),
+            BulkError::Unavailable(error) => error.into(),
+        }
+    }
+}

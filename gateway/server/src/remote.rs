@@ -1,0 +1,139 @@
+//! A running gateway, as its administrators reach it: over its own API, with a client certificate. The
+//! variables are those of Vault's own tools.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use reqwest::{Certificate, Client, Identity, Method, StatusCode, Url};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// Many certificates take their time to be revoked.
+const TIMEOUT: Duration = Duration::from_hours(1);
+
+/// Where the gateway is and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteArgs {
+    /// The gateway.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "VAULT_ADDR",
+        default_value = "https://127.0.0.1:8443"
+    )]
+    address: Url,
+    /// The root certificate of the gateway (PEM).
+    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CACERT")]
+    ca_cert: Option<PathBuf>,
+    /// Your client certificate with its chain (PEM).
+    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CLIENT_CERT")]
+    client_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CLIENT_KEY")]
+    client_key: Option<PathBuf>,
+    /// The tenant, if it is not your certificate's.
+    #[arg(long, global = true, value_name = "TENANT", env = "VAULT_NAMESPACE")]
+    namespace: Option<String>,
+}
+
+/// The gateway, ready to be asked.
+pub(crate) struct Remote {
+    client: Client,
+    base: Url,
+    namespace: Option<String>,
+}
+
+impl RemoteArgs {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// Says which file or flag is missing or wrong.
+    pub(crate) fn open(&self) -> Result<Remote> {
+        let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
+            bail!(
+                "the gateway knows you by your client certificate: give --client-cert and \
+                 --client-key, or set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
+            );
+        };
+        let mut pem = Zeroizing::new(read(certificate)?);
+        pem.push(b'\n');
+        pem.extend_from_slice(&Zeroizing::new(read(key)?));
+        let identity = Identity::from_pem(&pem).with_context(|| {
+            format!("{} and {}: no certificate with its key", certificate.display(), key.display())
+        })?;
+        let mut client = Client::builder().identity(identity).https_only(true).timeout(TIMEOUT);
+        if let Some(root) = &self.ca_cert {
+            let roots = Certificate::from_pem_bundle(&read(root)?)
+                .with_context(|| format!("{}: no certificates in PEM", root.display()))?;
+            client = client.tls_certs_only(roots);
+        }
+        let client = client.build().context("preparing the connection")?;
+        let (base, namespace) = (self.address.clone(), self.namespace.clone());
+        Ok(Remote { client, base, namespace })
+    }
+}
+
+impl Remote {
+    /// Lists: `data` of the answer.
+    pub(crate) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        let list = Method::from_bytes(b"LIST").context("the method LIST")?;
+        self.call(list, path, query, None).await
+    }
+
+    /// Reads.
+    pub(crate) async fn read(&self, path: &str) -> Result<Value> {
+        self.call(Method::GET, path, &[], None).await
+    }
+
+    /// Writes.
+    pub(crate) async fn write(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::POST, path, &[], Some(body)).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("{}: not the address of a gateway", self.base))?
+            .pop_if_empty()
+            .push("v1")
+            .extend(path.split('/'));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let shown = format!("{method} {url}");
+        let mut request = self.client.request(method, url);
+        if let Some(namespace) = &self.namespace {
+            request = request.header("X-Vault-Namespace", namespace);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.with_context(|| shown.clone())?;
+        let status = answer.status();
+        let text = answer.bytes().await.with_context(|| shown.clone())?;
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value.get("data").cloned().unwrap_or_default());
+        }
+        let errors = value.get("errors").and_then(Value::as_array);
+        let errors: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
+        match (status, errors.is_empty()) {
+            (StatusCode::NOT_FOUND, true) => bail!("{shown}: there is no such thing"),
+            (_, true) => bail!("{shown}: the gateway answered {status}"),
+            (_, false) => bail!("{shown}: {}", errors.join(": ")),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
