@@ -35,7 +35,7 @@ async fn a_certificate_is_what_was_asked_for_and_found_again() {
     assert_eq!(again, issued);
     let spki_sha256 = Some(hex::encode(csr.public_key().fingerprint()));
     let of_key = Search { spki_sha256, ..Search::default() };
-    assert_eq!(world.found(&of_key).await, [entry.clone()]);
+    assert_eq!(world.found(&of_key).await, std::slice::from_ref(&entry));
     assert_eq!(world.found(&of_account("1")).await, [entry]);
     let other = "other".parse().unwrap();
     assert_eq!(world.issuance.find(&other, &issued.serial).await.unwrap(), None);

@@ -5,6 +5,7 @@
 mod issuing;
 #[cfg(test)]
 mod revoking;
+#[cfg(test)]
 mod searching;
 #[cfg(test)]
 mod upstream;

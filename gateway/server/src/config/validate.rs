@@ -236,14 +236,20 @@ impl Check<'_> {
         if issuing_days > root_days {
             self.refuse::<()>("ca.issuing_days", "the issuing CA cannot outlive the root");
         }
-        let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), 1..=24 * 365);
+        let allowed = 1..=24 * 365;
+        let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), allowed.clone());
+        let known = if allowed.contains(&crl_hours) { crl_hours } else { *allowed.end() };
         let crl_shards = self.within("ca.crl_shards", ca.crl_shards.into(), 1..=1024);
         // Who has a complete CRL has to find a delta to it for as long as it is valid.
         let delta_crl_hours =
-            self.within("ca.delta_crl_hours", ca.delta_crl_hours.into(), 0..=crl_hours);
+            self.within("ca.delta_crl_hours", ca.delta_crl_hours.into(), 0..=known);
         let keep_expired_days = ca.keep_expired_days.map(|days| {
             // What is on a CRL, or was until lately, has to be known.
-            self.within("ca.keep_expired_days", days.into(), crl_hours.div_ceil(12)..=36_500)
+            self.within(
+                "ca.keep_expired_days",
+                days.into(),
+                crl_hours.div_ceil(12).min(730)..=36_500,
+            )
         });
         // The CA/Browser Forum's longest is ten days.
         let ocsp_hours = self.within("ca.ocsp_hours", ca.ocsp_hours.into(), 0..=240);
