@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chancery_ca::{Ca, CaConfig, CaKeys, ProposedCertificate};
+use chancery_ca::{Ca, CaConfig, CaKeys, Parent, ProposedCertificate};
 use chancery_identity::Clock;
 use chancery_integration::gateway::Gateway;
 use chancery_integration::http::{Client, certificates, target};
@@ -42,6 +42,7 @@ fn leaf() -> Row {
     let signer = Arc::new(SoftwareSigner::new());
     let config = CaConfig {
         name: "bench".to_owned(),
+        parent: Parent::OwnRoot,
         key_type: KeyType::EcdsaP256,
         root_common_name: "Bench Root CA".to_owned(),
         issuing_common_name: "Bench Issuing CA".to_owned(),

@@ -2,7 +2,7 @@ use chancery_keys::KeyName;
 use chancery_x509::{Issuer, ParsedCertificate, PublicKey, SignatureAlgorithm};
 
 use crate::OpenError;
-use crate::record::CertifiedKey;
+use crate::record::{self, CertifiedKey};
 
 /// A CA certificate and the name of its key.
 pub(crate) struct Authority {
@@ -14,9 +14,7 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn from_record(record: &CertifiedKey) -> Result<Self, OpenError> {
-        let der = hex::decode(&record.certificate)
-            .map_err(|_| OpenError::Mismatch("a stored certificate is not in hex"))?;
-        Self::new(record.key.clone(), &der)
+        Self::new(record.key.clone(), &record::certificate(&record.certificate)?)
     }
 
     pub(crate) fn new(key: KeyName, der: &[u8]) -> Result<Self, OpenError> {
@@ -53,17 +51,29 @@ impl Authority {
     }
 }
 
-/// That the root signed itself and the issuing CA.
-pub(crate) fn check_pair(root: &Authority, issuing: &Authority) -> Result<(), OpenError> {
-    let by_root = |certificate: &ParsedCertificate| {
-        certificate.issuer_der() == root.certificate().subject_der()
-            && certificate.verify_signed_by(root.public_key()).is_ok()
-    };
-    if !by_root(root.certificate()) {
-        return Err(OpenError::Mismatch("the root certificate is not signed by its own key"));
-    }
-    if !by_root(issuing.certificate()) {
-        return Err(OpenError::Mismatch("the issuing certificate is not signed by the root"));
+/// That each certificate is signed by the next one and the last one by itself, and that all but the last
+/// may be below what follows.
+pub(crate) fn check_chain(chain: &[&ParsedCertificate]) -> Result<(), OpenError> {
+    for (below, certificate) in chain.iter().enumerate() {
+        let above = chain.get(below + 1).unwrap_or(certificate);
+        let key = above.public_key().map_err(|_| {
+            OpenError::Mismatch("a key in the chain is not of a kind that is supported here")
+        })?;
+        if certificate.issuer_der() != above.subject_der()
+            || certificate.verify_signed_by(key).is_err()
+        {
+            return Err(OpenError::Mismatch(
+                "a certificate of the chain is not signed by the one above it; the last has to be a \
+                 root, signed by itself",
+            ));
+        }
+        if !certificate.is_ca() {
+            return Err(OpenError::Mismatch("a certificate of the chain is not a CA's"));
+        }
+        // RFC 5280 §4.2.1.9: so many CAs may stand between it and a leaf.
+        if certificate.path_length().is_some_and(|room| below > usize::from(room)) {
+            return Err(OpenError::Mismatch("the path length of a certificate is exceeded"));
+        }
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use crate::crl::{Scope, Shard};
 pub struct CaConfig {
     /// Its name: 1 to 40 of `a-z`, `0-9` and `-`. Part of storage keys and of key names in a token.
     pub name: String,
-    /// The kind of both CA keys; first start only.
+    /// Who certifies the issuing CA; first start and ceremonies only.
+    pub parent: Parent,
+    /// The kind of both CA keys; first start and ceremonies only.
     pub key_type: KeyType,
     /// Common name of the root, 1 to 64 characters; first start only.
     pub root_common_name: String,
@@ -36,6 +38,15 @@ pub struct CaConfig {
     /// Where the OCSP responder is: `http://HOST:PORT/ocsp`, to which `/ID` is added; none if there is
     /// none.
     pub ocsp_url_base: Option<String>,
+}
+
+/// Who certifies an issuing CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// A root of its own, made on the first start.
+    OwnRoot,
+    /// Another CA: an offline root, or somebody else's. See [`Ceremony`](crate::Ceremony).
+    Elsewhere,
 }
 
 impl CaConfig {

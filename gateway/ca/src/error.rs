@@ -1,7 +1,7 @@
 use chancery_keys::{KeyName, pkcs11, software};
 use chancery_store::{CommitError, ReadError};
 use chancery_x509::lint::Finding;
-use chancery_x509::{BuildError, CertificateError, RandomFailure, Serial, WeakKey};
+use chancery_x509::{BuildError, CertificateError, GeneralName, RandomFailure, Serial, WeakKey};
 use jiff::Timestamp;
 
 /// Why the CA cannot be opened or made.
@@ -10,6 +10,12 @@ pub enum OpenError {
     /// The name is not one.
     #[error("`{0}` cannot be the name of a CA: use 1 to 40 of a-z, 0-9 and '-'")]
     Name(String),
+    /// Another CA has to certify its key first.
+    #[error(
+        "the CA `{0}` has no certificate yet: make a request with `chancery ca request`, have it \
+         certified, and install the chain with `chancery ca install`"
+    )]
+    NotInstalled(String),
     /// The store cannot be read.
     #[error("the CA's records cannot be read: {0}")]
     Read(#[from] ReadError),
@@ -91,6 +97,10 @@ pub enum PrepareError {
         /// When the issuing CA's certificate ends.
         issuer_ends: Timestamp,
     },
+    /// A CA of the chain does not permit the name below it (RFC 5280 §4.2.1.10): nobody would accept the
+    /// certificate.
+    #[error("the name constraints of the issuing CA do not permit {0}")]
+    NotPermitted(GeneralName),
     /// What was proposed breaks rules for certificates.
     #[error("the certificate would be wrong: {}", listed(.0))]
     Lint(Vec<Finding>),
@@ -122,6 +132,9 @@ pub enum RevokeError {
     /// It is already.
     #[error("the certificate {0} is already revoked")]
     AlreadyRevoked(Serial),
+    /// No issuing CA here has the key identifier.
+    #[error("no issuing CA here has the key identifier {0}")]
+    OtherIssuer(String),
     /// The revocation cannot be stored.
     #[error("the revocation cannot be stored: {0}")]
     Commit(#[from] CommitError),

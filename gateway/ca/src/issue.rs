@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use aws_lc_rs::digest;
 use chancery_x509::{
-    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsages, Kind, PublicKey, Serial, Subject,
-    Template, ToBeSigned, lint,
+    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsages, Kind, NameConstraints, PublicKey,
+    Serial, Subject, Template, ToBeSigned, lint,
 };
 use jiff::Timestamp;
 
@@ -106,7 +106,8 @@ impl Ca {
         now: Timestamp,
     ) -> Result<Prepared, PrepareError> {
         proposed.public_key.check_strength()?;
-        let issuer = self.issuing.issuer();
+        let issuing = &self.current;
+        let issuer = issuing.authority.issuer();
         let not_before = proposed.not_before.max(issuer.not_before());
         let not_after = proposed.not_after.min(issuer.not_after());
         if not_after <= not_before || not_after <= now {
@@ -115,6 +116,9 @@ impl Ca {
                 not_after: proposed.not_after,
                 issuer_ends: issuer.not_after(),
             });
+        }
+        if let Some(name) = issuing.refused_name(&proposed.names) {
+            return Err(PrepareError::NotPermitted(name.clone()));
         }
         let serial = Serial::random(&self.random)?;
         // Who tells the status of others is not asked about itself (RFC 6960 §4.2.2.2.1).
@@ -130,11 +134,13 @@ impl Ca {
             not_before,
             not_after,
             kind: Kind::Leaf,
+            name_constraints: NameConstraints::default(),
+            certified_before: None,
             crl_url: Some(self.config.crl_url_of(self.issuer_id(), &serial)),
             issuer_url: Some(self.config.issuer_url(self.issuer_id())),
             ocsp_url: self.config.ocsp_url(self.issuer_id()).filter(|_| has_status),
         };
-        let content = template.build(issuer, self.issuing.algorithm())?;
+        let content = template.build(issuer, issuing.authority.algorithm())?;
         let findings = lint::certificate(&content, issuer, Kind::Leaf);
         if !findings.is_empty() {
             return Err(PrepareError::Lint(findings));
@@ -156,13 +162,14 @@ impl Ca {
     #[tracing::instrument(name = "ca.sign", skip_all, fields(serial = %prepared.serial))]
     pub async fn sign(&self, prepared: Prepared) -> Result<Issued, SignError> {
         let Prepared { content, issuer_id, serial, not_before, not_after } = prepared;
-        if issuer_id != self.issuing.id() {
+        let authority = &self.current.authority;
+        if issuer_id != authority.id() {
             return Err(SignError::OtherIssuer(issuer_id));
         }
         let signer = self.keys.signer();
-        let signature = signer.sign(self.issuing.key(), content.algorithm(), content.der()).await?;
+        let signature = signer.sign(authority.key(), content.algorithm(), content.der()).await?;
         let der = content.assemble(&signature)?;
         metrics::counter!("chancery_ca_certificates_total").increment(1);
-        Ok(Issued { der, serial, chain: self.chain.clone(), not_before, not_after })
+        Ok(Issued { der, serial, chain: self.current.chain.clone(), not_before, not_after })
     }
 }

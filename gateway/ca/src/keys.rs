@@ -79,7 +79,7 @@ impl CaKeys {
     ) -> Result<(), OpenError> {
         let name = issuing.key();
         if let Self::Software(signer) = self {
-            signer.insert_pkcs8(name.clone(), self.stored(records, name).await?)?;
+            signer.insert_pkcs8(name.clone(), self.read(records, name).await?)?;
         }
         let public = self.signer().public_key(name).map_err(|_| self.missing(name))?;
         if public == *issuing.public_key() {
@@ -99,7 +99,7 @@ impl CaKeys {
         let signer = match self {
             Self::Software(_) => {
                 let signer = SoftwareSigner::new();
-                signer.insert_pkcs8(name.clone(), self.stored(records, name).await?)?;
+                signer.insert_pkcs8(name.clone(), self.read(records, name).await?)?;
                 RootSigner::Software(signer)
             }
             Self::Pkcs11(signer) => RootSigner::Pkcs11(Arc::clone(signer)),
@@ -112,7 +112,7 @@ impl CaKeys {
         }
     }
 
-    async fn stored(
+    async fn read(
         &self,
         records: &Records,
         name: &KeyName,
@@ -126,6 +126,12 @@ impl CaKeys {
 }
 
 impl NewKey {
+    /// A key that was made before, whose private half is stored.
+    pub(crate) fn stored(name: &KeyName, private: Zeroizing<Vec<u8>>) -> Result<Self, OpenError> {
+        let public = SoftwareSigner::new().insert_pkcs8(name.clone(), private.clone())?;
+        Ok(Self { public, private: Some(private) })
+    }
+
     /// A signer with this key alone.
     pub(crate) fn signer(&self, name: &KeyName, keys: &CaKeys) -> Result<RootSigner, OpenError> {
         match (&self.private, keys) {

@@ -14,12 +14,16 @@ mod config;
 mod crl;
 mod error;
 mod issue;
+mod issuing;
 mod keys;
 mod ocsp;
+pub mod offline;
 mod record;
 mod revocation;
+mod root;
 
-pub use config::CaConfig;
+pub use ceremony::{Ceremony, CeremonyError};
+pub use config::{CaConfig, Parent};
 pub use error::{CrlError, OcspError, OpenError, PrepareError, RevokeError, SignError};
 pub use issue::{Issued, Prepared, ProposedCertificate};
 pub use keys::CaKeys;
@@ -34,31 +38,29 @@ use chancery_store::SharedStore;
 use chancery_x509::{Serial, pem};
 use jiff::Timestamp;
 
-use authority::Authority;
-use crl::{IssuingCrls, RootCrl};
-use record::Records;
-use revocation::Revocations;
+use issuing::IssuingCa;
+use record::{MadeRecord, Records};
+use root::Root;
 
 /// A running private CA. Shared by everybody who issues, revokes or publishes.
 pub struct Ca {
     config: CaConfig,
     keys: CaKeys,
     records: Records,
-    root: Authority,
-    issuing: Authority,
-    chain: Vec<Vec<u8>>,
-    revocations: Revocations,
-    crls: IssuingCrls,
-    root_crl: RootCrl,
+    /// All that its issuing CAs stand below.
+    roots: Vec<Root>,
+    current: IssuingCa,
+    /// What issued before and has not ended.
+    former: Vec<IssuingCa>,
     random: SystemRandom,
 }
 
 impl Ca {
-    /// Opens the CA that the store holds, or makes one on the first start: two keys, a root and an
-    /// issuing certificate. An interrupted first start is continued, and two first starts at once end
-    /// with one CA. Fresh CRLs are ready when this returns.
+    /// Opens the CA that the store holds, or, if it is to have a root of its own, makes one on the first
+    /// start: two keys, a root and an issuing certificate. An interrupted first start is continued, and
+    /// two first starts at once end with one CA. Fresh CRLs are ready when this returns.
     ///
-    /// Names, key type and validity in `config` matter to the first start only.
+    /// Names, key type and validity in `config` matter to the first start and to ceremonies only.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing is left half-made that a next start would not complete.
@@ -71,27 +73,34 @@ impl Ca {
     ) -> Result<Arc<Self>, OpenError> {
         let records = Records::new(&config.name, store)?;
         let made = ceremony::continue_or_begin(&config, &records, &keys, now).await?;
-        let root = Authority::from_record(&made.root)?;
-        let issuing = Authority::from_record(&made.issuing)?;
-        authority::check_pair(&root, &issuing)?;
-        keys.load(&records, &issuing).await?;
-        let revocations = Revocations::load(&records, issuing.id()).await?;
-        let ca = Self {
-            chain: vec![issuing.certificate().der().to_vec()],
-            crls: IssuingCrls::open(&config, &records, issuing.id()).await?,
-            root_crl: RootCrl::new(root.id()),
-            random: SystemRandom::new(),
-            records,
-            config,
-            keys,
-            root,
-            issuing,
-            revocations,
-        };
+        let MadeRecord { current, former, .. } = made;
+        let mut roots: Vec<Root> = Vec::new();
+        let mut generations = Vec::new();
+        for generation in former.iter().chain([&current]) {
+            let root = Root::from_record(&generation.root)?;
+            let known =
+                roots.iter().position(|one| one.certificate().der() == root.certificate().der());
+            let at = known.unwrap_or(roots.len());
+            if known.is_none() {
+                roots.push(root);
+            }
+            let root = roots.get(at).ok_or(OpenError::Mismatch("a root is missing"))?;
+            let root = (root.id(), root.certificate());
+            let issuing = IssuingCa::open(&config, &records, generation, root).await?;
+            // Of what has ended nothing is asked any more.
+            if issuing.authority.certificate().not_after() >= now || generation == &current {
+                keys.load(&records, &issuing.authority).await?;
+                generations.push(issuing);
+            }
+        }
+        let current = generations.pop().ok_or(OpenError::Mismatch("nothing issues"))?;
+        let random = SystemRandom::new();
+        let ca = Self { config, keys, records, roots, current, former: generations, random };
         ca.refresh_crl(now).await?;
         tracing::info!(
             root = ca.root_id(),
             issuing = ca.issuer_id(),
+            former = ca.former.len(),
             signer = ca.keys.kind(),
             "the CA is open"
         );
@@ -106,59 +115,93 @@ impl Ca {
     /// The key identifier of the issuing CA in lower-case hex: what its certificates carry as
     /// authority key identifier, and its name in URLs.
     pub fn issuer_id(&self) -> &str {
-        self.issuing.id()
+        self.current.id()
     }
 
-    /// The key identifier of the root in lower-case hex.
+    /// The key identifiers of all that issue or have issued and have not ended, the current one first.
+    pub fn issuer_ids(&self) -> impl Iterator<Item = &str> {
+        self.all_issuing().map(IssuingCa::id)
+    }
+
+    /// The key identifier of the issuing CA's root in lower-case hex.
     pub fn root_id(&self) -> &str {
-        self.root.id()
+        &self.current.root_id
     }
 
     /// The issuing CA's certificate in DER.
     pub fn issuing_der(&self) -> &[u8] {
-        self.issuing.certificate().der()
+        self.current.authority.certificate().der()
     }
 
-    /// The root certificate in DER.
+    /// The certificate of the issuing CA's root in DER.
     pub fn root_der(&self) -> &[u8] {
-        self.root.certificate().der()
+        let root = self.roots.iter().rfind(|root| root.id() == self.root_id());
+        root.map(|root| root.certificate().der()).unwrap_or_default()
     }
 
-    /// The root certificate in PEM, for those who are to trust this CA.
+    /// The certificates of all roots in DER: after a roll-over to another root, the former ones as long
+    /// as something is below them.
+    pub fn roots(&self) -> impl Iterator<Item = &[u8]> {
+        let used = |root: &&Root| self.all_issuing().any(|issuing| issuing.root_id == root.id());
+        self.roots.iter().filter(used).map(|root| root.certificate().der())
+    }
+
+    /// The certificates of all roots in PEM, for those who are to trust this CA.
     pub fn root_pem(&self) -> String {
-        pem::encode(pem::CERTIFICATE, self.root_der())
+        self.roots().map(|der| pem::encode(pem::CERTIFICATE, der)).collect()
     }
 
-    /// What a server sends after its own certificate: the issuing CA's, in DER, without the root.
+    /// What a server sends after its own certificate: the issuing CA's and those above it, in DER, without
+    /// the root.
     pub fn chain(&self) -> &[Vec<u8>] {
-        &self.chain
+        &self.current.chain
+    }
+
+    /// The CA certificate (DER) with this key identifier in lower-case hex.
+    pub fn certificate(&self, id: &str) -> Option<&[u8]> {
+        let issuing = self.all_issuing().find(|issuing| issuing.id() == id);
+        let issuing = issuing.map(|issuing| issuing.authority.certificate().der());
+        let root = self.roots.iter().find(|root| root.id() == id);
+        issuing.or_else(|| root.map(|root| root.certificate().der()))
     }
 
     /// Last second at which the issuing CA, and so anything it issues, is valid.
     pub fn not_after(&self) -> Timestamp {
-        self.issuing.certificate().not_after()
+        self.current.authority.certificate().not_after()
     }
 
     /// The issuing CA's current complete CRL in DER.
     pub fn crl(&self) -> Bytes {
-        self.crls.complete()
+        self.current.crls.complete()
     }
 
-    /// The current CRL (DER) with this name: the key identifier of the root or of the issuing CA, the
-    /// latter's also followed by `-delta` or by the number of a shard, as in `-3-of-16`.
+    /// The current CRL (DER) with this name: the key identifier of a root whose key is here or of an
+    /// issuing CA, the latter's also followed by `-delta` or by the number of a shard, as in `-3-of-16`.
     pub fn crl_named(&self, name: &str) -> Option<Bytes> {
-        if name == self.root_id() { Some(self.root_crl()) } else { self.crls.named(name) }
+        let root = self.roots.iter().find(|root| root.id() == name);
+        match root {
+            Some(root) => root.own().map(|(_, crl)| crl.publisher.current()),
+            None => self.all_issuing().find_map(|issuing| issuing.crls.named(name)),
+        }
     }
 
-    /// The root's current CRL in DER.
-    pub fn root_crl(&self) -> Bytes {
-        self.root_crl.publisher.current()
+    /// The root's current CRL in DER, if the root's key is here.
+    pub fn root_crl(&self) -> Option<Bytes> {
+        self.crl_named(self.root_id())
     }
 
-    /// Whether the issuing CA has revoked this serial number. Answers from memory, which holds what
-    /// was stored at the start and what this process has revoked since.
-    pub fn is_revoked(&self, serial: &Serial) -> bool {
-        self.revocations.contains(serial)
+    /// Whether the issuing CA with this key identifier has revoked this serial number. Answers from
+    /// memory, which holds what was stored at the start and what this process has revoked since.
+    pub fn is_revoked(&self, issuer: &str, serial: &Serial) -> bool {
+        self.issuing(issuer).is_some_and(|issuing| issuing.revocations.contains(serial))
+    }
+
+    fn all_issuing(&self) -> impl Iterator<Item = &IssuingCa> {
+        std::iter::once(&self.current).chain(self.former.iter().rev())
+    }
+
+    fn issuing(&self, id: &str) -> Option<&IssuingCa> {
+        self.all_issuing().find(|issuing| issuing.id() == id)
     }
 }
 
@@ -166,8 +209,8 @@ impl std::fmt::Debug for Ca {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ca")
             .field("name", &self.config.name)
-            .field("root", &self.root.id())
-            .field("issuing", &self.issuing.id())
+            .field("root", &self.root_id())
+            .field("issuing", &self.issuer_id())
             .field("signer", &self.keys.kind())
             .finish_non_exhaustive()
     }

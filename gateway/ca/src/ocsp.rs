@@ -7,12 +7,13 @@ use chancery_keys::software::SoftwareSigner;
 use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_x509::{
     CertificateStatus, OcspFailure, OcspRequest, OcspTemplate, ParsedCertificate, PublicKey,
-    Serial, SingleStatus,
+    Serial, SignatureAlgorithm, SingleStatus,
 };
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
+use crate::issuing::IssuingCa;
 use crate::{Ca, OcspError};
 
 /// Answers that are kept: about 50 MB of them.
@@ -23,6 +24,8 @@ const KEPT: usize = 50_000;
 /// time has passed, or until the certificate is revoked; one with a nonce is signed for whoever asks.
 pub struct OcspResponder {
     ca: Arc<Ca>,
+    /// The key identifier of the issuing CA that this is about.
+    issuer: String,
     validity: Duration,
     delegate: ArcSwapOption<Delegate>,
     answers: Cache<Vec<u8>, Arc<Kept>>,
@@ -34,6 +37,17 @@ struct Delegate {
     key: KeyName,
     public: PublicKey,
     certificate: Vec<u8>,
+    not_after: Timestamp,
+}
+
+/// With what an answer is signed: the delegate's key, or the CA's own.
+struct Signing<'a> {
+    signer: &'a dyn Signer,
+    key: &'a KeyName,
+    public: &'a PublicKey,
+    algorithm: SignatureAlgorithm,
+    /// What shows that the key may.
+    certificate: Option<&'a Vec<u8>>,
     not_after: Timestamp,
 }
 
@@ -59,10 +73,17 @@ impl From<OcspFailure> for OcspAnswer {
 }
 
 impl OcspResponder {
-    /// A responder whose answers are valid for so long. It answers `tryLater` until it has a
-    /// [delegate](Self::delegate).
-    pub fn new(ca: Arc<Ca>, validity: Duration) -> Self {
-        Self { ca, validity, delegate: ArcSwapOption::empty(), answers: Cache::new(KEPT) }
+    /// A responder for the issuing CA with this key identifier, whose answers are valid for so long. For
+    /// the current one it answers `tryLater` until it has a [delegate](Self::delegate); for one that issues
+    /// no more, and so certifies no delegate, the CA's own key signs.
+    pub fn new(ca: Arc<Ca>, issuer: &str, validity: Duration) -> Self {
+        let (delegate, answers) = (ArcSwapOption::empty(), Cache::new(KEPT));
+        Self { ca, issuer: issuer.to_owned(), validity, delegate, answers }
+    }
+
+    /// The key identifier of the issuing CA that this is about, in lower-case hex.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Signs with this key (PKCS#8, DER) from now on. The certificate (DER) is one of the issuing CA's, for
@@ -78,7 +99,8 @@ impl OcspResponder {
         if parsed.public_key().ok() != Some(&public) {
             return Err(OcspError::Certificate("it is for another key"));
         }
-        if parsed.verify_signed_by(self.ca.issuing.public_key()).is_err() {
+        let issuing = self.ca.issuing(&self.issuer);
+        if issuing.is_none_or(|one| parsed.verify_signed_by(one.authority.public_key()).is_err()) {
             return Err(OcspError::Certificate("it is not the issuing CA's"));
         }
         let not_after = parsed.not_after();
@@ -109,7 +131,10 @@ impl OcspResponder {
                 return failed(OcspFailure::Malformed);
             }
         };
-        let issuer = self.ca.issuing.issuer();
+        let Some(issuing) = self.ca.issuing(&self.issuer) else {
+            return failed(OcspFailure::Unauthorized);
+        };
+        let issuer = issuing.authority.issuer();
         if !request.certificates.iter().all(|certificate| certificate.is_of(issuer)) {
             return failed(OcspFailure::Unauthorized);
         }
@@ -121,13 +146,16 @@ impl OcspResponder {
             metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "kept").increment(1);
             return kept;
         }
-        let Some(delegate) = self.delegate.load_full() else {
-            return failed(OcspFailure::TryLater);
+        let delegate = self.delegate.load_full();
+        let signing = match &delegate {
+            Some(delegate) => delegate.signing(),
+            None if self.issuer != self.ca.issuer_id() => Signing::itself(&self.ca, issuing),
+            None => return failed(OcspFailure::TryLater),
         };
         let mut said = Vec::with_capacity(request.certificates.len());
         for certificate in request.certificates {
             let serial = *certificate.serial();
-            let status = match self.ca.revocations.find(&serial) {
+            let status = match issuing.revocations.find(&serial) {
                 Some(entry) => CertificateStatus::Revoked(entry),
                 None => match issued(serial).await {
                     Ok(true) => CertificateStatus::Good,
@@ -138,14 +166,14 @@ impl OcspResponder {
                     }
                 },
             };
-            let next_update = (now + self.validity).min(delegate.not_after);
+            let next_update = (now + self.validity).min(signing.not_after);
             said.push(SingleStatus { certificate, status, this_update: now, next_update });
         }
         // RFC 5019 §2.2.3. Else whoever invents numbers would have the responder sign for each.
         if matches!(said.as_slice(), [SingleStatus { status: CertificateStatus::Unknown, .. }]) {
             return failed(OcspFailure::Unauthorized);
         }
-        match self.sign(&delegate, said, request.nonce, now, key).await {
+        match self.sign(&signing, said, request.nonce, now, key).await {
             Ok(answer) => {
                 metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "signed")
                     .increment(1);
@@ -162,13 +190,14 @@ impl OcspResponder {
     fn kept(&self, key: &[u8], request: &OcspRequest, now: Timestamp) -> Option<OcspAnswer> {
         let kept = self.answers.get(key)?;
         let serial = request.certificates.first()?.serial();
-        let current = now < kept.renew_at && kept.revoked == self.ca.is_revoked(serial);
+        let current =
+            now < kept.renew_at && kept.revoked == self.ca.is_revoked(&self.issuer, serial);
         current.then(|| kept.answer.clone())
     }
 
     async fn sign(
         &self,
-        delegate: &Delegate,
+        signing: &Signing<'_>,
         said: Vec<SingleStatus>,
         nonce: Option<Vec<u8>>,
         now: Timestamp,
@@ -176,15 +205,16 @@ impl OcspResponder {
     ) -> Result<OcspAnswer, OcspError> {
         let first = said.first().map(|said| (said.status, said.next_update));
         let template = OcspTemplate {
-            responder: delegate.public.clone(),
+            responder: signing.public.clone(),
             produced_at: now,
             certificates: said,
             nonce,
         };
-        let content = template.build(KeyType::EcdsaP256.default_algorithm())?;
-        let signer = &delegate.signer;
-        let signature = signer.sign(&delegate.key, content.algorithm(), content.der()).await?;
-        let der = OcspTemplate::assemble(&content, &signature, &[&delegate.certificate])?;
+        let content = template.build(signing.algorithm)?;
+        let signature =
+            signing.signer.sign(signing.key, content.algorithm(), content.der()).await?;
+        let shown: Vec<&[u8]> = signing.certificate.iter().map(|one| one.as_slice()).collect();
+        let der = OcspTemplate::assemble(&content, &signature, &shown)?;
         let mut answer = OcspAnswer { der: der.into(), reusable: None };
         if let (Some(key), Some((status, next_update))) = (key, first) {
             answer.reusable = Some((now, next_update));
@@ -199,6 +229,33 @@ impl OcspResponder {
             );
         }
         Ok(answer)
+    }
+}
+
+impl Delegate {
+    fn signing(&self) -> Signing<'_> {
+        Signing {
+            signer: &self.signer,
+            key: &self.key,
+            public: &self.public,
+            algorithm: KeyType::EcdsaP256.default_algorithm(),
+            certificate: Some(&self.certificate),
+            not_after: self.not_after,
+        }
+    }
+}
+
+impl<'a> Signing<'a> {
+    fn itself(ca: &'a Ca, issuing: &'a IssuingCa) -> Self {
+        let authority = &issuing.authority;
+        Self {
+            signer: ca.keys.signer(),
+            key: authority.key(),
+            public: authority.public_key(),
+            algorithm: authority.algorithm(),
+            certificate: None,
+            not_after: authority.certificate().not_after(),
+        }
     }
 }
 

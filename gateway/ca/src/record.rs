@@ -21,14 +21,47 @@ pub(crate) struct Records {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub(crate) enum AuthorityRecord {
-    Planned { root_key: KeyName, issuing_key: KeyName },
+    Planned {
+        root_key: KeyName,
+        issuing_key: KeyName,
+    },
+    /// A key is there, and another CA is to certify it.
+    Requested {
+        issuing_key: KeyName,
+    },
     Made(MadeRecord),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MadeRecord {
-    pub(crate) root: CertifiedKey,
+    /// What issues.
+    #[serde(flatten)]
+    pub(crate) current: GenerationRecord,
+    /// What issued before, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former: Vec<GenerationRecord>,
+    /// A key that is to issue next and has no certificate yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pending: Option<KeyName>,
+}
+
+/// An issuing key with what is above it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GenerationRecord {
+    pub(crate) root: RootRecord,
     pub(crate) issuing: CertifiedKey,
+    /// Certificates between the issuing CA's and the root's, in that order; DER in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) above: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RootRecord {
+    /// The root's key, if it is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<KeyName>,
+    /// DER in hex.
+    pub(crate) certificate: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +130,23 @@ impl Records {
         Ok(Key::new(format!("{}/crl/{name}", self.prefix))?)
     }
 
+    /// That an offline root has signed a certificate with this number.
+    pub(crate) fn signed_key(&self, serial: &Serial) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/signed/{serial}", self.prefix))?)
+    }
+
+    pub(crate) fn transcript_key(&self, number: u64) -> Result<Key, ReadError> {
+        Ok(Key::new(format!("{}/transcript/{number:010}", self.prefix))?)
+    }
+
+    /// The lines of an offline root's transcript, in order.
+    pub(crate) async fn transcript(&self) -> Result<Vec<Record>, ReadError> {
+        // A root does a few things a year.
+        const MOST: usize = 100_000;
+        let prefix = format!("{}/transcript/", self.prefix);
+        self.store.scan(prefix.as_bytes(), None, MOST).await
+    }
+
     pub(crate) fn distribution_key(&self) -> Result<Key, ReadError> {
         Ok(Key::new(format!("{}/crl-shards", self.prefix))?)
     }
@@ -146,6 +196,11 @@ impl Records {
             }
         }
     }
+}
+
+/// The DER of a certificate in a record.
+pub(crate) fn certificate(hex: &str) -> Result<Vec<u8>, OpenError> {
+    hex::decode(hex).map_err(|_| OpenError::Mismatch("a stored certificate is not in hex"))
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(record: &Record) -> Result<T, Damaged> {

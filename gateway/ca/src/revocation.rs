@@ -11,8 +11,10 @@ use crate::record::{self, Records, RevocationRecord};
 use crate::{Ca, OpenError, RevokeError};
 
 /// A certificate that is to be revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokedCertificate {
+    /// The key identifier of the CA that issued it, in lower-case hex: its authority key identifier.
+    pub issuer: String,
     /// Its serial number.
     pub serial: Serial,
     /// Last second of its validity: a while after it, CRLs list the certificate no more.
@@ -85,9 +87,10 @@ impl Ca {
         // a revocation on disk that nobody here knows of.
         let ca = Arc::clone(self);
         let task = async move {
+            let at = revoked.at;
             let outcome = ca.record_revocation(revoked).await;
             if matches!(outcome, Ok(()) | Err(RevokeError::AlreadyRevoked(_)))
-                && let Err(error) = ca.refresh_crl(revoked.at).await
+                && let Err(error) = ca.refresh_crl(at).await
             {
                 tracing::error!(%error, "the revocation is stored, but the CRL does not show it yet");
             }
@@ -105,16 +108,19 @@ impl Ca {
     /// # Errors
     /// As for [`revoke`](Self::revoke).
     pub async fn record_revocation(&self, revoked: RevokedCertificate) -> Result<(), RevokeError> {
-        let RevokedCertificate { serial, not_after, reason, at } = revoked;
+        let RevokedCertificate { issuer, serial, not_after, reason, at } = revoked;
+        let Some(issuing) = self.issuing(&issuer) else {
+            return Err(RevokeError::OtherIssuer(issuer));
+        };
         let records = &self.records;
-        let place = records.revocation_key(self.issuer_id(), &serial)?;
+        let place = records.revocation_key(issuing.id(), &serial)?;
         let revocation = RevocationRecord { serial, at, reason, not_after: Some(not_after) };
         let commit = Commit::new()
             .check_absent(place.clone())
             .put(place.clone(), record::encode(&revocation)?);
         let outcome = match records.commit(commit).await {
             Ok(_) => {
-                self.revocations.add(revocation);
+                issuing.revocations.add(revocation);
                 metrics::counter!("chancery_ca_revocations_total").increment(1);
                 Ok(())
             }
@@ -123,13 +129,13 @@ impl Ca {
                 if let Some(found) = records.read(&place).await? {
                     let stored: RevocationRecord =
                         record::decode(&found).map_err(|e| RevokeError::Record(e.reason))?;
-                    self.revocations.add(stored);
+                    issuing.revocations.add(stored);
                 }
                 Err(RevokeError::AlreadyRevoked(serial))
             }
             Err(error) => return Err(error.into()),
         };
-        self.crls.mark_outdated(&serial);
+        issuing.crls.mark_outdated(&serial);
         outcome
     }
 
@@ -138,9 +144,11 @@ impl Ca {
     /// # Errors
     /// The store cannot be written.
     pub async fn forget(&self, serial: &Serial) -> Result<(), RevokeError> {
-        let place = self.records.revocation_key(self.issuer_id(), serial)?;
-        self.records.commit(Commit::new().delete(place)).await?;
-        self.revocations.remove(serial);
+        for issuing in self.all_issuing().filter(|one| one.revocations.contains(serial)) {
+            let place = self.records.revocation_key(issuing.id(), serial)?;
+            self.records.commit(Commit::new().delete(place)).await?;
+            issuing.revocations.remove(serial);
+        }
         Ok(())
     }
 }

@@ -10,6 +10,8 @@ use chancery_x509::Serial;
 pub struct Issuers {
     /// The private CA, chosen by the name `private`.
     pub private: Arc<Ca>,
+    /// Further private CAs, each chosen by [its name](Ca::name).
+    pub further: Vec<Arc<Ca>>,
     /// Other CAs by name.
     pub upstreams: BTreeMap<String, Arc<AcmeUpstream>>,
     /// The name of the one that issues when policy does not choose.
@@ -34,18 +36,26 @@ impl Issuers {
 
     pub(crate) fn choose(&self, name: Option<&str>) -> Result<(String, Issuer), UnknownIssuer> {
         let name = name.unwrap_or(&self.default);
-        let issuer = if name == Self::PRIVATE {
-            Some(Issuer::Private(Arc::clone(&self.private)))
+        let private = if name == Self::PRIVATE {
+            Some(&self.private)
         } else {
-            self.upstreams.get(name).map(|upstream| Issuer::Upstream(Arc::clone(upstream)))
+            self.further.iter().find(|ca| ca.name() == name)
         };
+        let upstream = || self.upstreams.get(name).cloned().map(Issuer::Upstream);
+        let issuer = private.cloned().map(Issuer::Private).or_else(upstream);
         let issuer = issuer.ok_or_else(|| UnknownIssuer(name.to_owned()))?;
         Ok((name.to_owned(), issuer))
     }
 
     pub(crate) fn is_revoked(&self, authority_key_id: &str, serial: &str) -> bool {
-        authority_key_id == self.private.issuer_id()
-            && serial.parse::<Serial>().is_ok_and(|serial| self.private.is_revoked(&serial))
+        let serial = serial.parse::<Serial>();
+        serial.is_ok_and(|serial| {
+            self.all_private().any(|ca| ca.is_revoked(authority_key_id, &serial))
+        })
+    }
+
+    pub(crate) fn all_private(&self) -> impl Iterator<Item = &Arc<Ca>> {
+        std::iter::once(&self.private).chain(&self.further)
     }
 }
 
@@ -53,6 +63,7 @@ impl std::fmt::Debug for Issuers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Issuers")
             .field("private", &self.private.issuer_id())
+            .field("further", &self.further)
             .field("upstreams", &self.upstreams)
             .field("default", &self.default)
             .finish()

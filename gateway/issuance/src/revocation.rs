@@ -81,8 +81,11 @@ pub(crate) async fn run_one_of_many(
 
 /// Makes the CRL anew if anything was revoked since. What is revoked is revoked without it too.
 pub(crate) async fn publish(inner: &Inner) {
-    if let Err(error) = inner.issuers.private.refresh_crl(inner.clock.now()).await {
-        tracing::error!(%error, "revocations are stored, but the CRL does not show them yet");
+    let now = inner.clock.now();
+    for ca in inner.issuers.all_private() {
+        if let Err(error) = ca.refresh_crl(now).await {
+            tracing::error!(%error, "revocations are stored, but the CRL does not show them yet");
+        }
     }
 }
 
@@ -307,8 +310,10 @@ async fn at_issuer(
     let (_, issuer) = inner.issuers.choose(Some(&entry.issuer))?;
     match issuer {
         Issuer::Private(ca) => {
+            let certificate = ParsedCertificate::from_der(&entry.der)?;
+            let issuer = certificate.authority_key_id().unwrap_or_default().to_owned();
             let InventoryEntry { serial, not_after, .. } = *entry;
-            let revoked = RevokedCertificate { serial, not_after, reason, at };
+            let revoked = RevokedCertificate { issuer, serial, not_after, reason, at };
             match ca.record_revocation(revoked).await {
                 Err(chancery_ca::RevokeError::AlreadyRevoked(_)) => Ok(()),
                 other => Ok(other?),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
 use crate::policy::PolicyArgs;
 use crate::tokens::TokensArgs;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     },
     /// Issue a client certificate for an identity, through policy, while the gateway is stopped.
     ClientCertificate(ClientCertificateArgs),
+    /// Hold ceremonies: make roots, certify and replace the keys of CAs.
+    Ca(CaArgs),
     /// Find, export and revoke the certificates of a running gateway.
     Certificates(CertificatesArgs),
     /// Look after the HSM's tokens of a running gateway.

@@ -72,11 +72,7 @@ pub(crate) fn root_key(file: &Path) -> Result<ExitCode> {
 /// `chancery client-certificate`.
 pub(crate) async fn client_certificate(args: &ClientCertificateArgs) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
-    let plain_url = config
-        .server
-        .public_http
-        .clone()
-        .unwrap_or_else(|| format!("http://{}", config.server.http));
+    let plain_url = config.plain_url();
     let gateway = Gateway::open(&config, &plain_url, Clock::system()).await?;
     client_certificate::issue(&gateway, &args.spiffe_id, &args.cert, &args.key).await?;
     gateway.close().await;

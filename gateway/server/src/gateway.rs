@@ -27,7 +27,7 @@ use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig}
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, RootKeySource};
+use crate::config::{self, Config, RootKeySource};
 use crate::trust;
 
 /// Name of the embedded store in the state directory.
@@ -52,8 +52,10 @@ pub(crate) struct Gateway {
     secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
     responses: ChallengeResponses,
-    /// None if certificates name no responder.
-    pub(crate) responder: Option<Arc<OcspResponder>>,
+    /// Further private CAs.
+    pub(crate) further: Vec<Arc<Ca>>,
+    /// One for each issuing CA, unless certificates name none.
+    pub(crate) responders: Vec<Arc<OcspResponder>>,
     /// Whose certificates there are.
     pub(crate) tenants: Vec<TenantId>,
     condition: watch::Sender<Condition>,
@@ -81,10 +83,15 @@ impl Gateway {
             ..policy_config(config)
         })
         .context("loading the policies")?;
-        let ca = open_ca(config, store.clone(), hsm.clone(), plain_url, &clock).await?;
+        let ca = open_ca(&config.ca, store.clone(), hsm.clone(), plain_url, &clock).await?;
+        let mut further = vec![];
+        for one in &config.issuers {
+            further.push(open_ca(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
+        }
         let responses = ChallengeResponses::default();
         let issuers = Issuers {
             private: ca.clone(),
+            further: further.clone(),
             upstreams: open_upstreams(config, &store, &responses)?,
             default: Issuers::PRIVATE.to_owned(),
         };
@@ -118,9 +125,13 @@ impl Gateway {
             clock.clone(),
         )?;
         acme.resume().await.context("taking up unfinished orders")?;
-        let responder = config.ca.ocsp_validity;
-        let responder =
-            responder.map(|validity| Arc::new(OcspResponder::new(ca.clone(), validity)));
+        let mut responders = vec![];
+        let configs = std::iter::once(&config.ca).chain(&config.issuers);
+        for (ca, config) in std::iter::once(&ca).chain(&further).zip(configs) {
+            let Some(validity) = config.ocsp_validity else { continue };
+            let of = |id| Arc::new(OcspResponder::new(ca.clone(), id, validity));
+            responders.extend(ca.issuer_ids().map(of));
+        }
         let condition = watch::Sender::new(Condition::Active);
         let installation = Arc::new(installation(config, &ca));
         Ok(Self {
@@ -135,7 +146,8 @@ impl Gateway {
             secrets,
             acme,
             responses,
-            responder,
+            further,
+            responders,
             tenants,
             condition,
             installation,
@@ -163,21 +175,19 @@ impl Gateway {
         chancery_api::tls_router(acme, vault, self.clock.clone())
     }
 
+    /// All private CAs.
+    pub(crate) fn cas(&self) -> impl Iterator<Item = &Arc<Ca>> {
+        std::iter::once(&self.ca).chain(&self.further)
+    }
+
     /// The certificate of the CA with this id (its key identifier in hex): issuing or root.
     pub(crate) fn issuer(&self, id: &str) -> Option<Bytes> {
-        let ca = &self.ca;
-        if id == ca.issuer_id() {
-            Some(Bytes::copy_from_slice(ca.issuing_der()))
-        } else if id == ca.root_id() {
-            Some(Bytes::copy_from_slice(ca.root_der()))
-        } else {
-            None
-        }
+        self.cas().find_map(|ca| ca.certificate(id)).map(Bytes::copy_from_slice)
     }
 
     /// The OCSP responder of the CA with this id.
     pub(crate) fn ocsp(&self, id: &str) -> Option<Arc<OcspResponder>> {
-        self.responder.clone().filter(|_| id == self.ca.issuer_id())
+        self.responders.iter().find(|responder| responder.issuer() == id).cloned()
     }
 
     /// How the HSM's tokens are.
@@ -195,7 +205,7 @@ impl Gateway {
 
     /// The CRL with this name.
     pub(crate) fn crl(&self, id: &str) -> Option<Bytes> {
-        self.ca.crl_named(id)
+        self.cas().find_map(|ca| ca.crl_named(id))
     }
 
     /// What an upstream CA shall find at this token.
@@ -269,7 +279,7 @@ pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
 }
 
 /// The embedded store with the barrier over it: what every room above sees is sealed.
-async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<SharedStore> {
+pub(crate) async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<SharedStore> {
     let path = config.server.directory.join(STORE_FILE);
     let raw: SharedStore =
         Arc::new(RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?);
@@ -289,7 +299,7 @@ async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Share
     Ok(barrier)
 }
 
-async fn open_audit(config: &Config, store: &dyn Store, clock: Clock) -> Result<Audit> {
+pub(crate) async fn open_audit(config: &Config, store: &dyn Store, clock: Clock) -> Result<Audit> {
     let file = &config.audit_file;
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent)
@@ -335,31 +345,42 @@ async fn audit_key(store: &dyn Store) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 async fn open_ca(
-    config: &Config,
+    config: &config::CaConfig,
     store: SharedStore,
     hsm: Option<Arc<Pkcs11Signer>>,
     plain_url: &str,
     clock: &Clock,
 ) -> Result<Arc<Ca>> {
-    let keys = match hsm {
-        Some(hsm) if config.ca.keys_in_hsm => CaKeys::Pkcs11(hsm),
+    let keys = ca_keys(config, hsm);
+    let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
+    opened.with_context(|| format!("opening the CA `{}`", config.name))
+}
+
+/// Where the CA's keys are.
+pub(crate) fn ca_keys(config: &config::CaConfig, hsm: Option<Arc<Pkcs11Signer>>) -> CaKeys {
+    match hsm {
+        Some(hsm) if config.keys_in_hsm => CaKeys::Pkcs11(hsm),
         _ => CaKeys::Software(Arc::new(SoftwareSigner::new())),
-    };
-    let ca = CaConfig {
-        name: Issuers::PRIVATE.to_owned(),
-        key_type: config.ca.key_type,
-        root_common_name: config.ca.root_name.clone(),
-        issuing_common_name: config.ca.issuing_name.clone(),
-        root_validity: config.ca.root_validity,
-        issuing_validity: config.ca.issuing_validity,
-        crl_validity: config.ca.crl_validity,
-        crl_shards: config.ca.crl_shards,
-        delta_crl_validity: config.ca.delta_crl_validity,
+    }
+}
+
+/// What the CA is told. `plain_url` is where others reach the plain port.
+pub(crate) fn ca_config(config: &config::CaConfig, plain_url: &str) -> CaConfig {
+    CaConfig {
+        name: config.name.clone(),
+        parent: config.parent,
+        key_type: config.key_type,
+        root_common_name: config.root_name.clone(),
+        issuing_common_name: config.issuing_name.clone(),
+        root_validity: config.root_validity,
+        issuing_validity: config.issuing_validity,
+        crl_validity: config.crl_validity,
+        crl_shards: config.crl_shards,
+        delta_crl_validity: config.delta_crl_validity,
         crl_url_base: format!("{plain_url}/crl"),
         issuer_url_base: format!("{plain_url}/issuers"),
-        ocsp_url_base: config.ca.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
-    };
-    Ca::open(ca, store, keys, clock.now()).await.context("opening the CA")
+        ocsp_url_base: config.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
+    }
 }
 
 fn open_upstreams(

@@ -1,5 +1,6 @@
 //! The binary `chancery`: command line, configuration, composition, shutdown.
 
+mod ca;
 mod certificates;
 mod cli;
 mod client_certificate;
@@ -47,6 +48,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey { file } => commands::root_key(&file),
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
+            Command::Ca(args) => ca::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
             Command::Tokens(args) => tokens::run(args).await,
             Command::Policy(args) => policy::run(args).await,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use chancery_api::{OcspFuture, OcspReply, Reusable};
-use chancery_ca::OcspResponder;
+use chancery_ca::{Ca, OcspResponder};
+use chancery_issuance::Issuers;
 use chancery_store::ReadError;
 use chancery_x509::{GeneralName, Serial};
 use jiff::Timestamp;
@@ -16,22 +17,35 @@ use crate::request::{Certified, Wanted, certified};
 
 /// Who the policies see as the requester.
 const REQUESTER: &str = "ocsp";
-/// The profile that is asked for.
+/// The profile that is asked for; of a further CA followed by `-` and its name, because policy chooses
+/// which CA issues.
 const PROFILE: &str = "ocsp-signer";
+
+/// The responders that need a delegate, with its profile: those of the CAs that issue.
+pub(crate) fn delegating(gateway: &Gateway) -> Vec<(String, Arc<OcspResponder>)> {
+    let of = |ca: &Arc<Ca>| {
+        let responder = gateway.ocsp(ca.issuer_id())?;
+        let first = ca.name() == Issuers::PRIVATE;
+        let profile = if first { PROFILE.to_owned() } else { format!("{PROFILE}-{}", ca.name()) };
+        Some((profile, responder))
+    };
+    gateway.cas().filter_map(of).collect()
+}
 
 /// Has a certificate for a new delegated key issued, and signs with that from now on. Gives the time at
 /// which the next one is due.
 pub(crate) async fn delegate(
     gateway: &Gateway,
     responder: &OcspResponder,
+    profile: &str,
     names: &[GeneralName],
 ) -> Result<Timestamp> {
     let now = gateway.clock.now();
-    let wanted = Wanted { requester: REQUESTER, profile: PROFILE, names, method: "configuration" };
+    let wanted = Wanted { requester: REQUESTER, profile, names, method: "configuration" };
     let Certified { key, issued } = certified(gateway, wanted).await.with_context(|| {
         format!(
             "issuing the OCSP signer's certificate: a certificate policy has to allow \
-             internal:{REQUESTER} the profile {PROFILE}, or ca.ocsp_hours has to be 0"
+             internal:{REQUESTER} the profile {profile}, or ocsp_hours of the CA has to be 0"
         )
     })?;
     responder.delegate(key, issued.der)?;

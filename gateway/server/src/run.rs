@@ -110,12 +110,12 @@ impl Running {
         let root = config.server.directory.join("root.pem");
         files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
         let own = credential::issue(&gateway, &config.server.names).await?;
-        let ocsp_renew_at = match &gateway.responder {
-            Some(responder) => {
-                Some(ocsp::delegate(&gateway, responder, &config.server.names).await?)
-            }
-            None => None,
-        };
+        let mut delegated = vec![];
+        for (profile, responder) in ocsp::delegating(&gateway) {
+            let renew_at =
+                ocsp::delegate(&gateway, &responder, &profile, &config.server.names).await?;
+            delegated.push((profile, responder, renew_at));
+        }
         let acceptor = Acceptor::new(
             TlsConfig { handshake_deadline: config.server.handshake, ..TlsConfig::default() },
             own.credential,
@@ -138,13 +138,9 @@ impl Running {
             signals,
             config,
         };
-        if let (Some(responder), Some(renew_at)) = (&running.gateway.responder, ocsp_renew_at) {
-            tokio::spawn(renew_ocsp_signer(
-                running.gateway.clone(),
-                responder.clone(),
-                running.config.server.names.clone(),
-                renew_at,
-            ));
+        for (profile, responder, renew_at) in delegated {
+            let (gateway, names) = (running.gateway.clone(), running.config.server.names.clone());
+            tokio::spawn(renew_ocsp_signer(gateway, responder, profile, names, renew_at));
         }
         Ok(running.listen(tls_listener, plain_listener, own.renew_at, stopped))
     }
@@ -276,7 +272,7 @@ fn policy_files(config: &Config) -> PolicyFiles {
 }
 
 fn client_trust(config: &Config, gateway: &Gateway) -> Result<ClientTrust> {
-    let roots = trust::client_roots(&config.clients, gateway.ca.root_der())?;
+    let roots = trust::client_roots(&config.clients, gateway.cas().flat_map(|ca| ca.roots()))?;
     Ok(ClientTrust::new(roots, IdentityRules::new(config.tenants.clone()))?)
 }
 
@@ -303,12 +299,13 @@ fn plain_sources(
 async fn renew_ocsp_signer(
     gateway: Arc<Gateway>,
     responder: Arc<OcspResponder>,
+    profile: String,
     names: Vec<chancery_x509::GeneralName>,
     mut renew_at: jiff::Timestamp,
 ) {
     loop {
         tokio::time::sleep(credential::wait(gateway.clock.now(), renew_at)).await;
-        match ocsp::delegate(&gateway, &responder, &names).await {
+        match ocsp::delegate(&gateway, &responder, &profile, &names).await {
             Ok(next) => renew_at = next,
             Err(error) => tracing::error!(error = format!("{error:#}"), "OCSP signer not renewed"),
         }
@@ -342,8 +339,10 @@ async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
     loop {
         tick.tick().await;
         metrics.run_upkeep();
-        if let Err(error) = gateway.ca.refresh_crl(gateway.clock.now()).await {
-            tracing::error!(%error, "the CRL was not renewed");
+        for ca in gateway.cas() {
+            if let Err(error) = ca.refresh_crl(gateway.clock.now()).await {
+                tracing::error!(%error, ca = ca.name(), "a CRL was not renewed");
+            }
         }
         if let Err(error) = gateway.access.sweep_expired_tokens().await {
             tracing::error!(%error, "expired tokens were not removed");

@@ -6,14 +6,17 @@ use chancery_x509::{ParsedCertificate, pem};
 use crate::config::ClientsConfig;
 
 /// The roots for client certificates: the files of the configuration and, unless switched off, the
-/// gateway's own root.
+/// roots of the gateway's own CAs.
 ///
 /// # Errors
 /// Names the file that cannot be read or holds something other than certificates.
-pub(crate) fn client_roots(clients: &ClientsConfig, own_root: &[u8]) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn client_roots<'a>(
+    clients: &ClientsConfig,
+    own_roots: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<Vec<u8>>> {
     let mut roots = vec![];
     if clients.trust_own_ca {
-        roots.push(own_root.to_owned());
+        roots.extend(own_roots.map(<[u8]>::to_vec));
     }
     for path in &clients.roots {
         let text = std::fs::read_to_string(path)

@@ -248,6 +248,10 @@ impl ParsedCertificate {
         Some(RawExtension { critical: only.critical, value: only.extn_value.as_bytes() })
     }
 
+    pub(crate) fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
     /// Verifies that this certificate was signed with the private half of `key`. Looks at nothing
     /// else: no names, dates or constraints.
     ///

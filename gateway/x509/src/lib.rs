@@ -12,6 +12,7 @@ mod extensions;
 mod extra;
 pub mod lint;
 mod name;
+mod name_constraints;
 mod ocsp;
 pub mod pem;
 mod public_key;
@@ -33,6 +34,7 @@ pub use crl::{CrlScope, CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};
+pub use name_constraints::{InvalidSubtree, NameConstraints, Subtree};
 pub use ocsp::{
     CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspFailure, OcspRequest,
     OcspRequestError, OcspTemplate, SingleStatus,
@@ -43,6 +45,6 @@ pub use revocation::{InvalidReason, RevocationReason, UnknownReason};
 pub use serial::{InvalidSerial, RandomFailure, Serial};
 pub use signed::ToBeSigned;
 pub use subject::{Subject, SubjectAttribute, UnknownAttribute};
-pub use template::{BuildError, Issuer, Kind, Template};
+pub use template::{BuildError, CertifiedBefore, Issuer, Kind, Template};
 pub use usage::{ExtendedKeyUsage, KeyUsage, KeyUsages, UnknownUsage};
 pub use weak_key::WeakKey;

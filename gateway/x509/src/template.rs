@@ -16,8 +16,8 @@ use x509_cert::time::Validity;
 use crate::certificate::TbsCertificate;
 use crate::extensions::{der_name, encode};
 use crate::{
-    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, ParsedCertificate,
-    PublicKey, Serial,
+    ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, NameConstraints,
+    ParsedCertificate, PublicKey, Serial,
 };
 use crate::{SignatureAlgorithm, Subject, ToBeSigned, time};
 
@@ -44,6 +44,11 @@ pub struct Template {
     pub not_after: Timestamp,
     /// Leaf or CA.
     pub kind: Kind,
+    /// Which names may stand in certificates below; of a CA only, and none mostly.
+    pub name_constraints: NameConstraints,
+    /// The name and key identifier of a CA that has them already and is certified once more
+    /// (cross-certified): they replace `subject` and what would be made of the key.
+    pub certified_before: Option<CertifiedBefore>,
     /// Where the issuer's CRL is (`http:`, RFC 5280 §4.2.1.13).
     pub crl_url: Option<String>,
     /// Where the issuer's own certificate is (`http:`, RFC 5280 §4.2.2.1).
@@ -62,6 +67,25 @@ pub enum Kind {
         /// How many further CAs may follow in a chain; no limit if none.
         path_length: Option<u8>,
     },
+}
+
+/// What a further certificate for a CA takes over from the one that it has, so that chains go through
+/// either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertifiedBefore {
+    subject_der: Vec<u8>,
+    key_id: Vec<u8>,
+}
+
+impl CertifiedBefore {
+    /// The name and key identifier in a CA's certificate.
+    ///
+    /// # Errors
+    /// It is no CA certificate, or has no key identifier.
+    pub fn of(certificate: &ParsedCertificate) -> Result<Self, BuildError> {
+        let issuer = Issuer::from_certificate(certificate)?;
+        Ok(Self { subject_der: issuer.name_der, key_id: issuer.key_id })
+    }
 }
 
 /// What a certificate or CRL takes over from its issuer.
@@ -173,7 +197,10 @@ impl Template {
         }
         let not_before = time::to_der(self.not_before).ok_or(BuildError::Time(self.not_before))?;
         let not_after = time::to_der(self.not_after).ok_or(BuildError::Time(self.not_after))?;
-        let subject = self.subject.to_name()?.to_der()?;
+        let subject = match &self.certified_before {
+            Some(before) => before.subject_der.clone(),
+            None => self.subject.to_name()?.to_der()?,
+        };
         let serial = serial_bytes(&self.serial);
         let tbs = TbsCertificate {
             version: Version::V3,
@@ -204,7 +231,10 @@ impl Template {
             let purposes = self.extended_key_usages.iter().map(|usage| usage.oid()).collect();
             list.push(encode(false, &DerExtendedKeyUsage(purposes))?);
         }
-        let key_id = OctetString::new(self.public_key.key_id())?;
+        let key_id = match &self.certified_before {
+            Some(before) => OctetString::new(before.key_id.as_slice())?,
+            None => OctetString::new(self.public_key.key_id())?,
+        };
         list.push(encode(false, &SubjectKeyIdentifier(key_id))?);
         list.push(authority_key_identifier(issuer)?);
         if !self.names.is_empty() {
@@ -234,6 +264,9 @@ impl Template {
         let places = places.into_iter().flatten().collect::<der::Result<Vec<_>>>()?;
         if !places.is_empty() {
             list.push(encode(false, &AuthorityInfoAccessSyntax(places))?);
+        }
+        if !self.name_constraints.is_empty() {
+            list.push(self.name_constraints.to_extension()?);
         }
         for extra in &self.extra {
             list.push(extra.to_extension()?);

@@ -12,8 +12,9 @@ use der::asn1::{AnyRef, BitStringRef, UintRef};
 use jiff::Timestamp;
 
 use crate::{
-    ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages, Kind, ParsedCertificate, PublicKey,
-    Serial, SignatureAlgorithm, Subject, SubjectAttribute, Template, ToBeSigned,
+    ExtendedKeyUsage, GeneralName, Issuer, KeyUsage, KeyUsages, Kind, NameConstraints,
+    ParsedCertificate, PublicKey, Serial, SignatureAlgorithm, Subject, SubjectAttribute, Template,
+    ToBeSigned,
 };
 
 /// A key pair that signs with one algorithm.
@@ -125,6 +126,8 @@ pub(crate) fn root_template(key: &PublicKey) -> Template {
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2055-12-31T23:59:59Z"),
         kind: Kind::Ca { path_length: None },
+        name_constraints: NameConstraints::default(),
+        certified_before: None,
         crl_url: None,
         issuer_url: None,
         ocsp_url: None,
@@ -146,6 +149,8 @@ pub(crate) fn leaf_template(key: &PublicKey) -> Template {
         not_before: at("2026-03-01T00:00:00Z"),
         not_after: at("2026-05-29T23:59:59Z"),
         kind: Kind::Leaf,
+        name_constraints: NameConstraints::default(),
+        certified_before: None,
         crl_url: Some("http://127.0.0.1:8080/crl/x.crl".to_owned()),
         issuer_url: Some("http://127.0.0.1:8080/issuers/x.der".to_owned()),
         ocsp_url: Some("http://127.0.0.1:8080/ocsp/x".to_owned()),

@@ -86,7 +86,7 @@ impl Gateway {
             api: format!("https://{}", site.socket(Gateway::SERVE_PORT)),
             http: format!("http://{}", site.socket(Gateway::SERVE_HTTP_PORT)),
             acme_directory: format!("https://{}/acme/directory", site.socket(Gateway::SERVE_PORT)),
-            root: dev("root.pem"),
+            root: directory.join("root.pem"),
             admin_cert: dev("admin.pem"),
             admin_key: dev("admin.key"),
             app_cert: dev("app.pem"),

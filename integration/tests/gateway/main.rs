@@ -10,6 +10,7 @@
 mod acme_clients;
 mod acme_requests;
 mod audit;
+mod ceremonies;
 mod certificates;
 mod client_certificates;
 mod configuration;

@@ -15,7 +15,7 @@ use chancery_pkcs11_faults::Plan;
 use serde_json::json;
 
 /// A certificate, its issuer and its responder.
-struct Asked {
+pub(crate) struct Asked {
     site_root: String,
     certificate: PathBuf,
     issuer: PathBuf,
@@ -24,7 +24,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(site: &Site, gateway: &Gateway, chain: &str) -> Self {
+    pub(crate) fn new(site: &Site, gateway: &Gateway, chain: &str) -> Self {
         let pem = |der: &[u8], name: &str| {
             let (der_file, pem_file) = (site.file(&format!("{name}.der")), site.file(name));
             std::fs::write(&der_file, der).expect("the file can be written");
@@ -57,7 +57,7 @@ impl Asked {
         openssl(&[&common, flags, which].concat())
     }
 
-    fn status(&self, flags: &[&str]) -> String {
+    pub(crate) fn status(&self, flags: &[&str]) -> String {
         let certificate = self.certificate.display().to_string();
         let said = self.openssl(&["-cert", &certificate], flags).success();
         assert!(said.stderr.contains("Response verify OK"), "{said}");

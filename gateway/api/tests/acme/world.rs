@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::acme::{AcmeState, router};
 use chancery_audit::{Audit, MemorySink};
-use chancery_ca::{Ca, CaConfig, CaKeys};
+use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
 use chancery_identity::{Clock, RequestContext, RequestId, TenantId};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
@@ -83,6 +83,7 @@ impl World {
         let ca = Ca::open(ca(), store.clone(), keys, self.clock.now()).await.unwrap();
         let issuers = Issuers {
             private: ca,
+            further: vec![],
             upstreams: std::collections::BTreeMap::new(),
             default: Issuers::PRIVATE.to_owned(),
         };
@@ -155,6 +156,7 @@ fn ca() -> CaConfig {
     let day = Duration::from_hours(24);
     CaConfig {
         name: "private".to_owned(),
+        parent: Parent::OwnRoot,
         key_type: KeyType::EcdsaP256,
         root_common_name: "Test Root".to_owned(),
         issuing_common_name: "Test Issuing".to_owned(),

@@ -11,6 +11,7 @@ use super::next::{Next, next_number};
 use super::publisher::CrlPublisher;
 use super::scope::{Scope, Shard};
 use crate::config::CaConfig;
+use crate::issuing::IssuingCa;
 use crate::record::{self, DistributionRecord, Records};
 use crate::{Ca, CrlError, OpenError};
 
@@ -95,46 +96,50 @@ impl IssuingCrls {
 
 impl Ca {
     /// Makes those CRLs of the issuing CA that are due.
-    pub(crate) async fn publish_crls(&self, now: Timestamp) -> Result<(), CrlError> {
-        let _making = self.crls.making.lock().await;
-        let complete = if self.crls.complete.is_due(now) {
-            Some(self.publish_complete(now).await?)
+    pub(crate) async fn publish_crls(
+        &self,
+        issuing: &IssuingCa,
+        now: Timestamp,
+    ) -> Result<(), CrlError> {
+        let crls = &issuing.crls;
+        let _making = crls.making.lock().await;
+        let complete = if crls.complete.is_due(now) {
+            Some(self.publish_complete(issuing, now).await?)
         } else {
             None
         };
-        for (shard, publisher) in &self.crls.shards {
+        for (shard, publisher) in &crls.shards {
             if publisher.is_due(now) {
-                self.publish_shard(*shard, publisher, now).await?;
+                self.publish_shard(issuing, *shard, publisher, now).await?;
             }
         }
-        let Some((publisher, validity)) =
-            self.crls.delta.as_ref().zip(self.config.delta_crl_validity)
+        let Some((publisher, validity)) = crls.delta.as_ref().zip(self.config.delta_crl_validity)
         else {
             return Ok(());
         };
         if complete.is_some() || publisher.is_due(now) {
-            self.publish_delta(publisher, validity, complete, now).await?;
+            self.publish_delta(issuing, publisher, validity, complete, now).await?;
         }
         Ok(())
     }
 
-    async fn publish_complete(&self, now: Timestamp) -> Result<u64, CrlError> {
-        let publisher = &self.crls.complete;
+    async fn publish_complete(&self, issuing: &IssuingCa, now: Timestamp) -> Result<u64, CrlError> {
+        let publisher = &issuing.crls.complete;
         let revision = publisher.revision();
         let (number, _) = next_number(&self.records, publisher.name()).await?;
-        let delta_url = self.crls.delta.as_ref().map(|delta| self.config.crl_url(delta.name()));
+        let delta_url = issuing.crls.delta.as_ref().map(|delta| self.config.crl_url(delta.name()));
         let validity = self.config.crl_validity;
         let next = Next {
-            issuer: &self.issuing,
+            issuer: &issuing.authority,
             scope: CrlScope::Complete { delta_url },
-            revoked: self.revocations.listed(now, validity, |_| true),
+            revoked: issuing.revocations.listed(now, validity, |_| true),
             validity,
             now,
         };
         let made = next.sign(number, self.keys.signer()).await?;
-        tracing::info!(number, issuer = self.issuer_id(), "published a CRL");
+        tracing::info!(number, issuer = issuing.id(), "published a CRL");
         // Who has this one can do with deltas until it is renewed in its time.
-        let mut base = self.crls.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut base = issuing.crls.base.lock().unwrap_or_else(PoisonError::into_inner);
         if base.is_none_or(|base| base.at + validity / 2 <= now) {
             *base = Some(Base { number, at: made.this_update });
         }
@@ -145,19 +150,20 @@ impl Ca {
 
     async fn publish_shard(
         &self,
+        issuing: &IssuingCa,
         shard: Shard,
         publisher: &CrlPublisher,
         now: Timestamp,
     ) -> Result<(), CrlError> {
         let revision = publisher.revision();
         let (number, _) = next_number(&self.records, publisher.name()).await?;
-        let places = self.crls.places.iter().filter(|place| place.shards == shard.of);
+        let places = issuing.crls.places.iter().filter(|place| place.shards == shard.of);
         let urls = places.map(|place| CaConfig::crl_url_at(&place.base, publisher.name()));
         let validity = self.config.crl_validity;
         let next = Next {
-            issuer: &self.issuing,
+            issuer: &issuing.authority,
             scope: CrlScope::Shard { urls: urls.collect() },
-            revoked: self
+            revoked: issuing
                 .revocations
                 .listed(now, validity, |entry| Scope::Shard(shard).contains(&entry.serial)),
             validity,
@@ -171,22 +177,23 @@ impl Ca {
     /// The delta beside a complete CRL has its number (RFC 5280 §5.2.3).
     async fn publish_delta(
         &self,
+        issuing: &IssuingCa,
         publisher: &CrlPublisher,
         validity: Duration,
         complete: Option<u64>,
         now: Timestamp,
     ) -> Result<(), CrlError> {
-        let Some(base) = self.crls.base() else { return Ok(()) };
+        let Some(base) = issuing.crls.base() else { return Ok(()) };
         let revision = publisher.revision();
         let number = match complete {
             Some(number) => number,
-            None => next_number(&self.records, self.crls.complete.name()).await?.0,
+            None => next_number(&self.records, issuing.crls.complete.name()).await?.0,
         };
         let since = base.at.checked_sub(OVERLAP).unwrap_or(Timestamp::MIN);
         let next = Next {
-            issuer: &self.issuing,
+            issuer: &issuing.authority,
             scope: CrlScope::Delta { base: base.number },
-            revoked: self
+            revoked: issuing
                 .revocations
                 .listed(now, self.config.crl_validity, |entry| entry.at >= since),
             validity,

@@ -12,14 +12,18 @@ use chancery_x509::CrlScope;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
+use crate::authority::Authority;
 use crate::record::{self, CrlRecord, Damaged, KeptCrl};
+use crate::root::Root;
 use crate::{Ca, CrlError};
 
 pub(crate) use issuing::IssuingCrls;
 pub(crate) use publisher::CrlPublisher;
 pub(crate) use scope::{Scope, Shard};
 
-use next::{Next, halfway_back, next_number};
+pub(crate) use next::{Next, next_number};
+
+use next::halfway_back;
 
 /// The root's CRL is valid for a year (the CA/Browser Forum's limit for CRLs of CA certificates), as
 /// its key is seldom at hand.
@@ -46,17 +50,27 @@ impl Ca {
     /// See [`CrlError`]; the current CRLs stay published.
     #[tracing::instrument(name = "ca.refresh_crl", skip_all)]
     pub async fn refresh_crl(&self, now: Timestamp) -> Result<(), CrlError> {
-        self.publish_crls(now).await?;
-        self.publish_root_crl(now).await
+        for issuing in self.all_issuing() {
+            self.publish_crls(issuing, now).await?;
+        }
+        for (root, crl) in self.roots.iter().filter_map(Root::own) {
+            self.publish_root_crl(root, crl, now).await?;
+        }
+        Ok(())
     }
 
     /// Takes up the stored CRL of the root as long as it is good, since a new one needs its key.
-    pub(crate) async fn publish_root_crl(&self, now: Timestamp) -> Result<(), CrlError> {
-        let publisher = &self.root_crl.publisher;
+    async fn publish_root_crl(
+        &self,
+        root: &Authority,
+        crl: &RootCrl,
+        now: Timestamp,
+    ) -> Result<(), CrlError> {
+        let publisher = &crl.publisher;
         if !publisher.is_due(now) {
             return Ok(());
         }
-        let _making = self.root_crl.making.lock().await;
+        let _making = crl.making.lock().await;
         if !publisher.is_due(now) {
             return Ok(());
         }
@@ -74,7 +88,7 @@ impl Ca {
             }
         }
         let next = Next {
-            issuer: &self.root,
+            issuer: root,
             scope: CrlScope::Complete { delta_url: None },
             revoked: Vec::new(),
             validity: ROOT_CRL_VALIDITY,
@@ -82,11 +96,8 @@ impl Ca {
         };
         let (number, version) = next_number(records, publisher.name()).await?;
         tracing::info!(number, "using the root's key to sign its CRL");
-        let signer = self
-            .keys
-            .load_root(records, &self.root)
-            .await
-            .map_err(|e| CrlError::RootKey(Box::new(e)))?;
+        let signer =
+            self.keys.load_root(records, root).await.map_err(|e| CrlError::RootKey(Box::new(e)))?;
         let made = next.sign(number, signer.signer()).await?;
         drop(signer);
         let kept = KeptCrl { der: hex::encode(&made.der), next_update: made.next_update };

@@ -25,7 +25,7 @@ async fn first_start(config: CaConfig) -> Software {
 }
 
 async fn revoke(ca: &std::sync::Arc<Ca>, issued: &Issued, at: Timestamp) {
-    ca.revoke(revoked(issued.serial, RevocationReason::Superseded, at)).await.unwrap();
+    ca.revoke(revoked(ca, issued.serial, RevocationReason::Superseded, at)).await.unwrap();
 }
 
 /// The URL of a certificate's CRL without what all have in common.
@@ -162,7 +162,7 @@ async fn a_crl_lists_a_certificate_until_it_was_on_one_after_its_end() {
     assert_eq!(read_crl(&ca.crl()).revoked.len(), 1);
     ca.refresh_crl(end + DAY + HOUR).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).revoked.len(), 0);
-    assert!(ca.is_revoked(&issued.serial));
+    assert!(ca.is_revoked(ca.issuer_id(), &issued.serial));
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_ca::{Ca, CaConfig, CaKeys, OpenError, ProposedCertificate, RevokedCertificate};
+use chancery_ca::{
+    Ca, CaConfig, CaKeys, OpenError, Parent, ProposedCertificate, RevokedCertificate,
+};
 use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_keys::{KeyName, KeyType};
 use chancery_store::memory::MemoryStore;
@@ -29,6 +31,7 @@ pub(crate) fn start() -> Timestamp {
 pub(crate) fn config() -> CaConfig {
     CaConfig {
         name: "private".to_owned(),
+        parent: Parent::OwnRoot,
         key_type: KeyType::EcdsaP256,
         root_common_name: "Test Root CA".to_owned(),
         issuing_common_name: "Test Issuing CA".to_owned(),
@@ -115,11 +118,13 @@ pub(crate) fn proposal() -> ProposedCertificate {
 
 /// The revocation of a certificate like those of [`proposal`].
 pub(crate) fn revoked(
+    ca: &Ca,
     serial: Serial,
     reason: RevocationReason,
     at: Timestamp,
 ) -> RevokedCertificate {
-    RevokedCertificate { serial, not_after: proposal().not_after, reason, at }
+    let (issuer, not_after) = (ca.issuer_id().to_owned(), proposal().not_after);
+    RevokedCertificate { issuer, serial, not_after, reason, at }
 }
 
 /// What a CRL says: its number and the revoked serial numbers with their reasons' codes.

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod ceremonies;
 mod crls;
 mod failing_store;
 mod harness;

@@ -17,7 +17,7 @@ use crate::harness::{DAY, Software, proposal, revoked, start};
 const VALIDITY: Duration = Duration::from_hours(10);
 
 fn responder(ca: &Software) -> OcspResponder {
-    OcspResponder::new(ca.ca.clone(), VALIDITY)
+    OcspResponder::new(ca.ca.clone(), ca.ca.issuer_id(), VALIDITY)
 }
 
 async fn issue(ca: &Software) -> Issued {
@@ -39,9 +39,14 @@ async fn delegate(ca: &Software) -> (Zeroizing<Vec<u8>>, Vec<u8>) {
 
 /// A request about one certificate of the CA (RFC 6960 §4.1.1), without a nonce.
 fn request(ca: &Software, serial: &Serial) -> Vec<u8> {
+    request_below(ca.ca.issuing_der(), serial)
+}
+
+/// The same about a certificate of the CA with this certificate.
+pub(crate) fn request_below(issuing: &[u8], serial: &Serial) -> Vec<u8> {
     let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
     let tagged = |tag: u8, bytes: &[u8]| [&[tag, length(bytes)][..], bytes].concat();
-    let issuing = ParsedCertificate::from_der(ca.ca.issuing_der()).unwrap();
+    let issuing = ParsedCertificate::from_der(issuing).unwrap();
     let hash = |bytes: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
     let key = issuing.public_key().unwrap();
     let id = [
@@ -91,7 +96,7 @@ async fn a_revocation_is_told_at_once() {
     let serial = issue(&ca).await.serial;
     let request = request(&ca, &serial);
     let good = ask(&responder, &request, start()).await;
-    ca.ca.revoke(revoked(serial, RevocationReason::Superseded, start())).await.unwrap();
+    ca.ca.revoke(revoked(&ca.ca, serial, RevocationReason::Superseded, start())).await.unwrap();
     let revoked = ask(&responder, &request, start()).await;
     assert_ne!(revoked.der, good.der);
     assert_eq!(ask(&responder, &request, start()).await, revoked, "and is kept like every other");

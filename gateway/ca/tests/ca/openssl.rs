@@ -21,12 +21,17 @@ pub(crate) struct Files {
 impl Files {
     /// The root, the issuing CA and both CRLs.
     pub(crate) fn of(ca: &Ca) -> Self {
+        Self::with_root_crl(ca, &ca.root_crl().unwrap())
+    }
+
+    /// The same with a CRL of the root from elsewhere.
+    pub(crate) fn with_root_crl(ca: &Ca, root_crl: &[u8]) -> Self {
         let files =
             Self { directory: tempfile::tempdir().unwrap(), now: start().as_second().to_string() };
         files.write("root.pem", ca.root_pem());
         files.write("issuing.pem", pem::encode(pem::CERTIFICATE, ca.issuing_der()));
         files.write("crl.pem", pem::encode(pem::CRL, &ca.crl()));
-        files.write("root-crl.pem", pem::encode(pem::CRL, &ca.root_crl()));
+        files.write("root-crl.pem", pem::encode(pem::CRL, root_crl));
         files
     }
 
@@ -116,7 +121,7 @@ async fn verifies_chains_of_every_key_type_with_their_crls() {
         let ca = with_keys(of_ca).await;
         // So that the CRL has an entry.
         let other = issue(&ca, proposal()).await;
-        ca.revoke(revoked(other.serial, RevocationReason::Superseded, start())).await.unwrap();
+        ca.revoke(revoked(&ca, other.serial, RevocationReason::Superseded, start())).await.unwrap();
         let files = Files::of(&ca);
         for of_leaf in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048, KeyType::Ed25519]
         {
@@ -134,7 +139,7 @@ async fn verifies_chains_of_every_key_type_with_their_crls() {
 async fn refuses_a_revoked_leaf_by_the_crl() {
     let ca = with_keys(KeyType::EcdsaP256).await;
     let issued = issue(&ca, proposal()).await;
-    ca.revoke(revoked(issued.serial, RevocationReason::KeyCompromise, start())).await.unwrap();
+    ca.revoke(revoked(&ca, issued.serial, RevocationReason::KeyCompromise, start())).await.unwrap();
     let files = Files::of(&ca);
     files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
     let (accepted, said) = files.verify("sslserver", "leaf.pem");

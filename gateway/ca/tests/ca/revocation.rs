@@ -27,22 +27,22 @@ async fn a_revocation_is_told_and_published_and_survives_a_restart() {
     let started = Software::first_start().await;
     let first = read_crl(&started.ca.crl());
     assert_eq!((first.number, first.revoked.len()), (1, 0));
-    assert!(!started.ca.is_revoked(&serial(0xabc)));
+    assert!(!started.ca.is_revoked(started.ca.issuer_id(), &serial(0xabc)));
 
     started
         .ca
-        .revoke(revoked(serial(0xabc), RevocationReason::KeyCompromise, minutes(1)))
+        .revoke(revoked(&started.ca, serial(0xabc), RevocationReason::KeyCompromise, minutes(1)))
         .await
         .unwrap();
-    assert!(started.ca.is_revoked(&serial(0xabc)));
-    assert!(!started.ca.is_revoked(&serial(0xabd)));
+    assert!(started.ca.is_revoked(started.ca.issuer_id(), &serial(0xabc)));
+    assert!(!started.ca.is_revoked(started.ca.issuer_id(), &serial(0xabd)));
     let second = read_crl(&started.ca.crl());
     assert_eq!((second.number, &second.revoked[..]), (2, &["abc".to_owned()][..]));
     assert_eq!(second.this_update, minutes(1));
     assert_eq!(second.next_update, minutes(1) + DAY);
 
     let restarted = started.restart(minutes(2)).await;
-    assert!(restarted.ca.is_revoked(&serial(0xabc)));
+    assert!(restarted.ca.is_revoked(restarted.ca.issuer_id(), &serial(0xabc)));
     let third = read_crl(&restarted.ca.crl());
     assert_eq!((third.number, &third.revoked[..]), (3, &["abc".to_owned()][..]));
 }
@@ -50,10 +50,12 @@ async fn a_revocation_is_told_and_published_and_survives_a_restart() {
 #[tokio::test]
 async fn a_second_revocation_is_refused_and_changes_nothing() {
     let started = Software::first_start().await;
-    started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await.unwrap();
+    started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(1))).await.unwrap();
     let before = started.ca.crl();
-    let refused =
-        started.ca.revoke(revoked(serial(7), RevocationReason::KeyCompromise, minutes(2))).await;
+    let refused = started
+        .ca
+        .revoke(revoked(&started.ca, serial(7), RevocationReason::KeyCompromise, minutes(2)))
+        .await;
     assert_eq!(refused, Err(RevokeError::AlreadyRevoked(serial(7))));
     assert_eq!(read_crl(&started.ca.crl()).revoked, read_crl(&before).revoked);
     let place = Key::new(format!("_/ca/private/revoked/{}/7", started.ca.issuer_id())).unwrap();
@@ -67,12 +69,12 @@ async fn what_is_not_stored_is_not_revoked() {
     let started = Software::first_start().await;
     let before = started.ca.crl();
     started.store.set_full(true);
-    let refused = started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await;
+    let refused = started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(1))).await;
     assert_eq!(refused, Err(RevokeError::Commit(CommitError::Full)));
-    assert!(!started.ca.is_revoked(&serial(7)));
+    assert!(!started.ca.is_revoked(started.ca.issuer_id(), &serial(7)));
     assert_eq!(started.ca.crl(), before);
     started.store.set_full(false);
-    started.ca.revoke(revoked(serial(7), REASON, minutes(2))).await.unwrap();
+    started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(2))).await.unwrap();
     assert_eq!(read_crl(&started.ca.crl()).revoked, ["7"]);
 }
 
@@ -82,11 +84,11 @@ async fn a_revocation_whose_commit_was_uncertain_is_found_by_the_next_attempt() 
     // A start with a CA takes one commit, for the CRL number.
     let failing = FailingStore::new(first.store.clone(), 1, Failure::Unknown);
     let ca = open(config(), Arc::new(failing), &first.signer, start()).await.unwrap();
-    let uncertain = ca.revoke(revoked(serial(7), REASON, minutes(1))).await;
+    let uncertain = ca.revoke(revoked(&ca, serial(7), REASON, minutes(1))).await;
     assert!(matches!(uncertain, Err(RevokeError::Commit(CommitError::Unavailable(_)))));
-    let again = ca.revoke(revoked(serial(7), REASON, minutes(2))).await;
+    let again = ca.revoke(revoked(&ca, serial(7), REASON, minutes(2))).await;
     assert_eq!(again, Err(RevokeError::AlreadyRevoked(serial(7))));
-    assert!(ca.is_revoked(&serial(7)));
+    assert!(ca.is_revoked(ca.issuer_id(), &serial(7)));
     assert_eq!(read_crl(&ca.crl()).revoked, ["7"]);
 }
 
@@ -94,7 +96,8 @@ async fn a_revocation_whose_commit_was_uncertain_is_found_by_the_next_attempt() 
 async fn a_caller_that_hangs_up_does_not_stop_a_revocation() {
     let started = Software::first_start().await;
     {
-        let mut revoking = pin!(started.ca.revoke(revoked(serial(7), REASON, minutes(1))));
+        let mut revoking =
+            pin!(started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(1))));
         let mut context = Context::from_waker(Waker::noop());
         assert!(revoking.as_mut().poll(&mut context).is_pending());
     }
@@ -104,7 +107,7 @@ async fn a_caller_that_hangs_up_does_not_stop_a_revocation() {
         }
         tokio::task::yield_now().await;
     }
-    assert!(started.ca.is_revoked(&serial(7)));
+    assert!(started.ca.is_revoked(started.ca.issuer_id(), &serial(7)));
     assert_eq!(read_crl(&started.ca.crl()).revoked, ["7"]);
 }
 
@@ -115,7 +118,7 @@ async fn revocations_at_once_are_all_published_under_rising_numbers() {
         .map(|number| {
             let ca = Arc::clone(&started.ca);
             tokio::spawn(async move {
-                ca.revoke(revoked(serial(number), REASON, minutes(number))).await.unwrap();
+                ca.revoke(revoked(&ca, serial(number), REASON, minutes(number))).await.unwrap();
                 // Acknowledged means published.
                 let crl = read_crl(&ca.crl());
                 assert!(crl.revoked.contains(&serial(number).to_string()));
@@ -138,8 +141,8 @@ async fn a_crl_that_cannot_be_signed_is_made_up_for() {
     let (issuing, _) = started.stored_keys().await;
     assert!(started.signer.remove(&issuing));
     // Revoked all the same: it is on disk.
-    started.ca.revoke(revoked(serial(7), REASON, minutes(1))).await.unwrap();
-    assert!(started.ca.is_revoked(&serial(7)));
+    started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(1))).await.unwrap();
+    assert!(started.ca.is_revoked(started.ca.issuer_id(), &serial(7)));
     assert_eq!(read_crl(&started.ca.crl()).number, 1);
     assert!(started.ca.refresh_crl(minutes(2)).await.is_err());
 
@@ -168,25 +171,25 @@ async fn a_crl_is_renewed_when_half_of_its_time_has_passed() {
 #[tokio::test]
 async fn the_root_s_crl_is_kept_for_half_a_year_and_then_renewed() {
     let started = Software::first_start().await;
-    let first = started.ca.root_crl();
+    let first = started.ca.root_crl().unwrap();
     assert_eq!(read_crl(&first).number, 1);
     assert_eq!(read_crl(&first).next_update, start() + DAY * 365);
     let restarted = started.restart(start() + DAY * 100).await;
-    assert_eq!(restarted.ca.root_crl(), first);
+    assert_eq!(restarted.ca.root_crl().unwrap(), first);
     restarted.ca.refresh_crl(start() + DAY * 180).await.unwrap();
-    assert_eq!(restarted.ca.root_crl(), first);
+    assert_eq!(restarted.ca.root_crl().unwrap(), first);
     restarted.ca.refresh_crl(start() + DAY * 183).await.unwrap();
-    let second = restarted.ca.root_crl();
+    let second = restarted.ca.root_crl().unwrap();
     assert_eq!(read_crl(&second).number, 2);
     let again = restarted.restart(start() + DAY * 184).await;
-    assert_eq!(again.ca.root_crl(), second);
+    assert_eq!(again.ca.root_crl().unwrap(), second);
 }
 
 #[tokio::test]
 async fn a_clock_that_was_set_back_does_not_hold_up_a_revocation() {
     let started = Software::first_start().await;
-    started.ca.revoke(revoked(serial(1), REASON, minutes(100))).await.unwrap();
-    started.ca.revoke(revoked(serial(2), REASON, minutes(1))).await.unwrap();
+    started.ca.revoke(revoked(&started.ca, serial(1), REASON, minutes(100))).await.unwrap();
+    started.ca.revoke(revoked(&started.ca, serial(2), REASON, minutes(1))).await.unwrap();
     let crl = read_crl(&started.ca.crl());
     assert_eq!(crl.revoked, ["1", "2"]);
     assert_eq!(crl.this_update, minutes(100));

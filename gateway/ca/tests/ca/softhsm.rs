@@ -88,7 +88,7 @@ async fn in_a_token() {
 
     let issued = ca.sign(ca.prepare(proposal(), start()).unwrap()).await.unwrap();
     let gone = ca.sign(ca.prepare(proposal(), start()).unwrap()).await.unwrap();
-    ca.revoke(revoked(gone.serial, RevocationReason::Superseded, start())).await.unwrap();
+    ca.revoke(revoked(&ca, gone.serial, RevocationReason::Superseded, start())).await.unwrap();
     let files = Files::of(&ca);
     files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
     let (accepted, said) = files.verify("sslserver", "leaf.pem");

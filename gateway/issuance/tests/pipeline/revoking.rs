@@ -193,7 +193,8 @@ async fn a_revocation_that_was_interrupted_is_completed_by_the_next_attempt() {
     // The CA knows, the inventory does not yet.
     let reason = RevocationReason::Superseded;
     let not_after = issued.not_after;
-    let revoked = RevokedCertificate { serial: issued.serial, not_after, reason, at: START };
+    let (issuer, serial) = (world.ca.issuer_id().to_owned(), issued.serial);
+    let revoked = RevokedCertificate { issuer, serial, not_after, reason, at: START };
     world.ca.revoke(revoked).await.unwrap();
     let question = revocation(issued.serial, reason, by_account("1"));
     world.issuance.revoke(question).await.unwrap();

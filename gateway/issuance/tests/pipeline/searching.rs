@@ -156,7 +156,7 @@ async fn many_are_revoked_at_once_with_one_line_each_and_one_crl() {
     let revoked = entry.revoked.as_ref().unwrap();
     assert_eq!(revoked.reason, RevocationReason::CessationOfOperation);
     assert_eq!(revoked.by, "spiffe://ops.example/alice");
-    assert!(world.ca.is_revoked(&entry.serial));
+    assert!(world.ca.is_revoked(world.ca.issuer_id(), &entry.serial));
 
     let lines = world.sink.lines();
     let singles = lines.iter().filter(|line| line["operation"] == "certificates.revoke");
@@ -208,14 +208,14 @@ async fn a_key_that_is_proved_to_be_compromised_takes_all_its_certificates_along
         by: Revoker::Operator(alice()),
     };
     world.issuance.revoke(question.clone()).await.unwrap();
-    assert!(world.ca.is_revoked(&second.serial));
-    assert!(!world.ca.is_revoked(&third.serial));
+    assert!(world.ca.is_revoked(world.ca.issuer_id(), &second.serial));
+    assert!(!world.ca.is_revoked(world.ca.issuer_id(), &third.serial));
     // The key itself, for everybody; also if there is nothing left to do where it was asked for.
     let by = Revoker::KeyHolder(csr.public_key().clone());
     let again = world.issuance.revoke(RevocationRequest { by, ..question }).await;
     assert!(again.is_err());
-    assert!(world.ca.is_revoked(&third.serial));
-    assert!(!world.ca.is_revoked(&unrelated.serial));
+    assert!(world.ca.is_revoked(world.ca.issuer_id(), &third.serial));
+    assert!(!world.ca.is_revoked(world.ca.issuer_id(), &unrelated.serial));
     let lines = world.sink.lines();
     let line = lines.iter().find(|line| {
         line["resource"] == third.serial.to_string() && line["operation"] == "certificates.revoke"
@@ -239,7 +239,7 @@ async fn a_certificate_that_somebody_merely_got_for_a_key_takes_no_other_along()
         by: Revoker::Requester(account("1")),
     };
     world.issuance.revoke(question).await.unwrap();
-    assert!(!world.ca.is_revoked(&second.serial));
+    assert!(!world.ca.is_revoked(world.ca.issuer_id(), &second.serial));
 }
 
 #[tokio::test]
@@ -256,8 +256,8 @@ async fn what_ended_long_ago_is_removed_and_its_revocation_forgotten() {
     assert_eq!(line["operation"], "certificates.prune");
     assert_eq!(line["resource"], old.serial.to_string());
     assert_eq!(serials(&world, &Search::default()).await, [newer.serial.to_string()]);
-    assert!(!world.ca.is_revoked(&old.serial));
-    assert!(world.ca.is_revoked(&newer.serial));
+    assert!(!world.ca.is_revoked(world.ca.issuer_id(), &old.serial));
+    assert!(world.ca.is_revoked(world.ca.issuer_id(), &newer.serial));
     world.clock.advance(DAY * 100);
     assert_eq!(world.issuance.prune(&tenant(), DAY * 10).await.unwrap(), 1);
     for prefix in ["default/issuance/certificate/", "default/issuance/index/", "_/issuance/index/"]

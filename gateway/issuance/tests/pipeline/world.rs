@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_audit::{Audit, MemorySink};
-use chancery_ca::{Ca, CaConfig, CaKeys};
+use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_issuance::{
     InventoryEntry, Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts,
@@ -53,8 +53,12 @@ impl World {
         let shared: SharedStore = Arc::new(store.clone());
         let keys = CaKeys::Software(Arc::new(SoftwareSigner::new()));
         let ca = Ca::open(ca_config(), Arc::clone(&shared), keys, START).await.unwrap();
-        let issuers =
-            Issuers { private: Arc::clone(&ca), upstreams, default: "private".to_owned() };
+        let issuers = Issuers {
+            private: Arc::clone(&ca),
+            further: vec![],
+            upstreams,
+            default: "private".to_owned(),
+        };
         let issuance = Issuance::open(
             issuers,
             policy.clone(),
@@ -73,6 +77,7 @@ impl World {
     pub(crate) async fn reopen(&self) -> Issuance {
         let issuers = Issuers {
             private: Arc::clone(&self.ca),
+            further: vec![],
             upstreams: BTreeMap::new(),
             default: "private".to_owned(),
         };
@@ -109,6 +114,7 @@ impl World {
 fn ca_config() -> CaConfig {
     CaConfig {
         name: "private".to_owned(),
+        parent: Parent::OwnRoot,
         key_type: KeyType::EcdsaP256,
         root_common_name: "Test Root".to_owned(),
         issuing_common_name: "Test Issuing CA".to_owned(),

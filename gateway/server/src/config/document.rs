@@ -16,6 +16,9 @@ pub(crate) struct Document {
     pub(crate) pkcs11: Option<Pkcs11>,
     #[serde(default)]
     pub(crate) ca: Ca,
+    /// Further private CAs.
+    #[serde(default)]
+    pub(crate) issuers: Vec<Ca>,
     pub(crate) policy: Policy,
     #[serde(default)]
     pub(crate) acme: Acme,
@@ -103,6 +106,10 @@ pub(crate) struct Pkcs11 {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ca {
+    /// The name by which policies choose it; of a further CA only, the first one is `private`.
+    pub(crate) name: Option<String>,
+    /// `own-root` or `elsewhere`.
+    pub(crate) parent: String,
     /// `software` or `pkcs11`.
     pub(crate) keys: String,
     /// `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
@@ -238,6 +245,8 @@ pub(crate) struct Upstream {
 impl Default for Ca {
     fn default() -> Self {
         Self {
+            name: None,
+            parent: "own-root".to_owned(),
             keys: "software".to_owned(),
             key_type: "ecdsa-p256".to_owned(),
             root_name: "Chancery Root CA".to_owned(),

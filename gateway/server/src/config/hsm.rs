@@ -7,6 +7,25 @@ use zeroize::Zeroizing;
 use super::pkcs11_uri::{PinSource, Pkcs11Uri};
 use super::validate::Check;
 use super::{HsmConfig, document};
+use crate::files;
+
+/// The token that a URI names, with the PIN from where it says.
+///
+/// # Errors
+/// What is wrong with the URI or its PIN; never the PIN.
+pub(crate) fn token_of_uri(uri: &str) -> Result<TokenConfig, String> {
+    let Pkcs11Uri { module, token, pin } = Pkcs11Uri::parse(uri)?;
+    let pin = match pin {
+        PinSource::File(file) => files::secret(&file).map_err(|error| format!("{error:#}"))?,
+        PinSource::Variable(variable) => Zeroizing::new(
+            std::env::var(&variable).map_err(|_| format!("the variable {variable} is not set"))?,
+        ),
+    };
+    if pin.is_empty() {
+        return Err("it leads to no PIN".to_owned());
+    }
+    Ok(TokenConfig::new(module, token, pin))
+}
 
 impl Check<'_> {
     pub(super) fn hsm(&mut self, hsm: &document::Pkcs11) -> Option<HsmConfig> {

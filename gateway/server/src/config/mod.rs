@@ -1,6 +1,7 @@
 //! The configuration, from file to checked values. What passes here starts, unless the machine
 //! itself refuses.
 
+mod ca;
 mod diagnose;
 mod document;
 mod hsm;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chancery_ca::Parent;
 use chancery_identity::TenantRules;
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
@@ -22,6 +24,7 @@ use chancery_policy::Signers;
 use chancery_x509::GeneralName;
 
 pub(crate) use diagnose::ConfigError;
+pub(crate) use hsm::token_of_uri;
 pub(crate) use signers::public_keys;
 
 /// A configuration in which every value has been looked at.
@@ -31,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) root_key: RootKeySource,
     pub(crate) hsm: Option<HsmConfig>,
     pub(crate) ca: CaConfig,
+    /// Further private CAs.
+    pub(crate) issuers: Vec<CaConfig>,
     pub(crate) policy_directory: PathBuf,
     pub(crate) policy_watch: bool,
     pub(crate) policy_signers: Signers,
@@ -80,6 +85,9 @@ pub(crate) struct HsmConfig {
 /// The private CA.
 #[derive(Debug)]
 pub(crate) struct CaConfig {
+    /// The name by which policies choose it.
+    pub(crate) name: String,
+    pub(crate) parent: Parent,
     pub(crate) keys_in_hsm: bool,
     pub(crate) key_type: KeyType,
     pub(crate) root_name: String,
@@ -143,6 +151,12 @@ pub(crate) struct UpstreamConfig {
 }
 
 impl Config {
+    /// Where others reach the plain port, if it is bound where the configuration says.
+    pub(crate) fn plain_url(&self) -> String {
+        let ServerConfig { public_http, http, .. } = &self.server;
+        public_http.clone().unwrap_or_else(|| format!("http://{http}"))
+    }
+
     /// Reads and validates a configuration file.
     ///
     /// # Errors

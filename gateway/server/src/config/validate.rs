@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use chancery_identity::{PinnedIdentity, TenantRules};
 use chancery_issuance::Issuers;
-use chancery_keys::{KeyName, KeyType};
+use chancery_keys::KeyName;
 use chancery_secrets::MountName;
 use chancery_x509::GeneralName;
 
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
 use super::{
-    AcmeConfig, CaConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, ServerConfig,
-    TelemetryConfig, UpstreamConfig,
+    AcmeConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, ServerConfig, TelemetryConfig,
+    UpstreamConfig,
 };
 
-const DAY: u64 = 24 * 60 * 60;
+pub(super) const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Config, ConfigError> {
     let mut check = Check { file, text, problems: vec![] };
@@ -28,7 +28,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let has_hsm = document.pkcs11.is_some();
     let hsm = document.pkcs11.and_then(|hsm| check.hsm(&hsm));
     let root_key = check.root_key(document.seal, has_hsm);
-    let ca = check.ca(document.ca, has_hsm);
+    let (ca, issuers) = check.cas(document.ca, document.issuers, &document.upstreams, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
     let acme = check.acme(document.acme);
     let secrets = check.secrets(document.secrets);
@@ -49,6 +49,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             root_key,
             hsm,
             ca,
+            issuers,
             policy_directory,
             policy_watch: document.policy.watch,
             policy_signers,
@@ -76,7 +77,7 @@ impl Check<'_> {
         None
     }
 
-    fn parsed<T: FromStr>(&mut self, key: &str, value: &str, wanted: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, value: &str, wanted: &str) -> Option<T> {
         match value.parse() {
             Ok(parsed) => Some(parsed),
             Err(_) => self.refuse(key, format!("`{value}` is not {wanted}")),
@@ -205,68 +206,6 @@ impl Check<'_> {
             _ => self
                 .refuse("seal", "set exactly one of root_key_file, passphrase_file and pkcs11_key"),
         }
-    }
-
-    fn ca(&mut self, ca: document::Ca, has_hsm: bool) -> Option<CaConfig> {
-        let keys_in_hsm = match ca.keys.as_str() {
-            "software" => false,
-            "pkcs11" if has_hsm => true,
-            "pkcs11" => self.refuse("ca.keys", "`pkcs11` needs a [pkcs11] table")?,
-            other => {
-                self.refuse("ca.keys", format!("`{other}` is neither `software` nor `pkcs11`"))?
-            }
-        };
-        let key_type: Option<KeyType> = self.parsed(
-            "ca.key_type",
-            &ca.key_type,
-            "a key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519",
-        );
-        for (key, name) in [("ca.root_name", &ca.root_name), ("ca.issuing_name", &ca.issuing_name)]
-        {
-            // RFC 5280 appendix A: ub-common-name is 64.
-            if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
-                self.refuse::<()>(key, "must have 1 to 64 printable characters");
-            }
-        }
-        if ca.root_name == ca.issuing_name {
-            self.refuse::<()>("ca.issuing_name", "must differ from ca.root_name");
-        }
-        let root_days = self.within("ca.root_days", ca.root_days.into(), 1..=36_500);
-        let issuing_days = self.within("ca.issuing_days", ca.issuing_days.into(), 1..=36_500);
-        if issuing_days > root_days {
-            self.refuse::<()>("ca.issuing_days", "the issuing CA cannot outlive the root");
-        }
-        let allowed = 1..=24 * 365;
-        let crl_hours = self.within("ca.crl_hours", ca.crl_hours.into(), allowed.clone());
-        let known = if allowed.contains(&crl_hours) { crl_hours } else { *allowed.end() };
-        let crl_shards = self.within("ca.crl_shards", ca.crl_shards.into(), 1..=1024);
-        // Who has a complete CRL has to find a delta to it for as long as it is valid.
-        let delta_crl_hours =
-            self.within("ca.delta_crl_hours", ca.delta_crl_hours.into(), 0..=known);
-        let keep_expired_days = ca.keep_expired_days.map(|days| {
-            // What is on a CRL, or was until lately, has to be known.
-            self.within(
-                "ca.keep_expired_days",
-                days.into(),
-                crl_hours.div_ceil(12).min(730)..=36_500,
-            )
-        });
-        // The CA/Browser Forum's longest is ten days.
-        let ocsp_hours = self.within("ca.ocsp_hours", ca.ocsp_hours.into(), 0..=240);
-        Some(CaConfig {
-            keys_in_hsm,
-            key_type: key_type?,
-            root_name: ca.root_name,
-            issuing_name: ca.issuing_name,
-            root_validity: Duration::from_secs(root_days * DAY),
-            issuing_validity: Duration::from_secs(issuing_days * DAY),
-            crl_validity: Duration::from_secs(crl_hours * 3600),
-            crl_shards: u32::try_from(crl_shards).unwrap_or(1),
-            delta_crl_validity: (delta_crl_hours > 0)
-                .then(|| Duration::from_secs(delta_crl_hours * 3600)),
-            keep_expired: keep_expired_days.map(|days| Duration::from_secs(days * DAY)),
-            ocsp_validity: (ocsp_hours > 0).then(|| Duration::from_secs(ocsp_hours * 3600)),
-        })
     }
 
     fn acme(&mut self, acme: document::Acme) -> AcmeConfig {

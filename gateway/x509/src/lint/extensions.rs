@@ -8,7 +8,7 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName as DerName};
 use x509_cert::ext::pkix::{
     AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
     CrlDistributionPoints, ExtendedKeyUsage as DerExtendedKeyUsage, KeyUsage as DerKeyUsage,
-    SubjectAltName, SubjectKeyIdentifier,
+    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 
 use super::Findings;
@@ -24,11 +24,30 @@ pub(super) fn all(context: &Context<'_>, findings: &mut Findings) {
     extended_key_usage(context, findings);
     key_identifiers(context, findings);
     locations(context, findings);
+    name_constraints(context, findings);
+}
+
+fn name_constraints(context: &Context<'_>, findings: &mut Findings) {
+    let Some((critical, constraints)) = read::<NameConstraints>(context, findings) else { return };
+    let trees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    let none_or_some = trees.iter().all(|list| list.as_ref().is_none_or(|list| !list.is_empty()));
+    let whole = trees.into_iter().flatten().flatten();
+    let whole = whole.fold(true, |all, tree| all && tree.minimum == 0 && tree.maximum.is_none());
+    findings.require(
+        critical && matches!(context.kind, Kind::Ca { .. }) && !context.is_root(),
+        "name-constraints",
+        "name constraints are not critical, or not of a CA below another (RFC 5280 §4.2.1.10)",
+    );
+    findings.require(
+        none_or_some && whole && trees.iter().any(|list| list.is_some()),
+        "name-constraints",
+        "name constraints are empty, or have distances (RFC 5280 §4.2.1.10)",
+    );
 }
 
 /// Only extensions that the other rules look at, each once.
 fn repertoire(context: &Context<'_>, findings: &mut Findings) {
-    const KNOWN: [ObjectIdentifier; 8] = [
+    const KNOWN: [ObjectIdentifier; 9] = [
         BasicConstraints::OID,
         DerKeyUsage::OID,
         DerExtendedKeyUsage::OID,
@@ -37,6 +56,7 @@ fn repertoire(context: &Context<'_>, findings: &mut Findings) {
         SubjectAltName::OID,
         CrlDistributionPoints::OID,
         AuthorityInfoAccessSyntax::OID,
+        NameConstraints::OID,
     ];
     let mut seen = BTreeSet::new();
     for extension in context.extensions() {
@@ -228,7 +248,11 @@ fn key_identifiers(context: &Context<'_>, findings: &mut Findings) {
     let subject = read::<SubjectKeyIdentifier>(context, findings);
     findings.require(
         subject.is_some_and(|(critical, id)| {
-            !critical && id.0.as_bytes() == context.public_key.key_id()
+            // A CA that is certified once more keeps the one that certificates below it name.
+            let is_known = matches!(context.kind, Kind::Ca { .. })
+                && !context.is_root()
+                && (1..=64).contains(&id.0.as_bytes().len());
+            !critical && (is_known || id.0.as_bytes() == context.public_key.key_id())
         }),
         "subject-key-id",
         "the subject key identifier is missing, critical or not that of the key \

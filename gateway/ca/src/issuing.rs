@@ -1,0 +1,63 @@
+use chancery_x509::{GeneralName, NameConstraints, ParsedCertificate};
+
+use crate::authority::{Authority, check_chain};
+use crate::crl::IssuingCrls;
+use crate::record::{self, GenerationRecord, Records};
+use crate::revocation::Revocations;
+use crate::{CaConfig, OpenError};
+
+/// One generation of the issuing CA: a key with its certificates, and what was revoked of what it issued.
+pub(crate) struct IssuingCa {
+    pub(crate) authority: Authority,
+    /// What is sent after a leaf: its certificate and those above it, in DER, without the root.
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// The name constraints of the whole chain.
+    constraints: Vec<NameConstraints>,
+    /// The key identifier of its root.
+    pub(crate) root_id: String,
+    pub(crate) revocations: Revocations,
+    pub(crate) crls: IssuingCrls,
+}
+
+impl IssuingCa {
+    pub(crate) async fn open(
+        config: &CaConfig,
+        records: &Records,
+        generation: &GenerationRecord,
+        root: (&str, &ParsedCertificate),
+    ) -> Result<Self, OpenError> {
+        let (root_id, root) = root;
+        let authority = Authority::from_record(&generation.issuing)?;
+        let mut above = Vec::with_capacity(generation.above.len());
+        for certificate in &generation.above {
+            above.push(ParsedCertificate::from_der(&record::certificate(certificate)?)?);
+        }
+        let mut whole = vec![authority.certificate()];
+        whole.extend(&above);
+        whole.push(root);
+        check_chain(&whole)?;
+        let constraints = whole.iter().map(|one| NameConstraints::of(one));
+        let constraints = constraints.collect::<Result<Vec<_>, _>>();
+        let constraints = constraints
+            .map_err(|_| OpenError::Mismatch("the name constraints in the chain are malformed"))?;
+        let chain = whole.iter().take(whole.len() - 1).map(|one| one.der().to_vec()).collect();
+        Ok(Self {
+            chain,
+            constraints: constraints.into_iter().filter(|one| !one.is_empty()).collect(),
+            root_id: root_id.to_owned(),
+            revocations: Revocations::load(records, authority.id()).await?,
+            crls: IssuingCrls::open(config, records, authority.id()).await?,
+            authority,
+        })
+    }
+
+    /// The key identifier in lower-case hex.
+    pub(crate) fn id(&self) -> &str {
+        self.authority.id()
+    }
+
+    /// The first name that a CA of the chain does not allow below it.
+    pub(crate) fn refused_name<'a>(&self, names: &'a [GeneralName]) -> Option<&'a GeneralName> {
+        names.iter().find(|name| !self.constraints.iter().all(|one| one.allow(name)))
+    }
+}

@@ -1,0 +1,48 @@
+use chancery_keys::SignError;
+use chancery_store::{CommitError, ReadError};
+use chancery_x509::{BuildError, CertificateError, Serial};
+
+use crate::record::Damaged;
+use crate::{CrlError, OpenError};
+
+/// Why an offline root does not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// Nothing can be opened, made or signed.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is one already.
+    #[error("there is a root here already: it is made once")]
+    Exists,
+    /// There is none.
+    #[error("there is no root here: make one first")]
+    Missing,
+    /// The request is for a weak key.
+    #[error("the key must not be certified: {0}")]
+    WeakKey(#[from] chancery_x509::WeakKey),
+    /// The certificate that is to be certified once more is not a CA's.
+    #[error("the certificate cannot be certified once more: {0}")]
+    Subject(String),
+    /// The root never signed a certificate with this number.
+    #[error("this root has signed no certificate with the serial number {0}")]
+    NotSigned(Serial),
+    /// It is revoked already.
+    #[error("the certificate {0} is revoked already")]
+    AlreadyRevoked(Serial),
+    /// A CA without a name.
+    #[error("the request names no common name: give one")]
+    NoName,
+}
+
+/// What may go wrong below is what may go wrong when a CA is opened.
+macro_rules! from_below {
+    ($($error:ty),*) => {
+        $(impl From<$error> for OfflineError {
+            fn from(error: $error) -> Self {
+                Self::Open(error.into())
+            }
+        })*
+    };
+}
+
+from_below!(ReadError, CommitError, SignError, BuildError, CertificateError, Damaged, CrlError);

@@ -1,0 +1,158 @@
+//! Ceremonies of the CAs of a gateway that is stopped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use chancery_audit::{Audit, Event};
+use chancery_ca::{CaConfig, CaKeys, Ceremony, CeremonyError};
+use chancery_identity::{Clock, RequestContext, TenantId};
+use chancery_issuance::Issuers;
+use chancery_keys::pkcs11::Pkcs11Signer;
+use chancery_store::SharedStore;
+use chancery_x509::{ParsedCertificate, pem};
+use clap::Args;
+
+use super::{deliver, read};
+use crate::commands::say;
+use crate::config::Config;
+use crate::gateway::{ca_config, ca_keys, open_audit, open_hsm, open_store};
+use crate::trust;
+
+/// Which CA.
+#[derive(Debug, Args)]
+struct Which {
+    /// The gateway's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The CA: `private`, or the name of one of `[[issuers]]`.
+    #[arg(long, value_name = "NAME", default_value = Issuers::PRIVATE)]
+    issuer: String,
+}
+
+/// `chancery ca request`.
+#[derive(Debug, Args)]
+pub(super) struct RequestArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Where the request goes (PKCS#10, PEM) [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// `chancery ca install`.
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    #[command(flatten)]
+    which: Which,
+    /// The certificate and those above it, up to and with the root, in this order (PEM).
+    #[arg(long, value_name = "FILE")]
+    chain: PathBuf,
+}
+
+/// `chancery ca rotate`.
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// What a ceremony needs of a gateway that is stopped.
+struct Stopped {
+    config: CaConfig,
+    keys: CaKeys,
+    store: SharedStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    audit: Audit,
+}
+
+impl Stopped {
+    async fn open(which: &Which) -> Result<Self> {
+        let config = Config::load(&which.config)?;
+        let mut cas = std::iter::once(&config.ca).chain(&config.issuers);
+        let ca = cas.find(|ca| ca.name == which.issuer).with_context(|| {
+            format!("{}: there is no CA `{}`", which.config.display(), which.issuer)
+        })?;
+        let directory = &config.server.directory;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let hsm = open_hsm(&config)?;
+        let store = open_store(&config, hsm.as_deref()).await?;
+        let audit = open_audit(&config, &*store, Clock::system()).await?;
+        let plain_url = config.plain_url();
+        let keys = ca_keys(ca, hsm.clone());
+        Ok(Self { config: ca_config(ca, &plain_url), keys, store, hsm, audit })
+    }
+
+    fn ceremony(&self) -> Result<Ceremony<'_>> {
+        Ok(Ceremony::new(&self.config, self.store.clone(), &self.keys)?)
+    }
+
+    /// Puts it on record, and closes what was opened.
+    async fn conclude<T>(
+        self,
+        operation: &'static str,
+        done: Result<T, CeremonyError>,
+        details: impl FnOnce(&T) -> Vec<(&'static str, String)>,
+    ) -> Result<T> {
+        let now = Clock::system().now();
+        let context = RequestContext::internal(TenantId::default_tenant(), now);
+        let mut event = Event::new(&context, operation, self.config.name.clone());
+        let event = match &done {
+            Ok(done) => {
+                for (name, value) in details(done) {
+                    event = event.detail(name, value);
+                }
+                event.succeeded()
+            }
+            Err(error) => event.detail("reason", error.to_string()).failed("not-done"),
+        };
+        self.audit.record(event).await?;
+        self.audit.close().await;
+        if let Some(hsm) = self.hsm {
+            tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
+        }
+        Ok(done?)
+    }
+}
+
+/// `chancery ca request`.
+pub(super) async fn request(args: RequestArgs) -> Result<()> {
+    let stopped = Stopped::open(&args.which).await?;
+    let done = stopped.ceremony()?.request().await;
+    let der = stopped.conclude("ca.request", done, |_| vec![]).await?;
+    deliver(args.out.as_ref(), &pem::encode(pem::CERTIFICATE_REQUEST, &der))
+}
+
+/// `chancery ca install`.
+pub(super) async fn install(args: InstallArgs) -> Result<()> {
+    let chain = trust::certificates_in(&read(&args.chain)?)
+        .with_context(|| args.chain.display().to_string())?;
+    let stopped = Stopped::open(&args.which).await?;
+    let name = stopped.config.name.clone();
+    let done = stopped.ceremony()?.install(&chain, Clock::system().now()).await;
+    let first = chain.first().cloned().unwrap_or_default();
+    stopped.conclude("ca.install", done, |()| facts(&first)).await?;
+    say(&format!("the CA `{name}` issues with this certificate from the next start on"))
+}
+
+/// `chancery ca rotate`.
+pub(super) async fn rotate(args: RotateArgs) -> Result<()> {
+    let stopped = Stopped::open(&args.which).await?;
+    let name = stopped.config.name.clone();
+    let done = stopped.ceremony()?.rotate(Clock::system().now()).await;
+    stopped.conclude("ca.rotate", done, |der| facts(der)).await?;
+    say(&format!(
+        "the CA `{name}` issues with a new key from the next start on; what it issued before stays \
+         valid, and the key before signs CRLs and OCSP answers for it"
+    ))
+}
+
+fn facts(der: &[u8]) -> Vec<(&'static str, String)> {
+    let Ok(certificate) = ParsedCertificate::from_der(der) else { return vec![] };
+    vec![
+        ("serial", certificate.serial().to_string()),
+        ("key_id", certificate.subject_key_id().unwrap_or_default().to_owned()),
+        ("not_after", certificate.not_after().to_string()),
+    ]
+}

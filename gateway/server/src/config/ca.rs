@@ -1,0 +1,123 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chancery_ca::Parent;
+use chancery_issuance::Issuers;
+use chancery_keys::KeyType;
+
+use super::validate::{Check, DAY};
+use super::{CaConfig, document};
+
+impl Check<'_> {
+    /// The first CA, which is called `private`, and the further ones.
+    pub(super) fn cas(
+        &mut self,
+        first: document::Ca,
+        further: Vec<document::Ca>,
+        upstreams: &[document::Upstream],
+        has_hsm: bool,
+    ) -> (Option<CaConfig>, Vec<CaConfig>) {
+        if first.name.as_ref().is_some_and(|name| name != Issuers::PRIVATE) {
+            self.refuse::<()>(
+                "ca.name",
+                format!("the first CA is called `{}`; name [[issuers]]", Issuers::PRIVATE),
+            );
+        }
+        let mut taken: BTreeSet<String> =
+            upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        taken.insert(Issuers::PRIVATE.to_owned());
+        let mut cas = vec![];
+        for ca in further {
+            let name = ca.name.clone().unwrap_or_default();
+            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if !(1..=40).contains(&name.len()) || !name.bytes().all(fits) {
+                self.refuse::<()>(
+                    "issuers.name",
+                    format!("`{name}` is not a name of 1 to 40 of a-z, 0-9 and '-'"),
+                );
+            } else if !taken.insert(name.clone()) {
+                self.refuse::<()>("issuers.name", format!("`{name}` is taken"));
+            }
+            cas.extend(self.ca("issuers", name, ca, has_hsm));
+        }
+        (self.ca("ca", Issuers::PRIVATE.to_owned(), first, has_hsm), cas)
+    }
+
+    fn ca(
+        &mut self,
+        table: &'static str,
+        name: String,
+        ca: document::Ca,
+        has_hsm: bool,
+    ) -> Option<CaConfig> {
+        let key = |key: &str| format!("{table}.{key}");
+        let parent = match ca.parent.as_str() {
+            "own-root" => Parent::OwnRoot,
+            "elsewhere" => Parent::Elsewhere,
+            other => self.refuse(
+                &key("parent"),
+                format!("`{other}` is neither `own-root` nor `elsewhere`"),
+            )?,
+        };
+        let keys_in_hsm = match ca.keys.as_str() {
+            "software" => false,
+            "pkcs11" if has_hsm => true,
+            "pkcs11" => self.refuse(&key("keys"), "`pkcs11` needs a [pkcs11] table")?,
+            other => {
+                self.refuse(&key("keys"), format!("`{other}` is neither `software` nor `pkcs11`"))?
+            }
+        };
+        let key_type: Option<KeyType> = self.parsed(
+            &key("key_type"),
+            &ca.key_type,
+            "a key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519",
+        );
+        for (field, name) in [("root_name", &ca.root_name), ("issuing_name", &ca.issuing_name)] {
+            // RFC 5280 appendix A: ub-common-name is 64.
+            if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+                self.refuse::<()>(&key(field), "must have 1 to 64 printable characters");
+            }
+        }
+        if ca.root_name == ca.issuing_name {
+            self.refuse::<()>(&key("issuing_name"), format!("must differ from {table}.root_name"));
+        }
+        let root_days = self.within(&key("root_days"), ca.root_days.into(), 1..=36_500);
+        let issuing_days = self.within(&key("issuing_days"), ca.issuing_days.into(), 1..=36_500);
+        if issuing_days > root_days {
+            self.refuse::<()>(&key("issuing_days"), "the issuing CA cannot outlive the root");
+        }
+        let allowed = 1..=24 * 365;
+        let crl_hours = self.within(&key("crl_hours"), ca.crl_hours.into(), allowed.clone());
+        let known = if allowed.contains(&crl_hours) { crl_hours } else { *allowed.end() };
+        let crl_shards = self.within(&key("crl_shards"), ca.crl_shards.into(), 1..=1024);
+        // Who has a complete CRL has to find a delta to it for as long as it is valid.
+        let delta_crl_hours =
+            self.within(&key("delta_crl_hours"), ca.delta_crl_hours.into(), 0..=known);
+        let keep_expired_days = ca.keep_expired_days.map(|days| {
+            // What is on a CRL, or was until lately, has to be known.
+            self.within(
+                &key("keep_expired_days"),
+                days.into(),
+                crl_hours.div_ceil(12).min(730)..=36_500,
+            )
+        });
+        // The CA/Browser Forum's longest is ten days.
+        let ocsp_hours = self.within(&key("ocsp_hours"), ca.ocsp_hours.into(), 0..=240);
+        Some(CaConfig {
+            name,
+            parent,
+            keys_in_hsm,
+            key_type: key_type?,
+            root_name: ca.root_name,
+            issuing_name: ca.issuing_name,
+            root_validity: Duration::from_secs(root_days * DAY),
+            issuing_validity: Duration::from_secs(issuing_days * DAY),
+            crl_validity: Duration::from_secs(crl_hours * 3600),
+            crl_shards: u32::try_from(crl_shards).unwrap_or(1),
+            delta_crl_validity: (delta_crl_hours > 0)
+                .then(|| Duration::from_secs(delta_crl_hours * 3600)),
+            keep_expired: keep_expired_days.map(|days| Duration::from_secs(days * DAY)),
+            ocsp_validity: (ocsp_hours > 0).then(|| Duration::from_secs(ocsp_hours * 3600)),
+        })
+    }
+}

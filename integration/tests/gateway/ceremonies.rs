@@ -1,0 +1,267 @@
+//! Ceremonies by command: an offline root, a gateway that moves below it, a key that is replaced, and
+//! further issuers.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use chancery_integration::acme::assert_problem;
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::{Gateway, Options, binary, chancery};
+use chancery_integration::hsm::Token;
+use chancery_integration::http::{self, Client};
+use chancery_integration::lint::{self, field, openssl};
+use chancery_integration::process::{self, Outcome};
+use chancery_integration::responder::Http01;
+use chancery_integration::site::{self, Site};
+
+/// The folder of an offline root.
+struct Offline<'a> {
+    site: &'a Site,
+    passphrase: PathBuf,
+    token: Option<&'a Token>,
+}
+
+impl<'a> Offline<'a> {
+    fn new(site: &'a Site, token: Option<&'a Token>) -> Self {
+        let passphrase = site.write("passphrase", "correct horse battery staple");
+        site::private(&passphrase);
+        Self { site, passphrase, token }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.site.path().join("offline").join(name).display().to_string()
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
+        let mut process = Command::new(binary());
+        process.args(["ca", command, "--dir", &self.path("")]);
+        process.arg("--passphrase-file").arg(&self.passphrase).args(arguments);
+        if let Some(token) = self.token {
+            let (module, pin) = (token.module().display(), token.pin_file().display());
+            let label = Token::LABEL;
+            let uri = format!("pkcs11:token={label}?module-path={module}&pin-source=file:{pin}");
+            process.env("SOFTHSM2_CONF", token.config()).args(["--pkcs11-uri", &uri]);
+        }
+        process::run(&mut process)
+    }
+
+    fn init(&self) {
+        let url = "http://pki.example.com/root";
+        let plan = ["--name", "Offline Root", "--url", url, "--path-length", "1"];
+        let watched = ["--witness", "Alice", "--witness", "Bob"];
+        drop(self.run("init", &[&plan[..], &["--dry-run"]].concat()).success());
+        drop(self.run("init", &[&plan[..], &watched].concat()).success());
+        let again = self.run("init", &plan).failure();
+        assert!(again.stderr.contains("there is a root here already"), "{again}");
+    }
+
+    fn crl(&self) -> String {
+        let said = self.run("crl", &["--days", "30"]).success();
+        said.stdout.split(": publish").next().expect("it names the file").to_owned()
+    }
+}
+
+/// A gateway with the configuration of `chancery dev` and `parent = "elsewhere"`.
+fn serve_below_another(site: &Site) -> Gateway {
+    Gateway::serve(site, |config| {
+        let ca = config["ca"].as_table_mut().expect("a table");
+        ca.insert("parent".to_owned(), "elsewhere".into());
+    })
+}
+
+fn moves_below_an_offline_root(site: &Site, token: Option<&Token>) {
+    let dns = Dns::start(site);
+    let responder = Http01::start(site);
+    let gateway = Options::new(site).dns(&dns).start();
+    let (before, _) = gateway.account().obtain(&["old.example.com"], &responder);
+    drop(gateway.stop());
+    // What is there goes on until something else is installed.
+    drop(serve_below_another(site).stop());
+    let config = site.file("serve.toml").display().to_string();
+
+    let offline = Offline::new(site, token);
+    offline.init();
+    let (csr, chain) = (offline.path("issuing.csr"), offline.path("issuing.pem"));
+    drop(chancery(&["ca", "request", "--config", &config, "--out", &csr]).success());
+    let permitted = ["dns:example.com", "dns:localhost", "ip:127.0.0.0/8", "ip:::1/128"];
+    let permitted: Vec<&str> = permitted.into_iter().flat_map(|one| ["--permit", one]).collect();
+    let terms = [&["--csr", &csr, "--days", "900"][..], &permitted].concat();
+    drop(offline.run("intermediate", &[&terms[..], &["--dry-run"]].concat()).success());
+    drop(offline.run("intermediate", &[&terms[..], &["--out", &chain]].concat()).success());
+    let root = offline.path("root.pem");
+    let wrong = chancery(&["ca", "install", "--config", &config, "--chain", &root]).failure();
+    assert!(wrong.stderr.contains("chain"), "{wrong}");
+    drop(chancery(&["ca", "install", "--config", &config, "--chain", &chain]).success());
+
+    let gateway = serve_below_another(site);
+    // Certificates of before are good for what they were.
+    drop(gateway.admin().get("/v1/sys/groups?list=true").expect(200));
+    let account = gateway.account();
+    let (after, _) = account.obtain(&["new.example.com"], &responder);
+    let certificates = http::certificates(&after);
+    let pem = site.write("leaf.pem", &after).display().to_string();
+    let text = field(site, &certificates[0], "-ext crlDistributionPoints");
+    let url = text.lines().find_map(|line| line.trim().strip_prefix("URI:")).expect("a URL");
+    let crl = Client::plain(url).get(&http::target(url)).expect(200);
+    let crl = site.write("leaf.crl", &crl.body).display().to_string();
+    let root_crl = offline.crl();
+    let verified = openssl(&[
+        "verify",
+        "-x509_strict",
+        "-crl_check_all",
+        "-CRLfile",
+        &crl,
+        "-CRLfile",
+        &root_crl,
+        "-CAfile",
+        &root,
+        "-untrusted",
+        &pem,
+        &pem,
+    ]);
+    drop(verified.success());
+
+    // Whom nobody would believe is not certified.
+    let order = account.order(&["new.example.net"]);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    let (request, _) = chancery_integration::acme::request(&["new.example.net"]);
+    let refused = account.finalize(&order, &request);
+    if refused.status == 200 {
+        let order = account.until(&order, "invalid");
+        assert!(order.body["error"].is_object(), "{}", order.body);
+    } else {
+        assert_problem(&refused, refused.status, "rejectedIdentifier");
+    }
+
+    // The former key still answers for what it issued.
+    let done = gateway.administer(&["certificates", "revoke", "--name", "old.example.com"]);
+    drop(done.success());
+    let old = http::certificates(&before).remove(0);
+    let text = field(site, &old, "-ext crlDistributionPoints");
+    let url = text.lines().find_map(|line| line.trim().strip_prefix("URI:")).expect("a URL");
+    // It was issued when the plain port was elsewhere.
+    let crl = gateway.plain().get(&http::target(url)).expect(200);
+    assert_eq!(lint::revoked_serials(site, &crl.body), [lint::serial(site, &old)]);
+
+    let transcript = offline.path("transcript.jsonl");
+    let verify = |root: &str| chancery(&["ca", "verify-transcript", &transcript, "--root", root]);
+    let said = verify(&root).success();
+    assert!(said.stdout.contains("3 lines"), "{said}");
+    let own = gateway.path("dev/root.pem").display().to_string();
+    assert!(verify(&own).failure().stderr.contains("not the root's"));
+    let text = std::fs::read_to_string(&transcript).expect("the transcript");
+    assert!(text.contains("Alice") && text.contains("\"intermediate\""), "{text}");
+}
+
+#[test]
+fn a_gateway_moves_below_an_offline_root() {
+    let site = Site::new();
+    moves_below_an_offline_root(&site, None);
+}
+
+#[test]
+fn a_gateway_moves_below_an_offline_root_in_a_token() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    moves_below_an_offline_root(&site, Some(&token));
+}
+
+#[test]
+fn an_offline_root_takes_back_and_certifies_once_more() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let offline = Offline::new(&site, None);
+    offline.init();
+    let own = gateway.ready().root.display().to_string();
+    let out = offline.path("cross.pem");
+    let crossed = ["--certificate", &own, "--path-length", "0", "--out", &out];
+    drop(offline.run("cross-sign", &crossed).success());
+    let text = std::fs::read_to_string(&out).expect("the chain");
+    let certificates = http::certificates(&text);
+    assert_eq!(certificates.len(), 2);
+    let root = offline.path("root.pem");
+    drop(openssl(&["verify", "-x509_strict", "-CAfile", &root, &out]).success());
+    let serial = lint::serial(&site, &certificates[0]);
+    drop(offline.run("revoke", &[&serial, "--reason", "superseded"]).success());
+    let crl = std::fs::read(offline.crl()).expect("the CRL");
+    assert_eq!(lint::revoked_serials(&site, &crl), [serial]);
+    let unknown = offline.run("revoke", &["0102"]).failure();
+    assert!(unknown.stderr.contains("has signed no certificate"), "{unknown}");
+}
+
+#[test]
+fn a_key_in_the_hsm_is_replaced_and_the_one_before_goes_on_answering() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let token = Token::new(&site);
+    let responder = Http01::start(&site);
+    let options = || Options::new(&site).dns(&dns).token(&token);
+    let gateway = options().start();
+    let (before, _) = gateway.account().obtain(&["a.example.com"], &responder);
+    let (ready, config) = (gateway.ready().clone(), gateway.path("chancery.toml"));
+    drop(gateway.stop());
+    let mut rotate = Command::new(binary());
+    rotate.env("SOFTHSM2_CONF", token.config()).args(["ca", "rotate", "--config"]).arg(&config);
+    let said = process::run(&mut rotate).success();
+    assert!(said.stdout.contains("from the next start on"), "{said}");
+
+    let gateway = options().at(&ready).start();
+    let (after, _) = gateway.account().obtain(&["b.example.com"], &responder);
+    let issuers =
+        [&before, &after].map(|chain| field(&site, &http::certificates(chain)[0], "-issuer"));
+    assert!(issuers[1].trim().ends_with("G2"), "{issuers:?}");
+    let done = gateway.administer(&["certificates", "revoke", "--name", "a.example.com"]);
+    drop(done.success());
+    let crl = crate::revocation::crl_of(&site, &gateway, &before);
+    assert_eq!(lint::revoked_serials(&site, &crl).len(), 1);
+    let crl = crate::revocation::crl_of(&site, &gateway, &after);
+    assert_eq!(lint::revoked_serials(&site, &crl).len(), 0);
+    // Either responder, as openssl finds them.
+    for (chain, status) in [(&before, ": revoked"), (&after, ": good")] {
+        let asked = crate::ocsp::Asked::new(&site, &gateway, chain);
+        let said = asked.status(&[]);
+        assert!(said.contains(status), "{status}: {said}");
+    }
+    assert_eq!(gateway.plain().get("/health/tokens").expect(200).json()["tokens"][0]["keys"], 3);
+}
+
+#[test]
+fn policy_chooses_among_several_issuers() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let responder = Http01::start(&site);
+    let gateway = Options::new(&site).dns(&dns).start();
+    let policies = gateway.path("policies/certificates.toml");
+    drop(gateway.stop());
+    let text = std::fs::read_to_string(&policies).expect("the policies");
+    let ocsp = "[binding.settings.profiles.ocsp-signer]\n";
+    let further = format!(
+        "[binding.settings.profiles.ocsp-signer-short]\nissuer = \"short\"\nbase = \"ocsp-signer\"\n\
+         requesters = [\"internal:ocsp\"]\nnames = {{ allow = [\"dns:*\", \"ip:*\"] }}\n\n{ocsp}"
+    );
+    let server = "[binding.settings.profiles.tls-server]\n";
+    let changed =
+        text.replace(ocsp, &further).replace(server, &format!("{server}issuer = \"short\"\n"));
+    std::fs::write(&policies, changed).expect("the policies can be written");
+    let gateway = Gateway::serve(&site, |config| {
+        let issuer = "name = \"short\"\nroot_name = \"Short Root\"\nissuing_name = \"Short Issuing\"\n\
+                      key_type = \"ecdsa-p384\"\nocsp_hours = 12\n";
+        let issuer: toml::Table = issuer.parse().expect("it is TOML");
+        config.insert("issuers".to_owned(), toml::Value::Array(vec![issuer.into()]));
+    });
+    let (chain, _) = gateway.account().obtain(&["a.example.com"], &responder);
+    let issuer = field(&site, &http::certificates(&chain)[0], "-issuer");
+    assert!(issuer.contains("Short Issuing"), "{issuer}");
+    drop(crate::revocation::crl_of(&site, &gateway, &chain));
+    let list = ["certificates", "list", "--issuer", "short", "--output", "json"];
+    let listed: serde_json::Value =
+        serde_json::from_str(&gateway.administer(&list).success().stdout).expect("JSON");
+    // The server's, and the OCSP signer's.
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
+    let text = field(&site, &http::certificates(&chain)[0], "-ext authorityInfoAccess");
+    assert!(text.contains("OCSP - URI:"), "{text}");
+    drop(gateway.administer(&["certificates", "revoke", "--name", "a.example.com"]).success());
+    let crl = crate::revocation::crl_of(&site, &gateway, &chain);
+    assert_eq!(lint::revoked_serials(&site, &crl).len(), 1);
+}
