@@ -125,6 +125,7 @@ mod tests {
     /// Answers with the request itself; only `once` may not be given to others.
     fn router() -> Router {
         plain_router(PlainSources {
+            ssh_ca: Arc::new(|_| None),
             crl: Arc::new(|_| None),
             issuer: Arc::new(|_| None),
             challenge_response: Arc::new(|_| None),

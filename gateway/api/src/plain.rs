@@ -26,6 +26,8 @@ pub struct PlainSources {
     pub issuer: Lookup<Bytes>,
     /// The answer to an upstream CA's http-01 challenge with this token (RFC 8555 §8.3).
     pub challenge_response: Lookup<String>,
+    /// The public key of the CA for SSH, `user-ca` or `host-ca`, as one line.
+    pub ssh_ca: Lookup<String>,
     /// All metrics in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are being served (and not drained).
@@ -59,6 +61,7 @@ pub fn plain_router(sources: PlainSources) -> Router {
         .route("/metrics", get(metrics))
         .route("/crl/{file}", get(crl))
         .route("/issuers/{file}", get(issuer))
+        .route("/ssh/{file}", get(ssh_ca))
         .route(
             "/ocsp/{issuer}",
             post(ocsp::post).layer(DefaultBodyLimit::max(ocsp::LARGEST_REQUEST)),
@@ -102,6 +105,12 @@ async fn issuer(State(sources): State<PlainSources>, Path(file): Path<String>) -
     public_file(found, "application/pkix-cert", "public, max-age=86400")
 }
 
+/// What hosts and users are told to trust.
+async fn ssh_ca(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+    let found = file.strip_suffix(".pub").and_then(|name| (sources.ssh_ca)(name));
+    public_file(found.map(Bytes::from), "text/plain", "public, max-age=86400")
+}
+
 async fn challenge_response(
     State(sources): State<PlainSources>,
     Path(token): Path<String>,
@@ -132,6 +141,7 @@ mod tests {
             crl: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"crl"))),
             issuer: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"issuer"))),
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
+            ssh_ca: Arc::new(|name| (name == "user-ca").then(|| "ssh-ed25519 A".to_owned())),
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
             ocsp: Arc::new(|_, _| None),

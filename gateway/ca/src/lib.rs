@@ -21,6 +21,7 @@ pub mod offline;
 mod record;
 mod revocation;
 mod root;
+mod ssh;
 
 pub use ceremony::{Ceremony, CeremonyError};
 pub use config::{CaConfig, Parent};
@@ -29,6 +30,7 @@ pub use issue::{Issued, Prepared, ProposedCertificate};
 pub use keys::CaKeys;
 pub use ocsp::{OcspAnswer, OcspResponder};
 pub use revocation::RevokedCertificate;
+pub use ssh::{SSH_RECORDS, SshCa, SshSignError};
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@ use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
-use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, WeakKey};
+use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, RandomFailure, WeakKey};
 
 use tokio::task::JoinError;
 
@@ -187,6 +187,12 @@ pub enum Unavailable {
     /// The key of a certificate from the inventory is unreadable.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The CA for SSH could not sign.
+    #[error(transparent)]
+    Ssh(chancery_ca::SshSignError),
+    /// The system's random number generator failed.
+    #[error(transparent)]
+    Random(#[from] RandomFailure),
     /// Certificates were to be found one after the other, and one is gone.
     #[error(transparent)]
     Search(#[from] SearchError),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::index::{self, Index};
 use crate::issuers::Issuer;
 use crate::record::InventoryEntry;
-use crate::{Inner, Unavailable};
+use crate::{Inner, Unavailable, ssh};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -84,6 +84,7 @@ pub(crate) async fn prune(
     keep: Duration,
 ) -> Result<u64, Unavailable> {
     let until = inner.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+    ssh::prune(inner, tenant, until).await?;
     let index = Index::all(tenant);
     let mut count = 0_u64;
     loop {

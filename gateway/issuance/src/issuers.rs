@@ -5,6 +5,8 @@ use chancery_ca::Ca;
 use chancery_upstream::AcmeUpstream;
 use chancery_x509::Serial;
 
+use crate::ssh::SshIssuer;
+
 /// The CAs from which policy chooses by name.
 #[derive(Clone)]
 pub struct Issuers {
@@ -12,6 +14,8 @@ pub struct Issuers {
     pub private: Arc<Ca>,
     /// Further private CAs, each chosen by [its name](Ca::name).
     pub further: Vec<Arc<Ca>>,
+    /// The CA for SSH, if there is one.
+    pub ssh: Option<SshIssuer>,
     /// Other CAs by name.
     pub upstreams: BTreeMap<String, Arc<AcmeUpstream>>,
     /// The name of the one that issues when policy does not choose.
@@ -64,6 +68,7 @@ impl std::fmt::Debug for Issuers {
         f.debug_struct("Issuers")
             .field("private", &self.private.issuer_id())
             .field("further", &self.further)
+            .field("ssh", &self.ssh)
             .field("upstreams", &self.upstreams)
             .field("default", &self.default)
             .finish()

@@ -23,12 +23,13 @@ mod reindex;
 mod request;
 mod revocation;
 mod search;
+mod ssh;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_audit::{Audit, Decision};
-use chancery_ca::Ca;
+use chancery_ca::{Ca, SshCa};
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
@@ -43,6 +44,7 @@ pub use record::{InventoryEntry, Revocation};
 pub use request::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
 pub use search::{Search, SearchError};
+pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
 
 use inventory::Inventory;
 
@@ -97,6 +99,24 @@ impl Issuance {
         tokio::spawn(work.in_current_span())
             .await
             .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
+    }
+
+    /// Issues a certificate for SSH, or says why not. Once called it runs to its end even if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// See [`SshError`].
+    pub async fn sign_ssh(&self, request: SshRequest) -> Result<SshIssued, SshError> {
+        let inner = Arc::clone(&self.0);
+        let work = async move { ssh::run(&inner, request).await };
+        tokio::spawn(work.in_current_span())
+            .await
+            .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
+    }
+
+    /// The CA for SSH, if there is one.
+    pub fn ssh_ca(&self) -> Option<&SshCa> {
+        self.0.issuers.ssh.as_ref().map(|issuer| &*issuer.ca)
     }
 
     /// Revokes a certificate. Once called it runs to its end even if the future is dropped.

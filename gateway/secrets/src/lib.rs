@@ -1,5 +1,5 @@
-//! The engines behind mounts: [`kv`], versioned key-value secrets, and [`pki`], the certificates that
-//! were issued.
+//! The engines behind mounts: [`kv`], versioned key-value secrets, [`pki`], the certificates that were
+//! issued, and [`ssh`], certificates for SSH.
 //!
 //! Nothing here knows of HTTP. Every operation takes the request's context and an authenticated
 //! [`chancery_access::Caller`], asks the policies, acts, and is in the audit log before its result
@@ -9,6 +9,7 @@ pub mod kv;
 mod mount;
 pub mod pki;
 mod secrets;
+pub mod ssh;
 
 pub use mount::{InvalidMountName, Mount, MountKind, MountName, Mounts};
 pub use secrets::Secrets;

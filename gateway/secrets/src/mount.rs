@@ -33,6 +33,8 @@ pub enum MountKind {
     Kv,
     /// The certificates that were issued.
     Pki,
+    /// Certificates for SSH.
+    Ssh,
 }
 
 /// The mounts that every tenant has, each with contents of its own per tenant.

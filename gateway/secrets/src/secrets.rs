@@ -8,6 +8,7 @@ use chancery_store::SharedStore;
 
 use crate::kv::{Kv, KvOperation};
 use crate::pki::Pki;
+use crate::ssh::Ssh;
 use crate::{Mount, MountKind, MountName, Mounts};
 
 /// The operation that shows what is mounted, as policies name it.
@@ -52,6 +53,11 @@ impl Secrets {
     /// only for callers whom the policies would allow them.
     pub fn kv(&self, mount: MountName) -> Kv<'_> {
         Kv::new(self, mount)
+    }
+
+    /// The CA for SSH at the mount with this name, if it is there.
+    pub fn ssh(&self, mount: &MountName) -> Ssh<'_> {
+        Ssh::new(self, mount)
     }
 
     pub(crate) fn mounts(&self) -> &Mounts {
@@ -130,10 +136,15 @@ impl Secrets {
             };
             (operation.name(), resource)
         });
-        // Those who may do something with certificates may know where they are.
-        let is_pki = self.mounts.find(mount).is_some_and(|mount| mount.kind == MountKind::Pki);
-        let here = Pki::OPERATIONS.into_iter().filter(|_| is_pki).map(|name| (name, String::new()));
-        let there = there.into_iter().filter(|_| !is_pki);
+        // Those who may do something there may know where it is.
+        let here: &[&'static str] = match self.mounts.find(mount).map(|mount| mount.kind) {
+            Some(MountKind::Pki) => &Pki::OPERATIONS,
+            Some(MountKind::Ssh) => &Ssh::OPERATIONS,
+            Some(MountKind::Kv) | None => &[],
+        };
+        let is_kv = here.is_empty();
+        let here = here.iter().map(|name| (*name, String::new()));
+        let there = there.into_iter().filter(|_| is_kv);
         for (operation, resource) in std::iter::once((READ, top)).chain(here).chain(there) {
             let asked = self.access.authorize(context, caller, operation, &resource, vec![]).await;
             match asked {

@@ -140,7 +140,7 @@ pub(crate) async fn run(args: CertificatesArgs) -> Result<ExitCode> {
         }
         CertificatesCommand::Export { search } => export(&remote, &mount, &search).await,
         CertificatesCommand::Show { serial } => {
-            let found = remote.read(&format!("{mount}/cert/{serial}")).await?;
+            let found = remote.read(&format!("{mount}/cert/{serial}"), &[]).await?;
             print(output, &found, || show(&found))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
 use crate::policy::PolicyArgs;
+use crate::ssh::SshArgs;
 use crate::tokens::TokensArgs;
 
 /// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Certificates(CertificatesArgs),
     /// Look after the HSM's tokens of a running gateway.
     Tokens(TokensArgs),
+    /// Get certificates for SSH from a running gateway.
+    Ssh(SshArgs),
     /// Write, try out and look into policies.
     Policy(PolicyArgs),
     /// Work with the audit log.

@@ -11,15 +11,16 @@ use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
-use chancery_api::vault::{Condition, Installation, Tokens, VaultState};
+use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultState};
 use chancery_audit::{Audit, AuditConfig, AuditKey};
-use chancery_ca::{Ca, CaConfig, CaKeys, OcspResponder};
+use chancery_ca::{Ca, CaConfig, CaKeys, OcspResponder, SshCa};
 use chancery_identity::{Clock, PeerCertificate, TenantId};
-use chancery_issuance::{Issuance, IssuedCounts, Issuers};
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenStatus};
+use chancery_issuance::{Issuance, IssuedCounts, Issuers, SshIssuer};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenKey, TokenStatus};
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
+use chancery_secrets::ssh::Kind;
 use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
@@ -88,10 +89,15 @@ impl Gateway {
         for one in &config.issuers {
             further.push(open_ca(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
         }
+        let ssh = match &config.ssh {
+            Some(ssh) => Some(open_ssh(ssh, &config.ca, store.clone(), hsm.clone()).await?),
+            None => None,
+        };
         let responses = ChallengeResponses::default();
         let issuers = Issuers {
             private: ca.clone(),
             further: further.clone(),
+            ssh,
             upstreams: open_upstreams(config, &store, &responses)?,
             default: Issuers::PRIVATE.to_owned(),
         };
@@ -156,11 +162,15 @@ impl Gateway {
 
     /// What is served behind TLS.
     pub(crate) fn tls_router(self: &Arc<Self>) -> axum::Router {
-        let (for_list, for_drain) = (Arc::clone(self), Arc::clone(self));
+        let (for_list, for_drain, for_keys) = (self.clone(), self.clone(), self.clone());
         let tokens = Tokens {
             list: Arc::new(move || for_list.tokens()),
             drain: Arc::new(move |token, drained| {
                 for_drain.hsm.as_ref().is_some_and(|hsm| hsm.drain(token, drained))
+            }),
+            keys: Arc::new(move || {
+                let gateway = for_keys.clone();
+                Box::pin(async move { gateway.keys_in_tokens().await })
             }),
         };
         let vault = VaultState {
@@ -185,9 +195,34 @@ impl Gateway {
         self.cas().find_map(|ca| ca.certificate(id)).map(Bytes::copy_from_slice)
     }
 
+    /// The public key of the CA for SSH: `user-ca` or `host-ca`.
+    pub(crate) fn ssh_ca(&self, name: &str) -> Option<String> {
+        let kind = match name {
+            "user-ca" => Kind::User,
+            "host-ca" => Kind::Host,
+            _ => return None,
+        };
+        Some(self.issuance.ssh_ca()?.public_key(kind).line() + "\n")
+    }
+
     /// The OCSP responder of the CA with this id.
     pub(crate) fn ocsp(&self, id: &str) -> Option<Arc<OcspResponder>> {
         self.responders.iter().find(|responder| responder.issuer() == id).cloned()
+    }
+
+    async fn keys_in_tokens(&self) -> Result<Vec<KeyInToken>, String> {
+        let Some(hsm) = &self.hsm else { return Ok(vec![]) };
+        let found = hsm.inspect().await.map_err(|error| error.to_string())?;
+        let view = |key: TokenKey| KeyInToken {
+            protected: key.is_protected(),
+            always_protected: key.always_sensitive && key.never_extractable && key.local,
+            class: if key.is_private { "private" } else { "secret" },
+            token: key.token,
+            label: key.label,
+            id: key.id,
+            usable: key.usable,
+        };
+        Ok(found.into_iter().map(view).collect())
     }
 
     /// How the HSM's tokens are.
@@ -356,6 +391,17 @@ async fn open_ca(
     opened.with_context(|| format!("opening the CA `{}`", config.name))
 }
 
+async fn open_ssh(
+    ssh: &config::SshConfig,
+    ca: &config::CaConfig,
+    store: SharedStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+) -> Result<SshIssuer> {
+    let opened = SshCa::open(ssh.key_type, store, ca_keys(ca, hsm)).await;
+    let ca = opened.context("opening the CA for SSH")?;
+    Ok(SshIssuer { ca, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
+}
+
 /// Where the CA's keys are.
 pub(crate) fn ca_keys(config: &config::CaConfig, hsm: Option<Arc<Pkcs11Signer>>) -> CaKeys {
     match hsm {
@@ -444,6 +490,10 @@ fn mounts(config: &Config) -> Result<Mounts> {
     if let Some(name) = &config.secrets.certificates {
         let (name, description) = (name.parse()?, "certificates that were issued".to_owned());
         mounts.push(Mount { name, kind: MountKind::Pki, description });
+    }
+    if let Some(ssh) = &config.ssh {
+        let (name, description) = (ssh.mount.parse()?, "certificates for SSH".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Ssh, description });
     }
     Ok(Mounts::new(mounts))
 }

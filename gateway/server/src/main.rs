@@ -19,6 +19,7 @@ mod ready;
 mod remote;
 mod request;
 mod run;
+mod ssh;
 mod telemetry;
 mod tokens;
 mod trust;
@@ -50,6 +51,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
             Command::Ca(args) => ca::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
+            Command::Ssh(args) => ssh::run(args).await,
             Command::Tokens(args) => tokens::run(args).await,
             Command::Policy(args) => policy::run(args).await,
             Command::Audit { command: AuditCommand::Verify { file, config } } => {

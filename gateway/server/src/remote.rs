@@ -84,8 +84,8 @@ impl Remote {
     }
 
     /// Reads.
-    pub(crate) async fn read(&self, path: &str) -> Result<Value> {
-        self.call(Method::GET, path, &[], None).await
+    pub(crate) async fn read(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        self.call(Method::GET, path, query, None).await
     }
 
     /// Writes.

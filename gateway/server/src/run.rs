@@ -282,13 +282,14 @@ fn plain_sources(
     accepting: &Arc<AtomicBool>,
 ) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
-    let (for_tokens, for_ocsp) = (gateway.clone(), gateway.clone());
+    let (for_tokens, for_ocsp, for_ssh) = (gateway.clone(), gateway.clone(), gateway.clone());
     let metrics = telemetry.metrics.clone();
     let accepting = accepting.clone();
     PlainSources {
         crl: Arc::new(move |id| for_crl.crl(id)),
         issuer: Arc::new(move |id| for_issuer.issuer(id)),
         challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
+        ssh_ca: Arc::new(move |name| for_ssh.ssh_ca(name)),
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
         tokens: Arc::new(move || for_tokens.tokens()),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ pub(crate) struct TokensArgs {
 enum TokensCommand {
     /// Show how each token is.
     List,
+    /// Show the private and secret keys in the tokens; fails if one can be read or taken out.
+    Keys,
     /// Ask nothing new of a token, so that it can be maintained; until `resume`, or a restart.
     Drain {
         /// Its label or serial number, as the configuration has it.
@@ -45,8 +47,13 @@ pub(crate) async fn run(args: TokensArgs) -> Result<ExitCode> {
     let remote = args.remote.open()?;
     match args.command {
         TokensCommand::List => {
-            let found = remote.read("sys/tokens").await?;
+            let found = remote.read("sys/tokens", &[]).await?;
             print(args.output, &found, || lines(&found))?;
+        }
+        TokensCommand::Keys => {
+            let found = remote.read("sys/keys", &[]).await?;
+            print(args.output, &found, || key_lines(&found))?;
+            ensure!(!keys(&found).any(is_exposed), "a key that is used can be read or taken out");
         }
         TokensCommand::Drain { token } => {
             remote.write(&format!("sys/tokens/{token}/drain"), &json!({})).await?;
@@ -60,6 +67,32 @@ pub(crate) async fn run(args: TokensArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn keys(found: &Value) -> impl Iterator<Item = &Value> {
+    found.get("keys").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn is(value: &Value, name: &str) -> bool {
+    value.get(name) == Some(&Value::Bool(true))
+}
+
+fn is_exposed(key: &Value) -> bool {
+    is(key, "usable") && !is(key, "protected")
+}
+
+fn key_lines(found: &Value) -> String {
+    let line = |key: &Value| {
+        let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
+        let protection = match (is(key, "protected"), is(key, "always_protected")) {
+            (true, true) => "made here, cannot be read or taken out",
+            (true, false) => "cannot be read or taken out, but could be once or was made elsewhere",
+            (false, _) => "CAN BE READ OR TAKEN OUT",
+        };
+        let use_ = if is(key, "usable") { "" } else { "; not used by this gateway" };
+        format!("{}: {} ({}): {protection}{use_}", text("token"), text("label"), text("class"))
+    };
+    keys(found).map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn lines(found: &Value) -> String {

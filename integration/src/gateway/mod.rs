@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::acme::Account;
 use crate::audit;
+use crate::hsm::Token;
 use crate::http::{Client, Credential};
 use crate::process::{self, Outcome, Server};
 use crate::site::Site;
@@ -76,9 +77,26 @@ impl Gateway {
     #[track_caller]
     #[must_use]
     pub fn serve(site: &Site, edit: impl FnOnce(&mut toml::Table)) -> Self {
+        Self::served_by(Command::new(binary()), site, edit)
+    }
+
+    /// The same with the CA's keys in a token.
+    #[track_caller]
+    #[must_use]
+    pub fn serve_with_token(
+        site: &Site,
+        token: &Token,
+        edit: impl FnOnce(&mut toml::Table),
+    ) -> Self {
+        let mut command = Command::new(binary());
+        command.env("SOFTHSM2_CONF", token.config());
+        Self::served_by(command, site, edit)
+    }
+
+    #[track_caller]
+    fn served_by(mut command: Command, site: &Site, edit: impl FnOnce(&mut toml::Table)) -> Self {
         let directory = site.path().join("state");
         let config = served_config(site, &directory, edit);
-        let mut command = Command::new(binary());
         command.arg("serve").arg("--config").arg(config);
         let mut server = Server::start("chancery serve", &mut command, &site.file("gateway.log"));
         let dev = |name: &str| directory.join("dev").join(name);

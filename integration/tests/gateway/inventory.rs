@@ -205,6 +205,26 @@ fn a_token_is_drained_by_command_and_used_again() {
     drop(gateway.administer(&["tokens", "resume", label]).success());
     assert_eq!(gateway.plain().send("GET", "/health/tokens", &[], b"").status, 200);
     drop(account.obtain(&["b.example.com"], &responder));
+    let said = gateway.administer(&["tokens", "keys"]).success();
+    let made_here = said.stdout.lines().filter(|line| line.contains("made here, cannot be read"));
+    assert_eq!(made_here.count(), 2, "{said}");
+    // Whoever imports a key with too few attributes hears of it.
+    drop(
+        token
+            .tool(&[
+                "--keypairgen",
+                "--key-type",
+                "EC:prime256v1",
+                "--label",
+                "loose",
+                "--id",
+                "77",
+                "--extractable",
+            ])
+            .success(),
+    );
+    let said = gateway.administer(&["tokens", "keys"]).success();
+    assert!(said.stdout.contains("loose (private): CAN BE READ OR TAKEN OUT; not used"), "{said}");
     let unknown = gateway.administer(&["tokens", "drain", "other"]).failure();
     assert!(unknown.stderr.contains("there is no such thing"), "{unknown}");
     drop(gateway.app().post(&format!("/v1/sys/tokens/{label}/drain"), &json!({})).expect(403));

@@ -32,6 +32,7 @@ mod readme;
 mod restart;
 mod revocation;
 mod secrets;
+mod ssh;
 mod start;
 mod telemetry;
 mod tour;

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use chancery_access::AccessError;
 use chancery_secrets::kv::{InvalidPath, KvError};
 use chancery_secrets::pki::PkiError;
+use chancery_secrets::ssh::SshError;
 use http::StatusCode;
 
 use super::envelope;
@@ -15,6 +16,7 @@ pub(super) enum VaultError {
     Access(AccessError),
     Kv(KvError),
     Pki(PkiError),
+    Ssh(SshError),
     Path(InvalidPath),
     /// The request cannot be understood; the text is for the caller and is ours.
     BadRequest(Cow<'static, str>),
@@ -84,6 +86,12 @@ impl VaultError {
                 PkiError::Overloaded => overloaded(error),
                 _ => internal(error),
             },
+            Self::Ssh(error) => match error {
+                SshError::NotConfigured => Self::NoRoute.parts(),
+                SshError::Denied { message, .. } => denied(message.clone().into()),
+                SshError::Unavailable(_) => internal(error),
+                _ => bad(error),
+            },
             Self::Path(error) => bad(error),
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, vec![text.clone()]),
             Self::NoRoute => (StatusCode::NOT_FOUND, vec!["no handler for route".into()]),
@@ -136,6 +144,12 @@ impl From<KvError> for VaultError {
 impl From<PkiError> for VaultError {
     fn from(error: PkiError) -> Self {
         Self::Pki(error)
+    }
+}
+
+impl From<SshError> for VaultError {
+    fn from(error: SshError) -> Self {
+        Self::Ssh(error)
     }
 }
 

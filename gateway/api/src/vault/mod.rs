@@ -15,6 +15,7 @@ mod json;
 mod kv;
 mod path;
 mod pki;
+mod ssh;
 mod state;
 mod sys;
 
@@ -28,7 +29,7 @@ use http::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
 use self::error::VaultError;
-pub use self::state::{Condition, Installation, Tokens, VaultState};
+pub use self::state::{Condition, Installation, KeyInToken, Tokens, VaultState};
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 
@@ -51,6 +52,7 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/sys/policy-set", any(sys::policy_set::show))
         .route("/v1/sys/policy-set/reload", any(sys::policy_set::reload))
         .route("/v1/sys/policy-set/rollback", any(sys::policy_set::roll_back))
+        .route("/v1/sys/keys", any(sys::tokens::keys))
         .route("/v1/sys/tokens", any(sys::tokens::list))
         .route("/v1/sys/tokens/{token}/drain", any(sys::tokens::drain))
         .route("/v1/sys/tokens/{token}/resume", any(sys::tokens::resume))
@@ -73,6 +75,9 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/cert/{serial}", any(pki::cert::handle))
         .route("/v1/{mount}/revoke", any(pki::revoke::one))
         .route("/v1/{mount}/revoke-matching", any(pki::revoke::matching))
+        .route("/v1/{mount}/sign/{role}", any(ssh::sign))
+        .route("/v1/{mount}/public_key", any(ssh::public_key))
+        .route("/v1/{mount}/config/ca", any(ssh::config_ca))
         .fallback(unknown)
         .layer(axum::middleware::from_fn(finish))
         .with_state(state)

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use chancery_access::Access;
 use chancery_identity::Clock;
 use chancery_secrets::Secrets;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::plain::TokenHealth;
@@ -24,6 +26,7 @@ pub struct VaultState {
     pub installation: Arc<Installation>,
 }
 
+type ListKeys = dyn Fn() -> BoxFuture<'static, Result<Vec<KeyInToken>, String>> + Send + Sync;
 type DrainToken = dyn Fn(&str, bool) -> bool + Send + Sync;
 
 /// What can be done with the HSM's tokens. Closures, because keys are not this room's to import.
@@ -34,6 +37,27 @@ pub struct Tokens {
     /// Takes the token with this name out of use (`true`) or back into use, and tells whether there is
     /// one.
     pub drain: Arc<DrainToken>,
+    /// What keys are in them; the error is for the log.
+    pub keys: Arc<ListKeys>,
+}
+
+/// A private or secret key in a token, as the token describes it (PKCS#11 §4.9).
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyInToken {
+    /// The token's label or serial number, as configured.
+    pub token: String,
+    /// `CKA_LABEL`.
+    pub label: String,
+    /// `CKA_ID` in hex.
+    pub id: String,
+    /// `private` or `secret`.
+    pub class: &'static str,
+    /// Whether it can neither be read nor be taken out.
+    pub protected: bool,
+    /// Whether that was always so, in this token, where it was made.
+    pub always_protected: bool,
+    /// Whether the gateway can use it by its label.
+    pub usable: bool,
 }
 
 /// Whether the gateway serves.

@@ -84,6 +84,7 @@ impl World {
         let issuers = Issuers {
             private: ca,
             further: vec![],
+            ssh: None,
             upstreams: std::collections::BTreeMap::new(),
             default: Issuers::PRIVATE.to_owned(),
         };

@@ -90,8 +90,11 @@ impl Fixture {
         let mounts = Mounts::new([mount]);
         let secrets = Secrets::new(access.clone(), shared, audit, clock.clone(), mounts);
         let (condition, watched) = watch::channel(Condition::Active);
-        let tokens =
-            Tokens { list: Arc::new(Vec::new), drain: Arc::new(|token, _| token == "hsm") };
+        let tokens = Tokens {
+            list: Arc::new(Vec::new),
+            drain: Arc::new(|token, _| token == "hsm"),
+            keys: Arc::new(|| Box::pin(async { Ok(vec![]) })),
+        };
         let router = router(VaultState {
             tokens,
             secrets: Arc::new(secrets),

@@ -25,7 +25,7 @@ pub use error::OfflineError;
 pub use transcript::{TranscriptError, verify_transcript};
 
 /// What all of an offline root's records have in their names: a store holds one.
-const NAME: &str = "offline";
+pub const OFFLINE_RECORDS: &str = "offline";
 
 /// What a root shall be.
 #[derive(Debug, Clone)]
@@ -98,12 +98,12 @@ impl OfflineRoot {
         now: Timestamp,
     ) -> Result<Self, OfflineError> {
         plan.check(now)?;
-        let records = Records::new(NAME, store)?;
+        let records = Records::new(OFFLINE_RECORDS, store)?;
         let place = records.authority_key()?;
         if records.read(&place).await?.is_some() {
             return Err(OfflineError::Exists);
         }
-        let key = crate::ceremony::key_name(NAME, "root")?;
+        let key = crate::ceremony::key_name(OFFLINE_RECORDS, "root")?;
         let new = keys.make(&key, plan.key_type).await?;
         let signer = new.signer(&key, &keys)?;
         let (template, issuer) = plan.template(&new.public, now)?;
@@ -146,7 +146,7 @@ impl OfflineRoot {
         keys: CaKeys,
         witnesses: Vec<String>,
     ) -> Result<Self, OfflineError> {
-        let records = Records::new(NAME, store)?;
+        let records = Records::new(OFFLINE_RECORDS, store)?;
         let place = records.authority_key()?;
         let found = records.read(&place).await?;
         let found = found.ok_or(OfflineError::Missing)?;

@@ -56,6 +56,7 @@ impl World {
         let issuers = Issuers {
             private: Arc::clone(&ca),
             further: vec![],
+            ssh: None,
             upstreams,
             default: "private".to_owned(),
         };
@@ -78,6 +79,7 @@ impl World {
         let issuers = Issuers {
             private: Arc::clone(&self.ca),
             further: vec![],
+            ssh: None,
             upstreams: BTreeMap::new(),
             default: "private".to_owned(),
         };

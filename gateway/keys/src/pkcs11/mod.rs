@@ -21,6 +21,7 @@ mod error;
 mod fault;
 mod generate;
 mod health;
+mod inspection;
 mod lane;
 mod latch;
 mod meters;
@@ -34,6 +35,7 @@ mod wrap;
 
 pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
 pub use error::{GenerateError, OpenError, PinRefused, WrapError};
+pub use inspection::{InspectError, TokenKey};
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -156,6 +158,40 @@ impl Pkcs11Signer {
             lane.drain(drained);
         }
         lane.is_some()
+    }
+
+    /// All private and secret keys of the tokens that can be reached, as the tokens describe them; also
+    /// those that the gateway does not use.
+    ///
+    /// # Errors
+    /// A token could not be asked.
+    pub async fn inspect(&self) -> Result<Vec<TokenKey>, InspectError> {
+        let (admin, lanes) = (Arc::clone(&self.admin), self.lanes.clone());
+        let inspecting = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            let open = lock(&admin);
+            for lane in lanes.iter().filter(|lane| *open && lane.health.is_up()) {
+                let token = lane.token.selector();
+                let failed = |reason: &dyn std::fmt::Display| InspectError {
+                    token: token.value().to_owned(),
+                    reason: reason.to_string(),
+                };
+                // In a seat's lock, lest the module is initialised anew meanwhile.
+                let _seat = lock(&lane.admin);
+                let session = lane.token.open_session().map_err(|fault| failed(&fault))?;
+                let is_usable = |label: &str| {
+                    label.parse().is_ok_and(|name| {
+                        lane.keys.signing(&name).is_ok() || lane.keys.wrapping(&name).is_ok()
+                    })
+                };
+                let keys = inspection::keys(&session, token, is_usable);
+                found.extend(keys.map_err(|error| failed(&error))?);
+            }
+            Ok(found)
+        });
+        inspecting.await.unwrap_or_else(|error| {
+            Err(InspectError { token: "of this gateway".to_owned(), reason: error.to_string() })
+        })
     }
 
     /// Makes a key pair in the first token that can be used, with the name as its label and a random

@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chancery_ca::Parent;
+use chancery_ca::offline::OFFLINE_RECORDS;
+use chancery_ca::{Parent, SSH_RECORDS};
 use chancery_issuance::Issuers;
 use chancery_keys::KeyType;
+use chancery_secrets::MountName;
 
 use super::validate::{Check, DAY};
-use super::{CaConfig, document};
+use super::{CaConfig, SecretsConfig, SshConfig, document};
 
 impl Check<'_> {
     /// The first CA, which is called `private`, and the further ones.
@@ -25,7 +27,10 @@ impl Check<'_> {
         }
         let mut taken: BTreeSet<String> =
             upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-        taken.insert(Issuers::PRIVATE.to_owned());
+        // The CA for SSH and offline roots have records under these names.
+        for name in [Issuers::PRIVATE, SSH_RECORDS, OFFLINE_RECORDS] {
+            taken.insert(name.to_owned());
+        }
         let mut cas = vec![];
         for ca in further {
             let name = ca.name.clone().unwrap_or_default();
@@ -41,6 +46,26 @@ impl Check<'_> {
             cas.extend(self.ca("issuers", name, ca, has_hsm));
         }
         (self.ca("ca", Issuers::PRIVATE.to_owned(), first, has_hsm), cas)
+    }
+
+    pub(super) fn ssh(&mut self, ssh: document::Ssh, secrets: &SecretsConfig) -> Option<SshConfig> {
+        let key_type: Option<KeyType> =
+            self.parsed("ssh.key_type", &ssh.key_type, "a key type, as of ca.key_type");
+        let taken = secrets.mounts.contains(&ssh.mount)
+            || secrets.certificates.as_ref() == Some(&ssh.mount);
+        if let Err(error) = ssh.mount.parse::<MountName>() {
+            self.refuse::<()>("ssh.mount", error.to_string());
+        } else if taken {
+            self.refuse::<()>("ssh.mount", format!("`{}` is another mount already", ssh.mount));
+        }
+        let max = self.within("ssh.max_ttl_hours", ssh.max_ttl_hours.into(), 1..=24 * 365);
+        let ttl = self.within("ssh.ttl_minutes", ssh.ttl_minutes.into(), 1..=max.max(1) * 60);
+        Some(SshConfig {
+            mount: ssh.mount,
+            key_type: key_type?,
+            default_ttl: Duration::from_secs(ttl * 60),
+            max_ttl: Duration::from_secs(max * 3600),
+        })
     }
 
     fn ca(

@@ -19,6 +19,9 @@ pub(crate) struct Document {
     /// Further private CAs.
     #[serde(default)]
     pub(crate) issuers: Vec<Ca>,
+    /// The CA for SSH; there is none without.
+    #[serde(default)]
+    pub(crate) ssh: Option<Ssh>,
     pub(crate) policy: Policy,
     #[serde(default)]
     pub(crate) acme: Acme,
@@ -127,6 +130,19 @@ pub(crate) struct Ca {
     pub(crate) keep_expired_days: Option<u32>,
     /// For how long OCSP answers are valid; 0 for no responder.
     pub(crate) ocsp_hours: u32,
+}
+
+/// The CA for SSH; its keys are where those of `[ca]` are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ssh {
+    pub(crate) mount: String,
+    /// As `ca.key_type`; first start only.
+    pub(crate) key_type: String,
+    /// How long a certificate is valid that nobody asked another validity for.
+    pub(crate) ttl_minutes: u32,
+    /// How long it is valid at most.
+    pub(crate) max_ttl_hours: u32,
 }
 
 /// Policies: a directory of bindings and plugins.
@@ -258,6 +274,17 @@ impl Default for Ca {
             delta_crl_hours: 0,
             keep_expired_days: None,
             ocsp_hours: 0,
+        }
+    }
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            mount: "ssh".to_owned(),
+            key_type: "ecdsa-p256".to_owned(),
+            ttl_minutes: 60,
+            max_ttl_hours: 24,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) ca: CaConfig,
     /// Further private CAs.
     pub(crate) issuers: Vec<CaConfig>,
+    pub(crate) ssh: Option<SshConfig>,
     pub(crate) policy_directory: PathBuf,
     pub(crate) policy_watch: bool,
     pub(crate) policy_signers: Signers,
@@ -102,6 +103,15 @@ pub(crate) struct CaConfig {
     pub(crate) keep_expired: Option<Duration>,
     /// How long OCSP answers are valid; none without a responder.
     pub(crate) ocsp_validity: Option<Duration>,
+}
+
+/// The CA for SSH.
+#[derive(Debug)]
+pub(crate) struct SshConfig {
+    pub(crate) mount: String,
+    pub(crate) key_type: KeyType,
+    pub(crate) default_ttl: Duration,
+    pub(crate) max_ttl: Duration,
 }
 
 /// The ACME server.

@@ -91,7 +91,7 @@ fn a_key_that_does_not_exist_is_refused_in_every_table() {
         .filter(|(_, line)| line.starts_with('['))
         .map(|(index, line)| (index, line.to_owned()))
         .collect();
-    assert_eq!(tables.len(), 12);
+    assert_eq!(tables.len(), 13);
     for (index, table) in tables {
         let mut lines: Vec<_> = installed.text.lines().collect();
         lines.insert(index + 1, "no_such_key = 1");
@@ -187,6 +187,12 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("root_days = 7300", "root_days = 30", "ca.issuing_days: the issuing CA cannot outlive"),
         ("issuing_days = 1825", "issuing_days = 0", "ca.issuing_days: 0 is not between"),
         ("crl_hours = 24", "crl_hours = 0", "ca.crl_hours: 0 is not between"),
+        ("parent = \"own-root\"", "parent = \"none\"", "ca.parent: `none` is neither"),
+        ("mount = \"ssh\"", "mount = \"pki\"", "ssh.mount: `pki` is another mount already"),
+        ("ttl_minutes = 60", "ttl_minutes = 1441", "ssh.ttl_minutes: 1441 is not between"),
+        ("max_ttl_hours = 24", "max_ttl_hours = 0", "ssh.max_ttl_hours: 0 is not between"),
+        ("[policy]", "[[issuers]]\nname = \"ssh\"\n[policy]", "issuers.name: `ssh` is taken"),
+        ("[policy]", "[[issuers]]\nname = \"A\"\n[policy]", "issuers.name: `A` is not a name"),
         ("crl_shards = 1", "crl_shards = 1025", "ca.crl_shards: 1025 is not between"),
         ("delta_crl_hours = 6", "delta_crl_hours = 25", "ca.delta_crl_hours: 25 is not between"),
         ("keep_expired_days = 400", "keep_expired_days = 1", "ca.keep_expired_days: 1 is not"),

@@ -32,6 +32,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
     let acme = check.acme(document.acme);
     let secrets = check.secrets(document.secrets);
+    let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets));
     let clients = check.clients(&document.clients);
     let policy_signers = check.policy_signers(&document.tenants);
     let tenants = check.tenants(document.tenants);
@@ -50,6 +51,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             hsm,
             ca,
             issuers,
+            ssh,
             policy_directory,
             policy_watch: document.policy.watch,
             policy_signers,

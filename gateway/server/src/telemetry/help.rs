@@ -39,6 +39,7 @@ const HELP: &[(&str, &str)] = &[
         "Those of them that are not revoked and have no later certificate for each of their names.",
     ),
     ("chancery_issuance_certificates_valid", "Certificates that have not ended, by tenant."),
+    ("chancery_ca_ssh_certificates_total", "Certificates for SSH that were signed."),
     ("chancery_issuance_issue_seconds", "Time from a request for a certificate to its outcome."),
     ("chancery_issuance_requests_total", "Requests for certificates by outcome."),
     ("chancery_issuance_revocations_total", "Certificates that were revoked."),

@@ -45,6 +45,7 @@ impl MountView {
         let (kind, options) = match mount.kind {
             MountKind::Kv => ("kv", Some(Options { version: "2" })),
             MountKind::Pki => ("pki", None),
+            MountKind::Ssh => ("ssh", None),
         };
         Self {
             accessor: format!("{kind}_{}", mount.name),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::plain::TokenHealth;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
-use crate::vault::state::VaultState;
+use crate::vault::state::{KeyInToken, VaultState};
 use crate::vault::{envelope, path};
 
 const SYSTEM: &str = "system";
@@ -28,6 +28,27 @@ pub(in crate::vault) async fn list(
     let tokens =
         state.access.administer(&call.context, &call.caller, "token.list", "", list).await?;
     Ok(envelope::data(call.id(), SYSTEM, View { tokens }))
+}
+
+/// `/v1/sys/keys`: which keys are in them.
+pub(in crate::vault) async fn keys(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct View {
+        keys: Vec<KeyInToken>,
+    }
+    if !matches!(call.verb, Verb::List | Verb::Get) {
+        return Err(VaultError::Method);
+    }
+    let asked = || Some((state.tokens.keys)());
+    let asked = state.access.administer(&call.context, &call.caller, "key.list", "", asked).await?;
+    let keys = asked.await.map_err(|error| {
+        tracing::error!(error, "the keys of a token cannot be read");
+        VaultError::Internal("a token could not be asked")
+    })?;
+    Ok(envelope::data(call.id(), SYSTEM, View { keys }))
 }
 
 /// `/v1/sys/tokens/TOKEN/drain`: nothing new is asked of the token.

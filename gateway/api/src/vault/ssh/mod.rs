@@ -1,0 +1,129 @@
+//! `/v1/MOUNT`: the resources of a mount for SSH certificates, as Vault's SSH engine has them.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chancery_secrets::MountName;
+use chancery_secrets::ssh::{Kind, Options, SshPublicKey, Wanted};
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use super::call::{Call, Verb};
+use super::error::VaultError;
+use super::state::VaultState;
+use super::{envelope, path};
+use crate::vault::body::Fields;
+
+const MOUNT_TYPE: &str = "ssh";
+
+/// `POST /v1/MOUNT/sign/ROLE`: signs a `public_key` for `valid_principals`.
+pub(super) async fn sign(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Signed {
+        serial_number: String,
+        signed_key: String,
+    }
+    if call.verb != Verb::Write {
+        return Err(VaultError::Method);
+    }
+    let (_, raw) = call.raw_target();
+    let role = path::decode(raw)?;
+    let body = call.read(body).await?;
+    let wanted = wanted(role, &body.fields()?)?;
+    let ssh = state.secrets.ssh(&mount(&call)?);
+    let issued = ssh.sign(&call.context, &call.caller, wanted).await?;
+    let signed =
+        Signed { serial_number: format!("{:016x}", issued.serial), signed_key: issued.line + "\n" };
+    Ok(envelope::data(call.id(), MOUNT_TYPE, signed))
+}
+
+/// `GET /v1/MOUNT/public_key`: the key that signs certificates of users, or of hosts with `cert_type=host`,
+/// as one line and nothing around it.
+pub(super) async fn public_key(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    let line = ca_key(&state, &call)?;
+    Ok(([(CONTENT_TYPE, "text/plain")], line + "\n").into_response())
+}
+
+/// `GET /v1/MOUNT/config/ca`: the same in JSON.
+pub(super) async fn config_ca(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Ca {
+        public_key: String,
+    }
+    let public_key = ca_key(&state, &call)?;
+    Ok(envelope::data(call.id(), MOUNT_TYPE, Ca { public_key }))
+}
+
+fn ca_key(state: &VaultState, call: &Call) -> Result<String, VaultError> {
+    if call.verb != Verb::Get {
+        return Err(VaultError::Method);
+    }
+    let kind = kind(call.query("cert_type").as_deref())?;
+    state.secrets.ssh(&mount(call)?).public_key(kind).ok_or(VaultError::NoRoute)
+}
+
+fn mount(call: &Call) -> Result<MountName, VaultError> {
+    let (name, _) = call.raw_target();
+    name.parse().map_err(|_| VaultError::NoRoute)
+}
+
+fn kind(text: Option<&str>) -> Result<Kind, VaultError> {
+    match text {
+        None | Some("" | "user") => Ok(Kind::User),
+        Some("host") => Ok(Kind::Host),
+        Some(_) => Err(VaultError::BadRequest("cert_type must be user or host".into())),
+    }
+}
+
+fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
+    let text = |name: &str| fields.get::<String>(name, "a text");
+    let map =
+        |name: &str| fields.get::<BTreeMap<String, String>>(name, "an object with texts as values");
+    if text("key_id")?.is_some_and(|id| !id.is_empty()) {
+        // It would not be heeded, and hosts would log something else than was asked for.
+        return Err(VaultError::BadRequest(
+            "key_id is made here, of the identity and the request: leave it out".into(),
+        ));
+    }
+    let public_key = text("public_key")?
+        .ok_or_else(|| VaultError::BadRequest("public_key is missing: give one line".into()))?;
+    let public_key = SshPublicKey::parse(&public_key)
+        .map_err(|error| VaultError::BadRequest(format!("public_key: {error}").into()))?;
+    let kind = kind(text("cert_type")?.as_deref())?;
+    let principals = text("valid_principals")?.unwrap_or_default();
+    let names = principals.split(',').map(str::trim).filter(|name| !name.is_empty());
+    // Clients that want the usual send an empty text.
+    let ttl = if fields.raw("ttl") == Some("\"\"") { None } else { fields.duration("ttl")? };
+    let ttl = ttl.filter(|ttl| !ttl.length.is_zero());
+    if ttl.as_ref().is_some_and(|ttl| ttl.negative) {
+        return Err(VaultError::BadRequest("ttl must not be negative".into()));
+    }
+    // What users expect of a login, and nothing that reaches further.
+    let usual = || match kind {
+        Kind::User => BTreeMap::from([("permit-pty".to_owned(), String::new())]),
+        Kind::Host => BTreeMap::new(),
+    };
+    Ok(Wanted {
+        role,
+        public_key,
+        kind,
+        principals: names.map(str::to_owned).collect(),
+        ttl: ttl.map(|ttl| ttl.length),
+        options: Options {
+            critical: map("critical_options")?.unwrap_or_default(),
+            extensions: map("extensions")?.unwrap_or_else(usual),
+        },
+    })
+}

@@ -1,0 +1,292 @@
+//! Certificates for SSH: policy → strength of the key → record → sign → audit, as for every other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use chancery_audit::{Decision, Event, Outcome};
+use chancery_ca::{SshCa, SshSignError};
+use chancery_identity::{Identity, RequestContext, TenantId};
+use chancery_policy::{AccessRequest, context_attributes};
+use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey};
+use chancery_store::{Commit, Key, ReadError};
+use chancery_x509::{RandomFailure, WeakKey};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Inner, Unavailable, decisions, store_key};
+
+/// How many principals a certificate may have: policy is asked about each.
+const MOST_PRINCIPALS: usize = 64;
+
+/// By how much a certificate begins earlier, for hosts whose clocks are slow.
+const BACKDATE: Duration = Duration::from_mins(1);
+
+/// The CA for SSH, with what its certificates may be.
+#[derive(Debug, Clone)]
+pub struct SshIssuer {
+    /// The CA.
+    pub ca: Arc<SshCa>,
+    /// How long a certificate is valid that nobody asked another validity for.
+    pub default_ttl: Duration,
+    /// How long it is valid at most; policy may say less.
+    pub max_ttl: Duration,
+}
+
+/// A question for a certificate for SSH.
+#[derive(Debug, Clone)]
+pub struct SshRequest {
+    /// The request from the outside that this belongs to.
+    pub context: RequestContext,
+    /// Who asks; it stands in the certificate's key id, and so in the logs of hosts.
+    pub identity: Identity,
+    /// What the client calls its purpose; policy sees it.
+    pub role: String,
+    /// The key.
+    pub public_key: SshPublicKey,
+    /// For whom.
+    pub kind: Kind,
+    /// The names that it is to be good for.
+    pub principals: Vec<String>,
+    /// How long it is to be valid.
+    pub ttl: Option<Duration>,
+    /// What it is to allow and demand.
+    pub options: Options,
+}
+
+/// A certificate to hand out: on record, and in the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshIssued {
+    /// Its serial number.
+    pub serial: u64,
+    /// The certificate as one line.
+    pub line: String,
+    /// When it ends.
+    pub valid_before: Timestamp,
+}
+
+/// Why no certificate was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum SshError {
+    /// There is no CA for SSH.
+    #[error("there is no CA for SSH here")]
+    NotConfigured,
+    /// The key is weak.
+    #[error("the key is too weak to be certified: {0}")]
+    WeakKey(#[from] WeakKey),
+    /// The key was revoked as compromised.
+    #[error("the key is known to be compromised; make a new one")]
+    CompromisedKey,
+    /// Policy refused.
+    #[error("{message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// Too many principals.
+    #[error("a certificate may have {MOST_PRINCIPALS} principals, and not {0}")]
+    TooManyPrincipals(usize),
+    /// What was asked for is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Signing, storing or recording failed. The request is fine; it may be tried again.
+    #[error("the certificate could not be issued at the moment: {0}")]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What is kept of a certificate: before it is signed.
+#[derive(Debug, Serialize, Deserialize)]
+struct SshRecord {
+    kind: String,
+    key_id: String,
+    principals: Vec<String>,
+    public_key: String,
+    spki_sha256: String,
+    issued_at: Timestamp,
+    options: BTreeMap<String, String>,
+}
+
+impl SshError {
+    /// Stable code of the reason, as in the audit log.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NotConfigured => "not-configured",
+            Self::WeakKey(_) => "weak-key",
+            Self::CompromisedKey => "compromised-key",
+            Self::Denied { code, .. } => code,
+            Self::TooManyPrincipals(_) | Self::Certificate(_) => "bad-request",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let code = self.code().to_owned();
+        match self {
+            Self::Unavailable(_) | Self::NotConfigured => Outcome::Failed { code },
+            _ => Outcome::Denied { code },
+        }
+    }
+}
+
+impl SshRequest {
+    /// The operation that policies are asked about, once for each principal as the resource.
+    pub fn operation(&self) -> &'static str {
+        match self.kind {
+            Kind::User => "ssh.sign-user",
+            Kind::Host => "ssh.sign-host",
+        }
+    }
+}
+
+/// Takes a request through all steps. Success and failure alike are on the audit record when this
+/// returns.
+#[tracing::instrument(name = "issuance.sign_ssh", skip_all, fields(request = %request.context.id))]
+pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued, SshError> {
+    let mut said = Vec::new();
+    let result = issue(inner, &request, &mut said).await;
+    let principals = request.principals.join(",");
+    let event = Event::new(&request.context, request.operation(), principals)
+        .decisions(said)
+        .detail("by", request.identity.to_string())
+        .detail("role", request.role.clone())
+        .detail("spki_sha256", hex::encode(request.public_key.key().fingerprint()));
+    let event = match &result {
+        Ok(issued) => event
+            .detail("serial", format!("{:016x}", issued.serial))
+            .detail("valid_before", issued.valid_before.to_string())
+            .succeeded(),
+        Err(error) => event.detail("reason", error.to_string()).outcome(error.outcome()),
+    };
+    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    result
+}
+
+async fn issue(
+    inner: &Inner,
+    request: &SshRequest,
+    said: &mut Vec<Decision>,
+) -> Result<SshIssued, SshError> {
+    let issuer = inner.issuers.ssh.as_ref().ok_or(SshError::NotConfigured)?;
+    let key = request.public_key.key();
+    key.check_strength()?;
+    if inner.inventory.is_blocked(key).await.map_err(Unavailable::from)? {
+        return Err(SshError::CompromisedKey);
+    }
+    let ceiling = ask_policy(inner, request, said).await?;
+    let ttl = request.ttl.unwrap_or(issuer.default_ttl).min(issuer.max_ttl);
+    let ttl = ceiling.map_or(ttl, |ceiling| ttl.min(ceiling));
+    let now = inner.clock.now();
+    let mut serial = [0; 8];
+    SystemRandom::new().fill(&mut serial).map_err(|_| Unavailable::from(RandomFailure))?;
+    let certificate = Certificate {
+        public_key: request.public_key.clone(),
+        serial: u64::from_be_bytes(serial),
+        kind: request.kind,
+        key_id: format!("{} request={}", request.identity, request.context.id),
+        principals: request.principals.clone(),
+        valid_after: now.checked_sub(BACKDATE).unwrap_or(now),
+        valid_before: now.checked_add(ttl).unwrap_or(Timestamp::MAX),
+        options: request.options.clone(),
+    };
+    record(inner, &request.context.tenant, &certificate, now).await?;
+    let line = issuer.ca.sign(&certificate).await.map_err(|error| match error {
+        SshSignError::Certificate(error) => SshError::Certificate(error),
+        other => Unavailable::Ssh(other).into(),
+    })?;
+    Ok(SshIssued { serial: certificate.serial, line, valid_before: certificate.valid_before })
+}
+
+/// Asks about each principal; what several allow is merged to the strictest.
+async fn ask_policy(
+    inner: &Inner,
+    request: &SshRequest,
+    said: &mut Vec<Decision>,
+) -> Result<Option<Duration>, SshError> {
+    match request.principals.len() {
+        0 => return Err(CertificateError::NoPrincipals.into()),
+        count if count > MOST_PRINCIPALS => return Err(SshError::TooManyPrincipals(count)),
+        _ => {}
+    }
+    let Options { critical, extensions } = &request.options;
+    let mut facts = vec![("ssh_role".to_owned(), request.role.clone())];
+    facts.extend(request.ttl.map(|ttl| ("ttl_seconds".to_owned(), ttl.as_secs().to_string())));
+    facts.extend(critical.iter().map(|(name, value)| (name.clone(), value.clone())));
+    facts.extend(extensions.keys().map(|name| ("extension".to_owned(), name.clone())));
+    let mut ceiling: Option<Duration> = None;
+    for principal in &request.principals {
+        let attributes = context_attributes(&request.context).into_iter().chain(facts.clone());
+        let verdict = inner
+            .policy
+            .decide_access(&AccessRequest {
+                tenant: request.context.tenant.clone(),
+                identity: request.identity.to_string(),
+                operation: request.operation().to_owned(),
+                resource: principal.clone(),
+                attributes: attributes.collect(),
+            })
+            .await;
+        said.extend(decisions(verdict.evaluations));
+        let grant = verdict
+            .decision
+            .map_err(|denial| SshError::Denied { code: denial.code, message: denial.message })?;
+        ceiling = ceiling.into_iter().chain(grant.max_ttl).min();
+    }
+    Ok(ceiling)
+}
+
+/// Puts it on record before it is signed.
+async fn record(
+    inner: &Inner,
+    tenant: &TenantId,
+    certificate: &Certificate,
+    now: Timestamp,
+) -> Result<(), Unavailable> {
+    let key = place(tenant, certificate.valid_before, certificate.serial)?;
+    let Options { critical, extensions } = &certificate.options;
+    let options = critical.iter().chain(extensions);
+    let record = SshRecord {
+        kind: match certificate.kind {
+            Kind::User => "user".to_owned(),
+            Kind::Host => "host".to_owned(),
+        },
+        key_id: certificate.key_id.clone(),
+        principals: certificate.principals.clone(),
+        public_key: certificate.public_key.line(),
+        spki_sha256: hex::encode(certificate.public_key.key().fingerprint()),
+        issued_at: now,
+        options: options.map(|(name, value)| (name.clone(), value.clone())).collect(),
+    };
+    let value = serde_json::to_vec(&record)
+        .map_err(|error| ReadError::Damaged { key: key.clone(), reason: error.to_string() })?;
+    let commit = Commit::new().check_absent(key.clone()).put(key, value);
+    inner.inventory.store().commit(commit).await?;
+    Ok(())
+}
+
+/// In the order in which they end.
+fn place(tenant: &TenantId, end: Timestamp, serial: u64) -> Result<Key, ReadError> {
+    let end = u64::try_from(end.as_second()).unwrap_or(0);
+    store_key(format!("{tenant}/issuance/ssh/{end:010x}/{serial:016x}"))
+}
+
+/// Removes the records of what ended before `until`.
+pub(crate) async fn prune(
+    inner: &Inner,
+    tenant: &TenantId,
+    until: Timestamp,
+) -> Result<(), Unavailable> {
+    const BATCH: usize = 256;
+    let prefix = format!("{tenant}/issuance/ssh/");
+    let end = place(tenant, until, 0)?;
+    loop {
+        let page = inner.inventory.keys(prefix.as_bytes(), None, BATCH).await?;
+        let old: Vec<Key> = page.into_iter().take_while(|key| *key < end).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        inner.inventory.store().commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_x509::SignatureAlgorithm;
+use jiff::Timestamp;
+
+use crate::signature::{self, algorithm_for};
+use crate::wire::put_string;
+use crate::{InvalidSignature, SshPublicKey};
+
+/// For whom a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Users, whom hosts let in.
+    User,
+    /// Hosts, whom users trust.
+    Host,
+}
+
+/// What a certificate allows and demands. Of users only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What has to be heeded: `force-command`, `source-address`; with their values.
+    pub critical: BTreeMap<String, String>,
+    /// What is allowed: `permit-pty` and the like, mostly without a value.
+    pub extensions: BTreeMap<String, String>,
+}
+
+/// What a certificate shall say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The key that is certified.
+    pub public_key: SshPublicKey,
+    /// Its serial number, by which it can be revoked.
+    pub serial: u64,
+    /// For whom it is.
+    pub kind: Kind,
+    /// What hosts write into their logs.
+    pub key_id: String,
+    /// The names of users or hosts that it is good for, at least one.
+    pub principals: Vec<String>,
+    /// First moment of validity, in whole seconds.
+    pub valid_after: Timestamp,
+    /// The moment at which it is valid no more, in whole seconds.
+    pub valid_before: Timestamp,
+    /// What it allows and demands.
+    pub options: Options,
+}
+
+/// Why a certificate must not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// OpenSSH takes a certificate without principals for one of everybody.
+    #[error("a certificate needs at least one principal: without, it would be good for everybody")]
+    NoPrincipals,
+    /// A name that hosts would read otherwise.
+    #[error(
+        "`{0}` is not a principal: use 1 to 255 printable characters without white space or commas"
+    )]
+    Principal(String),
+    /// An option that is not known here, so that nobody could say what it does.
+    #[error("the option `{0}` is not one that is certified here")]
+    Option(String),
+    /// Options of a host.
+    #[error("certificates of hosts have neither critical options nor extensions")]
+    OptionsOfHost,
+    /// The validity ends before it begins, or is out of bounds.
+    #[error("the validity is not possible")]
+    Validity,
+}
+
+/// A certificate up to its signature. The bytes cannot change any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToBeSigned {
+    content: Vec<u8>,
+    name: &'static str,
+    algorithm: SignatureAlgorithm,
+}
+
+const CRITICAL: [&str; 2] = ["force-command", "source-address"];
+const EXTENSIONS: [&str; 6] = [
+    "no-touch-required",
+    "permit-X11-forwarding",
+    "permit-agent-forwarding",
+    "permit-port-forwarding",
+    "permit-pty",
+    "permit-user-rc",
+];
+
+impl Certificate {
+    /// The certificate up to its signature by this CA; `nonce` is random, 16 bytes or more.
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub fn build(&self, nonce: &[u8], ca: &SshPublicKey) -> Result<ToBeSigned, CertificateError> {
+        self.check()?;
+        let seconds = |moment: Timestamp| {
+            u64::try_from(moment.as_second()).map_err(|_| CertificateError::Validity)
+        };
+        let name = self.public_key.certificate_name();
+        let mut out = Vec::with_capacity(1024);
+        put_string(&mut out, name.as_bytes());
+        put_string(&mut out, nonce);
+        out.extend_from_slice(self.public_key.fields());
+        out.extend_from_slice(&self.serial.to_be_bytes());
+        let kind: u32 = match self.kind {
+            Kind::User => 1,
+            Kind::Host => 2,
+        };
+        out.extend_from_slice(&kind.to_be_bytes());
+        put_string(&mut out, self.key_id.as_bytes());
+        let mut principals = Vec::new();
+        for principal in &self.principals {
+            put_string(&mut principals, principal.as_bytes());
+        }
+        put_string(&mut out, &principals);
+        out.extend_from_slice(&seconds(self.valid_after)?.to_be_bytes());
+        out.extend_from_slice(&seconds(self.valid_before)?.to_be_bytes());
+        put_string(&mut out, &options(&self.options.critical));
+        put_string(&mut out, &options(&self.options.extensions));
+        // Reserved.
+        put_string(&mut out, b"");
+        put_string(&mut out, ca.blob());
+        Ok(ToBeSigned { content: out, name, algorithm: algorithm_for(ca.key().algorithm()) })
+    }
+
+    fn check(&self) -> Result<(), CertificateError> {
+        if self.principals.is_empty() {
+            return Err(CertificateError::NoPrincipals);
+        }
+        let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != ',';
+        for principal in &self.principals {
+            if !(1..=255).contains(&principal.len()) || !principal.chars().all(plain) {
+                let shown = principal.chars().take(60).flat_map(char::escape_debug).collect();
+                return Err(CertificateError::Principal(shown));
+            }
+        }
+        if self.valid_after >= self.valid_before {
+            return Err(CertificateError::Validity);
+        }
+        let Options { critical, extensions } = &self.options;
+        if self.kind == Kind::Host && !(critical.is_empty() && extensions.is_empty()) {
+            return Err(CertificateError::OptionsOfHost);
+        }
+        let unknown = critical
+            .keys()
+            .filter(|name| !CRITICAL.contains(&name.as_str()))
+            .chain(extensions.keys().filter(|name| !EXTENSIONS.contains(&name.as_str())));
+        match unknown.into_iter().next() {
+            None => Ok(()),
+            Some(name) => Err(CertificateError::Option(
+                name.chars().take(60).flat_map(char::escape_debug).collect(),
+            )),
+        }
+    }
+}
+
+/// Names with their values, in the order of their names; a value is a string in a string.
+fn options(list: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in list {
+        put_string(&mut out, name.as_bytes());
+        let mut data = Vec::new();
+        if !value.is_empty() {
+            put_string(&mut data, value.as_bytes());
+        }
+        put_string(&mut out, &data);
+    }
+    out
+}
+
+impl ToBeSigned {
+    /// The bytes to sign.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// The algorithm to sign with.
+    pub fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    /// The certificate as one line, as in `-cert.pub` files.
+    ///
+    /// # Errors
+    /// The signature is none of the algorithm.
+    pub fn assemble(&self, signature: &[u8]) -> Result<String, InvalidSignature> {
+        let mut whole = self.content.clone();
+        put_string(&mut whole, &signature::encode(self.algorithm, signature)?);
+        Ok(format!("{} {}", self.name, STANDARD.encode(whole)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> Certificate {
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBTHOzJXwcRU40IcVq3BQwNX7SyAjOeQYVSQPTnqGqbW";
+        Certificate {
+            public_key: SshPublicKey::parse(key).unwrap(),
+            serial: 7,
+            kind: Kind::User,
+            key_id: "spiffe://a/b".to_owned(),
+            principals: vec!["alice".to_owned()],
+            valid_after: Timestamp::from_second(1_800_000_000).unwrap(),
+            valid_before: Timestamp::from_second(1_800_003_600).unwrap(),
+            options: Options::default(),
+        }
+    }
+
+    fn error_after(change: impl FnOnce(&mut Certificate)) -> CertificateError {
+        let mut certificate = certificate();
+        change(&mut certificate);
+        let ca = certificate.public_key.clone();
+        certificate.build(&[0; 32], &ca).unwrap_err()
+    }
+
+    #[test]
+    fn what_would_be_read_otherwise_is_refused() {
+        assert_eq!(error_after(|c| c.principals.clear()), CertificateError::NoPrincipals);
+        for bad in ["", "a b", "a,b", "a\n", &"x".repeat(256)] {
+            let error = error_after(|c| c.principals.push(bad.to_owned()));
+            assert!(matches!(error, CertificateError::Principal(_)), "{bad:?}");
+        }
+        let after = certificate().valid_after;
+        assert_eq!(error_after(|c| c.valid_before = after), CertificateError::Validity);
+        let option = || ("permit-everything".to_owned(), String::new());
+        let error = error_after(|c| c.options.extensions.extend([option()]));
+        assert_eq!(error, CertificateError::Option("permit-everything".to_owned()));
+        let error = error_after(|c| {
+            c.kind = Kind::Host;
+            c.options.extensions.insert("permit-pty".to_owned(), String::new());
+        });
+        assert_eq!(error, CertificateError::OptionsOfHost);
+    }
+}

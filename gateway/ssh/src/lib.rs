@@ -1,0 +1,15 @@
+//! OpenSSH public keys and certificates (`PROTOCOL.certkeys` of OpenSSH, RFC 4251 §5, RFC 8332, RFC 8709): no
+//! private keys, no I/O.
+//!
+//! The keys of users and hosts are parsed, turned into [`chancery_x509::PublicKey`] so that the same weak
+//! keys are refused, and stand in certificates byte for byte. A certificate is built up to its signature,
+//! which whoever holds the CA's key makes over exactly these bytes.
+
+mod certificate;
+mod public_key;
+mod signature;
+mod wire;
+
+pub use certificate::{Certificate, CertificateError, Kind, Options, ToBeSigned};
+pub use public_key::{InvalidKey, SshPublicKey};
+pub use signature::{InvalidSignature, algorithm_for};
