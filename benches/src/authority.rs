@@ -139,7 +139,7 @@ fn large_crl() -> Vec<Row> {
     let signer = SoftwareSigner::new();
     let name: KeyName = "bench".parse().unwrap();
     signer.insert_pkcs8(name.clone(), generate(KeyType::EcdsaP256).unwrap()).unwrap();
-    let make = |count: usize| {
+    let make = |count: usize, scope: CrlScope| {
         let revoked = (0..count)
             .map(|number| {
                 let mut serial = [0x5a; 20];
@@ -151,22 +151,27 @@ fn large_crl() -> Vec<Row> {
                 }
             })
             .collect();
-        let template = CrlTemplate {
-            scope: CrlScope::Complete { delta_url: None },
-            number: 1,
-            this_update: now,
-            next_update: now + DAY,
-            revoked,
-        };
+        let template =
+            CrlTemplate { scope, number: 1, this_update: now, next_update: now + DAY, revoked };
         let begun = Instant::now();
         let content = template.build(&issuer, P256).unwrap();
         let signature = runtime.block_on(signer.sign(&name, P256, content.der())).unwrap();
         let der = content.assemble(&signature).unwrap();
         (begun.elapsed().as_secs_f64() * 1e3, der.len() as f64 / (1024.0 * 1024.0))
     };
-    let (large, size) = make(REVOKED);
-    let (small, small_size) = make(1000);
+    let complete = || CrlScope::Complete { delta_url: None };
+    let (large, size) = make(REVOKED, complete());
+    let (small, small_size) = make(1000, complete());
+    let urls = vec!["http://127.0.0.1:8080/crl/a-0-of-64.crl".to_owned()];
+    let (shard, shard_size) = make(REVOKED / 64, CrlScope::Shard { urls });
     vec![
+        Row::new(
+            "ca: one of 64 shards of that CRL, built and signed (floor: the whole)",
+            "ms",
+            shard,
+            large,
+        ),
+        Row::new("ca: its size (floor: of the whole)", "MiB", shard_size, size),
         Row::new(
             "ca: CRL of 1,000,000 entries, built and signed (floor: of 1,000)",
             "ms",

@@ -2,7 +2,7 @@
 //! the same run. Figures move from machine to machine and from minute to minute; ratios hold.
 //!
 //! Prints a table and writes `target/bench.json`. Arguments name the groups to run, all without any:
-//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `store`, `secrets`, `acme`.
+//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `inventory`, `store`, `secrets`, `acme`.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@
 mod acme;
 mod authority;
 mod bare_token;
+mod inventory;
 mod load;
 mod measure;
 mod policy;
@@ -35,12 +36,13 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 8] = [
+const GROUPS: [(&str, Measure); 9] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
     ("policy-engines", policy_engines::rows),
     ("signatures", signatures::rows),
     ("ca", authority::rows),
+    ("inventory", inventory::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),
     ("acme", acme::rows),
