@@ -8,6 +8,8 @@ mod revoking;
 #[cfg(test)]
 mod searching;
 #[cfg(test)]
+mod ssh;
+#[cfg(test)]
 mod upstream;
 #[cfg(test)]
 mod world;

@@ -56,7 +56,7 @@ impl World {
         let issuers = Issuers {
             private: Arc::clone(&ca),
             further: vec![],
-            ssh: None,
+            ssh: Some(crate::ssh::issuer(Arc::clone(&shared)).await),
             upstreams,
             default: "private".to_owned(),
         };
@@ -195,6 +195,13 @@ name = "those concerned may revoke"
 identities = ["acme:*", "key:*", "spiffe://ops.example/*"]
 operations = ["certificates.revoke"]
 resources = ["*"]
+effect = "allow"
+
+[[binding.settings.rules]]
+name = "operators log in as themselves"
+identities = ["spiffe://ops.example/*"]
+operations = ["ssh.sign-user"]
+resources = ["alice", "bob"]
 effect = "allow"
 
 [[binding.settings.rules]]
