@@ -40,9 +40,12 @@ pub enum IssueError {
     /// Policy chose an issuer that is not configured.
     #[error(transparent)]
     UnknownIssuer(#[from] UnknownIssuer),
+    /// A CA of the issuer's chain does not permit the name below it (RFC 5280 §4.2.1.10).
+    #[error("the issuer's own certificates do not permit it to certify {0}")]
+    NotPermitted(GeneralName),
     /// The private CA refused to prepare it, for instance because lint found something.
     #[error("the certificate cannot be prepared: {0}")]
-    Prepare(#[from] PrepareError),
+    Prepare(PrepareError),
     /// The other CA did not issue.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -63,6 +66,7 @@ impl IssueError {
             Self::Dates(_) => "bad-dates",
             Self::Template(_) => "bad-template",
             Self::UnknownIssuer(_) => "unknown-issuer",
+            Self::NotPermitted(_) => "name-not-permitted",
             Self::Prepare(_) => "not-preparable",
             Self::Upstream(_) => "upstream-failed",
             Self::Unavailable(_) => "unavailable",
@@ -78,12 +82,22 @@ impl IssueError {
             | Self::Denied { .. }
             | Self::NamesNotValidated(_)
             | Self::BadName(_)
+            | Self::NotPermitted(_)
             | Self::Dates(_) => Outcome::Denied { code },
             Self::Template(_)
             | Self::UnknownIssuer(_)
             | Self::Prepare(_)
             | Self::Upstream(_)
             | Self::Unavailable(_) => Outcome::Failed { code },
+        }
+    }
+}
+
+impl From<PrepareError> for IssueError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::NotPermitted(name) => Self::NotPermitted(name),
+            other => Self::Prepare(other),
         }
     }
 }

@@ -63,8 +63,8 @@ impl std::fmt::Display for Revoker {
 pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(), RevokeError> {
     let mut said = Vec::new();
     let result = with_others(inner, &request, &mut said).await;
-    record(inner, &request, said, &result).await?;
     publish(inner).await;
+    record(inner, &request, said, &result).await?;
     result
 }
 

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::commands::say;
+use crate::commands::{complain, say};
 use crate::output::{Output, print};
 use crate::remote::{Remote, RemoteArgs};
 
@@ -167,6 +167,10 @@ async fn list(
         }
     }
     print(output, &found, || found.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    if found.len() == limit {
+        // Not among the results: programs read those.
+        complain(&anyhow::anyhow!("there may be more than {limit}: see --limit"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,11 +13,10 @@ use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultState};
 use chancery_audit::{Audit, AuditConfig, AuditKey};
-use chancery_ca::{Ca, CaConfig, CaKeys, OcspResponder, SshCa};
+use chancery_ca::{Ca, OcspResponder};
 use chancery_identity::{Clock, PeerCertificate, TenantId};
-use chancery_issuance::{Issuance, IssuedCounts, Issuers, SshIssuer};
+use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenKey, TokenStatus};
-use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
 use chancery_secrets::ssh::Kind;
@@ -28,7 +27,8 @@ use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig}
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{self, Config, RootKeySource};
+use crate::cas;
+use crate::config::{Config, RootKeySource};
 use crate::trust;
 
 /// Name of the embedded store in the state directory.
@@ -84,13 +84,13 @@ impl Gateway {
             ..policy_config(config)
         })
         .context("loading the policies")?;
-        let ca = open_ca(&config.ca, store.clone(), hsm.clone(), plain_url, &clock).await?;
+        let ca = cas::open(&config.ca, store.clone(), hsm.clone(), plain_url, &clock).await?;
         let mut further = vec![];
         for one in &config.issuers {
-            further.push(open_ca(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
+            further.push(cas::open(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
         }
         let ssh = match &config.ssh {
-            Some(ssh) => Some(open_ssh(ssh, &config.ca, store.clone(), hsm.clone()).await?),
+            Some(ssh) => Some(cas::open_ssh(ssh, &config.ca, store.clone(), hsm.clone()).await?),
             None => None,
         };
         let responses = ChallengeResponses::default();
@@ -376,56 +376,6 @@ async fn audit_key(store: &dyn Store) -> Result<Zeroizing<Vec<u8>>> {
         Ok(_) => Ok(fresh),
         Err(error @ CommitError::Conflict { .. }) => Err(error).context("made by somebody else"),
         Err(error) => Err(error.into()),
-    }
-}
-
-async fn open_ca(
-    config: &config::CaConfig,
-    store: SharedStore,
-    hsm: Option<Arc<Pkcs11Signer>>,
-    plain_url: &str,
-    clock: &Clock,
-) -> Result<Arc<Ca>> {
-    let keys = ca_keys(config, hsm);
-    let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
-    opened.with_context(|| format!("opening the CA `{}`", config.name))
-}
-
-async fn open_ssh(
-    ssh: &config::SshConfig,
-    ca: &config::CaConfig,
-    store: SharedStore,
-    hsm: Option<Arc<Pkcs11Signer>>,
-) -> Result<SshIssuer> {
-    let opened = SshCa::open(ssh.key_type, store, ca_keys(ca, hsm)).await;
-    let ca = opened.context("opening the CA for SSH")?;
-    Ok(SshIssuer { ca, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
-}
-
-/// Where the CA's keys are.
-pub(crate) fn ca_keys(config: &config::CaConfig, hsm: Option<Arc<Pkcs11Signer>>) -> CaKeys {
-    match hsm {
-        Some(hsm) if config.keys_in_hsm => CaKeys::Pkcs11(hsm),
-        _ => CaKeys::Software(Arc::new(SoftwareSigner::new())),
-    }
-}
-
-/// What the CA is told. `plain_url` is where others reach the plain port.
-pub(crate) fn ca_config(config: &config::CaConfig, plain_url: &str) -> CaConfig {
-    CaConfig {
-        name: config.name.clone(),
-        parent: config.parent,
-        key_type: config.key_type,
-        root_common_name: config.root_name.clone(),
-        issuing_common_name: config.issuing_name.clone(),
-        root_validity: config.root_validity,
-        issuing_validity: config.issuing_validity,
-        crl_validity: config.crl_validity,
-        crl_shards: config.crl_shards,
-        delta_crl_validity: config.delta_crl_validity,
-        crl_url_base: format!("{plain_url}/crl"),
-        issuer_url_base: format!("{plain_url}/issuers"),
-        ocsp_url_base: config.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
     }
 }
 

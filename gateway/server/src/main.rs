@@ -1,6 +1,7 @@
 //! The binary `chancery`: command line, configuration, composition, shutdown.
 
 mod ca;
+mod cas;
 mod certificates;
 mod cli;
 mod client_certificate;

@@ -9,7 +9,7 @@ use chancery_api::{OcspFuture, OcspReply, Reusable};
 use chancery_ca::{Ca, OcspResponder};
 use chancery_issuance::Issuers;
 use chancery_store::ReadError;
-use chancery_x509::{GeneralName, Serial};
+use chancery_x509::{GeneralName, ParsedCertificate, Serial};
 use jiff::Timestamp;
 
 use crate::gateway::Gateway;
@@ -57,9 +57,10 @@ pub(crate) async fn delegate(
 pub(crate) fn answer(gateway: &Arc<Gateway>, issuer: &str, request: Bytes) -> Option<OcspFuture> {
     let responder = gateway.ocsp(issuer)?;
     let gateway = gateway.clone();
+    let issuer: Arc<str> = issuer.into();
     Some(Box::pin(async move {
         let now = gateway.clock.now();
-        let issued = |serial| is_issued(gateway.clone(), serial);
+        let issued = |serial| is_issued(gateway.clone(), issuer.clone(), serial);
         let answer = responder.answer(&request, now, issued).await;
         let reusable = answer.reusable.map(|(from, until)| {
             let left = until.duration_since(now).as_secs();
@@ -69,12 +70,16 @@ pub(crate) fn answer(gateway: &Arc<Gateway>, issuer: &str, request: Bytes) -> Op
     }))
 }
 
-/// Whether there is a certificate with this number, whosever it is.
-async fn is_issued(gateway: Arc<Gateway>, serial: Serial) -> Result<bool, ReadError> {
+/// Whether this issuer has issued a certificate with this number, whosever it is.
+async fn is_issued(
+    gateway: Arc<Gateway>,
+    issuer: Arc<str>,
+    serial: Serial,
+) -> Result<bool, ReadError> {
     for tenant in &gateway.tenants {
-        if gateway.issuance.find(tenant, &serial).await?.is_some() {
-            return Ok(true);
-        }
+        let Some(found) = gateway.issuance.find(tenant, &serial).await? else { continue };
+        let certificate = ParsedCertificate::from_der(&found.der).ok();
+        return Ok(certificate.is_some_and(|one| one.authority_key_id() == Some(&*issuer)));
     }
     Ok(false)
 }

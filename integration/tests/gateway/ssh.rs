@@ -189,12 +189,13 @@ signed = client.secrets.ssh.sign_ssh_key(name='ops', public_key={text:?}, valid_
 assert signed['data']['signed_key'].startswith('ssh-ed25519-cert-v01@openssh.com '), signed
 assert len(signed['data']['serial_number']) == 16
 ca = client.secrets.ssh.read_public_key()
-print(ca.text.strip() if hasattr(ca, 'text') else ca)
+print(ca['data']['public_key'])
 "
     );
     let said = hvac::python(served.ready(), &program).success();
     let ca = served.plain().get("/ssh/user-ca.pub").expect(200).text();
     assert_eq!(said.stdout.trim(), ca.trim());
+    assert_eq!(served.app().get("/v1/ssh/public_key").expect(200).text(), ca);
     assert_ne!(served.plain().get("/ssh/host-ca.pub").expect(200).text(), ca);
     drop(served.stop());
     let served = gateway(&site);

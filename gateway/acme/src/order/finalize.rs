@@ -172,7 +172,9 @@ fn is_passing(error: &IssueError) -> bool {
 fn failure(error: &IssueError) -> Failure {
     let kind = match error {
         IssueError::Denied { .. } => FailureKind::Unauthorized,
-        IssueError::NamesNotValidated(_) => FailureKind::RejectedIdentifier,
+        IssueError::NamesNotValidated(_) | IssueError::NotPermitted(_) => {
+            FailureKind::RejectedIdentifier
+        }
         IssueError::WeakKey(_) | IssueError::CompromisedKey | IssueError::BadName(_) => {
             FailureKind::BadCsr
         }

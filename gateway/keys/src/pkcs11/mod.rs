@@ -14,6 +14,7 @@
 //! reach it, initialises the module anew if need be, and reads its keys again. A PIN that was refused is
 //! never tried again.
 
+mod administration;
 mod config;
 mod directory;
 mod dispatch;
@@ -46,8 +47,7 @@ use chancery_x509::{PublicKey, SignatureAlgorithm};
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use crate::{BoxFuture, KeyName, KeyType, SignError, Signer, metrics};
-use directory::Entry;
+use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
 use fault::Fault;
 use lane::{Lane, Operation};
 use latch::Latch;
@@ -160,73 +160,6 @@ impl Pkcs11Signer {
         lane.is_some()
     }
 
-    /// All private and secret keys of the tokens that can be reached, as the tokens describe them; also
-    /// those that the gateway does not use.
-    ///
-    /// # Errors
-    /// A token could not be asked.
-    pub async fn inspect(&self) -> Result<Vec<TokenKey>, InspectError> {
-        let (admin, lanes) = (Arc::clone(&self.admin), self.lanes.clone());
-        let inspecting = tokio::task::spawn_blocking(move || {
-            let mut found = Vec::new();
-            let open = lock(&admin);
-            for lane in lanes.iter().filter(|lane| *open && lane.health.is_up()) {
-                let token = lane.token.selector();
-                let failed = |reason: &dyn std::fmt::Display| InspectError {
-                    token: token.value().to_owned(),
-                    reason: reason.to_string(),
-                };
-                // In a seat's lock, lest the module is initialised anew meanwhile.
-                let _seat = lock(&lane.admin);
-                let session = lane.token.open_session().map_err(|fault| failed(&fault))?;
-                let is_usable = |label: &str| {
-                    label.parse().is_ok_and(|name| {
-                        lane.keys.signing(&name).is_ok() || lane.keys.wrapping(&name).is_ok()
-                    })
-                };
-                let keys = inspection::keys(&session, token, is_usable);
-                found.extend(keys.map_err(|error| failed(&error))?);
-            }
-            Ok(found)
-        });
-        inspecting.await.unwrap_or_else(|error| {
-            Err(InspectError { token: "of this gateway".to_owned(), reason: error.to_string() })
-        })
-    }
-
-    /// Makes a key pair in the first token that can be used, with the name as its label and a random
-    /// `CKA_ID`. The private half is sensitive and not extractable: to have it in other tokens too is a
-    /// matter of the vendor's tools. RSA may take many seconds on a real HSM.
-    ///
-    /// # Errors
-    /// See [`GenerateError`].
-    pub async fn generate(
-        &self,
-        name: &KeyName,
-        key_type: KeyType,
-    ) -> Result<PublicKey, GenerateError> {
-        let wanted = name.clone();
-        let make = move |session: &_, token: &TokenSelector| {
-            let key = generate::key_pair(session, token, &wanted, key_type)?;
-            let public = key.public.clone();
-            Ok((Entry::Signing(Arc::new(key)), public))
-        };
-        self.administer(name, key_type.as_str(), make).await
-    }
-
-    /// Makes an AES-256 key in the first token that can be used, for [`wrap`](Self::wrap) and [`unwrap`](Self::unwrap).
-    ///
-    /// # Errors
-    /// See [`GenerateError`].
-    pub async fn generate_wrapping_key(&self, name: &KeyName) -> Result<(), GenerateError> {
-        let wanted = name.clone();
-        let make = move |session: &_, _: &TokenSelector| {
-            let key = generate::wrapping_key(session, &wanted)?;
-            Ok((Entry::Wrapping(Arc::new(key)), ()))
-        };
-        self.administer(name, "aes-256", make).await
-    }
-
     /// Encrypts a short secret with a key in the token (AES-256-GCM, a random 96-bit nonce). It opens
     /// only with the same `aad`, which says what the secret is for.
     ///
@@ -288,42 +221,6 @@ impl Pkcs11Signer {
         } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
-    }
-
-    /// Makes a key in a session of its own, on a blocking thread.
-    async fn administer<T: Send + 'static>(
-        &self,
-        name: &KeyName,
-        what: &'static str,
-        make: impl FnOnce(
-            &cryptoki::session::Session,
-            &TokenSelector,
-        ) -> Result<(Entry, T), GenerateError>
-        + Send
-        + 'static,
-    ) -> Result<T, GenerateError> {
-        let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
-        let making = tokio::task::spawn_blocking(move || {
-            let refused = |reason: &dyn std::fmt::Display| GenerateError::token(&key, what, reason);
-            let open = lock(&admin);
-            if !*open {
-                return Err(refused(&"the signer is shut down"));
-            }
-            if lanes.iter().any(|lane| lane.keys.contains(&key)) {
-                return Err(GenerateError::Exists { key });
-            }
-            let Some(lane) = lanes.iter().find(|lane| lane.is_usable()) else {
-                return Err(refused(&"no token can be used at present"));
-            };
-            // In a seat's lock, lest the module is initialised anew meanwhile.
-            let _seat = lock(&lane.admin);
-            let session = lane.token.open_admin_session().map_err(|fault| refused(&fault))?;
-            let (entry, made) = make(&session, lane.token.selector())?;
-            tracing::info!(%key, what, token = %lane.token.selector(), "generated a key");
-            lane.keys.insert(key, entry);
-            Ok(made)
-        });
-        making.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
     }
 }
 

@@ -14,9 +14,10 @@ use chancery_x509::{ParsedCertificate, pem};
 use clap::Args;
 
 use super::{deliver, read};
+use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
-use crate::gateway::{ca_config, ca_keys, open_audit, open_hsm, open_store};
+use crate::gateway::{open_audit, open_hsm, open_store};
 use crate::trust;
 
 /// Which CA.

@@ -1,0 +1,65 @@
+//! The private CAs of a configuration, and the CA for SSH.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use chancery_ca::{Ca, CaConfig, CaKeys, SshCa};
+use chancery_identity::Clock;
+use chancery_issuance::SshIssuer;
+use chancery_keys::pkcs11::Pkcs11Signer;
+use chancery_keys::software::SoftwareSigner;
+use chancery_store::SharedStore;
+
+use crate::config;
+
+/// Opens a private CA. `plain_url` is where others reach the plain port.
+pub(crate) async fn open(
+    config: &config::CaConfig,
+    store: SharedStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    plain_url: &str,
+    clock: &Clock,
+) -> Result<Arc<Ca>> {
+    let keys = ca_keys(config, hsm);
+    let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
+    opened.with_context(|| format!("opening the CA `{}`", config.name))
+}
+
+/// Opens the CA for SSH, whose keys are where those of `ca` are.
+pub(crate) async fn open_ssh(
+    ssh: &config::SshConfig,
+    ca: &config::CaConfig,
+    store: SharedStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+) -> Result<SshIssuer> {
+    let opened = SshCa::open(ssh.key_type, store, ca_keys(ca, hsm)).await;
+    let ca = opened.context("opening the CA for SSH")?;
+    Ok(SshIssuer { ca, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
+}
+
+/// Where the CA's keys are.
+pub(crate) fn ca_keys(config: &config::CaConfig, hsm: Option<Arc<Pkcs11Signer>>) -> CaKeys {
+    match hsm {
+        Some(hsm) if config.keys_in_hsm => CaKeys::Pkcs11(hsm),
+        _ => CaKeys::Software(Arc::new(SoftwareSigner::new())),
+    }
+}
+
+/// What the CA is told. `plain_url` is where others reach the plain port.
+pub(crate) fn ca_config(config: &config::CaConfig, plain_url: &str) -> CaConfig {
+    CaConfig {
+        name: config.name.clone(),
+        parent: config.parent,
+        key_type: config.key_type,
+        root_common_name: config.root_name.clone(),
+        issuing_common_name: config.issuing_name.clone(),
+        root_validity: config.root_validity,
+        issuing_validity: config.issuing_validity,
+        crl_validity: config.crl_validity,
+        crl_shards: config.crl_shards,
+        delta_crl_validity: config.delta_crl_validity,
+        crl_url_base: format!("{plain_url}/crl"),
+        issuer_url_base: format!("{plain_url}/issuers"),
+        ocsp_url_base: config.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),
+    }
+}
