@@ -35,13 +35,10 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// A leaf certificate, beside the signature that is on it.
-fn leaf() -> Row {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let now = Clock::system().now();
-    let signer = Arc::new(SoftwareSigner::new());
-    let config = CaConfig {
-        name: "bench".to_owned(),
+/// A CA below a root of its own.
+pub(crate) fn config(name: &str) -> CaConfig {
+    CaConfig {
+        name: name.to_owned(),
         parent: Parent::OwnRoot,
         key_type: KeyType::EcdsaP256,
         root_common_name: "Bench Root CA".to_owned(),
@@ -54,7 +51,15 @@ fn leaf() -> Row {
         crl_url_base: "http://127.0.0.1:8080/crl".to_owned(),
         issuer_url_base: "http://127.0.0.1:8080/issuers".to_owned(),
         ocsp_url_base: Some("http://127.0.0.1:8080/ocsp".to_owned()),
-    };
+    }
+}
+
+/// A leaf certificate, beside the signature that is on it.
+fn leaf() -> Row {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let now = Clock::system().now();
+    let signer = Arc::new(SoftwareSigner::new());
+    let config = config("bench");
     let store = Arc::new(MemoryStore::new());
     let ca = runtime.block_on(Ca::open(config, store, CaKeys::Software(signer), now)).unwrap();
     let alone = SoftwareSigner::new();

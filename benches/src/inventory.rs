@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chancery_audit::{Audit, MemorySink};
-use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
+use chancery_ca::{Ca, CaKeys};
 use chancery_identity::{Clock, Identity, IdentityName, RequestContext, TenantId};
 use chancery_issuance::{
     BulkRevocation, Issuance, IssuanceRequest, IssuedCounts, Issuers, Requester, Search,
     ValidatedName,
 };
-use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_store::redb::RedbStore;
@@ -21,8 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::measure;
 use crate::report::Row;
+use crate::{authority, measure};
 
 const CERTIFICATES: usize = 1_000_000;
 const BATCH: usize = 2000;
@@ -30,7 +29,6 @@ const AT_ONCE: usize = 32;
 const ROUND: usize = 512;
 /// What the one certificate that is multiplied is called.
 const SEED: &str = "seedname";
-const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) fn rows() -> Vec<Row> {
     let runtime = Runtime::new().unwrap();
@@ -108,7 +106,10 @@ impl World {
         let audit = Audit::with_sink(Box::new(MemorySink::new()), &key, clock.clone()).unwrap();
         let policy = policies(directory);
         let issuance = runtime.block_on(async {
-            let ca = Ca::open(ca_config(), store.clone(), keys, clock.now()).await.unwrap();
+            let ca =
+                Ca::open(authority::config(Issuers::PRIVATE), store.clone(), keys, clock.now())
+                    .await
+                    .unwrap();
             let issuers = Issuers {
                 private: ca,
                 further: vec![],
@@ -230,24 +231,6 @@ fn hex(bytes: &[u8]) -> String {
 
 fn tenant() -> TenantId {
     TenantId::default_tenant()
-}
-
-fn ca_config() -> CaConfig {
-    CaConfig {
-        name: Issuers::PRIVATE.to_owned(),
-        parent: Parent::OwnRoot,
-        key_type: KeyType::EcdsaP256,
-        root_common_name: "Bench Root CA".to_owned(),
-        issuing_common_name: "Bench Issuing CA".to_owned(),
-        root_validity: DAY * 3650,
-        issuing_validity: DAY * 1825,
-        crl_validity: DAY,
-        crl_shards: 1,
-        delta_crl_validity: None,
-        crl_url_base: "http://127.0.0.1:8080/crl".to_owned(),
-        issuer_url_base: "http://127.0.0.1:8080/issuers".to_owned(),
-        ocsp_url_base: None,
-    }
 }
 
 /// A profile, and a rule that lets the administrator revoke.
