@@ -37,6 +37,7 @@ fn key(key: &PublicKey) -> KeyFacts {
     let (algorithm, bits) = match key.algorithm() {
         KeyAlgorithm::EcdsaP256 => ("ecdsa-p256", 256),
         KeyAlgorithm::EcdsaP384 => ("ecdsa-p384", 384),
+        KeyAlgorithm::EcdsaP521 => ("ecdsa-p521", 521),
         KeyAlgorithm::Rsa { bits } => ("rsa", bits),
         KeyAlgorithm::Ed25519 => ("ed25519", 255),
     };

@@ -11,6 +11,8 @@ pub enum KeyType {
     EcdsaP256,
     /// ECDSA over NIST P-384.
     EcdsaP384,
+    /// ECDSA on NIST P-521 (FIPS 186-5).
+    EcdsaP521,
     /// RSA with a modulus of 2,048 bits.
     Rsa2048,
     /// RSA with a modulus of 3,072 bits.
@@ -24,15 +26,17 @@ pub enum KeyType {
 /// The text names no kind of key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a key type: use ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519"
+    "`{0}` is not a key type: use ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072, rsa-4096 \
+     or ed25519"
 )]
 pub struct UnknownKeyType(pub String);
 
 impl KeyType {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::EcdsaP256,
         Self::EcdsaP384,
+        Self::EcdsaP521,
         Self::Rsa2048,
         Self::Rsa3072,
         Self::Rsa4096,
@@ -44,6 +48,7 @@ impl KeyType {
         match self {
             Self::EcdsaP256 => "ecdsa-p256",
             Self::EcdsaP384 => "ecdsa-p384",
+            Self::EcdsaP521 => "ecdsa-p521",
             Self::Rsa2048 => "rsa-2048",
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
@@ -58,6 +63,7 @@ impl KeyType {
         match self {
             Self::EcdsaP256 => SignatureAlgorithm::EcdsaP256Sha256,
             Self::EcdsaP384 => SignatureAlgorithm::EcdsaP384Sha384,
+            Self::EcdsaP521 => SignatureAlgorithm::EcdsaP521Sha512,
             Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => SignatureAlgorithm::RsaPkcs1Sha256,
             Self::Ed25519 => SignatureAlgorithm::Ed25519,
         }

@@ -32,7 +32,7 @@ pub struct CertificateFacts {
 /// What a policy is told about a public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// `ecdsa-p256`, `ecdsa-p384`, `rsa` or `ed25519`.
+    /// `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `rsa` or `ed25519`.
     pub algorithm: String,
     /// Size of the modulus (RSA) or the curve's field, in bits.
     pub bits: u32,

@@ -23,6 +23,7 @@ enum SshKind {
     Ed25519,
     EcdsaP256,
     EcdsaP384,
+    EcdsaP521,
     Rsa,
     /// A key in a FIDO authenticator.
     SkEd25519,
@@ -38,7 +39,7 @@ pub enum InvalidKey {
     /// A kind that is not certified here.
     #[error(
         "keys of the type `{0}` are not certified: use ssh-ed25519, ecdsa-sha2-nistp256, \
-         ecdsa-sha2-nistp384, ssh-rsa, or one of an authenticator (sk-…)"
+         ecdsa-sha2-nistp384, ecdsa-sha2-nistp521, ssh-rsa, or one of an authenticator (sk-…)"
     )]
     Kind(String),
     /// What is in it is no such key.
@@ -54,10 +55,11 @@ struct RsaPublicKey<'a> {
 }
 
 impl SshKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Ed25519,
         Self::EcdsaP256,
         Self::EcdsaP384,
+        Self::EcdsaP521,
         Self::Rsa,
         Self::SkEd25519,
         Self::SkEcdsaP256,
@@ -68,6 +70,7 @@ impl SshKind {
             Self::Ed25519 => "ssh-ed25519",
             Self::EcdsaP256 => "ecdsa-sha2-nistp256",
             Self::EcdsaP384 => "ecdsa-sha2-nistp384",
+            Self::EcdsaP521 => "ecdsa-sha2-nistp521",
             Self::Rsa => "ssh-rsa",
             Self::SkEd25519 => "sk-ssh-ed25519@openssh.com",
             Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256@openssh.com",
@@ -79,6 +82,7 @@ impl SshKind {
             Self::Ed25519 => "ssh-ed25519-cert-v01@openssh.com",
             Self::EcdsaP256 => "ecdsa-sha2-nistp256-cert-v01@openssh.com",
             Self::EcdsaP384 => "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+            Self::EcdsaP521 => "ecdsa-sha2-nistp521-cert-v01@openssh.com",
             Self::Rsa => "ssh-rsa-cert-v01@openssh.com",
             Self::SkEd25519 => "sk-ssh-ed25519-cert-v01@openssh.com",
             Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
@@ -123,12 +127,14 @@ impl SshPublicKey {
             KeyAlgorithm::Ed25519 => SshKind::Ed25519,
             KeyAlgorithm::EcdsaP256 => SshKind::EcdsaP256,
             KeyAlgorithm::EcdsaP384 => SshKind::EcdsaP384,
+            KeyAlgorithm::EcdsaP521 => SshKind::EcdsaP521,
             KeyAlgorithm::Rsa { .. } => SshKind::Rsa,
         };
         put_string(&mut blob, kind.name().as_bytes());
         match kind {
             SshKind::EcdsaP256 => put_string(&mut blob, b"nistp256"),
             SshKind::EcdsaP384 => put_string(&mut blob, b"nistp384"),
+            SshKind::EcdsaP521 => put_string(&mut blob, b"nistp521"),
             _ => {}
         }
         if kind == SshKind::Rsa {
@@ -186,6 +192,7 @@ fn spki(kind: SshKind, rest: &mut &[u8]) -> Option<Vec<u8>> {
         SshKind::Ed25519 => of(rfc8410::ID_ED_25519, None, take_string(rest)?),
         SshKind::EcdsaP256 => on_curve(b"nistp256", rfc5912::SECP_256_R_1),
         SshKind::EcdsaP384 => on_curve(b"nistp384", rfc5912::SECP_384_R_1),
+        SshKind::EcdsaP521 => on_curve(b"nistp521", rfc5912::SECP_521_R_1),
         SshKind::Rsa => {
             let (exponent, modulus) = (take_string(rest)?, take_string(rest)?);
             let number = |bytes| UintRef::new(bytes).ok();
@@ -248,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(blob in proptest::collection::vec(any::<u8>(), 0..80), at in 0_usize..6) {
+        fn nothing_panics(blob in proptest::collection::vec(any::<u8>(), 0..80), at in 0_usize..7) {
             let kind = SshKind::ALL[at];
             let mut whole = vec![];
             put_string(&mut whole, kind.name().as_bytes());

@@ -41,6 +41,7 @@ pub(crate) fn encode(
         SignatureAlgorithm::Ed25519 => ("ssh-ed25519", signature.to_vec()),
         SignatureAlgorithm::EcdsaP256Sha256 => ("ecdsa-sha2-nistp256", ecdsa()?),
         SignatureAlgorithm::EcdsaP384Sha384 => ("ecdsa-sha2-nistp384", ecdsa()?),
+        SignatureAlgorithm::EcdsaP521Sha512 => ("ecdsa-sha2-nistp521", ecdsa()?),
         SignatureAlgorithm::RsaPkcs1Sha256 => ("rsa-sha2-256", signature.to_vec()),
         SignatureAlgorithm::RsaPkcs1Sha512 => ("rsa-sha2-512", signature.to_vec()),
         SignatureAlgorithm::RsaPkcs1Sha384 | SignatureAlgorithm::RsaPssSha256 => {

@@ -11,6 +11,8 @@ pub enum SignatureAlgorithm {
     EcdsaP256Sha256,
     /// ECDSA on P-384 with SHA-384; the signature is a DER `Ecdsa-Sig-Value` (RFC 5758 §3.2).
     EcdsaP384Sha384,
+    /// ECDSA on P-521 with SHA-512; the signature is a DER `Ecdsa-Sig-Value` (RFC 5758 §3.2).
+    EcdsaP521Sha512,
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 4055 §5).
     RsaPkcs1Sha256,
     /// RSASSA-PKCS1-v1_5 with SHA-384 (RFC 4055 §5).
@@ -29,6 +31,7 @@ impl SignatureAlgorithm {
         match self {
             Self::EcdsaP256Sha256 => identifier::ECDSA_SHA256,
             Self::EcdsaP384Sha384 => identifier::ECDSA_SHA384,
+            Self::EcdsaP521Sha512 => identifier::ECDSA_SHA512,
             Self::RsaPkcs1Sha256 => identifier::RSA_SHA256,
             Self::RsaPkcs1Sha384 => identifier::RSA_SHA384,
             Self::RsaPkcs1Sha512 => identifier::RSA_SHA512,
@@ -42,6 +45,7 @@ impl SignatureAlgorithm {
         match self {
             Self::EcdsaP256Sha256 => key == KeyAlgorithm::EcdsaP256,
             Self::EcdsaP384Sha384 => key == KeyAlgorithm::EcdsaP384,
+            Self::EcdsaP521Sha512 => key == KeyAlgorithm::EcdsaP521,
             Self::RsaPkcs1Sha256
             | Self::RsaPkcs1Sha384
             | Self::RsaPkcs1Sha512
@@ -55,6 +59,7 @@ impl SignatureAlgorithm {
         match key {
             KeyAlgorithm::EcdsaP256 => Self::EcdsaP256Sha256,
             KeyAlgorithm::EcdsaP384 => Self::EcdsaP384Sha384,
+            KeyAlgorithm::EcdsaP521 => Self::EcdsaP521Sha512,
             KeyAlgorithm::Rsa { .. } => Self::RsaPkcs1Sha256,
             KeyAlgorithm::Ed25519 => Self::Ed25519,
         }
@@ -80,6 +85,12 @@ pub(crate) fn verification(
             id::ECDSA_SHA256 => &signature::ECDSA_P384_SHA256_ASN1,
             id::ECDSA_SHA384 => &signature::ECDSA_P384_SHA384_ASN1,
             id::ECDSA_SHA512 => &signature::ECDSA_P384_SHA512_ASN1,
+            _ => return None,
+        },
+        KeyAlgorithm::EcdsaP521 => match algorithm_identifier {
+            id::ECDSA_SHA256 => &signature::ECDSA_P521_SHA256_ASN1,
+            id::ECDSA_SHA384 => &signature::ECDSA_P521_SHA384_ASN1,
+            id::ECDSA_SHA512 => &signature::ECDSA_P521_SHA512_ASN1,
             _ => return None,
         },
         // RFC 4055 §5: a missing parameter field must be accepted like NULL.

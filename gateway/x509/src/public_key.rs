@@ -35,6 +35,8 @@ pub enum KeyAlgorithm {
     EcdsaP256,
     /// ECDSA on NIST P-384.
     EcdsaP384,
+    /// ECDSA on NIST P-521.
+    EcdsaP521,
     /// RSA with a modulus of this many bits.
     Rsa {
         /// Length of the modulus.
@@ -99,7 +101,9 @@ impl PublicKey {
         let algorithm = key_algorithm(&spki, bits)?;
         let ready = ready(algorithm, bits);
         match algorithm {
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 if ready.is_none() => {
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521
+                if ready.is_none() =>
+            {
                 return Err(KeyError::InvalidPoint);
             }
             KeyAlgorithm::Ed25519 if ready.is_none() => return Err(KeyError::InvalidLength),
@@ -144,7 +148,7 @@ impl PublicKey {
     /// The first weakness found.
     pub fn check_strength(&self) -> Result<(), WeakKey> {
         match self.0.algorithm {
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => Ok(()),
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => Ok(()),
             KeyAlgorithm::Ed25519 => weak_key::check_ed25519(&self.0.bits),
             KeyAlgorithm::Rsa { bits } => match RsaPublicKey::from_der(&self.0.bits) {
                 Ok(key) => {
@@ -215,6 +219,7 @@ fn key_algorithm(
             let (found, length) = match curve {
                 rfc5912::SECP_256_R_1 => (KeyAlgorithm::EcdsaP256, 65),
                 rfc5912::SECP_384_R_1 => (KeyAlgorithm::EcdsaP384, 97),
+                rfc5912::SECP_521_R_1 => (KeyAlgorithm::EcdsaP521, 133),
                 other => return Err(KeyError::Unsupported { algorithm: other }),
             };
             // Compressed points are legal and break clients; nobody generates them.
@@ -280,6 +285,7 @@ impl std::fmt::Display for KeyAlgorithm {
         match self {
             Self::EcdsaP256 => f.write_str("ecdsa-p256"),
             Self::EcdsaP384 => f.write_str("ecdsa-p384"),
+            Self::EcdsaP521 => f.write_str("ecdsa-p521"),
             Self::Rsa { bits } => write!(f, "rsa-{bits}"),
             Self::Ed25519 => f.write_str("ed25519"),
         }
@@ -291,9 +297,10 @@ mod tests {
     use super::*;
     use crate::testing::{TestKey, p256_spki, rsa_spki, sequence};
 
-    const ALL: [SignatureAlgorithm; 7] = [
+    const ALL: [SignatureAlgorithm; 8] = [
         SignatureAlgorithm::EcdsaP256Sha256,
         SignatureAlgorithm::EcdsaP384Sha384,
+        SignatureAlgorithm::EcdsaP521Sha512,
         SignatureAlgorithm::RsaPkcs1Sha256,
         SignatureAlgorithm::RsaPkcs1Sha384,
         SignatureAlgorithm::RsaPkcs1Sha512,
@@ -344,7 +351,7 @@ mod tests {
         let with_algorithm = |algorithm: &str| {
             PublicKey::from_spki_der(&sequence(&[&hex::decode(algorithm).unwrap(), &bits]))
         };
-        // RSA without NULL, Ed25519 with NULL, EC without a curve, EC on P-521, DSA.
+        // RSA without NULL, Ed25519 with NULL, EC without a curve, EC on secp256k1, DSA.
         let parameters = |oid| Err(KeyError::Parameters { algorithm: oid });
         assert_eq!(
             with_algorithm("300b06092a864886f70d010101"),
@@ -353,8 +360,8 @@ mod tests {
         assert_eq!(with_algorithm("300706032b65700500"), parameters(rfc8410::ID_ED_25519));
         assert_eq!(with_algorithm("300906072a8648ce3d0201"), parameters(rfc5912::ID_EC_PUBLIC_KEY));
         assert_eq!(
-            with_algorithm("301006072a8648ce3d020106052b81040023"),
-            Err(KeyError::Unsupported { algorithm: rfc5912::SECP_521_R_1 })
+            with_algorithm("301006072a8648ce3d020106052b8104000a"),
+            Err(KeyError::Unsupported { algorithm: ObjectIdentifier::new_unwrap("1.3.132.0.10") })
         );
         assert!(matches!(
             with_algorithm("300906072a8648ce380401"),

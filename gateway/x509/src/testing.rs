@@ -4,8 +4,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, RsaKeyPair,
+    self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
+    ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
 };
 use der::Encode;
 use der::asn1::{AnyRef, BitStringRef, UintRef};
@@ -33,6 +33,10 @@ impl TestKey {
             ),
             SignatureAlgorithm::EcdsaP384Sha384 => Self::Ecdsa(
                 EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap(),
+                algorithm,
+            ),
+            SignatureAlgorithm::EcdsaP521Sha512 => Self::Ecdsa(
+                EcdsaKeyPair::generate(&ECDSA_P521_SHA512_ASN1_SIGNING).unwrap(),
                 algorithm,
             ),
             SignatureAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate().unwrap()),

@@ -23,9 +23,13 @@ fn gateway(site: &Site) -> Gateway {
 
 /// A new key. Returns the file of its private half.
 fn key(site: &Site, name: &str, kind: &str) -> PathBuf {
+    key_of(site, name, kind, "256")
+}
+
+fn key_of(site: &Site, name: &str, kind: &str, bits: &str) -> PathBuf {
     let path = site.file(name);
     let mut command = Command::new(process::tool("ssh-keygen"));
-    command.args(["-q", "-N", "", "-C", "test", "-t", kind, "-f"]).arg(&path);
+    command.args(["-q", "-N", "", "-C", "test", "-t", kind, "-b", bits, "-f"]).arg(&path);
     drop(process::run(&mut command).success());
     path
 }
@@ -100,13 +104,13 @@ fn openssh_lets_in_whoever_has_a_certificate_and_trusts_hosts_by_theirs() {
     let gateway = gateway(&site);
     let _server = sshd(&site, &gateway);
     let me = whoami();
-    for kind in ["ed25519", "ecdsa", "rsa"] {
-        let key = key(&site, &format!("id_{kind}"), kind);
+    for (kind, bits) in [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "521"), ("rsa", "3072")] {
+        let key = key_of(&site, &format!("id_{kind}_{bits}"), kind, bits);
         let refused = ssh(&site, &gateway, &key).failure();
         assert!(refused.stderr.contains("Permission denied"), "{refused}");
         drop(sign(&gateway, &key, &["--principal", &me, "--ttl", "30m"]).success());
         let said = ssh(&site, &gateway, &key).success();
-        assert_eq!(said.stdout.trim(), "let in", "{kind}");
+        assert_eq!(said.stdout.trim(), "let in", "{kind} {bits}");
         let shown = certificate(&key);
         for expected in
             ["user certificate", "permit-pty", "Key ID: \"spiffe://dev.chancery/admin request="]

@@ -15,7 +15,7 @@ pub struct ProfileSettings {
     base: Option<Base>,
     /// Who may have such certificates; everybody if not given.
     requesters: Option<Globs>,
-    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa`.
+    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa`.
     keys: Option<Vec<String>>,
     /// Fewest bits of an RSA key.
     rsa_min_bits: Option<u32>,

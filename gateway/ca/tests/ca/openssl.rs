@@ -12,6 +12,15 @@ use tempfile::TempDir;
 
 use crate::harness::{DAY, Software, config, proposal, public_key, revoked, start};
 
+/// One of each kind.
+const KEY_TYPES: [KeyType; 5] = [
+    KeyType::EcdsaP256,
+    KeyType::EcdsaP384,
+    KeyType::EcdsaP521,
+    KeyType::Rsa2048,
+    KeyType::Ed25519,
+];
+
 /// A directory with the files that `openssl` gets to see.
 pub(crate) struct Files {
     directory: TempDir,
@@ -117,14 +126,13 @@ fn assert_fine(outcome: &(bool, String), what: &str) {
 
 #[tokio::test]
 async fn verifies_chains_of_every_key_type_with_their_crls() {
-    for of_ca in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048, KeyType::Ed25519] {
+    for of_ca in KEY_TYPES {
         let ca = with_keys(of_ca).await;
         // So that the CRL has an entry.
         let other = issue(&ca, proposal()).await;
         ca.revoke(revoked(&ca, other.serial, RevocationReason::Superseded, start())).await.unwrap();
         let files = Files::of(&ca);
-        for of_leaf in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048, KeyType::Ed25519]
-        {
+        for of_leaf in KEY_TYPES {
             let mut proposed = proposal();
             proposed.public_key = public_key(of_leaf);
             let issued = issue(&ca, proposed).await;

@@ -11,6 +11,7 @@ use crate::{KeyName, KeyType};
 /// §3).
 const P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
+const P521: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x23";
 const ED25519: &[u8] = b"\x06\x03\x2b\x65\x70";
 
 /// Makes a key pair in the token: the private half cannot be read or taken out.
@@ -25,6 +26,7 @@ pub(super) fn key_pair(
     let (mechanism, particular) = match key_type {
         KeyType::EcdsaP256 => (Mechanism::EccKeyPairGen, curve(P256)),
         KeyType::EcdsaP384 => (Mechanism::EccKeyPairGen, curve(P384)),
+        KeyType::EcdsaP521 => (Mechanism::EccKeyPairGen, curve(P521)),
         KeyType::Ed25519 => (Mechanism::EccEdwardsKeyPairGen, curve(ED25519)),
         KeyType::Rsa2048 => (Mechanism::RsaPkcsKeyPairGen, modulus(2048)),
         KeyType::Rsa3072 => (Mechanism::RsaPkcsKeyPairGen, modulus(3072)),

@@ -36,9 +36,9 @@ pub(super) fn sign(
     let signature = raw(session, handle, algorithm, message)?;
     key.signing.record(begun.elapsed().as_secs_f64());
     let signature = match algorithm {
-        SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha384 => {
-            ecdsa_der(&signature).ok_or(Fault::Mismatch)?
-        }
+        SignatureAlgorithm::EcdsaP256Sha256
+        | SignatureAlgorithm::EcdsaP384Sha384
+        | SignatureAlgorithm::EcdsaP521Sha512 => ecdsa_der(&signature).ok_or(Fault::Mismatch)?,
         _ => signature,
     };
     if verify == Verify::Always {
@@ -62,6 +62,9 @@ fn raw(
         }
         SignatureAlgorithm::EcdsaP384Sha384 => {
             session.sign(&Mechanism::Ecdsa, handle, hashed(&SHA384).as_ref())
+        }
+        SignatureAlgorithm::EcdsaP521Sha512 => {
+            session.sign(&Mechanism::Ecdsa, handle, hashed(&SHA512).as_ref())
         }
         SignatureAlgorithm::RsaPkcs1Sha256 => {
             let info = [SHA256_INFO, hashed(&SHA256).as_ref()].concat();

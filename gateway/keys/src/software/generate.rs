@@ -2,8 +2,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ pub fn generate(key_type: KeyType) -> Result<Zeroizing<Vec<u8>>, GenerateError> 
     match key_type {
         KeyType::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
         KeyType::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        KeyType::EcdsaP521 => ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING),
         KeyType::Rsa2048 => rsa(KeySize::Rsa2048),
         KeyType::Rsa3072 => rsa(KeySize::Rsa3072),
         KeyType::Rsa4096 => rsa(KeySize::Rsa4096),

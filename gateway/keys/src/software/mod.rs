@@ -144,6 +144,7 @@ mod tests {
         match key_type {
             KeyType::EcdsaP256 => &[A::EcdsaP256Sha256],
             KeyType::EcdsaP384 => &[A::EcdsaP384Sha384],
+            KeyType::EcdsaP521 => &[A::EcdsaP521Sha512],
             KeyType::Ed25519 => &[A::Ed25519],
             KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
                 &[A::RsaPkcs1Sha256, A::RsaPkcs1Sha384, A::RsaPkcs1Sha512, A::RsaPssSha256]
@@ -178,6 +179,7 @@ mod tests {
     #[tokio::test]
     async fn ecdsa_p384() {
         signs_and_verifies(KeyType::EcdsaP384).await;
+        signs_and_verifies(KeyType::EcdsaP521).await;
     }
 
     #[tokio::test]

@@ -5,8 +5,9 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RsaEncoding,
 };
 use chancery_x509::SignatureAlgorithm;
 
@@ -14,6 +15,7 @@ use chancery_x509::SignatureAlgorithm;
 pub(super) enum PrivateKey {
     EcdsaP256(EcdsaKeyPair),
     EcdsaP384(EcdsaKeyPair),
+    EcdsaP521(EcdsaKeyPair),
     /// Shared, since signing moves it to another thread.
     Rsa(Arc<rsa::KeyPair>),
     Ed25519(Ed25519KeyPair),
@@ -35,6 +37,9 @@ impl PrivateKey {
             .or_else(|_| {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, der).map(Self::EcdsaP384)
             })
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, der).map(Self::EcdsaP521)
+            })
             .or_else(|_| Ed25519KeyPair::from_pkcs8(der).map(Self::Ed25519))
             .or_else(|_| rsa::KeyPair::from_pkcs8(der).map(|pair| Self::Rsa(Arc::new(pair))))
             .ok()
@@ -43,7 +48,9 @@ impl PrivateKey {
     /// The public half as a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
     pub(super) fn public_spki(&self) -> Result<Vec<u8>, Unspecified> {
         let der: PublicKeyX509Der<'static> = match self {
-            Self::EcdsaP256(pair) | Self::EcdsaP384(pair) => pair.public_key().as_der()?,
+            Self::EcdsaP256(pair) | Self::EcdsaP384(pair) | Self::EcdsaP521(pair) => {
+                pair.public_key().as_der()?
+            }
             Self::Rsa(pair) => pair.public_key().as_der()?,
             Self::Ed25519(pair) => pair.public_key().as_der()?,
         };
@@ -57,7 +64,8 @@ impl PrivateKey {
     ) -> Result<Vec<u8>, Refusal> {
         match (self, algorithm) {
             (Self::EcdsaP256(pair), SignatureAlgorithm::EcdsaP256Sha256)
-            | (Self::EcdsaP384(pair), SignatureAlgorithm::EcdsaP384Sha384) => pair
+            | (Self::EcdsaP384(pair), SignatureAlgorithm::EcdsaP384Sha384)
+            | (Self::EcdsaP521(pair), SignatureAlgorithm::EcdsaP521Sha512) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|Unspecified| Refusal::Failed),

@@ -11,9 +11,10 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 fn every_key_type_signs_with_every_algorithm_of_its_own() {
     with_token("signing::every_key_type_signs_with_every_algorithm_of_its_own", || {
         use SignatureAlgorithm as A;
-        let cases: [(KeyType, &[A]); 4] = [
+        let cases: [(KeyType, &[A]); 5] = [
             (KeyType::EcdsaP256, &[A::EcdsaP256Sha256]),
             (KeyType::EcdsaP384, &[A::EcdsaP384Sha384]),
+            (KeyType::EcdsaP521, &[A::EcdsaP521Sha512]),
             (KeyType::Ed25519, &[A::Ed25519]),
             (
                 KeyType::Rsa2048,

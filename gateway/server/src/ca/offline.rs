@@ -49,7 +49,7 @@ pub(super) struct InitArgs {
     /// The root's common name.
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
+    /// `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
     #[arg(long, value_name = "TYPE", default_value = "ecdsa-p384")]
     key_type: KeyType,
     /// How long it is valid.

@@ -95,7 +95,7 @@ impl Check<'_> {
         let key_type: Option<KeyType> = self.parsed(
             &key("key_type"),
             &ca.key_type,
-            "a key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519",
+            "a key type: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072, rsa-4096 or ed25519",
         );
         for (field, name) in [("root_name", &ca.root_name), ("issuing_name", &ca.issuing_name)] {
             // RFC 5280 appendix A: ub-common-name is 64.

@@ -115,7 +115,7 @@ pub(crate) struct Ca {
     pub(crate) parent: String,
     /// `software` or `pkcs11`.
     pub(crate) keys: String,
-    /// `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
+    /// `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `rsa-2048`, `rsa-3072`, `rsa-4096` or `ed25519`.
     pub(crate) key_type: String,
     pub(crate) root_name: String,
     pub(crate) issuing_name: String,

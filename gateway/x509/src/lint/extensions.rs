@@ -199,7 +199,7 @@ fn unfit_usages(context: &Context<'_>, usages: KeyUsages, findings: &mut Finding
             KeyUsage::KeyEncipherment,
             KeyUsage::DataEncipherment,
         ],
-        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => &[
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => &[
             KeyUsage::DigitalSignature,
             KeyUsage::ContentCommitment,
             KeyUsage::KeyAgreement,
