@@ -15,6 +15,9 @@ pub(crate) struct IssuingCa {
     constraints: Vec<NameConstraints>,
     /// The key identifier of its root.
     pub(crate) root_id: String,
+    /// Whether its key is there. Somebody may have destroyed the key of one that issues no more: it then
+    /// has no CRL any longer, but what it revoked stays revoked here.
+    pub(crate) signs: bool,
     pub(crate) revocations: Revocations,
     pub(crate) crls: IssuingCrls,
 }
@@ -45,6 +48,7 @@ impl IssuingCa {
             chain,
             constraints: constraints.into_iter().filter(|one| !one.is_empty()).collect(),
             root_id: root_id.to_owned(),
+            signs: true,
             revocations: Revocations::load(records, authority.id()).await?,
             crls: IssuingCrls::open(config, records, authority.id()).await?,
             authority,

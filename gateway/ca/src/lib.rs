@@ -88,10 +88,17 @@ impl Ca {
             }
             let root = roots.get(at).ok_or(OpenError::Mismatch("a root is missing"))?;
             let root = (root.id(), root.certificate());
-            let issuing = IssuingCa::open(&config, &records, generation, root).await?;
+            let mut issuing = IssuingCa::open(&config, &records, generation, root).await?;
             // Of what has ended nothing is asked any more.
             if issuing.authority.certificate().not_after() >= now || generation == &current {
-                keys.load(&records, &issuing.authority).await?;
+                match keys.load(&records, &issuing.authority).await {
+                    Ok(()) => {}
+                    Err(error @ OpenError::KeyMissing { .. }) if generation != &current => {
+                        tracing::warn!(%error, issuer = issuing.id(), "no CRLs of a former key");
+                        issuing.signs = false;
+                    }
+                    Err(error) => return Err(error),
+                }
                 generations.push(issuing);
             }
         }

@@ -149,7 +149,9 @@ impl OcspResponder {
         let delegate = self.delegate.load_full();
         let signing = match &delegate {
             Some(delegate) => delegate.signing(),
-            None if self.issuer != self.ca.issuer_id() => Signing::itself(&self.ca, issuing),
+            None if self.issuer != self.ca.issuer_id() && issuing.signs => {
+                Signing::itself(&self.ca, issuing)
+            }
             None => return failed(OcspFailure::TryLater),
         };
         let mut said = Vec::with_capacity(request.certificates.len());

@@ -73,7 +73,9 @@ impl IssuingCrls {
     pub(crate) fn named(&self, name: &str) -> Option<Bytes> {
         let shards = self.shards.iter().map(|(_, publisher)| publisher);
         let mut all = std::iter::once(&self.complete).chain(&self.delta).chain(shards);
-        all.find(|publisher| publisher.name() == name).map(CrlPublisher::current)
+        let found = all.find(|publisher| publisher.name() == name).map(CrlPublisher::current);
+        // One that was never made is none.
+        found.filter(|der| !der.is_empty())
     }
 
     /// The certificate was revoked: the CRLs that have to list it do not.

@@ -50,7 +50,7 @@ impl Ca {
     /// See [`CrlError`]; the current CRLs stay published.
     #[tracing::instrument(name = "ca.refresh_crl", skip_all)]
     pub async fn refresh_crl(&self, now: Timestamp) -> Result<(), CrlError> {
-        for issuing in self.all_issuing() {
+        for issuing in self.all_issuing().filter(|issuing| issuing.signs) {
             self.publish_crls(issuing, now).await?;
         }
         for (root, crl) in self.roots.iter().filter_map(Root::own) {

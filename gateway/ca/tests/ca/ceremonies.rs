@@ -12,8 +12,8 @@ use chancery_ca::{
 };
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
-use chancery_store::SharedStore;
 use chancery_store::memory::MemoryStore;
+use chancery_store::{Commit, SharedStore, Store as _};
 use chancery_x509::{
     CertificateRequest, GeneralName, KeyUsage, NameConstraints, ParsedCertificate,
     RevocationReason, Subject, pem,
@@ -230,6 +230,27 @@ async fn after_a_rotation_the_new_key_issues_and_the_old_one_answers_for_its_own
     };
     assert!(answer(&old, &before).await.len() > 100);
     assert_eq!(answer(ca.issuer_id(), &after).await.len(), 5, "try later");
+}
+
+#[tokio::test]
+async fn a_former_key_may_be_destroyed_and_what_it_revoked_stays_revoked() {
+    let Software { ca, store, .. } = Software::first_start().await;
+    let (before, old) = (issue(&ca, proposal()).await, ca.issuer_id().to_owned());
+    ca.revoke(revoked(&ca, before.serial, RevocationReason::Superseded, start())).await.unwrap();
+    let key = store.scan(b"_/ca/key/private-issuing-", None, 10).await.unwrap().pop().unwrap().key;
+    drop(ca);
+    rotate(&store, &config()).await.unwrap();
+    store.commit(Commit::new().delete(key)).await.unwrap();
+    let ca = open(&store, config()).await.unwrap();
+    assert!(ca.is_revoked(&old, &before.serial));
+    assert_eq!(ca.crl_named(&old), None);
+    assert_eq!(read_crl(&ca.crl()).revoked, [""; 0]);
+    // The key that issues has to be there.
+    let current = store.scan(b"_/ca/key/private-issuing-", None, 10).await.unwrap();
+    assert_eq!(current.len(), 1);
+    store.commit(Commit::new().delete(current[0].key.clone())).await.unwrap();
+    let missing = open(&store, config()).await.err().unwrap();
+    assert!(matches!(missing, OpenError::KeyMissing { .. }), "{missing}");
 }
 
 #[tokio::test]
