@@ -1,5 +1,6 @@
 use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
+use chancery_policy::Denial;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
 use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, RandomFailure, WeakKey};
@@ -137,6 +138,12 @@ impl RevokeError {
             Self::BadReason(_) => "bad-reason",
             Self::Unavailable(_) => "unavailable",
         }
+    }
+
+    /// Whether the policies were not asked because too many decisions are waiting: the same request
+    /// may succeed later.
+    pub fn is_overload(&self) -> bool {
+        self.code() == Denial::OVERLOADED
     }
 
     pub(crate) fn outcome(&self) -> Outcome {

@@ -8,7 +8,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chancery_audit::{Decision, Event, Outcome};
 use chancery_ca::{SshCa, SshSignError};
 use chancery_identity::{Identity, RequestContext, TenantId};
-use chancery_policy::{AccessRequest, context_attributes};
+use chancery_policy::{AccessRequest, Denial, context_attributes};
 use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey};
 use chancery_store::{Commit, Key, ReadError};
 use chancery_x509::{RandomFailure, WeakKey};
@@ -120,6 +120,12 @@ impl SshError {
             Self::TooManyPrincipals(_) | Self::Certificate(_) => "bad-request",
             Self::Unavailable(_) => "unavailable",
         }
+    }
+
+    /// Whether the policies were not asked because too many decisions are waiting: the same request
+    /// may succeed later.
+    pub fn is_overload(&self) -> bool {
+        self.code() == Denial::OVERLOADED
     }
 
     fn outcome(&self) -> Outcome {

@@ -2,6 +2,7 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, RequestId, TenantId};
+use chancery_secrets::MountName;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -58,6 +59,12 @@ impl Call {
         let mut parts = self.raw_path().splitn(5, '/').skip(2);
         let mount = parts.next().unwrap_or_default();
         (mount, parts.nth(1).unwrap_or_default())
+    }
+
+    /// The mount that the call is about. What cannot be the name of one has no route.
+    pub(super) fn mount(&self) -> Result<MountName, VaultError> {
+        let (name, _) = self.raw_target();
+        name.parse().map_err(|_| VaultError::NoRoute)
     }
 
     /// The value of a query parameter.

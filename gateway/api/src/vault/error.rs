@@ -87,6 +87,7 @@ impl VaultError {
                 _ => internal(error),
             },
             Self::Ssh(error) => match error {
+                error if error.is_overload() => overloaded(error),
                 SshError::NotConfigured => Self::NoRoute.parts(),
                 SshError::Denied { message, .. } => denied(message.clone().into()),
                 SshError::Unavailable(_) => internal(error),
@@ -165,9 +166,15 @@ mod tests {
 
     #[test]
     fn an_overload_is_429_and_not_a_denial() {
-        for error in
-            [VaultError::Access(AccessError::Overloaded), VaultError::Kv(KvError::Overloaded)]
-        {
+        for error in [
+            VaultError::Access(AccessError::Overloaded),
+            VaultError::Kv(KvError::Overloaded),
+            VaultError::Pki(PkiError::Overloaded),
+            VaultError::Ssh(SshError::Denied {
+                code: chancery_policy::Denial::OVERLOADED.to_owned(),
+                message: String::new(),
+            }),
+        ] {
             assert_eq!(error.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
         }
     }

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use chancery_access::Caller;
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
@@ -36,7 +37,7 @@ pub struct Authority {
     /// The root's.
     pub root: Vec<u8>,
     /// The issuing CA's complete CRL.
-    pub crl: Vec<u8>,
+    pub crl: Bytes,
 }
 
 impl<'a> Pki<'a> {
@@ -108,7 +109,7 @@ impl<'a> Pki<'a> {
             Authority {
                 issuing: ca.issuing_der().to_vec(),
                 root: ca.root_der().to_vec(),
-                crl: ca.crl().to_vec(),
+                crl: ca.crl(),
             }
         });
         self.finish(allowed, authority).await

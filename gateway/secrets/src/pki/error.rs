@@ -64,6 +64,7 @@ impl From<RevokeError> for PkiError {
     fn from(error: RevokeError) -> Self {
         match error {
             RevokeError::NotFound => Self::NotFound,
+            error if error.is_overload() => Self::Overloaded,
             RevokeError::Denied { code, message } => Self::Denied { code, message },
             RevokeError::Unavailable(error) => error.into(),
             RevokeError::AlreadyRevoked | RevokeError::BadReason(_) => {

@@ -4,8 +4,8 @@ use axum::response::Response;
 use chancery_secrets::kv::{DEFAULT_MAX_VERSIONS, KvConfig, KvConfigUpdate, Retention};
 use serde::Serialize;
 
+use super::MOUNT_TYPE;
 use super::metadata::max_versions;
-use super::{MOUNT_TYPE, mount};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
@@ -28,14 +28,14 @@ pub(in crate::vault) async fn handle(
 ) -> Result<Response, VaultError> {
     match call.verb {
         Verb::Get => {
-            let kv = state.secrets.kv(mount(&call)?);
+            let kv = state.secrets.kv(call.mount()?);
             let config = kv.read_config(&call.context, &call.caller).await?;
             Ok(envelope::data(call.id(), MOUNT_TYPE, view(&config)))
         }
         Verb::Write => {
             let body = call.read(body).await?;
             let update = update(&body.fields()?)?;
-            let kv = state.secrets.kv(mount(&call)?);
+            let kv = state.secrets.kv(call.mount()?);
             kv.write_config(&call.context, &call.caller, &update).await?;
             Ok(envelope::no_content())
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::view::VersionView;
-use super::{MOUNT_TYPE, mount, secret_path};
+use super::{MOUNT_TYPE, secret_path};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -28,7 +28,7 @@ pub(in crate::vault) async fn handle(
     body: Body,
 ) -> Result<Response, VaultError> {
     let path = secret_path(&call)?;
-    let kv = state.secrets.kv(mount(&call)?);
+    let kv = state.secrets.kv(call.mount()?);
     match call.verb {
         Verb::Get => read(kv, &call, &path).await,
         Verb::Write => write(kv, &call, body, &path).await,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::view::{NotesView, VersionEntry};
-use super::{MOUNT_TYPE, mount, secret_path};
+use super::{MOUNT_TYPE, secret_path};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
@@ -24,7 +24,7 @@ pub(in crate::vault) async fn handle(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    let kv = state.secrets.kv(mount(&call)?);
+    let kv = state.secrets.kv(call.mount()?);
     match call.verb {
         Verb::List => list(kv, &call).await,
         Verb::Get => {

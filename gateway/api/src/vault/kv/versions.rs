@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::{mount, secret_path};
+use super::secret_path;
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -17,7 +17,7 @@ pub(in crate::vault) async fn delete(
     body: Body,
 ) -> Result<Response, VaultError> {
     let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
-    let kv = state.secrets.kv(mount(&call)?);
+    let kv = state.secrets.kv(call.mount()?);
     kv.delete_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
 }
@@ -29,7 +29,7 @@ pub(in crate::vault) async fn undelete(
     body: Body,
 ) -> Result<Response, VaultError> {
     let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
-    let kv = state.secrets.kv(mount(&call)?);
+    let kv = state.secrets.kv(call.mount()?);
     kv.undelete_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
 }
@@ -41,7 +41,7 @@ pub(in crate::vault) async fn destroy(
     body: Body,
 ) -> Result<Response, VaultError> {
     let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
-    let kv = state.secrets.kv(mount(&call)?);
+    let kv = state.secrets.kv(call.mount()?);
     kv.destroy_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
 }

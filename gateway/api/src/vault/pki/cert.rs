@@ -4,7 +4,7 @@ use chancery_secrets::pki::{certificate_pem, crl_pem};
 use serde::Serialize;
 
 use super::view::CertificateView;
-use super::{MOUNT_TYPE, mount, serial};
+use super::{MOUNT_TYPE, serial};
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
@@ -25,7 +25,7 @@ pub(in crate::vault) async fn handle(
     if call.verb != Verb::Get {
         return Err(VaultError::Method);
     }
-    let pki = state.secrets.pki(&mount(&call)?);
+    let pki = state.secrets.pki(&call.mount()?);
     let (_, raw) = call.raw_target();
     let asked = path::decode(raw)?;
     if !matches!(asked.as_str(), "ca" | "ca_chain" | "crl") {

@@ -6,7 +6,7 @@ use chancery_secrets::pki::{MAX_PAGE, Search};
 use serde::Serialize;
 
 use super::view::CertificateView;
-use super::{MOUNT_TYPE, mount, search, serial};
+use super::{MOUNT_TYPE, search, serial};
 use crate::vault::call::{Call, Verb, is_true};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
@@ -51,7 +51,7 @@ async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Respon
             _ => return Err(VaultError::BadRequest("limit must be a number above 0".into())),
         },
     };
-    let pki = state.secrets.pki(&mount(call)?);
+    let pki = state.secrets.pki(&call.mount()?);
     let found = pki.list(&call.context, &call.caller, search, after.as_ref(), limit).await?;
     let more = found.len() == limit.min(MAX_PAGE);
     let view = if call.query("pem").is_some_and(|pem| is_true(&pem)) {

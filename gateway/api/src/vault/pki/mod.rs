@@ -7,19 +7,11 @@ pub(super) mod revoke;
 mod search;
 mod view;
 
-use chancery_secrets::MountName;
 use chancery_secrets::pki::Serial;
 
-use super::call::Call;
 use super::error::VaultError;
 
 const MOUNT_TYPE: &str = "pki";
-
-/// The mount that a call is about. What cannot be the name of one has no route.
-fn mount(call: &Call) -> Result<MountName, VaultError> {
-    let (name, _) = call.raw_target();
-    name.parse().map_err(|_| VaultError::NoRoute)
-}
 
 /// A serial number with or without separators, as clients write it.
 fn serial(text: &str) -> Result<Serial, VaultError> {

@@ -5,7 +5,7 @@ use chancery_secrets::pki::{RevocationReason, serial_in};
 use serde::Serialize;
 
 use super::view::CertificateView;
-use super::{MOUNT_TYPE, mount, search, serial};
+use super::{MOUNT_TYPE, search, serial};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -44,7 +44,7 @@ pub(in crate::vault) async fn one(
         }
     };
     let reason = reason(&fields)?;
-    let pki = state.secrets.pki(&mount(&call)?);
+    let pki = state.secrets.pki(&call.mount()?);
     let entry = pki.revoke(&call.context, &call.caller, serial, reason).await?;
     let view = CertificateView::of(&entry);
     let revoked = Revoked {
@@ -74,7 +74,7 @@ pub(in crate::vault) async fn matching(
     let fields = body.fields()?;
     let search = search::read(state.clock.now(), |name| fields.get(name, "a text"))?;
     let reason = reason(&fields)?;
-    let pki = state.secrets.pki(&mount(&call)?);
+    let pki = state.secrets.pki(&call.mount()?);
     let outcome = pki.revoke_matching(&call.context, &call.caller, search, reason).await?;
     let outcome =
         Outcome { revoked: outcome.revoked, refused: outcome.refused, failed: outcome.failed };

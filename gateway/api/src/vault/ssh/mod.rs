@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chancery_secrets::MountName;
 use chancery_secrets::ssh::{Kind, Options, SshPublicKey, Wanted};
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -36,7 +35,7 @@ pub(super) async fn sign(
     let role = path::decode(raw)?;
     let body = call.read(body).await?;
     let wanted = wanted(role, &body.fields()?)?;
-    let ssh = state.secrets.ssh(&mount(&call)?);
+    let ssh = state.secrets.ssh(&call.mount()?);
     let issued = ssh.sign(&call.context, &call.caller, wanted).await?;
     let signed =
         Signed { serial_number: format!("{:016x}", issued.serial), signed_key: issued.line + "\n" };
@@ -71,12 +70,7 @@ fn ca_key(state: &VaultState, call: &Call) -> Result<String, VaultError> {
         return Err(VaultError::Method);
     }
     let kind = kind(call.query("cert_type").as_deref())?;
-    state.secrets.ssh(&mount(call)?).public_key(kind).ok_or(VaultError::NoRoute)
-}
-
-fn mount(call: &Call) -> Result<MountName, VaultError> {
-    let (name, _) = call.raw_target();
-    name.parse().map_err(|_| VaultError::NoRoute)
+    state.secrets.ssh(&call.mount()?).public_key(kind).ok_or(VaultError::NoRoute)
 }
 
 fn kind(text: Option<&str>) -> Result<Kind, VaultError> {
