@@ -69,6 +69,35 @@ pub fn assert_chain(site: &Site, chain: &str, root: &Path, purpose: Purpose) {
     }
 }
 
+/// Verifies each certificate of a chain, and the last with the root, with a library that knows ML-DSA,
+/// which the `openssl` of many systems does not yet.
+const VERIFY: &str = r"
+import sys
+from cryptography import x509
+chain = [x509.load_pem_x509_certificate(open(file, 'rb').read()) for file in sys.argv[1:]]
+for signed, issuer in zip(chain, chain[1:] + chain[-1:]):
+    signed.verify_directly_issued_by(issuer)
+    print(type(issuer.public_key()).__name__)
+";
+
+/// As [`assert_chain`], for a chain that is signed with ML-DSA: gives what an independent library calls
+/// the issuers' keys.
+#[track_caller]
+#[must_use]
+pub fn assert_ml_dsa_chain(site: &Site, chain: &str, root: &Path) -> String {
+    let mut files: Vec<PathBuf> = http::certificates(chain)
+        .iter()
+        .enumerate()
+        .map(|(n, der)| pem_file(site, &format!("lint/chain-{n}.pem"), der))
+        .collect();
+    files.push(root.to_owned());
+    for file in &files {
+        pkilint("lint_pkix_cert", &["lint", "--severity", "NOTICE"], &[file]);
+    }
+    let mut python = Command::new(process::python_tool("python"));
+    process::run(python.args(["-c", VERIFY]).args(&files)).success().stdout
+}
+
 /// Fails unless pkilint finds nothing in a CRL (DER) and `openssl` verifies it with the issuer.
 #[track_caller]
 pub fn assert_crl(site: &Site, crl: &[u8], issuer: &[u8], authority: bool) {

@@ -40,6 +40,10 @@ fn key(key: &PublicKey) -> KeyFacts {
         KeyAlgorithm::EcdsaP521 => ("ecdsa-p521", 521),
         KeyAlgorithm::Rsa { bits } => ("rsa", bits),
         KeyAlgorithm::Ed25519 => ("ed25519", 255),
+        // What rules about sizes mean by one: the length of the public key.
+        KeyAlgorithm::MlDsa44 => ("ml-dsa-44", 1312 * 8),
+        KeyAlgorithm::MlDsa65 => ("ml-dsa-65", 1952 * 8),
+        KeyAlgorithm::MlDsa87 => ("ml-dsa-87", 2592 * 8),
     };
     KeyFacts { algorithm: algorithm.to_owned(), bits, fingerprint: hex::encode(key.fingerprint()) }
 }

@@ -21,19 +21,25 @@ pub enum KeyType {
     Rsa4096,
     /// Ed25519 (RFC 8032).
     Ed25519,
+    /// ML-DSA-44 (FIPS 204): resists quantum computers, security category 2.
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204), category 3.
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204), category 5.
+    MlDsa87,
 }
 
 /// The text names no kind of key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a key type: use ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072, rsa-4096 \
-     or ed25519"
+    "`{0}` is not a key type: use ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072, rsa-4096, \
+     ed25519, ml-dsa-44, ml-dsa-65 or ml-dsa-87"
 )]
 pub struct UnknownKeyType(pub String);
 
 impl KeyType {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::EcdsaP256,
         Self::EcdsaP384,
         Self::EcdsaP521,
@@ -41,6 +47,9 @@ impl KeyType {
         Self::Rsa3072,
         Self::Rsa4096,
         Self::Ed25519,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// The name in configuration.
@@ -53,6 +62,9 @@ impl KeyType {
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
             Self::Ed25519 => "ed25519",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
@@ -66,6 +78,9 @@ impl KeyType {
             Self::EcdsaP521 => SignatureAlgorithm::EcdsaP521Sha512,
             Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => SignatureAlgorithm::RsaPkcs1Sha256,
             Self::Ed25519 => SignatureAlgorithm::Ed25519,
+            Self::MlDsa44 => SignatureAlgorithm::MlDsa44,
+            Self::MlDsa65 => SignatureAlgorithm::MlDsa65,
+            Self::MlDsa87 => SignatureAlgorithm::MlDsa87,
         }
     }
 }

@@ -129,6 +129,7 @@ impl SshPublicKey {
             KeyAlgorithm::EcdsaP384 => SshKind::EcdsaP384,
             KeyAlgorithm::EcdsaP521 => SshKind::EcdsaP521,
             KeyAlgorithm::Rsa { .. } => SshKind::Rsa,
+            KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 | KeyAlgorithm::MlDsa87 => return None,
         };
         put_string(&mut blob, kind.name().as_bytes());
         match kind {

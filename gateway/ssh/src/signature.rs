@@ -44,7 +44,11 @@ pub(crate) fn encode(
         SignatureAlgorithm::EcdsaP521Sha512 => ("ecdsa-sha2-nistp521", ecdsa()?),
         SignatureAlgorithm::RsaPkcs1Sha256 => ("rsa-sha2-256", signature.to_vec()),
         SignatureAlgorithm::RsaPkcs1Sha512 => ("rsa-sha2-512", signature.to_vec()),
-        SignatureAlgorithm::RsaPkcs1Sha384 | SignatureAlgorithm::RsaPssSha256 => {
+        SignatureAlgorithm::RsaPkcs1Sha384
+        | SignatureAlgorithm::RsaPssSha256
+        | SignatureAlgorithm::MlDsa44
+        | SignatureAlgorithm::MlDsa65
+        | SignatureAlgorithm::MlDsa87 => {
             return Err(InvalidSignature);
         }
     };

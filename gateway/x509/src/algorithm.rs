@@ -23,6 +23,15 @@ pub enum SignatureAlgorithm {
     RsaPssSha256,
     /// Ed25519 (RFC 8410).
     Ed25519,
+    /// ML-DSA-44 without pre-hash, an empty context (FIPS 204, RFC 9881).
+    #[serde(rename = "ml-dsa-44")]
+    MlDsa44,
+    /// ML-DSA-65 without pre-hash, an empty context (FIPS 204, RFC 9881).
+    #[serde(rename = "ml-dsa-65")]
+    MlDsa65,
+    /// ML-DSA-87 without pre-hash, an empty context (FIPS 204, RFC 9881).
+    #[serde(rename = "ml-dsa-87")]
+    MlDsa87,
 }
 
 impl SignatureAlgorithm {
@@ -37,6 +46,9 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha512 => identifier::RSA_SHA512,
             Self::RsaPssSha256 => identifier::RSA_PSS_SHA256,
             Self::Ed25519 => identifier::ED25519,
+            Self::MlDsa44 => identifier::ML_DSA_44,
+            Self::MlDsa65 => identifier::ML_DSA_65,
+            Self::MlDsa87 => identifier::ML_DSA_87,
         }
     }
 
@@ -51,6 +63,9 @@ impl SignatureAlgorithm {
             | Self::RsaPkcs1Sha512
             | Self::RsaPssSha256 => matches!(key, KeyAlgorithm::Rsa { .. }),
             Self::Ed25519 => key == KeyAlgorithm::Ed25519,
+            Self::MlDsa44 => key == KeyAlgorithm::MlDsa44,
+            Self::MlDsa65 => key == KeyAlgorithm::MlDsa65,
+            Self::MlDsa87 => key == KeyAlgorithm::MlDsa87,
         }
     }
 
@@ -62,6 +77,9 @@ impl SignatureAlgorithm {
             KeyAlgorithm::EcdsaP521 => Self::EcdsaP521Sha512,
             KeyAlgorithm::Rsa { .. } => Self::RsaPkcs1Sha256,
             KeyAlgorithm::Ed25519 => Self::Ed25519,
+            KeyAlgorithm::MlDsa44 => Self::MlDsa44,
+            KeyAlgorithm::MlDsa65 => Self::MlDsa65,
+            KeyAlgorithm::MlDsa87 => Self::MlDsa87,
         }
     }
 }
@@ -107,12 +125,16 @@ pub(crate) fn verification(
             id::ED25519 => &signature::ED25519,
             _ => return None,
         },
+        KeyAlgorithm::MlDsa44 if algorithm_identifier == id::ML_DSA_44 => &signature::ML_DSA_44,
+        KeyAlgorithm::MlDsa65 if algorithm_identifier == id::ML_DSA_65 => &signature::ML_DSA_65,
+        KeyAlgorithm::MlDsa87 if algorithm_identifier == id::ML_DSA_87 => &signature::ML_DSA_87,
+        KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 | KeyAlgorithm::MlDsa87 => return None,
     };
     Some(found)
 }
 
-/// DER encodings of `AlgorithmIdentifier`s. Fixed bytes rather than an encoder, because RFC 4055 and
-/// RFC 5758 leave exactly one right spelling for each.
+/// DER encodings of `AlgorithmIdentifier`s. Fixed bytes rather than an encoder, because RFC 4055,
+/// RFC 5758 and RFC 9881 §2 leave exactly one right spelling for each.
 mod identifier {
     pub(super) const ECDSA_SHA256: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
     pub(super) const ECDSA_SHA384: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03";
@@ -142,4 +164,7 @@ mod identifier {
         \x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\x01\x65\
         \x03\x04\x02\x03\x05\x00\xa2\x03\x02\x01\x40";
     pub(super) const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
+    pub(super) const ML_DSA_44: &[u8] = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11";
+    pub(super) const ML_DSA_65: &[u8] = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12";
+    pub(super) const ML_DSA_87: &[u8] = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13";
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ParsedPublicKey, UnparsedPublicKey};
-use const_oid::db::{rfc5912, rfc8410};
+use const_oid::db::{fips204, rfc5912, rfc8410};
 use der::asn1::{ObjectIdentifier, UintRef};
 use der::{Decode, Sequence};
 use spki::SubjectPublicKeyInfoRef;
@@ -44,6 +44,12 @@ pub enum KeyAlgorithm {
     },
     /// Ed25519.
     Ed25519,
+    /// ML-DSA-44 (FIPS 204).
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204).
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204).
+    MlDsa87,
 }
 
 /// The bytes are not a public key that is supported here.
@@ -54,8 +60,8 @@ pub enum KeyError {
     Malformed(der::Error),
     /// Another kind of key, or an unusual encoding of parameters.
     #[error(
-        "public keys of type {algorithm} are not supported here: use ECDSA P-256 or P-384, RSA or \
-         Ed25519"
+        "public keys of type {algorithm} are not supported here: use ECDSA P-256, P-384 or P-521, \
+         RSA, Ed25519 or ML-DSA"
     )]
     Unsupported {
         /// The algorithm's, or the curve's, object identifier.
@@ -70,8 +76,8 @@ pub enum KeyError {
     /// Not an uncompressed point on the named curve.
     #[error("the elliptic-curve public key is not an uncompressed point on its curve")]
     InvalidPoint,
-    /// An Ed25519 key that is not 32 bytes.
-    #[error("an Ed25519 public key has 32 bytes")]
+    /// An Ed25519 or ML-DSA key that is too short or too long.
+    #[error("the public key does not have the length that its algorithm prescribes")]
     InvalidLength,
 }
 
@@ -79,6 +85,13 @@ pub enum KeyError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not verify with the public key")]
 pub struct InvalidSignature;
+
+const WITHOUT_PARAMETERS: [(ObjectIdentifier, KeyAlgorithm); 4] = [
+    (rfc8410::ID_ED_25519, KeyAlgorithm::Ed25519),
+    (fips204::ID_ML_DSA_44, KeyAlgorithm::MlDsa44),
+    (fips204::ID_ML_DSA_65, KeyAlgorithm::MlDsa65),
+    (fips204::ID_ML_DSA_87, KeyAlgorithm::MlDsa87),
+];
 
 /// RFC 8017 §A.1.1.
 #[derive(Sequence)]
@@ -106,7 +119,8 @@ impl PublicKey {
             {
                 return Err(KeyError::InvalidPoint);
             }
-            KeyAlgorithm::Ed25519 if ready.is_none() => return Err(KeyError::InvalidLength),
+            KeyAlgorithm::Rsa { .. } => {}
+            _ if ready.is_none() => return Err(KeyError::InvalidLength),
             _ => {}
         }
         Ok(Self(Arc::new(Inner { spki: der.to_vec(), bits: bits.to_vec(), algorithm, ready })))
@@ -148,7 +162,12 @@ impl PublicKey {
     /// The first weakness found.
     pub fn check_strength(&self) -> Result<(), WeakKey> {
         match self.0.algorithm {
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => Ok(()),
+            KeyAlgorithm::EcdsaP256
+            | KeyAlgorithm::EcdsaP384
+            | KeyAlgorithm::EcdsaP521
+            | KeyAlgorithm::MlDsa44
+            | KeyAlgorithm::MlDsa65
+            | KeyAlgorithm::MlDsa87 => Ok(()),
             KeyAlgorithm::Ed25519 => weak_key::check_ed25519(&self.0.bits),
             KeyAlgorithm::Rsa { bits } => match RsaPublicKey::from_der(&self.0.bits) {
                 Ok(key) => {
@@ -237,14 +256,17 @@ fn key_algorithm(
             let key = RsaPublicKey::from_der(bits).map_err(malformed)?;
             Ok(KeyAlgorithm::Rsa { bits: weak_key::bit_length(key.modulus.as_bytes()) })
         }
-        // RFC 8410 §3: there are no parameters.
-        rfc8410::ID_ED_25519 => {
+        // RFC 8410 §3 and RFC 9881 §4: there are no parameters.
+        algorithm => {
+            let (_, found) = WITHOUT_PARAMETERS
+                .into_iter()
+                .find(|(oid, _)| *oid == algorithm)
+                .ok_or(KeyError::Unsupported { algorithm })?;
             if parameters.is_some() {
                 return Err(KeyError::Parameters { algorithm });
             }
-            Ok(KeyAlgorithm::Ed25519)
+            Ok(found)
         }
-        algorithm => Err(KeyError::Unsupported { algorithm }),
     }
 }
 
@@ -288,6 +310,9 @@ impl std::fmt::Display for KeyAlgorithm {
             Self::EcdsaP521 => f.write_str("ecdsa-p521"),
             Self::Rsa { bits } => write!(f, "rsa-{bits}"),
             Self::Ed25519 => f.write_str("ed25519"),
+            Self::MlDsa44 => f.write_str("ml-dsa-44"),
+            Self::MlDsa65 => f.write_str("ml-dsa-65"),
+            Self::MlDsa87 => f.write_str("ml-dsa-87"),
         }
     }
 }
@@ -297,7 +322,7 @@ mod tests {
     use super::*;
     use crate::testing::{TestKey, p256_spki, rsa_spki, sequence};
 
-    const ALL: [SignatureAlgorithm; 8] = [
+    const ALL: [SignatureAlgorithm; 11] = [
         SignatureAlgorithm::EcdsaP256Sha256,
         SignatureAlgorithm::EcdsaP384Sha384,
         SignatureAlgorithm::EcdsaP521Sha512,
@@ -306,6 +331,9 @@ mod tests {
         SignatureAlgorithm::RsaPkcs1Sha512,
         SignatureAlgorithm::RsaPssSha256,
         SignatureAlgorithm::Ed25519,
+        SignatureAlgorithm::MlDsa44,
+        SignatureAlgorithm::MlDsa65,
+        SignatureAlgorithm::MlDsa87,
     ];
 
     #[test]

@@ -5,7 +5,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
-    ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
+    ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING,
+    ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair, RsaKeyPair,
 };
 use der::Encode;
 use der::asn1::{AnyRef, BitStringRef, UintRef};
@@ -22,6 +23,7 @@ pub(crate) enum TestKey {
     Ecdsa(EcdsaKeyPair, SignatureAlgorithm),
     Rsa(RsaKeyPair, SignatureAlgorithm),
     Ed25519(Ed25519KeyPair),
+    MlDsa(PqdsaKeyPair, SignatureAlgorithm),
 }
 
 impl TestKey {
@@ -40,13 +42,24 @@ impl TestKey {
                 algorithm,
             ),
             SignatureAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate().unwrap()),
+            SignatureAlgorithm::MlDsa44 => {
+                Self::MlDsa(PqdsaKeyPair::generate(&ML_DSA_44_SIGNING).unwrap(), algorithm)
+            }
+            SignatureAlgorithm::MlDsa65 => {
+                Self::MlDsa(PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).unwrap(), algorithm)
+            }
+            SignatureAlgorithm::MlDsa87 => {
+                Self::MlDsa(PqdsaKeyPair::generate(&ML_DSA_87_SIGNING).unwrap(), algorithm)
+            }
             _ => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap(), algorithm),
         }
     }
 
     pub(crate) fn algorithm(&self) -> SignatureAlgorithm {
         match self {
-            Self::Ecdsa(_, algorithm) | Self::Rsa(_, algorithm) => *algorithm,
+            Self::Ecdsa(_, algorithm) | Self::Rsa(_, algorithm) | Self::MlDsa(_, algorithm) => {
+                *algorithm
+            }
             Self::Ed25519(_) => SignatureAlgorithm::Ed25519,
         }
     }
@@ -56,6 +69,7 @@ impl TestKey {
             Self::Ecdsa(key, _) => key.public_key().as_der().unwrap(),
             Self::Rsa(key, _) => key.public_key().as_der().unwrap(),
             Self::Ed25519(key) => key.public_key().as_der().unwrap(),
+            Self::MlDsa(key, _) => key.public_key().as_der().unwrap(),
         };
         PublicKey::from_spki_der(spki.as_ref()).unwrap()
     }
@@ -65,6 +79,11 @@ impl TestKey {
         match self {
             Self::Ecdsa(key, _) => key.sign(&random, message).unwrap().as_ref().to_vec(),
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+            Self::MlDsa(key, _) => {
+                let mut out = vec![0; key.algorithm().signature_len()];
+                key.sign(message, &mut out).unwrap();
+                out
+            }
             Self::Rsa(key, algorithm) => {
                 let encoding: &dyn signature::RsaEncoding = match algorithm {
                     SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_SHA256,

@@ -178,3 +178,26 @@ fn every_kind_of_ca_is_clean_with_its_crls() {
         drop(gateway.stop());
     }
 }
+
+#[test]
+fn a_ca_with_ml_dsa_is_clean_and_its_chain_is_good_for_tls() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    drop(Options::new(&site).dns(&dns).start().stop());
+    let responder = Http01::start(&site);
+    for (key_type, name) in
+        [("ml-dsa-44", "MLDSA44"), ("ml-dsa-65", "MLDSA65"), ("ml-dsa-87", "MLDSA87")]
+    {
+        let gateway = with_ca(&site, key_type);
+        let root = site.path().join(format!("state-{key_type}/root.pem"));
+        let ready = gateway.ready();
+        // The gateway's own certificate comes from this CA too, so each request verifies the chain.
+        let client = Client::new(&ready.api, &root, None);
+        let account = Account::register(client, &ready.acme_directory);
+        let (chain, _) = account.obtain(&["a.example.com"], &responder);
+        let said = lint::assert_ml_dsa_chain(&site, &chain, &root);
+        let issuers = said.lines().filter(|line| line.contains(name)).count();
+        assert_eq!(issuers, 3, "{said}");
+        drop(gateway.stop());
+    }
+}

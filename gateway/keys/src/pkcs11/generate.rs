@@ -1,6 +1,6 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType as MlDsa, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::directory::{SigningKey, WrappingKey};
@@ -31,6 +31,9 @@ pub(super) fn key_pair(
         KeyType::Rsa2048 => (Mechanism::RsaPkcsKeyPairGen, modulus(2048)),
         KeyType::Rsa3072 => (Mechanism::RsaPkcsKeyPairGen, modulus(3072)),
         KeyType::Rsa4096 => (Mechanism::RsaPkcsKeyPairGen, modulus(4096)),
+        KeyType::MlDsa44 => (Mechanism::MlDsaKeyPairGen, parameter_set(MlDsa::ML_DSA_44)),
+        KeyType::MlDsa65 => (Mechanism::MlDsaKeyPairGen, parameter_set(MlDsa::ML_DSA_65)),
+        KeyType::MlDsa87 => (Mechanism::MlDsaKeyPairGen, parameter_set(MlDsa::ML_DSA_87)),
     };
     let mut public = identity(name, &id);
     public.extend([Attribute::Private(false), Attribute::Verify(true)]);
@@ -107,6 +110,10 @@ fn curve(oid: &[u8]) -> Vec<Attribute> {
 
 fn modulus(bits: u64) -> Vec<Attribute> {
     vec![Attribute::ModulusBits(bits.into()), Attribute::PublicExponent(vec![1, 0, 1])]
+}
+
+fn parameter_set(set: MlDsa) -> Vec<Attribute> {
+    vec![Attribute::ParameterSet(set.into())]
 }
 
 /// Tokens exist that ignore what the template says.

@@ -1,6 +1,8 @@
 use chancery_x509::PublicKey;
 use cryptoki::error::Error;
-use cryptoki::object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectHandle};
+use cryptoki::object::{
+    Attribute, AttributeType, KeyType as TokenKeyType, MlDsaParameterSetType as MlDsa, ObjectHandle,
+};
 use cryptoki::session::Session;
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode, Encode, Sequence};
@@ -9,6 +11,9 @@ use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 /// RFC 8017 §A.1.1.
 #[derive(Sequence)]
@@ -38,6 +43,8 @@ pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey,
         AttributeType::EcPoint,
         AttributeType::Modulus,
         AttributeType::PublicExponent,
+        AttributeType::ParameterSet,
+        AttributeType::Value,
     ];
     let mut parts = Parts::default();
     for attribute in session.get_attributes(object, &wanted)? {
@@ -47,6 +54,8 @@ pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey,
             Attribute::EcPoint(found) => parts.point = found,
             Attribute::Modulus(found) => parts.modulus = found,
             Attribute::PublicExponent(found) => parts.exponent = found,
+            Attribute::ParameterSet(found) => parts.ml_dsa = Some(found.into()),
+            Attribute::Value(found) => parts.value = found,
             _ => {}
         }
     }
@@ -60,10 +69,13 @@ struct Parts {
     point: Vec<u8>,
     modulus: Vec<u8>,
     exponent: Vec<u8>,
+    ml_dsa: Option<MlDsa>,
+    value: Vec<u8>,
 }
 
 impl Parts {
-    /// Puts a DER `SubjectPublicKeyInfo` together (RFC 5480 §2, RFC 3279 §2.3.1, RFC 8410 §4).
+    /// Puts a DER `SubjectPublicKeyInfo` together (RFC 5480 §2, RFC 3279 §2.3.1, RFC 8410 §4,
+    /// RFC 9881 §4).
     fn spki(&self) -> Result<Vec<u8>, Unreadable> {
         match self.key_type {
             Some(TokenKeyType::EC) => {
@@ -78,6 +90,12 @@ impl Parts {
                 };
                 wrap(RSA_ENCRYPTION, Some(AnyRef::NULL), &key.to_der()?)
             }
+            Some(TokenKeyType::ML_DSA) => match self.ml_dsa {
+                Some(MlDsa::ML_DSA_44) => wrap(ML_DSA_44, None, &self.value),
+                Some(MlDsa::ML_DSA_65) => wrap(ML_DSA_65, None, &self.value),
+                Some(MlDsa::ML_DSA_87) => wrap(ML_DSA_87, None, &self.value),
+                _ => Err(Unreadable::Incomplete),
+            },
             _ => Err(Unreadable::Incomplete),
         }
     }

@@ -3,6 +3,7 @@ use std::time::Instant;
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
 use chancery_x509::SignatureAlgorithm;
 use cryptoki::error::Error;
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -89,6 +90,10 @@ fn raw(
         SignatureAlgorithm::Ed25519 => {
             let parameters = EddsaParams::new(EddsaSignatureScheme::Ed25519);
             session.sign(&Mechanism::Eddsa(parameters), handle, message)
+        }
+        SignatureAlgorithm::MlDsa44 | SignatureAlgorithm::MlDsa65 | SignatureAlgorithm::MlDsa87 => {
+            let parameters = SignAdditionalContext::new(HedgeType::Preferred, None);
+            session.sign(&Mechanism::MlDsa(parameters), handle, message)
         }
     }
 }

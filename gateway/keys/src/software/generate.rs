@@ -3,7 +3,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING,
+    ML_DSA_87_SIGNING, PqdsaKeyPair, PqdsaSigningAlgorithm,
 };
 use zeroize::Zeroizing;
 
@@ -21,6 +22,9 @@ pub fn generate(key_type: KeyType) -> Result<Zeroizing<Vec<u8>>, GenerateError> 
         KeyType::Rsa3072 => rsa(KeySize::Rsa3072),
         KeyType::Rsa4096 => rsa(KeySize::Rsa4096),
         KeyType::Ed25519 => ed25519(),
+        KeyType::MlDsa44 => ml_dsa(&ML_DSA_44_SIGNING),
+        KeyType::MlDsa65 => ml_dsa(&ML_DSA_65_SIGNING),
+        KeyType::MlDsa87 => ml_dsa(&ML_DSA_87_SIGNING),
     }
     .map_err(|Unspecified| GenerateError { key_type })
 }
@@ -37,5 +41,11 @@ fn rsa(size: KeySize) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
 
 fn ed25519() -> Result<Zeroizing<Vec<u8>>, Unspecified> {
     let document = Ed25519KeyPair::generate()?.to_pkcs8v1()?;
+    Ok(Zeroizing::new(document.as_ref().to_vec()))
+}
+
+/// As a seed (RFC 9881 §6): 32 bytes, from which the rest follows.
+fn ml_dsa(algorithm: &'static PqdsaSigningAlgorithm) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+    let document = PqdsaKeyPair::generate(algorithm)?.to_pkcs8v1()?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))
 }

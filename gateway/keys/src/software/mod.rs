@@ -146,6 +146,9 @@ mod tests {
             KeyType::EcdsaP384 => &[A::EcdsaP384Sha384],
             KeyType::EcdsaP521 => &[A::EcdsaP521Sha512],
             KeyType::Ed25519 => &[A::Ed25519],
+            KeyType::MlDsa44 => &[A::MlDsa44],
+            KeyType::MlDsa65 => &[A::MlDsa65],
+            KeyType::MlDsa87 => &[A::MlDsa87],
             KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
                 &[A::RsaPkcs1Sha256, A::RsaPkcs1Sha384, A::RsaPkcs1Sha512, A::RsaPssSha256]
             }
@@ -185,6 +188,13 @@ mod tests {
     #[tokio::test]
     async fn ed25519() {
         signs_and_verifies(KeyType::Ed25519).await;
+    }
+
+    #[tokio::test]
+    async fn ml_dsa() {
+        signs_and_verifies(KeyType::MlDsa44).await;
+        signs_and_verifies(KeyType::MlDsa65).await;
+        signs_and_verifies(KeyType::MlDsa87).await;
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING,
+    PqdsaKeyPair, PqdsaSigningAlgorithm, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
     RSA_PSS_SHA256, RsaEncoding,
 };
 use chancery_x509::SignatureAlgorithm;
@@ -19,6 +20,8 @@ pub(super) enum PrivateKey {
     /// Shared, since signing moves it to another thread.
     Rsa(Arc<rsa::KeyPair>),
     Ed25519(Ed25519KeyPair),
+    /// Shared, since signing moves it to another thread.
+    MlDsa(Arc<PqdsaKeyPair>),
 }
 
 /// What [`PrivateKey::sign`] did not do.
@@ -43,6 +46,12 @@ impl PrivateKey {
             .or_else(|_| Ed25519KeyPair::from_pkcs8(der).map(Self::Ed25519))
             .or_else(|_| rsa::KeyPair::from_pkcs8(der).map(|pair| Self::Rsa(Arc::new(pair))))
             .ok()
+            .or_else(|| {
+                let mut sizes =
+                    [&ML_DSA_44_SIGNING, &ML_DSA_65_SIGNING, &ML_DSA_87_SIGNING].into_iter();
+                let pair = sizes.find_map(|size| PqdsaKeyPair::from_pkcs8(size, der).ok())?;
+                Some(Self::MlDsa(Arc::new(pair)))
+            })
     }
 
     /// The public half as a DER `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
@@ -53,6 +62,7 @@ impl PrivateKey {
             }
             Self::Rsa(pair) => pair.public_key().as_der()?,
             Self::Ed25519(pair) => pair.public_key().as_der()?,
+            Self::MlDsa(pair) => pair.public_key().as_der()?,
         };
         Ok(der.as_ref().to_vec())
     }
@@ -77,9 +87,24 @@ impl PrivateKey {
                 let padding = rsa_padding(algorithm).ok_or(Refusal::Unsupported)?;
                 sign_rsa(Arc::clone(pair), padding, message.to_vec()).await
             }
+            (Self::MlDsa(pair), algorithm) => {
+                if ml_dsa_size(algorithm) != Some(pair.algorithm()) {
+                    return Err(Refusal::Unsupported);
+                }
+                sign_ml_dsa(Arc::clone(pair), message.to_vec()).await
+            }
             _ => Err(Refusal::Unsupported),
         }
     }
+}
+
+fn ml_dsa_size(algorithm: SignatureAlgorithm) -> Option<&'static PqdsaSigningAlgorithm> {
+    Some(match algorithm {
+        SignatureAlgorithm::MlDsa44 => &ML_DSA_44_SIGNING,
+        SignatureAlgorithm::MlDsa65 => &ML_DSA_65_SIGNING,
+        SignatureAlgorithm::MlDsa87 => &ML_DSA_87_SIGNING,
+        _ => return None,
+    })
 }
 
 fn rsa_padding(algorithm: SignatureAlgorithm) -> Option<&'static dyn RsaEncoding> {
@@ -101,6 +126,19 @@ async fn sign_rsa(
     let signing = tokio::task::spawn_blocking(move || {
         let mut signature = vec![0; pair.public_modulus_len()];
         pair.sign(padding, &SystemRandom::new(), &message, &mut signature).map(|()| signature)
+    });
+    match signing.await {
+        Ok(Ok(signature)) => Ok(signature),
+        Ok(Err(Unspecified)) | Err(_) => Err(Refusal::Failed),
+    }
+}
+
+/// An ML-DSA signature is tried until one fits (FIPS 204 §6.2), which now and then takes several
+/// milliseconds: too long for an async worker.
+async fn sign_ml_dsa(pair: Arc<PqdsaKeyPair>, message: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    let signing = tokio::task::spawn_blocking(move || {
+        let mut signature = vec![0; pair.algorithm().signature_len()];
+        pair.sign(&message, &mut signature).map(|_| signature)
     });
     match signing.await {
         Ok(Ok(signature)) => Ok(signature),

@@ -130,8 +130,11 @@ async fn signed(signer: &dyn Signer, name: &KeyName, digest: &Digest) -> Result<
     let (algorithm, word) = match public.algorithm() {
         KeyAlgorithm::EcdsaP256 => (SignatureAlgorithm::EcdsaP256Sha256, "ecdsa-p256"),
         KeyAlgorithm::EcdsaP384 => (SignatureAlgorithm::EcdsaP384Sha384, "ecdsa-p384"),
-        KeyAlgorithm::EcdsaP521 => {
-            anyhow::bail!("policies are not signed with P-521 keys: use P-384")
+        KeyAlgorithm::EcdsaP521
+        | KeyAlgorithm::MlDsa44
+        | KeyAlgorithm::MlDsa65
+        | KeyAlgorithm::MlDsa87 => {
+            anyhow::bail!("policies are not signed with {} keys: use P-384", public.algorithm())
         }
         KeyAlgorithm::Rsa { .. } => (SignatureAlgorithm::RsaPkcs1Sha256, "rsa"),
         KeyAlgorithm::Ed25519 => (SignatureAlgorithm::Ed25519, "ed25519"),

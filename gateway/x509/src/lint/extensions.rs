@@ -190,7 +190,7 @@ fn key_usage(context: &Context<'_>, findings: &mut Findings) {
 }
 
 /// Usages that this kind of key cannot have: RFC 4055 §1.2 (RSA), RFC 8813 §3 (elliptic curves),
-/// RFC 8410 §5 (Ed25519).
+/// RFC 8410 §5 (Ed25519), RFC 9881 §5 (ML-DSA).
 fn unfit_usages(context: &Context<'_>, usages: KeyUsages, findings: &mut Findings) {
     let possible: &[KeyUsage] = match context.public_key.algorithm() {
         KeyAlgorithm::Rsa { .. } => &[
@@ -206,7 +206,10 @@ fn unfit_usages(context: &Context<'_>, usages: KeyUsages, findings: &mut Finding
             KeyUsage::EncipherOnly,
             KeyUsage::DecipherOnly,
         ],
-        KeyAlgorithm::Ed25519 => &[KeyUsage::DigitalSignature, KeyUsage::ContentCommitment],
+        KeyAlgorithm::Ed25519
+        | KeyAlgorithm::MlDsa44
+        | KeyAlgorithm::MlDsa65
+        | KeyAlgorithm::MlDsa87 => &[KeyUsage::DigitalSignature, KeyUsage::ContentCommitment],
     };
     for usage in usages.iter().filter(|usage| !possible.contains(usage)) {
         findings.note(
