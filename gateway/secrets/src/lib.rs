@@ -5,6 +5,7 @@
 //! [`chancery_access::Caller`], asks the policies, acts, and is in the audit log before its result
 //! is returned.
 
+mod allowed;
 pub mod kv;
 mod mount;
 pub mod pki;

@@ -3,9 +3,9 @@ use chancery_identity::{RequestContext, TenantId};
 use chancery_store::{Commit, CommitError, Key, Store};
 use jiff::Timestamp;
 
-use super::operation::Allowed;
 use super::storage::{self, Layout, Loaded};
 use super::{KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
+use crate::allowed::Allowed;
 use crate::{MountKind, MountName, Secrets};
 
 /// How often a change starts again because somebody else changed the same secret. Each time, one of
@@ -68,7 +68,10 @@ impl<'a> Kv<'a> {
         operation: KvOperation,
         resource: String,
     ) -> Result<Allowed<'a>, KvError> {
-        let may = Allowed::ask(self.secrets, context, caller, operation, resource).await?;
+        let (secrets, operation) = (self.secrets, operation.name());
+        let may: Result<_, KvError> =
+            Allowed::ask(secrets, context, caller, operation, &resource, vec![]).await;
+        let may = may?;
         if self.exists { Ok(may) } else { may.finish(Err(KvError::NoMount)).await }
     }
 

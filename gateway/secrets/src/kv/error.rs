@@ -5,6 +5,7 @@ use super::config::InvalidSetting;
 use super::custom::InvalidCustomMetadata;
 use super::data::InvalidData;
 use super::metadata::VersionMetadata;
+use crate::allowed::OperationError;
 
 /// Why an operation on secrets was not done. No variant carries anything of a value.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +69,16 @@ pub enum KvError {
     Audit(#[from] AuditError),
 }
 
-impl KvError {
-    /// Stable code of the reason, for the audit log and metrics.
-    pub fn code(&self) -> &str {
+impl OperationError for KvError {
+    fn denied(code: String, message: String) -> Self {
+        Self::Denied { code, message }
+    }
+
+    fn overloaded() -> Self {
+        Self::Overloaded
+    }
+
+    fn code(&self) -> &str {
         match self {
             Self::Denied { code, .. } => code,
             Self::Overloaded => "overloaded",

@@ -35,7 +35,9 @@ impl Kv<'_> {
         let allowed = self.ask(context, caller, KvOperation::Read, self.resource(path)).await?;
         let result = self.find(&caller.identity().tenant, path, version).await;
         let allowed = match &result {
-            Ok(found) => allowed.version(found.metadata.number, &found.data),
+            Ok(found) => allowed
+                .detail("version", found.metadata.number)
+                .hashed("value", found.data.as_json().as_bytes()),
             Err(_) => allowed,
         };
         allowed.finish(result).await

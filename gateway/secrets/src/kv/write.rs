@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::metadata::{VersionMetadata, VersionState};
-use super::operation::Allowed;
 use super::storage::{Layout, Loaded, encode, encode_data, load_data, load_metadata};
 use super::{Kv, KvConfig, KvError, KvOperation, SecretData, SecretMetadata, SecretPath};
+use crate::allowed::Allowed;
 
 impl Kv<'_> {
     /// Writes a new version; `cas` is the version that it replaces, 0 to only create.
@@ -35,7 +35,7 @@ impl Kv<'_> {
                 _ => KvOperation::Create,
             };
             let may = match allowed.take() {
-                Some(may) if may.operation() == operation => may,
+                Some(may) if may.operation() == operation.name() => may,
                 earlier => {
                     if let Some(earlier) = earlier {
                         earlier.overtaken().await?;
@@ -49,7 +49,11 @@ impl Kv<'_> {
             };
             match self.add(layout, loaded, &config, data, cas).await {
                 Ok(Some(written)) => {
-                    return may.version(written.number, data).finish(Ok(written)).await;
+                    let may = may.detail("version", written.number);
+                    return may
+                        .hashed("value", data.as_json().as_bytes())
+                        .finish(Ok(written))
+                        .await;
                 }
                 Ok(None) => allowed = Some(may),
                 Err(error) => return may.finish(Err(error)).await,

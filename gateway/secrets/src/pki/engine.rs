@@ -1,6 +1,5 @@
 use bytes::Bytes;
 use chancery_access::Caller;
-use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_issuance::{
     BulkOutcome, BulkRevocation, InventoryEntry, Issuance, RevocationRequest, RevokeError, Revoker,
@@ -9,6 +8,7 @@ use chancery_issuance::{
 use chancery_x509::{RevocationReason, Serial};
 
 use super::PkiError;
+use crate::allowed::Allowed;
 use crate::mount::MountKind;
 use crate::{MountName, Secrets};
 
@@ -64,7 +64,7 @@ impl<'a> Pki<'a> {
         after: Option<&Serial>,
         limit: usize,
     ) -> Result<Vec<InventoryEntry>, PkiError> {
-        let allowed = self.ask(context, caller, LIST, String::new(), search.facts()).await?;
+        let allowed = self.ask(context, caller, LIST, "", search.facts()).await?;
         let found = async {
             let issuance = self.issuance.ok_or(PkiError::NoMount)?;
             let limit = limit.min(MAX_PAGE);
@@ -72,7 +72,7 @@ impl<'a> Pki<'a> {
         };
         let found = found.await;
         let count = found.as_ref().map_or(0, Vec::len);
-        self.finish(allowed.detail("found", count as u64), found).await
+        allowed.detail("found", count as u64).finish(found).await
     }
 
     /// The certificate with this serial number: `certificates.read`.
@@ -85,13 +85,13 @@ impl<'a> Pki<'a> {
         caller: &Caller,
         serial: &Serial,
     ) -> Result<InventoryEntry, PkiError> {
-        let allowed = self.ask(context, caller, READ, serial.to_string(), vec![]).await?;
+        let allowed = self.ask(context, caller, READ, &serial.to_string(), vec![]).await?;
         let found = async {
             let issuance = self.issuance.ok_or(PkiError::NoMount)?;
             issuance.find(&context.tenant, serial).await?.ok_or(PkiError::NotFound)
         };
         let found = found.await;
-        self.finish(allowed, found).await
+        allowed.finish(found).await
     }
 
     /// The private CA's own certificates and CRL: `certificates.read`, on `ca`.
@@ -103,7 +103,7 @@ impl<'a> Pki<'a> {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<Authority, PkiError> {
-        let allowed = self.ask(context, caller, READ, "ca".to_owned(), vec![]).await?;
+        let allowed = self.ask(context, caller, READ, "ca", vec![]).await?;
         let authority = self.issuance.ok_or(PkiError::NoMount).map(|issuance| {
             let ca = issuance.private_ca();
             Authority {
@@ -112,7 +112,7 @@ impl<'a> Pki<'a> {
                 crl: ca.crl(),
             }
         });
-        self.finish(allowed, authority).await
+        allowed.finish(authority).await
     }
 
     /// Revokes a certificate, `certificates.revoke`, and returns it as it is then. One that is revoked
@@ -130,8 +130,8 @@ impl<'a> Pki<'a> {
     ) -> Result<InventoryEntry, PkiError> {
         let Some(issuance) = self.issuance else {
             let resource = serial.to_string();
-            let allowed = self.ask(context, caller, REVOKE, resource, vec![]).await?;
-            return self.finish(allowed, Err(PkiError::NoMount)).await;
+            let allowed = self.ask(context, caller, REVOKE, &resource, vec![]).await?;
+            return allowed.finish(Err(PkiError::NoMount)).await;
         };
         // Asks the policies and writes the audit line itself, as for every other door.
         let by = Revoker::Operator(caller.identity().clone());
@@ -155,49 +155,22 @@ impl<'a> Pki<'a> {
         reason: RevocationReason,
     ) -> Result<BulkOutcome, PkiError> {
         let Some(issuance) = self.issuance else {
-            let allowed = self.ask(context, caller, REVOKE, String::new(), search.facts()).await?;
-            return self.finish(allowed, Err(PkiError::NoMount)).await;
+            let allowed = self.ask(context, caller, REVOKE, "", search.facts()).await?;
+            return allowed.finish(Err(PkiError::NoMount)).await;
         };
         let by = caller.identity().clone();
         let request = BulkRevocation { context: context.clone(), search, reason, by };
         Ok(issuance.revoke_matching(request).await?)
     }
 
-    /// Asks the policies; a refusal is recorded and returned, after a permission the event is to be
-    /// finished.
     async fn ask(
         &self,
         context: &RequestContext,
         caller: &Caller,
-        operation: &str,
-        resource: String,
+        operation: &'static str,
+        resource: &str,
         facts: Vec<(String, String)>,
-    ) -> Result<Event, PkiError> {
-        let mut event = Event::new(context, operation, resource.clone());
-        for (name, value) in &facts {
-            event = event.detail(name, value.clone());
-        }
-        let asked =
-            self.secrets.access.authorize(context, caller, operation, &resource, facts).await;
-        match asked {
-            Ok(grant) => Ok(event.decisions(grant.decisions)),
-            Err(refusal) => {
-                self.secrets.audit.record(refusal.recorded_in(event)).await?;
-                if refusal.is_overload() {
-                    return Err(PkiError::Overloaded);
-                }
-                Err(PkiError::Denied { code: refusal.code, message: refusal.message })
-            }
-        }
-    }
-
-    /// Records how it ended, and only then lets the result go.
-    async fn finish<T>(&self, event: Event, result: Result<T, PkiError>) -> Result<T, PkiError> {
-        let event = match &result {
-            Ok(_) => event.succeeded(),
-            Err(error) => event.failed(error.code()),
-        };
-        self.secrets.audit.record(event).await?;
-        result
+    ) -> Result<Allowed<'a>, PkiError> {
+        Allowed::ask(self.secrets, context, caller, operation, resource, facts).await
     }
 }

@@ -2,6 +2,8 @@ use chancery_audit::AuditError;
 use chancery_issuance::{BulkError, RevokeError, SearchError, Unavailable};
 use chancery_store::ReadError;
 
+use crate::allowed::OperationError;
+
 /// Why an operation on certificates was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,9 +39,16 @@ pub enum PkiError {
     Audit(#[from] AuditError),
 }
 
-impl PkiError {
-    /// Stable code of the reason, as in the audit log.
-    pub fn code(&self) -> &str {
+impl OperationError for PkiError {
+    fn denied(code: String, message: String) -> Self {
+        Self::Denied { code, message }
+    }
+
+    fn overloaded() -> Self {
+        Self::Overloaded
+    }
+
+    fn code(&self) -> &str {
         match self {
             Self::Denied { code, .. } => code,
             Self::Overloaded => "overloaded",

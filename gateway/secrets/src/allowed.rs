@@ -1,0 +1,101 @@
+use chancery_access::Caller;
+use chancery_audit::{AuditError, Event};
+use chancery_identity::RequestContext;
+
+use crate::Secrets;
+
+/// The error of an engine's operations, as far as asking and recording need to know it.
+pub(crate) trait OperationError: From<AuditError> {
+    /// The policies refused.
+    fn denied(code: String, message: String) -> Self;
+
+    /// The policies could not be asked because too many decisions are waiting.
+    fn overloaded() -> Self;
+
+    /// Stable code of the reason, for the audit log and metrics.
+    fn code(&self) -> &str;
+}
+
+/// An operation that the policies allowed and whose end is still to be recorded. Its result is
+/// reached only through [`finish`](Self::finish), so nothing is answered that the audit log does not
+/// have.
+#[must_use]
+pub(crate) struct Allowed<'a> {
+    secrets: &'a Secrets,
+    operation: &'static str,
+    event: Event,
+}
+
+impl<'a> Allowed<'a> {
+    /// Asks the policies, which are told the `facts` as attributes; a refusal is recorded and returned.
+    pub(crate) async fn ask<E: OperationError>(
+        secrets: &'a Secrets,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        resource: &str,
+        facts: Vec<(String, String)>,
+    ) -> Result<Self, E> {
+        let mut event = Event::new(context, operation, resource);
+        if let Some(token) = caller.token() {
+            event = event.detail("accessor", token.accessor.clone());
+        }
+        for (name, value) in &facts {
+            event = event.detail(name, value.clone());
+        }
+        match secrets.access.authorize(context, caller, operation, resource, facts).await {
+            Ok(grant) => Ok(Self { secrets, operation, event: event.decisions(grant.decisions) }),
+            Err(refusal) => {
+                count(operation, "denied");
+                secrets.audit.record(refusal.recorded_in(event)).await?;
+                if refusal.is_overload() {
+                    return Err(E::overloaded());
+                }
+                Err(E::denied(refusal.code, refusal.message))
+            }
+        }
+    }
+
+    /// What was allowed, as policies name it.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Adds a fact to the record. Never a secret.
+    pub(crate) fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.event = self.event.detail(name, value);
+        self
+    }
+
+    /// Adds a keyed hash of a secret: whoever holds the audit log's key can tell where a value that
+    /// leaked was written and read, and nobody learns it from the log.
+    pub(crate) fn hashed(self, name: &str, secret: &[u8]) -> Self {
+        let hash = self.secrets.audit.keyed_hash(secret);
+        self.detail(name, hash)
+    }
+
+    /// Records that it came to nothing because another request was quicker, before the policies are
+    /// asked about what it has become: no decision goes unrecorded.
+    pub(crate) async fn overtaken(self) -> Result<(), AuditError> {
+        self.secrets.audit.record(self.event.failed("overtaken")).await
+    }
+
+    /// Records how it ended, and only then lets the result go.
+    pub(crate) async fn finish<T, E: OperationError>(self, result: Result<T, E>) -> Result<T, E> {
+        let event = match &result {
+            Ok(_) => self.event.succeeded(),
+            Err(error) => self.event.failed(error.code()),
+        };
+        count(self.operation, if result.is_ok() { "success" } else { "failed" });
+        self.secrets.audit.record(event).await?;
+        result
+    }
+}
+
+fn count(operation: &'static str, outcome: &'static str) {
+    metrics::counter!(
+        "chancery_secrets_operations_total",
+        "operation" => operation, "outcome" => outcome
+    )
+    .increment(1);
+}
