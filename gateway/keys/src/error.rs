@@ -81,3 +81,24 @@ impl SignError {
         }
     }
 }
+
+/// Why something was not wrapped or unwrapped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrapError {
+    /// There is no such key, or the token or its queue is the reason.
+    #[error(transparent)]
+    Key(#[from] SignError),
+    /// The bytes are not what `wrap` made: cut off, or of an unknown format.
+    #[error("the wrapped bytes are cut off or in an unknown format")]
+    Malformed,
+    /// The bytes do not open: changed, wrapped with another key, or for another purpose.
+    #[error(
+        "the wrapped bytes do not open with the key `{key}`: they were changed, or wrapped with \
+         another key or for another purpose"
+    )]
+    Refused {
+        /// The key that was tried.
+        key: KeyName,
+    },
+}

@@ -10,8 +10,9 @@ mod metrics;
 mod name;
 pub mod pkcs11;
 pub mod software;
+mod wrapped;
 
-pub use error::SignError;
+pub use error::{SignError, WrapError};
 pub use key_type::{KeyType, UnknownKeyType};
 pub use name::{InvalidKeyName, KeyName};
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use chancery_x509::PublicKey;
+use cryptoki::object::Attribute;
 
 use super::directory::Entry;
 use super::module::lock;
 use super::{
-    GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, generate, inspection,
+    DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, generate,
+    inspection,
 };
 use crate::{KeyName, KeyType};
 
@@ -77,6 +79,40 @@ impl Pkcs11Signer {
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
         self.administer(name, "aes-256", make).await
+    }
+
+    /// Removes every object with this label from every token: a key's two halves. Nothing brings it back. A
+    /// key that no token holds is removed already.
+    ///
+    /// # Errors
+    /// A token refused, or cannot be reached, and one that cannot may hold the key: ask again later.
+    pub async fn destroy(&self, name: &KeyName) -> Result<(), DestroyError> {
+        let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
+        let removing = tokio::task::spawn_blocking(move || {
+            let open = lock(&admin);
+            if !*open {
+                return Err("the signer is shut down".to_owned());
+            }
+            for lane in &lanes {
+                if let Some(reason) = lane.trouble() {
+                    return Err(reason);
+                }
+                let _seat = lock(&lane.admin);
+                let session = lane.token.open_admin_session().map_err(|fault| fault.to_string())?;
+                let label = key.as_str().as_bytes().to_vec();
+                let template = [Attribute::Token(true), Attribute::Label(label)];
+                let objects = session.find_objects(&template).map_err(|e| e.to_string())?;
+                // From now on nobody is given it.
+                lane.keys.remove(&key);
+                for object in objects {
+                    session.destroy_object(object).map_err(|error| error.to_string())?;
+                }
+                tracing::info!(%key, token = %lane.token.selector(), "removed a key");
+            }
+            Ok(())
+        });
+        let failed = |reason| DestroyError { key: name.clone(), reason };
+        removing.await.unwrap_or_else(|error| Err(error.to_string())).map_err(failed)
     }
 
     /// Makes a key in a session of its own, on a blocking thread.

@@ -145,6 +145,10 @@ impl Directory {
         self.entries.insert(name, entry);
     }
 
+    pub(super) fn remove(&self, name: &KeyName) {
+        self.entries.remove(name);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::TokenSelector;
-use crate::{KeyName, KeyType, SignError};
+use crate::{KeyName, KeyType};
 
 /// Why a token could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -151,23 +151,12 @@ impl GenerateError {
     }
 }
 
-/// Why something was not wrapped or unwrapped.
+/// Why a key was not removed from the tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WrapError {
-    /// The token, its queue or the key is the reason.
-    #[error(transparent)]
-    Token(#[from] SignError),
-    /// The bytes are not what `wrap` made: cut off, or of an unknown format.
-    #[error("the wrapped bytes are cut off or in an unknown format")]
-    Malformed,
-    /// The bytes do not open: changed, wrapped with another key, or for another purpose.
-    #[error(
-        "the wrapped bytes do not open with the key `{key}`: they were changed, or wrapped with \
-         another key or for another purpose"
-    )]
-    Refused {
-        /// The key that was tried.
-        key: KeyName,
-    },
+#[error("the key `{key}` is not removed from every token: {reason}")]
+pub struct DestroyError {
+    /// The key.
+    pub key: KeyName,
+    /// What a token said.
+    pub reason: String,
 }

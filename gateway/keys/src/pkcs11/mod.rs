@@ -35,7 +35,7 @@ mod worker;
 mod wrap;
 
 pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
-pub use error::{GenerateError, OpenError, PinRefused, WrapError};
+pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
 pub use inspection::{InspectError, TokenKey};
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ use chancery_x509::{PublicKey, SignatureAlgorithm};
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
+use crate::{BoxFuture, KeyName, SignError, Signer, WrapError, metrics, wrapped as format};
 use fault::Fault;
 use lane::{Lane, Operation};
 use latch::Latch;
@@ -191,7 +191,7 @@ impl Pkcs11Signer {
         wrapped: &[u8],
         aad: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-        if !wrap::is_well_formed(wrapped) {
+        if format::parts(wrapped).is_none() {
             return Err(WrapError::Malformed);
         }
         let unwrap = |lane: &Lane| {

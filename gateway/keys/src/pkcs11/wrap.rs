@@ -8,11 +8,7 @@ use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
-
-/// First byte of what is wrapped: AES-256-GCM, a 12-byte nonce, then ciphertext and tag.
-const FORMAT_AES_GCM: u8 = 1;
-const NONCE: usize = 12;
-const TAG: usize = 16;
+use crate::wrapped::{self, NONCE};
 
 /// Encrypts with a key in the token, bound to `aad`.
 pub(super) fn wrap(
@@ -25,21 +21,20 @@ pub(super) fn wrap(
     SystemRandom::new()
         .fill(&mut nonce)
         .map_err(|_| Fault::Closed("the system gives no randomness".to_owned()))?;
-    let mut out = vec![FORMAT_AES_GCM];
-    out.extend_from_slice(&nonce);
+    let used = nonce;
     let parameters = GcmParams::new(&mut nonce, aad, tag_bits())?;
-    out.extend(session.encrypt(&Mechanism::AesGcm(parameters), handle, plaintext)?);
-    Ok(out)
+    let sealed = session.encrypt(&Mechanism::AesGcm(parameters), handle, plaintext)?;
+    Ok(wrapped::join(&used, &sealed))
 }
 
 /// Undoes [`wrap`].
 pub(super) fn unwrap(
     session: &Session,
     handle: ObjectHandle,
-    wrapped: &[u8],
+    bytes: &[u8],
     aad: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let Some((nonce, sealed)) = parts(wrapped) else { return Err(Fault::NotAuthentic) };
+    let Some((nonce, sealed)) = wrapped::parts(bytes) else { return Err(Fault::NotAuthentic) };
     let mut nonce = *nonce;
     let parameters = GcmParams::new(&mut nonce, aad, tag_bits())?;
     match session.decrypt(&Mechanism::AesGcm(parameters), handle, sealed) {
@@ -47,16 +42,6 @@ pub(super) fn unwrap(
         Err(error) if is_tag_mismatch(&error) => Err(Fault::NotAuthentic),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether these bytes can have come from [`wrap`].
-pub(super) fn is_well_formed(wrapped: &[u8]) -> bool {
-    parts(wrapped).is_some()
-}
-
-fn parts(wrapped: &[u8]) -> Option<(&[u8; NONCE], &[u8])> {
-    let (&FORMAT_AES_GCM, rest) = wrapped.split_first()? else { return None };
-    rest.split_first_chunk().filter(|(_, sealed)| sealed.len() >= TAG)
 }
 
 fn tag_bits() -> cryptoki::types::Ulong {
@@ -72,20 +57,4 @@ fn is_tag_mismatch(error: &Error) -> bool {
             Function::Decrypt
         )
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_cut_off_bytes_and_other_formats() {
-        let mut good = vec![FORMAT_AES_GCM];
-        good.extend([7; NONCE + TAG]);
-        assert!(is_well_formed(&good));
-        assert!(!is_well_formed(&good[..good.len() - 1]));
-        good[0] = 2;
-        assert!(!is_well_formed(&good));
-        assert!(!is_well_formed(&[]));
-    }
 }

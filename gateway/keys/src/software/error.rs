@@ -4,10 +4,11 @@ use crate::KeyName;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InsertError {
-    /// The bytes are not an unencrypted PKCS#8 key (RFC 5958) of a supported type.
+    /// The bytes are not an unencrypted PKCS#8 key (RFC 5958) of a supported type, or not a secret key of
+    /// the right length.
     #[error(
-        "the key for `{name}` is not an unencrypted PKCS#8 private key of type ECDSA P-256 or \
-         P-384, RSA or Ed25519"
+        "the key for `{name}` is not an unencrypted PKCS#8 private key of type ECDSA P-256, P-384 or \
+         P-521, RSA, Ed25519 or ML-DSA, or not a secret key of the right length"
     )]
     Malformed {
         /// The name it was to have.

@@ -1,5 +1,6 @@
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
@@ -27,6 +28,13 @@ pub fn generate(key_type: KeyType) -> Result<Zeroizing<Vec<u8>>, GenerateError> 
         KeyType::MlDsa87 => ml_dsa(&ML_DSA_87_SIGNING),
     }
     .map_err(|Unspecified| GenerateError { key_type })
+}
+
+/// This many random bytes, for a secret key; none if the operating system gives no randomness.
+pub fn generate_secret(bytes: usize) -> Option<Zeroizing<Vec<u8>>> {
+    let mut secret = Zeroizing::new(vec![0; bytes]);
+    SystemRandom::new().fill(&mut secret).ok()?;
+    Some(secret)
 }
 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> Result<Zeroizing<Vec<u8>>, Unspecified> {

@@ -3,10 +3,16 @@
 
 mod error;
 mod generate;
+mod mac;
+mod oaep;
 mod sign;
+mod wrap;
 
 pub use error::{GenerateError, InsertError};
-pub use generate::generate;
+pub use generate::{generate, generate_secret};
+pub use mac::{MacHash, UnknownMacHash};
+pub use oaep::{OaepError, OaepHash, UnknownHash, encrypt, wrap_key};
+pub use wrap::AES_KEY_BYTES;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,18 +23,32 @@ use dashmap::mapref::entry::Entry;
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
+use crate::{BoxFuture, KeyName, SignError, Signer, WrapError, metrics, wrapped};
+use mac::MacKey;
+use oaep::DecryptingKey;
 use sign::{PrivateKey, Refusal};
+use wrap::WrappingKey;
 
-/// A [`Signer`] whose keys are in memory. Keys come and go while it signs.
+/// A [`Signer`] whose keys are in memory. Keys come and go while it signs. As a token does, it holds
+/// keys that wrap too, and what only software does here: keys that decrypt, and keys of message
+/// authentication codes.
 #[derive(Default)]
 pub struct SoftwareSigner {
-    keys: DashMap<KeyName, Arc<SoftwareKey>>,
+    keys: DashMap<KeyName, SoftwareKey>,
 }
 
-struct SoftwareKey {
+#[derive(Clone)]
+enum SoftwareKey {
+    Pair(Arc<Pair>),
+    Wrapping(Arc<WrappingKey>),
+    Mac(Arc<MacKey>),
+}
+
+struct Pair {
     private: PrivateKey,
     public: PublicKey,
+    /// Of RSA keys.
+    decrypting: Option<DecryptingKey>,
 }
 
 impl SoftwareSigner {
@@ -49,6 +69,7 @@ impl SoftwareSigner {
     ) -> Result<PublicKey, InsertError> {
         let malformed = || InsertError::Malformed { name: name.clone() };
         let private = PrivateKey::from_pkcs8(&pkcs8).ok_or_else(malformed)?;
+        let decrypting = DecryptingKey::from_pkcs8(&pkcs8);
         drop(pkcs8);
         let spki = private.public_spki().map_err(|_| malformed())?;
         let public = PublicKey::from_spki_der(&spki).map_err(|_| malformed())?;
@@ -56,13 +77,116 @@ impl SoftwareSigner {
             .check_strength()
             .map_err(|weak| InsertError::Weak { name: name.clone(), reason: weak.to_string() })?;
         match self.keys.entry(name) {
-            Entry::Occupied(held) if held.get().public.spki_der() == public.spki_der() => {}
-            Entry::Occupied(held) => return Err(InsertError::Exists { name: held.key().clone() }),
+            Entry::Occupied(held) => match held.get() {
+                SoftwareKey::Pair(pair) if pair.public == public => {}
+                _ => return Err(InsertError::Exists { name: held.key().clone() }),
+            },
             Entry::Vacant(free) => {
-                free.insert(Arc::new(SoftwareKey { private, public: public.clone() }));
+                let pair = Pair { private, public: public.clone(), decrypting };
+                free.insert(SoftwareKey::Pair(Arc::new(pair)));
             }
         }
         Ok(public)
+    }
+
+    /// Takes in an AES-256 key for [`wrap`](Self::wrap) and [`unwrap`](Self::unwrap), in place of what had
+    /// the name.
+    ///
+    /// # Errors
+    /// [`InsertError::Malformed`] unless it has [`AES_KEY_BYTES`] bytes.
+    pub fn insert_wrapping_key(
+        &self,
+        name: KeyName,
+        key: &Zeroizing<Vec<u8>>,
+    ) -> Result<(), InsertError> {
+        let key = <&[u8; AES_KEY_BYTES]>::try_from(key.as_slice())
+            .ok()
+            .and_then(|key| WrappingKey::new(key).ok())
+            .ok_or_else(|| InsertError::Malformed { name: name.clone() })?;
+        self.keys.insert(name, SoftwareKey::Wrapping(Arc::new(key)));
+        Ok(())
+    }
+
+    /// Takes in a key of any length for [`mac`](Self::mac), in place of what had the name.
+    pub fn insert_mac_key(&self, name: KeyName, key: Zeroizing<Vec<u8>>) {
+        self.keys.insert(name, SoftwareKey::Mac(Arc::new(MacKey(key))));
+    }
+
+    /// Encrypts with AES-256-GCM under a random 96-bit nonce, as a token does: what either made, the other
+    /// opens with the same key and `aad`.
+    ///
+    /// # Errors
+    /// There is no such key that wraps.
+    pub fn wrap(&self, name: &KeyName, plaintext: &[u8], aad: &[u8]) -> Result<Vec<u8>, WrapError> {
+        let key = self.wrapping(name)?;
+        key.wrap(plaintext, aad).map_err(|_| WrapError::Key(no_result(name)))
+    }
+
+    /// Decrypts what [`wrap`](Self::wrap) made.
+    ///
+    /// # Errors
+    /// See [`WrapError`].
+    pub fn unwrap(
+        &self,
+        name: &KeyName,
+        wrapped: &[u8],
+        aad: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+        let key = self.wrapping(name)?;
+        let (nonce, sealed) = wrapped::parts(wrapped).ok_or(WrapError::Malformed)?;
+        key.unwrap(nonce, sealed, aad).map_err(|_| WrapError::Refused { key: name.clone() })
+    }
+
+    /// The message authentication code of `message`.
+    ///
+    /// # Errors
+    /// There is no such key for it.
+    pub fn mac(&self, name: &KeyName, hash: MacHash, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(self.mac_key(name)?.mac(hash, message))
+    }
+
+    /// Whether `mac` is the one of `message`; found out in constant time.
+    ///
+    /// # Errors
+    /// There is no such key for it.
+    pub fn verify_mac(
+        &self,
+        name: &KeyName,
+        hash: MacHash,
+        message: &[u8],
+        mac: &[u8],
+    ) -> Result<bool, SignError> {
+        Ok(self.mac_key(name)?.verify(hash, message, mac))
+    }
+
+    /// Decrypts what was [encrypted](encrypt) to the RSA key of this name. Takes milliseconds: not for an
+    /// async worker.
+    ///
+    /// # Errors
+    /// See [`OaepError`].
+    pub fn decrypt(
+        &self,
+        name: &KeyName,
+        hash: OaepHash,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OaepError> {
+        let pair = self.pair(name).map_err(|_| OaepError::NoRsaKey)?;
+        pair.decrypting.as_ref().ok_or(OaepError::NoRsaKey)?.decrypt(hash, ciphertext)
+    }
+
+    /// Takes a key out that was [wrapped](wrap_key) to the RSA key of this name. Takes milliseconds: not
+    /// for an async worker.
+    ///
+    /// # Errors
+    /// See [`OaepError`].
+    pub fn unwrap_key(
+        &self,
+        name: &KeyName,
+        hash: OaepHash,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OaepError> {
+        let pair = self.pair(name).map_err(|_| OaepError::NoRsaKey)?;
+        pair.decrypting.as_ref().ok_or(OaepError::NoRsaKey)?.unwrap_key(hash, wrapped)
     }
 
     /// Forgets a key; whether there was one. Signatures that are being made still finish.
@@ -75,11 +199,34 @@ impl SoftwareSigner {
         self.keys.contains_key(name)
     }
 
-    fn find(&self, name: &KeyName) -> Result<Arc<SoftwareKey>, SignError> {
-        self.keys
-            .get(name)
-            .map(|entry| Arc::clone(entry.value()))
-            .ok_or_else(|| SignError::UnknownKey { key: name.clone() })
+    fn find<T>(
+        &self,
+        name: &KeyName,
+        fits: impl FnOnce(&SoftwareKey) -> Option<T>,
+    ) -> Result<T, SignError> {
+        let found = self.keys.get(name).and_then(|entry| fits(entry.value()));
+        found.ok_or_else(|| SignError::UnknownKey { key: name.clone() })
+    }
+
+    fn pair(&self, name: &KeyName) -> Result<Arc<Pair>, SignError> {
+        self.find(name, |key| match key {
+            SoftwareKey::Pair(pair) => Some(Arc::clone(pair)),
+            SoftwareKey::Wrapping(_) | SoftwareKey::Mac(_) => None,
+        })
+    }
+
+    fn wrapping(&self, name: &KeyName) -> Result<Arc<WrappingKey>, SignError> {
+        self.find(name, |key| match key {
+            SoftwareKey::Wrapping(key) => Some(Arc::clone(key)),
+            SoftwareKey::Pair(_) | SoftwareKey::Mac(_) => None,
+        })
+    }
+
+    fn mac_key(&self, name: &KeyName) -> Result<Arc<MacKey>, SignError> {
+        self.find(name, |key| match key {
+            SoftwareKey::Mac(key) => Some(Arc::clone(key)),
+            SoftwareKey::Pair(_) | SoftwareKey::Wrapping(_) => None,
+        })
     }
 
     async fn sign_with(
@@ -88,13 +235,10 @@ impl SoftwareSigner {
         algorithm: SignatureAlgorithm,
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
-        let key = self.find(name)?;
+        let key = self.pair(name)?;
         key.private.sign(algorithm, message).await.map_err(|refusal| match refusal {
             Refusal::Unsupported => SignError::Unsupported { key: name.clone(), algorithm },
-            Refusal::Failed => SignError::Failed {
-                key: name.clone(),
-                reason: "the cryptographic library gave no signature".to_owned(),
-            },
+            Refusal::Failed => no_result(name),
         })
     }
 }
@@ -116,12 +260,17 @@ impl Signer for SoftwareSigner {
     }
 
     fn public_key(&self, key: &KeyName) -> Result<PublicKey, SignError> {
-        Ok(self.find(key)?.public.clone())
+        Ok(self.pair(key)?.public.clone())
     }
 
     fn kind(&self) -> &'static str {
         "software"
     }
+}
+
+fn no_result(key: &KeyName) -> SignError {
+    let reason = "the cryptographic library gave no result".to_owned();
+    SignError::Failed { key: key.clone(), reason }
 }
 
 impl std::fmt::Debug for SoftwareSigner {
@@ -242,5 +391,65 @@ mod tests {
             );
         }
         assert!(!signer.contains(&name("k")));
+    }
+
+    #[test]
+    fn wrapped_bytes_open_with_their_key_and_purpose_only() {
+        let signer = SoftwareSigner::new();
+        for key in ["a", "b"] {
+            signer
+                .insert_wrapping_key(name(key), &generate_secret(AES_KEY_BYTES).unwrap())
+                .unwrap();
+        }
+        let wrapped = signer.wrap(&name("a"), b"secret", b"purpose").unwrap();
+        assert_eq!(**signer.unwrap(&name("a"), &wrapped, b"purpose").unwrap(), *b"secret");
+        for (key, purpose) in [("a", b"another"), ("b", b"purpose")] {
+            let refused = signer.unwrap(&name(key), &wrapped, purpose);
+            assert_eq!(refused, Err(WrapError::Refused { key: name(key) }));
+        }
+        assert_ne!(signer.wrap(&name("a"), b"secret", b"purpose").unwrap(), wrapped);
+        assert_eq!(signer.unwrap(&name("a"), &wrapped[..20], b""), Err(WrapError::Malformed));
+        assert!(matches!(signer.wrap(&name("c"), b"", b""), Err(WrapError::Key(_))));
+        let short = Zeroizing::new(vec![0; AES_KEY_BYTES - 1]);
+        assert!(signer.insert_wrapping_key(name("c"), &short).is_err());
+    }
+
+    #[test]
+    fn rsa_keys_decrypt_and_take_keys_in() {
+        let signer = SoftwareSigner::new();
+        let rsa = signer.insert_pkcs8(name("rsa"), generate(KeyType::Rsa2048).unwrap()).unwrap();
+        let secret = generate(KeyType::Rsa4096).unwrap();
+        for hash in [OaepHash::Sha1, OaepHash::Sha256, OaepHash::Sha384, OaepHash::Sha512] {
+            let encrypted = encrypt(&rsa, hash, b"short").unwrap();
+            assert_eq!(**signer.decrypt(&name("rsa"), hash, &encrypted).unwrap(), *b"short");
+            let wrapped = wrap_key(&rsa, hash, &secret).unwrap();
+            assert_eq!(signer.unwrap_key(&name("rsa"), hash, &wrapped).unwrap(), secret);
+            for cut in [0, 255, 256, wrapped.len() - 1] {
+                let refused = signer.unwrap_key(&name("rsa"), hash, &wrapped[..cut]);
+                assert_eq!(refused, Err(OaepError::Refused), "{cut}");
+            }
+        }
+        let other_hash = encrypt(&rsa, OaepHash::Sha1, b"short").unwrap();
+        let refused = signer.decrypt(&name("rsa"), OaepHash::Sha256, &other_hash);
+        assert_eq!(refused, Err(OaepError::Refused));
+        let long = encrypt(&rsa, OaepHash::Sha256, &[0; 191]);
+        assert_eq!(long, Err(OaepError::TooLong { limit: 190 }));
+        let ec = signer.insert_pkcs8(name("ec"), generate(KeyType::EcdsaP256).unwrap()).unwrap();
+        assert_eq!(encrypt(&ec, OaepHash::Sha256, b""), Err(OaepError::NoRsaKey));
+        assert_eq!(signer.decrypt(&name("ec"), OaepHash::Sha256, b""), Err(OaepError::NoRsaKey));
+    }
+
+    #[test]
+    fn macs_are_those_of_rfc_4231() {
+        let signer = SoftwareSigner::new();
+        signer.insert_mac_key(name("m"), Zeroizing::new(b"Jefe".to_vec()));
+        let mac = signer.mac(&name("m"), MacHash::Sha256, b"what do ya want for nothing?").unwrap();
+        let expected = [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e];
+        assert_eq!(mac[..8], expected);
+        let verify = |message: &[u8]| signer.verify_mac(&name("m"), MacHash::Sha256, message, &mac);
+        assert_eq!(verify(b"what do ya want for nothing?"), Ok(true));
+        assert_eq!(verify(b"what do ya want for nothing!"), Ok(false));
+        let of_another_kind = signer.wrap(&name("m"), b"", b"");
+        assert!(matches!(of_another_kind, Err(WrapError::Key(SignError::UnknownKey { .. }))));
     }
 }

@@ -150,3 +150,33 @@ fn many_callers_share_the_sessions() {
         }
     });
 }
+
+#[test]
+fn a_destroyed_key_is_gone_from_the_token() {
+    with_token("signing::a_destroyed_key_is_gone_from_the_token", || {
+        let signer = signer();
+        let (gone, stays) = (name("gone"), name("stays"));
+        run(async {
+            for key in [&gone, &stays] {
+                signer.generate(key, KeyType::EcdsaP256).await.unwrap();
+            }
+            signer.generate_wrapping_key(&name("wrapping")).await.unwrap();
+            // A session that has used the key remembers its handle.
+            let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+            signer.sign(&gone, algorithm, b"m").await.unwrap();
+            for key in [&gone, &name("wrapping"), &name("never-there")] {
+                signer.destroy(key).await.unwrap();
+            }
+            let refused = signer.sign(&gone, algorithm, b"m").await;
+            assert_eq!(refused, Err(SignError::UnknownKey { key: gone.clone() }));
+            signer.sign(&stays, algorithm, b"m").await.unwrap();
+        });
+        let labels = [b"gone".as_slice(), b"wrapping"];
+        for label in labels {
+            let template = [Attribute::Token(true), Attribute::Label(label.to_vec())];
+            assert!(intruder().find_objects(&template).unwrap().is_empty());
+        }
+        // The name is free again.
+        run(signer.generate(&gone, KeyType::EcdsaP384)).unwrap();
+    });
+}

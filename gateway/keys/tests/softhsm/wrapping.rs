@@ -1,5 +1,4 @@
-use chancery_keys::KeyType;
-use chancery_keys::pkcs11::WrapError;
+use chancery_keys::{KeyType, WrapError};
 use zeroize::Zeroizing;
 
 use crate::harness::{name, run, signer, with_token};
@@ -44,7 +43,7 @@ fn a_signing_key_wraps_nothing() {
         run(async {
             signer.generate(&key, KeyType::EcdsaP256).await.unwrap();
             let refused = signer.wrap(&key, Zeroizing::new(vec![1]), b"").await;
-            assert!(matches!(refused, Err(WrapError::Token(_))), "{refused:?}");
+            assert!(matches!(refused, Err(WrapError::Key(_))), "{refused:?}");
         });
     });
 }

@@ -7,7 +7,8 @@ mod pkcs11;
 use std::path::PathBuf;
 
 use chancery_keys::KeyName;
-use chancery_keys::pkcs11::{GenerateError, WrapError};
+use chancery_keys::WrapError;
+use chancery_keys::pkcs11::GenerateError;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 use zeroize::Zeroizing;
 

@@ -1,0 +1,34 @@
+//! What wrapped bytes look like, whoever made them: a byte that tells the format, a nonce, then
+//! ciphertext and tag.
+
+/// AES-256-GCM.
+const FORMAT_AES_GCM: u8 = 1;
+/// Length of the nonce in bytes (NIST SP 800-38D §8.2).
+pub(crate) const NONCE: usize = 12;
+/// Length of the tag in bytes.
+pub(crate) const TAG: usize = 16;
+
+/// Puts them together.
+pub(crate) fn join(nonce: &[u8; NONCE], sealed: &[u8]) -> Vec<u8> {
+    [&[FORMAT_AES_GCM], nonce.as_slice(), sealed].concat()
+}
+
+/// The nonce, and the ciphertext with its tag; none for bytes that were cut off or are something else.
+pub(crate) fn parts(wrapped: &[u8]) -> Option<(&[u8; NONCE], &[u8])> {
+    let (&FORMAT_AES_GCM, rest) = wrapped.split_first()? else { return None };
+    rest.split_first_chunk().filter(|(_, sealed)| sealed.len() >= TAG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_cut_off_bytes_and_other_formats() {
+        let good = join(&[7; NONCE], &[7; TAG]);
+        assert_eq!(parts(&good), Some((&[7; NONCE], &[7; TAG][..])));
+        assert_eq!(parts(&good[..good.len() - 1]), None);
+        assert_eq!(parts(&[&[2], &good[1..]].concat()), None);
+        assert_eq!(parts(&[]), None);
+    }
+}
