@@ -35,6 +35,8 @@ pub enum MountKind {
     Pki,
     /// Certificates for SSH.
     Ssh,
+    /// Keys for their life.
+    Transit,
 }
 
 /// The mounts that every tenant has, each with contents of its own per tenant.

@@ -9,6 +9,7 @@ use chancery_store::SharedStore;
 use crate::kv::{Kv, KvOperation};
 use crate::pki::Pki;
 use crate::ssh::Ssh;
+use crate::transit::{Custody, Transit};
 use crate::{Mount, MountKind, MountName, Mounts};
 
 /// The operation that shows what is mounted, as policies name it.
@@ -21,6 +22,7 @@ pub struct Secrets {
     pub(crate) audit: Audit,
     pub(crate) clock: Clock,
     pub(crate) issuance: Option<Issuance>,
+    pub(crate) custody: Option<Custody>,
     mounts: Mounts,
 }
 
@@ -33,7 +35,7 @@ impl Secrets {
         clock: Clock,
         mounts: Mounts,
     ) -> Self {
-        Self { access, store, audit, clock, issuance: None, mounts }
+        Self { access, store, audit, clock, issuance: None, custody: None, mounts }
     }
 
     /// The same with the certificates that this pipeline issued behind the mounts for certificates.
@@ -41,6 +43,19 @@ impl Secrets {
     pub fn with_certificates(mut self, issuance: Issuance) -> Self {
         self.issuance = Some(issuance);
         self
+    }
+
+    /// The same with keys, held by this, behind the mounts for keys.
+    #[must_use]
+    pub fn with_keys(mut self, custody: Custody) -> Self {
+        self.custody = Some(custody);
+        self
+    }
+
+    /// The keys at the mount with this name. If there is none, its operations fail, but only for callers
+    /// whom the policies would allow them.
+    pub fn transit(&self, mount: MountName) -> Transit<'_> {
+        Transit::new(self, mount)
     }
 
     /// The certificates at the mount with this name. If there is none, its operations fail, but only for
@@ -58,6 +73,11 @@ impl Secrets {
     /// The CA for SSH at the mount with this name, if it is there.
     pub fn ssh(&self, mount: &MountName) -> Ssh<'_> {
         Ssh::new(self, mount)
+    }
+
+    /// Whether there are keys at the mount with this name.
+    pub fn holds_keys(&self, mount: &MountName) -> bool {
+        self.mounts.find(mount).is_some_and(|mount| mount.kind == MountKind::Transit)
     }
 
     pub(crate) fn mounts(&self) -> &Mounts {
@@ -140,10 +160,18 @@ impl Secrets {
         let here: &[&'static str] = match self.mounts.find(mount).map(|mount| mount.kind) {
             Some(MountKind::Pki) => &Pki::OPERATIONS,
             Some(MountKind::Ssh) => &Ssh::OPERATIONS,
+            Some(MountKind::Transit) => &Transit::OPERATIONS,
             Some(MountKind::Kv) | None => &[],
         };
         let is_kv = here.is_empty();
-        let here = here.iter().map(|name| (*name, String::new()));
+        // Keys are named by the last part of their paths, certificates by nothing of the path.
+        let key = match self.mounts.find(mount).map(|mount| mount.kind) {
+            Some(MountKind::Transit) => {
+                format!("{mount}/{}", path.rsplit('/').next().unwrap_or_default())
+            }
+            _ => String::new(),
+        };
+        let here = here.iter().map(|name| (*name, key.clone()));
         let there = there.into_iter().filter(|_| is_kv);
         for (operation, resource) in std::iter::once((READ, top)).chain(here).chain(there) {
             let asked = self.access.authorize(context, caller, operation, &resource, vec![]).await;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
+use crate::keys::KeysArgs;
 use crate::policy::PolicyArgs;
 use crate::ssh::SshArgs;
 use crate::tokens::TokensArgs;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Ca(CaArgs),
     /// Find, export and revoke the certificates of a running gateway.
     Certificates(CertificatesArgs),
+    /// Make, use, rotate, move and destroy keys of a running gateway.
+    Keys(KeysArgs),
     /// Look after the HSM's tokens of a running gateway.
     Tokens(TokensArgs),
     /// Get certificates for SSH from a running gateway.

@@ -20,6 +20,7 @@ use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenKey, TokenStatus};
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::{Barrier, RootKey};
 use chancery_secrets::ssh::Kind;
+use chancery_secrets::transit::Custody;
 use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
@@ -50,7 +51,7 @@ pub(crate) struct Gateway {
     pub(crate) issuance: Issuance,
     pub(crate) counts: Arc<IssuedCounts>,
     pub(crate) access: Arc<Access>,
-    secrets: Arc<Secrets>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
     responses: ChallengeResponses,
     /// Further private CAs.
@@ -121,7 +122,8 @@ impl Gateway {
         let mounts = mounts(config)?;
         let secrets =
             Secrets::new(access.clone(), store.clone(), audit.clone(), clock.clone(), mounts);
-        let secrets = Arc::new(secrets.with_certificates(issuance.clone()));
+        let secrets = secrets.with_certificates(issuance.clone());
+        let secrets = Arc::new(secrets.with_keys(Custody::new(hsm.clone())));
         let acme = Acme::new(
             acme_config(config),
             store,
@@ -440,6 +442,10 @@ fn mounts(config: &Config) -> Result<Mounts> {
     if let Some(name) = &config.secrets.certificates {
         let (name, description) = (name.parse()?, "certificates that were issued".to_owned());
         mounts.push(Mount { name, kind: MountKind::Pki, description });
+    }
+    if let Some(name) = &config.secrets.keys {
+        let (name, description) = (name.parse()?, "keys".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Transit, description });
     }
     if let Some(ssh) = &config.ssh {
         let (name, description) = (ssh.mount.parse()?, "certificates for SSH".to_owned());

@@ -11,6 +11,7 @@ mod credential;
 mod dev;
 mod files;
 mod gateway;
+mod keys;
 mod listen;
 mod ocsp;
 mod output;
@@ -52,6 +53,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::ClientCertificate(args) => commands::client_certificate(&args).await,
             Command::Ca(args) => ca::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
             Command::Ssh(args) => ssh::run(args).await,
             Command::Tokens(args) => tokens::run(args).await,
             Command::Policy(args) => policy::run(args).await,

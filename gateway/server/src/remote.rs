@@ -93,6 +93,11 @@ impl Remote {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    /// Deletes.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
     async fn call(
         &self,
         method: Method,

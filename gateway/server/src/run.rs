@@ -348,6 +348,9 @@ async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
         if let Err(error) = gateway.access.sweep_expired_tokens().await {
             tracing::error!(%error, "expired tokens were not removed");
         }
+        if let Err(error) = gateway.secrets.sweep_keys().await {
+            tracing::error!(%error, "keys were not rotated or destroyed");
+        }
         if let Err(error) = gateway.counts.sweep().await {
             tracing::error!(%error, "old counts of certificates were not removed");
         }

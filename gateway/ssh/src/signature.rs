@@ -1,6 +1,4 @@
-use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};
-use der::asn1::UintRef;
-use der::{Decode, Sequence};
+use chancery_x509::{KeyAlgorithm, SignatureAlgorithm, ecdsa};
 
 use crate::wire::{put_mpint, put_string};
 
@@ -8,13 +6,6 @@ use crate::wire::{put_mpint, put_string};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signer gave something that is no signature of its algorithm")]
 pub struct InvalidSignature;
-
-/// RFC 3279 §2.2.3.
-#[derive(Sequence)]
-struct EcdsaSigValue<'a> {
-    r: UintRef<'a>,
-    s: UintRef<'a>,
-}
 
 /// With what a CA's key signs certificates of OpenSSH; RSA with SHA-512 (RFC 8332 §3), since SHA-1 is
 /// accepted no more.
@@ -31,10 +22,10 @@ pub(crate) fn encode(
     signature: &[u8],
 ) -> Result<Vec<u8>, InvalidSignature> {
     let ecdsa = || {
-        let value = EcdsaSigValue::from_der(signature).map_err(|_| InvalidSignature)?;
+        let (r, s) = ecdsa::numbers(signature).ok_or(InvalidSignature)?;
         let mut numbers = Vec::new();
-        put_mpint(&mut numbers, value.r.as_bytes());
-        put_mpint(&mut numbers, value.s.as_bytes());
+        put_mpint(&mut numbers, r);
+        put_mpint(&mut numbers, s);
         Ok(numbers)
     };
     let (name, blob) = match algorithm {

@@ -8,6 +8,7 @@
 mod algorithm;
 mod certificate;
 mod crl;
+pub mod ecdsa;
 mod extensions;
 mod extra;
 pub mod lint;

@@ -175,14 +175,24 @@ impl Gateway {
     /// Runs `chancery` with these arguments, as its administrator would against this gateway.
     #[must_use]
     pub fn administer(&self, arguments: &[&str]) -> Outcome {
+        process::run(&mut self.command(arguments, &self.ready.admin_cert, &self.ready.admin_key))
+    }
+
+    /// `chancery` with these arguments, as the application would run it against this gateway.
+    #[must_use]
+    pub fn command_of_app(&self, arguments: &[&str]) -> Command {
+        self.command(arguments, &self.ready.app_cert, &self.ready.app_key)
+    }
+
+    fn command(&self, arguments: &[&str], certificate: &Path, key: &Path) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
             .env("VAULT_ADDR", &self.ready.api)
             .env("VAULT_CACERT", &self.ready.root)
-            .env("VAULT_CLIENT_CERT", &self.ready.admin_cert)
-            .env("VAULT_CLIENT_KEY", &self.ready.admin_key);
-        process::run(&mut command)
+            .env("VAULT_CLIENT_CERT", certificate)
+            .env("VAULT_CLIENT_KEY", key);
+        command
     }
 
     /// A client of the plain port.

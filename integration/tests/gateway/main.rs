@@ -20,6 +20,7 @@ mod harness;
 mod hsm;
 mod hsm_faults;
 mod inventory;
+mod keys;
 mod lifecycle;
 mod ocsp;
 mod paths;

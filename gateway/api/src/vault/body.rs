@@ -66,6 +66,14 @@ impl<'a> Fields<'a> {
             .map_err(|_| VaultError::BadRequest(format!("{name} must be a JSON object").into()))
     }
 
+    /// The objects in an array within this one.
+    pub(super) fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, VaultError> {
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        let objects: Vec<BTreeMap<Cow<'a, str>, &'a RawValue>> =
+            serde_json::from_str(raw).map_err(|_| must_be(name, "an array of JSON objects"))?;
+        Ok(Some(objects.into_iter().map(Self).collect()))
+    }
+
     /// The text of a member; none if it is missing or null.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).map(|value| value.get()).filter(|text| *text != "null")

@@ -5,6 +5,7 @@ use chancery_access::AccessError;
 use chancery_secrets::kv::{InvalidPath, KvError};
 use chancery_secrets::pki::PkiError;
 use chancery_secrets::ssh::SshError;
+use chancery_secrets::transit::TransitError;
 use http::StatusCode;
 
 use super::envelope;
@@ -17,6 +18,7 @@ pub(super) enum VaultError {
     Kv(KvError),
     Pki(PkiError),
     Ssh(SshError),
+    Transit(TransitError),
     Path(InvalidPath),
     /// The request cannot be understood; the text is for the caller and is ours.
     BadRequest(Cow<'static, str>),
@@ -41,6 +43,11 @@ pub(super) enum VaultError {
 const DENIED: &str = "permission denied";
 
 impl VaultError {
+    /// The text for the caller, where the error is one of several results.
+    pub(super) fn told(&self) -> String {
+        self.parts().1.join(": ")
+    }
+
     fn parts(&self) -> (StatusCode, Vec<Cow<'_, str>>) {
         let bad = |error: &dyn std::fmt::Display| {
             (StatusCode::BAD_REQUEST, vec![Cow::from(error.to_string())])
@@ -92,6 +99,25 @@ impl VaultError {
                 SshError::Denied { message, .. } => denied(message.clone().into()),
                 SshError::Unavailable(_) => internal(error),
                 _ => bad(error),
+            },
+            Self::Transit(error) => match error {
+                TransitError::NoMount => Self::NoRoute.parts(),
+                TransitError::Denied { message, .. } => denied(message.clone().into()),
+                TransitError::NotFound => (StatusCode::NOT_FOUND, vec![]),
+                TransitError::NoKey(_)
+                | TransitError::NotEnabled(_)
+                | TransitError::Refused(_)
+                | TransitError::Unauthentic => bad(error),
+                TransitError::Overloaded => overloaded(error),
+                TransitError::Unavailable(_) => {
+                    tracing::warn!(%error, "a key cannot be used");
+                    let said = "the HSM is away or busy: try again".into();
+                    (StatusCode::SERVICE_UNAVAILABLE, vec![said])
+                }
+                TransitError::Contended => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
+                }
+                _ => internal(error),
             },
             Self::Path(error) => bad(error),
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, vec![text.clone()]),
@@ -154,6 +180,12 @@ impl From<SshError> for VaultError {
     }
 }
 
+impl From<TransitError> for VaultError {
+    fn from(error: TransitError) -> Self {
+        Self::Transit(error)
+    }
+}
+
 impl From<InvalidPath> for VaultError {
     fn from(error: InvalidPath) -> Self {
         Self::Path(error)
@@ -170,6 +202,7 @@ mod tests {
             VaultError::Access(AccessError::Overloaded),
             VaultError::Kv(KvError::Overloaded),
             VaultError::Pki(PkiError::Overloaded),
+            VaultError::Transit(TransitError::Overloaded),
             VaultError::Ssh(SshError::Denied {
                 code: chancery_policy::Denial::OVERLOADED.to_owned(),
                 message: String::new(),

@@ -18,9 +18,11 @@ mod pki;
 mod ssh;
 mod state;
 mod sys;
+mod transit;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -75,12 +77,45 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/cert/{serial}", any(pki::cert::handle))
         .route("/v1/{mount}/revoke", any(pki::revoke::one))
         .route("/v1/{mount}/revoke-matching", any(pki::revoke::matching))
-        .route("/v1/{mount}/sign/{role}", any(ssh::sign))
+        .route("/v1/{mount}/sign/{name}", any(sign))
         .route("/v1/{mount}/public_key", any(ssh::public_key))
         .route("/v1/{mount}/config/ca", any(ssh::config_ca))
+        .route("/v1/{mount}/keys", any(transit::keys::list))
+        .route("/v1/{mount}/keys/", any(transit::keys::list))
+        .route("/v1/{mount}/keys/{name}", any(transit::keys::one))
+        .route("/v1/{mount}/keys/{name}/import", any(transit::transfer::import))
+        .route("/v1/{mount}/keys/{name}/import_version", any(transit::transfer::import_version))
+        .route("/v1/{mount}/keys/{name}/{action}", any(transit::keys::change))
+        .route("/v1/{mount}/wrapping_key", any(transit::transfer::wrapping_key))
+        .route("/v1/{mount}/backup/{name}", any(transit::transfer::backup))
+        .route("/v1/{mount}/restore/{name}", any(transit::transfer::restore))
+        .route("/v1/{mount}/byok-export/{to}/{name}", any(transit::transfer::export))
+        .route("/v1/{mount}/byok-export/{to}/{name}/{version}", any(transit::transfer::export))
+        .route("/v1/{mount}/encrypt/{name}", any(transit::encryption::encrypt))
+        .route("/v1/{mount}/decrypt/{name}", any(transit::encryption::decrypt))
+        .route("/v1/{mount}/rewrap/{name}", any(transit::encryption::rewrap))
+        .route("/v1/{mount}/datakey/{kind}/{name}", any(transit::encryption::data_key))
+        .route("/v1/{mount}/sign/{name}/{hash}", any(transit::signing::sign))
+        .route("/v1/{mount}/verify/{name}", any(transit::signing::verify))
+        .route("/v1/{mount}/verify/{name}/{hash}", any(transit::signing::verify))
+        .route("/v1/{mount}/hmac/{name}", any(transit::signing::hmac))
+        .route("/v1/{mount}/hmac/{name}/{hash}", any(transit::signing::hmac))
         .fallback(unknown)
         .layer(axum::middleware::from_fn(finish))
         .with_state(state)
+}
+
+/// `POST /v1/MOUNT/sign/NAME` means another thing for each kind of mount.
+async fn sign(
+    state: State<VaultState>,
+    call: call::Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    if state.secrets.holds_keys(&call.mount()?) {
+        transit::signing::sign(state, call, body).await
+    } else {
+        ssh::sign(state, call, body).await
+    }
 }
 
 /// Whatever has no route. To callers who are nobody it looks like everything else.

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
-use chancery_x509::SignatureAlgorithm;
+use chancery_x509::{SignatureAlgorithm, ecdsa};
 use cryptoki::error::Error;
 use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
@@ -9,8 +9,6 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
-use der::asn1::UintRef;
-use der::{Encode, Sequence};
 
 use super::directory::SigningKey;
 use super::fault::Fault;
@@ -39,7 +37,8 @@ pub(super) fn sign(
     let signature = match algorithm {
         SignatureAlgorithm::EcdsaP256Sha256
         | SignatureAlgorithm::EcdsaP384Sha384
-        | SignatureAlgorithm::EcdsaP521Sha512 => ecdsa_der(&signature).ok_or(Fault::Mismatch)?,
+        // `CKM_ECDSA` gives r and s side by side.
+        | SignatureAlgorithm::EcdsaP521Sha512 => ecdsa::der_from_fixed(&signature).ok_or(Fault::Mismatch)?,
         _ => signature,
     };
     if verify == Verify::Always {
@@ -105,57 +104,3 @@ const SHA384_INFO: &[u8] =
     b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30";
 const SHA512_INFO: &[u8] =
     b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40";
-
-/// RFC 3279 §2.2.3.
-#[derive(Sequence)]
-struct EcdsaSigValue<'a> {
-    r: UintRef<'a>,
-    s: UintRef<'a>,
-}
-
-/// `CKM_ECDSA` gives r and s side by side, each padded to the length of the curve's order; X.509 wants
-/// them as two DER integers, without leading zeros and never negative.
-fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
-    if raw.is_empty() || !raw.len().is_multiple_of(2) {
-        return None;
-    }
-    let (r, s) = raw.split_at(raw.len() / 2);
-    EcdsaSigValue { r: UintRef::new(r).ok()?, s: UintRef::new(s).ok()? }.to_der().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use der::Decode;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn leading_zeros_go_and_high_bits_get_one() {
-        let mut raw = vec![0; 64];
-        raw[31] = 0x7f;
-        raw[32] = 0x80;
-        let der = ecdsa_der(&raw).unwrap();
-        assert_eq!(&der[..5], b"\x30\x26\x02\x01\x7f");
-        assert_eq!(&der[5..9], b"\x02\x21\x00\x80");
-    }
-
-    #[test]
-    fn an_odd_or_missing_signature_is_none() {
-        assert_eq!(ecdsa_der(&[]), None);
-        assert_eq!(ecdsa_der(&[1, 2, 3]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn the_numbers_survive(raw in proptest::collection::vec(any::<u8>(), 96..=96)) {
-            let der = ecdsa_der(&raw).unwrap();
-            let read = EcdsaSigValue::from_der(&der).unwrap();
-            for (number, half) in [(read.r, &raw[..48]), (read.s, &raw[48..])] {
-                let mut padded = vec![0; 48 - number.as_bytes().len()];
-                padded.extend_from_slice(number.as_bytes());
-                prop_assert_eq!(padded.as_slice(), half);
-            }
-        }
-    }
-}

@@ -3,8 +3,8 @@ use chancery_identity::RequestContext;
 
 use super::engine::Change;
 use super::storage::{Loaded, encode, load_metadata};
-use super::write::time_ordered_id;
 use super::{Kv, KvError, KvOperation, MetadataUpdate, SecretMetadata, SecretPath};
+use crate::id::time_ordered_id;
 
 impl Kv<'_> {
     /// Everything about a secret but its values.

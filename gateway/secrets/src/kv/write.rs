@@ -1,12 +1,11 @@
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
-use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::metadata::{VersionMetadata, VersionState};
 use super::storage::{Layout, Loaded, encode, encode_data, load_data, load_metadata};
 use super::{Kv, KvConfig, KvError, KvOperation, SecretData, SecretMetadata, SecretPath};
 use crate::allowed::Allowed;
+use crate::id::time_ordered_id;
 
 impl Kv<'_> {
     /// Writes a new version; `cas` is the version that it replaces, 0 to only create.
@@ -141,11 +140,4 @@ impl Kv<'_> {
         let written = secret.version(Some(added.number)).ok_or(KvError::NotFound)?;
         Ok(self.committed(commit).await?.then_some(written))
     }
-}
-
-/// A fresh id that sorts after those of earlier moments.
-pub(crate) fn time_ordered_id(now: Timestamp) -> Uuid {
-    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
-    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }

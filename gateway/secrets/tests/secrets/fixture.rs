@@ -10,6 +10,7 @@ use chancery_identity::{
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_secrets::kv::{Folder, Kv, KvError, SecretData, SecretPath, VersionMetadata};
+use chancery_secrets::transit::{Custody, Transit};
 use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Record, Store};
@@ -21,6 +22,8 @@ const RULES: &str = r#"
 rules = [
   { name = "admins", identities = ["spiffe://test/admin"], operations = ["*"], resources = ["secret/*"], effect = "allow" },
   { name = "creators", identities = ["spiffe://test/creator"], operations = ["secrets.create"], resources = ["secret/*"], effect = "allow" },
+  { name = "key admins", identities = ["spiffe://test/admin"], operations = ["keys.*", "crypto.*"], resources = ["transit/*"], effect = "allow" },
+  { name = "signers", identities = ["spiffe://test/signer"], operations = ["crypto.sign"], resources = ["transit/*"], when = { attributes = { algorithm = ["ecdsa-*"] } }, effect = "allow" },
   { name = "readers", identities = ["spiffe://test/reader"], operations = ["secrets.read"], resources = ["secret/app/*"], effect = "allow" },
 ]
 "#;
@@ -62,18 +65,24 @@ impl Fixture {
             clock.clone(),
             Arc::new(|_| false),
         ));
-        let mount = Mount {
-            name: "secret".parse().unwrap(),
-            kind: MountKind::Kv,
+        let mount = |name: &str, kind| Mount {
+            name: name.parse().unwrap(),
+            kind,
             description: "tests".to_owned(),
         };
+        let mounts = [mount("secret", MountKind::Kv), mount("transit", MountKind::Transit)];
         let secrets =
-            Secrets::new(access.clone(), shared, audit, clock.clone(), Mounts::new([mount]));
+            Secrets::new(access.clone(), shared, audit, clock.clone(), Mounts::new(mounts));
+        let secrets = secrets.with_keys(Custody::new(None));
         Self { secrets: Arc::new(secrets), access, store, clock, sink, _policies: policies }
     }
 
     pub(crate) fn kv(&self) -> Kv<'_> {
         self.secrets.kv("secret".parse().unwrap())
+    }
+
+    pub(crate) fn transit(&self) -> Transit<'_> {
+        self.secrets.transit("transit".parse().unwrap())
     }
 
     /// The holder of a certificate with a name under `spiffe://test/`.

@@ -1,4 +1,4 @@
-//! The key-value engine with the real policy host and the access-rules plugin.
+//! The engines with the real policy host and the access-rules plugin.
 
 #[cfg(test)]
 mod audit;
@@ -6,6 +6,8 @@ mod audit;
 mod concurrency;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]

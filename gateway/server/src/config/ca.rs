@@ -52,7 +52,7 @@ impl Check<'_> {
         let key_type: Option<KeyType> =
             self.parsed("ssh.key_type", &ssh.key_type, "a key type, as of ca.key_type");
         let taken = secrets.mounts.contains(&ssh.mount)
-            || secrets.certificates.as_ref() == Some(&ssh.mount);
+            || [&secrets.certificates, &secrets.keys].contains(&&Some(ssh.mount.clone()));
         if let Err(error) = ssh.mount.parse::<MountName>() {
             self.refuse::<()>("ssh.mount", error.to_string());
         } else if taken {

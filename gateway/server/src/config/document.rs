@@ -184,6 +184,8 @@ pub(crate) struct Secrets {
     pub(crate) mounts: Vec<String>,
     /// Where the tenants find their certificates, as Vault's PKI engine shows them; empty for nowhere.
     pub(crate) certificates: String,
+    /// Where the tenants have keys, as Vault's transit engine has them; empty for nowhere.
+    pub(crate) keys: String,
     /// Time to live of a token from `auth/cert/login` when policy sets no lower ceiling.
     pub(crate) token_ttl_seconds: u64,
     /// From the login to the end of the last renewal.
@@ -312,6 +314,7 @@ impl Default for Secrets {
         Self {
             mounts: vec!["secret".to_owned()],
             certificates: "pki".to_owned(),
+            keys: "transit".to_owned(),
             token_ttl_seconds: 3600,
             token_max_ttl_seconds: 86_400,
         }

@@ -132,6 +132,7 @@ pub(crate) struct AcmeConfig {
 pub(crate) struct SecretsConfig {
     pub(crate) mounts: Vec<String>,
     pub(crate) certificates: Option<String>,
+    pub(crate) keys: Option<String>,
     pub(crate) token_ttl: Duration,
     pub(crate) token_max_ttl: Duration,
 }

@@ -258,16 +258,17 @@ impl Check<'_> {
                 self.refuse::<()>("secrets.mounts", error.to_string());
             }
         }
-        let certificates = Some(secrets.certificates).filter(|name| !name.is_empty());
-        if let Some(name) = &certificates {
+        let mut taken: Vec<&String> = secrets.mounts.iter().collect();
+        let others =
+            [("secrets.certificates", &secrets.certificates), ("secrets.keys", &secrets.keys)];
+        for (setting, name) in others.into_iter().filter(|(_, name)| !name.is_empty()) {
             if let Err(error) = name.parse::<MountName>() {
-                self.refuse::<()>("secrets.certificates", error.to_string());
-            } else if secrets.mounts.contains(name) {
-                self.refuse::<()>(
-                    "secrets.certificates",
-                    format!("`{name}` is one of secrets.mounts already: choose another name"),
-                );
+                self.refuse::<()>(setting, error.to_string());
+            } else if taken.contains(&name) {
+                let why = format!("`{name}` is another mount already: choose another name");
+                self.refuse::<()>(setting, why);
             }
+            taken.push(name);
         }
         let ttl =
             self.within("secrets.token_ttl_seconds", secrets.token_ttl_seconds, 1..=DAY * 365);
@@ -275,7 +276,8 @@ impl Check<'_> {
         self.within("secrets.token_max_ttl_seconds", max_ttl, ttl..=DAY * 365);
         SecretsConfig {
             mounts: secrets.mounts,
-            certificates,
+            certificates: Some(secrets.certificates).filter(|name| !name.is_empty()),
+            keys: Some(secrets.keys).filter(|name| !name.is_empty()),
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
         }

@@ -46,6 +46,7 @@ impl MountView {
             MountKind::Kv => ("kv", Some(Options { version: "2" })),
             MountKind::Pki => ("pki", None),
             MountKind::Ssh => ("ssh", None),
+            MountKind::Transit => ("transit", None),
         };
         Self {
             accessor: format!("{kind}_{}", mount.name),

@@ -1,0 +1,183 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_secrets::transit::{Encryption, OaepHash, TransitError, VersionedText};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::input::{self, Inputs};
+use super::{MOUNT_TYPE, answer, name, parsed, part, transit};
+use crate::vault::body::Fields;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// Of Vault's API and not of ours: keys that derive others, and encryption that repeats itself.
+const OTHERS: [&str; 3] = ["context", "nonce", "convergent_encryption"];
+
+/// One result.
+#[derive(Serialize, Default)]
+struct Outcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// As the client gave it, to tell results apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+}
+
+/// `POST /v1/MOUNT/encrypt/NAME`: encrypts `plaintext`, or each in `batch_input`.
+pub(in crate::vault) async fn encrypt(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let items = inputs.each(&fields, |fields| {
+        input::without(fields, &OTHERS)?;
+        item(fields, input::needed(fields, "plaintext")?)
+    })?;
+    let references = references(&inputs, &fields)?;
+    let version = input::key_version(&fields)?;
+    let keys = transit(&state, &call)?;
+    let made = keys.encrypt(&call.context, &call.caller, &name, version, &items).await?;
+    let results = made
+        .into_iter()
+        .zip(references)
+        .map(|(text, reference)| Outcome { reference, ..Outcome::encrypted(&text) });
+    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+}
+
+/// `POST /v1/MOUNT/decrypt/NAME`: decrypts `ciphertext`, or each in `batch_input`.
+pub(in crate::vault) async fn decrypt(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let items = ciphertexts(&inputs, &fields)?;
+    let references = references(&inputs, &fields)?;
+    let keys = transit(&state, &call)?;
+    let opened = keys.decrypt(&call.context, &call.caller, &name, &items).await?;
+    let all_good = opened.iter().all(Result::is_ok);
+    let results = opened.into_iter().zip(references).map(|(opened, reference)| {
+        let result = match opened {
+            Ok(plaintext) => Outcome {
+                plaintext: Some(Zeroizing::new(STANDARD.encode(&plaintext))),
+                ..Outcome::default()
+            },
+            Err(error) => Outcome::failed(error),
+        };
+        Outcome { reference, ..result }
+    });
+    Ok(answer(&call, inputs.is_batch(), all_good, results.collect()))
+}
+
+/// `POST /v1/MOUNT/rewrap/NAME`: encrypts `ciphertext`, or each in `batch_input`, with the latest version.
+pub(in crate::vault) async fn rewrap(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let items = ciphertexts(&inputs, &fields)?;
+    let references = references(&inputs, &fields)?;
+    let version = input::key_version(&fields)?;
+    let keys = transit(&state, &call)?;
+    let anew = keys.rewrap(&call.context, &call.caller, &name, version, &items).await?;
+    let all_good = anew.iter().all(Result::is_ok);
+    let results = anew.into_iter().zip(references).map(|(anew, reference)| {
+        let result = anew.map_or_else(Outcome::failed, |text| Outcome::encrypted(&text));
+        Outcome { reference, ..result }
+    });
+    Ok(answer(&call, inputs.is_batch(), all_good, results.collect()))
+}
+
+/// `POST /v1/MOUNT/datakey/plaintext/NAME`, or `wrapped`: a fresh key, encrypted, and shown or not.
+pub(in crate::vault) async fn data_key(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let shown = match part(&call, 0)?.as_str() {
+        "plaintext" => true,
+        "wrapped" => false,
+        _ => return Err(VaultError::NoRoute),
+    };
+    let name = name(&call, 1)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    input::without(&fields, &OTHERS)?;
+    let bytes = match fields.count("bits")?.unwrap_or(256) {
+        128 => 16,
+        256 => 32,
+        512 => 64,
+        _ => return Err(VaultError::BadRequest("bits must be 128, 256 or 512".into())),
+    };
+    let keys = transit(&state, &call)?;
+    let made = keys.make_data_key(&call.context, &call.caller, &name, bytes, shown).await?;
+    let plaintext = shown.then(|| Zeroizing::new(STANDARD.encode(&made.plaintext)));
+    let result = Outcome { plaintext, ..Outcome::encrypted(&made.ciphertext) };
+    Ok(envelope::data(call.id(), MOUNT_TYPE, result))
+}
+
+impl Outcome {
+    fn encrypted(text: &VersionedText) -> Self {
+        Self {
+            ciphertext: Some(text.to_string()),
+            key_version: Some(text.version),
+            ..Self::default()
+        }
+    }
+
+    /// What is wrong with one of several inputs is told there, unless it lies within.
+    fn failed(error: TransitError) -> Self {
+        Self { error: Some(VaultError::from(error).told()), ..Self::default() }
+    }
+}
+
+fn item<T>(fields: &Fields<'_>, text: T) -> Result<Encryption<T>, VaultError> {
+    let associated = input::bytes(fields, "associated_data")?.unwrap_or_default().to_vec();
+    let hash = fields.get::<String>("hash_function", "a text")?;
+    let hash = hash.map_or(Ok(OaepHash::default()), |text| parsed(&text))?;
+    Ok(Encryption { text, associated, hash })
+}
+
+fn ciphertexts(
+    inputs: &Inputs<'_>,
+    fields: &Fields<'_>,
+) -> Result<Vec<Encryption<VersionedText>>, VaultError> {
+    inputs.each(fields, |fields| {
+        input::without(fields, &OTHERS)?;
+        item(fields, input::made(fields, "ciphertext")?)
+    })
+}
+
+fn references(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Option<String>>, VaultError> {
+    inputs.each(fields, |fields| fields.get("reference", "a text"))
+}
+
+pub(super) fn expect_write(call: &Call) -> Result<(), VaultError> {
+    if call.verb == Verb::Write { Ok(()) } else { Err(VaultError::Method) }
+}

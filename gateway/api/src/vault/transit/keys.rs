@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use chancery_secrets::transit::{
+    NewKey, Protection, SettingsUpdate, TransitKey, TransitKeyName, TransitKeyType,
+};
+use serde::Serialize;
+
+use super::view::KeyView;
+use super::{MOUNT_TYPE, input, name, parsed, part, transit};
+use crate::vault::body::Fields;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// `LIST /v1/MOUNT/keys`: the names of all keys.
+pub(in crate::vault) async fn list(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Names {
+        keys: Vec<String>,
+    }
+    if call.verb != Verb::List {
+        return Err(VaultError::Method);
+    }
+    let keys = transit(&state, &call)?.list(&call.context, &call.caller).await?;
+    if keys.is_empty() {
+        // As Vault has it: an empty list is nothing.
+        return Err(VaultError::Transit(chancery_secrets::transit::TransitError::NotFound));
+    }
+    Ok(envelope::data(call.id(), MOUNT_TYPE, Names { keys }))
+}
+
+/// `/v1/MOUNT/keys/NAME`: reads, makes and deletes a key.
+pub(in crate::vault) async fn one(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    let (keys, name) = (transit(&state, &call)?, name(&call, 0)?);
+    let (context, caller) = (&call.context, &call.caller);
+    match call.verb {
+        Verb::Get => Ok(shown(&call, &name, &keys.read(context, caller, &name).await?)),
+        Verb::Write => {
+            let body = call.read(body).await?;
+            let wanted = wanted(&body.fields()?)?;
+            Ok(shown(&call, &name, &keys.create(context, caller, &name, wanted).await?))
+        }
+        Verb::Delete => {
+            keys.delete(context, caller, &name).await?;
+            Ok(envelope::no_content())
+        }
+        Verb::List | Verb::Patch => Err(VaultError::Method),
+    }
+}
+
+/// `POST /v1/MOUNT/keys/NAME/ACTION`: what happens in a key's life.
+pub(in crate::vault) async fn change(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    if call.verb != Verb::Write {
+        return Err(VaultError::Method);
+    }
+    let (keys, name) = (transit(&state, &call)?, name(&call, 0)?);
+    let (context, caller) = (&call.context, &call.caller);
+    let changed = match part(&call, 1)?.as_str() {
+        "config" => {
+            let body = call.read(body).await?;
+            let update = settings(&body.fields()?)?;
+            keys.update(context, caller, &name, update).await?
+        }
+        "rotate" => keys.rotate(context, caller, &name).await?,
+        "trim" => {
+            let body = call.read(body).await?;
+            let least = body.fields()?.count("min_available_version")?;
+            let least = least.ok_or_else(|| input::missing("min_available_version"))?;
+            keys.trim(context, caller, &name, least).await?
+        }
+        "disable" => keys.disable(context, caller, &name).await?,
+        "enable" => keys.enable(context, caller, &name).await?,
+        "undelete" => keys.undelete(context, caller, &name).await?,
+        "purge" => {
+            keys.purge(context, caller, &name).await?;
+            return Ok(envelope::no_content());
+        }
+        _ => return Err(VaultError::NoRoute),
+    };
+    Ok(shown(&call, &name, &changed))
+}
+
+pub(super) fn shown(call: &Call, name: &TransitKeyName, key: &TransitKey) -> Response {
+    envelope::data(call.id(), MOUNT_TYPE, KeyView::of(name, key))
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {
+    // Keys that derive others by context are not there, and backups are never in the clear.
+    let others = ["derived", "convergent_encryption", "allow_plaintext_backup", "context"];
+    input::without(fields, &others)?;
+    let protection = fields.get::<String>("protection", "a text")?;
+    Ok(NewKey {
+        key_type: key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96),
+        protection: protection.map_or(Ok(Protection::default()), |text| parsed(&text))?,
+        settings: settings(fields)?,
+    })
+}
+
+/// The type of key; `ml-dsa` has its size elsewhere.
+pub(super) fn key_type(fields: &Fields<'_>) -> Result<Option<TransitKeyType>, VaultError> {
+    let Some(text) = fields.get::<String>("type", "a text")? else { return Ok(None) };
+    if text != "ml-dsa" {
+        return parsed(&text).map(Some);
+    }
+    let size = fields.get::<String>("parameter_set", "44, 65 or 87, as a text")?;
+    parsed(&format!("ml-dsa-{}", size.as_deref().unwrap_or("65"))).map(Some)
+}
+
+pub(super) fn settings(fields: &Fields<'_>) -> Result<SettingsUpdate, VaultError> {
+    let flag = |name: &str| fields.get::<bool>(name, "true or false");
+    let span = |name: &str| -> Result<Option<Duration>, VaultError> {
+        match fields.duration(name)? {
+            Some(span) if span.negative => {
+                Err(VaultError::BadRequest(format!("{name} must not be negative").into()))
+            }
+            span => Ok(span.map(|span| span.length)),
+        }
+    };
+    Ok(SettingsUpdate {
+        min_decryption_version: fields.count("min_decryption_version")?,
+        min_encryption_version: fields.count("min_encryption_version")?,
+        deletion_allowed: flag("deletion_allowed")?,
+        exportable: flag("exportable")?,
+        allow_rotation: flag("allow_rotation")?,
+        rotation_period: span("auto_rotate_period")?,
+        deletion_wait: span("deletion_wait")?,
+        purge_protection: flag("purge_protection")?,
+    })
+}

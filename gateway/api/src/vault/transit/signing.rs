@@ -1,0 +1,168 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use chancery_secrets::transit::{Hash, MacHash, Marshaling, Padding, Signing};
+use serde::Serialize;
+
+use super::encryption::expect_write;
+use super::input::{self, Inputs};
+use super::{answer, name, parsed, part, transit};
+use crate::vault::body::Fields;
+use crate::vault::call::Call;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// Of Vault's API and not of ours.
+const OTHERS: [&str; 2] = ["context", "prehashed"];
+
+/// One result.
+#[derive(Serialize, Default)]
+struct Made {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hmac: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+}
+
+/// `POST /v1/MOUNT/sign/NAME` and `…/HASH`: signs `input`, or each in `batch_input`.
+pub(in crate::vault) async fn sign(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let how = how(&call, &fields)?;
+    let messages = messages(&inputs, &fields)?;
+    let references = references(&inputs, &fields)?;
+    let version = input::key_version(&fields)?;
+    let keys = transit(&state, &call)?;
+    let made = keys.sign(&call.context, &call.caller, &name, version, how, &messages).await?;
+    let results = made.into_iter().zip(references).map(|(text, reference)| Made {
+        signature: Some(text.to_string()),
+        key_version: Some(text.version),
+        reference,
+        ..Made::default()
+    });
+    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+}
+
+/// `POST /v1/MOUNT/hmac/NAME` and `…/HASH`: the HMAC of `input`, or of each in `batch_input`.
+pub(in crate::vault) async fn hmac(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let hash = mac_hash(&call, &fields)?;
+    let messages = messages(&inputs, &fields)?;
+    let references = references(&inputs, &fields)?;
+    let version = input::key_version(&fields)?;
+    let keys = transit(&state, &call)?;
+    let made = keys.mac(&call.context, &call.caller, &name, version, hash, messages).await?;
+    let results = made.into_iter().zip(references).map(|(text, reference)| Made {
+        hmac: Some(text.to_string()),
+        reference,
+        ..Made::default()
+    });
+    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+}
+
+/// `POST /v1/MOUNT/verify/NAME` and `…/HASH`: whether `signature`, or `hmac`, is one of `input`.
+pub(in crate::vault) async fn verify(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    let inputs = Inputs::of(&fields)?;
+    let messages = messages(&inputs, &fields)?;
+    let references = references(&inputs, &fields)?;
+    let keys = transit(&state, &call)?;
+    let is_mac = inputs.each(&fields, |fields| Ok(fields.raw("hmac").is_some()))?;
+    let with_what = |what| inputs.each(&fields, |fields| input::made(fields, what));
+    let (context, caller) = (&call.context, &call.caller);
+    let verified = if is_mac.contains(&true) {
+        let made = messages.into_iter().zip(with_what("hmac")?).collect();
+        keys.verify_mac(context, caller, &name, mac_hash(&call, &fields)?, made).await?
+    } else {
+        let made: Vec<_> = messages.into_iter().zip(with_what("signature")?).collect();
+        keys.verify(context, caller, &name, how(&call, &fields)?, &made).await?
+    };
+    let results = verified.into_iter().zip(references).map(|(valid, reference)| Made {
+        valid: Some(valid),
+        reference,
+        ..Made::default()
+    });
+    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+}
+
+/// How is to be signed. The hash may stand in the path too.
+fn how(call: &Call, fields: &Fields<'_>) -> Result<Signing, VaultError> {
+    let text = |name: &str| fields.get::<String>(name, "a text");
+    let refused = |why: &'static str| Err(VaultError::BadRequest(why.into()));
+    let hash = match hash_name(call, fields)?.as_deref() {
+        None => None,
+        Some(name) => match name.parse::<Hash>() {
+            Ok(hash) => Some(hash),
+            Err(()) => return refused("hash_algorithm must be sha2-256, sha2-384 or sha2-512"),
+        },
+    };
+    let padding = match text("signature_algorithm")?.as_deref() {
+        None | Some("") => None,
+        Some("pss") => Some(Padding::Pss),
+        Some("pkcs1v15") => Some(Padding::Pkcs1v15),
+        Some(_) => return refused("signature_algorithm must be pss or pkcs1v15"),
+    };
+    let marshaling = match text("marshaling_algorithm")?.as_deref() {
+        None | Some("" | "asn1") => Marshaling::Asn1,
+        Some("jws") => Marshaling::Jws,
+        Some(_) => return refused("marshaling_algorithm must be asn1 or jws"),
+    };
+    if !matches!(text("salt_length")?.as_deref(), None | Some("" | "auto" | "hash" | "32")) {
+        return refused("salt_length must be hash: the salt is as long as that");
+    }
+    Ok(Signing { hash, padding, marshaling })
+}
+
+fn hash_name(call: &Call, fields: &Fields<'_>) -> Result<Option<String>, VaultError> {
+    let in_path = part(call, 1)?;
+    if !in_path.is_empty() {
+        return Ok(Some(in_path));
+    }
+    let text = |name: &str| fields.get::<String>(name, "a text");
+    let named = text("hash_algorithm")?.or(text("algorithm")?);
+    Ok(named.filter(|name| !name.is_empty()))
+}
+
+fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<MacHash, VaultError> {
+    hash_name(call, fields)?.map_or(Ok(MacHash::default()), |name| parsed(&name))
+}
+
+fn messages(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Vec<u8>>, VaultError> {
+    input::without(fields, &OTHERS)?;
+    inputs.each(fields, |fields| {
+        input::without(fields, &OTHERS)?;
+        Ok(input::needed(fields, "input")?.to_vec())
+    })
+}
+
+fn references(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Option<String>>, VaultError> {
+    inputs.each(fields, |fields| fields.get("reference", "a text"))
+}

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_secrets::transit::{Import, Imported, OaepHash, TransitKeyType};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::encryption::expect_write;
+use super::keys::{key_type, settings, shown};
+use super::{MOUNT_TYPE, input, name, parsed, part, transit};
+use crate::vault::body::Fields;
+use crate::vault::call::{Call, Verb};
+use crate::vault::envelope;
+use crate::vault::error::VaultError;
+use crate::vault::state::VaultState;
+
+/// `GET /v1/MOUNT/wrapping_key`: to which public key a key is wrapped that is brought in.
+pub(in crate::vault) async fn wrapping_key(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct WrappingKey {
+        public_key: String,
+    }
+    expect_get(&call)?;
+    let public_key = transit(&state, &call)?.wrapping_key(&call.context, &call.caller).await?;
+    Ok(envelope::data(call.id(), MOUNT_TYPE, WrappingKey { public_key }))
+}
+
+/// `POST /v1/MOUNT/keys/NAME/import`: brings in a key, wrapped as `ciphertext` or only a `public_key`.
+pub(in crate::vault) async fn import(
+    state: State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    bring_in(state, call, body, false).await
+}
+
+/// `POST /v1/MOUNT/keys/NAME/import_version`: brings in the next version of a key.
+pub(in crate::vault) async fn import_version(
+    state: State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    bring_in(state, call, body, true).await
+}
+
+async fn bring_in(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+    version_of_known: bool,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let import = wanted(&body.fields()?)?;
+    let keys = transit(&state, &call)?;
+    let imported =
+        keys.import(&call.context, &call.caller, &name, import, version_of_known).await?;
+    Ok(shown(&call, &name, &imported))
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
+    input::without(fields, &["derived", "context", "allow_plaintext_backup"])?;
+    let public = fields.get::<String>("public_key", "a public key in PEM")?;
+    let what = match (input::bytes(fields, "ciphertext")?, public) {
+        (Some(ciphertext), None) => {
+            let hash = fields.get::<String>("hash_function", "a text")?;
+            let hash = hash.map_or(Ok(OaepHash::default()), |text| parsed(&text))?;
+            Imported::Wrapped { ciphertext: ciphertext.to_vec(), hash }
+        }
+        (None, Some(pem)) => Imported::Public(pem),
+        _ => {
+            let said = "give exactly one of ciphertext and public_key";
+            return Err(VaultError::BadRequest(said.into()));
+        }
+    };
+    let key_type = key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96);
+    Ok(Import { key_type, what, settings: settings(fields)? })
+}
+
+/// `GET /v1/MOUNT/backup/NAME`: all of a key, encrypted for this mount alone.
+pub(in crate::vault) async fn backup(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Backup {
+        backup: Zeroizing<String>,
+    }
+    expect_get(&call)?;
+    let name = name(&call, 0)?;
+    let backup = transit(&state, &call)?.back_up(&call.context, &call.caller, &name).await?;
+    Ok(envelope::data(call.id(), MOUNT_TYPE, Backup { backup: Zeroizing::new(backup) }))
+}
+
+/// `POST /v1/MOUNT/restore/NAME`: brings a `backup` back under a name that is free.
+pub(in crate::vault) async fn restore(
+    State(state): State<VaultState>,
+    call: Call,
+    body: Body,
+) -> Result<Response, VaultError> {
+    expect_write(&call)?;
+    let name = name(&call, 0)?;
+    let body = call.read(body).await?;
+    let fields = body.fields()?;
+    input::without(&fields, &["force"])?;
+    let backup = fields.get::<Zeroizing<String>>("backup", "a text")?;
+    let backup = backup.ok_or_else(|| input::missing("backup"))?;
+    let keys = transit(&state, &call)?;
+    let restored = keys.restore(&call.context, &call.caller, &name, &backup).await?;
+    Ok(shown(&call, &name, &restored))
+}
+
+/// `GET /v1/MOUNT/byok-export/DESTINATION/SOURCE` and `…/VERSION`: an exportable key, wrapped to another
+/// one of type RSA, as `import` takes it.
+pub(in crate::vault) async fn export(
+    State(state): State<VaultState>,
+    call: Call,
+) -> Result<Response, VaultError> {
+    #[derive(Serialize)]
+    struct Exported {
+        name: String,
+        r#type: &'static str,
+        keys: BTreeMap<String, String>,
+    }
+    expect_get(&call)?;
+    let (destination, source) = (name(&call, 0)?, name(&call, 1)?);
+    let version = match part(&call, 2)?.as_str() {
+        "" | "latest" => None,
+        digits => {
+            let version = digits.parse::<u64>();
+            Some(
+                version
+                    .map_err(|_| VaultError::BadRequest("the version must be a number".into()))?,
+            )
+        }
+    };
+    let keys = transit(&state, &call)?;
+    let exported = keys.export(&call.context, &call.caller, &source, &destination, version).await?;
+    let (key, wrapped) = exported;
+    let encoded =
+        wrapped.iter().map(|(number, bytes)| (number.to_string(), STANDARD.encode(bytes)));
+    let view = Exported {
+        name: source.to_string(),
+        r#type: key.key_type.as_str(),
+        keys: encoded.collect(),
+    };
+    Ok(envelope::data(call.id(), MOUNT_TYPE, view))
+}
+
+fn expect_get(call: &Call) -> Result<(), VaultError> {
+    if call.verb == Verb::Get { Ok(()) } else { Err(VaultError::Method) }
+}

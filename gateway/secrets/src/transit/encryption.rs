@@ -1,0 +1,251 @@
+use chancery_access::Caller;
+use chancery_identity::RequestContext;
+use chancery_keys::software::{self, OaepHash};
+use zeroize::Zeroizing;
+
+use super::storage::Loaded;
+use super::{Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText};
+
+/// Something to be encrypted or decrypted, and what it is bound to.
+#[derive(Clone)]
+pub struct Encryption<T> {
+    /// The plaintext, or the ciphertext.
+    pub text: T,
+    /// Must be the same for both; not secret. Keys of type RSA have none.
+    pub associated: Vec<u8>,
+    /// The hash in OAEP, for keys of type RSA.
+    pub hash: OaepHash,
+}
+
+/// A fresh key for somebody's data.
+pub struct DataKey {
+    /// The key.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// The same, encrypted.
+    pub ciphertext: VersionedText,
+}
+
+/// What each of several ciphertexts came to.
+pub(super) type Each<T> = Vec<Result<T, TransitError>>;
+
+impl Transit<'_> {
+    /// Encrypts, `crypto.encrypt`, with the latest version or the one that is asked for.
+    ///
+    /// # Errors
+    /// See [`TransitError`]; then nothing was encrypted.
+    pub async fn encrypt(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        version: Option<u64>,
+        items: &[Encryption<Zeroizing<Vec<u8>>>],
+    ) -> Result<Vec<VersionedText>, TransitError> {
+        let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
+        let using = self.find(context, caller, "crypto.encrypt", name, facts).await?;
+        let encrypted = self.encrypted(context, using.found, version, items).await;
+        using.allowed.detail("count", items.len() as u64).finish(encrypted).await
+    }
+
+    async fn encrypted(
+        &self,
+        context: &RequestContext,
+        found: Result<Loaded, TransitError>,
+        version: Option<u64>,
+        items: &[Encryption<Zeroizing<Vec<u8>>>],
+    ) -> Result<Vec<VersionedText>, TransitError> {
+        let Loaded { key, .. } = usable(found)?;
+        let version = key.making(version)?;
+        let mut encrypted = Vec::with_capacity(items.len());
+        for item in items {
+            encrypted.push(self.encrypt_one(context, &key, version, item).await?);
+        }
+        Ok(encrypted)
+    }
+
+    async fn encrypt_one(
+        &self,
+        context: &RequestContext,
+        key: &TransitKey,
+        version: u64,
+        item: &Encryption<Zeroizing<Vec<u8>>>,
+    ) -> Result<VersionedText, TransitError> {
+        if key.key_type.is_rsa() {
+            no_associated(item)?;
+            let public = key.version(version)?.public_key();
+            let public = public.ok_or_else(|| TransitError::Broken("no public half".to_owned()))?;
+            let encrypted = software::encrypt(&public, item.hash, &item.text)?;
+            return Ok(VersionedText::new(version, encrypted));
+        }
+        let layout = self.layout(&context.tenant);
+        let held = self.custody()?.hold(self.store(), &layout, key, version).await?;
+        let encrypted = held.encrypt(&item.text, &item.associated).await?;
+        Ok(VersionedText::new(version, encrypted))
+    }
+
+    /// Decrypts, `crypto.decrypt`, each ciphertext with the version that made it.
+    ///
+    /// # Errors
+    /// See [`TransitError`]. What is wrong with one of several ciphertexts stands in its place; if all are
+    /// wrong, it is the first one's error.
+    pub async fn decrypt(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        items: &[Encryption<VersionedText>],
+    ) -> Result<Vec<Result<Zeroizing<Vec<u8>>, TransitError>>, TransitError> {
+        let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
+        let using = self.find(context, caller, "crypto.decrypt", name, facts).await?;
+        let decrypted = match usable(using.found) {
+            Ok(Loaded { key, .. }) => {
+                let mut decrypted = Vec::with_capacity(items.len());
+                for item in items {
+                    decrypted.push(self.decrypt_one(context, &key, item).await);
+                }
+                unless_all_failed(decrypted)
+            }
+            Err(error) => Err(error),
+        };
+        using.allowed.detail("count", items.len() as u64).finish(decrypted).await
+    }
+
+    async fn decrypt_one(
+        &self,
+        context: &RequestContext,
+        key: &TransitKey,
+        item: &Encryption<VersionedText>,
+    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+        key.reading(item.text.version)?;
+        let layout = self.layout(&context.tenant);
+        let held = self.custody()?.hold(self.store(), &layout, key, item.text.version).await?;
+        if key.key_type.is_rsa() {
+            no_associated(item)?;
+            let (hash, ciphertext) = (item.hash, item.text.bytes.clone());
+            return held
+                .in_software(move |signer, name| Ok(signer.decrypt(name, hash, &ciphertext)?))
+                .await;
+        }
+        held.decrypt(&item.text.bytes, &item.associated).await
+    }
+
+    /// Encrypts anew, `crypto.rewrap`, what an earlier version encrypted; nobody sees the plaintext.
+    ///
+    /// # Errors
+    /// As for [`decrypt`](Self::decrypt).
+    pub async fn rewrap(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        version: Option<u64>,
+        items: &[Encryption<VersionedText>],
+    ) -> Result<Vec<Result<VersionedText, TransitError>>, TransitError> {
+        let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
+        let using = self.find(context, caller, "crypto.rewrap", name, facts).await?;
+        let rewrapped = self.rewrapped(context, using.found, version, items).await;
+        using.allowed.detail("count", items.len() as u64).finish(rewrapped).await
+    }
+
+    async fn rewrapped(
+        &self,
+        context: &RequestContext,
+        found: Result<Loaded, TransitError>,
+        version: Option<u64>,
+        items: &[Encryption<VersionedText>],
+    ) -> Result<Each<VersionedText>, TransitError> {
+        let Loaded { key, .. } = usable(found)?;
+        let version = key.making(version)?;
+        let mut rewrapped = Vec::with_capacity(items.len());
+        for item in items {
+            let anew = match self.decrypt_one(context, &key, item).await {
+                Ok(text) => {
+                    let Encryption { associated, hash, .. } = item.clone();
+                    let item = Encryption { text, associated, hash };
+                    self.encrypt_one(context, &key, version, &item).await
+                }
+                Err(error) => Err(error),
+            };
+            rewrapped.push(anew);
+        }
+        unless_all_failed(rewrapped)
+    }
+
+    /// Makes a key of so many bytes for the caller's own encryption, `crypto.make-data-key`, and encrypts it.
+    /// With `shown` false, the caller gets it encrypted only and the policies are told `shown=false`.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn make_data_key(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        bytes: usize,
+        shown: bool,
+    ) -> Result<DataKey, TransitError> {
+        let facts = |key: &TransitKey| {
+            vec![algorithm(key, Some(OaepHash::default())), ("shown".to_owned(), shown.to_string())]
+        };
+        let using = self.find(context, caller, "crypto.make-data-key", name, facts).await?;
+        let made = async {
+            let plaintext = software::generate_secret(bytes).ok_or_else(|| {
+                TransitError::Making("the system gives no random numbers".to_owned())
+            })?;
+            let item = Encryption {
+                text: plaintext.clone(),
+                associated: vec![],
+                hash: OaepHash::default(),
+            };
+            let Loaded { key, .. } = usable(using.found)?;
+            let version = key.making(None)?;
+            let ciphertext = self.encrypt_one(context, &key, version, &item).await?;
+            Ok(DataKey { plaintext, ciphertext })
+        };
+        let made = made.await;
+        using.allowed.detail("shown", shown).finish(made).await
+    }
+}
+
+/// A key that is there, may be used now, and encrypts.
+fn usable(found: Result<Loaded, TransitError>) -> Result<Loaded, TransitError> {
+    let loaded = found.map_err(|error| match error {
+        TransitError::NotFound => TransitError::NoKey("encryption"),
+        error => error,
+    })?;
+    loaded.key.expect_enabled()?;
+    if loaded.key.key_type.encrypts() {
+        return Ok(loaded);
+    }
+    let key_type = loaded.key.key_type;
+    Err(TransitError::Refused(format!("keys of type {key_type} do not encrypt").into()))
+}
+
+fn no_associated<T>(item: &Encryption<T>) -> Result<(), TransitError> {
+    if item.associated.is_empty() {
+        return Ok(());
+    }
+    Err(TransitError::Refused("RSA keys take no associated_data".into()))
+}
+
+fn algorithm(key: &TransitKey, hash: Option<OaepHash>) -> (String, String) {
+    let algorithm = match (key.key_type, hash.unwrap_or_default()) {
+        (TransitKeyType::Pair(_), OaepHash::Sha1) => "rsa-oaep-sha1",
+        (TransitKeyType::Pair(_), OaepHash::Sha256) => "rsa-oaep-sha256",
+        (TransitKeyType::Pair(_), OaepHash::Sha384) => "rsa-oaep-sha384",
+        (TransitKeyType::Pair(_), OaepHash::Sha512) => "rsa-oaep-sha512",
+        (other, _) => other.as_str(),
+    };
+    ("algorithm".to_owned(), algorithm.to_owned())
+}
+
+/// The results, unless there is only failure: that is the failure of the whole.
+pub(super) fn unless_all_failed<T>(mut each: Each<T>) -> Result<Each<T>, TransitError> {
+    if each.iter().any(Result::is_ok) || each.is_empty() {
+        return Ok(each);
+    }
+    match each.swap_remove(0) {
+        Err(error) => Err(error),
+        Ok(_) => Ok(each),
+    }
+}

@@ -1,0 +1,167 @@
+use chancery_access::Caller;
+use chancery_identity::{RequestContext, TenantId};
+use chancery_store::Store;
+use jiff::Timestamp;
+
+use super::storage::{Layout, Loaded};
+use super::{Custody, TransitError, TransitKey, TransitKeyName};
+use crate::allowed::Allowed;
+use crate::mount::MountKind;
+use crate::{MountName, Secrets};
+
+/// How often a change of a key starts again because somebody else changed it.
+const ATTEMPTS: usize = 16;
+
+/// The keys at one mount. Cheap; made per request by [`Secrets::transit`].
+///
+/// The operations are to be run to their end: one whose future is dropped half-way may have been done
+/// and not recorded.
+pub struct Transit<'a> {
+    pub(super) secrets: &'a Secrets,
+    pub(super) mount: MountName,
+    pub(super) custody: Option<&'a Custody>,
+}
+
+/// A key that is about to be used, and what was allowed.
+pub(super) struct Using<'a> {
+    pub(super) allowed: Allowed<'a>,
+    pub(super) found: Result<Loaded, TransitError>,
+}
+
+impl<'a> Transit<'a> {
+    /// What can be done here, as policies name it, the commonest first.
+    pub const OPERATIONS: [&'static str; 23] = [
+        "crypto.encrypt",
+        "crypto.decrypt",
+        "crypto.sign",
+        "crypto.verify",
+        "crypto.mac",
+        "crypto.verify-mac",
+        "crypto.make-data-key",
+        "crypto.rewrap",
+        "keys.read",
+        "keys.list",
+        "keys.create",
+        "keys.rotate",
+        "keys.update",
+        "keys.disable",
+        "keys.enable",
+        "keys.delete",
+        "keys.undelete",
+        "keys.purge",
+        "keys.trim",
+        "keys.import",
+        "keys.back-up",
+        "keys.export",
+        "keys.restore",
+    ];
+
+    pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
+        let is_here =
+            secrets.mounts().find(&mount).is_some_and(|mount| mount.kind == MountKind::Transit);
+        Self { secrets, mount, custody: secrets.custody.as_ref().filter(|_| is_here) }
+    }
+
+    pub(super) fn store(&self) -> &'a dyn Store {
+        &*self.secrets.store
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.secrets.clock.now()
+    }
+
+    pub(super) fn custody(&self) -> Result<&'a Custody, TransitError> {
+        self.custody.ok_or(TransitError::NoMount)
+    }
+
+    pub(super) fn layout<'b>(&'b self, tenant: &'b TenantId) -> Layout<'b> {
+        Layout { tenant, mount: &self.mount }
+    }
+
+    /// The resource that policies are asked about for a key.
+    pub(super) fn resource(&self, name: &TransitKeyName) -> String {
+        format!("{}/{name}", self.mount)
+    }
+
+    /// Asks the policies. Only those whom they allow get to know whether the mount exists.
+    pub(super) async fn ask(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        resource: &str,
+        facts: Vec<(String, String)>,
+    ) -> Result<Allowed<'a>, TransitError> {
+        let may: Result<_, TransitError> =
+            Allowed::ask(self.secrets, context, caller, operation, resource, facts).await;
+        let may = may?;
+        if self.custody.is_some() { Ok(may) } else { may.finish(Err(TransitError::NoMount)).await }
+    }
+
+    /// Asks the policies about an operation on a key, which are told what kind of key it is. Whether it
+    /// is there is told only to those whom they allow it.
+    pub(super) async fn find(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        name: &TransitKeyName,
+        facts: impl FnOnce(&TransitKey) -> Vec<(String, String)>,
+    ) -> Result<Using<'a>, TransitError> {
+        let layout = self.layout(&context.tenant);
+        // Read before the policies are asked, because they are told about it.
+        let loaded = match self.custody {
+            Some(_) => layout.load(self.store(), name).await?,
+            None => None,
+        };
+        let facts = loaded.as_ref().map_or_else(Vec::new, |loaded| {
+            let mut facts = facts(&loaded.key);
+            facts.push(("key-type".to_owned(), loaded.key.key_type.to_string()));
+            facts.push(("protection".to_owned(), loaded.key.protection.as_str().to_owned()));
+            facts
+        });
+        let allowed = self.ask(context, caller, operation, &self.resource(name), facts).await?;
+        Ok(Using { allowed, found: loaded.ok_or(TransitError::NotFound) })
+    }
+
+    /// Changes a key's record, from the beginning again if somebody else changed it in between.
+    pub(super) async fn change(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        name: &TransitKeyName,
+        change: impl Fn(&mut TransitKey) -> Result<(), TransitError>,
+    ) -> Result<TransitKey, TransitError> {
+        let using = self.find(context, caller, operation, name, |_| vec![]).await?;
+        let changed = self.changed(context, name, using.found, change).await;
+        using.allowed.finish(changed).await
+    }
+
+    async fn changed(
+        &self,
+        context: &RequestContext,
+        name: &TransitKeyName,
+        found: Result<Loaded, TransitError>,
+        change: impl Fn(&mut TransitKey) -> Result<(), TransitError>,
+    ) -> Result<TransitKey, TransitError> {
+        let layout = self.layout(&context.tenant);
+        let mut loaded = found?;
+        for _ in 0..ATTEMPTS {
+            let mut key = loaded.key.clone();
+            change(&mut key)?;
+            if key == loaded.key {
+                return Ok(key);
+            }
+            match self.store().commit(layout.put(name, Some(&loaded), &key)?).await {
+                Ok(_) => return Ok(key),
+                Err(error) => match error.into() {
+                    TransitError::Contended => {}
+                    error => return Err(error),
+                },
+            }
+            loaded = layout.load(self.store(), name).await?.ok_or(TransitError::NotFound)?;
+        }
+        Err(TransitError::Contended)
+    }
+}

@@ -1,0 +1,146 @@
+use std::borrow::Cow;
+
+use chancery_audit::AuditError;
+use chancery_keys::software::OaepError;
+use chancery_keys::{SignError, WrapError};
+use chancery_store::{CommitError, InvalidKey, ReadError};
+
+use crate::allowed::OperationError;
+
+/// Why an operation on keys was not done. No variant carries anything secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransitError {
+    /// The policies refused.
+    #[error("denied by policy ({code}): {message}")]
+    Denied {
+        /// Stable code of the reason.
+        code: String,
+        /// For the caller.
+        message: String,
+    },
+    /// Too many decisions are waiting.
+    #[error("too many requests are waiting for a decision: try again")]
+    Overloaded,
+    /// No keys are mounted there.
+    #[error("nothing is mounted at this path")]
+    NoMount,
+    /// There is no key with this name.
+    #[error("there is no key with this name")]
+    NotFound,
+    /// A key is to be used that is not there.
+    #[error("{0} key not found")]
+    NoKey(&'static str),
+    /// The key is disabled or waits for its destruction.
+    #[error("the key is {0}")]
+    NotEnabled(&'static str),
+    /// What is asked for cannot be done with this key, or at all.
+    #[error("{0}")]
+    Refused(Cow<'static, str>),
+    /// What is to be decrypted was made with another key or for another purpose, or was changed.
+    #[error("it does not open: made with another key or other associated data, or changed")]
+    Unauthentic,
+    /// The HSM is away or busy: the same may succeed later.
+    #[error("the keys cannot be used at present: {0}")]
+    Unavailable(String),
+    /// Others changed the key while this request tried to.
+    #[error("the key is being changed by another request: try again")]
+    Contended,
+    /// The system's random number generator, or the library, failed.
+    #[error("no key can be made: {0}")]
+    Making(String),
+    /// A key failed for a reason that lies within.
+    #[error("the key cannot be used: {0}")]
+    Broken(String),
+    /// The store could not be read.
+    #[error("keys cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The store could not be written.
+    #[error("keys cannot be written: {0}")]
+    Commit(CommitError),
+    /// A record is not what this release writes.
+    #[error("the record {0} cannot be understood: was it written by a newer release?")]
+    Record(String),
+    /// The audit log did not take the event, so the result is withheld.
+    #[error("the audit log refuses events, so nothing is answered: {0}")]
+    Audit(#[from] AuditError),
+}
+
+impl OperationError for TransitError {
+    fn denied(code: String, message: String) -> Self {
+        Self::Denied { code, message }
+    }
+
+    fn overloaded() -> Self {
+        Self::Overloaded
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::Denied { code, .. } => code,
+            Self::Overloaded => "overloaded",
+            Self::NoMount => "no-mount",
+            Self::NotFound | Self::NoKey(_) => "not-found",
+            Self::NotEnabled(_) => "not-enabled",
+            Self::Refused(_) => "refused",
+            Self::Unauthentic => "unauthentic",
+            Self::Unavailable(_) => "hsm-unavailable",
+            Self::Contended => "contended",
+            Self::Making(_) => "not-made",
+            Self::Broken(_) => "key-broken",
+            Self::Read(_) => "store-read",
+            Self::Commit(_) => "store-commit",
+            Self::Record(_) => "store-record",
+            Self::Audit(_) => "audit",
+        }
+    }
+}
+
+impl From<CommitError> for TransitError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict { .. } => Self::Contended,
+            error => Self::Commit(error),
+        }
+    }
+}
+
+impl From<InvalidKey> for TransitError {
+    fn from(error: InvalidKey) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl From<SignError> for TransitError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Busy { .. }
+            | SignError::Timeout { .. }
+            | SignError::Unavailable { .. }
+            | SignError::Mismatch { .. } => Self::Unavailable(error.to_string()),
+            SignError::Unsupported { algorithm, .. } => {
+                Self::Refused(format!("the key does not sign with {}", algorithm.as_str()).into())
+            }
+            error => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<WrapError> for TransitError {
+    fn from(error: WrapError) -> Self {
+        match error {
+            WrapError::Key(error) => error.into(),
+            WrapError::Malformed | WrapError::Refused { .. } => Self::Unauthentic,
+            error => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<OaepError> for TransitError {
+    fn from(error: OaepError) -> Self {
+        match error {
+            OaepError::Refused => Self::Unauthentic,
+            error => Self::Refused(error.to_string().into()),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+use chancery_access::Caller;
+use chancery_identity::RequestContext;
+use chancery_store::Key;
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::record::KeyVersion;
+use super::storage::{Layout, Loaded, secret};
+use super::{
+    KeySettings, Protection, SettingsUpdate, State, Transit, TransitError, TransitKey,
+    TransitKeyName, TransitKeyType,
+};
+
+/// How many names are read at once.
+const PAGE: usize = 1000;
+
+/// A key that somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewKey {
+    /// What kind.
+    pub key_type: TransitKeyType,
+    /// Where it is kept.
+    pub protection: Protection,
+    /// What differs from the usual settings.
+    pub settings: SettingsUpdate,
+}
+
+impl Transit<'_> {
+    /// Makes a key: `keys.create`. One that is there already and of the same kind stays as it is.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn create(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        wanted: NewKey,
+    ) -> Result<TransitKey, TransitError> {
+        let facts = vec![
+            ("key-type".to_owned(), wanted.key_type.to_string()),
+            ("protection".to_owned(), wanted.protection.as_str().to_owned()),
+            ("exportable".to_owned(), wanted.settings.exportable.unwrap_or(false).to_string()),
+        ];
+        let resource = self.resource(name);
+        let allowed = self.ask(context, caller, "keys.create", &resource, facts).await?;
+        let created = self.created(context, name, wanted).await;
+        allowed.finish(created).await
+    }
+
+    async fn created(
+        &self,
+        context: &RequestContext,
+        name: &TransitKeyName,
+        wanted: NewKey,
+    ) -> Result<TransitKey, TransitError> {
+        let NewKey { key_type, protection, settings } = wanted;
+        let layout = self.layout(&context.tenant);
+        if let Some(Loaded { key, .. }) = layout.load(self.store(), name).await? {
+            if (key.key_type, key.protection) != (key_type, protection) {
+                return Err(TransitError::Refused(
+                    format!("there is another key with this name, of type {}", key.key_type).into(),
+                ));
+            }
+            return Ok(key);
+        }
+        let settings = KeySettings::default().changed(settings, 1, 1)?;
+        let version = KeyVersion::new(self.now())?;
+        let made = self.custody()?.make(key_type, protection, &version.held_as).await?;
+        let version = version.with_public(made.public.as_ref());
+        let key = TransitKey::new((key_type, protection), settings, version);
+        self.keep(&layout, name, None, &key, made.material).await?;
+        Ok(key)
+    }
+
+    /// Commits a key whose latest version was just made; if that fails, the version is destroyed again.
+    pub(super) async fn keep(
+        &self,
+        layout: &Layout<'_>,
+        name: &TransitKeyName,
+        before: Option<&Loaded>,
+        key: &TransitKey,
+        material: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<(), TransitError> {
+        let version = key.version(key.latest)?;
+        let mut commit = layout.put(name, before, key)?;
+        if let Some(material) = material {
+            commit = commit.put(layout.material(version)?, secret(material));
+        }
+        let committed = self.store().commit(commit).await;
+        if committed.is_err()
+            && let Err(error) = self.custody()?.destroy(key.protection, version).await
+        {
+            let label = &version.held_as;
+            tracing::warn!(%error, %label, "a key that nobody uses stays in the HSM");
+        }
+        committed?;
+        Ok(())
+    }
+
+    /// The names of all keys: `keys.list`, on the mount.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn list(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<Vec<String>, TransitError> {
+        let resource = format!("{}/", self.mount);
+        let allowed = self.ask(context, caller, "keys.list", &resource, vec![]).await?;
+        let names = self.names(context).await;
+        allowed.finish(names).await
+    }
+
+    async fn names(&self, context: &RequestContext) -> Result<Vec<String>, TransitError> {
+        let prefix = self.layout(&context.tenant).keys();
+        let (mut names, mut after): (Vec<String>, Option<Key>) = (vec![], None);
+        loop {
+            let page = self.store().scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            after = page.last().map(|record| record.key.clone());
+            let name = |key: &Key| {
+                let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
+                String::from_utf8(name.to_vec()).ok()
+            };
+            names.extend(page.iter().filter_map(|record| name(&record.key)));
+            if is_last {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// What there is to know about a key but its secrets: `keys.read`.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn read(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<TransitKey, TransitError> {
+        let using = self.find(context, caller, "keys.read", name, |_| vec![]).await?;
+        using.allowed.finish(using.found.map(|loaded| loaded.key)).await
+    }
+
+    /// Changes settings: `keys.update`.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn update(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        update: SettingsUpdate,
+    ) -> Result<TransitKey, TransitError> {
+        let now = self.now();
+        let change = |key: &mut TransitKey| {
+            key.settings = key.settings.changed(update, key.oldest(), key.latest)?;
+            if update.rotation_period.is_some() || update.allow_rotation.is_some() {
+                key.plan_rotation(now);
+            }
+            Ok(())
+        };
+        self.change(context, caller, "keys.update", name, change).await
+    }
+
+    /// Takes a key out of use, `keys.disable`, until it is enabled again.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn disable(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<TransitKey, TransitError> {
+        let change = |key: &mut TransitKey| move_to(key, State::Disabled);
+        self.change(context, caller, "keys.disable", name, change).await
+    }
+
+    /// Puts a disabled key back into use: `keys.enable`.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn enable(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<TransitKey, TransitError> {
+        let change = |key: &mut TransitKey| move_to(key, State::Enabled);
+        self.change(context, caller, "keys.enable", name, change).await
+    }
+
+    /// Deletes a key, `keys.delete`: it cannot be used from now on, and is destroyed once it has waited.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn delete(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<TransitKey, TransitError> {
+        let now = self.now();
+        let change = |key: &mut TransitKey| {
+            if matches!(key.state, State::Deleted { .. }) {
+                return Ok(());
+            }
+            if !key.settings.deletion_allowed {
+                return Err(TransitError::Refused(
+                    "deletion is not allowed for this key: set deletion_allowed first".into(),
+                ));
+            }
+            let wait = key.settings.deletion_wait;
+            let destroyed_at = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+            key.state = State::Deleted { destroyed_at };
+            Ok(())
+        };
+        self.change(context, caller, "keys.delete", name, change).await
+    }
+
+    /// Brings a deleted key back, `keys.undelete`, as a disabled one.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn undelete(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<TransitKey, TransitError> {
+        let now = self.now();
+        let change = |key: &mut TransitKey| match key.state {
+            // Its destruction may have begun.
+            State::Deleted { destroyed_at } if destroyed_at <= now => Err(TransitError::NotFound),
+            State::Deleted { .. } => {
+                key.state = State::Disabled;
+                Ok(())
+            }
+            _ => Err(TransitError::Refused("the key is not deleted".into())),
+        };
+        self.change(context, caller, "keys.undelete", name, change).await
+    }
+
+    /// Destroys a deleted key before its time: `keys.purge`.
+    ///
+    /// # Errors
+    /// See [`TransitError`]; [`TransitError::Refused`] under purge protection.
+    pub async fn purge(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+    ) -> Result<(), TransitError> {
+        let using = self.find(context, caller, "keys.purge", name, |_| vec![]).await?;
+        let purged = match using.found {
+            Ok(loaded) => self.purged(context, name, loaded).await,
+            Err(error) => Err(error),
+        };
+        using.allowed.finish(purged).await
+    }
+
+    async fn purged(
+        &self,
+        context: &RequestContext,
+        name: &TransitKeyName,
+        loaded: Loaded,
+    ) -> Result<(), TransitError> {
+        let State::Deleted { .. } = loaded.key.state else {
+            return Err(TransitError::Refused(
+                "only a deleted key is purged: delete it first".into(),
+            ));
+        };
+        if loaded.key.settings.purge_protection {
+            return Err(TransitError::Refused(
+                "the key is protected from being purged: it is destroyed at its time".into(),
+            ));
+        }
+        // From here on nobody brings it back, should it be destroyed half-way only.
+        let destroyed_at = self.now();
+        let mut key = loaded.key.clone();
+        key.state = State::Deleted { destroyed_at };
+        let layout = self.layout(&context.tenant);
+        self.store().commit(layout.put(name, Some(&loaded), &key)?).await?;
+        let loaded = layout.load(self.store(), name).await?.ok_or(TransitError::NotFound)?;
+        self.destroy(&layout, name, &loaded).await
+    }
+}
+
+fn move_to(key: &mut TransitKey, state: State) -> Result<(), TransitError> {
+    if matches!(key.state, State::Deleted { .. }) {
+        return Err(TransitError::NotEnabled("deleted: bring it back first"));
+    }
+    key.state = state;
+    Ok(())
+}

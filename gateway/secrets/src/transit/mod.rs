@@ -1,0 +1,38 @@
+//! Keys for their life, as Vault's transit engine has them: made, used, rotated, disabled, destroyed,
+//! brought in and backed up by name, and never handed out in the clear.
+//!
+//! A key is one record ([`TransitKey`], the state machine of its life) and, if it is kept in software, one
+//! sealed record for each version that holds the private half. Keys in the HSM are made there and stay
+//! there; their records say under which label. Policies are asked about every use, and told what kind of
+//! key it is and which algorithm is wanted.
+
+mod custody;
+mod encryption;
+mod engine;
+mod error;
+mod key_type;
+mod lifecycle;
+mod name;
+mod record;
+mod rotation;
+mod settings;
+mod signing;
+mod storage;
+mod sweep;
+mod text;
+mod transfer;
+
+pub use chancery_keys::software::{MacHash, OaepHash};
+
+pub use custody::Custody;
+pub use encryption::{DataKey, Encryption};
+pub use engine::Transit;
+pub use error::TransitError;
+pub use key_type::{Protection, TransitKeyType, UnknownProtection, UnknownTransitKeyType};
+pub use lifecycle::NewKey;
+pub use name::{InvalidTransitKeyName, TransitKeyName};
+pub use record::{KeyVersion, State, TransitKey};
+pub use settings::{KeySettings, SettingsUpdate};
+pub use signing::{Hash, Marshaling, Padding, Signing};
+pub use text::{MalformedText, VersionedText};
+pub use transfer::{Import, Imported};

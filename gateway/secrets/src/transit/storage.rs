@@ -1,0 +1,145 @@
+use bytes::Bytes;
+use chancery_identity::TenantId;
+use chancery_store::{Commit, InvalidKey, Key, Store, Version};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{KeyVersion, TransitError, TransitKey, TransitKeyName};
+use crate::MountName;
+
+/// What index entries of keys begin with to which something happens by itself, in the order of time.
+pub(super) const DUE: &str = "_/secrets/transit-due/";
+
+/// Where the records of one mount of one tenant are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) mount: &'a MountName,
+}
+
+/// A key's record as it was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) key: TransitKey,
+    pub(super) version: Version,
+}
+
+impl Layout<'_> {
+    pub(super) fn key(&self, name: &TransitKeyName) -> Result<Key, InvalidKey> {
+        Key::new(format!("{}{name}", self.keys()))
+    }
+
+    /// What all keys' records begin with.
+    pub(super) fn keys(&self) -> String {
+        format!("{}/secrets/transit-key/{}/", self.tenant, self.mount)
+    }
+
+    /// The private half or the secret of one version.
+    pub(super) fn material(&self, version: &KeyVersion) -> Result<Key, InvalidKey> {
+        Key::new(format!("{}/secrets/transit-material/{}", self.tenant, version.held_as))
+    }
+
+    /// The RSA key to which keys are wrapped that are brought in.
+    pub(super) fn wrapping(&self) -> Result<Key, InvalidKey> {
+        Key::new(format!("{}/secrets/transit-wrapping/{}", self.tenant, self.mount))
+    }
+
+    /// The key of backups.
+    pub(super) fn backup(&self) -> Result<Key, InvalidKey> {
+        Key::new(format!("{}/secrets/transit-backup/{}", self.tenant, self.mount))
+    }
+
+    fn due(&self, at: Timestamp, name: &TransitKeyName) -> Result<Key, InvalidKey> {
+        let (tenant, mount) = (self.tenant, self.mount);
+        Key::new(format!("{DUE}{:012}/{tenant}/{mount}/{name}", at.as_second().max(0)))
+    }
+
+    /// The key with this name, if there is one.
+    pub(super) async fn load(
+        &self,
+        store: &dyn Store,
+        name: &TransitKeyName,
+    ) -> Result<Option<Loaded>, TransitError> {
+        let Some(record) = store.get(&self.key(name)?).await? else { return Ok(None) };
+        let key = serde_json::from_slice(&record.value)
+            .map_err(|_| TransitError::Record(record.key.to_string()))?;
+        Ok(Some(Loaded { key, version: record.version }))
+    }
+
+    /// A commit that writes a key's record, with its place among those that are due, if it is still as
+    /// it was read.
+    pub(super) fn put(
+        &self,
+        name: &TransitKeyName,
+        before: Option<&Loaded>,
+        key: &TransitKey,
+    ) -> Result<Commit, TransitError> {
+        let at = self.key(name)?;
+        let value = serde_json::to_vec(key).map_err(|_| TransitError::Record(at.to_string()))?;
+        let mut commit = self.unless_changed(name, before)?;
+        if let Some(due) = key.due() {
+            commit = commit.put(self.due(due, name)?, "");
+        }
+        Ok(commit.put(at, value))
+    }
+
+    /// A commit that removes a key with all of its versions, if it is still as it was read.
+    pub(super) fn remove(
+        &self,
+        name: &TransitKeyName,
+        before: &Loaded,
+    ) -> Result<Commit, TransitError> {
+        let mut commit = self.unless_changed(name, Some(before))?.delete(self.key(name)?);
+        for version in before.key.versions.values() {
+            commit = commit.delete(self.material(version)?);
+        }
+        Ok(commit)
+    }
+
+    fn unless_changed(
+        &self,
+        name: &TransitKeyName,
+        before: Option<&Loaded>,
+    ) -> Result<Commit, TransitError> {
+        let key = self.key(name)?;
+        let Some(before) = before else { return Ok(Commit::new().check_absent(key)) };
+        let commit = Commit::new().check_version(key, before.version);
+        Ok(match before.key.due() {
+            Some(due) => commit.delete(self.due(due, name)?),
+            None => commit,
+        })
+    }
+}
+
+/// Secret bytes as a record's value, wiped when the last owner drops them.
+pub(super) fn secret(bytes: Zeroizing<Vec<u8>>) -> Bytes {
+    Bytes::from_owner(bytes)
+}
+
+/// Tenant, mount and name in an entry of [`DUE`], and its time.
+pub(super) fn parse_due(key: &Key) -> Option<(i64, TenantId, MountName, TransitKeyName)> {
+    let mut parts = std::str::from_utf8(key.as_bytes()).ok()?.strip_prefix(DUE)?.splitn(4, '/');
+    let at = parts.next()?.parse().ok()?;
+    Some((
+        at,
+        parts.next()?.parse().ok()?,
+        parts.next()?.parse().ok()?,
+        parts.next()?.parse().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_what_is_due_says_what_it_is_about() {
+        let (tenant, mount) = ("acme".parse().unwrap(), "transit".parse().unwrap());
+        let layout = Layout { tenant: &tenant, mount: &mount };
+        let name: TransitKeyName = "Orders_1.x".parse().unwrap();
+        let at = Timestamp::from_second(1_800_000_000).unwrap();
+        let key = layout.due(at, &name).unwrap();
+        assert_eq!(parse_due(&key), Some((1_800_000_000, tenant, mount, name)));
+        assert_eq!(parse_due(&Key::new("_/secrets/transit-due/x").unwrap()), None);
+    }
+}

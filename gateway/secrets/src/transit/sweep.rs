@@ -1,0 +1,95 @@
+use chancery_audit::Event;
+use chancery_identity::RequestContext;
+use chancery_store::{Commit, Key};
+
+use super::storage::{DUE, Layout, Loaded, parse_due};
+use super::{State, Transit, TransitError, TransitKeyName};
+use crate::Secrets;
+use crate::allowed::OperationError;
+
+/// How many entries are read at once.
+const PAGE: usize = 256;
+
+impl Secrets {
+    /// Destroys the keys that have waited long enough, and rotates those whose time has come; each with
+    /// its line in the audit log. To be called every now and then. Returns how many there were.
+    ///
+    /// # Errors
+    /// If the store or the audit log fails. A key that fails does not keep the others.
+    #[tracing::instrument(name = "secrets.sweep_keys", skip_all)]
+    pub async fn sweep_keys(&self) -> Result<usize, TransitError> {
+        let (mut done, mut after): (usize, Option<Key>) = (0, None);
+        loop {
+            let page = self.store.scan(DUE.as_bytes(), after.as_ref(), PAGE).await?;
+            after = page.last().map(|record| record.key.clone());
+            if page.is_empty() {
+                return Ok(done);
+            }
+            for record in &page {
+                let Some((at, tenant, mount, name)) = parse_due(&record.key) else {
+                    return Err(TransitError::Record(record.key.to_string()));
+                };
+                if at > self.clock.now().as_second() {
+                    return Ok(done);
+                }
+                let transit = self.transit(mount);
+                let context = RequestContext::internal(tenant, self.clock.now());
+                done += usize::from(transit.act(&context, &name, at, &record.key).await?);
+            }
+        }
+    }
+}
+
+impl Transit<'_> {
+    /// Does what is due to a key; whether that was something.
+    async fn act(
+        &self,
+        context: &RequestContext,
+        name: &TransitKeyName,
+        at: i64,
+        entry: &Key,
+    ) -> Result<bool, TransitError> {
+        let layout = self.layout(&context.tenant);
+        let due = match layout.load(self.store(), name).await? {
+            Some(loaded) if loaded.key.due().is_some_and(|due| due.as_second() == at) => loaded,
+            // The entry is about what has changed since.
+            _ => {
+                self.store().commit(Commit::new().delete(entry.clone())).await?;
+                return Ok(false);
+            }
+        };
+        // A mount that was taken out of the configuration keeps its keys as they are.
+        if self.custody.is_none() {
+            return Ok(false);
+        }
+        let (operation, outcome) = match due.key.state {
+            State::Deleted { .. } => ("keys.destroy", self.destroy(&layout, name, &due).await),
+            _ => ("keys.rotate", self.rotated(&layout, name, due).await.map(drop)),
+        };
+        let event = Event::new(context, operation, self.resource(name)).detail("cause", "schedule");
+        let event = match &outcome {
+            Ok(()) => event.succeeded(),
+            Err(error) => {
+                tracing::error!(%error, key = %name, operation, "what is due to a key was not done");
+                event.failed(error.code())
+            }
+        };
+        self.secrets.audit.record(event).await?;
+        Ok(outcome.is_ok())
+    }
+
+    /// Removes a key for good: from the HSM first, since what is in no record is never removed there.
+    pub(super) async fn destroy(
+        &self,
+        layout: &Layout<'_>,
+        name: &TransitKeyName,
+        loaded: &Loaded,
+    ) -> Result<(), TransitError> {
+        for version in loaded.key.versions.values() {
+            self.custody()?.destroy(loaded.key.protection, version).await?;
+        }
+        self.store().commit(layout.remove(name, loaded)?).await?;
+        tracing::info!(key = %name, tenant = %layout.tenant, "destroyed a key");
+        Ok(())
+    }
+}
