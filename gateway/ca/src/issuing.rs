@@ -1,4 +1,5 @@
 use chancery_x509::{GeneralName, NameConstraints, ParsedCertificate};
+use jiff::Timestamp;
 
 use crate::authority::{Authority, check_chain};
 use crate::crl::IssuingCrls;
@@ -11,6 +12,8 @@ pub(crate) struct IssuingCa {
     pub(crate) authority: Authority,
     /// What is sent after a leaf: its certificate and those above it, in DER, without the root.
     pub(crate) chain: Vec<Vec<u8>>,
+    /// Further chains, to other roots.
+    pub(crate) alternates: Vec<Alternate>,
     /// The name constraints of the whole chain.
     constraints: Vec<NameConstraints>,
     /// The key identifier of its root.
@@ -20,6 +23,26 @@ pub(crate) struct IssuingCa {
     pub(crate) signs: bool,
     pub(crate) revocations: Revocations,
     pub(crate) crls: IssuingCrls,
+}
+
+/// A chain to another root.
+pub(crate) struct Alternate {
+    /// As [`IssuingCa::chain`].
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// When the first of its certificates ends.
+    pub(crate) not_after: Timestamp,
+}
+
+impl Alternate {
+    fn of(hex: &[String]) -> Result<Self, OpenError> {
+        let (mut chain, mut not_after) = (Vec::with_capacity(hex.len()), Timestamp::MAX);
+        for one in hex {
+            let der = record::certificate(one)?;
+            not_after = not_after.min(ParsedCertificate::from_der(&der)?.not_after());
+            chain.push(der);
+        }
+        Ok(Self { chain, not_after })
+    }
 }
 
 impl IssuingCa {
@@ -46,6 +69,11 @@ impl IssuingCa {
         let chain = whole.iter().take(whole.len() - 1).map(|one| one.der().to_vec()).collect();
         Ok(Self {
             chain,
+            alternates: generation
+                .alternates
+                .iter()
+                .map(|hex| Alternate::of(hex))
+                .collect::<Result<_, _>>()?,
             constraints: constraints.into_iter().filter(|one| !one.is_empty()).collect(),
             root_id: root_id.to_owned(),
             signs: true,

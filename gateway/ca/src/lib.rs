@@ -166,6 +166,18 @@ impl Ca {
         &self.current.chain
     }
 
+    /// Further chains for what the issuing CA with this key identifier has issued, as [`chain`](Self::chain),
+    /// that lead to other roots and have not ended.
+    pub fn alternate_chains(
+        &self,
+        issuer: &str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &[Vec<u8>]> {
+        let alternates = self.issuing(issuer).map(|issuing| issuing.alternates.as_slice());
+        let alternates = alternates.unwrap_or_default().iter();
+        alternates.filter(move |one| one.not_after >= now).map(|one| one.chain.as_slice())
+    }
+
     /// The CA certificate (DER) with this key identifier in lower-case hex.
     pub fn certificate(&self, id: &str) -> Option<&[u8]> {
         let issuing = self.all_issuing().find(|issuing| issuing.id() == id);

@@ -53,6 +53,10 @@ pub(crate) struct GenerationRecord {
     /// Certificates between the issuing CA's and the root's, in that order; DER in hex.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) above: Vec<String>,
+    /// Further chains for those who trust other roots: from the issuing CA's certificate to the one below
+    /// the root, DER in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) alternates: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,7 +33,7 @@ use chancery_ca::{Ca, SshCa};
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
-use chancery_x509::Serial;
+use chancery_x509::{ParsedCertificate, Serial};
 use tracing::Instrument as _;
 
 pub use bulk::{BulkOutcome, BulkRevocation};
@@ -157,6 +157,16 @@ impl Issuance {
             Some(entry) => Ok(Some(self.0.inventory.with_chain(entry).await?)),
             None => Ok(None),
         }
+    }
+
+    /// Further chains of a certificate of a private CA, in the form of [`IssuedCertificate::chain`], for
+    /// clients that trust other roots than the one it leads to (RFC 8555 §7.4.2).
+    pub fn alternate_chains(&self, issued: &IssuedCertificate) -> Vec<Vec<Vec<u8>>> {
+        let Ok(leaf) = ParsedCertificate::from_der(&issued.der) else { return vec![] };
+        let issuer = leaf.authority_key_id().unwrap_or_default();
+        let now = self.0.clock.now();
+        let above = self.0.issuers.all_private().flat_map(|ca| ca.alternate_chains(issuer, now));
+        above.map(|above| [std::slice::from_ref(&issued.der), above].concat()).collect()
     }
 
     /// Revokes all certificates that fit; policy is asked about each. Once called it runs to its end even

@@ -28,8 +28,16 @@ impl<'a> Certbot<'a> {
     #[track_caller]
     #[must_use]
     pub fn http01(&self, names: &[&str]) -> Outcome {
+        self.http01_with(names, &[])
+    }
+
+    /// The same with further arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn http01_with(&self, names: &[&str], arguments: &[&str]) -> Outcome {
         let mut command = self.command("certonly");
         command
+            .args(arguments)
             .args(["--standalone", "--http-01-address", &self.site.address().to_string()])
             .args(["--http-01-port", &Site::HTTP01_PORT.to_string()]);
         process::run(command.args(domains(names)))

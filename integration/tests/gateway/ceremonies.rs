@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use chancery_integration::acme;
+use chancery_integration::clients::AcmeServer;
+use chancery_integration::clients::certbot::Certbot;
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options, binary, chancery};
 use chancery_integration::hsm::Token;
@@ -185,6 +188,79 @@ fn an_offline_root_takes_back_and_certifies_once_more() {
     assert_eq!(lint::revoked_serials(&site, &crl), [serial]);
     let unknown = offline.run("revoke", &["0102"]).failure();
     assert!(unknown.stderr.contains("has signed no certificate"), "{unknown}");
+}
+
+#[test]
+fn clients_may_have_a_chain_to_another_root() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let options = || Options::new(&site).dns(&dns);
+    let gateway = options().start();
+    let (ready, config) = (gateway.ready().clone(), gateway.path("chancery.toml"));
+    drop(gateway.stop());
+    let offline = Offline::new(&site, None);
+    let url = "http://pki.example.com/root";
+    let plan = ["--name", "Offline Root", "--url", url, "--path-length", "2"];
+    drop(offline.run("init", &plan).success());
+    let (own, cross) = (ready.root.display().to_string(), offline.path("cross.pem"));
+    let crossed = ["--certificate", &own, "--path-length", "1", "--out", &cross];
+    drop(offline.run("cross-sign", &crossed).success());
+    let config = config.display().to_string();
+    let install = |chain: &str| {
+        chancery(&["ca", "install", "--alternate", "--config", &config, "--chain", chain])
+    };
+    let root = offline.path("root.pem");
+    for (chain, said) in [(&root, "leads from another CA"), (&own, "everybody is led to")] {
+        let refused = install(chain).failure();
+        assert!(refused.stderr.contains(said), "{refused}");
+    }
+    drop(install(&cross).success());
+    // A second time it takes the place of the first.
+    drop(install(&cross).success());
+
+    let gateway = options().at(&ready).start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let order = account.order(&["a.example.com"]);
+    account.prove(&order, &responder);
+    let (request, _) = acme::request(&["a.example.com"]);
+    drop(account.finalize(&order, &request).expect(200));
+    let order = account.until(&order, "valid");
+    let url = order.body["certificate"].as_str().expect("the URL of a certificate");
+    let usual = account.get(url).expect(200);
+    let links = |answer: &http::Response| {
+        let links = answer.headers.iter().filter(|(name, _)| name == "link");
+        let alternates = links.filter_map(|(_, link)| {
+            let url = link.strip_suffix(">;rel=\"alternate\"")?.strip_prefix('<')?;
+            Some(url.to_owned())
+        });
+        alternates.collect::<Vec<_>>()
+    };
+    let [other] = links(&usual).try_into().expect("one other chain");
+    let alternate = account.get(&other).expect(200);
+    assert_eq!(links(&alternate), [url]);
+    let (usual, chain) = (usual.text(), alternate.text());
+    assert_eq!(http::certificates(&usual).len(), 2);
+    assert_eq!(http::certificates(&chain).len(), 3);
+    assert_eq!(http::certificates(&usual)[0], http::certificates(&chain)[0]);
+    let chain = site.write("chain.pem", &chain).display().to_string();
+    drop(
+        openssl(&["verify", "-x509_strict", "-CAfile", &root, "-untrusted", &chain, &chain])
+            .success(),
+    );
+    drop(account.get(&format!("{url}/1")).expect(404));
+    drop(account.get(&format!("{url}/x")).expect(404));
+    drop(responder);
+
+    let server = AcmeServer {
+        directory: gateway.ready().acme_directory.clone(),
+        root: gateway.ready().root.clone(),
+    };
+    let certbot = Certbot::new(&site, server);
+    let preferred = ["--preferred-chain", "Offline Root"];
+    drop(certbot.http01_with(&["b.example.com"], &preferred).success());
+    let obtained = certbot.obtained("b.example.com").chain;
+    assert_eq!(http::certificates(&obtained).len(), 3);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn router(state: AcmeState) -> Router {
         .route("/authz/{id}", post(authorization::update))
         .route("/challenge/{id}/{type}", post(challenge::respond))
         .route("/certificate/{id}", post(certificate::download))
+        .route("/certificate/{id}/{alternate}", post(certificate::download_alternate))
         .route("/revoke-cert", post(revocation::revoke))
         .fallback(problem::no_resource)
         .method_not_allowed_fallback(problem::wrong_method)

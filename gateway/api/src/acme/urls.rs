@@ -101,6 +101,10 @@ impl Urls {
     pub(super) fn certificate(&self, serial: &str) -> String {
         self.below(format_args!("certificate/{serial}"))
     }
+
+    pub(super) fn alternate(&self, serial: &str, number: usize) -> String {
+        self.below(format_args!("certificate/{serial}/{number}"))
+    }
 }
 
 #[cfg(test)]

@@ -35,8 +35,14 @@ pub enum CeremonyError {
         /// The key identifier of the key that was requested, in hex.
         expected: String,
     },
+    /// The chain belongs to another CA.
+    #[error(
+        "the first certificate of the chain is neither for the issuing CA's key and name nor for its \
+         root's: it leads from another CA"
+    )]
+    OtherChain,
     /// The certificate is not one with which certificates can be issued now.
-    #[error("the first certificate of the chain cannot issue: {0}")]
+    #[error("the chain cannot be used: {0}")]
     Unfit(&'static str),
     /// The request cannot be made.
     #[error("the request cannot be made: {0}")]

@@ -83,6 +83,7 @@ impl Plan {
                 },
                 issuing: certified(&self.issuing_key, &issuing),
                 above: Vec::new(),
+                alternates: Vec::new(),
             },
             former: Vec::new(),
             pending: None,

@@ -1,6 +1,7 @@
 //! How a CA comes by its keys and certificates: on its first start, when its key is replaced, and when
 //! another CA certifies it.
 
+mod alternate;
 pub(crate) mod certificate;
 mod error;
 mod first_start;
@@ -65,6 +66,7 @@ impl<'a> Ceremony<'a> {
             root: made.current.root.clone(),
             issuing: certified(&key, &der),
             above: Vec::new(),
+            alternates: Vec::new(),
         };
         self.follow(made, version, next).await?;
         Ok(der)
@@ -132,6 +134,7 @@ impl<'a> Ceremony<'a> {
             root: RootRecord { key: None, certificate: hex::encode(root) },
             issuing: certified(&key, first),
             above: between.iter().map(hex::encode).collect(),
+            alternates: Vec::new(),
         };
         let Some(made) = made else {
             let made = MadeRecord { current: next, former: Vec::new(), pending: None };

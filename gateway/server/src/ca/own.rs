@@ -49,6 +49,10 @@ pub(super) struct InstallArgs {
     /// The certificate and those above it, up to and with the root, in this order (PEM).
     #[arg(long, value_name = "FILE")]
     chain: PathBuf,
+    /// It is another chain for the key that issues already, for clients that trust another root; its first
+    /// certificate is for that key, or for the root's.
+    #[arg(long)]
+    alternate: bool,
 }
 
 /// `chancery ca rotate`.
@@ -131,8 +135,14 @@ pub(super) async fn install(args: InstallArgs) -> Result<()> {
         .with_context(|| args.chain.display().to_string())?;
     let stopped = Stopped::open(&args.which).await?;
     let name = stopped.config.name.clone();
-    let done = stopped.ceremony()?.install(&chain, Clock::system().now()).await;
     let first = chain.first().cloned().unwrap_or_default();
+    let now = Clock::system().now();
+    if args.alternate {
+        let done = stopped.ceremony()?.install_alternate(&chain, now).await;
+        stopped.conclude("ca.install-alternate", done, |()| facts(&first)).await?;
+        return say(&format!("the CA `{name}` offers this chain too from the next start on"));
+    }
+    let done = stopped.ceremony()?.install(&chain, now).await;
     stopped.conclude("ca.install", done, |()| facts(&first)).await?;
     say(&format!("the CA `{name}` issues with this certificate from the next start on"))
 }
