@@ -46,7 +46,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) audit: Audit,
     pub(crate) policy: PolicyHost,
-    hsm: Option<Arc<Pkcs11Signer>>,
+    pub(crate) hsm: Option<Arc<Pkcs11Signer>>,
     pub(crate) ca: Arc<Ca>,
     pub(crate) issuance: Issuance,
     pub(crate) counts: Arc<IssuedCounts>,

@@ -5,7 +5,7 @@ use chancery_identity::{RequestContext, TenantId};
 use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 use chancery_keys::software::{self, SoftwareSigner};
 use chancery_keys::{KeyName, KeyType, Signer};
-use chancery_x509::{CertificateRequest, GeneralName, RequestTemplate};
+use chancery_x509::{CertificateRequest, GeneralName, RequestTemplate, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::gateway::Gateway;
@@ -32,8 +32,25 @@ pub(crate) struct Certified {
 /// # Errors
 /// Policy denies it, or the certificate cannot be made.
 pub(crate) async fn certified(gateway: &Gateway, wanted: Wanted<'_>) -> Result<Certified> {
+    let key = software::generate(KeyType::EcdsaP256).context("making a key")?;
+    let signer = SoftwareSigner::new();
+    let name = "own".parse::<KeyName>()?;
+    signer.insert_pkcs8(name.clone(), key.clone())?;
+    Ok(Certified { key, issued: certified_held(gateway, wanted, &signer, &name).await? })
+}
+
+/// The same for a key that somebody holds, and that may have been certified before.
+///
+/// # Errors
+/// As for [`certified`].
+pub(crate) async fn certified_held(
+    gateway: &Gateway,
+    wanted: Wanted<'_>,
+    signer: &dyn Signer,
+    key: &KeyName,
+) -> Result<IssuedCertificate> {
     let Wanted { requester, profile, names, method } = wanted;
-    let (key, csr) = signed_request(names.to_vec()).await?;
+    let csr = signed_request(names.to_vec(), signer, key).await?;
     let validated =
         |name: &GeneralName| ValidatedName { name: name.clone(), method: method.to_owned() };
     let request = IssuanceRequest {
@@ -45,21 +62,19 @@ pub(crate) async fn certified(gateway: &Gateway, wanted: Wanted<'_>) -> Result<C
         not_before: None,
         not_after: None,
     };
-    Ok(Certified { key, issued: gateway.issuance.issue(request).await? })
+    Ok(gateway.issuance.issue(request).await?)
 }
 
-/// Makes a key and a request for these names, signed by it.
+/// A request for these names, signed with the key.
 async fn signed_request(
     names: Vec<GeneralName>,
-) -> Result<(Zeroizing<Vec<u8>>, CertificateRequest)> {
-    let key_type = KeyType::EcdsaP256;
-    let key = software::generate(key_type).context("making a key")?;
-    let signer = SoftwareSigner::new();
-    let name = "own".parse::<KeyName>()?;
-    let public_key = signer.insert_pkcs8(name.clone(), key.clone())?;
-    let algorithm = key_type.default_algorithm();
+    signer: &dyn Signer,
+    key: &KeyName,
+) -> Result<CertificateRequest> {
+    let public_key = signer.public_key(key)?;
+    let algorithm = SignatureAlgorithm::default_for(public_key.algorithm());
     let unsigned =
         RequestTemplate { public_key, common_name: None, names }.to_be_signed(algorithm)?;
-    let signature = signer.sign(&name, algorithm, unsigned.der()).await?;
-    Ok((key, CertificateRequest::from_der(&unsigned.assemble(&signature)?)?))
+    let signature = signer.sign(key, algorithm, unsigned.der()).await?;
+    Ok(CertificateRequest::from_der(&unsigned.assemble(&signature)?)?)
 }

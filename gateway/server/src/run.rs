@@ -21,7 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::cli::DevArgs;
 use crate::commands::{complain, say};
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::credential;
 use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
@@ -109,7 +109,7 @@ impl Running {
         // What everybody who connects has to trust.
         let root = config.server.directory.join("root.pem");
         files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
-        let own = credential::issue(&gateway, &config.server.names).await?;
+        let own = credential::issue(&gateway, &config.server).await?;
         let mut delegated = vec![];
         for (profile, responder) in ocsp::delegating(&gateway) {
             let renew_at =
@@ -167,7 +167,7 @@ impl Running {
         tokio::spawn(renew_credential(
             self.gateway.clone(),
             self.acceptor.clone(),
-            self.config.server.names.clone(),
+            self.config.server.clone(),
             self.renew.clone(),
             renew_at,
         ));
@@ -316,14 +316,14 @@ async fn renew_ocsp_signer(
 async fn renew_credential(
     gateway: Arc<Gateway>,
     acceptor: Acceptor,
-    names: Vec<chancery_x509::GeneralName>,
+    server: ServerConfig,
     asked: Arc<Notify>,
     mut renew_at: jiff::Timestamp,
 ) {
     loop {
         let pause = credential::wait(gateway.clock.now(), renew_at);
         let _ = tokio::time::timeout(pause, asked.notified()).await;
-        match credential::issue(&gateway, &names).await {
+        match credential::issue(&gateway, &server).await {
             Ok(own) => {
                 acceptor.replace_credential(own.credential);
                 renew_at = own.renew_at;

@@ -1,17 +1,19 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chancery_keys::{KeyName, Signer};
 use chancery_x509::ParsedCertificate;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use zeroize::Zeroizing;
 
+use crate::held_key::HeldKey;
 use crate::metrics;
 
 /// What the gateway shows and proves about itself: a certificate chain and its private key, which
-/// belong together. The key is in memory: keep it short-lived.
+/// belong together. A key that is in memory should be short-lived.
 #[derive(Clone)]
 pub struct Credential {
     key: Arc<CertifiedKey>,
@@ -28,10 +30,10 @@ pub enum CredentialError {
     /// The first certificate cannot be read.
     #[error("the server certificate cannot be read: {0}")]
     Certificate(#[source] chancery_x509::CertificateError),
-    /// The key is not an unencrypted PKCS#8 key of a supported type.
+    /// The key is not an unencrypted PKCS#8 key of a supported type, or its holder does not have it.
     #[error(
         "the server certificate's private key is not an unencrypted PKCS#8 key of type ECDSA, RSA \
-         or Ed25519"
+         or Ed25519, or its holder does not have it"
     )]
     Key,
     /// The certificate is for another key.
@@ -46,10 +48,28 @@ impl Credential {
     /// # Errors
     /// See [`CredentialError`].
     pub fn new(chain: Vec<Vec<u8>>, pkcs8: &Zeroizing<Vec<u8>>) -> Result<Self, CredentialError> {
-        let first = chain.first().ok_or(CredentialError::Empty)?;
-        let leaf = ParsedCertificate::from_der(first).map_err(CredentialError::Certificate)?;
         let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
         let key = any_supported_type(&pkcs8).map_err(|_| CredentialError::Key)?;
+        Self::certified(chain, key)
+    }
+
+    /// The same with a key that this holder has under this name, as an HSM does. It signs once in each
+    /// handshake that is not a resumption, and needs a runtime with several threads.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub fn held(
+        chain: Vec<Vec<u8>>,
+        holder: Arc<dyn Signer>,
+        name: KeyName,
+    ) -> Result<Self, CredentialError> {
+        let public = holder.public_key(&name).map_err(|_| CredentialError::Key)?;
+        Self::certified(chain, Arc::new(HeldKey::new(holder, name, public)))
+    }
+
+    fn certified(chain: Vec<Vec<u8>>, key: Arc<dyn SigningKey>) -> Result<Self, CredentialError> {
+        let first = chain.first().ok_or(CredentialError::Empty)?;
+        let leaf = ParsedCertificate::from_der(first).map_err(CredentialError::Certificate)?;
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         let key = CertifiedKey::new(chain, key);
         key.keys_match().map_err(|_| CredentialError::Mismatch)?;

@@ -8,6 +8,7 @@
 mod acceptor;
 mod credential;
 mod error;
+mod held_key;
 mod metrics;
 mod peer;
 mod trust;

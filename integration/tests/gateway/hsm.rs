@@ -5,7 +5,7 @@ use std::process::Command;
 use chancery_integration::clients::AcmeServer;
 use chancery_integration::clients::certbot::Certbot;
 use chancery_integration::dns::Dns;
-use chancery_integration::gateway::{Options, binary};
+use chancery_integration::gateway::{Gateway, Options, binary};
 use chancery_integration::hsm::Token;
 use chancery_integration::http;
 use chancery_integration::lint::{self, Purpose};
@@ -131,4 +131,38 @@ fn a_policy_is_signed_by_a_key_that_stays_in_the_token() {
     drop(sign("policy-signer").success());
     drop(policy(&["verify", &component, "--key", &public]).success());
     drop(sign("no-such-key").failure().says("no-such-key"));
+}
+
+#[test]
+fn the_gateway_s_own_key_stays_in_the_hsm() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    drop(Options::new(&site).token(&token).start().stop());
+    let serve = || {
+        Gateway::serve_with_token(&site, &token, |config| {
+            let server = config["server"].as_table_mut().expect("a table");
+            server.insert("tls_hsm_key".to_owned(), "own-tls".into());
+        })
+    };
+    let keys = || {
+        let said = token.tool(&["--list-objects", "--type", "privkey"]).success().stdout;
+        said.lines().filter(|line| line.trim() == "label:      own-tls").count()
+    };
+    for _ in 0..2 {
+        // The second start finds the key of the first.
+        let gateway = serve();
+        assert_eq!(keys(), 1);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let client = gateway.app();
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        drop(client.get("/v1/sys/health").expect(200));
+                    }
+                });
+            }
+        });
+        let (status, _) = gateway.stop();
+        assert!(status.success(), "{status}");
+    }
 }

@@ -55,6 +55,9 @@ pub(crate) struct Server {
     pub(crate) public_http: Option<String>,
     /// Names and addresses in the gateway's own certificate.
     pub(crate) names: Vec<String>,
+    /// Label of the key in the HSM for the gateway's own certificate; left out, it is a key in memory.
+    #[serde(default)]
+    pub(crate) tls_hsm_key: Option<String>,
     /// How long requests under way may take to finish after SIGTERM.
     #[serde(default = "default_drain")]
     pub(crate) drain_seconds: u64,

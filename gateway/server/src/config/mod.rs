@@ -6,6 +6,7 @@ mod diagnose;
 mod document;
 mod hsm;
 mod pkcs11_uri;
+mod server;
 mod signers;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,7 @@ pub(crate) struct Config {
 }
 
 /// Ports, state, limits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     pub(crate) directory: PathBuf,
     pub(crate) listen: SocketAddr,
@@ -58,6 +59,8 @@ pub(crate) struct ServerConfig {
     /// Without a trailing slash; none means that the bound address is used.
     pub(crate) public_http: Option<String>,
     pub(crate) names: Vec<GeneralName>,
+    /// Where the gateway's own key stays in the HSM, its label.
+    pub(crate) tls_hsm_key: Option<KeyName>,
     pub(crate) drain: Duration,
     pub(crate) handshake: Duration,
     pub(crate) connections: usize,

@@ -1,7 +1,6 @@
 //! From the document to checked values. Each problem is noted with its key and the rest is still
 //! looked at, so that one run of `chancery check` shows everything.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -16,7 +15,7 @@ use chancery_x509::GeneralName;
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
 use super::{
-    AcmeConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, ServerConfig, TelemetryConfig,
+    AcmeConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, TelemetryConfig,
     UpstreamConfig,
 };
 
@@ -42,7 +41,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
         .audit
         .file
         .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
-    let server = check.server(document.server, directory);
+    let server = check.server(document.server, directory, has_hsm);
     let problems = check.problems;
     match (server, root_key, ca) {
         (Some(server), Some(root_key), Some(ca)) if problems.is_empty() => Ok(Config {
@@ -138,54 +137,6 @@ impl Check<'_> {
             self.refuse::<()>(key, format!("{} is not a directory", path.display()));
         }
         path
-    }
-
-    fn server(&mut self, server: document::Server, directory: PathBuf) -> Option<ServerConfig> {
-        let socket = "an address with a port, such as 127.0.0.1:8443";
-        let listen: Option<SocketAddr> = self.parsed("server.listen", &server.listen, socket);
-        let http: Option<SocketAddr> = self.parsed("server.http", &server.http, socket);
-        if let (Some(listen), Some(http)) = (listen, http)
-            && listen == http
-            && listen.port() != 0
-        {
-            self.refuse::<()>("server.http", "is the same address as server.listen");
-        }
-        let public_http = server.public_http.and_then(|url| match url::Url::parse(&url) {
-            Ok(parsed) if parsed.scheme() == "http" && parsed.host().is_some() => {
-                Some(url.trim_end_matches('/').to_owned())
-            }
-            // RFC 5280 §4.2.1.13: a CRL behind https could need itself to be fetched.
-            _ => self.refuse("server.public_http", format!("`{url}` is not an http:// URL")),
-        });
-        if server.names.is_empty() {
-            self.refuse::<()>("server.names", "needs at least one name or address");
-        }
-        let names =
-            server.names.iter().filter_map(|name| self.host("server.names", name)).collect();
-        let drain = self.within("server.drain_seconds", server.drain_seconds, 0..=3600);
-        let handshake = self.within("server.handshake_seconds", server.handshake_seconds, 1..=120);
-        let connections = server.connections;
-        self.within("server.connections", connections as u64, 1..=1_000_000);
-        Some(ServerConfig {
-            directory,
-            listen: listen?,
-            http: http?,
-            public_http,
-            names,
-            drain: Duration::from_secs(drain),
-            handshake: Duration::from_secs(handshake),
-            connections,
-        })
-    }
-
-    fn host(&mut self, key: &str, text: &str) -> Option<GeneralName> {
-        if let Ok(address) = text.parse() {
-            return Some(GeneralName::Ip(address));
-        }
-        match GeneralName::dns(text) {
-            Ok(name) => Some(name),
-            Err(error) => self.refuse(key, format!("`{text}`: {error}")),
-        }
     }
 
     fn root_key(&mut self, seal: document::Seal, has_hsm: bool) -> Option<RootKeySource> {

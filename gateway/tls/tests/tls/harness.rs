@@ -57,11 +57,17 @@ impl Authority {
     }
 
     pub(crate) fn server(&self) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        Leaf { der: self.server_for(&key), pkcs8: Zeroizing::new(key.serialize_der()) }
+    }
+
+    /// A server's certificate for a key that there is already.
+    pub(crate) fn server_for(&self, key: &KeyPair) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) =
             (date_time_ymd(2020, 1, 1), date_time_ymd(2049, 1, 1));
-        self.sign(&params)
+        params.signed_by(key, &self.0).unwrap().der().to_vec()
     }
 }
 

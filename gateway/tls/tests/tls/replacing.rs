@@ -1,6 +1,13 @@
+use std::sync::Arc;
+
 use chancery_identity::IdentityRules;
-use chancery_tls::{AcceptError, ClientTrust};
+use chancery_keys::software::{SoftwareSigner, generate};
+use chancery_keys::{BoxFuture, KeyName, KeyType, SignError, Signer};
+use chancery_tls::{AcceptError, ClientTrust, Credential, CredentialError};
+use chancery_x509::{PublicKey, SignatureAlgorithm};
+use rcgen::KeyPair;
 use rustls::HandshakeKind;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::harness::{Authority, Gateway, VERSIONS, credential, rules, trust};
 
@@ -102,4 +109,76 @@ async fn a_new_credential_is_shown_from_the_next_handshake_on() {
     // Who has a session may use it: nothing about the client has changed.
     let (resumed, _connected) = gateway.connect(&client).await;
     assert_eq!(kind(&resumed), HandshakeKind::Resumed);
+}
+
+/// A server's certificate for a key of this type, which a signer holds.
+fn held(gateway: &Gateway, key_type: KeyType) -> Credential {
+    let (signer, name) = (SoftwareSigner::new(), "held".parse::<KeyName>().unwrap());
+    let pkcs8 = generate(key_type).unwrap();
+    let pair = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
+    let leaf = gateway.servers.server_for(&KeyPair::try_from(&pair).unwrap());
+    signer.insert_pkcs8(name.clone(), pkcs8).unwrap();
+    Credential::held(vec![leaf], Arc::new(signer), name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_somebody_holds_signs_the_handshake_in_both_versions() {
+    let gateway = Gateway::start().await;
+    for key_type in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Ed25519, KeyType::Rsa2048] {
+        gateway.acceptor.replace_credential(held(&gateway, key_type));
+        for version in VERSIONS {
+            let client = gateway.client_with(None, &[version]);
+            let (served, connected) = gateway.connect(&client).await;
+            assert_eq!(kind(&served), HandshakeKind::Full, "{key_type} {version:?}");
+            connected.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_its_holder_has_lost_fails_the_handshake_and_nothing_else() {
+    struct Lost(SoftwareSigner);
+    impl Signer for Lost {
+        fn sign<'a>(
+            &'a self,
+            key: &'a KeyName,
+            _: SignatureAlgorithm,
+            _: &'a [u8],
+        ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
+            Box::pin(async { Err(SignError::UnknownKey { key: key.clone() }) })
+        }
+
+        fn public_key(&self, key: &KeyName) -> Result<PublicKey, SignError> {
+            self.0.public_key(key)
+        }
+
+        fn kind(&self) -> &'static str {
+            "lost"
+        }
+    }
+    let gateway = Gateway::start().await;
+    let (signer, name) = (SoftwareSigner::new(), "held".parse::<KeyName>().unwrap());
+    let pkcs8 = generate(KeyType::EcdsaP256).unwrap();
+    let pair = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
+    let leaf = gateway.servers.server_for(&KeyPair::try_from(&pair).unwrap());
+    signer.insert_pkcs8(name.clone(), pkcs8).unwrap();
+    let other = Credential::held(vec![leaf.clone()], Arc::new(Lost(signer)), "x".parse().unwrap());
+    assert!(matches!(other, Err(CredentialError::Key)));
+
+    let (signer, pkcs8) = (SoftwareSigner::new(), generate(KeyType::EcdsaP256).unwrap());
+    signer.insert_pkcs8(name.clone(), pkcs8).unwrap();
+    let mismatch = Credential::held(vec![leaf], Arc::new(Lost(signer)), name.clone());
+    assert!(matches!(mismatch, Err(CredentialError::Mismatch)));
+
+    let (signer, pkcs8) = (SoftwareSigner::new(), generate(KeyType::EcdsaP256).unwrap());
+    let pair = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
+    let leaf = gateway.servers.server_for(&KeyPair::try_from(&pair).unwrap());
+    signer.insert_pkcs8(name.clone(), pkcs8).unwrap();
+    let lost = Credential::held(vec![leaf], Arc::new(Lost(signer)), name).unwrap();
+    gateway.acceptor.replace_credential(lost);
+    let client = gateway.client(None);
+    let (refused, connected) = gateway.connect(&client).await;
+    assert!(refused.is_err() && connected.is_err());
+    gateway.acceptor.replace_credential(credential(&gateway.servers.server()));
+    gateway.connect(&client).await.0.unwrap();
 }
