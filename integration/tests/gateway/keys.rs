@@ -315,6 +315,18 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
         assert!(refused.stderr.contains(said), "{refused}");
     }
 
+    // Brought in, it is where those are that were made there.
+    let ec = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"];
+    let (key, _) = openssl_key(&site, "brought", &ec);
+    let key = key.display().to_string();
+    let import = ["import", "app-brought", "--type", "ecdsa-p384", "--hsm", "--key", &key];
+    drop(keys(&gateway, &import).success());
+    assert_eq!(objects("privkey"), 3);
+    drop(as_app(&gateway, &["sign", "app-brought", &file], "").success());
+    drop(keys(&gateway, &["configure", "app-brought", "--deletion-allowed"]).success());
+    drop(keys(&gateway, &["delete", "app-brought"]).success());
+    drop(keys(&gateway, &["purge", "app-brought"]).success());
+
     let gateway = gateway.kill_and_restart();
     assert_eq!(as_app(&gateway, &["decrypt", "app-aes"], &made).success().stdout, "hunter2");
     drop(keys(&gateway, &["delete", "app-aes"]).success());

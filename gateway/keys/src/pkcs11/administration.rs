@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use chancery_x509::PublicKey;
+use chancery_x509::{PublicKey, SignatureAlgorithm};
 use cryptoki::object::Attribute;
+use zeroize::Zeroizing;
 
 use super::directory::Entry;
 use super::module::lock;
 use super::{
     DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, generate,
-    inspection,
+    import, inspection,
 };
-use crate::{KeyName, KeyType};
+use crate::{KeyName, KeyType, Signer};
 
 impl Pkcs11Signer {
     /// All private and secret keys of the tokens that can be reached, as the tokens describe them; also
@@ -79,6 +80,53 @@ impl Pkcs11Signer {
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
         self.administer(name, "aes-256", make).await
+    }
+
+    /// Brings a key pair into the first token that can be used: the private half as unencrypted PKCS#8 (RFC
+    /// 5958), which is wrapped on the way, and not extractable there. What is in this process's memory
+    /// meanwhile is wiped.
+    ///
+    /// # Errors
+    /// See [`GenerateError`]; the halves do not belong together, or the token takes no such keys.
+    pub async fn import(
+        &self,
+        name: &KeyName,
+        pkcs8: Zeroizing<Vec<u8>>,
+        public: &PublicKey,
+    ) -> Result<(), GenerateError> {
+        let (wanted, half) = (name.clone(), public.clone());
+        let make = move |session: &_, token: &TokenSelector| {
+            let key = import::key_pair(session, token, &wanted, &pkcs8, &half)?;
+            Ok((Entry::Signing(Arc::new(key)), ()))
+        };
+        self.administer(name, "brought in", make).await?;
+        // No signature leaves that does not verify, so this tells whether the halves belong together.
+        let algorithm = SignatureAlgorithm::default_for(public.algorithm());
+        let Err(error) = self.sign(name, algorithm, b"is this the key?").await else {
+            return Ok(());
+        };
+        if let Err(error) = self.destroy(name).await {
+            tracing::warn!(%error, "a key that does not sign stays in the token");
+        }
+        Err(GenerateError::token(name, "brought in", &error))
+    }
+
+    /// Brings an AES-256 key into the first token that can be used, for [`wrap`](Self::wrap) and
+    /// [`unwrap`](Self::unwrap).
+    ///
+    /// # Errors
+    /// See [`GenerateError`].
+    pub async fn import_wrapping_key(
+        &self,
+        name: &KeyName,
+        secret: Zeroizing<Vec<u8>>,
+    ) -> Result<(), GenerateError> {
+        let wanted = name.clone();
+        let make = move |session: &_, _: &TokenSelector| {
+            let key = import::wrapping_key(session, &wanted, &secret)?;
+            Ok((Entry::Wrapping(Arc::new(key)), ()))
+        };
+        self.administer(name, "brought in", make).await
     }
 
     /// Removes every object with this label from every token: a key's two halves. Nothing brings it back. A

@@ -83,16 +83,16 @@ pub(super) fn wrapping_key(
     }
 }
 
-const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
+pub(super) const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
 
 /// Random, so that two keys never share an id, whoever makes them and when.
-fn random_id() -> Option<Vec<u8>> {
+pub(super) fn random_id() -> Option<Vec<u8>> {
     let mut id = vec![0; 16];
     SystemRandom::new().fill(&mut id).ok()?;
     Some(id)
 }
 
-fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
+pub(super) fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
     vec![
         Attribute::Token(true),
         Attribute::Label(name.as_str().as_bytes().to_vec()),
@@ -100,7 +100,7 @@ fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
     ]
 }
 
-fn unreadable() -> [Attribute; 3] {
+pub(super) fn unreadable() -> [Attribute; 3] {
     [Attribute::Private(true), Attribute::Sensitive(true), Attribute::Extractable(false)]
 }
 
@@ -117,7 +117,7 @@ fn parameter_set(set: MlDsa) -> Vec<Attribute> {
 }
 
 /// Tokens exist that ignore what the template says.
-fn keep_if_unreadable(
+pub(super) fn keep_if_unreadable(
     session: &Session,
     name: &KeyName,
     key: ObjectHandle,
@@ -130,7 +130,7 @@ fn keep_if_unreadable(
     if sensitive && kept { Ok(()) } else { Err(GenerateError::Exposed { key: name.clone() }) }
 }
 
-fn discard(session: &Session, name: &KeyName, objects: &[ObjectHandle]) {
+pub(super) fn discard(session: &Session, name: &KeyName, objects: &[ObjectHandle]) {
     for object in objects {
         if let Err(error) = session.destroy_object(*object) {
             tracing::error!(key = %name, %error, "a refused key could not be deleted from the token");

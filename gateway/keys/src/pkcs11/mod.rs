@@ -22,6 +22,7 @@ mod error;
 mod fault;
 mod generate;
 mod health;
+mod import;
 mod inspection;
 mod lane;
 mod latch;

@@ -1,4 +1,4 @@
-use chancery_x509::PublicKey;
+use chancery_x509::{KeyAlgorithm, PublicKey};
 use cryptoki::error::Error;
 use cryptoki::object::{
     Attribute, AttributeType, KeyType as TokenKeyType, MlDsaParameterSetType as MlDsa, ObjectHandle,
@@ -6,7 +6,7 @@ use cryptoki::object::{
 use cryptoki::session::Session;
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode, Encode, Sequence};
-use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -60,6 +60,28 @@ pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey,
         }
     }
     Ok(PublicKey::from_spki_der(&parts.spki()?)?)
+}
+
+/// The attributes of a public-key object that say which key it is: the reverse of [`read`].
+pub(super) fn attributes(key: &PublicKey) -> Result<Vec<Attribute>, Unreadable> {
+    let spki = SubjectPublicKeyInfoRef::from_der(key.spki_der())?;
+    let point = || OctetStringRef::new(key.key_bits())?.to_der();
+    Ok(match key.algorithm() {
+        KeyAlgorithm::Rsa { .. } => {
+            let key = RsaPublicKey::from_der(key.key_bits())?;
+            vec![
+                Attribute::Modulus(key.modulus.as_bytes().to_vec()),
+                Attribute::PublicExponent(key.exponent.as_bytes().to_vec()),
+            ]
+        }
+        KeyAlgorithm::Ed25519 => {
+            vec![Attribute::EcParams(ED25519.to_der()?), Attribute::EcPoint(point()?)]
+        }
+        _ => {
+            let curve = spki.algorithm.parameters.ok_or(Unreadable::Incomplete)?;
+            vec![Attribute::EcParams(curve.to_der()?), Attribute::EcPoint(point()?)]
+        }
+    })
 }
 
 #[derive(Default)]

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use chancery_keys::pkcs11::GenerateError;
+use chancery_keys::software::{AES_KEY_BYTES, SoftwareSigner, generate, generate_secret};
 use chancery_keys::{KeyType, SignError, Signer};
 use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};
 
@@ -178,5 +179,54 @@ fn a_destroyed_key_is_gone_from_the_token() {
         }
         // The name is free again.
         run(signer.generate(&gone, KeyType::EcdsaP384)).unwrap();
+    });
+}
+
+#[test]
+fn keys_of_others_are_brought_into_the_token_and_stay_there() {
+    with_token("signing::keys_of_others_are_brought_into_the_token_and_stay_there", || {
+        let signer = signer();
+        run(async {
+            let own = SoftwareSigner::new();
+            for key_type in
+                [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::EcdsaP521, KeyType::Rsa2048]
+            {
+                let (key, pkcs8) = (name(key_type.as_str()), generate(key_type).unwrap());
+                let public = own.insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
+                signer.import(&key, pkcs8.clone(), &public).await.unwrap();
+                let taken = signer.import(&key, pkcs8, &public).await;
+                assert_eq!(taken, Err(GenerateError::Exists { key: key.clone() }));
+                let algorithm = key_type.default_algorithm();
+                let signature = signer.sign(&key, algorithm, b"message").await.unwrap();
+                public.verify(algorithm, b"message", &signature).unwrap();
+            }
+            let other = own.public_key(&name("ecdsa-p256")).unwrap();
+            let mismatch = generate(KeyType::EcdsaP256).unwrap();
+            let refused = signer.import(&name("mismatch"), mismatch, &other).await;
+            assert!(matches!(refused, Err(GenerateError::Token { .. })), "{refused:?}");
+            assert!(!signer.contains(&name("mismatch")));
+            let broken = signer.import(&name("broken"), vec![1; 100].into(), &other).await;
+            assert!(matches!(broken, Err(GenerateError::Token { .. })), "{broken:?}");
+
+            // SoftHSM unwraps no keys of this type; nothing of it is left.
+            let pkcs8 = generate(KeyType::Ed25519).unwrap();
+            let public = own.insert_pkcs8(name("ed25519"), pkcs8.clone()).unwrap();
+            let refused = signer.import(&name("ed25519"), pkcs8, &public).await;
+            assert!(matches!(refused, Err(GenerateError::Token { .. })), "{refused:?}");
+            assert!(!signer.contains(&name("ed25519")));
+
+            let secret = generate_secret(AES_KEY_BYTES).unwrap();
+            own.insert_wrapping_key(name("aes"), &secret).unwrap();
+            signer.import_wrapping_key(&name("aes"), secret).await.unwrap();
+            let wrapped = own.wrap(&name("aes"), b"secret", b"aad").unwrap();
+            let opened = signer.unwrap(&name("aes"), &wrapped, b"aad").await.unwrap();
+            assert_eq!(**opened, *b"secret");
+            let keys = signer.inspect().await.unwrap();
+            assert_eq!(keys.len(), 5);
+            assert!(keys.iter().all(|key| key.is_protected() && !key.local), "{keys:?}");
+        });
+        // Nothing of what it took to bring them in is left.
+        let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
+        assert_eq!(intruder().find_objects(&template).unwrap().len(), 1);
     });
 }

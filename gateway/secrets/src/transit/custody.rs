@@ -110,6 +110,36 @@ impl Custody {
         take_in(key_type, name, material).await
     }
 
+    /// Takes in a key that was made elsewhere, so that its holder knows it under this name.
+    ///
+    /// # Errors
+    /// [`TransitError::Refused`] if it is no key of this type, or a weak one, or one that the HSM does not
+    /// take.
+    pub(super) async fn take_in(
+        &self,
+        key_type: TransitKeyType,
+        protection: Protection,
+        name: &KeyName,
+        material: Zeroizing<Vec<u8>>,
+    ) -> Result<Made, TransitError> {
+        let made = take_in(key_type, name, material).await?;
+        if protection == Protection::Software {
+            return Ok(made);
+        }
+        let token = self.token()?;
+        let Made { material: Some(material), public } = made else { return Ok(made) };
+        let taken = match (key_type, &public) {
+            (TransitKeyType::Pair(_), Some(public)) => token.import(name, material, public).await,
+            (TransitKeyType::Aes256Gcm96, _) => token.import_wrapping_key(name, material).await,
+            _ => {
+                let why = "keys for HMAC are kept in software only";
+                return Err(TransitError::Refused(why.into()));
+            }
+        };
+        taken.map_err(|error| TransitError::Refused(error.to_string().into()))?;
+        Ok(Made { material: None, public })
+    }
+
     /// Makes a version ready to be used.
     pub(super) async fn hold(
         &self,
@@ -162,11 +192,11 @@ pub(super) async fn material(
     }
 }
 
-/// A key that was made elsewhere, or just now.
+/// A key that was made elsewhere, or just now, as it is kept in software.
 ///
 /// # Errors
 /// [`TransitError::Refused`] if it is no key of this type, or a weak one.
-pub(super) async fn take_in(
+async fn take_in(
     key_type: TransitKeyType,
     name: &KeyName,
     material: Zeroizing<Vec<u8>>,

@@ -11,7 +11,7 @@ use chancery_x509::{PublicKey, pem};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::custody::{material, take_in};
+use super::custody::material;
 use super::record::KeyVersion;
 use super::storage::{Layout, Loaded, secret};
 use super::{
@@ -24,8 +24,10 @@ const BACKUP: &str = "chancery:backup:v1:";
 
 /// A key that is brought in, or its next version.
 pub struct Import {
-    /// What kind it is.
+    /// What kind it is; of a new key only.
     pub key_type: TransitKeyType,
+    /// Where it is kept from then on; of a new key only.
+    pub protection: Protection,
     /// The key itself.
     pub what: Imported,
     /// What differs from the usual settings; of a new key only.
@@ -85,6 +87,7 @@ impl Transit<'_> {
     ) -> Result<TransitKey, TransitError> {
         let facts = vec![
             ("key-type".to_owned(), import.key_type.to_string()),
+            ("protection".to_owned(), import.protection.as_str().to_owned()),
             ("exportable".to_owned(), import.settings.exportable.unwrap_or(false).to_string()),
         ];
         let resource = self.resource(name);
@@ -108,7 +111,7 @@ impl Transit<'_> {
             None if version_of_known => return Err(TransitError::NotFound),
             Some(Loaded { key, .. }) => {
                 key.expect_enabled()?;
-                if !key.imported || key.protection != Protection::Software {
+                if !key.imported {
                     return Err(TransitError::Refused(
                         "the key was made here and is rotated here".into(),
                     ));
@@ -116,14 +119,23 @@ impl Transit<'_> {
             }
             None => {}
         }
-        let key_type = known.as_ref().map_or(import.key_type, |known| known.key.key_type);
+        let (key_type, protection) = match &known {
+            Some(known) => (known.key.key_type, known.key.protection),
+            None => (import.key_type, import.protection),
+        };
         let mut version = KeyVersion::new(self.now())?;
         let brought = match import.what {
             Imported::Wrapped { ciphertext, hash } => {
                 let material = self.unwrapped(&layout, ciphertext, hash).await?;
-                let made = take_in(key_type, &version.held_as, material).await?;
+                let held_as = &version.held_as;
+                let taking = self.custody()?.take_in(key_type, protection, held_as, material);
+                let made = taking.await?;
                 version = version.with_public(made.public.as_ref());
                 made.material
+            }
+            Imported::Public(_) if protection == Protection::Hsm => {
+                let why = "a public key alone is kept in software";
+                return Err(TransitError::Refused(why.into()));
             }
             Imported::Public(text) => {
                 version = version.with_public(Some(&public_key(&text, key_type)?));
@@ -138,8 +150,7 @@ impl Transit<'_> {
         } else {
             let usual = KeySettings { allow_rotation: false, ..KeySettings::default() };
             let settings = usual.changed(import.settings, 1, 1)?;
-            let kind = (key_type, Protection::Software);
-            let mut key = TransitKey::new(kind, settings, version);
+            let mut key = TransitKey::new((key_type, protection), settings, version);
             key.imported = true;
             key.plan_rotation(self.now());
             key

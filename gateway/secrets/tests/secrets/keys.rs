@@ -390,11 +390,12 @@ async fn keys_are_brought_in_wrapped() {
     let w = World::new().await;
     let Somebody { context, caller } = &w.admin;
     let settings = SettingsUpdate { exportable: Some(true), ..SettingsUpdate::default() };
+    let protection = Protection::Software;
     let pkcs8 = generate(KeyType::EcdsaP256).unwrap();
     for hash in [OaepHash::Sha1, OaepHash::Sha256] {
         let what = w.wrapped(&pkcs8, hash).await;
         let key_type = TransitKeyType::Pair(KeyType::EcdsaP256);
-        let import = Import { key_type, what, settings };
+        let import = Import { key_type, protection, what, settings };
         let imported = w.import(&format!("brought-{hash:?}"), import).await.unwrap();
         assert!(imported.imported && imported.settings.exportable);
     }
@@ -406,7 +407,7 @@ async fn keys_are_brought_in_wrapped() {
     assert!(rotated.contains("bring the next version in"), "{rotated}");
     // The next version is brought in too.
     let what = w.wrapped(&generate(KeyType::EcdsaP256).unwrap(), OaepHash::Sha256).await;
-    let import = Import { key_type: TransitKeyType::Aes256Gcm96, what, settings };
+    let import = Import { key_type: TransitKeyType::Aes256Gcm96, protection, what, settings };
     let second = w.f.transit().import(context, caller, &key, import, true).await.unwrap();
     assert_eq!(second.latest, 2);
 
@@ -422,13 +423,14 @@ async fn keys_are_brought_in_wrapped() {
         (aes, Imported::Public("not a key".to_owned())),
     ];
     for (key_type, what) in cases {
-        let import = Import { key_type, what, settings };
+        let import = Import { key_type, protection, what, settings };
         let refused = w.import("refused", import).await;
         assert!(matches!(refused, Err(TransitError::Refused(_))), "{key_type}: {refused:?}");
     }
     assert!(matches!(w.read("refused").await, Err(TransitError::NotFound)));
     let what = w.wrapped(&[7; 32], OaepHash::Sha256).await;
-    let taken = w.import("brought-Sha1", Import { key_type: aes, what, settings }).await;
+    let taken =
+        w.import("brought-Sha1", Import { key_type: aes, protection, what, settings }).await;
     assert!(matches!(taken, Err(TransitError::Refused(_))));
 }
 
@@ -444,6 +446,7 @@ async fn an_exportable_key_goes_to_another_mount_and_no_other_key_does() {
     let wrapping_key = to.f.transit().wrapping_key(context, caller).await.unwrap();
     let import = Import {
         key_type: TransitKeyType::Pair(KeyType::Rsa4096),
+        protection: Protection::Software,
         what: Imported::Public(wrapping_key),
         settings: SettingsUpdate::default(),
     };
@@ -468,8 +471,8 @@ async fn an_exportable_key_goes_to_another_mount_and_no_other_key_does() {
 
     let what = Imported::Wrapped { ciphertext: wrapped[&1].clone(), hash: OaepHash::Sha256 };
     let key_type = TransitKeyType::Aes256Gcm96;
-    let settings = SettingsUpdate::default();
-    to.import("orders", Import { key_type, what, settings }).await.unwrap();
+    let (settings, protection) = (SettingsUpdate::default(), Protection::Software);
+    to.import("orders", Import { key_type, protection, what, settings }).await.unwrap();
     assert_eq!(to.decrypt("orders", &made).await.unwrap(), "one");
 }
 

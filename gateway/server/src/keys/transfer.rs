@@ -34,6 +34,9 @@ pub(super) struct ImportArgs {
     /// The hash in OAEP of a key that was wrapped elsewhere.
     #[arg(long, value_name = "HASH", default_value = "SHA256")]
     hash: String,
+    /// Keep it in the HSM from then on.
+    #[arg(long)]
+    hsm: bool,
     /// It is the next version of a key that was brought in before.
     #[arg(long)]
     version: bool,
@@ -104,6 +107,7 @@ impl Keys {
     pub(super) async fn import(&self, args: ImportArgs) -> Result<()> {
         let mut body = args.settings.members();
         body.insert("type".to_owned(), args.key_type.clone().into());
+        body.insert("protection".to_owned(), if args.hsm { "hsm" } else { "software" }.into());
         if let Some(file) = &args.public_key {
             body.insert("public_key".to_owned(), read_text(file)?.into());
         } else {

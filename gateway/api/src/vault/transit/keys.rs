@@ -103,12 +103,16 @@ fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {
     // Keys that derive others by context are not there, and backups are never in the clear.
     let others = ["derived", "convergent_encryption", "allow_plaintext_backup", "context"];
     input::without(fields, &others)?;
-    let protection = fields.get::<String>("protection", "a text")?;
     Ok(NewKey {
         key_type: key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96),
-        protection: protection.map_or(Ok(Protection::default()), |text| parsed(&text))?,
+        protection: protection(fields)?,
         settings: settings(fields)?,
     })
+}
+
+pub(super) fn protection(fields: &Fields<'_>) -> Result<Protection, VaultError> {
+    let protection = fields.get::<String>("protection", "a text")?;
+    protection.map_or(Ok(Protection::default()), |text| parsed(&text))
 }
 
 /// The type of key; `ml-dsa` has its size elsewhere.

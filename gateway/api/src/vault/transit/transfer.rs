@@ -10,7 +10,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::encryption::expect_write;
-use super::keys::{key_type, settings, shown};
+use super::keys::{key_type, protection, settings, shown};
 use super::{MOUNT_TYPE, input, name, parsed, part, transit};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
@@ -82,7 +82,8 @@ fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
         }
     };
     let key_type = key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96);
-    Ok(Import { key_type, what, settings: settings(fields)? })
+    let (protection, settings) = (protection(fields)?, settings(fields)?);
+    Ok(Import { key_type, protection, what, settings })
 }
 
 /// `GET /v1/MOUNT/backup/NAME`: all of a key, encrypted for this mount alone.
