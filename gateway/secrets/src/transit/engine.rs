@@ -1,9 +1,10 @@
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, TenantId};
-use chancery_store::Store;
+use chancery_store::{Commit, CommitError, Key, Store};
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
-use super::storage::{Layout, Loaded};
+use super::storage::{Layout, Loaded, secret};
 use super::{Custody, TransitError, TransitKey, TransitKeyName};
 use crate::allowed::Allowed;
 use crate::mount::MountKind;
@@ -163,5 +164,29 @@ impl<'a> Transit<'a> {
             loaded = layout.load(self.store(), name).await?.ok_or(TransitError::NotFound)?;
         }
         Err(TransitError::Contended)
+    }
+
+    /// A secret of the mount, which is made the first time that it is needed.
+    pub(super) async fn own_secret(
+        &self,
+        at: Key,
+        make: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, TransitError> + Send + 'static,
+    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+        self.custody()?;
+        if let Some(record) = self.store().get(&at).await? {
+            return Ok(Zeroizing::new(record.value.to_vec()));
+        }
+        let made = tokio::task::spawn_blocking(make).await;
+        let made = made.map_err(|error| TransitError::Making(error.to_string()))??;
+        let commit = Commit::new().check_absent(at.clone()).put(at.clone(), secret(made.clone()));
+        match self.store().commit(commit).await {
+            Ok(_) => Ok(made),
+            // Somebody else was quicker.
+            Err(CommitError::Conflict { .. }) => match self.store().get(&at).await? {
+                Some(record) => Ok(Zeroizing::new(record.value.to_vec())),
+                None => Err(TransitError::Contended),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 }

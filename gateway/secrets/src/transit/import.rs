@@ -1,0 +1,200 @@
+use chancery_access::Caller;
+use chancery_identity::RequestContext;
+use chancery_keys::software::{self, OaepHash, SoftwareSigner};
+use chancery_keys::{KeyName, KeyType};
+use chancery_x509::{PublicKey, pem};
+use zeroize::Zeroizing;
+
+use super::record::KeyVersion;
+use super::storage::{Layout, Loaded};
+use super::{
+    KeySettings, Protection, SettingsUpdate, Transit, TransitError, TransitKey, TransitKeyName,
+    TransitKeyType,
+};
+
+/// A key that is brought in, or its next version.
+pub struct Import {
+    /// What kind it is; of a new key only.
+    pub key_type: TransitKeyType,
+    /// Where it is kept from then on; of a new key only.
+    pub protection: Protection,
+    /// The key itself.
+    pub what: Imported,
+    /// What differs from the usual settings; of a new key only.
+    pub settings: SettingsUpdate,
+}
+
+/// What is brought in.
+pub enum Imported {
+    /// A key that was [wrapped](software::wrap_key) to [`Transit::wrapping_key`]: PKCS#8, or the bytes of a
+    /// secret key.
+    Wrapped {
+        /// The wrapped key.
+        ciphertext: Vec<u8>,
+        /// The hash in OAEP.
+        hash: OaepHash,
+    },
+    /// Only the public half, in PEM: to verify, and to encrypt to.
+    Public(String),
+}
+
+impl Transit<'_> {
+    /// The RSA key, in PEM, to which whoever brings a key in wraps it: `keys.import`, on the mount.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn wrapping_key(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<String, TransitError> {
+        let resource = format!("{}/", self.mount);
+        let allowed = self.ask(context, caller, "keys.import", &resource, vec![]).await?;
+        let opened = self.opener(&self.layout(&context.tenant)).await;
+        let pem = opened.map(|(_, _, public)| pem::encode(pem::PUBLIC_KEY, public.spki_der()));
+        allowed.finish(pem).await
+    }
+
+    /// Brings a key in, or, if `version_of_known`, the next version of one that is there: `keys.import`.
+    ///
+    /// # Errors
+    /// See [`TransitError`].
+    pub async fn import(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        name: &TransitKeyName,
+        import: Import,
+        version_of_known: bool,
+    ) -> Result<TransitKey, TransitError> {
+        let facts = vec![
+            ("key-type".to_owned(), import.key_type.to_string()),
+            ("protection".to_owned(), import.protection.as_str().to_owned()),
+            ("exportable".to_owned(), import.settings.exportable.unwrap_or(false).to_string()),
+        ];
+        let resource = self.resource(name);
+        let allowed = self.ask(context, caller, "keys.import", &resource, facts).await?;
+        let imported = self.imported(context, name, import, version_of_known).await;
+        let version = imported.as_ref().map_or(0, |key| key.latest);
+        allowed.detail("version", version).finish(imported).await
+    }
+
+    async fn imported(
+        &self,
+        context: &RequestContext,
+        name: &TransitKeyName,
+        import: Import,
+        version_of_known: bool,
+    ) -> Result<TransitKey, TransitError> {
+        let layout = self.layout(&context.tenant);
+        let known = layout.load(self.store(), name).await?;
+        match &known {
+            Some(_) if !version_of_known => return Err(taken()),
+            None if version_of_known => return Err(TransitError::NotFound),
+            Some(Loaded { key, .. }) => {
+                key.expect_enabled()?;
+                if !key.imported {
+                    return Err(TransitError::Refused(
+                        "the key was made here and is rotated here".into(),
+                    ));
+                }
+            }
+            None => {}
+        }
+        let (key_type, protection) = match &known {
+            Some(known) => (known.key.key_type, known.key.protection),
+            None => (import.key_type, import.protection),
+        };
+        let mut version = KeyVersion::new(self.now())?;
+        let brought = match import.what {
+            Imported::Wrapped { ciphertext, hash } => {
+                let material = self.unwrapped(&layout, ciphertext, hash).await?;
+                let held_as = &version.held_as;
+                let taking = self.custody()?.take_in(key_type, protection, held_as, material);
+                let made = taking.await?;
+                version = version.with_public(made.public.as_ref());
+                made.material
+            }
+            Imported::Public(_) if protection == Protection::Hsm => {
+                let why = "a public key alone is kept in software";
+                return Err(TransitError::Refused(why.into()));
+            }
+            Imported::Public(text) => {
+                version = version.with_public(Some(&public_key(&text, key_type)?));
+                version.public_only = true;
+                None
+            }
+        };
+        let key = if let Some(known) = &known {
+            let mut key = known.key.clone();
+            key.add(version);
+            key
+        } else {
+            let usual = KeySettings { allow_rotation: false, ..KeySettings::default() };
+            let settings = usual.changed(import.settings, 1, 1)?;
+            let mut key = TransitKey::new((key_type, protection), settings, version);
+            key.imported = true;
+            key.plan_rotation(self.now());
+            key
+        };
+        self.keep(&layout, name, known.as_ref(), &key, brought).await?;
+        Ok(key)
+    }
+
+    /// Takes out a key that was wrapped to this mount.
+    async fn unwrapped(
+        &self,
+        layout: &Layout<'_>,
+        ciphertext: Vec<u8>,
+        hash: OaepHash,
+    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+        let (signer, name, _) = self.opener(layout).await?;
+        let unwrapped =
+            tokio::task::spawn_blocking(move || signer.unwrap_key(&name, hash, &ciphertext));
+        let unwrapped = unwrapped.await.map_err(|error| TransitError::Broken(error.to_string()))?;
+        unwrapped.map_err(|_| {
+            TransitError::Refused(
+                "the ciphertext does not open: wrap the key to this mount's wrapping_key (RSA-OAEP, \
+                 then AES-KWP), and name the hash_function of OAEP"
+                    .into(),
+            )
+        })
+    }
+
+    /// The mount's own RSA key, which is made the first time that it is needed.
+    async fn opener(
+        &self,
+        layout: &Layout<'_>,
+    ) -> Result<(SoftwareSigner, KeyName, PublicKey), TransitError> {
+        let make = || {
+            let made = software::generate(KeyType::Rsa4096);
+            made.map_err(|error| TransitError::Making(error.to_string()))
+        };
+        let pkcs8 = self.own_secret(layout.wrapping()?, make).await?;
+        let name: KeyName = "wrapping".parse().map_err(|_| TransitError::NotFound)?;
+        let signer = SoftwareSigner::new();
+        let public = signer.insert_pkcs8(name.clone(), pkcs8);
+        let public = public.map_err(|error| TransitError::Broken(error.to_string()))?;
+        Ok((signer, name, public))
+    }
+}
+
+pub(super) fn taken() -> TransitError {
+    TransitError::Refused("there is a key with this name already".into())
+}
+
+/// A public key of this type, in PEM.
+fn public_key(text: &str, key_type: TransitKeyType) -> Result<PublicKey, TransitError> {
+    let refused = |why: String| TransitError::Refused(format!("public_key: {why}").into());
+    let found = pem::decode(pem::PUBLIC_KEY, text).map_err(|error| refused(error.to_string()))?;
+    let [der] = found.as_slice() else {
+        return Err(refused("give one public key in PEM".to_owned()));
+    };
+    let key = PublicKey::from_spki_der(der).map_err(|error| refused(error.to_string()))?;
+    key.check_strength().map_err(|error| refused(error.to_string()))?;
+    let found = key.algorithm().to_string();
+    if found != key_type.as_str() {
+        return Err(refused(format!("it is of type {found}, not {key_type}")));
+    }
+    Ok(key)
+}
