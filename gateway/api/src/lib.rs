@@ -1,8 +1,8 @@
 //! HTTP, and only HTTP: routing, extractors, and the one place where domain errors become protocol
 //! answers. What the operations mean is decided in the rooms below.
 //!
-//! Two routers: [`tls_router`] for the port that terminates TLS (ACME and the Vault API), and
-//! [`plain_router`] for the plain port (CRLs, issuer certificates, health, metrics), which needs no
+//! Two ports: [`tls_router`] for the port that terminates TLS (ACME and the Vault API), and
+//! [`PlainService`] for the plain port (CRLs, issuer certificates, health, metrics), which needs no
 //! secrecy because everything there is public or signed.
 
 pub mod acme;
@@ -14,8 +14,8 @@ pub mod vault;
 use axum::Router;
 use chancery_identity::Clock;
 
-pub use ocsp::{OcspFuture, OcspReply, Reusable};
-pub use plain::{PlainSources, TokenHealth, plain_router};
+pub use ocsp::{OcspFuture, OcspOutcome, OcspReply, Reusable};
+pub use plain::{PlainService, PlainSources, TokenHealth};
 
 /// Everything that is served behind TLS. Requests must carry a [`chancery_identity::Peer`]
 /// extension, which the listener puts there; without one a request counts as coming from nobody.

@@ -1,22 +1,31 @@
 //! OCSP over HTTP (RFC 6960 appendix A, RFC 5019 §5): `POST` with the request as its body, `GET` with it in
 //! the path, so that caches can answer.
 
-use std::fmt::Write as _;
 use std::pin::Pin;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use percent_encoding::percent_decode_str;
 
 use crate::PlainSources;
 
 /// The largest request, in bytes. One about a single certificate has about a hundred.
 pub(crate) const LARGEST_REQUEST: usize = 4096;
+
+/// What becomes of a request.
+pub enum OcspOutcome {
+    /// The answer was there.
+    Ready(OcspReply),
+    /// It is on its way.
+    Pending(OcspFuture),
+}
 
 /// An answer on its way.
 pub type OcspFuture = Pin<Box<dyn Future<Output = OcspReply> + Send>>;
@@ -59,50 +68,72 @@ pub(crate) async fn get(
     State(sources): State<PlainSources>,
     Path((issuer, encoded)): Path<(String, String)>,
 ) -> Response {
-    // Some clients write the base64 for URLs, some leave the padding out.
-    let padded = |text: &str| {
-        let mut text = text.trim_end_matches('=').to_owned();
-        text.extend(std::iter::repeat_n('=', (4 - text.len() % 4) % 4));
-        text
-    };
-    let text = padded(&encoded);
-    match STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text)) {
-        Ok(request) if request.len() <= LARGEST_REQUEST => {
-            answer(&sources, &issuer, request.into()).await
+    match decoded(&encoded) {
+        Some(request) => answer(&sources, &issuer, request.into()).await,
+        None => {
+            (StatusCode::BAD_REQUEST, "the path has no OCSP request in base64\n").into_response()
         }
-        _ => (StatusCode::BAD_REQUEST, "the path has no OCSP request in base64\n").into_response(),
     }
 }
 
+/// The same as [`get`] for a path as it came and an answer that is there: what nearly all requests are, so
+/// that they are spared the way through the router. None leaves a request to that.
+pub(crate) fn quick(sources: &PlainSources, method: &Method, path: &str) -> Option<Response> {
+    let (issuer, encoded) = path.strip_prefix("/ocsp/")?.split_once('/')?;
+    if method != Method::GET {
+        return None;
+    }
+    let encoded = percent_decode_str(encoded).decode_utf8().ok()?;
+    match (sources.ocsp)(issuer, decoded(&encoded)?.into())? {
+        OcspOutcome::Ready(reply) => Some(response(reply)),
+        OcspOutcome::Pending(_) => None,
+    }
+}
+
+/// A request in base64. Some clients write it for URLs, some leave the padding out.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_end_matches('=');
+    let decoded = STANDARD_LAX.decode(text).or_else(|_| URL_SAFE_LAX.decode(text)).ok()?;
+    (decoded.len() <= LARGEST_REQUEST).then_some(decoded)
+}
+
+const LAX: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone);
+const STANDARD_LAX: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LAX);
+const URL_SAFE_LAX: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LAX);
+
 async fn answer(sources: &PlainSources, issuer: &str, request: Bytes) -> Response {
-    let Some(answer) = (sources.ocsp)(issuer, request) else {
-        return (StatusCode::NOT_FOUND, "there is no responder for this issuer here\n")
-            .into_response();
-    };
-    let OcspReply { der, reusable } = answer.await;
-    let mut headers = HeaderMap::new();
+    match (sources.ocsp)(issuer, request) {
+        Some(OcspOutcome::Ready(reply)) => response(reply),
+        Some(OcspOutcome::Pending(answer)) => response(answer.await),
+        None => {
+            (StatusCode::NOT_FOUND, "there is no responder for this issuer here\n").into_response()
+        }
+    }
+}
+
+fn response(OcspReply { der, reusable }: OcspReply) -> Response {
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/ocsp-response"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Reusable { from, until, seconds }) = reusable {
         // RFC 5019 §6.2: the headers tell caches what the answer says itself.
         let cache = format!("max-age={seconds}, public, no-transform, must-revalidate");
         let tag = der.rchunks(20).next().unwrap_or_default();
-        let tag = tag.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
         for (name, value) in [
             (header::CACHE_CONTROL, Some(cache)),
             (header::LAST_MODIFIED, date(from)),
             (header::EXPIRES, date(until)),
-            (header::ETAG, Some(format!("\"{tag}\""))),
+            (header::ETAG, Some(format!("\"{}\"", hex::encode(tag)))),
         ] {
             if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
                 headers.insert(name, value);
             }
         }
     }
-    (headers, der).into_response()
+    let mut response = Response::new(Body::from(der));
+    *response.headers_mut() = headers;
+    response
 }
 
 /// RFC 9110 §5.6.7.
@@ -114,17 +145,15 @@ fn date(moment: Timestamp) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use axum::Router;
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use http::Request;
-    use tower::ServiceExt;
 
     use super::*;
-    use crate::plain_router;
+    use crate::PlainService;
 
     /// Answers with the request itself; only `once` may not be given to others.
-    fn router() -> Router {
-        plain_router(PlainSources {
+    fn service(ready: bool) -> PlainService {
+        PlainService::new(PlainSources {
             ssh_ca: Arc::new(|_| None),
             crl: Arc::new(|_| None),
             issuer: Arc::new(|_| None),
@@ -132,20 +161,28 @@ mod tests {
             metrics: Arc::new(String::new),
             ready: Arc::new(|| true),
             tokens: Arc::new(Vec::new),
-            ocsp: Arc::new(|issuer, request| {
+            ocsp: Arc::new(move |issuer, request| {
                 let from = Timestamp::from_second(1_000_000_000).ok()?;
                 let until = Timestamp::from_second(1_000_003_600).ok()?;
                 let reusable =
                     (request != "once").then_some(Reusable { from, until, seconds: 1800 });
                 let reply = OcspReply { der: request, reusable };
-                (issuer == "a1").then(|| Box::pin(async { reply }) as OcspFuture)
+                (issuer == "a1").then(|| {
+                    if ready {
+                        return OcspOutcome::Ready(reply);
+                    }
+                    OcspOutcome::Pending(Box::pin(async { reply }))
+                })
             }),
         })
     }
 
     async fn fetch(request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
-        let response = router().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        fetch_from(false, request).await
+    }
+
+    async fn fetch_from(ready: bool, request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
+        let (parts, body) = service(ready).call(request).await.into_parts();
         (parts.status, parts.headers, to_bytes(body, 8192).await.unwrap())
     }
 
@@ -155,13 +192,21 @@ mod tests {
 
     #[tokio::test]
     async fn answers_posts_and_gets_alike() {
-        let (status, headers, body) = fetch(post("application/ocsp-request", "\u{3ff}?>")).await;
+        let (status, mut headers, body) =
+            fetch(post("application/ocsp-request", "\u{3ff}?>")).await;
         assert_eq!((status, &*body), (StatusCode::OK, "\u{3ff}?>".as_bytes()));
         assert_eq!(headers["content-type"], "application/ocsp-response");
         // With a slash and a plus in it; for URLs; without padding; and percent-encoded.
         for path in ["z78/Pg==", "z78_Pg==", "z78/Pg", "z78%2FPg%3D%3D"] {
-            let request = Request::get(format!("/ocsp/a1/{path}")).body(Body::empty()).unwrap();
-            assert_eq!(fetch(request).await.2, body, "{path}");
+            for ready in [true, false] {
+                let get = Request::get(format!("/ocsp/a1/{path}")).body(Body::empty()).unwrap();
+                let (status, mut found, answer) = fetch_from(ready, get).await;
+                // What is still missing of these the HTTP library adds.
+                for headers in [&mut headers, &mut found] {
+                    headers.remove("content-length");
+                }
+                assert_eq!((status, &answer, &found), (StatusCode::OK, &body, &headers), "{path}");
+            }
         }
     }
 

@@ -1,20 +1,22 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{Request, StatusCode, header};
 use serde::Serialize;
+use tower::ServiceExt;
 
-use crate::ocsp::{self, OcspFuture};
+use crate::ocsp::{self, OcspOutcome};
 
 /// Finds something public by its id.
 type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
 
 /// Answers requests about the issuer with an id.
-type Responder = dyn Fn(&str, Bytes) -> Option<OcspFuture> + Send + Sync;
+type Responder = dyn Fn(&str, Bytes) -> Option<OcspOutcome> + Send + Sync;
 
 /// Where the plain port gets what it serves. Closures, because the rooms that know (the CA, the
 /// upstreams, the metrics recorder) are not this room's to import.
@@ -54,7 +56,30 @@ pub struct TokenHealth {
 }
 
 /// The plain port: CRLs, OCSP, issuer certificates, http-01 answers, health and metrics.
-pub fn plain_router(sources: PlainSources) -> Router {
+pub struct PlainService {
+    sources: PlainSources,
+    router: Router,
+}
+
+impl PlainService {
+    /// With what these give.
+    pub fn new(sources: PlainSources) -> Self {
+        Self { router: router(sources.clone()), sources }
+    }
+
+    /// Answers a request.
+    pub async fn call(&self, request: Request<Body>) -> Response {
+        if let Some(ready) = ocsp::quick(&self.sources, request.method(), request.uri().path()) {
+            return ready;
+        }
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(impossible) => match impossible {},
+        }
+    }
+}
+
+fn router(sources: PlainSources) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/health/tokens", get(tokens))
@@ -132,12 +157,10 @@ fn public_file(found: Option<Bytes>, content_type: &'static str, cache: &'static
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::{Body, to_bytes};
-    use http::Request;
-    use tower::ServiceExt;
+    use axum::body::to_bytes;
 
-    fn router(ready: bool) -> Router {
-        plain_router(PlainSources {
+    fn service(ready: bool) -> PlainService {
+        PlainService::new(PlainSources {
             crl: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"crl"))),
             issuer: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"issuer"))),
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
@@ -160,7 +183,7 @@ mod tests {
 
     async fn fetch(path: &str, ready: bool) -> (StatusCode, Option<String>, Vec<u8>) {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = router(ready).oneshot(request).await.unwrap();
+        let response = service(ready).call(request).await;
         let content_type = response
             .headers()
             .get(header::CONTENT_TYPE)

@@ -19,6 +19,9 @@ use crate::{Ca, OcspError};
 /// Answers that are kept: about 50 MB of them.
 const KEPT: usize = 50_000;
 
+/// The longest request whose answer is kept; one about a single certificate has about a hundred bytes.
+const LONGEST_KEPT: usize = 256;
+
 /// The OCSP responder of the issuing CA (RFC 6960, and the profile of RFC 5019). Its key is a delegated one
 /// in memory, so that no answer waits for an HSM. An answer is signed once and given until half of its
 /// time has passed, or until the certificate is revoked; one with a nonce is signed for whoever asks.
@@ -53,6 +56,7 @@ struct Signing<'a> {
 
 struct Kept {
     answer: OcspAnswer,
+    serial: Serial,
     revoked: bool,
     renew_at: Timestamp,
 }
@@ -124,6 +128,10 @@ impl OcspResponder {
         now: Timestamp,
         issued: impl Fn(Serial) -> F,
     ) -> OcspAnswer {
+        if let Some(kept) = self.kept(request, now) {
+            return kept;
+        }
+        let asked = request;
         let request = match OcspRequest::from_der(request) {
             Ok(request) => request,
             Err(error) => {
@@ -139,13 +147,9 @@ impl OcspResponder {
             return failed(OcspFailure::Unauthorized);
         }
         let key = match (&request.nonce, request.certificates.as_slice()) {
-            (None, [one]) => one.to_der().ok(),
+            (None, [_]) if asked.len() <= LONGEST_KEPT => Some(asked.to_vec()),
             _ => None,
         };
-        if let Some(kept) = key.as_ref().and_then(|key| self.kept(key, &request, now)) {
-            metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "kept").increment(1);
-            return kept;
-        }
         let delegate = self.delegate.load_full();
         let signing = match &delegate {
             Some(delegate) => delegate.signing(),
@@ -188,13 +192,15 @@ impl OcspResponder {
         }
     }
 
-    /// An answer that is there already.
-    fn kept(&self, key: &[u8], request: &OcspRequest, now: Timestamp) -> Option<OcspAnswer> {
-        let kept = self.answers.get(key)?;
-        let serial = request.certificates.first()?.serial();
-        let current =
-            now < kept.renew_at && kept.revoked == self.ca.is_revoked(&self.issuer, serial);
-        current.then(|| kept.answer.clone())
+    /// The answer to this very request (DER), if it was given before and still stands. Answers from memory.
+    pub fn kept(&self, request: &[u8], now: Timestamp) -> Option<OcspAnswer> {
+        let kept = self.answers.get(request)?;
+        let stands =
+            now < kept.renew_at && kept.revoked == self.ca.is_revoked(&self.issuer, &kept.serial);
+        stands.then(|| {
+            metrics::counter!("chancery_ca_ocsp_answers_total", "outcome" => "kept").increment(1);
+            kept.answer.clone()
+        })
     }
 
     async fn sign(
@@ -205,7 +211,8 @@ impl OcspResponder {
         now: Timestamp,
         key: Option<Vec<u8>>,
     ) -> Result<OcspAnswer, OcspError> {
-        let first = said.first().map(|said| (said.status, said.next_update));
+        let first = said.first();
+        let first = first.map(|said| (*said.certificate.serial(), said.status, said.next_update));
         let template = OcspTemplate {
             responder: signing.public.clone(),
             produced_at: now,
@@ -218,13 +225,14 @@ impl OcspResponder {
         let shown: Vec<&[u8]> = signing.certificate.iter().map(|one| one.as_slice()).collect();
         let der = OcspTemplate::assemble(&content, &signature, &shown)?;
         let mut answer = OcspAnswer { der: der.into(), reusable: None };
-        if let (Some(key), Some((status, next_update))) = (key, first) {
+        if let (Some(key), Some((serial, status, next_update))) = (key, first) {
             answer.reusable = Some((now, next_update));
             let half = next_update.duration_since(now) / 2;
             self.answers.insert(
                 key,
                 Arc::new(Kept {
                     answer: answer.clone(),
+                    serial,
                     revoked: matches!(status, CertificateStatus::Revoked(_)),
                     renew_at: now + half,
                 }),

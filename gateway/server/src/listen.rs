@@ -1,6 +1,7 @@
 //! The two listeners. They are bound before anything else is opened, since certificates carry the
 //! plain port's address and port 0 becomes a number only here.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
-use chancery_identity::Peer;
+use axum::response::Response;
+use chancery_api::PlainService;
 use chancery_tls::Acceptor;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -50,7 +52,7 @@ pub(crate) struct Limits {
     pub(crate) drain: Duration,
 }
 
-/// Serves `router` behind TLS until stopped and drained. Each request carries its [`Peer`]. When the
+/// Serves `router` behind TLS until stopped and drained. Each request carries its [`Peer`](chancery_identity::Peer). When the
 /// client trust is replaced, connections end after the requests they have under way: their peers
 /// were judged by the old one.
 pub(crate) async fn serve_tls(
@@ -68,7 +70,12 @@ pub(crate) async fn serve_tls(
                     let end = async {
                         tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
                     };
-                    converse(accepted.stream, accepted.peer, router, end).await;
+                    let peer = accepted.peer;
+                    let answer = move |mut request: http::Request<Body>| {
+                        request.extensions_mut().insert(peer.clone());
+                        router.clone().oneshot(request)
+                    };
+                    converse(accepted.stream, answer, end).await;
                 }
                 Err(error) => {
                     tracing::info!(target: "chancery::tls", %address, %error, "handshake failed");
@@ -79,10 +86,15 @@ pub(crate) async fn serve_tls(
     .await;
 }
 
-/// Serves `router` in the clear until stopped and drained.
-pub(crate) async fn serve_plain(listener: TcpListener, router: Router, limits: Limits) {
-    serve(listener, &limits, |stream, address, stop| {
-        converse(stream, Peer { address, certificate: None }, router.clone(), stopped(stop))
+/// Serves the plain port until stopped and drained.
+pub(crate) async fn serve_plain(listener: TcpListener, service: Arc<PlainService>, limits: Limits) {
+    serve(listener, &limits, |stream, _, stop| {
+        let service = service.clone();
+        let answer = move |request| {
+            let service = service.clone();
+            async move { Ok(service.call(request).await) }
+        };
+        converse(stream, answer, stopped(stop))
     })
     .await;
 }
@@ -144,14 +156,15 @@ async fn accept(
     }
 }
 
-async fn converse<S>(stream: S, peer: Peer, router: Router, end: impl Future<Output = ()>)
-where
+async fn converse<S, F>(
+    stream: S,
+    answer: impl Fn(http::Request<Body>) -> F,
+    end: impl Future<Output = ()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
 {
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request.map(Body::new))
-    });
+    let service = service_fn(|request: http::Request<Incoming>| answer(request.map(Body::new)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS);

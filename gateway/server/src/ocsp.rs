@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use chancery_api::{OcspFuture, OcspReply, Reusable};
-use chancery_ca::{Ca, OcspResponder};
+use chancery_api::{OcspOutcome, OcspReply, Reusable};
+use chancery_ca::{Ca, OcspAnswer, OcspResponder};
 use chancery_issuance::Issuers;
 use chancery_store::ReadError;
 use chancery_x509::{GeneralName, ParsedCertificate, Serial};
@@ -54,20 +54,26 @@ pub(crate) async fn delegate(
 }
 
 /// Answers a request for the status of certificates of the issuer with this id.
-pub(crate) fn answer(gateway: &Arc<Gateway>, issuer: &str, request: Bytes) -> Option<OcspFuture> {
+pub(crate) fn answer(gateway: &Arc<Gateway>, issuer: &str, request: Bytes) -> Option<OcspOutcome> {
     let responder = gateway.ocsp(issuer)?;
+    let now = gateway.clock.now();
+    if let Some(kept) = responder.kept(&request, now) {
+        return Some(OcspOutcome::Ready(reply(kept, now)));
+    }
     let gateway = gateway.clone();
     let issuer: Arc<str> = issuer.into();
-    Some(Box::pin(async move {
-        let now = gateway.clock.now();
+    Some(OcspOutcome::Pending(Box::pin(async move {
         let issued = |serial| is_issued(gateway.clone(), issuer.clone(), serial);
-        let answer = responder.answer(&request, now, issued).await;
-        let reusable = answer.reusable.map(|(from, until)| {
-            let left = until.duration_since(now).as_secs();
-            Reusable { from, until, seconds: u64::try_from(left).unwrap_or_default() }
-        });
-        OcspReply { der: answer.der, reusable }
-    }))
+        reply(responder.answer(&request, now, issued).await, now)
+    })))
+}
+
+fn reply(answer: OcspAnswer, now: Timestamp) -> OcspReply {
+    let reusable = answer.reusable.map(|(from, until)| {
+        let left = until.duration_since(now).as_secs();
+        Reusable { from, until, seconds: u64::try_from(left).unwrap_or_default() }
+    });
+    OcspReply { der: answer.der, reusable }
 }
 
 /// Whether this issuer has issued a certificate with this number, whosever it is.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chancery_api::PlainSources;
+use chancery_api::{PlainService, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
 use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId};
@@ -158,11 +158,11 @@ impl Running {
             drain: self.config.server.drain,
         };
         let sources = plain_sources(&self.gateway, &self.telemetry, &self.accepting);
-        let plain_router = chancery_api::plain_router(sources);
+        let plain_service = Arc::new(PlainService::new(sources));
         let tls_router = self.gateway.tls_router();
         self.listeners = vec![
             tokio::spawn(listen::serve_tls(tls, self.acceptor.clone(), tls_router, limits.clone())),
-            tokio::spawn(listen::serve_plain(plain, plain_router, limits)),
+            tokio::spawn(listen::serve_plain(plain, plain_service, limits)),
         ];
         tokio::spawn(renew_credential(
             self.gateway.clone(),
