@@ -4,7 +4,7 @@ use std::time::Duration;
 use chancery_identity::TenantId;
 
 /// A question to the access policies: may this identity do this to that?
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessRequest {
     /// The tenant that the operation addresses.
     pub tenant: TenantId,

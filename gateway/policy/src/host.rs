@@ -11,6 +11,7 @@ use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations}
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::history::{self, History};
+use crate::reuse::{self, Reuse};
 use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
 use crate::{
@@ -36,7 +37,7 @@ pub struct PolicyConfig {
     pub signers: Signers,
     /// Directory for the sets that were in force, to go back to; none keeps none.
     pub history: Option<PathBuf>,
-    /// By which the history tells when.
+    /// By which the history tells when, and permissions that may be reused end.
     pub clock: Clock,
 }
 
@@ -72,6 +73,7 @@ struct Inner {
     clock: Clock,
     lookups: Lookups,
     sandbox: Sandbox,
+    reuse: Reuse,
     /// Whose signatures count. Held during a reload: one at a time.
     signers: Mutex<Signers>,
 }
@@ -111,6 +113,7 @@ impl PolicyHost {
             clock: config.clock,
             lookups: config.lookups,
             sandbox,
+            reuse: Reuse::new(),
             signers: Mutex::new(config.signers),
         })))
     }
@@ -210,12 +213,21 @@ impl PolicyHost {
     }
 
     /// Asks the access policies. Every failure is a denial, and so is a permission under an obligation:
-    /// nothing that the gateway does fulfils one yet, and to ignore it would be more than was allowed.
+    /// nothing that the gateway does fulfils one yet, and to ignore it would be more than was allowed. A
+    /// permission whose policies let it be reused is not asked for again in that time.
     #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
-        let set = self.set();
+        let (set, now) = (self.set(), self.0.clock.now());
+        let question = reuse::question(request);
+        if let Some(verdict) = self.0.reuse.find(&set, &question, now) {
+            metrics::counter!("chancery_policy_decisions_reused_total").increment(1);
+            count("access", &verdict);
+            return verdict;
+        }
         let matching = set.for_access(request);
-        let verdict = self.ask(set, matching, request.clone(), without_obligations).await;
+        let asked = self.ask(set.clone(), matching, request.clone(), without_obligations);
+        let verdict = asked.await;
+        self.0.reuse.keep(&set, question, now, &verdict);
         count("access", &verdict);
         verdict
     }

@@ -34,6 +34,7 @@ mod meters;
 mod plugin;
 mod prepare;
 mod request;
+mod reuse;
 mod schedule;
 mod set;
 mod share;

@@ -73,7 +73,8 @@ pub struct Evaluation {
     /// How long the evaluation took, in microseconds, instantiation included.
     pub micros: u64,
     /// `allow`, `no-objection`, `deny`, `needs-approval` or `error:CAUSE`; with `monitor:` in front if the binding only
-    /// watches, `member:` if it counts in a group only.
+    /// watches, `member:` if it counts in a group only, `reused:` if the permission was given before and is
+    /// used again.
     pub outcome: String,
     /// The reason code and audit text of a denial, or what went wrong.
     pub detail: String,

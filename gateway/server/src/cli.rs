@@ -42,6 +42,7 @@ pub(crate) enum Command {
     /// Find, export and revoke the certificates of a running gateway.
     Certificates(CertificatesArgs),
     /// Make, use, rotate, move and destroy keys of a running gateway.
+    #[command(visible_alias = "key")]
     Keys(KeysArgs),
     /// Look after the HSM's tokens of a running gateway.
     Tokens(TokensArgs),

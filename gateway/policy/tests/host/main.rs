@@ -20,3 +20,5 @@ mod installation;
 mod lookups;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod reuse;

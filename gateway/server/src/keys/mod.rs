@@ -47,6 +47,7 @@ enum KeysCommand {
     /// Show a key: its versions, settings and public halves.
     Show(Name),
     /// Make a key; one that is there already and of the same kind stays as it is.
+    #[command(visible_alias = "generate")]
     Create(CreateArgs),
     /// Change a key's settings.
     Configure(SettingsArgs),

@@ -58,6 +58,10 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_keys_signatures_total", "Signatures by backend and outcome."),
     ("chancery_keys_token_sign_seconds", "Time that the token takes for a signature, by key."),
     ("chancery_keys_token_up", "Whether the token can be used: 1 or 0."),
+    (
+        "chancery_policy_decisions_reused_total",
+        "Permissions that were used again, as their policies allow, without asking them.",
+    ),
     ("chancery_policy_decisions_total", "Decisions of all policies together, by outcome."),
     ("chancery_policy_evaluation_microseconds", "Time of an evaluation, by binding."),
     ("chancery_policy_evaluations_total", "Evaluations by binding, mode and outcome."),
