@@ -2,7 +2,8 @@
 //! the same run. Figures move from machine to machine and from minute to minute; ratios hold.
 //!
 //! Prints a table and writes `target/bench.json`. Arguments name the groups to run, all without any:
-//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `inventory`, `store`, `secrets`, `acme`.
+//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `inventory`, `store`, `secrets`,
+//! `keys`, `acme`.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ mod acme;
 mod authority;
 mod bare_token;
 mod inventory;
+mod keys;
 mod load;
 mod measure;
 mod policy;
@@ -36,7 +38,7 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 9] = [
+const GROUPS: [(&str, Measure); 10] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
     ("policy-engines", policy_engines::rows),
@@ -45,6 +47,7 @@ const GROUPS: [(&str, Measure); 9] = [
     ("inventory", inventory::rows),
     ("store", store::rows),
     ("secrets", secrets::rows),
+    ("keys", keys::rows),
     ("acme", acme::rows),
 ];
 

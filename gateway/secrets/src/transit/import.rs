@@ -172,10 +172,13 @@ impl Transit<'_> {
         };
         let pkcs8 = self.own_secret(layout.wrapping()?, make).await?;
         let name: KeyName = "wrapping".parse().map_err(|_| TransitError::NotFound)?;
-        let signer = SoftwareSigner::new();
-        let public = signer.insert_pkcs8(name.clone(), pkcs8);
-        let public = public.map_err(|error| TransitError::Broken(error.to_string()))?;
-        Ok((signer, name, public))
+        let opening = tokio::task::spawn_blocking(move || {
+            let signer = SoftwareSigner::new();
+            let public = signer.insert_pkcs8(name.clone(), pkcs8);
+            public.map(|public| (signer, name, public))
+        });
+        let broken = |error: &dyn std::fmt::Display| TransitError::Broken(error.to_string());
+        opening.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
     }
 }
 
