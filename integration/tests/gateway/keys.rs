@@ -9,7 +9,7 @@ use chancery_integration::hsm::Token;
 use chancery_integration::lint::openssl;
 use chancery_integration::process::{self, Outcome};
 use chancery_integration::site::Site;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Runs `chancery keys …` as the administrator.
 fn keys(gateway: &Gateway, arguments: &[&str]) -> Outcome {
@@ -198,6 +198,43 @@ print('all good')
 ";
     let said = hvac::python(gateway.ready(), program).success();
     assert!(said.stdout.contains("all good"), "{said}");
+}
+
+#[test]
+fn of_several_inputs_each_has_its_own_result() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    drop(keys(&gateway, &["create", "app-orders"]).success());
+    let app = gateway.app();
+    let send = |target: &str, body: &Value| app.post(&format!("/v1/transit/{target}"), body);
+    let inputs = json!({"batch_input": [
+        {"plaintext": "b25l", "reference": "first"},
+        {"plaintext": "dHdv"},
+    ]});
+    let made = send("encrypt/app-orders", &inputs).expect(200).json();
+    let made = &made["data"]["batch_results"];
+    assert_eq!(made[0]["reference"], "first");
+    assert!(made[1].get("reference").is_none() && made[1]["key_version"] == 1, "{made}");
+    let inputs = json!({"batch_input": [
+        {"ciphertext": "vault:v1:AAAA", "reference": "broken"},
+        {"ciphertext": made[1]["ciphertext"]},
+    ]});
+    let opened = send("decrypt/app-orders", &inputs).expect(400).json();
+    let opened = &opened["data"]["batch_results"];
+    assert_eq!(opened[0]["reference"], "broken");
+    let error = opened[0]["error"].as_str().expect("an error");
+    assert!(error.contains("does not open"), "{error}");
+    assert_eq!(opened[1]["plaintext"], "dHdv");
+    for (refused, said) in [
+        (json!({"batch_input": []}), "batch_input is empty"),
+        (json!({"batch_input": [{"plaintext": "b25l", "context": "AA=="}]}), "context is not"),
+        (json!({"batch_input": [{"plaintext": "b25l", "reference": 7}]}), "reference must be"),
+        (json!({"plaintext": "b25l", "key_version": 2}), "version 2 of the key is not there"),
+        (json!({}), "plaintext is missing"),
+    ] {
+        let answer = send("encrypt/app-orders", &refused).expect(400).text();
+        assert!(answer.contains(said), "{answer}");
+    }
 }
 
 /// A key of openssl's making: a private key in PKCS#8, and its public half.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::input::{self, Inputs};
-use super::{MOUNT_TYPE, answer, name, parsed, part, transit};
+use super::{MOUNT_TYPE, name, parsed, part, transit};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -29,9 +29,6 @@ struct Outcome {
     key_version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// As the client gave it, to tell results apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
 }
 
 /// `POST /v1/MOUNT/encrypt/NAME`: encrypts `plaintext`, or each in `batch_input`.
@@ -45,19 +42,15 @@ pub(in crate::vault) async fn encrypt(
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = inputs.each(&fields, |fields| {
+    let items = inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
         item(fields, input::needed(fields, "plaintext")?)
     })?;
-    let references = references(&inputs, &fields)?;
-    let version = input::key_version(&fields)?;
+    let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let made = keys.encrypt(&call.context, &call.caller, &name, version, &items).await?;
-    let results = made
-        .into_iter()
-        .zip(references)
-        .map(|(text, reference)| Outcome { reference, ..Outcome::encrypted(&text) });
-    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+    let results = made.iter().map(Outcome::encrypted);
+    Ok(inputs.answer(&call, true, results))
 }
 
 /// `POST /v1/MOUNT/decrypt/NAME`: decrypts `ciphertext`, or each in `batch_input`.
@@ -71,22 +64,18 @@ pub(in crate::vault) async fn decrypt(
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = ciphertexts(&inputs, &fields)?;
-    let references = references(&inputs, &fields)?;
+    let items = ciphertexts(&inputs)?;
     let keys = transit(&state, &call)?;
     let opened = keys.decrypt(&call.context, &call.caller, &name, &items).await?;
     let all_good = opened.iter().all(Result::is_ok);
-    let results = opened.into_iter().zip(references).map(|(opened, reference)| {
-        let result = match opened {
-            Ok(plaintext) => Outcome {
-                plaintext: Some(Zeroizing::new(STANDARD.encode(&plaintext))),
-                ..Outcome::default()
-            },
-            Err(error) => Outcome::failed(error),
-        };
-        Outcome { reference, ..result }
+    let results = opened.into_iter().map(|opened| match opened {
+        Ok(plaintext) => Outcome {
+            plaintext: Some(Zeroizing::new(STANDARD.encode(&plaintext))),
+            ..Outcome::default()
+        },
+        Err(error) => Outcome::failed(error),
     });
-    Ok(answer(&call, inputs.is_batch(), all_good, results.collect()))
+    Ok(inputs.answer(&call, all_good, results))
 }
 
 /// `POST /v1/MOUNT/rewrap/NAME`: encrypts `ciphertext`, or each in `batch_input`, with the latest version.
@@ -100,17 +89,15 @@ pub(in crate::vault) async fn rewrap(
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = ciphertexts(&inputs, &fields)?;
-    let references = references(&inputs, &fields)?;
-    let version = input::key_version(&fields)?;
+    let items = ciphertexts(&inputs)?;
+    let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let anew = keys.rewrap(&call.context, &call.caller, &name, version, &items).await?;
     let all_good = anew.iter().all(Result::is_ok);
-    let results = anew.into_iter().zip(references).map(|(anew, reference)| {
-        let result = anew.map_or_else(Outcome::failed, |text| Outcome::encrypted(&text));
-        Outcome { reference, ..result }
-    });
-    Ok(answer(&call, inputs.is_batch(), all_good, results.collect()))
+    let results = anew
+        .into_iter()
+        .map(|anew| anew.map_or_else(Outcome::failed, |text| Outcome::encrypted(&text)));
+    Ok(inputs.answer(&call, all_good, results))
 }
 
 /// `POST /v1/MOUNT/datakey/plaintext/NAME`, or `wrapped`: a fresh key, encrypted, and shown or not.
@@ -164,18 +151,11 @@ fn item<T>(fields: &Fields<'_>, text: T) -> Result<Encryption<T>, VaultError> {
     Ok(Encryption { text, associated, hash })
 }
 
-fn ciphertexts(
-    inputs: &Inputs<'_>,
-    fields: &Fields<'_>,
-) -> Result<Vec<Encryption<VersionedText>>, VaultError> {
-    inputs.each(fields, |fields| {
+fn ciphertexts(inputs: &Inputs<'_, '_>) -> Result<Vec<Encryption<VersionedText>>, VaultError> {
+    inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
         item(fields, input::made(fields, "ciphertext")?)
     })
-}
-
-fn references(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Option<String>>, VaultError> {
-    inputs.each(fields, |fields| fields.get("reference", "a text"))
 }
 
 pub(super) fn expect_write(call: &Call) -> Result<(), VaultError> {

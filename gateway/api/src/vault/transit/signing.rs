@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::encryption::expect_write;
 use super::input::{self, Inputs};
-use super::{answer, name, parsed, part, transit};
+use super::{name, parsed, part, transit};
 use crate::vault::body::Fields;
 use crate::vault::call::Call;
 use crate::vault::error::VaultError;
@@ -26,8 +26,6 @@ struct Made {
     valid: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_version: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
 }
 
 /// `POST /v1/MOUNT/sign/NAME` and `…/HASH`: signs `input`, or each in `batch_input`.
@@ -42,18 +40,16 @@ pub(in crate::vault) async fn sign(
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
     let how = how(&call, &fields)?;
-    let messages = messages(&inputs, &fields)?;
-    let references = references(&inputs, &fields)?;
-    let version = input::key_version(&fields)?;
+    let messages = messages(&fields, &inputs)?;
+    let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let made = keys.sign(&call.context, &call.caller, &name, version, how, &messages).await?;
-    let results = made.into_iter().zip(references).map(|(text, reference)| Made {
+    let results = made.iter().map(|text| Made {
         signature: Some(text.to_string()),
         key_version: Some(text.version),
-        reference,
         ..Made::default()
     });
-    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+    Ok(inputs.answer(&call, true, results))
 }
 
 /// `POST /v1/MOUNT/hmac/NAME` and `…/HASH`: the HMAC of `input`, or of each in `batch_input`.
@@ -68,17 +64,12 @@ pub(in crate::vault) async fn hmac(
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
     let hash = mac_hash(&call, &fields)?;
-    let messages = messages(&inputs, &fields)?;
-    let references = references(&inputs, &fields)?;
-    let version = input::key_version(&fields)?;
+    let messages = messages(&fields, &inputs)?;
+    let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let made = keys.mac(&call.context, &call.caller, &name, version, hash, messages).await?;
-    let results = made.into_iter().zip(references).map(|(text, reference)| Made {
-        hmac: Some(text.to_string()),
-        reference,
-        ..Made::default()
-    });
-    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+    let results = made.iter().map(|text| Made { hmac: Some(text.to_string()), ..Made::default() });
+    Ok(inputs.answer(&call, true, results))
 }
 
 /// `POST /v1/MOUNT/verify/NAME` and `…/HASH`: whether `signature`, or `hmac`, is one of `input`.
@@ -92,11 +83,10 @@ pub(in crate::vault) async fn verify(
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let messages = messages(&inputs, &fields)?;
-    let references = references(&inputs, &fields)?;
+    let messages = messages(&fields, &inputs)?;
     let keys = transit(&state, &call)?;
-    let is_mac = inputs.each(&fields, |fields| Ok(fields.raw("hmac").is_some()))?;
-    let with_what = |what| inputs.each(&fields, |fields| input::made(fields, what));
+    let is_mac = inputs.each(|fields| Ok(fields.raw("hmac").is_some()))?;
+    let with_what = |what| inputs.each(|fields| input::made(fields, what));
     let (context, caller) = (&call.context, &call.caller);
     let verified = if is_mac.contains(&true) {
         let made = messages.into_iter().zip(with_what("hmac")?).collect();
@@ -105,12 +95,8 @@ pub(in crate::vault) async fn verify(
         let made: Vec<_> = messages.into_iter().zip(with_what("signature")?).collect();
         keys.verify(context, caller, &name, how(&call, &fields)?, &made).await?
     };
-    let results = verified.into_iter().zip(references).map(|(valid, reference)| Made {
-        valid: Some(valid),
-        reference,
-        ..Made::default()
-    });
-    Ok(answer(&call, inputs.is_batch(), true, results.collect()))
+    let results = verified.into_iter().map(|valid| Made { valid: Some(valid), ..Made::default() });
+    Ok(inputs.answer(&call, true, results))
 }
 
 /// How is to be signed. The hash may stand in the path too.
@@ -155,14 +141,10 @@ fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<MacHash, VaultError> {
     hash_name(call, fields)?.map_or(Ok(MacHash::default()), |name| parsed(&name))
 }
 
-fn messages(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Vec<u8>>, VaultError> {
+fn messages(fields: &Fields<'_>, inputs: &Inputs<'_, '_>) -> Result<Vec<Vec<u8>>, VaultError> {
     input::without(fields, &OTHERS)?;
-    inputs.each(fields, |fields| {
+    inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
         Ok(input::needed(fields, "input")?.to_vec())
     })
-}
-
-fn references(inputs: &Inputs<'_>, fields: &Fields<'_>) -> Result<Vec<Option<String>>, VaultError> {
-    inputs.each(fields, |fields| fields.get("reference", "a text"))
 }
