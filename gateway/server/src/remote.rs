@@ -77,10 +77,10 @@ impl RemoteArgs {
 }
 
 impl Remote {
-    /// Lists: `data` of the answer.
+    /// Lists: `data` of the answer, which is null if nothing is there.
     pub(crate) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
         let list = Method::from_bytes(b"LIST").context("the method LIST")?;
-        self.call(list, path, query, None).await
+        Ok(self.ask(list, path, query, None).await?.unwrap_or_default())
     }
 
     /// Reads.
@@ -105,6 +105,18 @@ impl Remote {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value> {
+        let found = self.ask(method.clone(), path, query, body).await?;
+        found.with_context(|| format!("{method} {path}: there is no such thing"))
+    }
+
+    /// As [`call`](Self::call); none if there is no such thing.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Option<Value>> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("{}: not the address of a gateway", self.base))?
@@ -127,12 +139,12 @@ impl Remote {
         let text = answer.bytes().await.with_context(|| shown.clone())?;
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
         if status.is_success() {
-            return Ok(value.get("data").cloned().unwrap_or_default());
+            return Ok(Some(value.get("data").cloned().unwrap_or_default()));
         }
         let errors = value.get("errors").and_then(Value::as_array);
         let errors: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
         match (status, errors.is_empty()) {
-            (StatusCode::NOT_FOUND, true) => bail!("{shown}: there is no such thing"),
+            (StatusCode::NOT_FOUND, true) => Ok(None),
             (_, true) => bail!("{shown}: the gateway answered {status}"),
             (_, false) => bail!("{shown}: {}", errors.join(": ")),
         }

@@ -31,6 +31,7 @@ fn as_app(gateway: &Gateway, arguments: &[&str], input: &str) -> Outcome {
 fn a_key_lives_from_its_making_to_its_destruction_by_command() {
     let site = Site::new();
     let gateway = Gateway::start(&site);
+    assert_eq!(keys(&gateway, &["list"]).success().stdout.trim(), "");
     drop(keys(&gateway, &["create", "app-orders", "--rotate-every", "720h"]).success());
     drop(keys(&gateway, &["create", "app-tokens", "--type", "ecdsa-p384"]).success());
     let listed = keys(&gateway, &["list"]).success();
