@@ -16,7 +16,8 @@ use crate::{NameRules, subject};
 pub struct Profile {
     /// Who may have such certificates.
     pub requesters: Globs,
-    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa`.
+    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa`, `ml-dsa-44`,
+    /// `ml-dsa-65`, `ml-dsa-87`.
     pub keys: Vec<String>,
     /// Fewest bits of an RSA key.
     pub rsa_min_bits: u32,
@@ -60,7 +61,16 @@ pub enum CommonName {
     Keep,
 }
 
-const KEYS: [&str; 5] = ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa"];
+const KEYS: [&str; 8] = [
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ecdsa-p521",
+    "ed25519",
+    "rsa",
+    "ml-dsa-44",
+    "ml-dsa-65",
+    "ml-dsa-87",
+];
 const KEY_USAGES: [&str; 4] =
     ["digital-signature", "content-commitment", "key-encipherment", "key-agreement"];
 const EXTENDED_KEY_USAGES: [&str; 6] = [

@@ -15,7 +15,8 @@ pub struct ProfileSettings {
     base: Option<Base>,
     /// Who may have such certificates; everybody if not given.
     requesters: Option<Globs>,
-    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa`.
+    /// Kinds of key: `ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa`, `ml-dsa-44`,
+    /// `ml-dsa-65`, `ml-dsa-87`.
     keys: Option<Vec<String>>,
     /// Fewest bits of an RSA key.
     rsa_min_bits: Option<u32>,
