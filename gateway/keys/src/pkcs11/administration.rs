@@ -6,6 +6,7 @@ use chancery_x509::{PublicKey, SignatureAlgorithm};
 use cryptoki::object::Attribute;
 use zeroize::Zeroizing;
 
+use super::code::Code;
 use super::directory::Entry;
 use super::module::lock;
 use super::{
@@ -40,7 +41,7 @@ impl Pkcs11Signer {
                     })
                 };
                 let keys = inspection::keys(&session, token, is_usable);
-                found.extend(keys.map_err(|error| failed(&error))?);
+                found.extend(keys.map_err(|error| failed(&Code(&error)))?);
             }
             Ok(found)
         });
@@ -149,11 +150,12 @@ impl Pkcs11Signer {
                 let session = lane.token.open_admin_session().map_err(|fault| fault.to_string())?;
                 let label = key.as_str().as_bytes().to_vec();
                 let template = [Attribute::Token(true), Attribute::Label(label)];
-                let objects = session.find_objects(&template).map_err(|e| e.to_string())?;
+                let objects = session.find_objects(&template);
+                let objects = objects.map_err(|error| Code(&error).to_string())?;
                 // From now on nobody is given it.
                 lane.keys.remove(&key);
                 for object in objects {
-                    session.destroy_object(object).map_err(|error| error.to_string())?;
+                    session.destroy_object(object).map_err(|error| Code(&error).to_string())?;
                 }
                 tracing::info!(%key, token = %lane.token.selector(), "removed a key");
             }

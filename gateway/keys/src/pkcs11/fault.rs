@@ -1,6 +1,7 @@
 use cryptoki::error::{Error, RvError};
 
 use super::PinRefused;
+use super::code::Code;
 use crate::{KeyName, SignError};
 
 /// What went wrong in a session, and so what becomes of the session.
@@ -97,9 +98,9 @@ impl Fault {
         let key = key.clone();
         match self {
             Self::Token(error) if blames_the_request(&error) => {
-                SignError::Failed { key, reason: error.to_string() }
+                SignError::Failed { key, reason: Code(&error).to_string() }
             }
-            Self::Token(error) => SignError::Unavailable { reason: error.to_string() },
+            Self::Token(error) => SignError::Unavailable { reason: Code(&error).to_string() },
             Self::Closed(reason) => SignError::Unavailable { reason },
             Self::LoggedOut => SignError::Unavailable { reason: self.to_string() },
             Self::NoObject => SignError::UnknownKey { key },
@@ -127,7 +128,7 @@ impl From<PinRefused> for Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Token(error) => error.fmt(f),
+            Self::Token(error) => Code(error).fmt(f),
             Self::Closed(reason) => f.write_str(reason),
             Self::LoggedOut => f.write_str("the login to the token ended"),
             Self::NoObject => f.write_str("no object has the key's id"),

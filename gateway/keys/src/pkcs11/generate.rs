@@ -3,6 +3,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType as MlDsa, ObjectHandle};
 use cryptoki::session::Session;
 
+use super::code::Code;
 use super::directory::{SigningKey, WrappingKey};
 use super::{GenerateError, TokenSelector, meters, public_key};
 use crate::{KeyName, KeyType};
@@ -42,8 +43,9 @@ pub(super) fn key_pair(
     private.extend(unreadable());
     private.push(Attribute::Sign(true));
 
-    let (public, private) =
-        session.generate_key_pair(&mechanism, &public, &private).map_err(|error| failed(&error))?;
+    let (public, private) = session
+        .generate_key_pair(&mechanism, &public, &private)
+        .map_err(|error| failed(&Code(&error)))?;
     let checked = keep_if_unreadable(session, name, private)
         .and_then(|()| public_key::read(session, public).map_err(|error| failed(&error)));
     match checked {
@@ -72,8 +74,9 @@ pub(super) fn wrapping_key(
         Attribute::Encrypt(true),
         Attribute::Decrypt(true),
     ]);
-    let key =
-        session.generate_key(&Mechanism::AesKeyGen, &template).map_err(|error| failed(&error))?;
+    let key = session
+        .generate_key(&Mechanism::AesKeyGen, &template)
+        .map_err(|error| failed(&Code(&error)))?;
     match keep_if_unreadable(session, name, key) {
         Ok(()) => Ok(WrappingKey { name: name.clone(), id }),
         Err(error) => {
@@ -124,7 +127,7 @@ pub(super) fn keep_if_unreadable(
 ) -> Result<(), GenerateError> {
     let attributes = session
         .get_attributes(key, &[AttributeType::Sensitive, AttributeType::Extractable])
-        .map_err(|error| GenerateError::token(name, "reading it back", &error))?;
+        .map_err(|error| GenerateError::token(name, "reading it back", &Code(&error)))?;
     let sensitive = attributes.contains(&Attribute::Sensitive(true));
     let kept = attributes.contains(&Attribute::Extractable(false));
     if sensitive && kept { Ok(()) } else { Err(GenerateError::Exposed { key: name.clone() }) }

@@ -7,6 +7,7 @@ use cryptoki::object::{Attribute, KeyType as TokenKeyType, ObjectClass, ObjectHa
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
+use super::code::Code;
 use super::directory::{SigningKey, WrappingKey};
 use super::generate::{
     NO_RANDOMNESS, discard, identity, keep_if_unreadable, random_id, unreadable,
@@ -53,7 +54,7 @@ pub(super) fn key_pair(
     let made =
         public_key::attributes(public).map_err(|error| failed(&error)).and_then(|particular| {
             template.extend(particular);
-            session.create_object(&template).map_err(|error| failed(&error))
+            session.create_object(&template).map_err(|error| failed(&Code(&error)))
         });
     let object = made.inspect_err(|_| discard(session, name, &[private]))?;
     let checked = keep_if_unreadable(session, name, private);
@@ -105,10 +106,10 @@ fn unwrapped(
             Attribute::Value(between.to_vec()),
             Attribute::Unwrap(true),
         ])
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&Code(&error)))?;
     let key = session.unwrap_key(mechanism, unwrapping, &wrapped, template);
     discard(session, name, &[unwrapping]);
-    key.map_err(|error| failed(&error))
+    key.map_err(|error| failed(&Code(&error)))
 }
 
 fn wrapped(between: &[u8], secret: &[u8], mechanism: &Mechanism<'_>) -> Option<Vec<u8>> {

@@ -8,6 +8,8 @@ use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef}
 use der::{Decode, Encode, Sequence};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 
+use super::code::Code;
+
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -25,7 +27,7 @@ struct RsaPublicKey<'a> {
 /// Why an object is no public key that can be used here.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("{0}")]
+    #[error("{}", Code(.0))]
     Token(#[from] Error),
     #[error("it lacks the attributes of a public key of a supported type")]
     Incomplete,

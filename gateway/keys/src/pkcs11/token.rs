@@ -9,6 +9,7 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
+use super::code::Code;
 use super::fault::Fault;
 use super::latch::Latch;
 use super::module::{Module, lock, lock_until};
@@ -283,5 +284,5 @@ fn listing(tokens: &[(Slot, TokenInfo)]) -> String {
 }
 
 fn failed_at(doing: &'static str) -> impl Fn(Error) -> OpenError {
-    move |error| OpenError::Token { doing, reason: error.to_string() }
+    move |error| OpenError::Token { doing, reason: Code(&error).to_string() }
 }
