@@ -73,3 +73,27 @@ pub(crate) fn cpu_seconds(process: u32) -> f64 {
     // USER_HZ is 100 on every Linux that runs this.
     ticks / 100.0
 }
+
+/// How much memory this process takes at most from some time on.
+pub(crate) struct PeakMemory {
+    before: f64,
+}
+
+impl PeakMemory {
+    pub(crate) fn from_now() -> Self {
+        // Forgets the peak so far (proc(5)).
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        Self { before: status("VmRSS:") }
+    }
+
+    pub(crate) fn mebibytes(&self) -> f64 {
+        (status("VmHWM:") - self.before) / 1024.0
+    }
+}
+
+/// A figure of `/proc/self/status` in KiB.
+fn status(name: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
