@@ -87,7 +87,8 @@ impl PeakMemory {
     }
 
     pub(crate) fn mebibytes(&self) -> f64 {
-        (status("VmHWM:") - self.before) / 1024.0
+        // At least a page.
+        (status("VmHWM:") - self.before).max(4.0) / 1024.0
     }
 }
 
