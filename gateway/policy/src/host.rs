@@ -11,7 +11,7 @@ use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations}
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::history::{self, History};
-use crate::reuse::{self, Reuse};
+use crate::reuse::Reuse;
 use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
 use crate::{
@@ -218,8 +218,7 @@ impl PolicyHost {
     #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let (set, now) = (self.set(), self.0.clock.now());
-        let question = reuse::question(request);
-        if let Some(verdict) = self.0.reuse.find(&set, &question, now) {
+        if let Some(verdict) = self.0.reuse.find(&set, request, now) {
             metrics::counter!("chancery_policy_decisions_reused_total").increment(1);
             count("access", &verdict);
             return verdict;
@@ -227,7 +226,7 @@ impl PolicyHost {
         let matching = set.for_access(request);
         let asked = self.ask(set.clone(), matching, request.clone(), without_obligations);
         let verdict = asked.await;
-        self.0.reuse.keep(&set, question, now, &verdict);
+        self.0.reuse.keep(&set, request, now, &verdict);
         count("access", &verdict);
         verdict
     }

@@ -34,10 +34,14 @@ impl Reuse {
     pub(crate) fn find(
         &self,
         set: &Arc<PolicySet>,
-        question: &AccessRequest,
+        request: &AccessRequest,
         now: Timestamp,
     ) -> Option<Verdict<AccessGrant>> {
-        let kept = self.0.get(question)?;
+        // Where no policy allows it, nobody pays for it.
+        if self.0.is_empty() {
+            return None;
+        }
+        let kept = self.0.get(&question(request))?;
         let stands = now < kept.until && kept.set.as_ptr() == Arc::as_ptr(set);
         stands.then(|| kept.verdict.clone())
     }
@@ -47,7 +51,7 @@ impl Reuse {
     pub(crate) fn keep(
         &self,
         set: &Arc<PolicySet>,
-        question: AccessRequest,
+        request: &AccessRequest,
         now: Timestamp,
         verdict: &Verdict<AccessGrant>,
     ) {
@@ -64,12 +68,13 @@ impl Reuse {
         let evaluations = verdict.evaluations.iter().map(evaluation).collect();
         let verdict = Verdict { decision: verdict.decision.clone(), evaluations };
         let until = now.checked_add(reuse.min(LONGEST)).unwrap_or(now);
-        self.0.insert(question, Arc::new(Kept { set: Arc::downgrade(set), until, verdict }));
+        self.0
+            .insert(question(request), Arc::new(Kept { set: Arc::downgrade(set), until, verdict }));
     }
 }
 
 /// What makes two questions the same: all but when, and under which number, they are asked.
-pub(crate) fn question(request: &AccessRequest) -> AccessRequest {
+fn question(request: &AccessRequest) -> AccessRequest {
     let mut question = request.clone();
     question.attributes.retain(|(name, _)| name != "time" && name != "request.id");
     question
