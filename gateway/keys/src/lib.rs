@@ -15,6 +15,7 @@ mod wrapped;
 pub use error::{SignError, WrapError};
 pub use key_type::{KeyType, UnknownKeyType};
 pub use name::{InvalidKeyName, KeyName};
+pub use wrapped::FORMAT_AES_GCM;
 
 use std::pin::Pin;
 

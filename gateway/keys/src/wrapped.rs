@@ -1,8 +1,8 @@
 //! What wrapped bytes look like, whoever made them: a byte that tells the format, a nonce, then
 //! ciphertext and tag.
 
-/// AES-256-GCM.
-const FORMAT_AES_GCM: u8 = 1;
+/// First byte of what is wrapped with AES-256-GCM; a 12-byte nonce, the ciphertext and a 16-byte tag follow.
+pub const FORMAT_AES_GCM: u8 = 1;
 /// Length of the nonce in bytes (NIST SP 800-38D §8.2).
 pub(crate) const NONCE: usize = 12;
 /// Length of the tag in bytes.

@@ -157,7 +157,8 @@ impl Secrets {
             (operation.name(), resource)
         });
         // Those who may do something there may know where it is.
-        let here: &[&'static str] = match self.mounts.find(mount).map(|mount| mount.kind) {
+        let kind = self.mounts.find(mount).map(|mount| mount.kind);
+        let here: &[&'static str] = match kind {
             Some(MountKind::Pki) => &Pki::OPERATIONS,
             Some(MountKind::Ssh) => &Ssh::OPERATIONS,
             Some(MountKind::Transit) => &Transit::OPERATIONS,
@@ -165,7 +166,7 @@ impl Secrets {
         };
         let is_kv = here.is_empty();
         // Keys are named by the last part of their paths, certificates by nothing of the path.
-        let key = match self.mounts.find(mount).map(|mount| mount.kind) {
+        let key = match kind {
             Some(MountKind::Transit) => {
                 format!("{mount}/{}", path.rsplit('/').next().unwrap_or_default())
             }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::commands::say;
 use crate::output::{Output, print};
-use crate::remote::RemoteArgs;
+use crate::remote::{Remote, RemoteArgs};
 
 /// `chancery tokens`.
 #[derive(Debug, Args)]
@@ -50,11 +50,7 @@ pub(crate) async fn run(args: TokensArgs) -> Result<ExitCode> {
             let found = remote.read("sys/tokens", &[]).await?;
             print(args.output, &found, || lines(&found))?;
         }
-        TokensCommand::Keys => {
-            let found = remote.read("sys/keys", &[]).await?;
-            print(args.output, &found, || key_lines(&found))?;
-            ensure!(!keys(&found).any(is_exposed), "a key that is used can be read or taken out");
-        }
+        TokensCommand::Keys => list_keys(&remote, args.output).await?,
         TokensCommand::Drain { token } => {
             remote.write(&format!("sys/tokens/{token}/drain"), &json!({})).await?;
             say(&format!(
@@ -67,6 +63,17 @@ pub(crate) async fn run(args: TokensArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the private and secret keys in the tokens.
+///
+/// # Errors
+/// One that is used can be read or taken out.
+pub(crate) async fn list_keys(remote: &Remote, output: Output) -> Result<()> {
+    let found = remote.read("sys/keys", &[]).await?;
+    print(output, &found, || key_lines(&found))?;
+    ensure!(!keys(&found).any(is_exposed), "a key that is used can be read or taken out");
+    Ok(())
 }
 
 fn keys(found: &Value) -> impl Iterator<Item = &Value> {

@@ -328,7 +328,7 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
     drop(keys(&gateway, &["create", "app-ec", "--type", "ecdsa-p256", "--hsm"]).success());
     drop(keys(&gateway, &["create", "app-aes", "--hsm", "--deletion-allowed"]).success());
     assert_eq!((objects("privkey"), objects("secrkey")), (1, 1));
-    let list = gateway.administer(&["tokens", "keys"]).success();
+    let list = gateway.administer(&["key", "list", "--tokens"]).success();
     let ours = list.stdout.lines().filter(|line| line.contains("transit-"));
     assert!(ours.clone().count() == 2 && ours.clone().all(|line| line.contains("made here")));
 

@@ -67,6 +67,11 @@ impl Call {
         name.parse().map_err(|_| VaultError::NoRoute)
     }
 
+    /// Refuses every other verb.
+    pub(super) fn expect(&self, verb: Verb) -> Result<(), VaultError> {
+        if self.verb == verb { Ok(()) } else { Err(VaultError::Method) }
+    }
+
     /// The value of a query parameter.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         query(&self.uri, name)

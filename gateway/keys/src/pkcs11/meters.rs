@@ -10,7 +10,8 @@ pub(super) struct Meters {
     token: SharedString,
     queue_depth: Gauge,
     queue_wait: Histogram,
-    sessions: Gauge,
+    idle: Gauge,
+    busy: Gauge,
 }
 
 impl Meters {
@@ -22,7 +23,8 @@ impl Meters {
                 "chancery_keys_queue_wait_seconds",
                 "token" => token.clone(),
             ),
-            sessions: metrics::gauge!("chancery_keys_sessions", "token" => token.clone()),
+            idle: sessions(&token, "idle"),
+            busy: sessions(&token, "busy"),
             token,
         }
     }
@@ -37,9 +39,10 @@ impl Meters {
         self.queue_wait.record(since.elapsed().as_secs_f64());
     }
 
-    /// How many worker sessions are open.
-    pub(super) fn sessions(&self, open: usize) {
-        self.sessions.set(number(open));
+    /// How many worker sessions are open, and how many of those are in a call.
+    pub(super) fn sessions(&self, open: usize, busy: usize) {
+        self.idle.set(number(open.saturating_sub(busy)));
+        self.busy.set(number(busy));
     }
 
     /// A session was given up, for this reason.
@@ -51,6 +54,10 @@ impl Meters {
         )
         .increment(1);
     }
+}
+
+fn sessions(token: &SharedString, state: &'static str) -> Gauge {
+    metrics::gauge!("chancery_keys_sessions", "token" => token.clone(), "state" => state)
 }
 
 /// How long a token takes to sign with a key.

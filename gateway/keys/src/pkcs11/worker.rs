@@ -48,14 +48,16 @@ impl Worker {
             return;
         }
         let recoveries = self.health.recoveries();
-        self.busy.fetch_add(1, Ordering::AcqRel);
+        let busy = self.busy.fetch_add(1, Ordering::AcqRel) + 1;
+        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
         let outcome = match self.attempt(&job.operation) {
             Err(fault) if fault.is_stale() || fault.is_of_the_device() => {
                 self.attempt(&job.operation)
             }
             other => other,
         };
-        self.busy.fetch_sub(1, Ordering::AcqRel);
+        let busy = self.busy.fetch_sub(1, Ordering::AcqRel).saturating_sub(1);
+        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
         if let Err(fault) = &outcome {
             tracing::warn!(key = %job.operation.key(), %fault, "an operation of the token failed");
             if fault.is_of_the_device() {
@@ -91,13 +93,15 @@ impl Worker {
         // Before the session: whatever is lost from here on, it is too.
         let epoch = self.token.epoch();
         let session = self.token.open_session()?;
-        self.meters.sessions(self.open.fetch_add(1, Ordering::Relaxed) + 1);
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.meters.sessions(open, self.busy.load(Ordering::Relaxed));
         Ok(KeySession {
             session,
             epoch,
             handles: HashMap::new(),
             meters: self.meters.clone(),
             open: Arc::clone(&self.open),
+            busy: Arc::clone(&self.busy),
             session_copies: self.session_copies,
         })
     }
@@ -117,6 +121,7 @@ pub(super) struct KeySession {
     handles: HashMap<Vec<u8>, ObjectHandle>,
     meters: Meters,
     open: Arc<AtomicUsize>,
+    busy: Arc<AtomicUsize>,
     session_copies: bool,
 }
 
@@ -173,6 +178,6 @@ impl KeySession {
 impl Drop for KeySession {
     fn drop(&mut self) {
         let open = self.open.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
-        self.meters.sessions(open);
+        self.meters.sessions(open, self.busy.load(Ordering::Relaxed));
     }
 }

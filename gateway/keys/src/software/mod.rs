@@ -12,7 +12,7 @@ mod wrap;
 
 pub use error::{GenerateError, InsertError};
 pub use generate::{generate, generate_secret};
-pub use mac::{MacHash, UnknownMacHash};
+pub use mac::{Sha2, UnknownSha2};
 pub use oaep::{OaepError, OaepHash, UnknownHash, encrypt, wrap_key};
 pub use wrap::AES_KEY_BYTES;
 
@@ -143,7 +143,7 @@ impl SoftwareSigner {
     ///
     /// # Errors
     /// There is no such key for it.
-    pub fn mac(&self, name: &KeyName, hash: MacHash, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    pub fn mac(&self, name: &KeyName, hash: Sha2, message: &[u8]) -> Result<Vec<u8>, SignError> {
         Ok(self.mac_key(name)?.mac(hash, message))
     }
 
@@ -154,7 +154,7 @@ impl SoftwareSigner {
     pub fn verify_mac(
         &self,
         name: &KeyName,
-        hash: MacHash,
+        hash: Sha2,
         message: &[u8],
         mac: &[u8],
     ) -> Result<bool, SignError> {

@@ -158,10 +158,10 @@ fn rsa_keys_decrypt_and_take_keys_in() {
 fn macs_are_those_of_rfc_4231() {
     let signer = SoftwareSigner::new();
     signer.insert_mac_key(name("m"), Zeroizing::new(b"Jefe".to_vec()));
-    let mac = signer.mac(&name("m"), MacHash::Sha256, b"what do ya want for nothing?").unwrap();
+    let mac = signer.mac(&name("m"), Sha2::Sha256, b"what do ya want for nothing?").unwrap();
     let expected = [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e];
     assert_eq!(mac[..8], expected);
-    let verify = |message: &[u8]| signer.verify_mac(&name("m"), MacHash::Sha256, message, &mac);
+    let verify = |message: &[u8]| signer.verify_mac(&name("m"), Sha2::Sha256, message, &mac);
     assert_eq!(verify(b"what do ya want for nothing?"), Ok(true));
     assert_eq!(verify(b"what do ya want for nothing!"), Ok(false));
     let of_another_kind = signer.wrap(&name("m"), b"", b"");

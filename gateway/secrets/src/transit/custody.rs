@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_keys::software::{self, AES_KEY_BYTES, SoftwareSigner};
-use chancery_keys::{KeyName, Signer};
+use chancery_keys::{FORMAT_AES_GCM, KeyName, Signer};
 use chancery_store::Store;
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use quick_cache::sync::Cache;
@@ -13,6 +13,8 @@ use super::{KeyVersion, Protection, TransitError, TransitKey, TransitKeyType};
 
 /// Versions of software keys that are kept ready in memory.
 const READY: usize = 4096;
+
+const NO_HMAC: &str = "keys for HMAC are kept in software only";
 
 /// Who holds the private halves and secrets: the HSM, or this process, which reads them from the sealed
 /// store and forgets those that were not used for long.
@@ -78,9 +80,7 @@ impl Custody {
                         None
                     }
                     TransitKeyType::Hmac => {
-                        return Err(TransitError::Refused(
-                            "keys for HMAC are kept in software only".into(),
-                        ));
+                        return Err(TransitError::Refused(NO_HMAC.into()));
                     }
                 };
                 Ok(Made { material: None, public })
@@ -131,10 +131,7 @@ impl Custody {
         let taken = match (key_type, &public) {
             (TransitKeyType::Pair(_), Some(public)) => token.import(name, material, public).await,
             (TransitKeyType::Aes256Gcm96, _) => token.import_wrapping_key(name, material).await,
-            _ => {
-                let why = "keys for HMAC are kept in software only";
-                return Err(TransitError::Refused(why.into()));
-            }
+            _ => return Err(TransitError::Refused(NO_HMAC.into())),
         };
         taken.map_err(|error| TransitError::Refused(error.to_string().into()))?;
         Ok(Made { material: None, public })
@@ -275,7 +272,7 @@ impl Held {
         ciphertext: &[u8],
         associated: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-        let wrapped = [&[1], ciphertext].concat();
+        let wrapped = [&[FORMAT_AES_GCM], ciphertext].concat();
         Ok(match &self.holder {
             Holder::Software(signer) => signer.unwrap(&self.name, &wrapped, associated)?,
             Holder::Token(token) => token.unwrap(&self.name, &wrapped, associated).await?,

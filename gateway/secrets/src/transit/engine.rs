@@ -93,9 +93,9 @@ impl<'a> Transit<'a> {
         resource: &str,
         facts: Vec<(String, String)>,
     ) -> Result<Allowed<'a>, TransitError> {
-        let may: Result<_, TransitError> =
-            Allowed::ask(self.secrets, context, caller, operation, resource, facts).await;
-        let may = may?;
+        let asked =
+            Allowed::ask::<TransitError>(self.secrets, context, caller, operation, resource, facts);
+        let may = asked.await?;
         if self.custody.is_some() { Ok(may) } else { may.finish(Err(TransitError::NoMount)).await }
     }
 

@@ -134,7 +134,6 @@ impl Transit<'_> {
             let settings = usual.changed(import.settings, 1, 1)?;
             let mut key = TransitKey::new((key_type, protection), settings, version);
             key.imported = true;
-            key.plan_rotation(self.now());
             key
         };
         self.keep(&layout, name, known.as_ref(), &key, brought).await?;

@@ -156,12 +156,8 @@ impl Transit<'_> {
         name: &TransitKeyName,
         update: SettingsUpdate,
     ) -> Result<TransitKey, TransitError> {
-        let now = self.now();
         let change = |key: &mut TransitKey| {
             key.settings = key.settings.changed(update, key.oldest(), key.latest)?;
-            if update.rotation_period.is_some() || update.allow_rotation.is_some() {
-                key.plan_rotation(now);
-            }
             Ok(())
         };
         self.change(context, caller, "keys.update", name, change).await

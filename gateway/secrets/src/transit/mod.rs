@@ -23,7 +23,7 @@ mod sweep;
 mod text;
 mod transfer;
 
-pub use chancery_keys::software::{MacHash, OaepHash};
+pub use chancery_keys::software::{OaepHash, Sha2};
 
 pub use custody::Custody;
 pub use encryption::{DataKey, Encryption};
@@ -35,5 +35,5 @@ pub use lifecycle::NewKey;
 pub use name::{InvalidTransitKeyName, TransitKeyName};
 pub use record::{KeyVersion, State, TransitKey};
 pub use settings::{KeySettings, SettingsUpdate};
-pub use signing::{Hash, Marshaling, Padding, Signing};
+pub use signing::{Marshaling, Padding, Signing};
 pub use text::{MalformedText, VersionedText};

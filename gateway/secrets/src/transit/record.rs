@@ -15,8 +15,6 @@ pub struct TransitKey {
     pub key_type: TransitKeyType,
     /// Where it is kept.
     pub protection: Protection,
-    /// When it was made or brought in.
-    pub created: Timestamp,
     /// Whether it can be used.
     pub state: State,
     /// What may be done with it.
@@ -27,8 +25,6 @@ pub struct TransitKey {
     pub latest: u64,
     /// By number. Those that were trimmed are missing.
     pub versions: BTreeMap<u64, KeyVersion>,
-    /// When the next version is made by itself.
-    pub next_rotation: Option<Timestamp>,
 }
 
 /// One version of a key.
@@ -83,18 +79,14 @@ impl KeyVersion {
 
     /// The same with its public half.
     pub(super) fn with_public(mut self, public: Option<&PublicKey>) -> Self {
-        self.public = public.map(|key| {
-            key.spki_der().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-        });
+        self.public = public.map(|key| hex::encode(key.spki_der()));
         self
     }
 
     /// The public half; none of a secret key.
     pub fn public_key(&self) -> Option<PublicKey> {
-        let text = self.public.as_ref()?;
-        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let der: Option<Vec<u8>> = text.as_bytes().chunks(2).map(digits).collect();
-        PublicKey::from_spki_der(&der?).ok()
+        let der = hex::decode(self.public.as_ref()?).ok()?;
+        PublicKey::from_spki_der(&der).ok()
     }
 
     /// The same in PEM.
@@ -110,20 +102,15 @@ impl TransitKey {
         settings: KeySettings,
         first: KeyVersion,
     ) -> Self {
-        let created = first.created;
-        let mut key = Self {
+        Self {
             key_type: kind.0,
             protection: kind.1,
-            created,
             state: State::Enabled,
             settings,
             imported: false,
             latest: 1,
             versions: BTreeMap::from([(1, first)]),
-            next_rotation: None,
-        };
-        key.plan_rotation(created);
-        key
+        }
     }
 
     /// The oldest version that is left.
@@ -180,24 +167,22 @@ impl TransitKey {
 
     /// Adds a version, which is the latest from now on.
     pub(super) fn add(&mut self, version: KeyVersion) {
-        let now = version.created;
         self.latest += 1;
         self.versions.insert(self.latest, version);
-        self.plan_rotation(now);
     }
 
-    /// Sets when it is rotated next, counted from `now`.
-    pub(super) fn plan_rotation(&mut self, now: Timestamp) {
+    /// When the next version is made by itself.
+    pub fn next_rotation(&self) -> Option<Timestamp> {
         let period = self.settings.rotation_period;
         let brought_in = self.imported && !self.settings.allow_rotation;
-        self.next_rotation =
-            if period.is_zero() || brought_in { None } else { now.checked_add(period).ok() };
+        let latest = self.versions.get(&self.latest)?;
+        if period.is_zero() || brought_in { None } else { latest.created.checked_add(period).ok() }
     }
 
     /// When something happens to it by itself.
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.state {
-            State::Enabled => self.next_rotation,
+            State::Enabled => self.next_rotation(),
             State::Disabled => None,
             State::Deleted { destroyed_at } => Some(destroyed_at),
         }
@@ -249,12 +234,10 @@ mod tests {
         let mut key = key();
         assert_eq!(key.due(), None);
         key.settings.rotation_period = Duration::from_hours(24);
-        key.plan_rotation(start());
         let tomorrow: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
         assert_eq!(key.due(), Some(tomorrow));
         key.imported = true;
         key.settings.allow_rotation = false;
-        key.plan_rotation(start());
         assert_eq!(key.due(), None);
         key.state = State::Deleted { destroyed_at: tomorrow };
         assert_eq!(key.due(), Some(tomorrow));

@@ -1,9 +1,7 @@
-use std::str::FromStr;
-
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::KeyType;
-use chancery_keys::software::MacHash;
+use chancery_keys::software::Sha2;
 use chancery_x509::{SignatureAlgorithm, ecdsa};
 
 use super::storage::Loaded;
@@ -14,22 +12,11 @@ use super::{Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, V
 pub struct Signing {
     /// With which hash: the one as strong as the curve for ECDSA, else SHA-256. Ed25519 and ML-DSA have
     /// their own.
-    pub hash: Option<Hash>,
+    pub hash: Option<Sha2>,
     /// With which padding, for RSA: PSS.
     pub padding: Option<Padding>,
     /// How signatures of ECDSA are written.
     pub marshaling: Marshaling,
-}
-
-/// A hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
 }
 
 /// How RSA pads what it signs (RFC 8017 §8).
@@ -49,19 +36,6 @@ pub enum Marshaling {
     Asn1,
     /// As in JOSE: r and s side by side (RFC 7518 §3.4), and base64 of its kind for all types of key.
     Jws,
-}
-
-impl FromStr for Hash {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "sha2-256" => Ok(Self::Sha256),
-            "sha2-384" => Ok(Self::Sha384),
-            "sha2-512" => Ok(Self::Sha512),
-            _ => Err(()),
-        }
-    }
 }
 
 impl Transit<'_> {
@@ -144,7 +118,7 @@ impl Transit<'_> {
         caller: &Caller,
         name: &TransitKeyName,
         version: Option<u64>,
-        hash: MacHash,
+        hash: Sha2,
         messages: Vec<Vec<u8>>,
     ) -> Result<Vec<VersionedText>, TransitError> {
         let count = messages.len() as u64;
@@ -175,7 +149,7 @@ impl Transit<'_> {
         context: &RequestContext,
         caller: &Caller,
         name: &TransitKeyName,
-        hash: MacHash,
+        hash: Sha2,
         made: Vec<(Vec<u8>, VersionedText)>,
     ) -> Result<Vec<bool>, TransitError> {
         let count = made.len() as u64;
@@ -262,11 +236,11 @@ fn facts(key: &TransitKey, how: Signing) -> Vec<(String, String)> {
     vec![("algorithm".to_owned(), algorithm.unwrap_or("none").to_owned())]
 }
 
-fn mac_facts(hash: MacHash) -> Vec<(String, String)> {
+fn mac_facts(hash: Sha2) -> Vec<(String, String)> {
     let algorithm = match hash {
-        MacHash::Sha256 => "hmac-sha256",
-        MacHash::Sha384 => "hmac-sha384",
-        MacHash::Sha512 => "hmac-sha512",
+        Sha2::Sha256 => "hmac-sha256",
+        Sha2::Sha384 => "hmac-sha384",
+        Sha2::Sha512 => "hmac-sha512",
     };
     vec![("algorithm".to_owned(), algorithm.to_owned())]
 }
@@ -279,19 +253,19 @@ fn algorithm(key_type: TransitKeyType, how: Signing) -> Result<SignatureAlgorith
     };
     let usual = pair.default_algorithm();
     let (hash, only) = match usual {
-        SignatureAlgorithm::EcdsaP256Sha256 => (Hash::Sha256, "sha2-256"),
-        SignatureAlgorithm::EcdsaP384Sha384 => (Hash::Sha384, "sha2-384"),
-        SignatureAlgorithm::EcdsaP521Sha512 => (Hash::Sha512, "sha2-512"),
+        SignatureAlgorithm::EcdsaP256Sha256 => (Sha2::Sha256, "sha2-256"),
+        SignatureAlgorithm::EcdsaP384Sha384 => (Sha2::Sha384, "sha2-384"),
+        SignatureAlgorithm::EcdsaP521Sha512 => (Sha2::Sha512, "sha2-512"),
         SignatureAlgorithm::RsaPkcs1Sha256 => {
-            let hash = how.hash.unwrap_or(Hash::Sha256);
+            let hash = how.hash.unwrap_or(Sha2::Sha256);
             return match (how.padding.unwrap_or(Padding::Pss), hash) {
-                (Padding::Pss, Hash::Sha256) => Ok(SignatureAlgorithm::RsaPssSha256),
+                (Padding::Pss, Sha2::Sha256) => Ok(SignatureAlgorithm::RsaPssSha256),
                 (Padding::Pss, _) => refused(
                     "RSA keys sign with sha2-256 under pss: ask for that, or for pkcs1v15".into(),
                 ),
-                (Padding::Pkcs1v15, Hash::Sha256) => Ok(SignatureAlgorithm::RsaPkcs1Sha256),
-                (Padding::Pkcs1v15, Hash::Sha384) => Ok(SignatureAlgorithm::RsaPkcs1Sha384),
-                (Padding::Pkcs1v15, Hash::Sha512) => Ok(SignatureAlgorithm::RsaPkcs1Sha512),
+                (Padding::Pkcs1v15, Sha2::Sha256) => Ok(SignatureAlgorithm::RsaPkcs1Sha256),
+                (Padding::Pkcs1v15, Sha2::Sha384) => Ok(SignatureAlgorithm::RsaPkcs1Sha384),
+                (Padding::Pkcs1v15, Sha2::Sha512) => Ok(SignatureAlgorithm::RsaPkcs1Sha512),
             };
         }
         // They have their own.
@@ -316,17 +290,17 @@ mod tests {
         };
         for (pair, hash, padding, expected) in [
             (KeyType::EcdsaP384, None, None, Some(A::EcdsaP384Sha384)),
-            (KeyType::EcdsaP384, Some(Hash::Sha384), None, Some(A::EcdsaP384Sha384)),
-            (KeyType::EcdsaP384, Some(Hash::Sha256), None, None),
+            (KeyType::EcdsaP384, Some(Sha2::Sha384), None, Some(A::EcdsaP384Sha384)),
+            (KeyType::EcdsaP384, Some(Sha2::Sha256), None, None),
             (KeyType::Rsa2048, None, None, Some(A::RsaPssSha256)),
-            (KeyType::Rsa2048, Some(Hash::Sha512), None, None),
+            (KeyType::Rsa2048, Some(Sha2::Sha512), None, None),
             (
                 KeyType::Rsa2048,
-                Some(Hash::Sha512),
+                Some(Sha2::Sha512),
                 Some(Padding::Pkcs1v15),
                 Some(A::RsaPkcs1Sha512),
             ),
-            (KeyType::Ed25519, Some(Hash::Sha256), None, Some(A::Ed25519)),
+            (KeyType::Ed25519, Some(Sha2::Sha256), None, Some(A::Ed25519)),
             (KeyType::MlDsa65, None, None, Some(A::MlDsa65)),
         ] {
             assert_eq!(of(pair, hash, padding), expected, "{pair} {hash:?} {padding:?}");

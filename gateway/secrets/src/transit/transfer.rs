@@ -175,7 +175,6 @@ impl Transit<'_> {
                 materials.push((layout.material(version)?, Zeroizing::new(bytes)));
             }
         }
-        key.plan_rotation(self.now());
         let mut commit = layout.put(name, None, &key)?;
         for (at, material) in materials {
             commit = commit.put(at, secret(material));

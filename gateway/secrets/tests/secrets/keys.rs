@@ -5,9 +5,8 @@ use std::time::Duration;
 use chancery_keys::KeyType;
 use chancery_keys::software::{OaepHash, generate, wrap_key};
 use chancery_secrets::transit::{
-    Encryption, Import, Imported, KeySettings, MacHash, Marshaling, NewKey, Protection,
-    SettingsUpdate, Signing, State, TransitError, TransitKey, TransitKeyName, TransitKeyType,
-    VersionedText,
+    Encryption, Import, Imported, KeySettings, Marshaling, NewKey, Protection, SettingsUpdate,
+    Sha2, Signing, State, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
 };
 use chancery_store::Store;
 use chancery_x509::{PublicKey, pem};
@@ -275,7 +274,7 @@ async fn a_key_is_rotated_by_itself_when_its_time_has_come() {
     let w = World { admin: w.f.admin().await, f: w.f };
     let key = w.read("orders").await.unwrap();
     assert_eq!(key.latest, 2);
-    assert_eq!(key.next_rotation, Some(w.f.clock.now() + DAY * 30));
+    assert_eq!(key.next_rotation(), Some(w.f.clock.now() + DAY * 30));
     assert_eq!(w.decrypt("orders", &first).await.unwrap(), "one");
     let never =
         SettingsUpdate { rotation_period: Some(Duration::ZERO), ..SettingsUpdate::default() };
@@ -339,7 +338,7 @@ async fn rsa_keys_encrypt_too_and_macs_are_verified_by_their_version() {
     w.create("mac", TransitKeyType::Hmac).await;
     let key = name("mac");
     let mac = |messages: Vec<Vec<u8>>| async {
-        w.f.transit().mac(context, caller, &key, None, MacHash::Sha256, messages).await.unwrap()
+        w.f.transit().mac(context, caller, &key, None, Sha2::Sha256, messages).await.unwrap()
     };
     let first = mac(vec![b"one".to_vec()]).await.remove(0);
     w.rotate("mac").await.unwrap();
@@ -348,7 +347,7 @@ async fn rsa_keys_encrypt_too_and_macs_are_verified_by_their_version() {
     let made =
         vec![(b"one".to_vec(), first.clone()), (b"one".to_vec(), second), (b"two".to_vec(), first)];
     let transit = w.f.transit();
-    let verified = transit.verify_mac(context, caller, &key, MacHash::Sha256, made).await.unwrap();
+    let verified = transit.verify_mac(context, caller, &key, Sha2::Sha256, made).await.unwrap();
     assert_eq!(verified, [true, true, false]);
 }
 

@@ -16,6 +16,7 @@ use self::usage::{DecryptArgs, EncryptArgs, SignArgs, VerifyArgs};
 use crate::commands::say;
 use crate::output::{Output, print};
 use crate::remote::{Remote, RemoteArgs};
+use crate::tokens;
 
 /// `chancery keys`.
 #[derive(Debug, Args)]
@@ -42,8 +43,12 @@ struct Name {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// List the names of all keys.
-    List,
+    /// List the names of all keys, or what the HSM's tokens hold.
+    List {
+        /// The keys in the tokens, the gateway's own too; fails if one that is used can be read or taken out.
+        #[arg(long)]
+        tokens: bool,
+    },
     /// Show a key: its versions, settings and public halves.
     Show(Name),
     /// Make a key; one that is there already and of the same kind stays as it is.
@@ -107,7 +112,8 @@ pub(crate) async fn run(args: KeysArgs) -> Result<ExitCode> {
     }
     let keys = Keys { remote: args.remote.open()?, mount: args.mount, output: args.output };
     match args.command {
-        KeysCommand::List => keys.list().await?,
+        KeysCommand::List { tokens: true } => tokens::list_keys(&keys.remote, keys.output).await?,
+        KeysCommand::List { tokens: false } => keys.list().await?,
         KeysCommand::Show(Name { name }) => {
             let found = keys.remote.read(&keys.path(&format!("keys/{name}")), &[]).await?;
             print(keys.output, &found, || life::lines(&found))?;

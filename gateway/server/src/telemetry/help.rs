@@ -52,7 +52,7 @@ const HELP: &[(&str, &str)] = &[
         "chancery_keys_queue_wait_seconds",
         "Time that an operation waited for a session of the token.",
     ),
-    ("chancery_keys_sessions", "Open sessions of the token."),
+    ("chancery_keys_sessions", "Open sessions of the token, by whether they are idle or busy."),
     ("chancery_keys_sessions_lost_total", "Sessions of the token that were given up, by cause."),
     ("chancery_keys_signature_seconds", "Time from a request for a signature to the signature."),
     ("chancery_keys_signatures_total", "Signatures by backend and outcome."),

@@ -16,9 +16,7 @@ pub(in crate::vault) async fn login(
     CallWithoutToken(call): CallWithoutToken,
     body: Body,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let role = match body.fields()?.get::<String>("name", "the name of a role")? {
         Some(name) if !name.is_empty() => name

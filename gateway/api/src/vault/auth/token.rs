@@ -80,9 +80,7 @@ pub(in crate::vault) async fn renew_self(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let increment = match call.read(body).await?.fields()?.duration("increment")? {
         Some(increment) if increment.negative => {
             return Err(VaultError::BadRequest("increment must not be negative".into()));
@@ -99,9 +97,7 @@ pub(in crate::vault) async fn revoke_self(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     state.access.revoke_self(&call.context, &call.caller).await?;
     Ok(envelope::no_content())
 }

@@ -47,9 +47,7 @@ pub(in crate::vault) async fn destroy(
 }
 
 async fn named_versions(call: &Call, body: Body) -> Result<Vec<u64>, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     versions_in(&call.read(body).await?.fields()?)
 }
 

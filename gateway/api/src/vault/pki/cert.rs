@@ -22,9 +22,7 @@ pub(in crate::vault) async fn handle(
         revocation_time: i64,
         revocation_time_rfc3339: &'static str,
     }
-    if call.verb != Verb::Get {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Get)?;
     let pki = state.secrets.pki(&call.mount()?);
     let (_, raw) = call.raw_target();
     let asked = path::decode(raw)?;

@@ -25,9 +25,7 @@ pub(in crate::vault) async fn one(
         revocation_time_rfc3339: String,
         state: &'static str,
     }
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let by_serial = fields.get::<String>("serial_number", "a text")?;
@@ -67,9 +65,7 @@ pub(in crate::vault) async fn matching(
         refused: u64,
         failed: u64,
     }
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
     let search = search::read(state.clock.now(), |name| fields.get(name, "a text"))?;

@@ -28,9 +28,7 @@ pub(super) async fn sign(
         serial_number: String,
         signed_key: String,
     }
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let (_, raw) = call.raw_target();
     let role = path::decode(raw)?;
     let body = call.read(body).await?;
@@ -66,9 +64,7 @@ pub(super) async fn config_ca(
 }
 
 fn ca_key(state: &VaultState, call: &Call) -> Result<String, VaultError> {
-    if call.verb != Verb::Get {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Get)?;
     let kind = kind(call.query("cert_type").as_deref())?;
     state.secrets.ssh(&call.mount()?).public_key(kind).ok_or(VaultError::NoRoute)
 }

@@ -77,7 +77,7 @@ pub(in crate::vault) async fn behind(
         mount: MountView,
         path: String,
     }
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     let raw = call.raw_path().strip_prefix("/v1/sys/internal/ui/mounts/").unwrap_or_default();
     let path = Folder::parse(&path::decode(raw)?)?;
     let path = path.as_str().trim_end_matches('/');
@@ -102,7 +102,7 @@ pub(in crate::vault) async fn visible(
         auth: BTreeMap<&'static str, Method>,
         secret: BTreeMap<String, MountView>,
     }
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     let secret = mounts(&state, &call).await?;
     let method = |description, r#type| Method { description, options: None, r#type };
     let auth = BTreeMap::from([
@@ -117,7 +117,7 @@ pub(in crate::vault) async fn all(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     Ok(envelope::data_twice(call.id(), &mounts(&state, &call).await?))
 }
 
@@ -128,8 +128,4 @@ async fn mounts(
     let visible = state.secrets.visible_mounts(&call.context, &call.caller).await?;
     let view = |mount: &Mount| (format!("{}/", mount.name), MountView::of(mount));
     Ok(visible.into_iter().map(view).collect())
-}
-
-fn expect_get(call: &Call) -> Result<(), VaultError> {
-    if call.verb == Verb::Get { Ok(()) } else { Err(VaultError::Method) }
 }

@@ -19,9 +19,7 @@ pub(in crate::vault) async fn show(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Get {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Get)?;
     let PolicySetView { summary, bindings, history } =
         state.access.policy_set(&call.context, &call.caller).await?;
     let history: Vec<Value> = history
@@ -51,9 +49,7 @@ pub(in crate::vault) async fn reload(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let summary = state.access.reload_policies(&call.context, &call.caller).await?;
     let view = json!({
         "number": summary.number,
@@ -69,9 +65,7 @@ pub(in crate::vault) async fn roll_back(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let number = body.fields()?.get("to", "the number of a set")?;
     let (restored, summary) =

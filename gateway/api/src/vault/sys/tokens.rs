@@ -73,9 +73,7 @@ async fn set(
     operation: &'static str,
     drained: bool,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let token = path::decode(call.raw_path().split('/').nth(4).unwrap_or_default())?;
     let work = || (state.tokens.drain)(&token, drained).then_some(());
     state.access.administer(&call.context, &call.caller, operation, &token, work).await?;

@@ -37,7 +37,7 @@ pub(in crate::vault) async fn encrypt(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -59,7 +59,7 @@ pub(in crate::vault) async fn decrypt(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -84,7 +84,7 @@ pub(in crate::vault) async fn rewrap(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -106,7 +106,7 @@ pub(in crate::vault) async fn data_key(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let shown = match part(&call, 0)?.as_str() {
         "plaintext" => true,
         "wrapped" => false,
@@ -156,8 +156,4 @@ fn ciphertexts(inputs: &Inputs<'_, '_>) -> Result<Vec<Encryption<VersionedText>>
         input::without(fields, &OTHERS)?;
         item(fields, input::made(fields, "ciphertext")?)
     })
-}
-
-pub(super) fn expect_write(call: &Call) -> Result<(), VaultError> {
-    if call.verb == Verb::Write { Ok(()) } else { Err(VaultError::Method) }
 }

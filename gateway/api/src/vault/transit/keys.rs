@@ -25,9 +25,7 @@ pub(in crate::vault) async fn list(
     struct Names {
         keys: Vec<String>,
     }
-    if call.verb != Verb::List {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::List)?;
     let keys = transit(&state, &call)?.list(&call.context, &call.caller).await?;
     if keys.is_empty() {
         // As Vault has it: an empty list is nothing.
@@ -65,9 +63,7 @@ pub(in crate::vault) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    if call.verb != Verb::Write {
-        return Err(VaultError::Method);
-    }
+    call.expect(Verb::Write)?;
     let (keys, name) = (transit(&state, &call)?, name(&call, 0)?);
     let (context, caller) = (&call.context, &call.caller);
     let changed = match part(&call, 1)?.as_str() {

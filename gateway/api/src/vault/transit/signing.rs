@@ -1,14 +1,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use chancery_secrets::transit::{Hash, MacHash, Marshaling, Padding, Signing};
+use chancery_secrets::transit::{Marshaling, Padding, Sha2, Signing};
 use serde::Serialize;
 
-use super::encryption::expect_write;
 use super::input::{self, Inputs};
 use super::{name, parsed, part, transit};
 use crate::vault::body::Fields;
-use crate::vault::call::Call;
+use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
 
@@ -34,7 +33,7 @@ pub(in crate::vault) async fn sign(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -58,7 +57,7 @@ pub(in crate::vault) async fn hmac(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -78,7 +77,7 @@ pub(in crate::vault) async fn verify(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -103,13 +102,7 @@ pub(in crate::vault) async fn verify(
 fn how(call: &Call, fields: &Fields<'_>) -> Result<Signing, VaultError> {
     let text = |name: &str| fields.get::<String>(name, "a text");
     let refused = |why: &'static str| Err(VaultError::BadRequest(why.into()));
-    let hash = match hash_name(call, fields)?.as_deref() {
-        None => None,
-        Some(name) => match name.parse::<Hash>() {
-            Ok(hash) => Some(hash),
-            Err(()) => return refused("hash_algorithm must be sha2-256, sha2-384 or sha2-512"),
-        },
-    };
+    let hash = hash_name(call, fields)?.map(|name| parsed(&name)).transpose()?;
     let padding = match text("signature_algorithm")?.as_deref() {
         None | Some("") => None,
         Some("pss") => Some(Padding::Pss),
@@ -137,8 +130,8 @@ fn hash_name(call: &Call, fields: &Fields<'_>) -> Result<Option<String>, VaultEr
     Ok(named.filter(|name| !name.is_empty()))
 }
 
-fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<MacHash, VaultError> {
-    hash_name(call, fields)?.map_or(Ok(MacHash::default()), |name| parsed(&name))
+fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<Sha2, VaultError> {
+    hash_name(call, fields)?.map_or(Ok(Sha2::default()), |name| parsed(&name))
 }
 
 fn messages(fields: &Fields<'_>, inputs: &Inputs<'_, '_>) -> Result<Vec<Vec<u8>>, VaultError> {

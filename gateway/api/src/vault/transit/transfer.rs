@@ -9,7 +9,6 @@ use chancery_secrets::transit::{Import, Imported, OaepHash, TransitKeyType};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::encryption::expect_write;
 use super::keys::{key_type, protection, settings, shown};
 use super::{MOUNT_TYPE, input, name, parsed, part, transit};
 use crate::vault::body::Fields;
@@ -27,7 +26,7 @@ pub(in crate::vault) async fn wrapping_key(
     struct WrappingKey {
         public_key: String,
     }
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     let public_key = transit(&state, &call)?.wrapping_key(&call.context, &call.caller).await?;
     Ok(envelope::data(call.id(), MOUNT_TYPE, WrappingKey { public_key }))
 }
@@ -56,7 +55,7 @@ async fn bring_in(
     body: Body,
     version_of_known: bool,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let import = wanted(&body.fields()?)?;
@@ -95,7 +94,7 @@ pub(in crate::vault) async fn backup(
     struct Backup {
         backup: Zeroizing<String>,
     }
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     let name = name(&call, 0)?;
     let backup = transit(&state, &call)?.back_up(&call.context, &call.caller, &name).await?;
     Ok(envelope::data(call.id(), MOUNT_TYPE, Backup { backup: Zeroizing::new(backup) }))
@@ -107,7 +106,7 @@ pub(in crate::vault) async fn restore(
     call: Call,
     body: Body,
 ) -> Result<Response, VaultError> {
-    expect_write(&call)?;
+    call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
@@ -131,7 +130,7 @@ pub(in crate::vault) async fn export(
         r#type: &'static str,
         keys: BTreeMap<String, String>,
     }
-    expect_get(&call)?;
+    call.expect(Verb::Get)?;
     let (destination, source) = (name(&call, 0)?, name(&call, 1)?);
     let version = match part(&call, 2)?.as_str() {
         "" | "latest" => None,
@@ -154,8 +153,4 @@ pub(in crate::vault) async fn export(
         keys: encoded.collect(),
     };
     Ok(envelope::data(call.id(), MOUNT_TYPE, view))
-}
-
-fn expect_get(call: &Call) -> Result<(), VaultError> {
-    if call.verb == Verb::Get { Ok(()) } else { Err(VaultError::Method) }
 }

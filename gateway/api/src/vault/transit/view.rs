@@ -78,7 +78,7 @@ impl KeyView {
             supports_derivation: false,
             supports_signing: kind.signs(),
             auto_rotate_period: settings.rotation_period.as_secs(),
-            next_rotation_time: key.next_rotation,
+            next_rotation_time: key.next_rotation(),
             state: key.state.as_str(),
             destruction_time: match key.state {
                 State::Deleted { destroyed_at } => Some(destroyed_at),
