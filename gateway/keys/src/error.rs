@@ -57,7 +57,7 @@ pub enum SignError {
         key: KeyName,
     },
     /// The operation failed for a reason that lies with this key, not with the whole token.
-    #[error("signing with `{key}` failed: {reason}")]
+    #[error("using the key `{key}` failed: {reason}")]
     Failed {
         /// The key.
         key: KeyName,

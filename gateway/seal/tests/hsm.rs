@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_keys::KeyName;
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector, Usage};
+use chancery_keys::{KeyName, KeyType};
 use chancery_seal::{Barrier, OpenError, RootKey, RootKeyError};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Commit, Key, Store as _};
@@ -77,6 +77,17 @@ async fn with_token() {
     let root = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap();
     assert!(root.origin().contains("seal"));
     let barrier = Barrier::open(Arc::new(inner.clone()), root).await.unwrap();
+    assert_eq!(&barrier.get(&at).await.unwrap().unwrap().value[..], b"secret");
+
+    // An RSA key does it too, for tokens without AES.
+    let rsa: KeyName = "rsa-seal".parse().unwrap();
+    token.generate_for(&rsa, KeyType::Rsa2048, Usage::DECRYPT).await.unwrap();
+    let by_rsa = MemoryStore::new();
+    let root = RootKey::from_pkcs11(&token, &rsa, &by_rsa).await.unwrap();
+    let barrier = Barrier::open(Arc::new(by_rsa.clone()), root).await.unwrap();
+    barrier.commit(Commit::new().put(at.clone(), "secret")).await.unwrap();
+    let root = RootKey::from_pkcs11(&token, &rsa, &by_rsa).await.unwrap();
+    let barrier = Barrier::open(Arc::new(by_rsa.clone()), root).await.unwrap();
     assert_eq!(&barrier.get(&at).await.unwrap().unwrap().value[..], b"secret");
 
     // Another key of the token is not it, and says so.

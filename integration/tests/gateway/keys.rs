@@ -353,13 +353,36 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
         assert!(refused.stderr.contains(said), "{refused}");
     }
 
+    // RSA decrypts in the token, with the hash that this one has; also what was encrypted elsewhere.
+    drop(keys(&gateway, &["create", "app-rsa", "--type", "rsa-2048", "--hsm"]).success());
+    let refused = as_app(&gateway, &["encrypt", "app-rsa"], "hunter2").failure();
+    assert!(refused.stderr.contains("RSA-OAEP with SHA256"), "{refused}");
+    let encrypt = ["encrypt", "app-rsa", "--hash", "SHA1"];
+    let decrypt = ["decrypt", "app-rsa", "--hash", "SHA1"];
+    let to_rsa = as_app(&gateway, &encrypt, "hunter2").success().stdout;
+    assert_eq!(as_app(&gateway, &decrypt, &to_rsa).success().stdout, "hunter2");
+    let refused = as_app(&gateway, &["decrypt", "app-rsa"], &to_rsa).failure();
+    assert!(refused.stderr.contains("try another hash_function"), "{refused}");
+    let public = &shown(&gateway, "app-rsa")["keys"]["1"]["public_key"];
+    let public = site.write("rsa.pub", public.as_str().expect("a public key"));
+    let plain = site.write("plain", "hunter3").display().to_string();
+    let (public, out) = (public.display().to_string(), site.file("out").display().to_string());
+    let oaep = ["-pkeyopt", "rsa_padding_mode:oaep", "-in", &plain, "-out", &out];
+    drop(
+        openssl(&[&["pkeyutl", "-encrypt", "-pubin", "-inkey", &public], &oaep[..]].concat())
+            .success(),
+    );
+    let encoded = openssl(&["base64", "-A", "-in", &out]).success().stdout;
+    let elsewhere = format!("vault:v1:{}", encoded.trim());
+    assert_eq!(as_app(&gateway, &decrypt, &elsewhere).success().stdout, "hunter3");
+
     // Brought in, it is where those are that were made there.
     let ec = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"];
     let (key, _) = openssl_key(&site, "brought", &ec);
     let key = key.display().to_string();
     let import = ["import", "app-brought", "--type", "ecdsa-p384", "--hsm", "--key", &key];
     drop(keys(&gateway, &import).success());
-    assert_eq!(objects("privkey"), 3);
+    assert_eq!(objects("privkey"), 4);
     drop(as_app(&gateway, &["sign", "app-brought", &file], "").success());
     drop(keys(&gateway, &["configure", "app-brought", "--deletion-allowed"]).success());
     drop(keys(&gateway, &["delete", "app-brought"]).success());
@@ -369,10 +392,10 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
     assert_eq!(as_app(&gateway, &["decrypt", "app-aes"], &made).success().stdout, "hunter2");
     drop(keys(&gateway, &["delete", "app-aes"]).success());
     drop(keys(&gateway, &["purge", "app-aes"]).success());
-    assert_eq!((objects("privkey"), objects("secrkey")), (2, 0));
+    assert_eq!((objects("privkey"), objects("secrkey")), (3, 0));
     drop(keys(&gateway, &["configure", "app-ec", "--min-decryption-version", "2"]).success());
     drop(keys(&gateway, &["trim", "app-ec", "--before", "2"]).success());
-    assert_eq!(objects("privkey"), 1);
+    assert_eq!(objects("privkey"), 2);
     drop(as_app(&gateway, &sign, "").success());
 }
 

@@ -10,8 +10,8 @@ use super::code::Code;
 use super::directory::Entry;
 use super::module::lock;
 use super::{
-    DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, generate,
-    import, inspection,
+    DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, Usage,
+    generate, import, inspection,
 };
 use crate::{KeyName, KeyType, Signer};
 
@@ -37,7 +37,7 @@ impl Pkcs11Signer {
                 let session = lane.token.open_session().map_err(|fault| failed(&fault))?;
                 let is_usable = |label: &str| {
                     label.parse().is_ok_and(|name| {
-                        lane.keys.signing(&name).is_ok() || lane.keys.wrapping(&name).is_ok()
+                        lane.keys.pair(&name).is_ok() || lane.keys.wrapping(&name).is_ok()
                     })
                 };
                 let keys = inspection::keys(&session, token, is_usable);
@@ -50,9 +50,9 @@ impl Pkcs11Signer {
         })
     }
 
-    /// Makes a key pair in the first token that can be used, with the name as its label and a random
-    /// `CKA_ID`. The private half is sensitive and not extractable: to have it in other tokens too is a
-    /// matter of the vendor's tools. RSA may take many seconds on a real HSM.
+    /// Makes a key pair that signs and does nothing else in the first token that can be used, with the
+    /// name as its label and a random `CKA_ID`. The private half is sensitive and not extractable: to have
+    /// it in other tokens too is a matter of the vendor's tools. RSA may take many seconds on a real HSM.
     ///
     /// # Errors
     /// See [`GenerateError`].
@@ -61,11 +61,24 @@ impl Pkcs11Signer {
         name: &KeyName,
         key_type: KeyType,
     ) -> Result<PublicKey, GenerateError> {
+        self.generate_for(name, key_type, Usage::SIGN).await
+    }
+
+    /// [Makes a key pair](Self::generate) for another use than signing.
+    ///
+    /// # Errors
+    /// See [`GenerateError`].
+    pub async fn generate_for(
+        &self,
+        name: &KeyName,
+        key_type: KeyType,
+        usage: Usage,
+    ) -> Result<PublicKey, GenerateError> {
         let wanted = name.clone();
         let make = move |session: &_, token: &TokenSelector| {
-            let key = generate::key_pair(session, token, &wanted, key_type)?;
+            let key = generate::key_pair(session, token, &wanted, key_type, usage)?;
             let public = key.public.clone();
-            Ok((Entry::Signing(Arc::new(key)), public))
+            Ok((Entry::Pair(Arc::new(key)), public))
         };
         self.administer(name, key_type.as_str(), make).await
     }
@@ -94,11 +107,12 @@ impl Pkcs11Signer {
         name: &KeyName,
         pkcs8: Zeroizing<Vec<u8>>,
         public: &PublicKey,
+        usage: Usage,
     ) -> Result<(), GenerateError> {
         let (wanted, half) = (name.clone(), public.clone());
         let make = move |session: &_, token: &TokenSelector| {
-            let key = import::key_pair(session, token, &wanted, &pkcs8, &half)?;
-            Ok((Entry::Signing(Arc::new(key)), ()))
+            let key = import::key_pair(session, token, &wanted, &pkcs8, &half, usage)?;
+            Ok((Entry::Pair(Arc::new(key)), ()))
         };
         self.administer(name, "brought in", make).await?;
         // No signature leaves that does not verify, so this tells whether the halves belong together.

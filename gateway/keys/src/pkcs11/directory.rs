@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chancery_x509::PublicKey;
+use chancery_x509::{KeyAlgorithm, PublicKey};
 use cryptoki::error::Error;
 use cryptoki::object::{
     Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle,
@@ -10,7 +10,7 @@ use cryptoki::session::Session;
 use dashmap::DashMap;
 use metrics::Histogram;
 
-use super::{TokenSelector, meters, public_key};
+use super::{TokenSelector, Usage, meters, public_key};
 use crate::{KeyName, SignError};
 
 /// The keys that the token holds, read when it is reached and extended by what is generated here: so
@@ -23,7 +23,7 @@ pub(super) struct Directory {
 #[derive(Clone)]
 pub(super) enum Entry {
     /// A private key with its public half.
-    Signing(Arc<SigningKey>),
+    Pair(Arc<KeyPair>),
     /// A secret key that wraps other keys.
     Wrapping(Arc<WrappingKey>),
     /// It cannot be used, for this reason.
@@ -32,11 +32,12 @@ pub(super) enum Entry {
     Ambiguous,
 }
 
-pub(super) struct SigningKey {
+pub(super) struct KeyPair {
     pub(super) name: KeyName,
     /// `CKA_ID`, by which sessions find the private key.
     pub(super) id: Vec<u8>,
     pub(super) public: PublicKey,
+    pub(super) usage: Usage,
     /// How long the token takes for a signature.
     pub(super) signing: Histogram,
 }
@@ -51,6 +52,7 @@ pub(super) struct WrappingKey {
 struct Named {
     name: KeyName,
     id: Vec<u8>,
+    usage: Usage,
 }
 
 impl Directory {
@@ -62,14 +64,9 @@ impl Directory {
     /// Reads all keys anew. Objects whose label is no [`KeyName`] belong to somebody else and are left
     /// out; keys without `CKA_ID` or public half are known as unusable.
     pub(super) fn read(&self, session: &Session) -> Result<(), Error> {
-        let private = named(
-            session,
-            &[
-                Attribute::Class(ObjectClass::PRIVATE_KEY),
-                Attribute::Token(true),
-                Attribute::Sign(true),
-            ],
-        )?;
+        let mut private =
+            named(session, &[Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true)])?;
+        private.retain(|key| key.usage != Usage::NONE);
         let secret = named(
             session,
             &[
@@ -102,10 +99,11 @@ impl Directory {
                 _ if key.id.is_empty() => Entry::Unusable(NO_ID),
                 [] => Entry::Unusable(NO_PUBLIC_KEY),
                 [object] => match public_key::read(session, *object) {
-                    Ok(public) => Entry::Signing(Arc::new(SigningKey {
+                    Ok(public) => Entry::Pair(Arc::new(KeyPair {
                         name: key.name.clone(),
                         id: key.id.clone(),
                         public,
+                        usage: key.usage,
                         signing: meters::signing(&self.token, &key.name),
                     })),
                     Err(error) => {
@@ -153,10 +151,26 @@ impl Directory {
         self.entries.len()
     }
 
+    /// The private key of this name, if it signs.
+    pub(super) fn signing(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+        self.pair(name)
+            .and_then(|key| if key.usage.sign { Ok(key) } else { Err(unusable(name, NO_SIGNING)) })
+    }
+
+    /// The private key of this name, if it is of type RSA and decrypts.
+    pub(super) fn decrypting(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+        let decrypts = |key: &KeyPair| {
+            key.usage.decrypt && matches!(key.public.algorithm(), KeyAlgorithm::Rsa { .. })
+        };
+        self.pair(name).and_then(|key| {
+            if decrypts(&key) { Ok(key) } else { Err(unusable(name, NO_DECRYPTION)) }
+        })
+    }
+
     /// The private key of this name.
-    pub(super) fn signing(&self, name: &KeyName) -> Result<Arc<SigningKey>, SignError> {
+    pub(super) fn pair(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
         match self.entries.get(name).as_deref() {
-            Some(Entry::Signing(key)) => Ok(Arc::clone(key)),
+            Some(Entry::Pair(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
             Some(Entry::Unusable(reason)) => Err(unusable(name, reason)),
             Some(Entry::Wrapping(_)) | None => Err(SignError::UnknownKey { key: name.clone() }),
@@ -169,7 +183,7 @@ impl Directory {
             Some(Entry::Wrapping(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
             Some(Entry::Unusable(reason)) => Err(unusable(name, reason)),
-            Some(Entry::Signing(_)) | None => Err(SignError::UnknownKey { key: name.clone() }),
+            Some(Entry::Pair(_)) | None => Err(SignError::UnknownKey { key: name.clone() }),
         }
     }
 }
@@ -181,32 +195,31 @@ fn unusable(name: &KeyName, reason: &str) -> SignError {
 const NO_ID: &str = "it has no CKA_ID in the token; give it one (pkcs11-tool --set-id), and the \
                      public key the same";
 const NO_PUBLIC_KEY: &str = "no public key in the token has the same CKA_ID";
+const NO_SIGNING: &str = "it does not sign (CKA_SIGN)";
+const NO_DECRYPTION: &str = "it does not decrypt (an RSA key with CKA_DECRYPT does)";
 const ODD_PUBLIC_KEY: &str = "its public key in the token is of a type that is not known here";
 
 fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error> {
     let mut found = Vec::new();
     for object in session.find_objects(template)? {
-        let Some((label, id)) = label_and_id(session, object)? else { continue };
-        let Ok(name) = label.parse::<KeyName>() else { continue };
-        found.push(Named { name, id });
+        let (mut label, mut id, mut usage) = (None, Vec::new(), Usage::NONE);
+        for attribute in session.get_attributes(object, &ASKED)? {
+            match attribute {
+                Attribute::Label(bytes) => label = String::from_utf8(bytes).ok(),
+                Attribute::Id(bytes) => id = bytes,
+                Attribute::Sign(may) => usage.sign = may,
+                Attribute::Decrypt(may) => usage.decrypt = may,
+                _ => {}
+            }
+        }
+        let Some(Ok(name)) = label.map(|label| label.parse()) else { continue };
+        found.push(Named { name, id, usage });
     }
     Ok(found)
 }
 
-fn label_and_id(
-    session: &Session,
-    object: ObjectHandle,
-) -> Result<Option<(String, Vec<u8>)>, Error> {
-    let (mut label, mut key_id) = (None, Vec::new());
-    for attribute in session.get_attributes(object, &[AttributeType::Label, AttributeType::Id])? {
-        match attribute {
-            Attribute::Label(bytes) => label = String::from_utf8(bytes).ok(),
-            Attribute::Id(bytes) => key_id = bytes,
-            _ => {}
-        }
-    }
-    Ok(label.map(|label| (label, key_id)))
-}
+const ASKED: [AttributeType; 4] =
+    [AttributeType::Label, AttributeType::Id, AttributeType::Sign, AttributeType::Decrypt];
 
 fn by_id(session: &Session) -> Result<HashMap<Vec<u8>, Vec<ObjectHandle>>, Error> {
     let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true)];

@@ -20,14 +20,16 @@ pub(super) enum Fault {
     SeveralObjects,
     /// The signature does not verify: do not trust the session either.
     Mismatch,
-    /// Authenticated decryption failed.
+    /// Decryption failed for what is to be decrypted. The session is fine.
     NotAuthentic,
 }
 
 impl Fault {
     /// Whether the session may serve the next operation.
     pub(super) fn spares_the_session(&self) -> bool {
-        matches!(self, Self::NoObject | Self::SeveralObjects)
+        // A decryption that failed has ended (PKCS#11 v3.0 §5.10.2); in a token where it has not, the
+        // next operation finds out, and is done in a fresh session.
+        matches!(self, Self::NoObject | Self::SeveralObjects | Self::NotAuthentic)
     }
 
     /// Whether a fresh session with fresh handles may well succeed at once: the old ones were stale.
@@ -106,9 +108,7 @@ impl Fault {
             Self::NoObject => SignError::UnknownKey { key },
             Self::SeveralObjects => SignError::Ambiguous { key },
             Self::Mismatch => SignError::Mismatch { key },
-            Self::NotAuthentic => {
-                SignError::Failed { key, reason: "authenticated decryption failed".to_owned() }
-            }
+            Self::NotAuthentic => SignError::Failed { key, reason: self.to_string() },
         }
     }
 }
@@ -134,7 +134,7 @@ impl std::fmt::Display for Fault {
             Self::NoObject => f.write_str("no object has the key's id"),
             Self::SeveralObjects => f.write_str("several objects have the key's id"),
             Self::Mismatch => f.write_str("the signature does not verify"),
-            Self::NotAuthentic => f.write_str("authenticated decryption failed"),
+            Self::NotAuthentic => f.write_str("decryption failed"),
         }
     }
 }
@@ -150,6 +150,7 @@ fn blames_the_request(error: &Error) -> bool {
                 | RvError::KeySizeRange
                 | RvError::MechanismInvalid
                 | RvError::MechanismParamInvalid
+                | RvError::ArgumentsBad
                 | RvError::DataInvalid
                 | RvError::DataLenRange
                 | RvError::EncryptedDataInvalid

@@ -4,8 +4,8 @@ use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType as MlDsa,
 use cryptoki::session::Session;
 
 use super::code::Code;
-use super::directory::{SigningKey, WrappingKey};
-use super::{GenerateError, TokenSelector, meters, public_key};
+use super::directory::{KeyPair, WrappingKey};
+use super::{GenerateError, TokenSelector, Usage, meters, public_key};
 use crate::{KeyName, KeyType};
 
 /// DER object identifiers of the curves, as `CKA_EC_PARAMS` wants them (RFC 5480 §2.1.1.1, RFC 8410
@@ -21,7 +21,8 @@ pub(super) fn key_pair(
     token: &TokenSelector,
     name: &KeyName,
     key_type: KeyType,
-) -> Result<SigningKey, GenerateError> {
+    usage: Usage,
+) -> Result<KeyPair, GenerateError> {
     let failed = |reason: &dyn std::fmt::Display| GenerateError::of_type(name, key_type, reason);
     let id = random_id().ok_or_else(|| failed(&NO_RANDOMNESS))?;
     let (mechanism, particular) = match key_type {
@@ -37,11 +38,12 @@ pub(super) fn key_pair(
         KeyType::MlDsa87 => (Mechanism::MlDsaKeyPairGen, parameter_set(MlDsa::ML_DSA_87)),
     };
     let mut public = identity(name, &id);
-    public.extend([Attribute::Private(false), Attribute::Verify(true)]);
+    public.push(Attribute::Private(false));
+    public.extend(usage.of_public());
     public.extend(particular);
     let mut private = identity(name, &id);
     private.extend(unreadable());
-    private.push(Attribute::Sign(true));
+    private.extend(usage.of_private());
 
     let (public, private) = session
         .generate_key_pair(&mechanism, &public, &private)
@@ -51,7 +53,7 @@ pub(super) fn key_pair(
     match checked {
         Ok(public) => {
             let signing = meters::signing(token, name);
-            Ok(SigningKey { name: name.clone(), id, public, signing })
+            Ok(KeyPair { name: name.clone(), id, public, usage, signing })
         }
         Err(error) => {
             discard(session, name, &[public, private]);

@@ -8,11 +8,11 @@ use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::code::Code;
-use super::directory::{SigningKey, WrappingKey};
+use super::directory::{KeyPair, WrappingKey};
 use super::generate::{
     NO_RANDOMNESS, discard, identity, keep_if_unreadable, random_id, unreadable,
 };
-use super::{GenerateError, TokenSelector, meters, public_key};
+use super::{GenerateError, TokenSelector, Usage, meters, public_key};
 use crate::KeyName;
 use crate::software::{AES_KEY_BYTES, generate_secret};
 
@@ -23,7 +23,8 @@ pub(super) fn key_pair(
     name: &KeyName,
     pkcs8: &Zeroizing<Vec<u8>>,
     public: &PublicKey,
-) -> Result<SigningKey, GenerateError> {
+    usage: Usage,
+) -> Result<KeyPair, GenerateError> {
     let failed = |reason: &dyn std::fmt::Display| GenerateError::token(name, WHAT, reason);
     let id = random_id().ok_or_else(|| failed(&NO_RANDOMNESS))?;
     let kind = match public.algorithm() {
@@ -38,19 +39,16 @@ pub(super) fn key_pair(
     };
     let mut template = identity(name, &id);
     template.extend(unreadable());
-    template.extend([
-        Attribute::Class(ObjectClass::PRIVATE_KEY),
-        Attribute::KeyType(kind),
-        Attribute::Sign(true),
-    ]);
+    template.extend(usage.of_private());
+    template.extend([Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(kind)]);
     let private = unwrapped(session, name, pkcs8, &Mechanism::AesKeyWrapPad, &template)?;
     let mut template = identity(name, &id);
     template.extend([
         Attribute::Class(ObjectClass::PUBLIC_KEY),
         Attribute::KeyType(kind),
         Attribute::Private(false),
-        Attribute::Verify(true),
     ]);
+    template.extend(usage.of_public());
     let made =
         public_key::attributes(public).map_err(|error| failed(&error)).and_then(|particular| {
             template.extend(particular);
@@ -60,7 +58,7 @@ pub(super) fn key_pair(
     let checked = keep_if_unreadable(session, name, private);
     checked.inspect_err(|_| discard(session, name, &[private, object]))?;
     let signing = meters::signing(token, name);
-    Ok(SigningKey { name: name.clone(), id, public: public.clone(), signing })
+    Ok(KeyPair { name: name.clone(), id, public: public.clone(), usage, signing })
 }
 
 /// Brings an AES-256 key into the token, where it encrypts, decrypts, and cannot be read or taken out.

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::directory::{Directory, SigningKey, WrappingKey};
+use super::directory::{Directory, KeyPair, WrappingKey};
 use super::fault::Fault;
 use super::health::Health;
 use super::meters::Meters;
@@ -18,6 +18,7 @@ use super::sign::Verify;
 use super::token::{Seat, Token};
 use super::worker::Worker;
 use super::{OpenError, Pkcs11Config, affordable};
+use crate::software::OaepHash;
 use crate::{KeyName, SignError};
 
 /// One token with what serves it: threads with a session each, fed by one bounded queue. PKCS#11 calls
@@ -59,15 +60,16 @@ struct Workers {
 
 /// What a session can be asked to do.
 pub(super) enum Operation {
-    Sign { key: Arc<SigningKey>, algorithm: SignatureAlgorithm, message: Vec<u8> },
+    Sign { key: Arc<KeyPair>, algorithm: SignatureAlgorithm, message: Vec<u8> },
     Wrap { key: Arc<WrappingKey>, plaintext: Zeroizing<Vec<u8>>, aad: Vec<u8> },
     Unwrap { key: Arc<WrappingKey>, wrapped: Vec<u8>, aad: Vec<u8> },
+    Decrypt { key: Arc<KeyPair>, hash: OaepHash, ciphertext: Vec<u8> },
 }
 
 impl Operation {
     pub(super) fn key(&self) -> &KeyName {
         match self {
-            Self::Sign { key, .. } => &key.name,
+            Self::Sign { key, .. } | Self::Decrypt { key, .. } => &key.name,
             Self::Wrap { key, .. } | Self::Unwrap { key, .. } => &key.name,
         }
     }

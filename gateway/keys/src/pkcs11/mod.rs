@@ -19,6 +19,8 @@ mod code;
 mod config;
 mod directory;
 mod dispatch;
+mod encryption;
+mod envelope;
 mod error;
 mod fault;
 mod generate;
@@ -33,12 +35,14 @@ mod public_key;
 mod recovery;
 mod sign;
 mod token;
+mod usage;
 mod worker;
 mod wrap;
 
 pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
 pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
 pub use inspection::{InspectError, TokenKey};
+pub use usage::Usage;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -47,10 +51,8 @@ use std::time::{Duration, Instant};
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use tracing::Instrument as _;
-use zeroize::Zeroizing;
 
-use crate::{BoxFuture, KeyName, SignError, Signer, WrapError, metrics, wrapped as format};
-use fault::Fault;
+use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
 use lane::{Lane, Operation};
 use latch::Latch;
 use module::{Module, lock};
@@ -162,50 +164,6 @@ impl Pkcs11Signer {
         lane.is_some()
     }
 
-    /// Encrypts a short secret with a key in the token (AES-256-GCM, a random 96-bit nonce). It opens
-    /// only with the same `aad`, which says what the secret is for.
-    ///
-    /// # Errors
-    /// See [`WrapError`].
-    pub async fn wrap(
-        &self,
-        name: &KeyName,
-        plaintext: Zeroizing<Vec<u8>>,
-        aad: &[u8],
-    ) -> Result<Vec<u8>, WrapError> {
-        let wrap = |lane: &Lane| {
-            let key = lane.keys.wrapping(name)?;
-            Ok(Operation::Wrap { key, plaintext: plaintext.clone(), aad: aad.to_vec() })
-        };
-        match dispatch::operate(&self.lanes, self.deadline, wrap).await? {
-            Ok(mut wrapped) => Ok(std::mem::take(&mut *wrapped)),
-            Err(fault) => Err(fault.for_key(name).into()),
-        }
-    }
-
-    /// Decrypts what [`wrap`](Self::wrap) made with the same key and `aad`.
-    ///
-    /// # Errors
-    /// See [`WrapError`].
-    pub async fn unwrap(
-        &self,
-        name: &KeyName,
-        wrapped: &[u8],
-        aad: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-        if format::parts(wrapped).is_none() {
-            return Err(WrapError::Malformed);
-        }
-        let unwrap = |lane: &Lane| {
-            let key = lane.keys.wrapping(name)?;
-            Ok(Operation::Unwrap { key, wrapped: wrapped.to_vec(), aad: aad.to_vec() })
-        };
-        dispatch::operate(&self.lanes, self.deadline, unwrap).await?.map_err(|fault| match fault {
-            Fault::NotAuthentic => WrapError::Refused { key: name.clone() },
-            other => other.for_key(name).into(),
-        })
-    }
-
     /// Lets what is queued finish, closes the sessions and ends the use of the module. Call it before
     /// the process ends, off the async workers: it blocks, for as long as an operation may take.
     /// Dropping the signer does the same.
@@ -246,7 +204,7 @@ impl Signer for Pkcs11Signer {
         let mut unknown = SignError::UnknownKey { key: key.clone() };
         let mut known: Option<PublicKey> = None;
         for lane in &self.lanes {
-            match (lane.keys.signing(key), &known) {
+            match (lane.keys.pair(key), &known) {
                 (Ok(found), Some(known)) if found.public != *known => {
                     return Err(SignError::Ambiguous { key: key.clone() });
                 }
@@ -271,10 +229,7 @@ impl Pkcs11Signer {
         algorithm: SignatureAlgorithm,
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
-        if self.lanes.len() > 1 {
-            // One name for different keys in two tokens does not say which is meant.
-            self.public_key(name)?;
-        }
+        self.expect_one_key(name)?;
         let sign = |lane: &Lane| {
             let key = lane.keys.signing(name)?;
             if !algorithm.fits(key.public.algorithm()) {
@@ -286,6 +241,13 @@ impl Pkcs11Signer {
             Ok(mut signature) => Ok(std::mem::take(&mut *signature)),
             Err(fault) => Err(fault.for_key(name)),
         }
+    }
+}
+
+impl Pkcs11Signer {
+    /// One name for different keys in two tokens does not say which is meant.
+    fn expect_one_key(&self, name: &KeyName) -> Result<(), SignError> {
+        if self.lanes.len() > 1 { self.public_key(name).map(drop) } else { Ok(()) }
     }
 }
 

@@ -10,7 +10,7 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 
-use super::directory::SigningKey;
+use super::directory::KeyPair;
 use super::fault::Fault;
 
 /// Whether signatures are checked before they leave.
@@ -26,7 +26,7 @@ pub(super) enum Verify {
 pub(super) fn sign(
     session: &Session,
     handle: ObjectHandle,
-    key: &SigningKey,
+    key: &KeyPair,
     algorithm: SignatureAlgorithm,
     message: &[u8],
     verify: Verify,

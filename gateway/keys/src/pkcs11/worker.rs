@@ -141,6 +141,10 @@ impl KeySession {
                 let handle = self.handle(ObjectClass::SECRET_KEY, &key.id)?;
                 wrap::unwrap(&self.session, handle, wrapped, aad)
             }
+            Operation::Decrypt { key, hash, ciphertext } => {
+                let handle = self.handle(ObjectClass::PRIVATE_KEY, &key.id)?;
+                wrap::decrypt(&self.session, handle, *hash, ciphertext)
+            }
         }
     }
 

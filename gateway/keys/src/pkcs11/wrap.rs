@@ -1,13 +1,15 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
-use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
+use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
+use crate::software::OaepHash;
 use crate::wrapped::{self, NONCE};
 
 /// Encrypts with a key in the token, bound to `aad`.
@@ -39,7 +41,28 @@ pub(super) fn unwrap(
     let parameters = GcmParams::new(&mut nonce, aad, tag_bits())?;
     match session.decrypt(&Mechanism::AesGcm(parameters), handle, sealed) {
         Ok(plaintext) => Ok(Zeroizing::new(plaintext)),
-        Err(error) if is_tag_mismatch(&error) => Err(Fault::NotAuthentic),
+        Err(error) if blames_the_text(&error) => Err(Fault::NotAuthentic),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Decrypts with an RSA key in the token (RSAES-OAEP, RFC 8017 §7.1.2, with an empty label).
+pub(super) fn decrypt(
+    session: &Session,
+    handle: ObjectHandle,
+    hash: OaepHash,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let (hash, mgf) = match hash {
+        OaepHash::Sha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
+        OaepHash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+        OaepHash::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384),
+        OaepHash::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512),
+    };
+    let parameters = PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty());
+    match session.decrypt(&Mechanism::RsaPkcsOaep(parameters), handle, ciphertext) {
+        Ok(plaintext) => Ok(Zeroizing::new(plaintext)),
+        Err(error) if blames_the_text(&error) => Err(Fault::NotAuthentic),
         Err(error) => Err(error.into()),
     }
 }
@@ -49,7 +72,7 @@ fn tag_bits() -> cryptoki::types::Ulong {
 }
 
 /// The standard's code is `CKR_ENCRYPTED_DATA_INVALID`; SoftHSM says `CKR_GENERAL_ERROR`.
-fn is_tag_mismatch(error: &Error) -> bool {
+fn blames_the_text(error: &Error) -> bool {
     matches!(
         error,
         Error::Pkcs11(

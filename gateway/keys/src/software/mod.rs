@@ -15,6 +15,7 @@ pub use generate::{generate, generate_secret};
 pub use mac::{Sha2, UnknownSha2};
 pub use oaep::{OaepError, OaepHash, UnknownHash, encrypt, wrap_key};
 pub use wrap::AES_KEY_BYTES;
+pub(crate) use wrap::{open, seal};
 
 use std::sync::Arc;
 use std::time::Instant;

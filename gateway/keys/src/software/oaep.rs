@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::wrap::AES_KEY_BYTES;
 
 /// The hash in OAEP, for the label and the mask both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OaepHash {
     /// SHA-1: safe here, and the only one that some tokens have.
     Sha1,
@@ -63,6 +63,17 @@ impl FromStr for OaepHash {
             "SHA512" | "SHA2512" => Ok(Self::Sha512),
             _ => Err(UnknownHash(text.to_owned())),
         }
+    }
+}
+
+impl std::fmt::Display for OaepHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+            Self::Sha384 => "SHA384",
+            Self::Sha512 => "SHA512",
+        })
     }
 }
 

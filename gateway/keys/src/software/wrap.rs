@@ -41,3 +41,20 @@ impl WrappingKey {
         Ok(opened)
     }
 }
+
+/// Encrypts under a key made for this alone, which is given too. None without randomness.
+pub(crate) fn seal(
+    plaintext: &[u8],
+    aad: &[u8],
+) -> Option<(Zeroizing<[u8; AES_KEY_BYTES]>, Vec<u8>)> {
+    let mut key = Zeroizing::new([0; AES_KEY_BYTES]);
+    SystemRandom::new().fill(key.as_mut_slice()).ok()?;
+    let sealed = WrappingKey::new(&key).and_then(|key| key.wrap(plaintext, aad)).ok()?;
+    Some((key, sealed))
+}
+
+/// Undoes [`seal`]. None if anything differs.
+pub(crate) fn open(key: &[u8], sealed: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = wrapped::parts(sealed)?;
+    WrappingKey::new(key.try_into().ok()?).ok()?.unwrap(nonce, sealed, aad).ok()
+}

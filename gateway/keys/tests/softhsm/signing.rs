@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use chancery_keys::pkcs11::GenerateError;
+use chancery_keys::pkcs11::{GenerateError, Usage};
 use chancery_keys::software::{AES_KEY_BYTES, SoftwareSigner, generate, generate_secret};
 use chancery_keys::{KeyType, SignError, Signer};
 use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};
@@ -193,8 +193,8 @@ fn keys_of_others_are_brought_into_the_token_and_stay_there() {
             {
                 let (key, pkcs8) = (name(key_type.as_str()), generate(key_type).unwrap());
                 let public = own.insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
-                signer.import(&key, pkcs8.clone(), &public).await.unwrap();
-                let taken = signer.import(&key, pkcs8, &public).await;
+                signer.import(&key, pkcs8.clone(), &public, Usage::SIGN).await.unwrap();
+                let taken = signer.import(&key, pkcs8, &public, Usage::SIGN).await;
                 assert_eq!(taken, Err(GenerateError::Exists { key: key.clone() }));
                 let algorithm = key_type.default_algorithm();
                 let signature = signer.sign(&key, algorithm, b"message").await.unwrap();
@@ -202,16 +202,17 @@ fn keys_of_others_are_brought_into_the_token_and_stay_there() {
             }
             let other = own.public_key(&name("ecdsa-p256")).unwrap();
             let mismatch = generate(KeyType::EcdsaP256).unwrap();
-            let refused = signer.import(&name("mismatch"), mismatch, &other).await;
+            let refused = signer.import(&name("mismatch"), mismatch, &other, Usage::SIGN).await;
             assert!(matches!(refused, Err(GenerateError::Token { .. })), "{refused:?}");
             assert!(!signer.contains(&name("mismatch")));
-            let broken = signer.import(&name("broken"), vec![1; 100].into(), &other).await;
+            let broken =
+                signer.import(&name("broken"), vec![1; 100].into(), &other, Usage::SIGN).await;
             assert!(matches!(broken, Err(GenerateError::Token { .. })), "{broken:?}");
 
             // SoftHSM unwraps no keys of this type; nothing of it is left.
             let pkcs8 = generate(KeyType::Ed25519).unwrap();
             let public = own.insert_pkcs8(name("ed25519"), pkcs8.clone()).unwrap();
-            let refused = signer.import(&name("ed25519"), pkcs8, &public).await;
+            let refused = signer.import(&name("ed25519"), pkcs8, &public, Usage::SIGN).await;
             assert!(matches!(refused, Err(GenerateError::Token { .. })), "{refused:?}");
             assert!(!signer.contains(&name("ed25519")));
 

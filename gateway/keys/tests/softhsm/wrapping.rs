@@ -1,4 +1,7 @@
-use chancery_keys::{KeyType, WrapError};
+use chancery_keys::pkcs11::Usage;
+use chancery_keys::software::{OaepHash, encrypt, generate};
+use chancery_keys::{KeyType, SignError, Signer as _, WrapError};
+use chancery_x509::SignatureAlgorithm;
 use zeroize::Zeroizing;
 
 use crate::harness::{name, run, signer, with_token};
@@ -44,6 +47,78 @@ fn a_signing_key_wraps_nothing() {
             signer.generate(&key, KeyType::EcdsaP256).await.unwrap();
             let refused = signer.wrap(&key, Zeroizing::new(vec![1]), b"").await;
             assert!(matches!(refused, Err(WrapError::Key(_))), "{refused:?}");
+        });
+    });
+}
+
+#[test]
+fn rsa_keys_decrypt_and_wrap_if_they_were_made_for_it() {
+    with_token("wrapping::rsa_keys_decrypt_and_wrap_if_they_were_made_for_it", || {
+        let signer = signer();
+        let (key, other, signs) = (name("decrypts"), name("both"), name("signs"));
+        let algorithm = SignatureAlgorithm::RsaPssSha256;
+        run(async {
+            let public = signer.generate_for(&key, KeyType::Rsa2048, Usage::DECRYPT).await.unwrap();
+            signer.generate_for(&other, KeyType::Rsa2048, Usage::SIGN_AND_DECRYPT).await.unwrap();
+            signer.generate(&signs, KeyType::Rsa2048).await.unwrap();
+            let made = encrypt(&public, OaepHash::Sha1, b"hunter2").unwrap();
+            let opened = signer.decrypt(&key, OaepHash::Sha1, &made).await.unwrap();
+            assert_eq!(&opened[..], b"hunter2");
+            let refused = signer.decrypt(&other, OaepHash::Sha1, &made).await;
+            assert_eq!(refused, Err(WrapError::Refused { key: other.clone() }));
+            for cut in [&made[1..], &[0; 300]] {
+                assert!(signer.decrypt(&key, OaepHash::Sha1, cut).await.is_err());
+            }
+
+            // Each does what it was made for, and is not asked for more.
+            signer.sign(&other, algorithm, b"message").await.unwrap();
+            let no_use = |error: &SignError| matches!(error, SignError::Failed { .. });
+            assert!(no_use(&signer.sign(&key, algorithm, b"message").await.unwrap_err()));
+            for (key, hash) in [(&signs, OaepHash::Sha1), (&key, OaepHash::Sha256)] {
+                let refused = signer.try_decryption(key, hash).await.unwrap_err();
+                assert!(matches!(&refused, WrapError::Key(error) if no_use(error)), "{refused:?}");
+            }
+
+            let secret = Zeroizing::new(b"0123456789abcdef0123456789abcdef".to_vec());
+            assert!(signer.wrap(&signs, secret.clone(), b"root key").await.is_err());
+            let wrapped = signer.wrap(&key, secret.clone(), b"root key").await.unwrap();
+            assert!(!wrapped.windows(8).any(|part| part == b"01234567"));
+            assert_eq!(signer.unwrap(&key, &wrapped, b"root key").await, Ok(secret.clone()));
+            assert!(signer.unwrap(&key, &wrapped, b"else").await.is_err());
+            assert!(signer.unwrap(&other, &wrapped, b"root key").await.is_err());
+            for position in 0..wrapped.len() {
+                let mut flipped = wrapped.clone();
+                flipped[position] ^= 1;
+                let refused = signer.unwrap(&key, &flipped, b"root key").await;
+                assert!(refused.is_err(), "{position}");
+            }
+            assert_eq!(signer.unwrap(&key, &wrapped, b"root key").await, Ok(secret));
+        });
+        // The next process reads from the token what each is for.
+        drop(signer);
+        let signer = crate::harness::signer();
+        run(async {
+            assert!(signer.sign(&key, algorithm, b"message").await.is_err());
+            signer.try_decryption(&key, OaepHash::Sha1).await.unwrap();
+            signer.sign(&other, algorithm, b"message").await.unwrap();
+            assert!(signer.try_decryption(&signs, OaepHash::Sha1).await.is_err());
+        });
+    });
+}
+
+#[test]
+fn an_rsa_key_that_is_brought_in_decrypts() {
+    with_token("wrapping::an_rsa_key_that_is_brought_in_decrypts", || {
+        let signer = signer();
+        let key = name("brought");
+        let pkcs8 = generate(KeyType::Rsa2048).unwrap();
+        let own = chancery_keys::software::SoftwareSigner::new();
+        let public = own.insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
+        run(async {
+            signer.import(&key, pkcs8, &public, Usage::SIGN_AND_DECRYPT).await.unwrap();
+            let made = encrypt(&public, OaepHash::Sha1, b"hunter2").unwrap();
+            let opened = signer.decrypt(&key, OaepHash::Sha1, &made).await.unwrap();
+            assert_eq!(&opened[..], b"hunter2");
         });
     });
 }

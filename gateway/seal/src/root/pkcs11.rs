@@ -23,9 +23,9 @@ struct Wrapped {
 }
 
 impl RootKey {
-    /// The root key of this store, unwrapped by the AES key `name` in a token. For a new store a
-    /// random root key is made and kept in `store` (the inner one), wrapped by that key, which is made
-    /// too if the token has none. Without the token the store cannot be read: back the token up.
+    /// The root key of this store, unwrapped by the AES or RSA key `name` in a token. For a new
+    /// store a random root key is made and kept in `store` (the inner one), wrapped by that key; an AES
+    /// key is made if the token has none of that name. Without the token the store cannot be read: back the token up.
     ///
     /// # Errors
     /// See [`RootKeyError`].

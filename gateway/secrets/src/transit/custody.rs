@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_keys::software::{self, AES_KEY_BYTES, SoftwareSigner};
-use chancery_keys::{FORMAT_AES_GCM, KeyName, Signer};
+use chancery_keys::pkcs11::{Pkcs11Signer, Usage};
+use chancery_keys::software::{self, AES_KEY_BYTES, OaepHash, SoftwareSigner};
+use chancery_keys::{FORMAT_AES_GCM, KeyName, KeyType, SignError, Signer, WrapError};
 use chancery_store::Store;
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use quick_cache::sync::Cache;
@@ -22,6 +22,8 @@ pub struct Custody {
     token: Option<Arc<Pkcs11Signer>>,
     /// A holder for each version, so that the cache can forget one with its memory.
     ready: Cache<KeyName, Arc<SoftwareSigner>>,
+    /// Of RSA keys in the HSM: the hashes with which they were seen to decrypt.
+    decrypts: Arc<Cache<(KeyName, OaepHash), ()>>,
 }
 
 /// A version of a key that was just made.
@@ -40,13 +42,13 @@ pub(super) struct Held {
 
 enum Holder {
     Software(Arc<SoftwareSigner>),
-    Token(Arc<Pkcs11Signer>),
+    Token { token: Arc<Pkcs11Signer>, decrypts: Arc<Cache<(KeyName, OaepHash), ()>> },
 }
 
 impl Custody {
     /// With the HSM, if there is one.
     pub fn new(token: Option<Arc<Pkcs11Signer>>) -> Self {
-        Self { token, ready: Cache::new(READY) }
+        Self { token, ready: Cache::new(READY), decrypts: Arc::new(Cache::new(READY)) }
     }
 
     fn token(&self) -> Result<&Arc<Pkcs11Signer>, TransitError> {
@@ -72,9 +74,12 @@ impl Custody {
                     TransitError::Making(error.to_string())
                 };
                 let public = match key_type {
-                    TransitKeyType::Pair(key_type) => {
-                        Some(token.generate(name, key_type).await.map_err(failed)?)
-                    }
+                    TransitKeyType::Pair(key_type) => Some(
+                        token
+                            .generate_for(name, key_type, usage(key_type))
+                            .await
+                            .map_err(failed)?,
+                    ),
                     TransitKeyType::Aes256Gcm96 => {
                         token.generate_wrapping_key(name).await.map_err(failed)?;
                         None
@@ -129,7 +134,9 @@ impl Custody {
         let token = self.token()?;
         let Made { material: Some(material), public } = made else { return Ok(made) };
         let taken = match (key_type, &public) {
-            (TransitKeyType::Pair(_), Some(public)) => token.import(name, material, public).await,
+            (TransitKeyType::Pair(key_type), Some(public)) => {
+                token.import(name, material, public, usage(key_type)).await
+            }
             (TransitKeyType::Aes256Gcm96, _) => token.import_wrapping_key(name, material).await,
             _ => return Err(TransitError::Refused(NO_HMAC.into())),
         };
@@ -148,7 +155,8 @@ impl Custody {
         let version = key.version(version)?;
         let name = version.held_as.clone();
         if key.protection == Protection::Hsm {
-            return Ok(Held { name, holder: Holder::Token(self.token()?.clone()) });
+            let (token, decrypts) = (self.token()?.clone(), self.decrypts.clone());
+            return Ok(Held { name, holder: Holder::Token { token, decrypts } });
         }
         let load = async {
             let material = material(store, layout, version).await?;
@@ -170,6 +178,23 @@ impl Custody {
             removed.map_err(|error| TransitError::Unavailable(error.to_string()))?;
         }
         Ok(())
+    }
+}
+
+/// Not every HSM has every hash.
+fn unfit(error: WrapError, hash: OaepHash) -> TransitError {
+    let WrapError::Key(SignError::Failed { reason, .. }) = error else { return error.into() };
+    let said = format!(
+        "this key in the HSM does not decrypt RSA-OAEP with {hash} ({reason}): try another hash_function"
+    );
+    TransitError::Refused(said.into())
+}
+
+/// RSA keys do both, as they do in software.
+fn usage(key_type: KeyType) -> Usage {
+    match key_type {
+        KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => Usage::SIGN_AND_DECRYPT,
+        _ => Usage::SIGN,
     }
 }
 
@@ -246,7 +271,7 @@ impl Held {
     ) -> Result<Vec<u8>, TransitError> {
         let signed = match &self.holder {
             Holder::Software(signer) => signer.sign(&self.name, algorithm, message).await,
-            Holder::Token(token) => token.sign(&self.name, algorithm, message).await,
+            Holder::Token { token, .. } => token.sign(&self.name, algorithm, message).await,
         };
         Ok(signed?)
     }
@@ -259,7 +284,9 @@ impl Held {
     ) -> Result<Vec<u8>, TransitError> {
         let mut wrapped = match &self.holder {
             Holder::Software(signer) => signer.wrap(&self.name, plaintext, associated)?,
-            Holder::Token(token) => token.wrap(&self.name, plaintext.clone(), associated).await?,
+            Holder::Token { token, .. } => {
+                token.wrap(&self.name, plaintext.clone(), associated).await?
+            }
         };
         // The first byte is the format's, which Vault does not have.
         wrapped.drain(..1);
@@ -275,8 +302,36 @@ impl Held {
         let wrapped = [&[FORMAT_AES_GCM], ciphertext].concat();
         Ok(match &self.holder {
             Holder::Software(signer) => signer.unwrap(&self.name, &wrapped, associated)?,
-            Holder::Token(token) => token.unwrap(&self.name, &wrapped, associated).await?,
+            Holder::Token { token, .. } => token.unwrap(&self.name, &wrapped, associated).await?,
         })
+    }
+
+    /// Decrypts with an RSA key (RSA-OAEP).
+    pub(super) async fn decrypt_rsa(
+        &self,
+        hash: OaepHash,
+        ciphertext: Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+        match &self.holder {
+            Holder::Token { token, .. } => {
+                let opened = token.decrypt(&self.name, hash, &ciphertext).await;
+                opened.map_err(|error| unfit(error, hash))
+            }
+            Holder::Software(_) => {
+                self.in_software(move |signer, name| Ok(signer.decrypt(name, hash, &ciphertext)?))
+                    .await
+            }
+        }
+    }
+
+    /// Makes sure that what is encrypted to an RSA key will decrypt: not every HSM has every hash, and
+    /// encryption does not ask it.
+    pub(super) async fn expect_decryption(&self, hash: OaepHash) -> Result<(), TransitError> {
+        let Holder::Token { token, decrypts } = &self.holder else { return Ok(()) };
+        let trying = async {
+            token.try_decryption(&self.name, hash).await.map_err(|error| unfit(error, hash))
+        };
+        decrypts.get_or_insert_async(&(self.name.clone(), hash), trying).await
     }
 
     /// Does something that only keys in software do, on a thread that may be busy for long.
@@ -286,7 +341,7 @@ impl Held {
     ) -> Result<T, TransitError> {
         let Holder::Software(signer) = &self.holder else {
             return Err(TransitError::Refused(
-                "keys in the HSM sign, and encrypt with AES; for anything else use software".into(),
+                "keys in the HSM sign, and encrypt with AES and RSA; for anything else use software".into(),
             ));
         };
         let (signer, name) = (signer.clone(), self.name.clone());

@@ -4,7 +4,9 @@ use chancery_keys::software::{self, OaepHash};
 use zeroize::Zeroizing;
 
 use super::storage::Loaded;
-use super::{Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText};
+use super::{
+    Protection, Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
+};
 
 /// Something to be encrypted or decrypted, and what it is bound to.
 #[derive(Clone)]
@@ -72,6 +74,11 @@ impl Transit<'_> {
     ) -> Result<VersionedText, TransitError> {
         if key.key_type.is_rsa() {
             no_associated(item)?;
+            if key.protection == Protection::Hsm {
+                let layout = self.layout(&context.tenant);
+                let held = self.custody()?.hold(self.store(), &layout, key, version).await?;
+                held.expect_decryption(item.hash).await?;
+            }
             let public = key.version(version)?.public_key();
             let public = public.ok_or_else(|| TransitError::Broken("no public half".to_owned()))?;
             let encrypted = software::encrypt(&public, item.hash, &item.text)?;
@@ -121,10 +128,7 @@ impl Transit<'_> {
         let held = self.custody()?.hold(self.store(), &layout, key, item.text.version).await?;
         if key.key_type.is_rsa() {
             no_associated(item)?;
-            let (hash, ciphertext) = (item.hash, item.text.bytes.clone());
-            return held
-                .in_software(move |signer, name| Ok(signer.decrypt(name, hash, &ciphertext)?))
-                .await;
+            return held.decrypt_rsa(item.hash, item.text.bytes.clone()).await;
         }
         held.decrypt(&item.text.bytes, &item.associated).await
     }
@@ -171,8 +175,8 @@ impl Transit<'_> {
         unless_all_failed(rewrapped)
     }
 
-    /// Makes a key of so many bytes for the caller's own encryption, `crypto.make-data-key`, and encrypts it.
-    /// With `shown` false, the caller gets it encrypted only and the policies are told `shown=false`.
+    /// Makes a key of so many bytes for the caller's own encryption, `crypto.make-data-key`, and encrypts it,
+    /// with `hash` in OAEP if the key is of type RSA. With `shown` false, the caller gets it encrypted only and the policies are told `shown=false`.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -182,21 +186,18 @@ impl Transit<'_> {
         caller: &Caller,
         name: &TransitKeyName,
         bytes: usize,
+        hash: OaepHash,
         shown: bool,
     ) -> Result<DataKey, TransitError> {
         let facts = |key: &TransitKey| {
-            vec![algorithm(key, Some(OaepHash::default())), ("shown".to_owned(), shown.to_string())]
+            vec![algorithm(key, Some(hash)), ("shown".to_owned(), shown.to_string())]
         };
         let using = self.find(context, caller, "crypto.make-data-key", name, facts).await?;
         let made = async {
             let plaintext = software::generate_secret(bytes).ok_or_else(|| {
                 TransitError::Making("the system gives no random numbers".to_owned())
             })?;
-            let item = Encryption {
-                text: plaintext.clone(),
-                associated: vec![],
-                hash: OaepHash::default(),
-            };
+            let item = Encryption { text: plaintext.clone(), associated: vec![], hash };
             let Loaded { key, .. } = usable(using.found)?;
             let version = key.making(None)?;
             let ciphertext = self.encrypt_one(context, &key, version, &item).await?;

@@ -519,7 +519,10 @@ async fn a_data_key_is_shown_only_to_whom_policy_shows_it_and_nothing_secret_is_
     w.create("orders", TransitKeyType::Aes256Gcm96).await;
     let Somebody { context, caller } = &w.admin;
     let transit = w.f.transit();
-    let made = transit.make_data_key(context, caller, &name("orders"), 32, true).await.unwrap();
+    let made = transit
+        .make_data_key(context, caller, &name("orders"), 32, OaepHash::default(), true)
+        .await
+        .unwrap();
     let line = w.f.last_audited();
     assert_eq!(
         (&line["operation"], &line["details"]["shown"]),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::life::{CreateArgs, SettingsArgs};
 use self::transfer::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs, WrapArgs};
-use self::usage::{DecryptArgs, EncryptArgs, SignArgs, VerifyArgs};
+use self::usage::{CipherArgs, SignArgs, VerifyArgs};
 use crate::commands::say;
 use crate::output::{Output, print};
 use crate::remote::{Remote, RemoteArgs};
@@ -93,9 +93,9 @@ enum KeysCommand {
     /// Check a signature; fails if it is not one of the file.
     Verify(VerifyArgs),
     /// Encrypt standard input.
-    Encrypt(EncryptArgs),
+    Encrypt(CipherArgs),
     /// Decrypt standard input.
-    Decrypt(DecryptArgs),
+    Decrypt(CipherArgs),
 }
 
 /// The keys of a gateway.

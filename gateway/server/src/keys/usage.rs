@@ -55,26 +55,19 @@ struct HowArgs {
     form: Option<String>,
 }
 
-/// `chancery keys encrypt`.
+/// `chancery keys encrypt` and `decrypt`.
 #[derive(Debug, Args)]
-pub(super) struct EncryptArgs {
+pub(super) struct CipherArgs {
     /// The key.
     #[arg(value_name = "NAME")]
     name: String,
     /// What it is bound to: the same has to be given to decrypt it. Not secret.
     #[arg(long, value_name = "TEXT", default_value = "")]
     associated_data: String,
-}
-
-/// `chancery keys decrypt`.
-#[derive(Debug, Args)]
-pub(super) struct DecryptArgs {
-    /// The key.
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// What it was bound to.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    associated_data: String,
+    /// The hash in OAEP, for keys of type RSA, the same for both: `SHA1`, `SHA256`, `SHA384` or `SHA512`
+    /// [default: SHA256].
+    #[arg(long, value_name = "HASH")]
+    hash: Option<String>,
 }
 
 impl Keys {
@@ -95,23 +88,25 @@ impl Keys {
         Ok(ExitCode::FAILURE)
     }
 
-    pub(super) async fn encrypt(&self, args: EncryptArgs) -> Result<()> {
+    pub(super) async fn encrypt(&self, args: CipherArgs) -> Result<()> {
         let mut plaintext = Zeroizing::new(Vec::new());
         std::io::stdin().read_to_end(&mut plaintext).context("standard input")?;
         let body = json!({
             "plaintext": STANDARD.encode(&plaintext),
             "associated_data": STANDARD.encode(args.associated_data),
+            "hash_function": args.hash,
         });
         let made = self.remote.write(&self.path(&format!("encrypt/{}", args.name)), &body).await?;
         say(made.get("ciphertext").and_then(Value::as_str).context("the gateway's answer")?)
     }
 
-    pub(super) async fn decrypt(&self, args: DecryptArgs) -> Result<()> {
+    pub(super) async fn decrypt(&self, args: CipherArgs) -> Result<()> {
         let mut ciphertext = String::new();
         std::io::stdin().read_to_string(&mut ciphertext).context("standard input")?;
         let body = json!({
             "ciphertext": ciphertext.trim(),
             "associated_data": STANDARD.encode(args.associated_data),
+            "hash_function": args.hash,
         });
         let opened =
             self.remote.write(&self.path(&format!("decrypt/{}", args.name)), &body).await?;

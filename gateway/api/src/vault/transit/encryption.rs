@@ -122,8 +122,9 @@ pub(in crate::vault) async fn data_key(
         512 => 64,
         _ => return Err(VaultError::BadRequest("bits must be 128, 256 or 512".into())),
     };
+    let hash = hash(&fields)?;
     let keys = transit(&state, &call)?;
-    let made = keys.make_data_key(&call.context, &call.caller, &name, bytes, shown).await?;
+    let made = keys.make_data_key(&call.context, &call.caller, &name, bytes, hash, shown).await?;
     let plaintext = shown.then(|| Zeroizing::new(STANDARD.encode(&made.plaintext)));
     let result = Outcome { plaintext, ..Outcome::encrypted(&made.ciphertext) };
     Ok(envelope::data(call.id(), MOUNT_TYPE, result))
@@ -146,9 +147,13 @@ impl Outcome {
 
 fn item<T>(fields: &Fields<'_>, text: T) -> Result<Encryption<T>, VaultError> {
     let associated = input::bytes(fields, "associated_data")?.unwrap_or_default().to_vec();
-    let hash = fields.get::<String>("hash_function", "a text")?;
-    let hash = hash.map_or(Ok(OaepHash::default()), |text| parsed(&text))?;
-    Ok(Encryption { text, associated, hash })
+    Ok(Encryption { text, associated, hash: hash(fields)? })
+}
+
+/// The hash in OAEP; of use to keys of type RSA only.
+fn hash(fields: &Fields<'_>) -> Result<OaepHash, VaultError> {
+    let named = fields.get::<String>("hash_function", "a text")?;
+    named.map_or(Ok(OaepHash::default()), |text| parsed(&text))
 }
 
 fn ciphertexts(inputs: &Inputs<'_, '_>) -> Result<Vec<Encryption<VersionedText>>, VaultError> {
