@@ -72,6 +72,7 @@ macro_rules! passed_on {
                 return code;
             }
             let Some(real) = module().real().$name else { return CKR_FUNCTION_NOT_SUPPORTED };
+            let _in_use = module().in_use();
             // SAFETY: the same call, with the same arguments.
             unsafe { real($first $(, $argument)*) }
         }
@@ -202,6 +203,7 @@ unsafe extern "C" fn C_CloseSession(session: CK_SESSION_HANDLE) -> CK_RV {
     let planned = module().before("C_CloseSession", Subject::Session(session));
     module().closed(session);
     let Some(real) = module().real().C_CloseSession else { return CKR_FUNCTION_NOT_SUPPORTED };
+    let _in_use = module().in_use();
     // SAFETY: any number may be given. It is closed in any case: a test has no use for what leaks.
     let code = unsafe { real(session) };
     planned.unwrap_or(code)
@@ -215,8 +217,11 @@ unsafe extern "C" fn C_Login(
 ) -> CK_RV {
     let planned = module().before("C_Login", Subject::Session(session));
     let code = planned.unwrap_or_else(|| match module().real().C_Login {
-        // SAFETY: the same call, with the same arguments.
-        Some(real) => unsafe { real(session, user, pin, length) },
+        Some(real) => {
+            let _in_use = module().in_use();
+            // SAFETY: the same call, with the same arguments.
+            unsafe { real(session, user, pin, length) }
+        }
         None => CKR_FUNCTION_NOT_SUPPORTED,
     });
     module().logged_in(code);
@@ -240,6 +245,7 @@ unsafe extern "C" fn C_Sign(
         return code;
     }
     let Some(real) = module().real().C_Sign else { return CKR_FUNCTION_NOT_SUPPORTED };
+    let _in_use = module().in_use();
     // SAFETY: the same call, with the same arguments.
     let code = unsafe { real(session, data, length, signature, signature_length) };
     if code == CKR_OK && effect == Some(Effect::Corrupt) {

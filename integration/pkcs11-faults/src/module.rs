@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use cryptoki_sys::{
@@ -23,6 +23,8 @@ pub(crate) struct Module {
     ours: CK_FUNCTION_LIST,
     directory: PathBuf,
     state: Mutex<State>,
+    /// Read while a session is used: SoftHSM crashes if sessions are closed in the midst of their calls.
+    in_use: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -76,7 +78,7 @@ fn load() -> Module {
         *list
     };
     let ours = crate::functions::before(&real);
-    Module { real, ours, directory, state: Mutex::default() }
+    Module { real, ours, directory, state: Mutex::default(), in_use: RwLock::default() }
 }
 
 fn read(directory: &std::path::Path) -> Option<Numbered> {
@@ -115,12 +117,19 @@ impl Module {
             if plan.away.contains(label) && lost.insert(*slot) {
                 sessions.retain(|_, of| of != slot);
                 if let Some(close_all) = self.real.C_CloseAllSessions {
+                    let _unused = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
                     #[expect(unsafe_code, reason = "a function of the real module")]
                     // SAFETY: C_CloseAllSessions takes any number of a slot.
                     let _ = unsafe { close_all(*slot) };
                 }
             }
         }
+    }
+
+    /// Held for a call of the real module, and for nothing else: whoever makes a token go away waits for it
+    /// with the state in their hands.
+    pub(crate) fn in_use(&self) -> RwLockReadGuard<'_, ()> {
+        self.in_use.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What happens in place of the call, if the plan says so.
