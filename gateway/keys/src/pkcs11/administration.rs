@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use cryptoki::object::Attribute;
+use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
 use super::code::Code;
 use super::directory::Entry;
+use super::lane::Lane;
 use super::module::lock;
 use super::{
-    DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, TokenSelector, Usage,
-    generate, import, inspection,
+    Brought, DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, Usage, generate,
+    import, inspection,
 };
+use crate::software::OaepHash;
 use crate::{KeyName, KeyType, Signer};
+
+/// What a key that was brought in is tried with.
+const PROBE: &[u8] = b"is this the key?";
 
 impl Pkcs11Signer {
     /// All private and secret keys of the tokens that can be reached, as the tokens describe them; also
@@ -75,12 +81,13 @@ impl Pkcs11Signer {
         usage: Usage,
     ) -> Result<PublicKey, GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_, token: &TokenSelector| {
+        let make = move |session: &_, lane: &Lane| {
+            let token = lane.token.selector();
             let key = generate::key_pair(session, token, &wanted, key_type, usage)?;
             let public = key.public.clone();
             Ok((Entry::Pair(Arc::new(key)), public))
         };
-        self.administer(name, key_type.as_str(), make).await
+        self.make(name, key_type.as_str(), make).await
     }
 
     /// Makes an AES-256 key in the first token that can be used, for [`wrap`](Self::wrap) and [`unwrap`](Self::unwrap).
@@ -89,41 +96,35 @@ impl Pkcs11Signer {
     /// See [`GenerateError`].
     pub async fn generate_wrapping_key(&self, name: &KeyName) -> Result<(), GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_, _: &TokenSelector| {
+        let make = move |session: &_, _: &Lane| {
             let key = generate::wrapping_key(session, &wanted)?;
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
-        self.administer(name, "aes-256", make).await
+        self.make(name, "aes-256", make).await
     }
 
-    /// Brings a key pair into the first token that can be used: the private half as unencrypted PKCS#8 (RFC
-    /// 5958), which is wrapped on the way, and not extractable there. What is in this process's memory
-    /// meanwhile is wiped.
+    /// Brings a key pair into the first token that can be used, where the private half cannot be read or
+    /// taken out, for a usage that includes signing. What is in this process's memory meanwhile is wiped.
     ///
     /// # Errors
     /// See [`GenerateError`]; the halves do not belong together, or the token takes no such keys.
     pub async fn import(
         &self,
         name: &KeyName,
-        pkcs8: Zeroizing<Vec<u8>>,
+        private: impl Into<Brought>,
         public: &PublicKey,
         usage: Usage,
     ) -> Result<(), GenerateError> {
-        let (wanted, half) = (name.clone(), public.clone());
-        let make = move |session: &_, token: &TokenSelector| {
-            let key = import::key_pair(session, token, &wanted, &pkcs8, &half, usage)?;
+        let (wanted, half, brought) = (name.clone(), public.clone(), private.into());
+        let make = move |session: &_, lane: &Lane| {
+            let key = import::key_pair(session, lane, &wanted, &brought, &half, usage)?;
             Ok((Entry::Pair(Arc::new(key)), ()))
         };
-        self.administer(name, "brought in", make).await?;
+        self.make(name, "brought in", make).await?;
         // No signature leaves that does not verify, so this tells whether the halves belong together.
         let algorithm = SignatureAlgorithm::default_for(public.algorithm());
-        let Err(error) = self.sign(name, algorithm, b"is this the key?").await else {
-            return Ok(());
-        };
-        if let Err(error) = self.destroy(name).await {
-            tracing::warn!(%error, "a key that does not sign stays in the token");
-        }
-        Err(GenerateError::token(name, "brought in", &error))
+        let signed = self.sign(name, algorithm, PROBE).await;
+        self.keep_if(name, signed.map(drop).map_err(|error| error.to_string())).await
     }
 
     /// Brings an AES-256 key into the first token that can be used, for [`wrap`](Self::wrap) and
@@ -134,14 +135,29 @@ impl Pkcs11Signer {
     pub async fn import_wrapping_key(
         &self,
         name: &KeyName,
-        secret: Zeroizing<Vec<u8>>,
+        secret: impl Into<Brought>,
     ) -> Result<(), GenerateError> {
-        let wanted = name.clone();
-        let make = move |session: &_, _: &TokenSelector| {
-            let key = import::wrapping_key(session, &wanted, &secret)?;
+        let (wanted, brought) = (name.clone(), secret.into());
+        let make = move |session: &_, lane: &Lane| {
+            let key = import::wrapping_key(session, lane, &wanted, &brought)?;
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
-        self.administer(name, "brought in", make).await
+        self.make(name, "brought in", make).await?;
+        let wrapped = self.wrap(name, Zeroizing::new(PROBE.to_vec()), &[]).await;
+        self.keep_if(name, wrapped.map(drop).map_err(|error| error.to_string())).await
+    }
+
+    /// Keeps a key that was brought in only if it can be used.
+    async fn keep_if(
+        &self,
+        name: &KeyName,
+        proof: Result<(), String>,
+    ) -> Result<(), GenerateError> {
+        let Err(reason) = proof else { return Ok(()) };
+        if let Err(error) = self.destroy(name).await {
+            tracing::warn!(%error, "a key that cannot be used stays in the token");
+        }
+        Err(GenerateError::token(name, "brought in", &reason))
     }
 
     /// Removes every object with this label from every token: a key's two halves. Nothing brings it back. A
@@ -179,27 +195,57 @@ impl Pkcs11Signer {
         removing.await.unwrap_or_else(|error| Err(error.to_string())).map_err(failed)
     }
 
-    /// Makes a key in a session of its own, on a blocking thread.
+    /// With which hash in OAEP the first token that can be used unwraps keys that were wrapped to this one of
+    /// its RSA keys, which is [made for that](Usage::UNWRAP): SHA-256 if it has it, else SHA-1.
+    ///
+    /// # Errors
+    /// It unwraps none.
+    pub async fn unwrapping_hash(&self, name: &KeyName) -> Result<OaepHash, GenerateError> {
+        let wanted = name.clone();
+        let attempt = move |session: &Session, lane: &Lane| {
+            import::try_unwrapping(session, lane, &wanted, OaepHash::Sha256)
+                .map(|()| OaepHash::Sha256)
+                .or_else(|_| {
+                    import::try_unwrapping(session, lane, &wanted, OaepHash::Sha1)
+                        .map(|()| OaepHash::Sha1)
+                })
+        };
+        self.administer(name, "unwrapping", attempt).await
+    }
+
+    /// Makes a key whose name is free.
+    async fn make<T: Send + 'static>(
+        &self,
+        name: &KeyName,
+        what: &'static str,
+        make: impl FnOnce(&Session, &Lane) -> Result<(Entry, T), GenerateError> + Send + 'static,
+    ) -> Result<T, GenerateError> {
+        let (lanes, key) = (self.lanes.clone(), name.clone());
+        let make = move |session: &Session, lane: &Lane| {
+            if lanes.iter().any(|lane| lane.keys.contains(&key)) {
+                return Err(GenerateError::Exists { key });
+            }
+            let (entry, made) = make(session, lane)?;
+            tracing::info!(%key, what, token = %lane.token.selector(), "generated a key");
+            lane.keys.insert(key, entry);
+            Ok(made)
+        };
+        self.administer(name, what, make).await
+    }
+
+    /// Does something in a session of its own with the first token that can be used, on a blocking thread.
     async fn administer<T: Send + 'static>(
         &self,
         name: &KeyName,
         what: &'static str,
-        make: impl FnOnce(
-            &cryptoki::session::Session,
-            &TokenSelector,
-        ) -> Result<(Entry, T), GenerateError>
-        + Send
-        + 'static,
+        work: impl FnOnce(&Session, &Lane) -> Result<T, GenerateError> + Send + 'static,
     ) -> Result<T, GenerateError> {
         let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
-        let making = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             let refused = |reason: &dyn std::fmt::Display| GenerateError::token(&key, what, reason);
             let open = lock(&admin);
             if !*open {
                 return Err(refused(&"the signer is shut down"));
-            }
-            if lanes.iter().any(|lane| lane.keys.contains(&key)) {
-                return Err(GenerateError::Exists { key });
             }
             let Some(lane) = lanes.iter().find(|lane| lane.is_usable()) else {
                 return Err(refused(&"no token can be used at present"));
@@ -207,11 +253,8 @@ impl Pkcs11Signer {
             // In a seat's lock, lest the module is initialised anew meanwhile.
             let _seat = lock(&lane.admin);
             let session = lane.token.open_admin_session().map_err(|fault| refused(&fault))?;
-            let (entry, made) = make(&session, lane.token.selector())?;
-            tracing::info!(%key, what, token = %lane.token.selector(), "generated a key");
-            lane.keys.insert(key, entry);
-            Ok(made)
+            work(&session, lane)
         });
-        making.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
+        working.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
     }
 }

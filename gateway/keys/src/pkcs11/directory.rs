@@ -48,6 +48,16 @@ pub(super) struct WrappingKey {
     pub(super) id: Vec<u8>,
 }
 
+impl KeyPair {
+    /// How long the modulus is; none of a key that is not of type RSA.
+    pub(super) fn modulus_bytes(&self) -> Option<usize> {
+        match self.public.algorithm() {
+            KeyAlgorithm::Rsa { bits } => usize::try_from(bits.div_ceil(8)).ok(),
+            _ => None,
+        }
+    }
+}
+
 /// A key object that has a usable name.
 struct Named {
     name: KeyName,
@@ -153,18 +163,27 @@ impl Directory {
 
     /// The private key of this name, if it signs.
     pub(super) fn signing(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
-        self.pair(name)
-            .and_then(|key| if key.usage.sign { Ok(key) } else { Err(unusable(name, NO_SIGNING)) })
+        self.pair_for(name, NO_SIGNING, |key| key.usage.sign)
     }
 
     /// The private key of this name, if it is of type RSA and decrypts.
     pub(super) fn decrypting(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
-        let decrypts = |key: &KeyPair| {
-            key.usage.decrypt && matches!(key.public.algorithm(), KeyAlgorithm::Rsa { .. })
-        };
-        self.pair(name).and_then(|key| {
-            if decrypts(&key) { Ok(key) } else { Err(unusable(name, NO_DECRYPTION)) }
-        })
+        self.pair_for(name, NO_DECRYPTION, |key| key.usage.decrypt && key.modulus_bytes().is_some())
+    }
+
+    /// The private key of this name, if it is of type RSA and unwraps other keys.
+    pub(super) fn unwrapping(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+        self.pair_for(name, NO_UNWRAPPING, |key| key.usage.unwrap && key.modulus_bytes().is_some())
+    }
+
+    fn pair_for(
+        &self,
+        name: &KeyName,
+        otherwise: &str,
+        fits: impl Fn(&KeyPair) -> bool,
+    ) -> Result<Arc<KeyPair>, SignError> {
+        let key = self.pair(name)?;
+        if fits(&key) { Ok(key) } else { Err(unusable(name, otherwise)) }
     }
 
     /// The private key of this name.
@@ -197,6 +216,7 @@ const NO_ID: &str = "it has no CKA_ID in the token; give it one (pkcs11-tool --s
 const NO_PUBLIC_KEY: &str = "no public key in the token has the same CKA_ID";
 const NO_SIGNING: &str = "it does not sign (CKA_SIGN)";
 const NO_DECRYPTION: &str = "it does not decrypt (an RSA key with CKA_DECRYPT does)";
+const NO_UNWRAPPING: &str = "it does not unwrap keys (an RSA key with CKA_UNWRAP does)";
 const ODD_PUBLIC_KEY: &str = "its public key in the token is of a type that is not known here";
 
 fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error> {
@@ -209,6 +229,7 @@ fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error>
                 Attribute::Id(bytes) => id = bytes,
                 Attribute::Sign(may) => usage.sign = may,
                 Attribute::Decrypt(may) => usage.decrypt = may,
+                Attribute::Unwrap(may) => usage.unwrap = may,
                 _ => {}
             }
         }
@@ -218,8 +239,13 @@ fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error>
     Ok(found)
 }
 
-const ASKED: [AttributeType; 4] =
-    [AttributeType::Label, AttributeType::Id, AttributeType::Sign, AttributeType::Decrypt];
+const ASKED: [AttributeType; 5] = [
+    AttributeType::Label,
+    AttributeType::Id,
+    AttributeType::Sign,
+    AttributeType::Decrypt,
+    AttributeType::Unwrap,
+];
 
 fn by_id(session: &Session) -> Result<HashMap<Vec<u8>, Vec<ObjectHandle>>, Error> {
     let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true)];

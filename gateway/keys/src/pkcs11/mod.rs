@@ -41,6 +41,7 @@ mod wrap;
 
 pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
 pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
+pub use import::Brought;
 pub use inspection::{InspectError, TokenKey};
 pub use usage::Usage;
 

@@ -46,25 +46,29 @@ pub(super) fn unwrap(
     }
 }
 
-/// Decrypts with an RSA key in the token (RSAES-OAEP, RFC 8017 §7.1.2, with an empty label).
+/// Decrypts with an RSA key in the token (RFC 8017 §7.1.2).
 pub(super) fn decrypt(
     session: &Session,
     handle: ObjectHandle,
     hash: OaepHash,
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    match session.decrypt(&oaep(hash), handle, ciphertext) {
+        Ok(plaintext) => Ok(Zeroizing::new(plaintext)),
+        Err(error) if blames_the_text(&error) => Err(Fault::NotAuthentic),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// RSAES-OAEP with an empty label, the same hash for the label and the mask.
+pub(super) fn oaep(hash: OaepHash) -> Mechanism<'static> {
     let (hash, mgf) = match hash {
         OaepHash::Sha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
         OaepHash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
         OaepHash::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384),
         OaepHash::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512),
     };
-    let parameters = PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty());
-    match session.decrypt(&Mechanism::RsaPkcsOaep(parameters), handle, ciphertext) {
-        Ok(plaintext) => Ok(Zeroizing::new(plaintext)),
-        Err(error) if blames_the_text(&error) => Err(Fault::NotAuthentic),
-        Err(error) => Err(error.into()),
-    }
+    Mechanism::RsaPkcsOaep(PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty()))
 }
 
 fn tag_bits() -> cryptoki::types::Ulong {

@@ -13,6 +13,7 @@ mod wrap;
 pub use error::{GenerateError, InsertError};
 pub use generate::{generate, generate_secret};
 pub use mac::{Sha2, UnknownSha2};
+pub(crate) use oaep::wrap_with;
 pub use oaep::{OaepError, OaepHash, UnknownHash, encrypt, wrap_key};
 pub use wrap::AES_KEY_BYTES;
 pub(crate) use wrap::{open, seal};

@@ -114,11 +114,17 @@ pub fn wrap_key(key: &PublicKey, hash: OaepHash, secret: &[u8]) -> Result<Vec<u8
     let mut between = Zeroizing::new([0; AES_KEY_BYTES]);
     SystemRandom::new().fill(between.as_mut_slice()).map_err(|_| OaepError::Refused)?;
     let mut out = encrypt(key, hash, between.as_slice())?;
-    let kek = AesKek::new(&AES_256, between.as_slice()).map_err(|_| OaepError::Refused)?;
-    let mut wrapped = vec![0; secret.len() + 16];
-    let wrapped = kek.wrap_with_padding(secret, &mut wrapped).map_err(|_| OaepError::Refused)?;
-    out.extend_from_slice(wrapped);
+    out.extend(wrap_with(between.as_slice(), secret).ok_or(OaepError::Refused)?);
     Ok(out)
+}
+
+/// Wraps a key under an AES-256 key (AES-KWP, RFC 5649). None if that has another length.
+pub(crate) fn wrap_with(key: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let key = AesKek::new(&AES_256, key).ok()?;
+    let mut wrapped = vec![0; secret.len() + 16];
+    let length = key.wrap_with_padding(secret, &mut wrapped).ok()?.len();
+    wrapped.truncate(length);
+    Some(wrapped)
 }
 
 /// The private half of an RSA key, for decrypting.

@@ -7,6 +7,7 @@ use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};
 
 use crate::harness::{config, intruder, name, run, signer, with_token};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
+use zeroize::Zeroizing;
 
 #[test]
 fn every_key_type_signs_with_every_algorithm_of_its_own() {
@@ -205,8 +206,9 @@ fn keys_of_others_are_brought_into_the_token_and_stay_there() {
             let refused = signer.import(&name("mismatch"), mismatch, &other, Usage::SIGN).await;
             assert!(matches!(refused, Err(GenerateError::Token { .. })), "{refused:?}");
             assert!(!signer.contains(&name("mismatch")));
-            let broken =
-                signer.import(&name("broken"), vec![1; 100].into(), &other, Usage::SIGN).await;
+            let broken = signer
+                .import(&name("broken"), Zeroizing::new(vec![1; 100]), &other, Usage::SIGN)
+                .await;
             assert!(matches!(broken, Err(GenerateError::Token { .. })), "{broken:?}");
 
             // SoftHSM unwraps no keys of this type; nothing of it is left.

@@ -1,10 +1,13 @@
-use chancery_keys::pkcs11::Usage;
-use chancery_keys::software::{OaepHash, encrypt, generate};
+use chancery_keys::pkcs11::{Brought, Usage};
+use chancery_keys::software::{
+    AES_KEY_BYTES, OaepHash, SoftwareSigner, encrypt, generate, generate_secret, wrap_key,
+};
 use chancery_keys::{KeyType, SignError, Signer as _, WrapError};
 use chancery_x509::SignatureAlgorithm;
+use cryptoki::object::{Attribute, ObjectClass};
 use zeroize::Zeroizing;
 
-use crate::harness::{name, run, signer, with_token};
+use crate::harness::{intruder, name, run, signer, with_token};
 
 #[test]
 fn what_was_wrapped_opens_for_the_same_key_and_purpose_only() {
@@ -112,13 +115,70 @@ fn an_rsa_key_that_is_brought_in_decrypts() {
         let signer = signer();
         let key = name("brought");
         let pkcs8 = generate(KeyType::Rsa2048).unwrap();
-        let own = chancery_keys::software::SoftwareSigner::new();
-        let public = own.insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
+        let public = SoftwareSigner::new().insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
         run(async {
             signer.import(&key, pkcs8, &public, Usage::SIGN_AND_DECRYPT).await.unwrap();
             let made = encrypt(&public, OaepHash::Sha1, b"hunter2").unwrap();
             let opened = signer.decrypt(&key, OaepHash::Sha1, &made).await.unwrap();
             assert_eq!(&opened[..], b"hunter2");
         });
+    });
+}
+
+#[test]
+fn keys_are_brought_in_that_only_the_token_unwraps() {
+    with_token("wrapping::keys_are_brought_in_that_only_the_token_unwraps", || {
+        let signer = signer();
+        let (to, hash) = (name("to"), OaepHash::Sha1);
+        let own = SoftwareSigner::new();
+        run(async {
+            let wrapping = signer.generate_for(&to, KeyType::Rsa2048, Usage::UNWRAP).await.unwrap();
+            assert_eq!(signer.unwrapping_hash(&to).await, Ok(hash), "SoftHSM has SHA-1 only");
+            let wrapped = |secret: &[u8]| {
+                let bytes = wrap_key(&wrapping, hash, secret).unwrap();
+                Brought::Wrapped { to: to.clone(), hash, bytes }
+            };
+            for key_type in [KeyType::EcdsaP256, KeyType::EcdsaP521, KeyType::Rsa2048] {
+                let (key, pkcs8) = (name(key_type.as_str()), generate(key_type).unwrap());
+                let public = own.insert_pkcs8(key.clone(), pkcs8.clone()).unwrap();
+                signer.import(&key, wrapped(&pkcs8), &public, Usage::SIGN).await.unwrap();
+                let algorithm = key_type.default_algorithm();
+                let signature = signer.sign(&key, algorithm, b"message").await.unwrap();
+                public.verify(algorithm, b"message", &signature).unwrap();
+            }
+            let secret = generate_secret(AES_KEY_BYTES).unwrap();
+            own.insert_wrapping_key(name("aes"), &secret).unwrap();
+            signer.import_wrapping_key(&name("aes"), wrapped(&secret)).await.unwrap();
+            let sealed = own.wrap(&name("aes"), b"secret", b"aad").unwrap();
+            assert_eq!(**signer.unwrap(&name("aes"), &sealed, b"aad").await.unwrap(), *b"secret");
+
+            // Another public half, another kind of key, too short a key, other bytes, another RSA key.
+            let refused = name("refused");
+            let other = own.public_key(&name("ecdsa-p256")).unwrap();
+            let pkcs8 = generate(KeyType::EcdsaP256).unwrap();
+            assert!(signer.import(&refused, wrapped(&pkcs8), &other, Usage::SIGN).await.is_err());
+            let whole = wrap_key(&wrapping, hash, &pkcs8).unwrap();
+            let mut changed = whole.clone();
+            *changed.last_mut().unwrap() ^= 1;
+            for bytes in [&whole[..whole.len() - 1], &whole[..100], &[], &changed] {
+                let brought = Brought::Wrapped { to: to.clone(), hash, bytes: bytes.to_vec() };
+                assert!(signer.import(&refused, brought, &other, Usage::SIGN).await.is_err());
+            }
+            for secret in [&[1; 16][..], &[1; 24], &[1; 30], &pkcs8] {
+                let taken = signer.import_wrapping_key(&refused, wrapped(secret)).await;
+                assert!(taken.is_err(), "{} bytes", secret.len());
+            }
+            let signs = name("rsa-2048");
+            assert!(signer.unwrapping_hash(&signs).await.is_err());
+            let brought = Brought::Wrapped { to: signs, hash, bytes: whole };
+            assert!(signer.import(&refused, brought, &other, Usage::SIGN).await.is_err());
+            assert!(!signer.contains(&refused));
+            let keys = signer.inspect().await.unwrap();
+            assert_eq!(keys.len(), 5);
+            assert!(keys.iter().all(chancery_keys::pkcs11::TokenKey::is_protected), "{keys:?}");
+        });
+        // Nothing of what it took to bring them in is left.
+        let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
+        assert_eq!(intruder().find_objects(&template).unwrap().len(), 1);
     });
 }
