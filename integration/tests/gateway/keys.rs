@@ -381,7 +381,7 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
     let (key, _) = openssl_key(&site, "brought", &ec);
     let key = key.display().to_string();
     let import = ["import", "app-brought", "--type", "ecdsa-p384", "--hsm", "--key", &key];
-    drop(keys(&gateway, &import).success());
+    drop(keys(&gateway, &[&import[..], &["--through-gateway"]].concat()).success());
     assert_eq!(objects("privkey"), 4);
     drop(as_app(&gateway, &["sign", "app-brought", &file], "").success());
     drop(keys(&gateway, &["configure", "app-brought", "--deletion-allowed"]).success());
@@ -397,6 +397,56 @@ fn keys_in_the_hsm_stay_there_for_their_life() {
     drop(keys(&gateway, &["trim", "app-ec", "--before", "2"]).success());
     assert_eq!(objects("privkey"), 2);
     drop(as_app(&gateway, &sign, "").success());
+}
+
+#[test]
+fn keys_are_brought_into_the_hsm_that_nobody_else_unwraps() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    let gateway = Options::new(&site).token(&token).start();
+    let ec = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let (key, public) = openssl_key(&site, "ec", &ec);
+    let (key, public) = (key.display().to_string(), public.display().to_string());
+    let message = site.write("message", "message").display().to_string();
+    let import = ["import", "app-ec", "--type", "ecdsa-p256", "--hsm"];
+    drop(keys(&gateway, &[&import[..], &["--key", &key]].concat()).success());
+    let sign = ["sign", "app-ec", &message];
+    let signature = as_app(&gateway, &sign, "").success().stdout;
+    let secret = site.write("secret", [7; 32]).display().to_string();
+    drop(keys(&gateway, &["import", "app-aes", "--hsm", "--key", &secret]).success());
+    let made = as_app(&gateway, &["encrypt", "app-aes"], "hunter2").success().stdout;
+
+    // Wrapped on a machine without a network, with the hash that is told with the key.
+    let told = keys(&gateway, &["wrapping-key", "--hsm", "--output", "json"]).success().stdout;
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["hash_function"], "SHA1", "SoftHSM has no other");
+    let to = site.write("to.pem", keys(&gateway, &["wrapping-key", "--hsm"]).success().stdout);
+    let (to, out) = (to.display().to_string(), site.file("wrapped").display().to_string());
+    drop(chancery(&["keys", "wrap", &key, "--to", &to, "--hash", "SHA1", "--out", &out]).success());
+    let wrapped = ["--wrapped", &out, "--hash", "SHA1", "--version"];
+    let incomplete = keys(&gateway, &[&import[..], &wrapped].concat()).failure();
+    assert!(incomplete.stderr.contains("public_key"), "{incomplete}");
+    drop(keys(&gateway, &[&import[..], &wrapped, &["--public-key", &public]].concat()).success());
+    assert_eq!(shown(&gateway, "app-ec")["latest_version"], 2);
+    let second = as_app(&gateway, &sign, "").success().stdout;
+    assert!(second.starts_with("vault:v2:"));
+
+    // Nor does it go elsewhere: another key's public half, another place.
+    let (_, other) = openssl_key(&site, "other", &ec);
+    let other = other.display().to_string();
+    let refused = keys(&gateway, &[&import[..], &wrapped, &["--public-key", &other]].concat());
+    assert!(refused.failure().stderr.contains("does not verify"));
+    let gateway = gateway.kill_and_restart();
+    assert_eq!(as_app(&gateway, &["decrypt", "app-aes"], &made).success().stdout, "hunter2");
+    for signature in [&signature, &second] {
+        let verify = ["verify", "app-ec", &message, "--signature", signature.trim()];
+        drop(as_app(&gateway, &verify, "").success());
+    }
+    let in_hsm = |line: &Value| {
+        line["operation"] == "keys.import" && line["details"]["unwrapped-in"] == "hsm"
+    };
+    let mut audit = gateway.audit().into_iter();
+    assert!(audit.any(|line| line["resource"] == "transit/app-ec" && in_hsm(&line)));
 }
 
 #[test]

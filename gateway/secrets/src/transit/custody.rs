@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use chancery_keys::pkcs11::{Pkcs11Signer, Usage};
+use chancery_keys::pkcs11::{Brought, Pkcs11Signer, Usage};
 use chancery_keys::software::{self, AES_KEY_BYTES, OaepHash, SoftwareSigner};
-use chancery_keys::{FORMAT_AES_GCM, KeyName, KeyType, SignError, Signer, WrapError};
+use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_store::Store;
-use chancery_x509::{PublicKey, SignatureAlgorithm};
+use chancery_x509::PublicKey;
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
+use super::held::{Decrypts, Held, Holder};
 use super::storage::Layout;
 use super::{KeyVersion, Protection, TransitError, TransitKey, TransitKeyType};
 
@@ -22,8 +23,7 @@ pub struct Custody {
     token: Option<Arc<Pkcs11Signer>>,
     /// A holder for each version, so that the cache can forget one with its memory.
     ready: Cache<KeyName, Arc<SoftwareSigner>>,
-    /// Of RSA keys in the HSM: the hashes with which they were seen to decrypt.
-    decrypts: Arc<Cache<(KeyName, OaepHash), ()>>,
+    decrypts: Arc<Decrypts>,
 }
 
 /// A version of a key that was just made.
@@ -32,17 +32,6 @@ pub(super) struct Made {
     pub(super) material: Option<Zeroizing<Vec<u8>>>,
     /// The public half of a pair.
     pub(super) public: Option<PublicKey>,
-}
-
-/// A version of a key, ready to be used.
-pub(super) struct Held {
-    name: KeyName,
-    holder: Holder,
-}
-
-enum Holder {
-    Software(Arc<SoftwareSigner>),
-    Token { token: Arc<Pkcs11Signer>, decrypts: Arc<Cache<(KeyName, OaepHash), ()>> },
 }
 
 impl Custody {
@@ -131,17 +120,59 @@ impl Custody {
         if protection == Protection::Software {
             return Ok(made);
         }
-        let token = self.token()?;
         let Made { material: Some(material), public } = made else { return Ok(made) };
-        let taken = match (key_type, &public) {
+        self.take_into_hsm(key_type, name, Brought::Plain(material), public.as_ref()).await?;
+        Ok(Made { material: None, public })
+    }
+
+    /// Brings a key into the HSM.
+    ///
+    /// # Errors
+    /// [`TransitError::Refused`] if it does not take it.
+    pub(super) async fn take_into_hsm(
+        &self,
+        key_type: TransitKeyType,
+        name: &KeyName,
+        brought: Brought,
+        public: Option<&PublicKey>,
+    ) -> Result<(), TransitError> {
+        let token = self.token()?;
+        let taken = match (key_type, public) {
             (TransitKeyType::Pair(key_type), Some(public)) => {
-                token.import(name, material, public, usage(key_type)).await
+                token.import(name, brought, public, usage(key_type)).await
             }
-            (TransitKeyType::Aes256Gcm96, _) => token.import_wrapping_key(name, material).await,
+            (TransitKeyType::Aes256Gcm96, _) => token.import_wrapping_key(name, brought).await,
             _ => return Err(TransitError::Refused(NO_HMAC.into())),
         };
-        taken.map_err(|error| TransitError::Refused(error.to_string().into()))?;
-        Ok(Made { material: None, public })
+        taken.map_err(|error| TransitError::Refused(error.to_string().into()))
+    }
+
+    /// Makes an RSA key in the HSM to which keys are wrapped that are brought in.
+    pub(super) async fn make_wrapping_key(&self, name: &KeyName) -> Result<(), TransitError> {
+        let made = self.token()?.generate_for(name, KeyType::Rsa4096, Usage::UNWRAP).await;
+        made.map(drop).map_err(|error| TransitError::Making(error.to_string()))
+    }
+
+    /// Its public half, and the hash in OAEP that the HSM has.
+    pub(super) async fn wrapping_key(
+        &self,
+        name: &KeyName,
+    ) -> Result<(PublicKey, OaepHash), TransitError> {
+        let token = self.token()?;
+        let public = token.public_key(name)?;
+        let hash = token.unwrapping_hash(name).await.map_err(|error| {
+            let said = format!(
+                "the HSM unwraps no keys with RSA-OAEP ({error}): wrap to the key in software, which puts \
+                 them into the HSM"
+            );
+            TransitError::Refused(said.into())
+        })?;
+        Ok((public, hash))
+    }
+
+    pub(super) async fn remove_from_hsm(&self, name: &KeyName) -> Result<(), TransitError> {
+        let removed = self.token()?.destroy(name).await;
+        removed.map_err(|error| TransitError::Unavailable(error.to_string()))
     }
 
     /// Makes a version ready to be used.
@@ -174,20 +205,10 @@ impl Custody {
     ) -> Result<(), TransitError> {
         self.ready.remove(&version.held_as);
         if protection == Protection::Hsm {
-            let removed = self.token()?.destroy(&version.held_as).await;
-            removed.map_err(|error| TransitError::Unavailable(error.to_string()))?;
+            self.remove_from_hsm(&version.held_as).await?;
         }
         Ok(())
     }
-}
-
-/// Not every HSM has every hash.
-fn unfit(error: WrapError, hash: OaepHash) -> TransitError {
-    let WrapError::Key(SignError::Failed { reason, .. }) = error else { return error.into() };
-    let said = format!(
-        "this key in the HSM does not decrypt RSA-OAEP with {hash} ({reason}): try another hash_function"
-    );
-    TransitError::Refused(said.into())
 }
 
 /// RSA keys do both, as they do in software.
@@ -260,95 +281,6 @@ async fn holder(
         Ok((Arc::new(signer), public))
     });
     taking.await.map_err(|error| TransitError::Broken(error.to_string()))?
-}
-
-impl Held {
-    /// Signs, in the form of X.509.
-    pub(super) async fn sign(
-        &self,
-        algorithm: SignatureAlgorithm,
-        message: &[u8],
-    ) -> Result<Vec<u8>, TransitError> {
-        let signed = match &self.holder {
-            Holder::Software(signer) => signer.sign(&self.name, algorithm, message).await,
-            Holder::Token { token, .. } => token.sign(&self.name, algorithm, message).await,
-        };
-        Ok(signed?)
-    }
-
-    /// Encrypts with AES-256-GCM: nonce, ciphertext, tag.
-    pub(super) async fn encrypt(
-        &self,
-        plaintext: &Zeroizing<Vec<u8>>,
-        associated: &[u8],
-    ) -> Result<Vec<u8>, TransitError> {
-        let mut wrapped = match &self.holder {
-            Holder::Software(signer) => signer.wrap(&self.name, plaintext, associated)?,
-            Holder::Token { token, .. } => {
-                token.wrap(&self.name, plaintext.clone(), associated).await?
-            }
-        };
-        // The first byte is the format's, which Vault does not have.
-        wrapped.drain(..1);
-        Ok(wrapped)
-    }
-
-    /// Undoes [`encrypt`](Self::encrypt).
-    pub(super) async fn decrypt(
-        &self,
-        ciphertext: &[u8],
-        associated: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-        let wrapped = [&[FORMAT_AES_GCM], ciphertext].concat();
-        Ok(match &self.holder {
-            Holder::Software(signer) => signer.unwrap(&self.name, &wrapped, associated)?,
-            Holder::Token { token, .. } => token.unwrap(&self.name, &wrapped, associated).await?,
-        })
-    }
-
-    /// Decrypts with an RSA key (RSA-OAEP).
-    pub(super) async fn decrypt_rsa(
-        &self,
-        hash: OaepHash,
-        ciphertext: Vec<u8>,
-    ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-        match &self.holder {
-            Holder::Token { token, .. } => {
-                let opened = token.decrypt(&self.name, hash, &ciphertext).await;
-                opened.map_err(|error| unfit(error, hash))
-            }
-            Holder::Software(_) => {
-                self.in_software(move |signer, name| Ok(signer.decrypt(name, hash, &ciphertext)?))
-                    .await
-            }
-        }
-    }
-
-    /// Makes sure that what is encrypted to an RSA key will decrypt: not every HSM has every hash, and
-    /// encryption does not ask it.
-    pub(super) async fn expect_decryption(&self, hash: OaepHash) -> Result<(), TransitError> {
-        let Holder::Token { token, decrypts } = &self.holder else { return Ok(()) };
-        let trying = async {
-            token.try_decryption(&self.name, hash).await.map_err(|error| unfit(error, hash))
-        };
-        decrypts.get_or_insert_async(&(self.name.clone(), hash), trying).await
-    }
-
-    /// Does something that only keys in software do, on a thread that may be busy for long.
-    pub(super) async fn in_software<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&SoftwareSigner, &KeyName) -> Result<T, TransitError> + Send + 'static,
-    ) -> Result<T, TransitError> {
-        let Holder::Software(signer) = &self.holder else {
-            return Err(TransitError::Refused(
-                "keys in the HSM sign, and encrypt with AES and RSA; for anything else use software".into(),
-            ));
-        };
-        let (signer, name) = (signer.clone(), self.name.clone());
-        tokio::task::spawn_blocking(move || work(&signer, &name))
-            .await
-            .map_err(|error| TransitError::Broken(error.to_string()))?
-    }
 }
 
 impl std::fmt::Debug for Custody {

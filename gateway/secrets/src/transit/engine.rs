@@ -170,14 +170,13 @@ impl<'a> Transit<'a> {
     pub(super) async fn own_secret(
         &self,
         at: Key,
-        make: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, TransitError> + Send + 'static,
+        make: impl Future<Output = Result<Zeroizing<Vec<u8>>, TransitError>>,
     ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
         self.custody()?;
         if let Some(record) = self.store().get(&at).await? {
             return Ok(Zeroizing::new(record.value.to_vec()));
         }
-        let made = tokio::task::spawn_blocking(make).await;
-        let made = made.map_err(|error| TransitError::Making(error.to_string()))??;
+        let made = make.await?;
         let commit = Commit::new().check_absent(at.clone()).put(at.clone(), secret(made.clone()));
         match self.store().commit(commit).await {
             Ok(_) => Ok(made),

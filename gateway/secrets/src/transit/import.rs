@@ -1,5 +1,6 @@
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
+use chancery_keys::pkcs11::Brought;
 use chancery_keys::software::{self, OaepHash, SoftwareSigner};
 use chancery_keys::{KeyName, KeyType};
 use chancery_x509::{PublicKey, pem};
@@ -34,12 +35,31 @@ pub enum Imported {
         /// The hash in OAEP.
         hash: OaepHash,
     },
+    /// A key that was wrapped to the wrapping key in the HSM, where it stays.
+    WrappedToHsm {
+        /// The wrapped key.
+        ciphertext: Vec<u8>,
+        /// The hash in OAEP.
+        hash: OaepHash,
+        /// The public half in PEM, if it is a pair: the HSM does not tell it of what it unwraps.
+        public: Option<String>,
+    },
     /// Only the public half, in PEM: to verify, and to encrypt to.
     Public(String),
 }
 
+/// To what keys are wrapped that are brought in.
+#[derive(Debug)]
+pub struct WrappingKey {
+    /// The RSA key, in PEM.
+    pub pem: String,
+    /// The hash in OAEP that its holder has, or the usual one.
+    pub hash: OaepHash,
+}
+
 impl Transit<'_> {
-    /// The RSA key, in PEM, to which whoever brings a key in wraps it: `keys.import`, on the mount.
+    /// The RSA key to which whoever brings a key in wraps it: `keys.import`, on the mount. What is wrapped to
+    /// the one in the HSM is unwrapped there alone.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -47,12 +67,23 @@ impl Transit<'_> {
         &self,
         context: &RequestContext,
         caller: &Caller,
-    ) -> Result<String, TransitError> {
+        holder: Protection,
+    ) -> Result<WrappingKey, TransitError> {
         let resource = format!("{}/", self.mount);
         let allowed = self.ask(context, caller, "keys.import", &resource, vec![]).await?;
-        let opened = self.opener(&self.layout(&context.tenant)).await;
-        let pem = opened.map(|(_, _, public)| pem::encode(pem::PUBLIC_KEY, public.spki_der()));
-        allowed.finish(pem).await
+        let layout = self.layout(&context.tenant);
+        let found = async {
+            let (public, hash) = match holder {
+                Protection::Software => (self.opener(&layout).await?.2, OaepHash::default()),
+                Protection::Hsm => {
+                    let name = self.opener_in_hsm(&layout).await?;
+                    self.custody()?.wrapping_key(&name).await?
+                }
+            };
+            Ok(WrappingKey { pem: pem::encode(pem::PUBLIC_KEY, public.spki_der()), hash })
+        };
+        let found = found.await;
+        allowed.finish(found).await
     }
 
     /// Brings a key in, or, if `version_of_known`, the next version of one that is there: `keys.import`.
@@ -67,16 +98,19 @@ impl Transit<'_> {
         import: Import,
         version_of_known: bool,
     ) -> Result<TransitKey, TransitError> {
+        let unwrapped_in = import.what.unwrapped_in().as_str();
         let facts = vec![
             ("key-type".to_owned(), import.key_type.to_string()),
             ("protection".to_owned(), import.protection.as_str().to_owned()),
             ("exportable".to_owned(), import.settings.exportable.unwrap_or(false).to_string()),
+            ("unwrapped-in".to_owned(), unwrapped_in.to_owned()),
         ];
         let resource = self.resource(name);
         let allowed = self.ask(context, caller, "keys.import", &resource, facts).await?;
         let imported = self.imported(context, name, import, version_of_known).await;
         let version = imported.as_ref().map_or(0, |key| key.latest);
-        allowed.detail("version", version).finish(imported).await
+        let allowed = allowed.detail("version", version).detail("unwrapped-in", unwrapped_in);
+        allowed.finish(imported).await
     }
 
     async fn imported(
@@ -114,6 +148,26 @@ impl Transit<'_> {
                 let made = taking.await?;
                 version = version.with_public(made.public.as_ref());
                 made.material
+            }
+            Imported::WrappedToHsm { .. } if protection != Protection::Hsm => {
+                let why = "what was wrapped to the HSM's key stays there: protection has to be hsm";
+                return Err(TransitError::Refused(why.into()));
+            }
+            Imported::WrappedToHsm { ciphertext, hash, public } => {
+                let public = match (key_type, public) {
+                    (TransitKeyType::Pair(_), Some(text)) => Some(public_key(&text, key_type)?),
+                    (TransitKeyType::Pair(_), None) => {
+                        let why = "give the public_key too: the HSM does not tell it";
+                        return Err(TransitError::Refused(why.into()));
+                    }
+                    _ => None,
+                };
+                let to = self.opener_in_hsm(&layout).await?;
+                let brought = Brought::Wrapped { to, hash, bytes: ciphertext };
+                let custody = self.custody()?;
+                custody.take_into_hsm(key_type, &version.held_as, brought, public.as_ref()).await?;
+                version = version.with_public(public.as_ref());
+                None
             }
             Imported::Public(_) if protection == Protection::Hsm => {
                 let why = "a public key alone is kept in software";
@@ -165,9 +219,10 @@ impl Transit<'_> {
         &self,
         layout: &Layout<'_>,
     ) -> Result<(SoftwareSigner, KeyName, PublicKey), TransitError> {
-        let make = || {
-            let made = software::generate(KeyType::Rsa4096);
-            made.map_err(|error| TransitError::Making(error.to_string()))
+        let make = async {
+            let failed = |error: &dyn std::fmt::Display| TransitError::Making(error.to_string());
+            let made = tokio::task::spawn_blocking(|| software::generate(KeyType::Rsa4096)).await;
+            made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
         };
         let pkcs8 = self.own_secret(layout.wrapping()?, make).await?;
         let name: KeyName = "wrapping".parse().map_err(|_| TransitError::NotFound)?;
@@ -178,6 +233,35 @@ impl Transit<'_> {
         });
         let broken = |error: &dyn std::fmt::Display| TransitError::Broken(error.to_string());
         opening.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
+    }
+
+    /// The name of the mount's RSA key in the HSM, which is made the first time that it is needed.
+    async fn opener_in_hsm(&self, layout: &Layout<'_>) -> Result<KeyName, TransitError> {
+        let at = layout.wrapping_in_hsm()?;
+        let fresh = KeyVersion::new(self.now())?.held_as;
+        let mut made = false;
+        let make = async {
+            self.custody()?.make_wrapping_key(&fresh).await?;
+            made = true;
+            Ok(Zeroizing::new(fresh.as_str().as_bytes().to_vec()))
+        };
+        let name = self.own_secret(at.clone(), make).await?;
+        let name = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<KeyName>().ok());
+        let name = name.ok_or_else(|| TransitError::Record(at.to_string()))?;
+        if made && name != fresh {
+            // Somebody else was quicker, and nobody knows of this one.
+            self.custody()?.remove_from_hsm(&fresh).await?;
+        }
+        Ok(name)
+    }
+}
+
+impl Imported {
+    fn unwrapped_in(&self) -> Protection {
+        match self {
+            Self::WrappedToHsm { .. } => Protection::Hsm,
+            Self::Wrapped { .. } | Self::Public(_) => Protection::Software,
+        }
     }
 }
 

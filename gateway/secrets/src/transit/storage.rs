@@ -44,6 +44,11 @@ impl Layout<'_> {
         Key::new(format!("{}/secrets/transit-wrapping/{}", self.tenant, self.mount))
     }
 
+    /// The name of the RSA key in the HSM to which keys are wrapped that only the HSM unwraps.
+    pub(super) fn wrapping_in_hsm(&self) -> Result<Key, InvalidKey> {
+        Key::new(format!("{}/secrets/transit-hsm-wrapping/{}", self.tenant, self.mount))
+    }
+
     /// The key of backups.
     pub(super) fn backup(&self) -> Result<Key, InvalidKey> {
         Key::new(format!("{}/secrets/transit-backup/{}", self.tenant, self.mount))

@@ -187,7 +187,7 @@ impl Transit<'_> {
         &self,
         layout: &Layout<'_>,
     ) -> Result<(SoftwareSigner, KeyName), TransitError> {
-        let make = || {
+        let make = async {
             software::generate_secret(AES_KEY_BYTES).ok_or_else(|| {
                 TransitError::Making("the system gives no random numbers".to_owned())
             })

@@ -106,7 +106,8 @@ impl World {
     /// A key wrapped as somebody elsewhere would.
     async fn wrapped(&self, secret: &[u8], hash: OaepHash) -> Imported {
         let Somebody { context, caller } = &self.admin;
-        let text = self.f.transit().wrapping_key(context, caller).await.unwrap();
+        let text =
+            self.f.transit().wrapping_key(context, caller, Protection::Software).await.unwrap().pem;
         let der = pem::decode(pem::PUBLIC_KEY, &text).unwrap().remove(0);
         let to = PublicKey::from_spki_der(&der).unwrap();
         Imported::Wrapped { ciphertext: wrap_key(&to, hash, secret).unwrap(), hash }
@@ -442,7 +443,8 @@ async fn an_exportable_key_goes_to_another_mount_and_no_other_key_does() {
     let made = from.encrypt("orders", "one").await.unwrap();
 
     let Somebody { context, caller } = &to.admin;
-    let wrapping_key = to.f.transit().wrapping_key(context, caller).await.unwrap();
+    let wrapping_key =
+        to.f.transit().wrapping_key(context, caller, Protection::Software).await.unwrap().pem;
     let import = Import {
         key_type: TransitKeyType::Pair(KeyType::Rsa4096),
         protection: Protection::Software,

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use self::life::{CreateArgs, SettingsArgs};
-use self::transfer::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs, WrapArgs};
+use self::transfer::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs, WrapArgs, WrappingKeyArgs};
 use self::usage::{CipherArgs, SignArgs, VerifyArgs};
 use crate::commands::say;
 use crate::output::{Output, print};
@@ -81,7 +81,7 @@ enum KeysCommand {
     /// Wrap a key for `import --wrapped`, on a machine without a gateway.
     Wrap(WrapArgs),
     /// Print the public key to which keys are wrapped that are brought in.
-    WrappingKey,
+    WrappingKey(WrappingKeyArgs),
     /// Write a key into a file that only this gateway can read.
     Backup(BackupArgs),
     /// Bring a backed up key back.
@@ -140,7 +140,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<ExitCode> {
         }
         KeysCommand::Import(args) => keys.import(args).await?,
         KeysCommand::Wrap(_) => {}
-        KeysCommand::WrappingKey => say(keys.wrapping_key().await?.trim_end())?,
+        KeysCommand::WrappingKey(args) => keys.wrapping_key(&args).await?,
         KeysCommand::Backup(args) => keys.back_up(args).await?,
         KeysCommand::Restore(args) => keys.restore(args).await?,
         KeysCommand::Export(args) => keys.export(args).await?,

@@ -3,12 +3,12 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chancery_secrets::transit::{Encryption, OaepHash, TransitError, VersionedText};
+use chancery_secrets::transit::{Encryption, TransitError, VersionedText};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::input::{self, Inputs};
-use super::{MOUNT_TYPE, name, parsed, part, transit};
+use super::{MOUNT_TYPE, hash, name, part, transit};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -148,12 +148,6 @@ impl Outcome {
 fn item<T>(fields: &Fields<'_>, text: T) -> Result<Encryption<T>, VaultError> {
     let associated = input::bytes(fields, "associated_data")?.unwrap_or_default().to_vec();
     Ok(Encryption { text, associated, hash: hash(fields)? })
-}
-
-/// The hash in OAEP; of use to keys of type RSA only.
-fn hash(fields: &Fields<'_>) -> Result<OaepHash, VaultError> {
-    let named = fields.get::<String>("hash_function", "a text")?;
-    named.map_or(Ok(OaepHash::default()), |text| parsed(&text))
 }
 
 fn ciphertexts(inputs: &Inputs<'_, '_>) -> Result<Vec<Encryption<VersionedText>>, VaultError> {

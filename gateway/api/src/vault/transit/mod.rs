@@ -8,8 +8,9 @@ pub(super) mod signing;
 pub(super) mod transfer;
 mod view;
 
-use chancery_secrets::transit::{Transit, TransitKeyName};
+use chancery_secrets::transit::{OaepHash, Transit, TransitKeyName};
 
+use super::body::Fields;
 use super::call::Call;
 use super::error::VaultError;
 use super::path;
@@ -35,4 +36,10 @@ fn name(call: &Call, number: usize) -> Result<TransitKeyName, VaultError> {
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, VaultError> {
     text.parse().map_err(|error: T::Err| VaultError::BadRequest(error.to_string().into()))
+}
+
+/// The hash in OAEP; of use to keys of type RSA only.
+fn hash(fields: &Fields<'_>) -> Result<OaepHash, VaultError> {
+    let named = fields.get::<String>("hash_function", "a text")?;
+    named.map_or(Ok(OaepHash::default()), |text| parsed(&text))
 }

@@ -5,33 +5,40 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chancery_secrets::transit::{Import, Imported, OaepHash, TransitKeyType};
+use chancery_secrets::transit::{Import, Imported, Protection, TransitKeyType};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::keys::{key_type, protection, settings, shown};
-use super::{MOUNT_TYPE, input, name, parsed, part, transit};
+use super::{MOUNT_TYPE, hash, input, name, parsed, part, transit};
 use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
 
-/// `GET /v1/MOUNT/wrapping_key`: to which public key a key is wrapped that is brought in.
+/// `GET /v1/MOUNT/wrapping_key`: to which public key a key is wrapped that is brought in, and with which hash
+/// in OAEP. With `?protection=hsm` it is the key that is in the HSM.
 pub(in crate::vault) async fn wrapping_key(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
-    struct WrappingKey {
+    struct View {
         public_key: String,
+        hash_function: String,
     }
     call.expect(Verb::Get)?;
-    let public_key = transit(&state, &call)?.wrapping_key(&call.context, &call.caller).await?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, WrappingKey { public_key }))
+    let holder = call.query("protection");
+    let holder = holder.map_or(Ok(Protection::default()), |text| parsed(&text))?;
+    let found = transit(&state, &call)?.wrapping_key(&call.context, &call.caller, holder).await?;
+    let view = View { public_key: found.pem, hash_function: found.hash.to_string() };
+    Ok(envelope::data(call.id(), MOUNT_TYPE, view))
 }
 
-/// `POST /v1/MOUNT/keys/NAME/import`: brings in a key, wrapped as `ciphertext` or only a `public_key`.
+/// `POST /v1/MOUNT/keys/NAME/import`: brings in a key, wrapped as `ciphertext` or only a `public_key`. With
+/// `unwrapped_in` `hsm` the `ciphertext` was wrapped to the key in the HSM; of a pair there is the `public_key`
+/// then, too.
 pub(in crate::vault) async fn import(
     state: State<VaultState>,
     call: Call,
@@ -68,15 +75,20 @@ async fn bring_in(
 fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
     input::without(fields, &["derived", "context", "allow_plaintext_backup"])?;
     let public = fields.get::<String>("public_key", "a public key in PEM")?;
-    let what = match (input::bytes(fields, "ciphertext")?, public) {
-        (Some(ciphertext), None) => {
-            let hash = fields.get::<String>("hash_function", "a text")?;
-            let hash = hash.map_or(Ok(OaepHash::default()), |text| parsed(&text))?;
-            Imported::Wrapped { ciphertext: ciphertext.to_vec(), hash }
+    let holder = fields.get::<String>("unwrapped_in", "software or hsm, as a text")?;
+    let holder = holder.map_or(Ok(Protection::default()), |text| parsed(&text))?;
+    let what = match (input::bytes(fields, "ciphertext")?, public, holder) {
+        (Some(ciphertext), None, Protection::Software) => {
+            Imported::Wrapped { ciphertext: ciphertext.to_vec(), hash: hash(fields)? }
         }
-        (None, Some(pem)) => Imported::Public(pem),
+        (Some(ciphertext), public, Protection::Hsm) => {
+            let ciphertext = ciphertext.to_vec();
+            Imported::WrappedToHsm { ciphertext, hash: hash(fields)?, public }
+        }
+        (None, Some(pem), Protection::Software) => Imported::Public(pem),
         _ => {
-            let said = "give exactly one of ciphertext and public_key";
+            let said =
+                "give exactly one of ciphertext and public_key, or both if unwrapped_in is hsm";
             return Err(VaultError::BadRequest(said.into()));
         }
     };
