@@ -8,19 +8,72 @@ use rustix::thread::gettid;
 /// The lowest priority that still gets a share of a busy processor (1.5 % beside one usual thread).
 const LOWEST: i32 = 19;
 
-/// Runs it in a thread of its own at the lowest priority. Threads that it starts are of that priority
-/// too. Fails if there is no thread to be had.
+/// Runs it in a thread of its own at the lowest priority, which leaves the processor at once to whoever else
+/// wants it. Threads that it starts are of that kind too. Fails if there is no thread to be had.
 pub(crate) fn run(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
             // Linux has priorities by thread. Where the system has none, it is as busy as others.
-            if let Err(error) = setpriority_process(Some(gettid()), LOWEST) {
-                tracing::debug!(%error, "a background thread runs at the usual priority");
+            let lowered = setpriority_process(Some(gettid()), LOWEST).map_err(io::Error::from);
+            #[cfg(target_os = "linux")]
+            let lowered = lowered.and_then(|()| slice::lengthen(LOWEST));
+            if let Err(error) = lowered {
+                tracing::debug!(%error, "a background thread runs like others");
             }
             work();
         })
         .map(drop)
+}
+
+/// How long a thread may run before others have their turn.
+#[cfg(target_os = "linux")]
+mod slice {
+    use std::io;
+
+    /// The most that Linux takes, in nanoseconds. Whoever is woken has to wait for the end of the slice, even
+    /// of the lowest priority (about three milliseconds, since 6.6), unless their own is shorter (since
+    /// 6.12). So the longest slice is the one that is interrupted at once.
+    pub(super) const SLICE: u64 = 100_000_000;
+
+    /// `struct sched_attr` of Linux in its first version, as `sched_setattr(2)` has it.
+    #[repr(C)]
+    #[derive(Default)]
+    pub(super) struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        /// Of threads of the usual policy: their slice, heeded since 6.12.
+        pub(super) runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "it has 48 bytes")]
+    const SIZE: u32 = size_of::<Attributes>() as u32;
+
+    /// Gives the calling thread, which has this niceness, the longest slice.
+    pub(super) fn lengthen(nice: i32) -> io::Result<()> {
+        let attributes = Attributes { size: SIZE, nice, runtime: SLICE, ..Attributes::default() };
+        #[expect(unsafe_code, reason = "the C library has no function for it")]
+        // SAFETY: the call reads as many bytes as the structure says that it has, and 0 is the caller.
+        let code = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// What the calling thread has.
+    #[cfg(test)]
+    pub(super) fn attributes() -> Attributes {
+        let mut attributes = Attributes::default();
+        #[expect(unsafe_code, reason = "the C library has no function for it")]
+        // SAFETY: the call writes no more than the size that it is given.
+        let code =
+            unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) };
+        assert_eq!(code, 0, "{}", io::Error::last_os_error());
+        attributes
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +95,21 @@ mod tests {
         .unwrap();
         assert_eq!(told.recv().unwrap(), (LOWEST, LOWEST));
         assert!(getpriority_process(Some(gettid())).unwrap() < LOWEST);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_and_those_that_it_starts_leave_the_processor_at_once() {
+        let (tell, told) = mpsc::channel();
+        run("test", move || {
+            let inner = std::thread::spawn(|| slice::attributes().runtime);
+            tell.send((slice::attributes().runtime, inner.join().unwrap())).unwrap();
+        })
+        .unwrap();
+        // Before 6.12 there is none to be had.
+        let usual = slice::attributes().runtime;
+        let long = if usual == 0 { 0 } else { slice::SLICE };
+        assert_eq!(told.recv().unwrap(), (long, long));
+        assert_ne!(usual, slice::SLICE);
     }
 }
