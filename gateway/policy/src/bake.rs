@@ -6,10 +6,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use wasmparser::{Parser, Payload};
 use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
 use wasmtime::{Result, Store, bail, format_err};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
+use crate::engine::PAGE;
 use crate::guest::Bounds;
 
 /// The interface by which a snapshot reads an instrumented component's memory.
@@ -19,14 +21,20 @@ pub(crate) const INSTRUMENTATION: &str = "wasmtime:wizer/access";
 pub(crate) struct Instrumented<'a> {
     context: ComponentContext<'a>,
     pub(crate) wasm: Vec<u8>,
+    /// Whether pages of zeros at the end of its memory are no loss.
+    can_be_cut: bool,
 }
+
+/// A custom section of guests that say so of themselves: those of the SDK.
+const CAN_BE_CUT: &str = "chancery-memory";
 
 impl<'a> Instrumented<'a> {
     /// Fails for components whose state is more than memory and plain globals; they are then
     /// configured in every evaluation.
     pub(crate) fn new(wasm: &'a [u8]) -> Result<Self> {
+        let can_be_cut = has_custom_section(wasm, CAN_BE_CUT)?;
         let (context, wasm) = Wizer::new().instrument_component(wasm)?;
-        Ok(Self { context, wasm })
+        Ok(Self { context, wasm, can_be_cut })
     }
 
     /// The component that begins as this instance stands.
@@ -35,7 +43,8 @@ impl<'a> Instrumented<'a> {
         store: &mut Store<Bounds>,
         instance: Instance,
     ) -> Result<Vec<u8>> {
-        let mut state = State { store, instance, memories: BTreeMap::new(), failure: None };
+        let (memories, can_be_cut) = (BTreeMap::new(), self.can_be_cut);
+        let mut state = State { store, instance, memories, can_be_cut, failure: None };
         let wizer = Wizer::new();
         let snapshot = finish(wizer.snapshot_component(&self.context, &mut state));
         match state.failure {
@@ -43,6 +52,23 @@ impl<'a> Instrumented<'a> {
             None => snapshot?,
         }
     }
+}
+
+/// The pages up to the last one that is not all zeros; the first in any case.
+fn used(memory: &[u8]) -> &[u8] {
+    let end = memory.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let end = end.max(1).next_multiple_of(PAGE);
+    memory.get(..end).unwrap_or(memory)
+}
+
+/// Whether one of the component's parts has a custom section of this name.
+fn has_custom_section(wasm: &[u8], name: &str) -> Result<bool> {
+    for payload in Parser::new(0).parse_all(wasm) {
+        if matches!(payload?, Payload::CustomSection(section) if section.name() == name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Runs a future that has nothing to wait for.
@@ -58,6 +84,7 @@ struct State<'a> {
     instance: Instance,
     /// What was read already, by function: to read a memory grows it, and it is read twice.
     memories: BTreeMap<String, Vec<u8>>,
+    can_be_cut: bool,
     /// The trait cannot report a failure, so the first is kept and the snapshot thrown away.
     failure: Option<wasmtime::Error>,
 }
@@ -98,6 +125,7 @@ impl ComponentInstanceState for State<'_> {
     ) {
         if !self.memories.contains_key(func) {
             let read = match self.call::<WasmList<u8>>(instance, func) {
+                Ok(list) if self.can_be_cut => used(list.as_le_slice(&*self.store)).to_vec(),
                 Ok(list) => list.as_le_slice(&*self.store).to_vec(),
                 Err(failure) => {
                     self.failure.get_or_insert(failure);
@@ -123,5 +151,23 @@ impl ComponentInstanceState for State<'_> {
 
     async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
         self.number::<f64>(instance, func).to_bits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_at_the_end_are_cut_by_the_page() {
+        let mut memory = vec![0; 4 * PAGE];
+        assert_eq!(used(&memory).len(), PAGE);
+        memory[PAGE - 1] = 1;
+        assert_eq!(used(&memory).len(), PAGE);
+        memory[PAGE] = 1;
+        assert_eq!(used(&memory).len(), 2 * PAGE);
+        memory[4 * PAGE - 1] = 1;
+        assert_eq!(used(&memory).len(), 4 * PAGE);
+        assert_eq!(used(&[]).len(), 0);
     }
 }

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use crate::time::{Hours, Moment};
 
 /// Circumstances. All that is said has to hold.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// Networks of which the caller's address is in one.
     addresses: Vec<IpNet>,
     /// Attributes of the context, with patterns of which a value of each has to fit one.

@@ -4,10 +4,9 @@
 use chancery_guest::{Glob, Globs};
 
 /// Rules by the beginnings of their resource patterns.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
-    /// All beginnings, one behind the other and in order: a search touches few pages.
-    text: String,
+    /// In the order of their beginnings.
     entries: Vec<Entry>,
     /// The rules of the entries, one behind the other.
     rules: Vec<u32>,
@@ -15,35 +14,40 @@ pub(crate) struct Index {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Where its beginning ends in the text; it starts where the one before ends.
-    end: u32,
+    /// A rule with a pattern that begins so.
+    rule: u32,
+    /// Which of its patterns.
+    pattern: u32,
     /// Where its rules end.
     rules_end: u32,
-    /// The longest other entry that this one begins with.
-    parent: Option<u32>,
+    /// The longest other entry that this one begins with, or [`NONE`].
+    parent: u32,
 }
+
+/// In place of the number of an entry.
+const NONE: u32 = u32::MAX;
 
 impl Index {
     /// An index over the patterns of each rule.
     pub(crate) fn new<'a>(resources: impl Iterator<Item = &'a Globs>) -> Self {
-        let mut pairs: Vec<(&str, u32)> = Vec::new();
+        let mut places: Vec<(&str, u32, u32)> = Vec::new();
         for (rule, globs) in (0_u32..).zip(resources) {
-            pairs.extend(globs.as_slice().iter().map(Glob::literal_prefix).map(|p| (p, rule)));
+            let patterns = (0_u32..).zip(globs.as_slice());
+            places.extend(patterns.map(|(pattern, glob)| (glob.literal_prefix(), rule, pattern)));
         }
-        pairs.sort_unstable();
-        pairs.dedup();
+        places.sort_unstable();
+        places.dedup_by_key(|(beginning, rule, _)| (*beginning, *rule));
         let mut index = Self::default();
         // The entries that the present one begins with, the longest last.
         let mut above: Vec<(u32, &str)> = Vec::new();
-        for (beginning, rule) in pairs {
+        for (beginning, rule, pattern) in places {
             if above.last().is_none_or(|(_, last)| *last != beginning) {
                 while above.last().is_some_and(|(_, last)| !beginning.starts_with(last)) {
                     above.pop();
                 }
-                index.text.push_str(beginning);
-                let parent = above.last().map(|(at, _)| *at);
+                let parent = above.last().map_or(NONE, |(at, _)| *at);
                 above.push((number(index.entries.len()), beginning));
-                index.entries.push(Entry { end: number(index.text.len()), rules_end: 0, parent });
+                index.entries.push(Entry { rule, pattern, rules_end: 0, parent });
             }
             index.rules.push(rule);
             if let Some(entry) = index.entries.last_mut() {
@@ -53,34 +57,31 @@ impl Index {
         index
     }
 
-    /// The rules of which a pattern may fit the resource, in order.
-    pub(crate) fn candidates(&self, resource: &str) -> Vec<usize> {
+    /// The rules of which a pattern may fit the resource, in order. `resources_of` gives the patterns that
+    /// the index was made from, by rule.
+    pub(crate) fn candidates<'a>(
+        &self,
+        resource: &str,
+        resources_of: impl Fn(usize) -> Option<&'a Globs>,
+    ) -> Vec<usize> {
+        let beginning = |entry: &Entry| {
+            let pattern = resources_of(entry.rule as usize)?.as_slice().get(entry.pattern as usize);
+            pattern.map(Glob::literal_prefix)
+        };
         // The last entry that is not behind the resource. If the resource does not begin with it, then
         // whatever the resource begins with, the entry does too.
-        let mut low = 0;
-        let mut high = self.entries.len();
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.beginning(middle) <= resource { low = middle + 1 } else { high = middle }
-        }
+        let not_behind = |entry: &Entry| beginning(entry).is_some_and(|text| text <= resource);
+        let mut next = self.entries.partition_point(not_behind).checked_sub(1);
         let mut found = Vec::new();
-        let mut next = low.checked_sub(1);
-        while let Some(at) = next {
-            let Some(entry) = self.entries.get(at) else { break };
-            if resource.starts_with(self.beginning(at)) {
+        while let Some((at, entry)) = next.and_then(|at| Some((at, self.entries.get(at)?))) {
+            if beginning(entry).is_some_and(|text| resource.starts_with(text)) {
                 found.extend(self.rules_of(at).iter().map(|rule| *rule as usize));
             }
-            next = entry.parent.map(|parent| parent as usize);
+            next = (entry.parent != NONE).then_some(entry.parent as usize);
         }
         found.sort_unstable();
         found.dedup();
         found
-    }
-
-    fn beginning(&self, at: usize) -> &str {
-        let end = |at: usize| self.entries.get(at).map_or(0, |entry| entry.end as usize);
-        let start = at.checked_sub(1).map_or(0, end);
-        self.text.get(start..end(at)).unwrap_or_default()
     }
 
     fn rules_of(&self, at: usize) -> &[u32] {
@@ -111,11 +112,12 @@ mod tests {
     fn finds_every_beginning_of_a_resource_and_nothing_behind_it() {
         let patterns = ["secret/*", "secret/a/*", "secret/ab", "*", "other/*", "secret/a/b"];
         let patterns: Vec<_> = patterns.iter().map(|one| vec![(*one).to_owned()]).collect();
-        let (index, _) = index(&patterns);
-        assert_eq!(index.candidates("secret/a/b"), [0, 1, 3, 5]);
-        assert_eq!(index.candidates("secret/ab"), [0, 2, 3]);
-        assert_eq!(index.candidates("zebra"), [3]);
-        assert_eq!(index.candidates(""), [3]);
+        let (index, globs) = index(&patterns);
+        let candidates = |resource: &str| index.candidates(resource, |at| globs.get(at));
+        assert_eq!(candidates("secret/a/b"), [0, 1, 3, 5]);
+        assert_eq!(candidates("secret/ab"), [0, 2, 3]);
+        assert_eq!(candidates("zebra"), [3]);
+        assert_eq!(candidates(""), [3]);
     }
 
     proptest! {
@@ -125,7 +127,7 @@ mod tests {
             resource in "[ab/]{0,8}",
         ) {
             let (index, globs) = index(&patterns);
-            let candidates = index.candidates(&resource);
+            let candidates = index.candidates(&resource, |at| globs.get(at));
             for (at, globs) in globs.iter().enumerate() {
                 if globs.matches(&resource) {
                     prop_assert!(candidates.contains(&at), "{} of {:?}", at, candidates);

@@ -6,94 +6,80 @@
 
 mod condition;
 mod index;
+mod settings;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_guest::access::{Approval, Denial, Grant, Policy, Refusal, Request, SettingsError};
-use chancery_guest::{Attribute, Globs, Period};
+use chancery_guest::{Attribute, Glob, Globs, Period};
 use serde::Deserialize;
 
-pub use crate::condition::Condition;
-use crate::condition::Holds;
+use crate::condition::{Condition, Holds};
 use crate::index::Index;
 
-/// The settings, with an index over the rules.
-#[derive(Debug, Deserialize)]
-#[serde(from = "Settings")]
+/// The rules, in as little memory as they need: with a thousand of them, each page that is touched counts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "settings::Settings")]
 pub struct Rules {
-    settings: Settings,
+    roles: BTreeMap<String, Globs>,
+    /// Lists of patterns. Most rules have theirs for callers and operations in common with others.
+    lists: Vec<Globs>,
+    all: Vec<Rule>,
     index: Index,
 }
 
-impl From<Settings> for Rules {
-    fn from(settings: Settings) -> Self {
-        let resources = settings.rules.iter().map(|rule| &rule.resources);
-        let index = Index::new(resources);
-        Self { settings, index }
-    }
+// SAFETY: there is nothing shared in it, and nothing is left behind when it is read.
+#[expect(unsafe_code, reason = "says what the compiler cannot see")]
+unsafe impl chancery_guest::Compact for Rules {}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    name: Box<str>,
+    /// Patterns for callers, as a number of a list.
+    identities: u32,
+    /// Patterns for operations, as a number of a list.
+    operations: u32,
+    resources: Globs,
+    effect: Effect,
+    /// What most rules do not have.
+    special: Option<Box<Special>>,
 }
 
-/// The settings.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Names for groups of callers, for use in rules.
-    #[serde(default)]
-    pub roles: BTreeMap<String, Globs>,
-    /// The rules. Their order does not matter.
-    pub rules: Vec<Rule>,
+/// What a rule has besides who, what and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Special {
+    roles: Vec<String>,
+    when: Option<Condition>,
+    unless: Option<Condition>,
+    max_ttl: Option<Period>,
+    approval: Option<Approvers>,
+    obligations: BTreeMap<String, String>,
+    reuse: Option<Period>,
 }
 
-/// One rule.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// For the audit log.
-    pub name: String,
-    /// Patterns for callers.
-    #[serde(default)]
-    pub identities: Globs,
-    /// Roles whose members are meant too.
-    #[serde(default)]
-    pub roles: Vec<String>,
-    /// Patterns for operations, as `secrets.*`.
-    pub operations: Globs,
-    /// Patterns for resources, as `secret/app/*`.
-    pub resources: Globs,
-    /// What the rule says.
-    pub effect: Effect,
-    /// Circumstances under which alone the rule applies.
-    #[serde(default)]
-    pub when: Option<Box<Condition>>,
-    /// Circumstances under which the rule does not apply.
-    #[serde(default)]
-    pub unless: Option<Box<Condition>>,
-    /// Ceiling on the time-to-live of what is handed out.
-    #[serde(default)]
-    pub max_ttl: Option<Period>,
-    /// Who has to approve first.
-    #[serde(default)]
-    pub approval: Option<Box<Approvers>>,
-    /// What has to be done with what is handed out.
-    #[serde(default)]
-    pub obligations: BTreeMap<String, String>,
-    /// For how long the permission may be reused for the same request.
-    #[serde(default)]
-    pub reuse: Option<Period>,
-}
+/// Of most rules.
+static USUAL: Special = Special {
+    roles: Vec::new(),
+    when: None,
+    unless: None,
+    max_ttl: None,
+    approval: None,
+    obligations: BTreeMap::new(),
+    reuse: None,
+};
 
 /// Who has to approve before something may be done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Approvers {
+struct Approvers {
     /// The group whose members may.
-    pub group: String,
+    group: String,
     /// How many of them have to.
     #[serde(default = "one")]
-    pub count: u32,
+    count: u32,
     /// For how long their approvals are good.
-    pub valid: Period,
+    valid: Period,
 }
 
 fn one() -> u32 {
@@ -103,36 +89,36 @@ fn one() -> u32 {
 /// What a rule that applies says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Effect {
+enum Effect {
     /// It may be done, unless another rule denies it.
     Allow,
     /// It may not be done, whatever other rules say.
     Deny,
 }
 
-chancery_guest::access_policy!(Rules, include_str!("../settings.schema.json"));
+chancery_guest::access_policy!(compact Rules, include_str!("../settings.schema.json"));
 
 impl Policy for Rules {
     fn check(&self) -> Result<(), SettingsError> {
-        let Settings { roles, rules } = &self.settings;
-        for (at, rule) in rules.iter().enumerate() {
+        for (at, rule) in self.all.iter().enumerate() {
+            let Special { roles, when, unless, approval, .. } = rule.special();
             let wrong = |key: &str, message: String| {
                 Err(SettingsError::at(format!("rules.{at}.{key}"), message))
             };
-            if rule.identities.is_empty() && rule.roles.is_empty() {
+            if self.list(rule.identities).is_empty() && roles.is_empty() {
                 return wrong("identities", "say who is meant, in identities or roles".to_owned());
             }
-            if let Some(unknown) = rule.roles.iter().find(|role| !roles.contains_key(*role)) {
+            if let Some(unknown) = roles.iter().find(|role| !self.roles.contains_key(*role)) {
                 return wrong("roles", format!("there is no role `{unknown}` under roles"));
             }
-            if rule.operations.is_empty() {
+            if self.list(rule.operations).is_empty() {
                 return wrong("operations", "name an operation, or \"*\" for all".to_owned());
             }
             if rule.resources.is_empty() {
                 return wrong("resources", "name a resource, or \"*\" for all".to_owned());
             }
-            for (key, condition) in [("when", &rule.when), ("unless", &rule.unless)] {
-                if let Some(Err(error)) = condition.as_deref().map(Condition::check) {
+            for (key, condition) in [("when", when), ("unless", unless)] {
+                if let Some(Err(error)) = condition.as_ref().map(Condition::check) {
                     let path = format!("{key}.{}", error.path);
                     return wrong(path.trim_end_matches('.'), error.message);
                 }
@@ -142,7 +128,7 @@ impl Policy for Rules {
                     SettingsError::at(format!("rules.{at}.{key}"), message)
                 })?;
             }
-            match rule.approval.as_deref() {
+            match approval {
                 Some(approvers) if approvers.group.is_empty() => {
                     return wrong("approval.group", "name the group".to_owned());
                 }
@@ -166,10 +152,10 @@ impl Policy for Rules {
             .into());
         }
         let mut allowed: Vec<&Rule> = Vec::new();
-        let settings = &self.settings;
-        let candidates = self.index.candidates(&request.resource);
-        let candidates = candidates.iter().filter_map(|at| settings.rules.get(*at));
-        for rule in candidates.filter(|rule| settings.applies(rule, request)) {
+        let candidates =
+            self.index.candidates(&request.resource, |at| Some(&self.all.get(at)?.resources));
+        let candidates = candidates.iter().filter_map(|at| self.all.get(*at));
+        for rule in candidates.filter(|rule| self.applies(rule, request)) {
             if rule.effect == Effect::Deny {
                 return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name).into());
             }
@@ -187,13 +173,13 @@ impl Policy for Rules {
 
 /// What all of the rules allow: the shortest times, and every obligation.
 fn strictest(rules: &[&Rule]) -> Grant {
-    let ceilings = rules.iter().filter_map(|rule| rule.max_ttl);
-    let obligations: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.obligations).collect();
+    let rules = || rules.iter().map(|rule| rule.special());
+    let obligations: BTreeSet<_> = rules().flat_map(|rule| &rule.obligations).collect();
     // Some rule may decide otherwise the next time.
-    let reusable = rules.iter().all(|rule| rule.reuse.is_some());
-    let reuse = rules.iter().filter_map(|rule| rule.reuse).min().filter(|_| reusable);
+    let reusable = rules().all(|rule| rule.reuse.is_some());
+    let reuse = rules().filter_map(|rule| rule.reuse).min().filter(|_| reusable);
     Grant {
-        max_ttl_seconds: ceilings.min().map(Period::seconds),
+        max_ttl_seconds: rules().filter_map(|rule| rule.max_ttl).min().map(Period::seconds),
         reuse_seconds: reuse.map(Period::seconds),
         obligations: obligations
             .into_iter()
@@ -203,18 +189,23 @@ fn strictest(rules: &[&Rule]) -> Grant {
 }
 
 impl Rule {
+    fn special(&self) -> &Special {
+        self.special.as_deref().unwrap_or(&USUAL)
+    }
+
     /// A rule that denies has nothing to say about how something is allowed.
     fn check_denies(&self) -> Result<(), (&'static str, &'static str)> {
-        if self.max_ttl.is_some() {
+        let Special { max_ttl, approval, obligations, reuse, .. } = self.special();
+        if max_ttl.is_some() {
             return Err(("max_ttl", "a rule that denies has no ceiling"));
         }
-        if self.approval.is_some() {
+        if approval.is_some() {
             return Err(("approval", "what a rule denies, nobody can approve"));
         }
-        if !self.obligations.is_empty() {
+        if !obligations.is_empty() {
             return Err(("obligations", "a rule that denies has no obligations"));
         }
-        if self.reuse.is_some() {
+        if reuse.is_some() {
             return Err(("reuse", "only a permission can be reused"));
         }
         Ok(())
@@ -225,20 +216,19 @@ impl Rule {
     fn is_the_case(&self, request: &Request) -> bool {
         let unknown = self.effect == Effect::Deny;
         let told = |condition: Option<&Condition>, otherwise: Holds, unknown: bool| match condition
-            .as_ref()
             .map_or(otherwise, |condition| condition.holds(request))
         {
             Holds::Yes => true,
             Holds::No => false,
             Holds::Unknown => unknown,
         };
-        told(self.when.as_deref(), Holds::Yes, unknown)
-            && !told(self.unless.as_deref(), Holds::No, !unknown)
+        let Special { when, unless, .. } = self.special();
+        told(when.as_ref(), Holds::Yes, unknown) && !told(unless.as_ref(), Holds::No, !unknown)
     }
 
     /// The approval that the request does not have yet. Each approver counts once.
     fn missing_approval(&self, request: &Request) -> Option<Approval> {
-        let Approvers { group, count, valid } = self.approval.as_deref()?;
+        let Approvers { group, count, valid } = self.special().approval.as_ref()?;
         let approvers: BTreeSet<&str> = request
             .attributes_named("approval")
             .filter_map(|approval| approval.strip_prefix(group.as_str())?.strip_prefix(':'))
@@ -249,22 +239,26 @@ impl Rule {
             count: *count,
             valid_seconds: valid.seconds(),
             message: format!("{count} of the group {group} have to approve"),
-            audit: self.name.clone(),
+            audit: self.name.to_string(),
         })
     }
 }
 
-impl Settings {
+impl Rules {
+    fn list(&self, number: u32) -> &[Glob] {
+        self.lists.get(number as usize).map_or(&[], Globs::as_slice)
+    }
+
     fn applies(&self, rule: &Rule, request: &Request) -> bool {
-        let who = &request.identity;
-        rule.operations.matches(&request.operation)
+        let matches = |list: u32, text: &str| self.list(list).iter().any(|glob| glob.matches(text));
+        let is_member = |role: &String| {
+            self.roles.get(role).is_some_and(|members| members.matches(&request.identity))
+        };
+        matches(rule.operations, &request.operation)
             && rule.resources.matches(&request.resource)
             && rule.is_the_case(request)
-            && (rule.identities.matches(who)
-                || rule
-                    .roles
-                    .iter()
-                    .any(|role| self.roles.get(role).is_some_and(|members| members.matches(who))))
+            && (matches(rule.identities, &request.identity)
+                || rule.special().roles.iter().any(is_member))
     }
 }
 

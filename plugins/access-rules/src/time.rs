@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Moment {
 }
 
 /// Hours on some days of the week.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hours {
     /// The days on which they begin; none: every day.
@@ -108,7 +108,7 @@ enum Weekday {
 }
 
 /// Seconds since midnight, written `08:30`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TimeOfDay(i64);
 
 impl<'de> Deserialize<'de> for TimeOfDay {
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for TimeOfDay {
 }
 
 /// Seconds east of Greenwich, written `+01:00`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Offset(i64);
 
 impl<'de> Deserialize<'de> for Offset {

@@ -78,8 +78,13 @@ impl Request {
 
 /// Makes the type the component's access policy. Name, version and summary are those of the package;
 /// the second argument is the JSON Schema of the settings, as `include_str!("../settings.json")`.
+///
+/// With `compact` before the type, which is [`Compact`](crate::Compact) then, its memory is packed.
 #[macro_export]
 macro_rules! access_policy {
+    (compact $policy:ty, $schema:expr) => {
+        $crate::component!(access, $policy, $schema, fill_compactly);
+    };
     ($policy:ty, $schema:expr) => {
         $crate::component!(access, $policy, $schema);
     };

@@ -60,8 +60,13 @@ impl Request {
 /// Makes the type the component's certificate policy. Name, version and summary are those of the
 /// package; the second argument is the JSON Schema of the settings, as
 /// `include_str!("../settings.json")`.
+///
+/// With `compact` before the type, which is [`Compact`](crate::Compact) then, its memory is packed.
 #[macro_export]
 macro_rules! certificate_policy {
+    (compact $policy:ty, $schema:expr) => {
+        $crate::component!(certificate, $policy, $schema, fill_compactly);
+    };
     ($policy:ty, $schema:expr) => {
         $crate::component!(certificate, $policy, $schema);
     };

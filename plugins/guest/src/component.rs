@@ -6,6 +6,9 @@
 #[macro_export]
 macro_rules! component {
     ($world:ident, $policy:ty, $schema:expr) => {
+        $crate::component!($world, $policy, $schema, fill);
+    };
+    ($world:ident, $policy:ty, $schema:expr, $fill:ident) => {
         const _: () = {
             use $crate::bindings::$world::exports::chancery::policy::$world;
             use $crate::$world::{Decision, Denial, Policy, Request};
@@ -26,7 +29,7 @@ macro_rules! component {
                 }
 
                 fn configure(settings: String) -> Result<(), $crate::SettingsError> {
-                    CONFIGURED.fill(settings, <$policy as Policy>::check)
+                    CONFIGURED.$fill(settings, <$policy as Policy>::check)
                 }
 
                 fn evaluate(request: Request) -> Decision {

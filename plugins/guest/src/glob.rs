@@ -2,15 +2,15 @@ use serde::Deserialize;
 
 /// A pattern in which `*` stands for any characters, none included; everything else stands for
 /// itself. It has to match the whole text.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(from = "String")]
 pub struct Glob {
-    pattern: String,
+    pattern: Box<str>,
     shape: Shape,
 }
 
 /// Most patterns have one star at an end, or none: those are compared without a search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Shape {
     Everything,
     Exact,
@@ -35,7 +35,7 @@ impl Glob {
         let end = self.pattern.len().saturating_sub(1);
         match self.shape {
             Shape::Everything => true,
-            Shape::Exact => self.pattern == text,
+            Shape::Exact => *self.pattern == *text,
             Shape::Prefix => text.starts_with(self.pattern.get(..end).unwrap_or_default()),
             Shape::Suffix => text.ends_with(self.pattern.get(1..).unwrap_or_default()),
             Shape::General => self.searches(text),
@@ -67,7 +67,7 @@ impl From<String> for Glob {
             1 if pattern.starts_with('*') => Shape::Suffix,
             _ => Shape::General,
         };
-        Self { pattern, shape }
+        Self { pattern: pattern.into(), shape }
     }
 }
 
@@ -84,14 +84,14 @@ impl<'a> FromIterator<&'a str> for Globs {
 }
 
 /// Several patterns, of which one has to match.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
-pub struct Globs(Vec<Glob>);
+pub struct Globs(Box<[Glob]>);
 
 impl Globs {
     /// The pattern that every text fits.
     pub fn all() -> Self {
-        Self(vec![Glob::from("*")])
+        Self([Glob::from("*")].into())
     }
 
     /// Whether one of the patterns matches. No patterns match nothing.

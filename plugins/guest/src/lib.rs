@@ -42,7 +42,7 @@ mod settings;
 pub use bindings::host::chancery::policy::types::{Attribute, Denial, Description};
 pub use glob::{Glob, Globs};
 pub use period::Period;
-pub use settings::{SettingsError, Slot};
+pub use settings::{Compact, SettingsError, Slot};
 
 #[doc(hidden)]
 pub mod bindings;

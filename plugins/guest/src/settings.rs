@@ -32,13 +32,49 @@ impl<P: DeserializeOwned> Slot<P> {
         self.0.set(policy).map_err(|_| SettingsError::at("", "the policy is configured already"))
     }
 
+    /// The same for a policy that is kept in as little memory as it needs.
+    pub fn fill_compactly(
+        &self,
+        settings: String,
+        check: impl FnOnce(&P) -> Result<(), SettingsError>,
+    ) -> Result<(), SettingsError>
+    where
+        P: Compact,
+    {
+        let policy = keep_compactly(settings, read)?;
+        check(&policy)?;
+        self.0.set(policy).map_err(|_| SettingsError::at("", "the policy is configured already"))
+    }
+
     pub fn get(&self) -> Option<&P> {
         self.0.get()
     }
 }
 
+/// A policy of which a copy is as good as the original, so that the SDK puts the copy in the place of all
+/// that reading the settings has left in memory. Worth it for settings of more than a few kilobytes: what
+/// lies in the first pages costs evaluations least.
+///
+/// # Safety
+/// A clone shares nothing with what it was cloned from (no `Rc`, no `Arc`, no reference into it), and reading
+/// the settings leaves nothing in memory that is used later but the value itself: no cache, no static that
+/// is filled at the first use.
+#[expect(unsafe_code, reason = "the original's memory is used again")]
+pub unsafe trait Compact: Clone {}
+
 #[cfg(target_arch = "wasm32")]
-use crate::allocator::keep;
+use crate::allocator::{keep, keep_compactly};
+
+#[cfg(not(target_arch = "wasm32"))]
+fn keep_compactly<P: Compact>(
+    text: String,
+    make: impl FnOnce(&str) -> Result<P, SettingsError>,
+) -> Result<P, SettingsError> {
+    let original = make(&text)?;
+    drop(text);
+    // As there, it is a copy that is kept.
+    Ok(original.clone())
+}
 
 /// Where there is an allocator for everything, there is nothing to arrange.
 #[cfg(not(target_arch = "wasm32"))]
@@ -102,5 +138,22 @@ mod tests {
         assert!(slot.get().is_none());
         slot.fill(r#"{"rules":[]}"#.to_owned(), |_| Ok(())).unwrap();
         assert!(slot.fill(r#"{"rules":[]}"#.to_owned(), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_compactly_is_what_was_read() {
+        #[derive(Debug, Clone, Deserialize)]
+        struct Names {
+            names: Vec<String>,
+        }
+        // SAFETY: its clones share nothing, and reading it leaves nothing behind.
+        #[expect(unsafe_code, reason = "as a policy does it")]
+        unsafe impl Compact for Names {}
+
+        let slot = Slot::<Names>::empty();
+        let fill = |text: &str| slot.fill_compactly(text.to_owned(), |_| Ok(()));
+        assert_eq!(fill(r#"{"names":[1]}"#).unwrap_err().path, "names.0");
+        fill(r#"{"names":["a","b"]}"#).unwrap();
+        assert_eq!(slot.get().unwrap().names, ["a", "b"]);
     }
 }

@@ -14,9 +14,9 @@ fn settings(document: &str) -> String {
     document["binding"][0]["settings"].to_string()
 }
 
-/// Runs the cases in a guest that has to do with the one page of memory that makes evaluations cheap.
-fn check(plugin: &str, document: &str) {
-    let limits = TrialLimits { memory: 64 << 10, ..TrialLimits::default() };
+/// Runs the cases in a guest that has to do with as little memory as makes evaluations cheap.
+fn check(plugin: &str, document: &str, memory_kib: usize) {
+    let limits = TrialLimits { memory: memory_kib << 10, ..TrialLimits::default() };
     let file = format!("{plugin}.wasm");
     let trial =
         Trial::load(file.as_ref(), &shipped(plugin), &settings(document), &limits, Measure::Fuel)
@@ -37,12 +37,13 @@ fn check(plugin: &str, document: &str) {
 
 #[test]
 fn access_decisions_are_golden() {
-    check("access-rules", "access.toml");
+    // What reading the settings takes is given up when they are read.
+    check("access-rules", "access.toml", 128);
 }
 
 #[test]
 fn certificate_decisions_are_golden() {
-    check("certificate-template", "certificates.toml");
+    check("certificate-template", "certificates.toml", 64);
 }
 
 /// Documents of cases that bring their settings.
@@ -124,4 +125,42 @@ async fn an_evaluation_says_which_policy_at_which_digest_said_what() {
     assert_eq!(evaluation.version, "0.1.0");
     assert_eq!(evaluation.outcome, "deny");
     assert!(evaluation.detail.starts_with("no-rule"), "{}", evaluation.detail);
+}
+
+/// Settings are packed when they are taken, in other places of memory depending on how much there is of them.
+#[tokio::test]
+async fn rules_of_any_number_are_what_was_written() {
+    use std::fmt::Write as _;
+    for count in [1_usize, 12, 40, 150, 1000] {
+        let mut text = "limits = { memory_kib = 8192, deadline_ms = 5000 }\n[binding.settings]\n\
+                        roles = { team = [\"spiffe://dev.chancery/*\"] }\n"
+            .to_owned();
+        for number in 0..count {
+            let _ = write!(
+                text,
+                "[[binding.settings.rules]]\nname = \"rule {number}\"\nroles = [\"team\"]\n\
+                 operations = [\"read\", \"op-{number}\"]\nresources = [\"r/{number}/*\", \"s/{number}\"]\n\
+                 effect = \"allow\"\nmax_ttl = \"{}s\"\n\
+                 when = {{ attributes = {{ level = [\"{number}\"] }} }}\n",
+                number + 1
+            );
+        }
+        let installation = Installation::new();
+        installation.bind_access("rules", &shipped("access-rules"), &text);
+        let host = installation.open().unwrap();
+        for number in [0, count / 2, count - 1] {
+            let mut question = crate::installation::request("read", &format!("r/{number}/x"));
+            let attribute = |name: &str, value: String| (name.to_owned(), value);
+            question.attributes = vec![attribute("level", number.to_string())];
+            // More than there is room for before what is kept.
+            question.attributes.extend((0..100).map(|_| attribute("other", "x".repeat(2000))));
+            for _ in 0..3 {
+                let grant = host.decide_access(&question).await.decision.unwrap();
+                assert_eq!(grant.max_ttl.unwrap().as_secs(), number as u64 + 1, "of {count}");
+            }
+            question.attributes[0].1 = "else".to_owned();
+            let denial = host.decide_access(&question).await.decision.unwrap_err();
+            assert_eq!(denial.code, "no-rule");
+        }
+    }
 }
