@@ -16,6 +16,9 @@ pub struct Pkcs11Config {
     pub queue: usize,
     /// How long a caller waits for an operation, queueing included.
     pub deadline: Duration,
+    /// How long a session may be unused until something is asked of it, which keeps it alive and tells
+    /// whether the token is still there.
+    pub idle: Duration,
     /// Sign with a copy of the key that lives as long as the session, where the token admits it.
     /// Worth it for tokens that load the key from disk for each signature, as SoftHSM does.
     pub session_copies: bool,
@@ -53,14 +56,15 @@ pub enum TokenSelector {
 }
 
 impl Pkcs11Config {
-    /// The usual settings for these tokens: 4 sessions each, 256 waiting operations, 5 seconds, no
-    /// session copies, every signature verified, no waiting for tokens.
+    /// The usual settings for these tokens: 4 sessions each, 256 waiting operations, 5 seconds,
+    /// sessions checked after 10 seconds without use, no session copies, every signature verified, no waiting for tokens.
     pub fn new(tokens: Vec<TokenConfig>) -> Self {
         Self {
             tokens,
             sessions: 4,
             queue: 256,
             deadline: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
             session_copies: false,
             verify: true,
             latches: None,

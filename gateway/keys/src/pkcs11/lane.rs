@@ -47,6 +47,7 @@ pub(super) struct Lane {
 
 struct Settings {
     sessions: usize,
+    idle: Duration,
     session_copies: bool,
     verify: Verify,
 }
@@ -112,6 +113,7 @@ impl Lane {
             busy: Arc::default(),
             settings: Settings {
                 sessions: config.sessions,
+                idle: config.idle,
                 session_copies: config.session_copies,
                 verify: if config.verify { Verify::Always } else { Verify::Never },
             },
@@ -193,10 +195,10 @@ impl Lane {
                 OpenError::Token { doing: "opening a worker session", reason: fault.to_string() }
             })?;
         for (number, worker) in workers.into_iter().enumerate() {
-            let (jobs, alive) = (self.jobs.clone(), alive.clone());
+            let (jobs, idle, alive) = (self.jobs.clone(), self.settings.idle, alive.clone());
             thread::Builder::new()
                 .name(format!("pkcs11-{number}"))
-                .spawn(move || run(worker, &jobs, alive))
+                .spawn(move || run(worker, &jobs, idle, alive))
                 .map_err(OpenError::Thread)?;
         }
         Ok(ended)
@@ -287,10 +289,16 @@ impl Drop for Counted<'_> {
     }
 }
 
-fn run(worker: Worker, jobs: &Receiver<Job>, alive: Sender<Infallible>) {
-    while let Ok(job) = jobs.recv() {
-        worker.meters.queue_depth(jobs.len());
-        worker.serve(job);
+fn run(worker: Worker, jobs: &Receiver<Job>, idle: Duration, alive: Sender<Infallible>) {
+    loop {
+        match jobs.recv_timeout(idle) {
+            Ok(job) => {
+                worker.meters.queue_depth(jobs.len());
+                worker.serve(job);
+            }
+            Err(RecvTimeoutError::Timeout) => worker.check(),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
     }
     // In this order: who waits for the workers' end relies on their sessions being closed.
     drop(worker);

@@ -47,35 +47,52 @@ impl Worker {
             let _ = job.reply.send(Err(Fault::Closed(reason)));
             return;
         }
-        let recoveries = self.health.recoveries();
-        let busy = self.busy.fetch_add(1, Ordering::AcqRel) + 1;
-        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
-        let outcome = match self.attempt(&job.operation) {
-            Err(fault) if fault.is_stale() || fault.is_of_the_device() => {
-                self.attempt(&job.operation)
-            }
-            other => other,
-        };
-        let busy = self.busy.fetch_sub(1, Ordering::AcqRel).saturating_sub(1);
-        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
+        let outcome = self.tried(|session| session.perform(&job.operation, self.verify));
         if let Err(fault) = &outcome {
             tracing::warn!(key = %job.operation.key(), %fault, "an operation of the token failed");
-            if fault.is_of_the_device() {
-                self.health.down_since(recoveries, fault.to_string());
-            }
         }
         // Whoever asked may have given up; nobody else wants the answer.
         let _ = job.reply.send(outcome);
     }
 
-    fn attempt(&self, operation: &Operation) -> Outcome {
+    /// Asks something of a token that nobody used for a while: what is between it and here may forget
+    /// sessions that are idle, and a token that went away is better known before somebody needs it.
+    pub(super) fn check(&self) {
+        if self.health.trouble().is_some() {
+            return;
+        }
+        if let Err(fault) = self.tried(|session| session.check()) {
+            tracing::warn!(token = %self.token.selector(), %fault, "an idle session of the token failed");
+        }
+    }
+
+    /// Does something, at most twice, and tells everybody if it failed because the device is away.
+    fn tried<T>(&self, work: impl Fn(&mut KeySession) -> Result<T, Fault>) -> Result<T, Fault> {
+        let recoveries = self.health.recoveries();
+        let busy = self.busy.fetch_add(1, Ordering::AcqRel) + 1;
+        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
+        let outcome = match self.attempt(&work) {
+            Err(fault) if fault.is_stale() || fault.is_of_the_device() => self.attempt(&work),
+            other => other,
+        };
+        let busy = self.busy.fetch_sub(1, Ordering::AcqRel).saturating_sub(1);
+        self.meters.sessions(self.open.load(Ordering::Relaxed), busy);
+        if let Err(fault) = &outcome
+            && fault.is_of_the_device()
+        {
+            self.health.down_since(recoveries, fault.to_string());
+        }
+        outcome
+    }
+
+    fn attempt<T>(&self, work: impl Fn(&mut KeySession) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut seat = lock(&self.seat);
         let fresh = seat.take().filter(|session| session.epoch == self.token.epoch());
         let mut session = match fresh {
             Some(session) => session,
             None => self.open()?,
         };
-        let result = session.perform(operation, self.verify);
+        let result = work(&mut session);
         match &result {
             Err(fault) if !fault.spares_the_session() => {
                 self.meters.session_lost(fault.cause());
@@ -146,6 +163,11 @@ impl KeySession {
                 wrap::decrypt(&self.session, handle, *hash, ciphertext)
             }
         }
+    }
+
+    /// Whether it is there, and logged in.
+    fn check(&self) -> Result<(), Fault> {
+        if is_logged_in(&self.session)? { Ok(()) } else { Err(Fault::LoggedOut) }
     }
 
     fn handle(&mut self, class: ObjectClass, id: &[u8]) -> Result<ObjectHandle, Fault> {

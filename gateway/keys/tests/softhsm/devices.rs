@@ -241,6 +241,28 @@ fn a_token_that_was_away_is_used_again_in_whichever_slot_it_comes_back() {
 }
 
 #[test]
+fn a_token_that_nobody_uses_is_looked_after() {
+    with_faults("devices::a_token_that_nobody_uses_is_looked_after", |plan| {
+        let mut config = config();
+        config.idle = Duration::from_millis(5);
+        let signer = signer(&config);
+        run(async {
+            // Nobody asks anything of it, and it is known all the same that it went away and came back.
+            plan.set(&Plan { away: vec![LABEL.to_owned()], ..Plan::default() });
+            while signer.status()[0].trouble.is_none() {
+                tokio::task::yield_now().await;
+            }
+            plan.set(&Plan::default());
+            while signer.status()[0].trouble.is_some() {
+                tokio::task::yield_now().await;
+            }
+            sign(&signer, b"m").await.unwrap();
+        });
+        assert!(plan.logins().iter().all(|code| *code == 0), "{:?}", plan.logins());
+    });
+}
+
+#[test]
 fn a_token_that_is_not_there_at_the_start_is_waited_for() {
     with_faults("devices::a_token_that_is_not_there_at_the_start_is_waited_for", |plan| {
         drop(signer(&config()));

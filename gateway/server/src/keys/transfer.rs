@@ -136,7 +136,7 @@ impl Keys {
         }
         let (wrapped, hash) = if let Some(file) = &args.key {
             let key = OwnKey::read(file)?;
-            if let Some(public) = key.public_half(file)?.filter(|_| in_hsm) {
+            if in_hsm && let Some(public) = key.public_half(file)? {
                 body.insert("public_key".to_owned(), public.into());
             }
             let to = self.wrapping_key_in(in_hsm).await?;
