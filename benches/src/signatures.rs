@@ -219,7 +219,7 @@ fn pooled(
 ) -> f64 {
     let started = Instant::now();
     let done: u64 = runtime.block_on(async {
-        let tasks: Vec<_> = (0..THREADS * 8)
+        let tasks: Vec<_> = (0..THREADS * 32)
             .map(|_| {
                 let (signer, name) = (signer.clone(), name.clone());
                 tokio::spawn(async move {

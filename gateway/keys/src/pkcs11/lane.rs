@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 use chancery_x509::SignatureAlgorithm;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::answers::Answers;
 use super::directory::{Directory, KeyPair, WrappingKey};
 use super::fault::Fault;
 use super::health::Health;
@@ -20,6 +24,9 @@ use super::worker::Worker;
 use super::{OpenError, Pkcs11Config, affordable};
 use crate::software::OaepHash;
 use crate::{KeyName, SignError};
+
+/// How long somebody waits before looking whether the answer is stuck.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// One token with what serves it: threads with a session each, fed by one bounded queue. PKCS#11 calls
 /// block, so they happen on these threads and nowhere else.
@@ -34,6 +41,7 @@ pub(super) struct Lane {
     /// None once it is shutting down. The lock is held for a push, never across an await.
     queue: RwLock<Option<Sender<Job>>>,
     jobs: Receiver<Job>,
+    answers: Arc<Answers>,
     /// Operations that were asked for and are not answered.
     outstanding: AtomicUsize,
     /// Deadlines that passed one after the other.
@@ -107,6 +115,7 @@ impl Lane {
             keys: Directory::empty(token.selector().clone()),
             token,
             queue: RwLock::new(Some(queue)),
+            answers: Arc::new(Answers::new(jobs.clone())),
             jobs,
             outstanding: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
@@ -181,6 +190,7 @@ impl Lane {
                 token: Arc::clone(&self.token),
                 health: Arc::clone(&self.health),
                 meters: self.meters.clone(),
+                answers: Arc::clone(&self.answers),
                 seat: self.token.seat(),
                 busy: Arc::clone(&self.busy),
                 open: Arc::clone(&open),
@@ -223,7 +233,7 @@ impl Lane {
         let job = Job { operation, queued, deadline: queued + patience, reply };
         let _counted = Counted::new(&self.outstanding);
         self.push(job)?;
-        match tokio::time::timeout(patience, answer).await {
+        match self.answered(answer, patience).await {
             Ok(Ok(outcome)) => {
                 self.late.store(0, Ordering::Relaxed);
                 Ok(outcome)
@@ -235,6 +245,24 @@ impl Lane {
                 Err(SignError::Timeout { after: patience })
             }
         }
+    }
+
+    /// Waits for an answer, and looks now and then, more seldom the longer it takes, whether any are stuck
+    /// behind calls that hang.
+    async fn answered<T>(
+        &self,
+        mut answer: oneshot::Receiver<T>,
+        patience: Duration,
+    ) -> Result<Result<T, RecvError>, Elapsed> {
+        let (mut left, mut look) = (patience, FIRST_LOOK);
+        while look < left {
+            if let Ok(answered) = timeout(look, &mut answer).await {
+                return Ok(answered);
+            }
+            self.answers.send_if_stuck();
+            (left, look) = (left.saturating_sub(look), look * 2);
+        }
+        timeout(left, answer).await
     }
 
     /// If as many deadlines as there are sessions pass one after the other, and none is free, the token
@@ -295,6 +323,7 @@ fn run(worker: Worker, jobs: &Receiver<Job>, idle: Duration, alive: Sender<Infal
             Ok(job) => {
                 worker.meters.queue_depth(jobs.len());
                 worker.serve(job);
+                worker.answers.send_if_due();
             }
             Err(RecvTimeoutError::Timeout) => worker.check(),
             Err(RecvTimeoutError::Disconnected) => break,

@@ -15,6 +15,7 @@
 //! never tried again.
 
 mod administration;
+mod answers;
 mod code;
 mod config;
 mod directory;

@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
+use super::answers::Answers;
 use super::fault::Fault;
 use super::health::Health;
 use super::lane::{Job, Operation, Outcome};
@@ -20,6 +22,8 @@ pub(super) struct Worker {
     pub(super) token: Arc<Token>,
     pub(super) health: Arc<Health>,
     pub(super) meters: Meters,
+    /// Those of all workers of the token.
+    pub(super) answers: Arc<Answers>,
     pub(super) seat: Seat,
     /// Workers of the token that are in a call.
     pub(super) busy: Arc<AtomicUsize>,
@@ -47,12 +51,12 @@ impl Worker {
             let _ = job.reply.send(Err(Fault::Closed(reason)));
             return;
         }
+        let begun = Instant::now();
         let outcome = self.tried(|session| session.perform(&job.operation, self.verify));
         if let Err(fault) = &outcome {
             tracing::warn!(key = %job.operation.key(), %fault, "an operation of the token failed");
         }
-        // Whoever asked may have given up; nobody else wants the answer.
-        let _ = job.reply.send(outcome);
+        self.answers.hold(job.reply, outcome, begun.elapsed());
     }
 
     /// Asks something of a token that nobody used for a while: what is between it and here may forget

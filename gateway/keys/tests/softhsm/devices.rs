@@ -200,6 +200,29 @@ fn nobody_waits_for_a_token_that_hangs_and_it_is_used_again_when_it_does_not() {
 }
 
 #[test]
+fn answers_are_not_stuck_behind_a_call_that_hangs() {
+    with_faults("devices::answers_are_not_stuck_behind_a_call_that_hangs", |plan| {
+        let mut config = config();
+        config.sessions = 1;
+        let signer = signer(&config);
+        run(async {
+            // During the first call the others are queued, so that the second answer waits for company.
+            let first = Fault::at("C_Sign", Effect::Delay(50)).times(1);
+            let third = Fault::at("C_Sign", Effect::Hang).after(1);
+            plan.set(&Plan { faults: vec![first, third], ..Plan::default() });
+            let answered = async {
+                let (first, second) = tokio::join!(sign(&signer, b"1"), sign(&signer, b"2"));
+                first.and(second).unwrap();
+                plan.set(&Plan::default());
+            };
+            let ((), third, fourth) =
+                tokio::join!(answered, sign(&signer, b"3"), sign(&signer, b"4"));
+            third.and(fourth).unwrap();
+        });
+    });
+}
+
+#[test]
 fn a_slow_token_serves_as_fast_as_it_can() {
     with_faults("devices::a_slow_token_serves_as_fast_as_it_can", |plan| {
         let signer = signer(&config());
