@@ -6,136 +6,32 @@
 
 mod condition;
 mod index;
+mod rule;
 mod settings;
+mod table;
+mod texts;
 mod time;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use chancery_guest::access::{Approval, Denial, Grant, Policy, Refusal, Request, SettingsError};
-use chancery_guest::{Attribute, Glob, Globs, Period};
-use serde::Deserialize;
+use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request, SettingsError};
+use chancery_guest::{Attribute, Period};
 
-use crate::condition::{Condition, Holds};
-use crate::index::Index;
-
-/// The rules, in as little memory as they need: with a thousand of them, each page that is touched counts.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(from = "settings::Settings")]
-pub struct Rules {
-    roles: BTreeMap<String, Globs>,
-    /// Lists of patterns. Most rules have theirs for callers and operations in common with others.
-    lists: Vec<Globs>,
-    all: Vec<Rule>,
-    index: Index,
-}
-
-// SAFETY: there is nothing shared in it, and nothing is left behind when it is read.
-#[expect(unsafe_code, reason = "says what the compiler cannot see")]
-unsafe impl chancery_guest::Compact for Rules {}
-
-#[derive(Debug, Clone)]
-struct Rule {
-    name: Box<str>,
-    /// Patterns for callers, as a number of a list.
-    identities: u32,
-    /// Patterns for operations, as a number of a list.
-    operations: u32,
-    resources: Globs,
-    effect: Effect,
-    /// What most rules do not have.
-    special: Option<Box<Special>>,
-}
-
-/// What a rule has besides who, what and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Special {
-    roles: Vec<String>,
-    when: Option<Condition>,
-    unless: Option<Condition>,
-    max_ttl: Option<Period>,
-    approval: Option<Approvers>,
-    obligations: BTreeMap<String, String>,
-    reuse: Option<Period>,
-}
-
-/// Of most rules.
-static USUAL: Special = Special {
-    roles: Vec::new(),
-    when: None,
-    unless: None,
-    max_ttl: None,
-    approval: None,
-    obligations: BTreeMap::new(),
-    reuse: None,
-};
-
-/// Who has to approve before something may be done.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Approvers {
-    /// The group whose members may.
-    group: String,
-    /// How many of them have to.
-    #[serde(default = "one")]
-    count: u32,
-    /// For how long their approvals are good.
-    valid: Period,
-}
-
-fn one() -> u32 {
-    1
-}
-
-/// What a rule that applies says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Effect {
-    /// It may be done, unless another rule denies it.
-    Allow,
-    /// It may not be done, whatever other rules say.
-    Deny,
-}
+use crate::rule::Rule;
+pub use crate::table::Rules;
 
 chancery_guest::access_policy!(compact Rules, include_str!("../settings.schema.json"));
 
 impl Policy for Rules {
     fn check(&self) -> Result<(), SettingsError> {
-        for (at, rule) in self.all.iter().enumerate() {
-            let Special { roles, when, unless, approval, .. } = rule.special();
-            let wrong = |key: &str, message: String| {
-                Err(SettingsError::at(format!("rules.{at}.{key}"), message))
+        for (at, rule) in self.rules().enumerate() {
+            let wrong = |(key, message): (String, String)| {
+                SettingsError::at(format!("rules.{at}.{key}"), message)
             };
-            if self.list(rule.identities).is_empty() && roles.is_empty() {
-                return wrong("identities", "say who is meant, in identities or roles".to_owned());
-            }
-            if let Some(unknown) = roles.iter().find(|role| !self.roles.contains_key(*role)) {
-                return wrong("roles", format!("there is no role `{unknown}` under roles"));
-            }
-            if self.list(rule.operations).is_empty() {
-                return wrong("operations", "name an operation, or \"*\" for all".to_owned());
-            }
-            if rule.resources.is_empty() {
-                return wrong("resources", "name a resource, or \"*\" for all".to_owned());
-            }
-            for (key, condition) in [("when", when), ("unless", unless)] {
-                if let Some(Err(error)) = condition.as_ref().map(Condition::check) {
-                    let path = format!("{key}.{}", error.path);
-                    return wrong(path.trim_end_matches('.'), error.message);
-                }
-            }
-            if rule.effect == Effect::Deny {
-                rule.check_denies().map_err(|(key, message)| {
-                    SettingsError::at(format!("rules.{at}.{key}"), message)
-                })?;
-            }
-            match approval {
-                Some(approvers) if approvers.group.is_empty() => {
-                    return wrong("approval.group", "name the group".to_owned());
-                }
-                Some(Approvers { count: 0, .. }) => {
-                    return wrong("approval.count", "at least one has to approve".to_owned());
-                }
-                _ => {}
+            rule.check().map_err(wrong)?;
+            if let Some(unknown) = rule.roles().find(|role| !self.has_role(role)) {
+                let message = format!("there is no role `{unknown}` under roles");
+                return Err(wrong(("roles".to_owned(), message)));
             }
         }
         Ok(())
@@ -151,13 +47,10 @@ impl Policy for Rules {
             )
             .into());
         }
-        let mut allowed: Vec<&Rule> = Vec::new();
-        let candidates =
-            self.index.candidates(&request.resource, |at| Some(&self.all.get(at)?.resources));
-        let candidates = candidates.iter().filter_map(|at| self.all.get(*at));
-        for rule in candidates.filter(|rule| self.applies(rule, request)) {
-            if rule.effect == Effect::Deny {
-                return Err(Denial::new("denied-by-rule", "a rule denies this", &*rule.name).into());
+        let mut allowed: Vec<Rule<'_>> = Vec::new();
+        for rule in self.about(&request.resource).filter(|rule| self.applies(rule, request)) {
+            if rule.denies() {
+                return Err(Denial::new("denied-by-rule", "a rule denies this", rule.name()).into());
             }
             allowed.push(rule);
         }
@@ -172,8 +65,8 @@ impl Policy for Rules {
 }
 
 /// What all of the rules allow: the shortest times, and every obligation.
-fn strictest(rules: &[&Rule]) -> Grant {
-    let rules = || rules.iter().map(|rule| rule.special());
+fn strictest(rules: &[Rule<'_>]) -> Grant {
+    let rules = || rules.iter().map(Rule::special);
     let obligations: BTreeSet<_> = rules().flat_map(|rule| &rule.obligations).collect();
     // Some rule may decide otherwise the next time.
     let reusable = rules().all(|rule| rule.reuse.is_some());
@@ -185,80 +78,6 @@ fn strictest(rules: &[&Rule]) -> Grant {
             .into_iter()
             .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
             .collect(),
-    }
-}
-
-impl Rule {
-    fn special(&self) -> &Special {
-        self.special.as_deref().unwrap_or(&USUAL)
-    }
-
-    /// A rule that denies has nothing to say about how something is allowed.
-    fn check_denies(&self) -> Result<(), (&'static str, &'static str)> {
-        let Special { max_ttl, approval, obligations, reuse, .. } = self.special();
-        if max_ttl.is_some() {
-            return Err(("max_ttl", "a rule that denies has no ceiling"));
-        }
-        if approval.is_some() {
-            return Err(("approval", "what a rule denies, nobody can approve"));
-        }
-        if !obligations.is_empty() {
-            return Err(("obligations", "a rule that denies has no obligations"));
-        }
-        if reuse.is_some() {
-            return Err(("reuse", "only a permission can be reused"));
-        }
-        Ok(())
-    }
-
-    /// Whether the circumstances are the rule's. If it cannot be told, a rule that denies applies, and one
-    /// that allows does not.
-    fn is_the_case(&self, request: &Request) -> bool {
-        let unknown = self.effect == Effect::Deny;
-        let told = |condition: Option<&Condition>, otherwise: Holds, unknown: bool| match condition
-            .map_or(otherwise, |condition| condition.holds(request))
-        {
-            Holds::Yes => true,
-            Holds::No => false,
-            Holds::Unknown => unknown,
-        };
-        let Special { when, unless, .. } = self.special();
-        told(when.as_ref(), Holds::Yes, unknown) && !told(unless.as_ref(), Holds::No, !unknown)
-    }
-
-    /// The approval that the request does not have yet. Each approver counts once.
-    fn missing_approval(&self, request: &Request) -> Option<Approval> {
-        let Approvers { group, count, valid } = self.special().approval.as_ref()?;
-        let approvers: BTreeSet<&str> = request
-            .attributes_named("approval")
-            .filter_map(|approval| approval.strip_prefix(group.as_str())?.strip_prefix(':'))
-            .collect();
-        let missing = usize::try_from(*count).is_ok_and(|count| approvers.len() < count);
-        missing.then(|| Approval {
-            group: group.clone(),
-            count: *count,
-            valid_seconds: valid.seconds(),
-            message: format!("{count} of the group {group} have to approve"),
-            audit: self.name.to_string(),
-        })
-    }
-}
-
-impl Rules {
-    fn list(&self, number: u32) -> &[Glob] {
-        self.lists.get(number as usize).map_or(&[], Globs::as_slice)
-    }
-
-    fn applies(&self, rule: &Rule, request: &Request) -> bool {
-        let matches = |list: u32, text: &str| self.list(list).iter().any(|glob| glob.matches(text));
-        let is_member = |role: &String| {
-            self.roles.get(role).is_some_and(|members| members.matches(&request.identity))
-        };
-        matches(rule.operations, &request.operation)
-            && rule.resources.matches(&request.resource)
-            && rule.is_the_case(request)
-            && (matches(rule.identities, &request.identity)
-                || rule.special().roles.iter().any(is_member))
     }
 }
 

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::condition::Condition;
 use crate::index::Index;
-use crate::{Approvers, Effect, Rules, Special, USUAL};
+use crate::rule::{Approvers, Deed, Effect, Special, USUAL};
+use crate::table::{Row, Rules};
+use crate::texts::{Texts, number};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,45 +61,48 @@ struct Rule {
 
 impl From<Settings> for Rules {
     fn from(settings: Settings) -> Self {
-        let mut lists = Lists::default();
-        let all: Vec<crate::Rule> =
-            settings.rules.into_iter().map(|rule| rule.packed(&mut lists)).collect();
-        let index = Index::new(all.iter().map(|rule| &rule.resources));
-        Self { roles: settings.roles, lists: lists.all, all, index }
+        let (mut names, mut resources) = (Texts::default(), Texts::default());
+        let (mut callers, mut deeds) = (Once::new(), Once::new());
+        let row = |rule: Rule| {
+            names.push(&rule.name);
+            for glob in rule.resources.as_slice() {
+                resources.push(glob.as_str());
+            }
+            let Rule { identities, operations, effect, roles, when, unless, .. } = rule;
+            let Rule { max_ttl, approval, obligations, reuse, .. } = rule;
+            let special = Special { roles, when, unless, max_ttl, approval, obligations, reuse };
+            Row {
+                callers: callers.number(identities),
+                deed: deeds.number(Deed { operations, effect }),
+                resources_end: resources.count(),
+                special: (special != USUAL).then(|| Box::new(special)),
+            }
+        };
+        let rows = settings.rules.into_iter().map(row).collect();
+        let index = Index::new(&resources);
+        let (callers, deeds) = (callers.all, deeds.all);
+        Self { roles: settings.roles, callers, deeds, names, resources, rows, index }
     }
 }
 
-impl Rule {
-    fn packed(self, lists: &mut Lists) -> crate::Rule {
-        let Self { name, identities, operations, resources, effect, roles, .. } = self;
-        let Self { when, unless, max_ttl, approval, obligations, reuse, .. } = self;
-        let special = Special { roles, when, unless, max_ttl, approval, obligations, reuse };
-        crate::Rule {
-            name,
-            identities: lists.number(identities),
-            operations: lists.number(operations),
-            resources,
-            effect,
-            special: (special != USUAL).then(|| Box::new(special)),
-        }
+/// Things, each once.
+struct Once<T> {
+    all: Vec<T>,
+    numbers: BTreeMap<T, u32>,
+}
+
+impl<T: Ord + Clone> Once<T> {
+    fn new() -> Self {
+        Self { all: Vec::new(), numbers: BTreeMap::new() }
     }
-}
 
-/// Lists of patterns, each once.
-#[derive(Default)]
-struct Lists {
-    all: Vec<Globs>,
-    numbers: BTreeMap<Globs, u32>,
-}
-
-impl Lists {
-    fn number(&mut self, list: Globs) -> u32 {
-        if let Some(known) = self.numbers.get(&list) {
+    fn number(&mut self, thing: T) -> u32 {
+        if let Some(known) = self.numbers.get(&thing) {
             return *known;
         }
-        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(list.clone(), number);
-        self.all.push(list);
+        let number = number(self.all.len());
+        self.numbers.insert(thing.clone(), number);
+        self.all.push(thing);
         number
     }
 }

@@ -12,7 +12,7 @@ use crate::settings::Compact;
 const PAGE: usize = 65_536;
 
 /// What evaluations find below the settings, at least.
-const RESERVE: usize = 24 * 1024;
+const RESERVE: usize = 12 * 1024;
 
 unsafe extern "C" {
     /// Set by the linker: the first address behind data and stack.
@@ -54,7 +54,8 @@ pub(crate) fn keep<T>(text: String, make: impl FnOnce(&str) -> T) -> T {
 }
 
 /// The same for what can be copied: a copy is kept, in one piece, and what reading the settings left is gone.
-/// It is in the first page if it has room there, else it leaves some for evaluations before it.
+/// It is in the first page if it has room there, else at the end of as few pages as can be, since each of them
+/// costs. Evaluations get the room that is left before it.
 pub(crate) fn keep_compactly<P: Compact, E>(
     text: String,
     make: impl FnOnce(&str) -> Result<P, E>,
@@ -68,7 +69,10 @@ pub(crate) fn keep_compactly<P: Compact, E>(
     let size = copied_end - copied;
     let low = place.start.next_multiple_of(ALIGNMENT);
     let fits = low + size + RESERVE <= place.first_page;
-    let at = if fits { low } else { low + RESERVE };
+    // As much more as the mark of the end and beginning at a multiple may take.
+    let whole = size + ALIGNMENT;
+    let at = if fits { low } else { (low + RESERVE + whole).next_multiple_of(PAGE) - whole };
+    let at = at - at % ALIGNMENT;
     if at + size >= copied {
         // No room below the copy.
         mark_the_end();

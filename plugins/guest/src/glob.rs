@@ -1,80 +1,61 @@
+//! Patterns with stars, for names and paths.
+
 use serde::Deserialize;
 
 /// A pattern in which `*` stands for any characters, none included; everything else stands for
 /// itself. It has to match the whole text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(from = "String")]
-pub struct Glob {
-    pattern: Box<str>,
-    shape: Shape,
-}
-
-/// Most patterns have one star at an end, or none: those are compared without a search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape {
-    Everything,
-    Exact,
-    Prefix,
-    Suffix,
-    General,
-}
+#[serde(transparent)]
+pub struct Glob(Box<str>);
 
 impl Glob {
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
-        &self.pattern
-    }
-
-    /// What every text that fits begins with: the pattern up to its first star.
-    pub fn literal_prefix(&self) -> &str {
-        self.pattern.split('*').next().unwrap_or_default()
+        &self.0
     }
 
     /// Whether the whole text fits.
     pub fn matches(&self, text: &str) -> bool {
-        let end = self.pattern.len().saturating_sub(1);
-        match self.shape {
-            Shape::Everything => true,
-            Shape::Exact => *self.pattern == *text,
-            Shape::Prefix => text.starts_with(self.pattern.get(..end).unwrap_or_default()),
-            Shape::Suffix => text.ends_with(self.pattern.get(1..).unwrap_or_default()),
-            Shape::General => self.searches(text),
-        }
-    }
-
-    fn searches(&self, text: &str) -> bool {
-        let mut parts = self.pattern.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = text.strip_prefix(first) else { return false };
-        let Some(mut part) = parts.next() else { return rest.is_empty() };
-        for next in parts {
-            // The first place is good enough: what follows may begin anywhere behind it.
-            let Some(at) = rest.find(part) else { return false };
-            rest = rest.get(at + part.len()..).unwrap_or_default();
-            part = next;
-        }
-        rest.ends_with(part)
+        fits(&self.0, text)
     }
 }
 
 impl From<String> for Glob {
     fn from(pattern: String) -> Self {
-        let stars = pattern.bytes().filter(|b| *b == b'*').count();
-        let shape = match stars {
-            0 => Shape::Exact,
-            1 if pattern.len() == 1 => Shape::Everything,
-            1 if pattern.ends_with('*') => Shape::Prefix,
-            1 if pattern.starts_with('*') => Shape::Suffix,
-            _ => Shape::General,
-        };
-        Self { pattern: pattern.into(), shape }
+        Self(pattern.into())
     }
 }
 
 impl From<&str> for Glob {
     fn from(pattern: &str) -> Self {
-        pattern.to_owned().into()
+        Self(pattern.into())
     }
+}
+
+/// Whether the whole text fits a pattern, as [`Glob`] has them, that is kept as a text.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        // Most patterns with a star have one, at an end.
+        Some((first, "")) => text.starts_with(first),
+        Some((first, rest)) => text.strip_prefix(first).is_some_and(|text| ends_in(rest, text)),
+    }
+}
+
+/// What every text that fits the pattern begins with: the pattern up to its first star.
+pub fn literal_prefix(pattern: &str) -> &str {
+    pattern.split('*').next().unwrap_or_default()
+}
+
+/// Whether the text fits the pattern with a star before it.
+fn ends_in(mut pattern: &str, mut text: &str) -> bool {
+    while let Some((part, others)) = pattern.split_once('*') {
+        // The first place is good enough: what follows may begin anywhere behind it.
+        let Some(at) = text.find(part) else { return false };
+        text = text.get(at + part.len()..).unwrap_or_default();
+        pattern = others;
+    }
+    text.ends_with(pattern)
 }
 
 impl<'a> FromIterator<&'a str> for Globs {

@@ -34,7 +34,7 @@ pub mod access;
 mod allocator;
 pub mod certificate;
 mod component;
-mod glob;
+pub mod glob;
 pub mod host;
 mod period;
 mod settings;
