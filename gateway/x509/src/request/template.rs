@@ -1,0 +1,50 @@
+use const_oid::AssociatedOid;
+use der::asn1::{Any, SetOfVec};
+use der::{AnyRef, Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::request::{ExtensionReq, Version};
+
+use super::{Attribute, Info};
+use crate::extensions::{der_name, encode};
+use crate::{BuildError, GeneralName, PublicKey, SignatureAlgorithm, Subject, ToBeSigned};
+
+/// What a request shall ask for.
+#[derive(Debug, Clone)]
+pub struct RequestTemplate {
+    /// The key to certify, which also signs the request.
+    pub public_key: PublicKey,
+    /// The subject's common name; the subject is empty without.
+    pub common_name: Option<String>,
+    /// The subject alternative names.
+    pub names: Vec<GeneralName>,
+}
+
+impl RequestTemplate {
+    /// The request's content, to be signed with the key in it.
+    ///
+    /// # Errors
+    /// A value cannot be encoded, or the algorithm is not one for the key.
+    pub fn to_be_signed(&self, algorithm: SignatureAlgorithm) -> Result<ToBeSigned, BuildError> {
+        if !algorithm.fits(self.public_key.algorithm()) {
+            return Err(BuildError::Algorithm(algorithm));
+        }
+        let mut attributes = SetOfVec::new();
+        if !self.names.is_empty() {
+            let names = self.names.iter().map(der_name).collect::<der::Result<Vec<_>>>()?;
+            let critical = self.common_name.is_none();
+            let request = ExtensionReq(vec![encode(critical, &SubjectAltName(names))?]);
+            let value = Any::encode_from(&request)?;
+            attributes.insert(Attribute {
+                oid: ExtensionReq::OID,
+                values: SetOfVec::try_from(vec![value])?,
+            })?;
+        }
+        let info = Info {
+            version: Version::V1,
+            subject: Subject::common_name(self.common_name.clone()).to_name()?,
+            public_key: AnyRef::from_der(self.public_key.spki_der())?,
+            attributes: Some(attributes),
+        };
+        Ok(ToBeSigned::new(info.to_der()?, algorithm))
+    }
+}
