@@ -13,7 +13,8 @@ use chancery_seal::RootKey;
 use crate::cli::ClientCertificateArgs;
 use crate::client_certificate;
 use crate::config::Config;
-use crate::gateway::{Gateway, policy_config, stored_audit_key};
+use crate::foundation::{policy_config, stored_audit_key};
+use crate::gateway::Gateway;
 
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {

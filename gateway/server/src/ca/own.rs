@@ -17,7 +17,7 @@ use super::{deliver, read};
 use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
-use crate::gateway::{open_audit, open_hsm, open_store};
+use crate::foundation::{open_audit, open_hsm, open_store};
 use crate::trust;
 
 /// Which CA.

@@ -33,7 +33,7 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
     let root_key = dir.join("root.key");
     if !root_key.exists() {
         ensure!(
-            !dir.join(crate::gateway::STORE_FILE).exists(),
+            !dir.join(crate::foundation::STORE_FILE).exists(),
             "{} holds a store but no root.key: without the key nothing in it can be opened; \
              restore the key, or start with another --dir",
             dir.display()

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Output, print};
 use crate::config::Config;
-use crate::gateway::{policy_config, policy_history};
+use crate::foundation::{policy_config, policy_history};
 
 /// `chancery policy rollback`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Output, print};
 use crate::config::{Config, public_keys};
 use crate::files::{self, Readers};
-use crate::gateway::open_hsm;
+use crate::foundation::open_hsm;
 
 /// `chancery policy sign`.
 #[derive(Debug, Args)]

@@ -1,0 +1,158 @@
+//! What each of the upper rooms is opened with, out of the configuration and the rooms below it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chancery_access::{Access, Directory, TokenLimits};
+use chancery_acme::{AcmeConfig, ValidationConfig};
+use chancery_api::vault::Installation;
+use chancery_audit::Audit;
+use chancery_ca::Ca;
+use chancery_identity::{Clock, PeerCertificate};
+use chancery_issuance::{Issuance, IssuedCounts};
+use chancery_policy::{Lookups, PolicyHost};
+use chancery_secrets::{Mount, MountKind, Mounts};
+use chancery_store::SharedStore;
+use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
+
+use crate::config::{Config, RootKeySource};
+use crate::trust;
+
+/// How long another CA may take over one certificate.
+const UPSTREAM_DEADLINE: Duration = Duration::from_mins(1);
+
+/// What policies can look up, read into memory.
+pub(crate) async fn open_lookups(
+    config: &Config,
+    store: &SharedStore,
+    clock: &Clock,
+) -> Result<(Arc<Directory>, Arc<IssuedCounts>)> {
+    let tenants: Vec<_> = config.tenants.iter().map(|rules| rules.tenant.clone()).collect();
+    let directory = Directory::open(store.clone(), &tenants)
+        .await
+        .context("reading the groups and data sets for policies")?;
+    let counts = IssuedCounts::open(store.clone(), clock.clone())
+        .await
+        .context("counting the certificates of the last 30 days")?;
+    Ok((Arc::new(directory), Arc::new(counts)))
+}
+
+pub(crate) fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) -> Lookups {
+    let (for_groups, for_data, counts) = (directory.clone(), directory.clone(), counts.clone());
+    Lookups {
+        group: Arc::new(move |tenant, group, who| for_groups.is_member(tenant, group, who)),
+        data: Arc::new(move |tenant, set, key| for_data.value(tenant, set, key)),
+        issued: Arc::new(move |tenant, to, over| Ok(counts.count(tenant, to, over))),
+    }
+}
+
+pub(crate) fn open_upstreams(
+    config: &Config,
+    store: &SharedStore,
+    responses: &ChallengeResponses,
+) -> Result<BTreeMap<String, Arc<AcmeUpstream>>> {
+    let mut upstreams = BTreeMap::new();
+    for upstream in &config.upstreams {
+        let trust = match &upstream.roots {
+            None => Trust::Platform,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("upstreams.roots: cannot read {}", path.display()))?;
+                Trust::Anchors(trust::certificates_in(&text)?)
+            }
+        };
+        let opened = AcmeUpstream::open(
+            UpstreamConfig {
+                name: upstream.name.clone(),
+                directory: upstream.directory_url.clone(),
+                contact: upstream.contact.clone(),
+                trust,
+                external_account: None,
+                deadline: UPSTREAM_DEADLINE,
+            },
+            store.clone(),
+            responses.clone(),
+        )?;
+        upstreams.insert(upstream.name.clone(), opened);
+    }
+    Ok(upstreams)
+}
+
+pub(crate) fn open_access(
+    config: &Config,
+    issuance: &Issuance,
+    policy: &PolicyHost,
+    store: &SharedStore,
+    audit: &Audit,
+    clock: &Clock,
+) -> Access {
+    let inventory = issuance.clone();
+    let revoked = move |certificate: &PeerCertificate| {
+        inventory.is_revoked(&certificate.authority_key_id, &certificate.serial)
+    };
+    let limits = TokenLimits {
+        default_ttl: config.secrets.token_ttl,
+        max_ttl: config.secrets.token_max_ttl,
+    };
+    Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone(), Arc::new(revoked))
+        .with_token_limits(limits)
+}
+
+pub(crate) fn mounts(config: &Config) -> Result<Mounts> {
+    let mut mounts = vec![];
+    for name in &config.secrets.mounts {
+        let (name, description) = (name.parse()?, "key/value secrets".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Kv, description });
+    }
+    if let Some(name) = &config.secrets.certificates {
+        let (name, description) = (name.parse()?, "certificates that were issued".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Pki, description });
+    }
+    if let Some(name) = &config.secrets.keys {
+        let (name, description) = (name.parse()?, "keys".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Transit, description });
+    }
+    if let Some(ssh) = &config.ssh {
+        let (name, description) = (ssh.mount.parse()?, "certificates for SSH".to_owned());
+        mounts.push(Mount { name, kind: MountKind::Ssh, description });
+    }
+    Ok(Mounts::new(mounts))
+}
+
+pub(crate) fn acme_config(config: &Config) -> AcmeConfig {
+    let acme = &config.acme;
+    AcmeConfig {
+        tenants: config.tenants.iter().map(|rules| rules.tenant.clone()).collect(),
+        terms_of_service: acme.terms_of_service.clone(),
+        website: acme.website.clone(),
+        profiles: acme.profiles.clone(),
+        default_profile: acme.default_profile.clone(),
+        validation: ValidationConfig {
+            dns: acme.dns,
+            http01_port: acme.http01_port,
+            tls_alpn01_port: acme.tls_alpn01_port,
+            allowed_networks: acme.allowed_networks.clone(),
+            ..ValidationConfig::default()
+        },
+        ..AcmeConfig::default()
+    }
+}
+
+/// What `sys/health` and `sys/seal-status` say about this installation.
+pub(crate) fn installation(config: &Config, ca: &Ca) -> Installation {
+    let seal_type = match config.root_key {
+        RootKeySource::File(_) => "file",
+        RootKeySource::PassphraseFile(_) => "passphrase",
+        RootKeySource::Pkcs11Key(_) => "pkcs11",
+    };
+    Installation {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_name: "chancery".to_owned(),
+        // Stable, public and different between installations: the root's key identifier.
+        cluster_id: ca.root_id().to_owned(),
+        seal_type: seal_type.to_owned(),
+        storage_type: "redb".to_owned(),
+    }
+}
