@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a newcomer needs; both install what is missing and say so first.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench build plugins fmt lint deny doc advisories
+.PHONY: help run test bench figures build plugins fmt lint deny doc advisories
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ bench: ## Measure the hot paths beside the bare libraries (release build; ROWS="
 	plugins/build
 	cargo build --release --locked --workspace --bins
 	CHANCERY_BIN=$(CURDIR)/target/release/chancery target/release/bench $(ROWS)
+
+figures: ## Measure only what policies cost, as continuous integration reports it
+	@scripts/setup test
+	plugins/build
+	cargo build --release --locked -p chancery-benches
+	target/release/bench policy policy-load policy-engines
 
 build: plugins ## Build the program in target/release
 	cargo build --release --locked -p chancery-server
