@@ -8,7 +8,7 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::bake::INSTRUMENTATION;
 use crate::binding::Scope;
-use crate::world;
+use crate::{wasi, world};
 
 /// What can be seen of a component from outside.
 pub(crate) struct Seen {
@@ -153,6 +153,9 @@ fn only_types(engine: &Engine, item: &ComponentItem) -> bool {
 
 /// Says what is too much about an import: what the contract has not, or has not yet.
 fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), String> {
+    if wasi::interface(name).is_some() {
+        return Ok(());
+    }
     let (interface, _) = name.split_once('@').unwrap_or((name, ""));
     let known = world::IMPORTS.iter().find(|(known, _)| *known == interface);
     let Some((_, functions)) = known else {
@@ -164,7 +167,9 @@ fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(),
             ));
         }
         let known = world::IMPORTS.map(|(interface, _)| interface).join(", ");
-        return Err(format!("it imports `{name}`, and a policy may import only {known}"));
+        return Err(format!(
+            "it imports `{name}`, and a policy may import only {known}, and WASI 0.2, which is empty"
+        ));
     };
     if !is_compatible(version(name)) {
         return Err(other_version(name));

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Memory,
     #[error("recursed beyond the stack")]
     Stack,
+    #[error("held more handles than the limit")]
+    Handles,
     #[error("the answer is larger than its limit")]
     AnswerTooLarge,
     #[error("not an acceptable answer: {0}")]
@@ -38,6 +40,7 @@ impl Failure {
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::Stack => "stack",
+            Self::Handles => "handles",
             Self::AnswerTooLarge => "answer-too-large",
             Self::Answer(_) => "answer",
             Self::Settings(_) => "settings",

@@ -7,9 +7,13 @@ use crate::calls::Calls;
 use crate::deadline::Deadline;
 use crate::engine::{INSTANCES, MEMORIES};
 use crate::evaluation::Failure;
+use crate::wasi;
 
 /// Elements in all tables of a guest. Compiled languages use them for function pointers.
 const TABLE_ELEMENTS: usize = 20_000;
+
+/// Handles that a guest may have at once, of WASI or of its own making. They are memory of the host.
+const HANDLES: usize = 1000;
 
 /// A store whose deadline has begun, since instantiation runs code of the guest too.
 pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bounds> {
@@ -21,6 +25,7 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
     store.set_epoch_deadline(first);
     store.set_hostcall_fuel(limits.answer);
+    store.set_max_component_handles(HANDLES);
     if calls_are_counted {
         // Only counts: what ends an evaluation is the deadline.
         let _ = store.set_fuel(u64::MAX);
@@ -39,6 +44,8 @@ pub(crate) struct Bounds {
     refused_memory: bool,
     /// What the guest may call.
     pub(crate) calls: Calls,
+    /// What it did with WASI.
+    pub(crate) wasi: wasi::State,
 }
 
 impl Bounds {
@@ -50,6 +57,7 @@ impl Bounds {
             tables: TABLE_ELEMENTS,
             refused_memory: false,
             calls,
+            wasi: wasi::State::new(),
         }
     }
 
@@ -66,9 +74,15 @@ impl Bounds {
 
     /// Why an instance failed, by the error and by what it was refused before.
     pub(crate) fn failure(&self, error: &wasmtime::Error) -> Failure {
+        if let Some(absent) = error.downcast_ref::<wasi::Absent>() {
+            return Failure::Trap(absent.to_string());
+        }
         let Some(trap) = error.downcast_ref::<Trap>() else {
             let text = format!("{error:#}");
-            // wasmtime keeps the type of this error to itself.
+            // wasmtime keeps the types of these errors to itself.
+            if text.contains("store handle limit exceeded") {
+                return Failure::Handles;
+            }
             if text.contains("fuel allocated for hostcalls has been exhausted") {
                 return Failure::AnswerTooLarge;
             }

@@ -35,7 +35,7 @@ impl Interface {
         component: &Component,
         scope: &Scope,
     ) -> wasmtime::Result<Self> {
-        let pre = world::linker(engine)?.instantiate_pre(component)?;
+        let pre = world::linker(engine, component)?.instantiate_pre(component)?;
         let evaluate = evaluate_of(component, scope.interface())?;
         Ok(match scope {
             Scope::Access { .. } => {

@@ -42,6 +42,7 @@ mod signature;
 mod sources;
 mod trial;
 mod verdict;
+mod wasi;
 mod workers;
 mod world;
 

@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use wasmtime::component::{Component, Instance};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, format_err};
 
 use crate::artifact::Artifact;
 use crate::bake::Instrumented;
@@ -105,6 +105,9 @@ fn bake(
 ) -> Result<wasmtime::Result<Component>, Refusal> {
     let component = Component::new(engine, &instrumented.wasm)?;
     let (mut store, instance) = configure(engine, &component, binding, callee)?;
+    if store.data().wasi.holds_handles() {
+        return Ok(Err(format_err!("it holds a stream of WASI from then on")));
+    }
     // To read a memory adds a page to it and hands the whole of it over in one answer.
     store.data_mut().allow_memory(MEMORIES * PAGE);
     store.set_hostcall_fuel(binding.limits.memory.saturating_mul(2));
@@ -122,7 +125,7 @@ fn configure(
     check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
     let limits = Limits { deadline: CONFIGURE, ..binding.limits };
     let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
-    let instance = world::linker(engine)?
+    let instance = world::linker(engine, component)?
         .instantiate_pre(component)?
         .instantiate(&mut store)
         .map_err(|error| fails("it fails when it is started", &store, &error))?;

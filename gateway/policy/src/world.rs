@@ -38,7 +38,8 @@ mod generated {
 
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
 
 pub(crate) use generated::access::exports::chancery::policy::access;
 pub(crate) use generated::access::{AccessPolicy, AccessPolicyPre};
@@ -51,7 +52,7 @@ pub(crate) use generated::host::chancery::policy::{
 
 use crate::calls::Calls;
 use crate::guest::Bounds;
-use crate::{AccessGrant, Approval, CertificateTemplate, Denial, Extension, Name};
+use crate::{AccessGrant, Approval, CertificateTemplate, Denial, Extension, Name, wasi};
 
 /// The contract's version: that of the package in `wit/`.
 pub const VERSION: &str = "0.9.0";
@@ -76,8 +77,8 @@ fn pairs(attributes: Vec<types::Attribute>) -> Vec<(String, String)> {
     attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect()
 }
 
-/// Links what guests may import.
-pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Bounds>> {
+/// Links what guests may import, and what this one imports of WASI.
+pub(crate) fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Bounds>> {
     let mut linker = Linker::new(engine);
     log::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
     groups::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
@@ -85,6 +86,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Bound
     issuance_counts::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
     types::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
     lookup_types::add_to_linker::<_, HasCalls>(&mut linker, calls)?;
+    wasi::link(&mut linker, engine, component)?;
     Ok(linker)
 }
 

@@ -22,3 +22,5 @@ mod lookups;
 mod reload;
 #[cfg(test)]
 mod reuse;
+#[cfg(test)]
+mod wasi;
