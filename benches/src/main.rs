@@ -58,6 +58,9 @@ fn main() -> anyhow::Result<()> {
     {
         return static_server::run(rest);
     }
+    if arguments == [policy_load::COMPILER_ROLE] {
+        return Ok(chancery_policy::compile_ordered(std::io::stdin(), std::io::stdout())?);
+    }
     for wanted in &arguments {
         anyhow::ensure!(
             GROUPS.iter().any(|(name, _)| name == wanted),

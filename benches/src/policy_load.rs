@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chancery_identity::TenantId;
 use chancery_integration::plugin::Access;
-use chancery_policy::{AccessRequest, Digest, PolicyConfig, PolicyHost};
+use chancery_policy::{AccessRequest, Compiler, Digest, PolicyConfig, PolicyHost};
 
 use crate::measure;
 use crate::policy::component;
@@ -41,8 +41,18 @@ fn install(directory: &Path, name: &str, wasm: &[u8]) -> String {
     format!("{{ file = \"{name}\", digest = \"{}\" }}", Digest::of(wasm))
 }
 
+/// The argument with which this program compiles a component, as the gateway's program does.
+pub(crate) const COMPILER_ROLE: &str = "compile-policy";
+
 fn open(directory: &Path) -> PolicyHost {
-    PolicyHost::open(PolicyConfig::new(directory.to_owned(), directory.join("cache"))).unwrap()
+    let config = PolicyConfig::new(directory.to_owned(), directory.join("cache"));
+    let program = std::env::current_exe().unwrap();
+    let compiler = if std::env::var_os("HERE").is_some() {
+        Compiler::Here
+    } else {
+        Compiler::Process(program, COMPILER_ROLE)
+    };
+    PolicyHost::open(PolicyConfig { compiler, ..config }).unwrap()
 }
 
 /// `access-rules` with so many rules, of which the last allows what is asked.

@@ -33,7 +33,7 @@ impl Access {
             let (summary, bindings) = (host.summary(), host.in_force());
             Ok(PolicySetView { summary, bindings, history: host.history()? })
         };
-        let done = self.policy.blocking(read).await;
+        let done = self.policy.reading(read).await;
         self.conclude(event, done, |event, _| event).await
     }
 

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::admission::Versions;
 use crate::binding::Binding;
-use crate::{Digest, LoadError};
+use crate::prepare::Compiled;
+use crate::{Compiler, Digest, LoadError};
 
 const TAG: usize = 32;
 const SUFFIX: &str = "cwasm";
@@ -32,8 +33,28 @@ pub(crate) struct Artifact {
     pub(crate) configured: bool,
 }
 
+impl Artifact {
+    /// What was compiled just now.
+    pub(crate) fn of(engine: &Engine, compiled: &Compiled) -> wasmtime::Result<Self> {
+        let configured = compiled.unconfigured.is_none();
+        Ok(Self { component: component(engine, &compiled.code)?, configured })
+    }
+}
+
+/// The component of code that this program made: from a compiler of this build, or under our MAC.
+fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "the code is `serialize`'s output")]
+    // SAFETY: only `compile` makes a `Compiled`, in this process or in one that this program started for it,
+    // and only `store` makes files that pass the MAC, of a `Compiled`. So it is `Component::serialize`'s output.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
 /// The directory.
 pub(crate) struct Artifacts {
+    /// Makes those that are not there.
+    pub(crate) compiler: Compiler,
     directory: PathBuf,
     key: hmac::Key,
 }
@@ -49,7 +70,7 @@ impl ArtifactId {
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         let engine = compatibility.finish();
         let Binding { digest, settings, limits, .. } = binding;
-        let interface = binding.scope.interface();
+        let interface = binding.scope.decision().interface();
         let all = format!("1\0{engine:x}\0{digest}\0{interface}\0{}\0{settings}", limits.memory);
         Self(Digest::of(all.as_bytes()).to_string().replace(':', "-"))
     }
@@ -57,7 +78,7 @@ impl ArtifactId {
 
 impl Artifacts {
     /// Opens the directory, making it and its key if need be.
-    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+    pub(crate) fn open(directory: &Path, compiler: Compiler) -> Result<Self, LoadError> {
         let made = DirBuilder::new().mode(0o700).recursive(true).create(directory);
         made.map_err(LoadError::io("create", directory))?;
         let found = fs::metadata(directory).map_err(LoadError::io("examine", directory))?;
@@ -66,7 +87,7 @@ impl Artifacts {
                           this process, with mode 0700";
             return Err(refuse(directory, reason));
         }
-        Ok(Self { directory: directory.to_owned(), key: read_or_make_key(directory)? })
+        Ok(Self { compiler, directory: directory.to_owned(), key: read_or_make_key(directory)? })
     }
 
     /// The artifact, unless there is none that this program wrote.
@@ -79,10 +100,7 @@ impl Artifacts {
             return None;
         }
         let (&flag, code) = signed.split_first()?;
-        #[expect(unsafe_code, reason = "the MAC proves that these bytes are `serialize`'s output")]
-        // SAFETY: only what `store` wrote passes the MAC, and that is `Component::serialize`'s output.
-        let component = unsafe { Component::deserialize(engine, code) };
-        match component {
+        match component(engine, code) {
             Ok(component) => Some(Artifact { component, configured: flag == 1 }),
             Err(error) => {
                 tracing::warn!(path = %path.display(), "compiled policy does not load, compiling it again: {error:#}");
@@ -92,11 +110,10 @@ impl Artifacts {
     }
 
     /// Keeps the artifact for the next start.
-    pub(crate) fn store(&self, id: &ArtifactId, artifact: &Artifact) -> Result<(), LoadError> {
+    pub(crate) fn store(&self, id: &ArtifactId, compiled: &Compiled) -> Result<(), LoadError> {
         let path = self.path(id);
-        let code = artifact.component.serialize().map_err(|e| refuse(&path, &format!("{e:#}")))?;
-        let mut signed = vec![u8::from(artifact.configured)];
-        signed.extend_from_slice(&code);
+        let mut signed = vec![u8::from(compiled.unconfigured.is_none())];
+        signed.extend_from_slice(&compiled.code);
         let tag = hmac::sign(&self.key, &Self::covered(id, &signed));
         replace(&path, &[tag.as_ref(), &signed])
     }

@@ -2,19 +2,18 @@
 //! grants.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use chancery_identity::TenantId;
 
+use crate::line::Line;
 use crate::lookups::{Capabilities, IssuedTo, LookupError, Lookups};
 use crate::world::{data_sets, groups, issuance_counts, log, lookup_types, types};
 
 /// Look-ups of one evaluation. Each is short; so many are enough for a hundred names, and a guest that
 /// wants more is looping.
 const LOOKUPS: u32 = 256;
-
-/// Where a policy's lines appear in the gateway's log.
-const TARGET: &str = "chancery::policy";
 
 /// The longest time over which certificates are counted.
 const LONGEST_COUNT: Duration = Duration::from_hours(30 * 24);
@@ -29,12 +28,14 @@ pub(crate) struct Callee {
     pub(crate) log: usize,
     /// Whether the engine counts what guests consume.
     pub(crate) counted: bool,
+    /// Where lines go that are not for the log of this process.
+    pub(crate) lines: Option<Sender<Line>>,
 }
 
 impl Callee {
     /// Whether a guest of the one can tell it from the other. All of one host answer look-ups alike.
     pub(crate) fn grants_as(&self, other: &Self) -> bool {
-        let Self { binding, capabilities, lookups: _, log, counted } = self;
+        let Self { binding, capabilities, lookups: _, log, counted, lines: _ } = self;
         *binding == other.binding
             && *capabilities == other.capabilities
             && *log == other.log
@@ -96,21 +97,19 @@ impl Calls {
 
 impl log::Host for Calls {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Attribute>) {
-        let fields: Vec<String> =
-            fields.iter().map(|field| format!("{}={:?}", field.name, field.value)).collect();
-        let fields = fields.join(" ");
-        let Some(left) = self.log_left.checked_sub(message.len() + fields.len() + 1) else {
+        // A flood is dropped before it is even looked at.
+        let fits = self.log_left.checked_sub(message.len()).is_some();
+        let line = fits.then(|| Line::new(level, &message, &fields));
+        let taken = line.and_then(|line| Some((self.log_left.checked_sub(line.size())?, line)));
+        let Some((left, line)) = taken else {
             self.dropped += 1;
             return;
         };
         self.log_left = left;
-        let message = one_line(&message);
-        let binding = &*self.callee.binding;
-        match level {
-            log::Level::Debug => tracing::debug!(target: TARGET, binding, fields, "{message}"),
-            log::Level::Info => tracing::info!(target: TARGET, binding, fields, "{message}"),
-            log::Level::Warn => tracing::warn!(target: TARGET, binding, fields, "{message}"),
-            log::Level::Error => tracing::error!(target: TARGET, binding, fields, "{message}"),
+        match &self.callee.lines {
+            None => line.log(&self.callee.binding),
+            // Whoever asked for them may not want them any more.
+            Some(lines) => drop(lines.send(line)),
         }
     }
 }
@@ -122,19 +121,6 @@ impl Calls {
             log::Host::write(self, level, line.to_owned(), Vec::new());
         }
     }
-}
-
-/// What a policy writes stays one line: it must not make up others in the gateway's log.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
 }
 
 impl groups::Host for Calls {
@@ -211,6 +197,7 @@ mod tests {
             lookups,
             log: 100,
             counted: false,
+            lines: None,
         };
         Calls::new(callee, tenant.then(TenantId::default_tenant))
     }
@@ -256,11 +243,6 @@ mod tests {
             assert!(ask().is_ok());
         }
         assert_eq!(ask().unwrap_err().code, "unavailable");
-    }
-
-    #[test]
-    fn a_policy_writes_one_line_at_a_time() {
-        assert_eq!(one_line("é\n\u{1b}[31mERROR"), "é\\n\\u{1b}[31mERROR");
     }
 
     #[test]

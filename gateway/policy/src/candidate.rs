@@ -94,7 +94,7 @@ pub fn policy_history(config: &PolicyConfig) -> Result<Vec<TakenSet>, LoadError>
 pub fn roll_back(config: &PolicyConfig, number: Option<u64>) -> Result<Restored, LoadError> {
     let history = history_of(config)?;
     let (set, restored) = history.restore(number, &config.directory)?;
-    Artifacts::open(&config.cache)?.remember(&set.bindings)?;
+    Artifacts::open(&config.cache, config.compiler.clone())?.remember(&set.bindings)?;
     Ok(restored)
 }
 

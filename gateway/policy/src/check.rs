@@ -7,7 +7,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bake::INSTRUMENTATION;
-use crate::binding::Scope;
+use crate::binding::{Decision, Scope};
 use crate::{wasi, world};
 
 /// What can be seen of a component from outside.
@@ -17,8 +17,12 @@ pub(crate) struct Seen {
 }
 
 /// Lists what the component imports and exports, if it is a policy.
-pub(crate) fn see(engine: &Engine, component: &Component, scope: &Scope) -> Result<Seen, String> {
-    check_world(engine, component, scope)?;
+pub(crate) fn see(
+    engine: &Engine,
+    component: &Component,
+    decision: Decision,
+) -> Result<Seen, String> {
+    check_world(engine, component, decision)?;
     let ty = component.component_type();
     let imports = ty
         .imports(engine)
@@ -32,7 +36,7 @@ pub(crate) fn see(engine: &Engine, component: &Component, scope: &Scope) -> Resu
 pub(crate) fn scope_of(wasm: &[u8]) -> Result<Scope, String> {
     refuse_module(wasm)?;
     let names = exported_names(wasm).map_err(|error| error.to_string())?;
-    let exports = |scope: &Scope| names.iter().any(|name| is_interface(name, scope));
+    let exports = |scope: &Scope| names.iter().any(|name| is_interface(name, scope.decision()));
     let scopes = [Scope::ANY_ACCESS, Scope::ANY_CERTIFICATE];
     scopes.into_iter().find(exports).ok_or_else(|| {
         let found = listed(&names);
@@ -76,17 +80,17 @@ pub(crate) fn refuse_module(wasm: &[u8]) -> Result<(), String> {
 pub(crate) fn check_world(
     engine: &Engine,
     component: &Component,
-    scope: &Scope,
+    decision: Decision,
 ) -> Result<(), String> {
     for (name, import) in component.component_type().imports(engine) {
         if !only_types(engine, &import.ty) {
             check_import(engine, name, &import.ty)?;
         }
     }
-    if exports_interface(engine, component, scope) {
+    if exports_interface(engine, component, decision) {
         return Ok(());
     }
-    let needed = scope.interface();
+    let needed = decision.interface();
     let exports = exports(engine, component);
     if let Some(other) = exports.iter().find(|name| same_interface(name, needed)) {
         return Err(other_version(other));
@@ -107,13 +111,13 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
-fn exports_interface(engine: &Engine, component: &Component, scope: &Scope) -> bool {
-    component.component_type().exports(engine).any(|(name, _)| is_interface(name, scope))
+fn exports_interface(engine: &Engine, component: &Component, decision: Decision) -> bool {
+    component.component_type().exports(engine).any(|(name, _)| is_interface(name, decision))
 }
 
-/// Whether this is the name of the scope's interface in a version that this host has.
-fn is_interface(name: &str, scope: &Scope) -> bool {
-    same_interface(name, scope.interface()) && is_compatible(version(name))
+/// Whether this is the name of the decision's interface in a version that this host has.
+fn is_interface(name: &str, decision: Decision) -> bool {
+    same_interface(name, decision.interface()) && is_compatible(version(name))
 }
 
 fn same_interface(one: &str, two: &str) -> bool {

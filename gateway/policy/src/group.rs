@@ -193,7 +193,7 @@ fn check(
             return Err(wrong(group, message));
         }
     };
-    if scope.interface() == group.scope.interface() {
+    if scope.decision() == group.scope.decision() {
         return Ok(());
     }
     Err(wrong(group, format!("`{member}` decides about something else than the group")))

@@ -164,6 +164,7 @@ mod tests {
             lookups: Lookups::unavailable(),
             log: 0,
             counted: false,
+            lines: None,
         };
         let calls = Calls::new(callee, None);
         let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)), calls);

@@ -15,8 +15,8 @@ use crate::reuse::Reuse;
 use crate::set::{Matching, PolicySet};
 use crate::workers::Workers;
 use crate::{
-    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial, InForce, LoadError,
-    Lookups, Restored, Signers, TakenSet, Verdict, background,
+    AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Compiler, Denial, InForce,
+    LoadError, Lookups, Restored, Signers, TakenSet, Verdict, background,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -31,6 +31,8 @@ pub struct PolicyConfig {
     pub workers: usize,
     /// Decisions that may wait for a thread before further ones are denied. At least 1.
     pub queue: usize,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// What policies may look up.
     pub lookups: Lookups,
     /// Whose signatures tenants require.
@@ -42,8 +44,8 @@ pub struct PolicyConfig {
 }
 
 impl PolicyConfig {
-    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, nothing to look
-    /// up, no signatures required, and no history.
+    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, components that are
+    /// compiled in this process, nothing to look up, no signatures required, and no history.
     pub fn new(directory: PathBuf, cache: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -51,6 +53,7 @@ impl PolicyConfig {
             cache,
             workers: processors.max(2),
             queue: 1024,
+            compiler: Compiler::Here,
             lookups: Lookups::unavailable(),
             signers: Signers::new(),
             history: None,
@@ -88,7 +91,7 @@ impl PolicyHost {
         // One more for the slow thread.
         let sandbox = Sandbox::new(config.workers.max(1) + 1)?;
         let threads = (sandbox.concurrency - 1).max(1);
-        let artifacts = Artifacts::open(&config.cache)?;
+        let artifacts = Artifacts::open(&config.cache, config.compiler)?;
         let history = config.history.as_deref().map(History::open).transpose()?;
         let candidate = Candidate::load(
             &sandbox,
@@ -200,6 +203,19 @@ impl PolicyHost {
             LoadError::Engine(format!("cannot start a thread to load in: {error}"))
         })?;
         result.await.unwrap_or_else(|_| Err(LoadError::Engine("loading panicked".to_owned())))
+    }
+
+    /// Does what waits for the disk and computes little, such as reading the history, at the usual priority.
+    ///
+    /// # Errors
+    /// Those of `work`; [`LoadError::Engine`] if it panics.
+    pub async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let host = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&host)).await;
+        done.unwrap_or_else(|_| Err(LoadError::Engine("reading panicked".to_owned())))
     }
 
     /// What is in force now.

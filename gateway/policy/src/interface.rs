@@ -5,7 +5,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Store, format_err};
 
-use crate::binding::Scope;
+use crate::binding::Decision;
 use crate::guest::Bounds;
 use crate::request;
 use crate::world::{
@@ -33,15 +33,13 @@ impl Interface {
     pub(crate) fn link(
         engine: &Engine,
         component: &Component,
-        scope: &Scope,
+        decision: Decision,
     ) -> wasmtime::Result<Self> {
         let pre = world::linker(engine, component)?.instantiate_pre(component)?;
-        let evaluate = evaluate_of(component, scope.interface())?;
-        Ok(match scope {
-            Scope::Access { .. } => {
-                Self::Access(Linked { pre: AccessPolicyPre::new(pre)?, evaluate })
-            }
-            Scope::Certificate { .. } => {
+        let evaluate = evaluate_of(component, decision.interface())?;
+        Ok(match decision {
+            Decision::Access => Self::Access(Linked { pre: AccessPolicyPre::new(pre)?, evaluate }),
+            Decision::Certificate => {
                 Self::Certificate(Linked { pre: CertificatePolicyPre::new(pre)?, evaluate })
             }
         })

@@ -17,6 +17,7 @@ mod candidate;
 pub mod cases;
 mod certificate;
 mod check;
+mod compiler;
 mod context;
 mod deadline;
 mod decision;
@@ -29,6 +30,7 @@ mod guest;
 mod history;
 mod host;
 mod interface;
+mod line;
 mod lookups;
 mod meters;
 mod plugin;
@@ -51,6 +53,7 @@ pub use candidate::{Summary, policy_history, roll_back};
 pub use certificate::{
     CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
 };
+pub use compiler::{Compiler, compile_ordered};
 pub use context::context_attributes;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{LoadError, Place, Subject};

@@ -1,6 +1,7 @@
 //! From a binding to a program that can be asked.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use chancery_identity::TenantId;
 use wasmtime::component::Component;
@@ -10,10 +11,12 @@ use crate::artifact::{Artifact, ArtifactId, Artifacts};
 use crate::binding::{Binding, Limits};
 use crate::calls::{Callee, Calls};
 use crate::check::{self, Seen};
+use crate::compiler::Compiler;
 use crate::error::Subject;
 use crate::guest::{self, Bounds};
 use crate::interface::Interface;
-use crate::prepare::{Refusal, describe, prepare};
+use crate::line::Line;
+use crate::prepare::{Order, Refusal, describe};
 use crate::sources::Sources;
 use crate::world::Description;
 use crate::{Digest, LoadError, Lookups};
@@ -57,9 +60,12 @@ impl Program {
         let artifact = if let Some(artifact) = artifacts.load(&id, engine) {
             artifact
         } else {
-            let artifact = prepare(engine, &wasm, binding, &callee).map_err(refuse)?;
-            artifacts.store(&id, &artifact)?;
-            artifact
+            let compiled = artifacts
+                .compiler
+                .compile(engine, &wasm, &Order::of(binding, false))
+                .map_err(refuse)?;
+            artifacts.store(&id, &compiled)?;
+            Artifact::of(engine, &compiled).map_err(Refusal::from).map_err(refuse)?
         };
         let program = Self::new(engine, &artifact, binding, callee).map_err(refuse)?;
         Ok(Arc::new(Self { artifact: Some(id), ..program }))
@@ -76,7 +82,9 @@ impl Program {
     ) -> Result<Self, LoadError> {
         let refuse = |refusal| refused(refusal, binding);
         let callee = callee(binding, lookups, counted);
-        let artifact = prepare(engine, wasm, binding, &callee).map_err(refuse)?;
+        let order = Order::of(binding, counted);
+        let compiled = Compiler::Here.compile(engine, wasm, &order).map_err(refuse)?;
+        let artifact = Artifact::of(engine, &compiled).map_err(Refusal::from).map_err(refuse)?;
         Self::new(engine, &artifact, binding, callee).map_err(refuse)
     }
 
@@ -87,7 +95,7 @@ impl Program {
         callee: Callee,
     ) -> Result<Self, Refusal> {
         let unconfigured = (!artifact.configured).then(|| binding.settings.clone());
-        let interface = Interface::link(engine, &artifact.component, &binding.scope)?;
+        let interface = Interface::link(engine, &artifact.component, binding.scope.decision())?;
         let (description, _) = describe(engine, &interface, &callee)?;
         Ok(Self { interface, unconfigured, callee, artifact: None, description })
     }
@@ -98,14 +106,15 @@ impl Program {
         guest::store(self.interface.engine(), limits, calls)
     }
 
-    /// The same, with other answers to look-ups.
+    /// The same, with other answers to look-ups, and with somebody who gets what it writes to the log.
     pub(crate) fn store_with(
         &self,
         limits: &Limits,
         tenant: Option<&TenantId>,
         lookups: Lookups,
+        lines: Sender<Line>,
     ) -> Store<Bounds> {
-        let callee = Callee { lookups, ..self.callee.clone() };
+        let callee = Callee { lookups, lines: Some(lines), ..self.callee.clone() };
         guest::store(self.interface.engine(), limits, Calls::new(callee, tenant.cloned()))
     }
 }
@@ -129,10 +138,11 @@ pub(crate) fn inspect(
 ) -> Result<(Seen, Description, usize), LoadError> {
     let refuse = |refusal| refused(refusal, binding);
     let component = Component::new(engine, wasm).map_err(Refusal::from).map_err(refuse)?;
-    let seen =
-        check::see(engine, &component, &binding.scope).map_err(Refusal::Plugin).map_err(refuse)?;
+    let seen = check::see(engine, &component, binding.scope.decision())
+        .map_err(Refusal::Plugin)
+        .map_err(refuse)?;
     let callee = callee(binding, &Lookups::unavailable(), true);
-    let described = Interface::link(engine, &component, &binding.scope)
+    let described = Interface::link(engine, &component, binding.scope.decision())
         .map_err(Refusal::from)
         .and_then(|interface| describe(engine, &interface, &callee));
     let (description, memory) = described.map_err(refuse)?;
@@ -146,6 +156,7 @@ fn callee(binding: &Binding, lookups: &Lookups, counted: bool) -> Callee {
         lookups: lookups.clone(),
         log: binding.limits.log,
         counted,
+        lines: None,
     }
 }
 

@@ -1,29 +1,47 @@
 //! From a component's bytes to compiled code that has its settings: checked, configured, compiled.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Instance};
 use wasmtime::{Engine, Store, format_err};
 
-use crate::artifact::Artifact;
+use crate::Lookups;
 use crate::bake::Instrumented;
-use crate::binding::{Binding, Limits, Scope};
+use crate::binding::{Binding, Decision, Limits};
 use crate::calls::{Callee, Calls};
 use crate::check::{check_world, refuse_module};
 use crate::engine::{MEMORIES, PAGE};
 use crate::guest::{self, Bounds};
 use crate::interface::Interface;
+use crate::line::Line;
 use crate::world::{self, AccessPolicy, CertificatePolicy, Description, SettingsError};
 
 /// What configuring may take. It happens once, so it may take longer than a decision.
 const CONFIGURE: Duration = Duration::from_secs(1);
 
-/// How long it may take until a component is compiled with its settings. The largest ones take some
-/// seconds; with the compiler itself unoptimised, as tests have it, several times as long.
-const COMPILE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 600 } else { 120 });
+/// What is compiled: a component for this binding.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) binding: String,
+    pub(crate) decision: Decision,
+    pub(crate) settings: String,
+    pub(crate) limits: Limits,
+    /// Whether the engine counts what guests consume.
+    pub(crate) counted: bool,
+}
+
+/// A component's machine code, as the engine keeps it.
+pub(crate) struct Compiled {
+    pub(crate) code: Vec<u8>,
+    /// Why its settings are not in its memory, so that evaluations have to give it them; none if they are.
+    pub(crate) unconfigured: Option<String>,
+}
 
 /// Why a plugin cannot serve a binding.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     Plugin(String),
     Settings(SettingsError),
@@ -35,63 +53,47 @@ impl From<wasmtime::Error> for Refusal {
     }
 }
 
-/// Compiles the component with its settings in its memory, or without where that cannot be done.
-/// Refuses one that takes too long.
-pub(crate) fn prepare(
-    engine: &Engine,
-    wasm: &[u8],
-    binding: &Binding,
-    callee: &Callee,
-) -> Result<Artifact, Refusal> {
-    let (engine, wasm) = (engine.clone(), wasm.to_vec());
-    let (binding, callee) = (binding.clone(), callee.clone());
-    within(COMPILE, move || compile(&engine, &wasm, &binding, &callee))?
+impl Order {
+    pub(crate) fn of(binding: &Binding, counted: bool) -> Self {
+        Self {
+            binding: binding.name.clone(),
+            decision: binding.scope.decision(),
+            settings: binding.settings.clone(),
+            limits: binding.limits,
+            counted,
+        }
+    }
 }
 
-/// What the work gives, if it ends in time. The compiler cannot be interrupted: what takes longer goes
-/// on in its thread until it ends, and nobody waits for it.
-fn within<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    let (done, result) = sync_channel(1);
-    std::thread::Builder::new()
-        .name("policy-compile".to_owned())
-        // Whoever waited may have given up.
-        .spawn(move || drop(done.send(work())))
-        .map_err(|error| Refusal::Plugin(format!("no thread to compile it in: {error}")))?;
-    result.recv_timeout(limit).map_err(|error| {
-        Refusal::Plugin(match error {
-            RecvTimeoutError::Timeout => {
-                format!("it is not compiled after {} seconds", limit.as_secs())
-            }
-            RecvTimeoutError::Disconnected => "the compiler fails over it".to_owned(),
-        })
-    })
-}
-
-fn compile(
+/// Compiles the component with its settings in its memory, or without where that cannot be done. What it
+/// writes to the log meanwhile goes to `lines`, if that is given.
+pub(crate) fn compile(
     engine: &Engine,
     wasm: &[u8],
-    binding: &Binding,
-    callee: &Callee,
-) -> Result<Artifact, Refusal> {
+    order: &Order,
+    lines: Option<Sender<Line>>,
+) -> Result<Compiled, Refusal> {
     refuse_module(wasm).map_err(Refusal::Plugin)?;
+    let callee = Callee {
+        binding: order.binding.as_str().into(),
+        capabilities: Arc::default(),
+        // There is no request yet whose tenant could look something up.
+        lookups: Lookups::unavailable(),
+        log: order.limits.log,
+        counted: order.counted,
+        lines,
+    };
     let baked = match Instrumented::new(wasm) {
-        Ok(instrumented) => bake(engine, &instrumented, binding, callee)?,
+        Ok(instrumented) => bake(engine, &instrumented, order, &callee)?,
         Err(why) => Err(why),
     };
     match baked {
-        Ok(component) => Ok(Artifact { component, configured: true }),
+        Ok(component) => Ok(Compiled { code: component.serialize()?, unconfigured: None }),
         Err(why) => {
             let component = Component::new(engine, wasm)?;
-            configure(engine, &component, binding, callee)?;
-            tracing::info!(
-                binding = binding.name,
-                "the policy reads its settings in every evaluation, because it cannot be \
-                 configured in advance: {why:#}"
-            );
-            Ok(Artifact { component, configured: false })
+            configure(engine, &component, order, &callee)?;
+            let unconfigured = Some(format!("{why:#}"));
+            Ok(Compiled { code: component.serialize()?, unconfigured })
         }
     }
 }
@@ -100,17 +102,17 @@ fn compile(
 fn bake(
     engine: &Engine,
     instrumented: &Instrumented<'_>,
-    binding: &Binding,
+    order: &Order,
     callee: &Callee,
 ) -> Result<wasmtime::Result<Component>, Refusal> {
     let component = Component::new(engine, &instrumented.wasm)?;
-    let (mut store, instance) = configure(engine, &component, binding, callee)?;
+    let (mut store, instance) = configure(engine, &component, order, callee)?;
     if store.data().wasi.holds_handles() {
         return Ok(Err(format_err!("it holds a stream of WASI from then on")));
     }
     // To read a memory adds a page to it and hands the whole of it over in one answer.
     store.data_mut().allow_memory(MEMORIES * PAGE);
-    store.set_hostcall_fuel(binding.limits.memory.saturating_mul(2));
+    store.set_hostcall_fuel(order.limits.memory.saturating_mul(2));
     let configured = instrumented.snapshot(&mut store, instance);
     Ok(configured.and_then(|wasm| Component::new(engine, wasm)))
 }
@@ -119,11 +121,11 @@ fn bake(
 fn configure(
     engine: &Engine,
     component: &Component,
-    binding: &Binding,
+    order: &Order,
     callee: &Callee,
 ) -> Result<(Store<Bounds>, Instance), Refusal> {
-    check_world(engine, component, &binding.scope).map_err(Refusal::Plugin)?;
-    let limits = Limits { deadline: CONFIGURE, ..binding.limits };
+    check_world(engine, component, order.decision).map_err(Refusal::Plugin)?;
+    let limits = Limits { deadline: CONFIGURE, ..order.limits };
     let mut store = guest::store(engine, &limits, Calls::new(callee.clone(), None));
     let instance = world::linker(engine, component)?
         .instantiate_pre(component)?
@@ -132,15 +134,15 @@ fn configure(
     let of_other_types = |error: wasmtime::Error| {
         Refusal::Plugin(format!("its functions are not of the contract's types: {error:#}"))
     };
-    let said = match binding.scope {
-        Scope::Access { .. } => AccessPolicy::new(&mut store, &instance)
+    let said = match order.decision {
+        Decision::Access => AccessPolicy::new(&mut store, &instance)
             .map_err(of_other_types)?
             .chancery_policy_access()
-            .call_configure(&mut store, &binding.settings),
-        Scope::Certificate { .. } => CertificatePolicy::new(&mut store, &instance)
+            .call_configure(&mut store, &order.settings),
+        Decision::Certificate => CertificatePolicy::new(&mut store, &instance)
             .map_err(of_other_types)?
             .chancery_policy_certificate()
-            .call_configure(&mut store, &binding.settings),
+            .call_configure(&mut store, &order.settings),
     };
     match said {
         Ok(Ok(())) => Ok((store, instance)),
@@ -164,29 +166,5 @@ pub(crate) fn describe(
     match interface.describe(&mut store) {
         Ok(description) => Ok((description, store.data().memory_used())),
         Err(error) => Err(fails("it fails when it is asked what it is", &store, &error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason<T>(refused: Result<T, Refusal>) -> String {
-        match refused {
-            Err(Refusal::Plugin(reason)) => reason,
-            _ => panic!("it was not refused"),
-        }
-    }
-
-    #[test]
-    fn nobody_waits_longer_than_the_limit_for_a_compiler() {
-        let (release, held) = sync_channel::<()>(0);
-        let late = within(Duration::from_millis(1), move || held.recv().is_ok());
-        assert!(reason(late).contains("not compiled after"));
-        drop(release);
-        assert!(within(Duration::from_mins(1), || true).is_ok_and(|done| done));
-        let broken =
-            within(Duration::from_mins(1), || -> bool { panic!("the compiler is broken") });
-        assert!(reason(broken).contains("fails over it"));
     }
 }

@@ -223,10 +223,7 @@ impl Bound {
     fn in_force(&self) -> InForce {
         InForce {
             binding: self.binding.name.clone(),
-            decision: match self.binding.scope {
-                Scope::Access { .. } => "access",
-                Scope::Certificate { .. } => "certificate",
-            },
+            decision: self.binding.scope.decision().word(),
             mode: self.mode.word(),
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::binding::{Binding, Limits, Mode, Scope};
+use crate::binding::{Binding, Limits, Mode};
 use crate::cases::{CaseKind, CaseOutcome, Cases};
 use crate::engine::Sandbox;
 use crate::error::{LoadError, Place, Subject};
@@ -122,14 +122,10 @@ impl Inspection {
         let sandbox = Sandbox::counting()?;
         let binding = binding(file, wasm, "{}", Limits::LARGEST)?;
         let (seen, description, memory) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
-        let decision = match binding.scope {
-            Scope::Access { .. } => "access",
-            Scope::Certificate { .. } => "certificate",
-        };
         Ok(Self {
             digest: binding.digest.to_string(),
             bytes: wasm.len(),
-            decision,
+            decision: binding.scope.decision().word(),
             contract: world::VERSION.to_owned(),
             name: description.name,
             version: description.version,

@@ -4,7 +4,11 @@
 mod generated {
     /// What guests may import; the other worlds share it, so that there is one type of each.
     pub(crate) mod host {
-        wasmtime::component::bindgen!({ path: "../../wit", world: "host" });
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "host",
+            additional_derives: [serde::Serialize, serde::Deserialize],
+        });
     }
     pub(crate) mod access {
         wasmtime::component::bindgen!({

@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Ssh(SshArgs),
     /// Write, try out and look into policies.
     Policy(PolicyArgs),
+    /// Compile one component: what the gateway runs for each (see `policy_compiler.rs`).
+    #[command(name = crate::policy_compiler::COMMAND, hide = true)]
+    CompilePolicy,
     /// Work with the audit log.
     Audit {
         #[command(subcommand)]

@@ -14,6 +14,7 @@ use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeySource};
+use crate::policy_compiler;
 
 /// Name of the embedded store in the state directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
@@ -26,6 +27,7 @@ pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
     let compiled = config.server.directory.join("compiled-policies");
     PolicyConfig {
         signers: config.policy_signers.clone(),
+        compiler: policy_compiler::compiler(),
         ..PolicyConfig::new(config.policy_directory.clone(), compiled)
     }
 }

@@ -17,6 +17,7 @@ mod listen;
 mod ocsp;
 mod output;
 mod policy;
+mod policy_compiler;
 mod policy_files;
 mod ready;
 mod remote;
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> anyhow::Result<ExitCode> {
+    // Before there is a runtime: it closes what it finds open.
+    if matches!(command, Command::CompilePolicy) {
+        return policy_compiler::run();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -59,6 +64,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Ssh(args) => ssh::run(args).await,
             Command::Tokens(args) => tokens::run(args).await,
             Command::Policy(args) => policy::run(args).await,
+            Command::CompilePolicy => policy_compiler::run(),
             Command::Audit { command: AuditCommand::Verify { file, config } } => {
                 commands::audit_verify(&file, config.as_deref()).await
             }

@@ -9,6 +9,7 @@
 
 mod acme_clients;
 mod acme_requests;
+mod attacks;
 mod audit;
 mod ceremonies;
 mod certificates;

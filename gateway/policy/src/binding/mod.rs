@@ -10,6 +10,7 @@ use std::time::Duration;
 use chancery_identity::TenantId;
 pub(crate) use document::read_document;
 use pattern::Patterns;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::LARGEST_MEMORY;
 use crate::error::Place;
@@ -41,6 +42,30 @@ pub(crate) struct Binding {
     pub(crate) settings: String,
 }
 
+/// What a policy decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Decision {
+    Access,
+    Certificate,
+}
+
+impl Decision {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Certificate => "certificate",
+        }
+    }
+
+    /// The interface of the contract that answers such requests.
+    pub(crate) fn interface(self) -> &'static str {
+        match self {
+            Self::Access => world::ACCESS,
+            Self::Certificate => world::CERTIFICATE,
+        }
+    }
+}
+
 /// Which requests a binding is asked about.
 #[derive(Debug, Clone)]
 pub(crate) enum Scope {
@@ -68,7 +93,7 @@ impl Mode {
 }
 
 /// What an evaluation may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Limits {
     /// Of the processor's time; ten times as much by the clock on the wall.
     pub(crate) deadline: Duration,
@@ -105,11 +130,10 @@ impl Scope {
         profiles: Patterns::ALL,
     };
 
-    /// The interface of the contract that answers such requests.
-    pub(crate) fn interface(&self) -> &'static str {
+    pub(crate) fn decision(&self) -> Decision {
         match self {
-            Self::Access { .. } => world::ACCESS,
-            Self::Certificate { .. } => world::CERTIFICATE,
+            Self::Access { .. } => Decision::Access,
+            Self::Certificate { .. } => Decision::Certificate,
         }
     }
 

@@ -8,6 +8,7 @@ mod decided;
 mod lookups;
 
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use chancery_identity::InvalidTenantId;
@@ -62,6 +63,8 @@ pub struct CaseOutcome {
     pub decided: Option<Decided>,
     /// What differs from what was expected, one difference a line; empty if the case holds.
     pub difference: String,
+    /// What the policy wrote to the log, a line each.
+    pub log: Vec<String>,
     /// What the policy consumed, where that was counted: the same on every machine.
     pub fuel: Option<u64>,
     /// How long it took, instantiation included.
@@ -211,7 +214,8 @@ fn run<C: Case>(
     let question = case.question();
     let begun = Instant::now();
     let tenant = question.as_ref().ok().map(Question::tenant);
-    let mut store = program.store_with(limits, tenant, case.lookups());
+    let (sender, lines) = channel();
+    let mut store = program.store_with(limits, tenant, case.lookups(), sender);
     let answer = match &question {
         Ok(question) => question.ask(program, &mut store),
         Err(error) => Err(Failure::Answer(error.to_string())),
@@ -233,6 +237,7 @@ fn run<C: Case>(
         line: *line,
         decided,
         difference,
+        log: lines.try_iter().map(|line| line.to_string()).collect(),
         fuel,
         took,
         memory,

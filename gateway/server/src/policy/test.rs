@@ -108,12 +108,13 @@ fn text(reports: &[Report], accepted: bool) -> String {
             let fuel = case.fuel.map_or_else(String::new, |fuel| format!("  fuel {fuel}"));
             if case.difference.is_empty() {
                 let _ = writeln!(text, "  ok    {}{fuel}", case.name);
-                continue;
+            } else {
+                wrong += 1;
+                let place = format!("{}:{}", report.file.display(), case.line);
+                let _ = writeln!(text, "  FAIL  {} ({place}){fuel}", case.name);
             }
-            wrong += 1;
-            let place = format!("{}:{}", report.file.display(), case.line);
-            let _ = writeln!(text, "  FAIL  {} ({place}){fuel}", case.name);
-            for line in case.difference.lines() {
+            let logged = case.log.iter().map(|line| format!("log {line}"));
+            for line in case.difference.lines().map(str::to_owned).chain(logged) {
                 let _ = writeln!(text, "        {line}");
             }
         }

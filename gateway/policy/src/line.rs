@@ -1,0 +1,80 @@
+//! A line that a policy writes, on its way to the gateway's log or to whoever tries the policy.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::world::{log, types};
+
+/// Where policies' lines appear in the gateway's log.
+const TARGET: &str = "chancery::policy";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    level: log::Level,
+    message: String,
+    fields: String,
+}
+
+impl Line {
+    pub(crate) fn new(level: log::Level, message: &str, fields: &[types::Attribute]) -> Self {
+        let fields: Vec<String> =
+            fields.iter().map(|field| format!("{}={:?}", field.name, field.value)).collect();
+        Self { level, message: one_line(message), fields: fields.join(" ") }
+    }
+
+    /// What it takes of the budget, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.message.len() + self.fields.len() + 1
+    }
+
+    /// Writes it to the log of this process.
+    pub(crate) fn log(&self, binding: &str) {
+        let Self { level, message, fields } = self;
+        match level {
+            log::Level::Debug => tracing::debug!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Info => tracing::info!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Warn => tracing::warn!(target: TARGET, binding, fields, "{message}"),
+            log::Level::Error => tracing::error!(target: TARGET, binding, fields, "{message}"),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            log::Level::Debug => "debug",
+            log::Level::Info => "info",
+            log::Level::Warn => "warn",
+            log::Level::Error => "error",
+        };
+        write!(f, "{level}: {}", self.message)?;
+        if self.fields.is_empty() { Ok(()) } else { write!(f, " {}", self.fields) }
+    }
+}
+
+/// What a policy writes stays one line: it must not make up others in the gateway's log.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_writes_one_line_at_a_time() {
+        let fields = [types::Attribute { name: "a".into(), value: "b\n\"".into() }];
+        let line = Line::new(log::Level::Warn, "é\n\u{1b}[31mERROR", &fields);
+        assert_eq!(line.to_string(), r#"warn: é\n\u{1b}[31mERROR a="b\n\"""#);
+        assert_eq!(Line::new(log::Level::Debug, "x", &[]).to_string(), "debug: x");
+    }
+}
