@@ -75,6 +75,26 @@ impl Author<'_> {
         drop(self.policy(&test).failure().says("mistake"));
     }
 
+    /// The author sees what was wrong, and not only that something was.
+    #[track_caller]
+    fn an_exception_is_shown(&self, component: &Path, source: &str, statement: &str) {
+        let folder = component.parent().expect("a folder");
+        let source = folder.join(source);
+        let text = fs::read_to_string(&source).expect("the policy");
+        let (before, evaluate) = text.split_once("evaluate(").expect("it has that function");
+        let (signature, body) = evaluate.split_once('\n').expect("it has lines");
+        let broken = format!("{before}evaluate({signature}\n    {statement}\n{body}");
+        fs::write(&source, broken).expect("it can be written");
+        let folder = folder.to_str().expect("a path");
+        drop(self.policy(&["build", folder]).success());
+        let cases = component.with_file_name("cases.toml");
+        let arguments = [component.to_str().expect("a path"), cases.to_str().expect("a path")];
+        let test = [&["test"], &arguments[..], self.needs].concat();
+        let said = self.policy(&test).failure().says("4 cases, 4 failed");
+        let shown = |line: &str| line.contains("log ") && line.contains("by hand");
+        assert!(said.stdout.lines().any(shown), "{said}");
+    }
+
     /// Binds the access policy to a gateway that is running, and sees it decide there.
     #[track_caller]
     fn decides_in_a_gateway(&self, component: &Path, limits: &[&str]) {
@@ -111,6 +131,7 @@ fn in_rust() {
     author.decides_in_a_gateway(&access, &[]);
     let certificate = author.build("certificate");
     author.cases_hold(&certificate);
+    author.an_exception_is_shown(&certificate, "src/lib.rs", "panic!(\"by hand\");");
 }
 
 #[test]
@@ -121,6 +142,7 @@ fn in_javascript() {
     let certificate = author.build("certificate");
     author.cases_hold(&certificate);
     author.bad_settings_are_refused(&certificate, "domains");
+    author.an_exception_is_shown(&certificate, "policy.js", "throw new Error(\"by hand\");");
 }
 
 /// The shell's commands in the tutorial, in order.
@@ -189,6 +211,7 @@ fn in_python() {
     author.cases_hold(&access);
     // Compiling a whole interpreter takes half a minute in a build for tests.
     drop(author.build("certificate"));
+    author.an_exception_is_shown(&access, "policy.py", "raise ValueError('by hand')");
 }
 
 #[test]

@@ -29,6 +29,7 @@ macro_rules! component {
                 }
 
                 fn configure(settings: String) -> Result<(), $crate::SettingsError> {
+                    $crate::say_panics();
                     CONFIGURED.$fill(settings, <$policy as Policy>::check)
                 }
 

@@ -36,11 +36,14 @@ pub mod certificate;
 mod component;
 pub mod glob;
 pub mod host;
+mod panics;
 mod period;
 mod settings;
 
 pub use bindings::host::chancery::policy::types::{Attribute, Denial, Description};
 pub use glob::{Glob, Globs};
+#[doc(hidden)]
+pub use panics::say_panics;
 pub use period::Period;
 pub use settings::{Compact, SettingsError, Slot};
 
