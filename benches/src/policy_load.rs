@@ -47,11 +47,7 @@ pub(crate) const COMPILER_ROLE: &str = "compile-policy";
 fn open(directory: &Path) -> PolicyHost {
     let config = PolicyConfig::new(directory.to_owned(), directory.join("cache"));
     let program = std::env::current_exe().unwrap();
-    let compiler = if std::env::var_os("HERE").is_some() {
-        Compiler::Here
-    } else {
-        Compiler::Process(program, COMPILER_ROLE)
-    };
+    let compiler = Compiler::Process(program, COMPILER_ROLE);
     PolicyHost::open(PolicyConfig { compiler, ..config }).unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! Threads for what nobody waits for with a request in hand.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
@@ -24,6 +26,21 @@ pub(crate) fn run(name: &str, work: impl FnOnce() + Send + 'static) -> io::Resul
             work();
         })
         .map(drop)
+}
+
+/// Lets go of it here once nobody else has it, so that whoever has it last need not do the work of its end.
+/// There must be no way to get at it any more.
+pub(crate) fn retire<T: Send + Sync + 'static>(name: &str, last: Arc<T>) {
+    const LOOK: Duration = Duration::from_millis(10);
+    let retired = run(name, move || {
+        while Arc::strong_count(&last) > 1 {
+            std::thread::park_timeout(LOOK);
+        }
+        drop(last);
+    });
+    if let Err(error) = retired {
+        tracing::debug!(%error, "no background thread for the end of what is not used any more");
+    }
 }
 
 /// How long a thread may run before others have their turn.
@@ -95,6 +112,24 @@ mod tests {
         .unwrap();
         assert_eq!(told.recv().unwrap(), (LOWEST, LOWEST));
         assert!(getpriority_process(Some(gettid())).unwrap() < LOWEST);
+    }
+
+    #[test]
+    fn what_is_retired_ends_in_the_background_after_its_last_user() {
+        /// Tells which thread ended it.
+        struct Told(mpsc::Sender<Option<String>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let name = std::thread::current().name().map(str::to_owned);
+                self.0.send(name).unwrap();
+            }
+        }
+        let (tell, told) = mpsc::channel();
+        let user = Arc::new(Told(tell));
+        retire("retire", user.clone());
+        assert!(told.try_recv().is_err());
+        drop(user);
+        assert_eq!(told.recv().unwrap().as_deref(), Some("retire"));
     }
 
     #[cfg(target_os = "linux")]

@@ -163,6 +163,8 @@ impl PolicyHost {
         announce(&current.summary, "new policies are in force");
         let summary = current.summary.clone();
         self.0.current.store(Arc::new(current));
+        // To unmap a set's code takes longer than to decide by it.
+        background::retire("policy-retire", in_force);
         Ok(summary)
     }
 
