@@ -6,6 +6,7 @@
 //! stop them each time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
@@ -19,9 +20,12 @@ use crate::engine::Sandbox;
 use crate::line::Line;
 use crate::prepare::{Compiled, Order, Refusal, compile};
 
-/// How long it may take until a component is compiled with its settings. The largest ones take some
-/// seconds; with the compiler itself unoptimised, as tests have it, several times as long.
+/// The processor time that it may take until a component is compiled with its settings. Interpreters take
+/// twenty seconds; with the compiler itself unoptimised, as tests have it, several times as long.
 const COMPILE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 600 } else { 120 });
+
+/// How long it may take by the clock. At the lowest priority, a compiler waits for everybody else.
+const PATIENCE: Duration = COMPILE.saturating_mul(10);
 
 /// What the process may have in memory, in bytes. An interpreter with a standard library takes a fifth of it.
 const COMPILER_MEMORY: u64 = 4 << 30;
@@ -51,7 +55,7 @@ struct Answer {
 
 impl Compiler {
     /// Compiles the component with its settings in its memory, or without where that cannot be done.
-    /// Refuses one that takes too long.
+    /// Refuses one that takes too long or, in a process, too much.
     pub(crate) fn compile(
         &self,
         engine: &Engine,
@@ -61,7 +65,7 @@ impl Compiler {
         let compiled = match self {
             Self::Here => {
                 let (engine, wasm, order) = (engine.clone(), wasm.to_vec(), order.clone());
-                within(COMPILE, move || compile(&engine, &wasm, &order, None))??
+                within(PATIENCE, move || compile(&engine, &wasm, &order, None))??
             }
             Self::Process(program, argument) => in_process(program, argument, wasm, order)?,
         };
@@ -94,7 +98,7 @@ fn in_process(
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let order_line = serde_json::to_vec(order).map_err(|error| broken(error.to_string()))?;
     let wasm = wasm.to_vec();
-    let answered = within(COMPILE, move || {
+    let answered = within(PATIENCE, move || {
         let (mut input, output) = input.zip(output)?;
         // Whoever ends before it has read everything tells why by how it ends.
         let _ = input.write_all(&order_line).and_then(|()| input.write_all(b"\n"));
@@ -106,7 +110,14 @@ fn in_process(
         let _ = child.kill();
     }
     let status = child.wait().map_err(|error| broken(error.to_string()))?;
-    let (answer, code) = answered?.ok_or_else(|| broken(format!("fails over it ({status})")))?;
+    let (answer, code) = answered?.ok_or_else(|| {
+        broken(match status.signal() {
+            Some(libc::SIGXCPU) => {
+                format!("is not done after {} seconds of a processor", COMPILE.as_secs())
+            }
+            _ => format!("fails over it ({status})"),
+        })
+    })?;
     for line in &answer.lines {
         line.log(&order.binding);
     }
@@ -205,6 +216,8 @@ fn within<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::binding::{Decision, Limits};
 
@@ -246,6 +259,12 @@ mod tests {
         // They end without reading, and answer what is no answer.
         assert!(reason(compiled_by("/bin/false", "")).contains("fails over it (exit status: 1)"));
         assert!(reason(compiled_by("/bin/echo", "")).contains("fails over it (exit status: 0)"));
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("compiler");
+        std::fs::write(&program, "#!/bin/sh\nkill -XCPU $$\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let late = reason(compiled_by(program.to_str().unwrap(), ""));
+        assert!(late.contains("is not done after"), "{late}");
     }
 
     #[test]
