@@ -15,6 +15,9 @@ use crate::world::{data_sets, groups, issuance_counts, log, lookup_types, types}
 /// wants more is looping.
 const LOOKUPS: u32 = 256;
 
+/// How much of its warnings and errors is kept for the audit log, should it trap. In bytes.
+const LAST_WORDS: usize = 2048;
+
 /// The longest time over which certificates are counted.
 const LONGEST_COUNT: Duration = Duration::from_hours(30 * 24);
 
@@ -51,6 +54,8 @@ pub(crate) struct Calls {
     tenant: Option<TenantId>,
     log_left: usize,
     lookups_left: u32,
+    /// The warnings and errors that it wrote, up to a length.
+    last_words: String,
     /// Lines that the budget did not allow.
     pub(crate) dropped: u32,
 }
@@ -58,7 +63,14 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn new(callee: Callee, tenant: Option<TenantId>) -> Self {
         let log_left = callee.log;
-        Self { callee, tenant, log_left, lookups_left: LOOKUPS, dropped: 0 }
+        Self {
+            callee,
+            tenant,
+            log_left,
+            lookups_left: LOOKUPS,
+            last_words: String::new(),
+            dropped: 0,
+        }
     }
 
     /// Whether what the guest consumes is counted.
@@ -106,6 +118,7 @@ impl log::Host for Calls {
             return;
         };
         self.log_left = left;
+        self.remember(&line);
         match &self.callee.lines {
             None => line.log(&self.callee.binding),
             // Whoever asked for them may not want them any more.
@@ -115,12 +128,32 @@ impl log::Host for Calls {
 }
 
 impl Calls {
+    fn remember(&mut self, line: &Line) {
+        if !line.is_trouble() || self.last_words.len() + line.size() > LAST_WORDS {
+            return;
+        }
+        if !self.last_words.is_empty() {
+            self.last_words += "; ";
+        }
+        self.last_words += &line.to_string();
+    }
+
+    /// The warnings and errors that it wrote.
+    pub(crate) fn last_words(&self) -> &str {
+        &self.last_words
+    }
+
     /// What a guest prints counts as if it had written it to the log, a line each.
     pub(crate) fn print(&mut self, level: log::Level, text: &str) {
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        for line in text.lines().filter(|line| is_worth_it(line)) {
             log::Host::write(self, level, line.to_owned(), Vec::new());
         }
     }
+}
+
+/// Whether a printed line says something; what is to be done outside of a sandbox does not.
+fn is_worth_it(line: &str) -> bool {
+    !line.trim().is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE")
 }
 
 impl groups::Host for Calls {

@@ -151,7 +151,7 @@ mod tests {
     fn one_denial_or_failure_denies_in_any_order() {
         use Mode::Enforce;
         let reason = || asked("a", Enforce, Ok(Err(denial("mine"))));
-        let failure = || asked("b", Enforce, Err(Failure::Deadline));
+        let failure = || asked("b", Enforce, Err(Failure::Deadline(Duration::ZERO)));
         let fine = || asked("c", Enforce, Ok(Ok(grant(1))));
         assert_eq!(code(vec![fine(), reason()]), Err("mine".to_owned()));
         assert_eq!(code(vec![reason(), fine()]), Err("mine".to_owned()));
@@ -174,7 +174,7 @@ mod tests {
             asked("b", Mode::Enforce, Ok(Ok(grant(9)))),
             asked("c", Mode::Enforce, Ok(Ok(grant(5)))),
             asked("d", Mode::Monitor, Ok(Ok(grant(1)))),
-            asked("e", Mode::Monitor, Err(Failure::Memory)),
+            asked("e", Mode::Monitor, Err(Failure::Memory { kib: 1024 })),
         ];
         let verdict = conclude(all, |grants| Ok(strictest(grants)));
         assert_eq!(verdict.decision.unwrap().max_ttl, Some(Duration::from_secs(5)));

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Digest;
-use crate::binding::Binding;
+use crate::binding::{Binding, place};
 
 /// Why a set of policies was not taken into use. The set before it, if any, stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,14 @@ pub struct Place {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
+}
+
+impl Place {
+    /// Where a setting stands in a TOML document whose settings are below these keys, or what comes nearest to
+    /// it; none if there is nothing of it. The path is that of [`LoadError::Settings`].
+    pub fn of_setting(file: &Path, text: &str, below: &[&str], path: &str) -> Option<Self> {
+        place::of_setting(file, text, below, path)
+    }
 }
 
 impl std::fmt::Display for Place {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use chancery_identity::TenantId;
 use wasmtime::Store;
 
@@ -14,10 +16,10 @@ use crate::{AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, D
 pub(crate) enum Failure {
     #[error("{0}")]
     Trap(String),
-    #[error("no answer within the deadline")]
-    Deadline,
-    #[error("wanted more memory than its limit")]
-    Memory,
+    #[error("no answer within the deadline of {} ms (limits.deadline_ms)", .0.as_millis())]
+    Deadline(Duration),
+    #[error("wanted more memory than its limit of {kib} KiB (limits.memory_kib)")]
+    Memory { kib: usize },
     #[error("recursed beyond the stack")]
     Stack,
     #[error("held more handles than the limit")]
@@ -37,8 +39,8 @@ impl Failure {
     pub(crate) fn cause(&self) -> &'static str {
         match self {
             Self::Trap(_) => "trap",
-            Self::Deadline => "deadline",
-            Self::Memory => "memory",
+            Self::Deadline(_) => "deadline",
+            Self::Memory { .. } => "memory",
             Self::Stack => "stack",
             Self::Handles => "handles",
             Self::AnswerTooLarge => "answer-too-large",

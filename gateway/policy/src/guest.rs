@@ -20,7 +20,7 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
     let deadline = Deadline::new(limits.deadline);
     let first = deadline.first();
     let calls_are_counted = calls.counted();
-    let mut store = Store::new(engine, Bounds::new(limits.memory, deadline, calls));
+    let mut store = Store::new(engine, Bounds::new(limits, deadline, calls));
     store.limiter(|bounds| bounds);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
     store.set_epoch_deadline(first);
@@ -37,6 +37,7 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
 #[derive(Debug)]
 pub(crate) struct Bounds {
     deadline: Deadline,
+    limits: Limits,
     /// Bytes of memory that are left, of those that were granted.
     memory: usize,
     granted: usize,
@@ -49,11 +50,12 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    fn new(memory: usize, deadline: Deadline, calls: Calls) -> Self {
+    fn new(limits: &Limits, deadline: Deadline, calls: Calls) -> Self {
         Self {
             deadline,
-            memory,
-            granted: memory,
+            limits: *limits,
+            memory: limits.memory,
+            granted: limits.memory,
             tables: TABLE_ELEMENTS,
             refused_memory: false,
             calls,
@@ -86,16 +88,28 @@ impl Bounds {
             if text.contains("fuel allocated for hostcalls has been exhausted") {
                 return Failure::AnswerTooLarge;
             }
-            return if self.refused_memory { Failure::Memory } else { Failure::Answer(text) };
+            return if self.refused_memory { self.out_of_memory() } else { Failure::Answer(text) };
         };
         match trap {
-            Trap::Interrupt => Failure::Deadline,
+            Trap::Interrupt => Failure::Deadline(self.limits.deadline),
             // A guest that cannot get memory traps; the cause is worth more than the trap.
             Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds if self.refused_memory => {
-                Failure::Memory
+                self.out_of_memory()
             }
             Trap::StackOverflow => Failure::Stack,
-            other => Failure::Trap(other.to_string()),
+            other => Failure::Trap(self.with_last_words(other.to_string())),
+        }
+    }
+
+    fn out_of_memory(&self) -> Failure {
+        Failure::Memory { kib: self.limits.memory / 1024 }
+    }
+
+    /// A trap alone does not tell what an exception or a panic was. Whoever traps has often said it before.
+    fn with_last_words(&self, trap: String) -> String {
+        match self.calls.last_words() {
+            "" => trap,
+            said => format!("{trap}, after it wrote: {said}"),
         }
     }
 }
@@ -167,7 +181,8 @@ mod tests {
             lines: None,
         };
         let calls = Calls::new(callee, None);
-        let mut bounds = Bounds::new(100, Deadline::new(Duration::from_millis(1)), calls);
+        let limits = Limits { memory: 100, ..Limits::LARGEST };
+        let mut bounds = Bounds::new(&limits, Deadline::new(Duration::from_millis(1)), calls);
         assert!(bounds.memory_growing(0, 60, None).unwrap());
         assert!(bounds.memory_growing(0, 30, None).unwrap());
         assert!(!bounds.memory_growing(60, 71, None).unwrap());

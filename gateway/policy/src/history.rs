@@ -164,7 +164,7 @@ impl History {
     }
 
     /// Makes the directory of policies what it was in the set `number`, or in the one before the
-    /// newest. Documents that were not there then are set aside, and so is everything whose contents
+    /// one in force. Documents that were not there then are set aside, and so is everything whose contents
     /// would be lost.
     pub(crate) fn restore(
         &self,
@@ -174,7 +174,7 @@ impl History {
         let sets = self.sets()?;
         let found = match number {
             Some(number) => sets.iter().find(|set| set.number == number),
-            None => sets.get(1),
+            None => before_newest(&sets),
         };
         let set = found.ok_or_else(|| LoadError::NoSuchSet {
             asked: number,
@@ -236,6 +236,14 @@ impl History {
     }
 }
 
+/// The set before the one in force. To go back makes a set of its own, so it is the one before the first that
+/// was the same: to go back twice is to go back two steps, and not to what was left.
+fn before_newest(sets: &[TakenSet]) -> Option<&TakenSet> {
+    let newest = sets.first()?;
+    let first = sets.iter().rposition(|set| set.digest == newest.digest)?;
+    sets.get(first + 1)
+}
+
 /// Gives a file a name that no document has; what it is called now.
 fn set_aside(policies: &Path, name: &Path) -> Result<PathBuf, LoadError> {
     let path = policies.join(name);
@@ -295,6 +303,26 @@ mod tests {
         let (_, restored) = history.restore(Some(2), &policies).unwrap();
         assert_eq!(restored.set_aside, Vec::<PathBuf>::new());
         assert_eq!((read("a.toml"), read("b.toml")), ("new".into(), "more".into()));
+    }
+
+    #[test]
+    fn to_go_back_twice_is_two_steps_and_not_forward_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        let history = History::open(&folder.path().join("history")).unwrap();
+        let take = |list: &[(&str, &str)]| {
+            history.keep(&files(list), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        };
+        let sets: [&[(&str, &str)]; 3] =
+            [&[("a.toml", "1")], &[("a.toml", "2")], &[("a.toml", "3")]];
+        write(&policies, sets[2]);
+        sets.iter().for_each(|set| take(set));
+        let back = || history.restore(None, &policies).map(|(_, restored)| restored.number);
+        assert_eq!(back().unwrap(), 2);
+        take(sets[1]);
+        assert_eq!(back().unwrap(), 1);
+        take(sets[0]);
+        assert!(back().is_err());
     }
 
     #[test]

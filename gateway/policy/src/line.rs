@@ -28,6 +28,11 @@ impl Line {
         self.message.len() + self.fields.len() + 1
     }
 
+    /// Whether it is a warning or an error.
+    pub(crate) fn is_trouble(&self) -> bool {
+        matches!(self.level, log::Level::Warn | log::Level::Error)
+    }
+
     /// Writes it to the log of this process.
     pub(crate) fn log(&self, binding: &str) {
         let Self { level, message, fields } = self;

@@ -183,7 +183,7 @@ mod tests {
         let mut schedule = Schedule::new(4, 9);
         schedule.push(vec![slow.clone(), share(9)], 1).unwrap();
         for _ in 0..3 {
-            slow.ended(Some(&Failure::Deadline));
+            slow.ended(Some(&Failure::Deadline(std::time::Duration::ZERO)));
         }
         assert!(schedule.pop(Pace::Usual).is_none());
         assert_eq!(schedule.pop(Pace::Slow).unwrap().1, 1);

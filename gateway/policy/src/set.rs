@@ -8,7 +8,7 @@ use wasmtime::Engine;
 
 use crate::admission::{Admission, Versions};
 use crate::artifact::{ArtifactId, Artifacts};
-use crate::binding::{Binding, Mode, Scope, read_document};
+use crate::binding::{Binding, Mode, Scope, place, read_document};
 use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
@@ -17,7 +17,7 @@ use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
 use crate::sources::Sources;
-use crate::{AccessRequest, CertificateFacts, Evaluation, LoadError, Lookups};
+use crate::{AccessRequest, Approval, CertificateFacts, Denial, Evaluation, LoadError, Lookups};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
 pub(crate) struct PolicySet {
@@ -95,7 +95,8 @@ impl PolicySet {
         for binding in bindings.into_values() {
             let same = before.and_then(|before| before.program_of(&binding));
             let program =
-                Program::load(engine, artifacts, lookups, admission.sources, &binding, same)?;
+                Program::load(engine, artifacts, lookups, admission.sources, &binding, same)
+                    .map_err(|error| at_setting(error, admission.sources))?;
             used.extend(program.artifact.clone());
             versions.insert(binding.name.clone(), admission.admit(&binding, &program)?);
             let plugin = binding.plugin.display().to_string();
@@ -268,7 +269,7 @@ impl Trail<'_> {
         let (outcome, detail) = match answer {
             Ok(Ok(allowed)) => (Q::outcome(allowed), String::new()),
             Ok(Err(denial)) if !denial.approvals.is_empty() => {
-                (Outcome::NeedsApproval, denial.audit.clone())
+                (Outcome::NeedsApproval, approvals_in_words(denial))
             }
             Ok(Err(denial)) => (Outcome::Deny, format!("{}: {}", denial.code, denial.audit)),
             Err(failure) => (Outcome::Error(failure), failure.to_string()),
@@ -316,6 +317,26 @@ fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>)
     }
     groups.sort_by(|one, two| one.name.cmp(&two.name));
     Ok((bindings, groups))
+}
+
+/// Whose approvals are missing, for the audit log.
+fn approvals_in_words(denial: &Denial) -> String {
+    let words = denial.approvals.iter().map(|one| {
+        let Approval { group, count, valid_for } = one;
+        format!("{count} of the group `{group}`, good for {} seconds", valid_for.as_secs())
+    });
+    format!("{}: {}", words.collect::<Vec<_>>().join("; "), denial.audit)
+}
+
+/// A setting that is not taken is told with its own line.
+fn at_setting(mut error: LoadError, sources: &Sources<'_>) -> LoadError {
+    if let LoadError::Settings { subject, path, .. } = &mut error {
+        let file = &subject.place.file;
+        let text = file.file_name().and_then(|name| sources.read_text(Path::new(name)).ok());
+        let place = text.and_then(|text| place::of_binding(file, &text, &subject.binding, path));
+        subject.place = place.unwrap_or_else(|| subject.place.clone());
+    }
+    error
 }
 
 /// The names of the directory's `*.toml` files, sorted.

@@ -44,7 +44,7 @@ impl Share {
     pub(crate) fn ended(&self, failure: Option<&Failure>) {
         let binding = self.binding.as_str();
         match failure {
-            Some(Failure::Deadline) => self.late.fetch_add(1, Ordering::Relaxed),
+            Some(Failure::Deadline(_)) => self.late.fetch_add(1, Ordering::Relaxed),
             _ => self.late.swap(0, Ordering::Relaxed),
         };
         match failure {
@@ -92,10 +92,10 @@ mod tests {
     fn three_failures_in_a_row_are_reported_and_one_success_ends_it() {
         let share = Share::new("b", None);
         for _ in 0..2 {
-            share.ended(Some(&Failure::Memory));
+            share.ended(Some(&Failure::Memory { kib: 1024 }));
         }
         assert!(!share.is_failing());
-        share.ended(Some(&Failure::Memory));
+        share.ended(Some(&Failure::Memory { kib: 1024 }));
         assert!(share.is_failing());
         assert!(!share.is_slow(), "it fails fast");
         share.ended(None);
@@ -106,10 +106,10 @@ mod tests {
     fn only_deadlines_make_a_binding_slow() {
         let share = Share::new("b", None);
         for _ in 0..3 {
-            share.ended(Some(&Failure::Deadline));
+            share.ended(Some(&Failure::Deadline(std::time::Duration::ZERO)));
         }
         assert!(share.is_slow() && share.is_failing());
-        share.ended(Some(&Failure::Memory));
+        share.ended(Some(&Failure::Memory { kib: 1024 }));
         assert!(!share.is_slow() && share.is_failing());
     }
 }

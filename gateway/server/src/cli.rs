@@ -14,7 +14,7 @@ use crate::tokens::TokensArgs;
 
 /// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
 #[derive(Debug, Parser)]
-#[command(name = "chancery", version, about, max_term_width = 100)]
+#[command(name = "chancery", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -25,7 +25,11 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Says something on standard output.
 pub(crate) fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("writing to standard output")
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever reads only the first lines has what they wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said.context("writing to standard output"),
+    }
 }
 
 /// `chancery check`: the configuration and the policies it names.

@@ -26,7 +26,8 @@ pub(crate) struct OwnCredential {
 
 /// Has a certificate for the gateway's own names issued.
 pub(crate) async fn issue(gateway: &Gateway, server: &ServerConfig) -> Result<OwnCredential> {
-    const WHAT: &str = "issuing the gateway's own TLS certificate";
+    const WHAT: &str = "issuing the gateway's own TLS certificate, which certificate policies decide about \
+                        too (requester `internal:gateway`, profile `gateway`)";
     let now = gateway.clock.now();
     let names = &server.names;
     let wanted = Wanted { requester: GATEWAY, profile: GATEWAY, names, method: "configuration" };

@@ -205,7 +205,9 @@ impl Running {
     async fn take_changed_policies(&self) {
         let before = self.gateway.policy.summary().digest;
         match self.load_policies("files", PolicyHost::reload).await {
-            Ok(loaded) if loaded.digest == before => {}
+            Ok(loaded) if loaded.digest == before => {
+                tracing::info!("the files of the policies are in order, and as they were");
+            }
             Ok(loaded) => tracing::info!(bindings = loaded.bindings.len(), "took changed policies"),
             Err(error) => {
                 complain(

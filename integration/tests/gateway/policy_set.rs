@@ -69,7 +69,10 @@ fn changed_files_take_effect_by_themselves_and_bad_ones_do_not() {
     let config = config.to_string_lossy();
     let said = chancery(&["policy", "rollback", "--config", &config, "--to", "1"]).success();
     assert!(said.stdout.contains("set 1 is put back"), "{said}");
-    assert!(said.stdout.contains("set aside, as it is in no set: access.toml.aside-1"), "{said}");
+    assert!(
+        said.stdout.contains("set aside, as it is not in that set: access.toml.aside-1"),
+        "{said}"
+    );
     until(&gateway, "/v1/secret/data/app/db", 404);
     let said = chancery(&["policy", "history", "--config", &config]).success();
     assert_eq!(said.stdout.lines().filter(|line| line.contains("sha256:")).count(), 3, "{said}");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::pattern::Patterns;
-use super::{Binding, Limits, Mode, Scope};
+use super::{Binding, Decision, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
 use crate::group::{Group, Rule};
@@ -84,13 +84,6 @@ struct RawBinding {
     self_test: Option<Spanned<PathBuf>>,
     #[serde(default)]
     settings: toml::Table,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Decision {
-    Access,
-    Certificate,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]

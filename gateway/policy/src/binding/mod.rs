@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 mod pattern;
+pub(crate) mod place;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub(crate) struct Binding {
 
 /// What a policy decides about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Decision {
     Access,
     Certificate,

@@ -35,7 +35,7 @@ pub struct AccessQuestion {
 
 /// An attribute's value, or several.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(super) enum Values {
     One(String),
     Several(Vec<String>),

@@ -132,7 +132,7 @@ fn answers() -> impl Strategy<Value = Vec<Said>> {
         Just(deny("no")),
         Just(deny("never")),
         (1..3u32).prop_map(|count| approval("ops", count)),
-        Just(Err(Failure::Deadline)),
+        Just(Err(Failure::Deadline(Duration::ZERO))),
     ];
     prop::collection::vec(one, 1..6)
 }

@@ -133,7 +133,7 @@ fn settings_are_refused_where_the_plugin_finds_them_wrong() {
     let rules = shipped("access-rules");
     let rule = r#"rules = [{ name = "a", identities = ["*"], operations = ["*"], resources = ["*"], efect = "deny" }]"#;
     let message = refused(&rules, &format!("[binding.settings]\n{rule}"));
-    assert!(message.contains("b.toml:2: binding `b`: settings.rules.0.efect"), "{message}");
+    assert!(message.contains("b.toml:6: binding `b`: settings.rules.0.efect"), "{message}");
     let rule = rule.replace("efect", "effect").replace("identities", "roles");
     let message = refused(&rules, &format!("[binding.settings]\n{rule}"));
     assert!(message.contains("settings.rules.0.roles: there is no role `*`"), "{message}");

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chancery_policy::Measure;
 use chancery_policy::cases::CaseOutcome;
 use clap::Args;
@@ -33,7 +33,8 @@ struct Figures {
     p99_of_deadline: f64,
 }
 
-/// Measures each case; the exit code says whether all of them keep within the deadline.
+/// Measures each case; the exit code says whether all of them keep within the deadline. A policy that fails in
+/// one of them is not measured.
 pub(super) fn run(args: &BenchArgs, output: Output) -> Result<ExitCode> {
     let fuel: Vec<Report> = load(&args.subject, Measure::Fuel)?.iter().map(Loaded::run).collect();
     let loaded = load(&args.subject, Measure::Time)?;
@@ -50,6 +51,11 @@ pub(super) fn run(args: &BenchArgs, output: Output) -> Result<ExitCode> {
                 rounds.iter().filter_map(|round| round.get(at)?.cases.get(position)).collect();
             figures.push(Figures::of(counted, &runs, deadline));
         }
+    }
+    let failing = fuel.iter().flat_map(|report| &report.cases).find(|case| case.decided.is_none());
+    if let Some(case) = failing {
+        // The time of what traps says nothing about the policy.
+        bail!("case `{}`: {}: see `chancery policy test`", case.name, case.difference);
     }
     print(output, &figures, || text(&figures, deadline))?;
     let fits = figures.iter().all(|figures| figures.p99_of_deadline <= 1.0);

@@ -1,13 +1,13 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use chancery_policy::{Digest, Inspection};
+use chancery_policy::{Digest, Inspection, LoadError, Place};
 use clap::Args;
 use serde::Serialize;
 
-use super::sign::beside;
-use super::{Output, print};
+use super::{Output, print, sign};
 use crate::commands::with_policies_in;
 use crate::config::Config;
 use crate::files::{self, Readers};
@@ -45,7 +45,8 @@ pub(super) struct BindArgs {
     /// Let an older version take the place of a newer one.
     #[arg(long)]
     allow_downgrade: bool,
-    /// Replace a binding of this name.
+    /// Replace a binding of this name. What is not given of match, grants, limits, settings and golden cases
+    /// stays as it was.
     #[arg(long)]
     replace: bool,
 }
@@ -66,22 +67,29 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
         .with_context(|| format!("cannot read {}", args.component.display()))?;
     let seen = Inspection::of(&args.component, &wasm)?;
     let name = args.name.clone().unwrap_or_else(|| seen.name.clone());
-    let digest = Digest::of(&wasm).to_string();
+    let digest = Digest::of(&wasm);
+    let signature = sign::signature_of(&args.component, &digest)?;
+    let digest = digest.to_string();
     let short = digest.trim_start_matches("sha256:").get(..12).unwrap_or_default();
     // A file of its own for each build: what is in force keeps its plugin until the switch.
     let plugin = PathBuf::from(format!("plugins/{}-{short}.wasm", seen.name));
     let files = Files {
         document: PathBuf::from(format!("{name}.toml")),
-        signature: signature(&args.component, &plugin)?,
+        signature: signature
+            .map(|signature| {
+                Ok::<_, anyhow::Error>((sign::beside(&plugin), sign::text(&signature)?))
+            })
+            .transpose()?,
         cases: args
             .self_test
             .as_ref()
             .map(|file| (PathBuf::from(format!("cases/{name}.toml")), file.clone())),
         plugin,
     };
-    let text = document(args, &seen, &name, &files)?;
     let directory = &config.policy_directory;
     let document = directory.join(&files.document);
+    let binding = kept_of(&document).unwrap_or_default();
+    let text = text(args, &seen, &name, &files, binding)?;
     ensure!(
         args.replace || !document.exists(),
         "{} is there already: --replace takes its place",
@@ -92,12 +100,21 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     copy(directory, trial.path())?;
     files.write(trial.path(), &wasm, &text)?;
     with_policies_in(&config, trial.path(), |_| Ok(())).map_err(|error| {
-        let text = format!("{error:#}")
-            .replace(&trial.path().display().to_string(), &directory.display().to_string());
-        anyhow::anyhow!("not bound, since the set would be refused: {text}")
+        let why = refused(&error, args, &name, trial.path(), directory);
+        anyhow::anyhow!("not bound, since the set would be refused: {why}")
     })?;
     files.write(directory, &wasm, &text)?;
     let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
+    let everybody = !text.contains("requesters");
+    if seen.decision == "certificate" && everybody {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(
+            std::io::stderr(),
+            "chancery policy bind: `{}` decides about the gateway's own certificates too (requesters \
+             `internal:*`); --match 'requesters = [\"acme:*\"]' leaves them out",
+            bound.binding
+        );
+    }
     let when = if config.policy_watch { "takes it by itself" } else { "takes it on SIGHUP" };
     print(output, &bound, || {
         format!(
@@ -143,17 +160,47 @@ impl Files {
     }
 }
 
-fn signature(component: &Path, plugin: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
-    let own = beside(component);
-    match std::fs::read(&own) {
-        Ok(signature) => Ok(Some((beside(plugin), signature))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", own.display())),
+/// Why the set would be refused, in the terms of what was given: nothing of it stands in the directory yet.
+fn refused(
+    error: &anyhow::Error,
+    args: &BindArgs,
+    name: &str,
+    trial: &Path,
+    real: &Path,
+) -> String {
+    let shown = |path: &Path| path.display().to_string();
+    match (error.downcast_ref::<LoadError>(), &args.settings) {
+        (Some(LoadError::Settings { subject, path, message }), Some(file))
+            if subject.binding == name =>
+        {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let place = Place::of_setting(file, &text, &[], path);
+            let place = place.map_or_else(|| shown(file), |place| place.to_string());
+            format!("{place}: {path}: {message}")
+        }
+        _ => format!("{error:#}").replace(&shown(trial), &shown(real)),
     }
 }
 
+/// What a binding that is to be replaced says, but for whether it decides and may be older: who does not repeat
+/// that does not mean it any more. Of everything else, the silence of whoever replaces a build means that it stays.
+fn kept_of(document: &Path) -> Option<toml::Table> {
+    let document: toml::Table = std::fs::read_to_string(document).ok()?.parse().ok()?;
+    let [binding] = document.get("binding")?.as_array()?.as_slice() else { return None };
+    let mut kept = binding.as_table()?.clone();
+    kept.remove("mode");
+    kept.remove("plugin");
+    Some(kept)
+}
+
 /// The binding's document.
-fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Result<String> {
+fn text(
+    args: &BindArgs,
+    seen: &Inspection,
+    name: &str,
+    files: &Files,
+    mut binding: toml::Table,
+) -> Result<String> {
     use toml::Value;
     let text = |path: &Path| Value::from(path.display().to_string());
     let mut plugin = toml::Table::new();
@@ -165,7 +212,6 @@ fn document(args: &BindArgs, seen: &Inspection, name: &str, files: &Files) -> Re
     if args.allow_downgrade {
         plugin.insert("allow_downgrade".to_owned(), true.into());
     }
-    let mut binding = toml::Table::new();
     binding.insert("name".to_owned(), name.into());
     binding.insert("decision".to_owned(), seen.decision.into());
     if args.monitor {

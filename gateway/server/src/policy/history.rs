@@ -58,7 +58,7 @@ fn told(restored: &Restored, watched: bool) -> String {
         let _ = writeln!(text, "    written: {}", name.display());
     }
     for name in &restored.set_aside {
-        let _ = writeln!(text, "    set aside, as it is in no set: {}", name.display());
+        let _ = writeln!(text, "    set aside, as it is not in that set: {}", name.display());
     }
     let when = if watched { "by itself" } else { "on SIGHUP" };
     let _ = writeln!(text, "a gateway that is running takes it {when}");

@@ -175,6 +175,12 @@ fn filled(text: &str, project: &Project) -> String {
             ),
         ),
     };
+    // A policy about names has nothing to say about the gateway's own certificates.
+    let of = match project.decision {
+        Decision::Access => "",
+        Decision::Certificate => " \\\n    --match 'requesters = [\"acme:*\"]'",
+    };
+    let bind = format!("{of}{bind}");
     let summary = match project.decision {
         Decision::Access => "Some secrets can be read and not changed",
         Decision::Certificate => "Only names of some domains are certified",

@@ -1,7 +1,7 @@
 //! Policies in OCI registries, as the Wasm OCI artifact layout of the CNCF has them: one manifest
 //! with a configuration and one layer, the component.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -89,7 +89,8 @@ pub(super) async fn push(args: &PushArgs, output: Output) -> Result<ExitCode> {
     let wasm = std::fs::read(&args.component)
         .with_context(|| format!("cannot read {}", args.component.display()))?;
     let seen = Inspection::of(&args.component, &wasm)?;
-    let signature = signature_of(&args.component, &wasm)?;
+    let signature = sign::signature_of(&args.component, &Digest::of(&wasm))?;
+    let signature = signature.map(|signature| serde_json::to_string(&signature)).transpose()?;
     let bytes = wasm.len();
     let config = config_of(&seen)?;
     let manifest = manifest_of(&seen, &config, signature.as_ref())?;
@@ -215,29 +216,6 @@ impl RegistryArgs {
             .with_context(|| format!("cannot talk to {}", reference.registry()))?;
         Ok((client, auth))
     }
-}
-
-/// The content of the signature file beside the component; one over another component is a mistake
-/// that would only be found by whoever pulls it.
-fn signature_of(component: &Path, wasm: &[u8]) -> Result<Option<String>> {
-    let file = sign::beside(component);
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", file.display()));
-        }
-    };
-    let signature = PolicySignature::parse(&file, &text)?;
-    let digest = Digest::of(wasm).to_string();
-    ensure!(
-        signature.digest == digest,
-        "{} is over {}, and {} is {digest}: sign it anew",
-        file.display(),
-        signature.digest,
-        component.display()
-    );
-    Ok(Some(serde_json::to_string(&signature)?))
 }
 
 /// The same for the same component, so that its manifest has the same digest wherever it is pushed

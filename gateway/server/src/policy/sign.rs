@@ -98,9 +98,14 @@ fn digest_of(component: &Path) -> Result<Digest> {
 
 /// Writes the file that a signature is kept in.
 pub(super) fn write(signature: &PolicySignature, file: &Path) -> Result<()> {
+    files::replace(file, &text(signature)?, Readers::Everybody)
+}
+
+/// What stands in that file.
+pub(super) fn text(signature: &PolicySignature) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(signature)?;
     text.push(b'\n');
-    files::replace(file, &text, Readers::Everybody)
+    Ok(text)
 }
 
 /// Where the signature of a component is looked for.
@@ -108,6 +113,28 @@ pub(super) fn beside(component: &Path) -> PathBuf {
     let mut name = component.as_os_str().to_owned();
     name.push(".sig");
     name.into()
+}
+
+/// The signature that lies beside the component, if there is one; one over another component is a mistake that
+/// would only be found by whoever gets both.
+pub(super) fn signature_of(component: &Path, digest: &Digest) -> Result<Option<PolicySignature>> {
+    let file = beside(component);
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", file.display()));
+        }
+    };
+    let signature = PolicySignature::parse(&file, &text)?;
+    ensure!(
+        signature.digest == digest.to_string(),
+        "{} is over {}, and {} is {digest}: sign it anew",
+        file.display(),
+        signature.digest,
+        component.display()
+    );
+    Ok(Some(signature))
 }
 
 /// The key in a file, in a signer of its own.

@@ -1,10 +1,10 @@
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use chancery_policy::cases::{CaseOutcome, Cases, Decided};
-use chancery_policy::{Measure, Trial};
+use chancery_policy::{LoadError, Measure, Place, Trial};
 use clap::Args;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table};
@@ -67,11 +67,22 @@ pub(super) fn load(subject: &SubjectArgs, measure: Measure) -> Result<Vec<Loaded
             .with_context(|| format!("cannot read {}", file.display()))?;
         let own = Cases::settings_in(&file, &text)?;
         let settings = own.or_else(|| given.clone()).unwrap_or_else(|| "{}".to_owned());
-        let trial = Trial::load(&subject.component, &wasm, &settings, &subject.limits(), measure)?;
+        let trial = Trial::load(&subject.component, &wasm, &settings, &subject.limits(), measure)
+            .map_err(|error| in_cases(error, &file, &text))?;
         let cases = Cases::parse(&file, &text, trial.case_kind())?;
         loaded.push(Loaded { file, trial, cases });
     }
     Ok(loaded)
+}
+
+/// A setting of the cases that is not taken is told with its line there.
+fn in_cases(mut error: LoadError, file: &Path, text: &str) -> LoadError {
+    if let LoadError::Settings { subject, path, .. } = &mut error
+        && let Some(place) = Place::of_setting(file, text, &["settings"], path)
+    {
+        subject.place = place;
+    }
+    error
 }
 
 /// The documents, with those in folders, sorted.

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chancery_policy::Inspection;
 use clap::Args;
 
@@ -42,6 +42,13 @@ pub(super) fn run(args: &BuildArgs, output: Output) -> Result<ExitCode> {
     let wasm = std::fs::read(&component)
         .with_context(|| format!("cannot read {}", component.display()))?;
     let seen = Inspection::of(&component, &wasm)?;
+    ensure!(
+        seen.decision == project.decision.word(),
+        "{} decides about {}, and policy.toml says `decision = \"{}\"`",
+        component.display(),
+        seen.decision,
+        project.decision.word()
+    );
     print(output, &seen, || {
         format!("{}  {}  {} bytes", component.display(), seen.digest, wasm.len())
     })?;
