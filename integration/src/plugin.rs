@@ -30,6 +30,8 @@ pub enum Access {
     KeepsTheCompilerBusy,
     /// Traps.
     Traps,
+    /// Writes `by hand` to the log, and traps.
+    SaysWhyAndTraps,
     /// Wants more and more memory.
     Grows,
     /// Wants a larger and larger table.
@@ -148,6 +150,12 @@ impl Access {
                 Parts { configure: LOOP, more: large_function(), ..Parts::default() }
             }
             Self::Traps => Parts::evaluates("unreachable"),
+            // The description's third text.
+            Self::SaysWhyAndTraps => Parts::evaluates(
+                "(call $write (i32.const 2) (i32.const 33) (i32.const 7) (i32.const 0) (i32.const 0))
+                 unreachable",
+            )
+            .calling_log(),
             Self::Grows => Parts::evaluates(
                 "(loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable",
             ),

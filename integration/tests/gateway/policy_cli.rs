@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use chancery_integration::gateway::{Gateway, binary};
-use chancery_integration::process::{Outcome, repository, run, run_with_input};
+use chancery_integration::plugin::Access;
+use chancery_integration::process::{Outcome, repository, run, run_with_input, tool};
 use chancery_integration::site::Site;
 use serde_json::{Value, json};
 
@@ -112,7 +113,10 @@ fn mistakes_in_cases_and_settings_are_told_with_their_place() {
     };
     drop(change("identity =", "identiti =").says("other.toml:7: unknown field `identiti`"));
     drop(change("max_ttl_seconds", "max_ttl").says("did you mean `max_ttl_seconds`?"));
-    drop(change("max_ttl = \"1h\"", "max_tll = \"1h\"").says("settings.rules.0.max_tll"));
+    let misspelt = change("max_ttl = \"1h\"", "max_tll = \"1h\"");
+    let text = fs::read_to_string(site.path().join("other.toml")).expect("cases");
+    let line = text.lines().position(|line| line.contains("max_tll")).expect("it is there") + 1;
+    drop(misspelt.says(&format!("other.toml:{line}: ")).says("settings.rules.0.max_tll"));
     drop(change("deny = \"malformed-resource\"", "").says("expects one decision"));
 }
 
@@ -241,6 +245,9 @@ fn a_component_is_bound_if_the_set_with_it_would_be_taken() {
     };
     // Nothing is left behind by what is refused.
     drop(bind(&[]).failure().says("settings: missing field `frozen`"));
+    let misspelt = site.write("misspelt.toml", "\nfrozzen = []\n").display().to_string();
+    let refused = bind(&["--settings", &misspelt]).failure();
+    drop(refused.says("misspelt.toml:2: frozzen: unknown field"));
     let refused = bind(&["--settings", &settings]).failure();
     drop(refused.says("case `frozen` does not hold: - allow = {}; + deny = \"frozen\""));
     assert!(!gateway.path("policies/example-access.toml").exists());
@@ -257,6 +264,49 @@ fn a_component_is_bound_if_the_set_with_it_would_be_taken() {
     assert!(denied.text().contains("frozen"), "{}", denied.text());
     let line = gateway.audit().pop().expect("a line");
     assert!(line.to_string().contains("\"version\":\"0.1.0\""), "{line}");
+
+    // What is not said when it is replaced stays as it was.
+    let document = || {
+        let text = fs::read_to_string(gateway.path("policies/example-access.toml"));
+        text.expect("the document").parse::<toml::Table>().expect("TOML")
+    };
+    let before = document();
+    let again = ["bind", example, "--config", &config, "--replace"];
+    drop(chancery(&again).success());
+    assert_eq!(document(), before);
+    drop(chancery(&[&again[..], &["--match", "operations = [\"x\"]"]].concat()).success());
+    let after = document();
+    let of = |document: &toml::Table, key: &str| document["binding"][0].get(key).cloned();
+    assert_ne!(of(&after, "match"), of(&before, "match"));
+    assert_eq!(of(&after, "self_test"), of(&before, "self_test"));
+    assert_eq!(of(&after, "settings"), of(&before, "settings"));
+}
+
+#[test]
+fn a_signature_over_another_build_is_not_bound() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let config = gateway.path("chancery.toml").display().to_string();
+    let component = site.write("guard.wasm", Access::Allows.component()).display().to_string();
+    let key = site.path().join("signer.key").display().to_string();
+    let made = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key];
+    drop(run(Command::new(tool("openssl")).args(made)).success());
+    drop(chancery(&["sign", &component, "--key", &key]).success());
+    fs::write(&component, Access::Denies.component()).expect("another build");
+    drop(chancery(&["bind", &component, "--config", &config]).failure().says("sign it anew"));
+}
+
+#[test]
+fn a_policy_that_fails_says_why_where_its_author_looks() {
+    let site = Site::new();
+    let component = site.write("fails.wasm", Access::SaysWhyAndTraps.component());
+    let component = component.display().to_string();
+    let case = "[[case]]\nname = \"one\"\nrequest = { identity = \"i\", operation = \"o\", \
+                resource = \"r\" }\nallow = {}\n";
+    let cases = site.write("cases.toml", case).display().to_string();
+    let tested = chancery(&["test", &component, &cases]).failure();
+    drop(tested.says("after it wrote: warn: by hand").says("log warn: by hand"));
+    drop(chancery(&["bench", &component, &cases]).failure().says("case `one`: the policy failed"));
 }
 
 #[test]
