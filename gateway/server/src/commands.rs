@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use chancery_audit::Seal;
 use chancery_identity::Clock;
-use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::RootKey;
 
 use crate::cli::ClientCertificateArgs;
@@ -45,13 +45,14 @@ pub(crate) fn with_policies<T>(
     config: &Config,
     work: impl FnOnce(&PolicyHost) -> Result<T>,
 ) -> Result<T> {
-    with_policies_in(config, &config.policy_directory, work)
+    with_policies_in(config, &config.policy_directory, Lookups::unavailable(), work)
 }
 
-/// The same for policies in another directory.
+/// The same for policies in a directory, with answers to look-ups.
 pub(crate) fn with_policies_in<T>(
     config: &Config,
     directory: &Path,
+    lookups: Lookups,
     work: impl FnOnce(&PolicyHost) -> Result<T>,
 ) -> Result<T> {
     // Thrown away afterwards: the running gateway keeps its own compiled policies.
@@ -59,6 +60,7 @@ pub(crate) fn with_policies_in<T>(
     let host = PolicyHost::open(PolicyConfig {
         directory: directory.to_owned(),
         cache: compiled.path().join("compiled"),
+        lookups,
         ..policy_config(config)
     });
     work(&host.context("loading the policies")?)

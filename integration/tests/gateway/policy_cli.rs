@@ -167,7 +167,30 @@ fn list_and_explain_say_what_a_gateway_s_policies_do() {
     assert_eq!(nobody["decision"], json!({ "deny": "no-policy" }), "{nobody}");
 
     let mut command = policy(&["explain", "--config", &config, "-"]);
-    drop(run_with_input(&mut command, b"{\"acces\":{}}").failure().says("expected `access` or"));
+    drop(run_with_input(&mut command, b"{\"acces\":{}}").failure().says("expected one of"));
+    let mut command = policy(&["explain", "--config", &config, "-"]);
+    drop(run_with_input(&mut command, b"{}").failure().says("either `access` or `certificate`"));
+
+    // What a gateway would look up stands in the request.
+    let guard = "plugins/target/components/rate-guard.wasm";
+    let limits =
+        site.write("limits.toml", "limits = [{ per = \"name\", most = 3, within = \"7d\" }]\n");
+    let limits = limits.display().to_string();
+    let bound = ["bind", guard, "--config", &config, "--settings", &limits];
+    let granted = ["--grants", "issuance_counts = true", "--match", "requesters = [\"acme:*\"]"];
+    drop(chancery(&[&bound[..], &granted].concat()).success());
+    let after = |issued: u64| {
+        explain(&json!({
+            "certificate": {
+                "requester": "acme:1",
+                "names": ["dns:a.example"],
+                "validated": ["http-01 dns:a.example"],
+            },
+            "lookups": { "issued": { "dns:a.example": issued } },
+        }))
+    };
+    assert_eq!(after(2)["decision"]["issue"]["profile"], "tls-server");
+    assert_eq!(after(3)["decision"], json!({ "deny": "rate-limited" }));
 }
 
 fn openssl(arguments: &[&str]) {

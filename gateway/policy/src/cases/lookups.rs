@@ -8,7 +8,7 @@ use crate::{IssuedTo, LookupError, Lookups};
 /// What the look-ups of a case answer. What is not here does not exist; nothing was issued.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct CaseLookups {
+pub struct CaseLookups {
     /// Members of groups.
     groups: BTreeMap<String, BTreeSet<String>>,
     /// Keys and values of data sets.
@@ -18,7 +18,8 @@ pub(super) struct CaseLookups {
 }
 
 impl CaseLookups {
-    pub(super) fn answer(&self) -> Lookups {
+    /// Look-ups that have these answers, and no others.
+    pub fn answer(&self) -> Lookups {
         let Self { groups, data_sets, issued } = self.clone();
         Lookups {
             group: Arc::new(move |_, group, identity| {

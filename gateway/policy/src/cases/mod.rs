@@ -19,6 +19,7 @@ use toml::Spanned;
 pub use access::AccessQuestion;
 pub use certificate::CertificateQuestion;
 pub use decided::{Allowed, Decided, Issued, NeededApproval};
+pub use lookups::CaseLookups;
 
 use crate::binding::{Limits, document};
 use crate::error::{LoadError, Place};

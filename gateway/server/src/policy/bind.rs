@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use chancery_policy::{Digest, Inspection, LoadError, Place};
+use chancery_policy::{Digest, Inspection, LoadError, Lookups, Place};
 use clap::Args;
 use serde::Serialize;
 
@@ -99,10 +99,12 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     let trial = tempfile::tempdir().context("a temporary directory")?;
     copy(directory, trial.path())?;
     files.write(trial.path(), &wasm, &text)?;
-    with_policies_in(&config, trial.path(), |_| Ok(())).map_err(|error| {
-        let why = refused(&error, args, &name, trial.path(), directory);
-        anyhow::anyhow!("not bound, since the set would be refused: {why}")
-    })?;
+    with_policies_in(&config, trial.path(), Lookups::unavailable(), |_| Ok(())).map_err(
+        |error| {
+            let why = refused(&error, args, &name, trial.path(), directory);
+            anyhow::anyhow!("not bound, since the set would be refused: {why}")
+        },
+    )?;
     files.write(directory, &wasm, &text)?;
     let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
     let everybody = !text.contains("requesters");

@@ -3,14 +3,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use chancery_policy::cases::{AccessQuestion, CertificateQuestion, Decided};
+use anyhow::{Context, Result, bail};
+use chancery_policy::cases::{AccessQuestion, CaseLookups, CertificateQuestion, Decided};
 use chancery_policy::{Evaluation, PolicyHost, Verdict};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Output, print};
-use crate::commands::with_policies;
+use crate::commands::with_policies_in;
 use crate::config::Config;
 
 /// `chancery policy explain`.
@@ -20,16 +20,18 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The request, as JSON or TOML: `access` or `certificate`, with what a golden case has as its
-    /// `request`; `-` for standard input.
+    /// `request`, and `lookups` as there; `-` for standard input.
     #[arg(value_name = "REQUEST")]
     request: PathBuf,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Request {
-    Access(AccessQuestion),
-    Certificate(CertificateQuestion),
+#[serde(deny_unknown_fields)]
+struct Request {
+    access: Option<AccessQuestion>,
+    certificate: Option<CertificateQuestion>,
+    #[serde(default)]
+    lookups: CaseLookups,
 }
 
 /// What comes of a request.
@@ -44,11 +46,13 @@ struct Explanation {
     evaluations: Vec<Evaluation>,
 }
 
-/// Asks the policies of the configuration, without a gateway: look-ups cannot be answered.
+/// Asks the policies of the configuration, without a gateway: look-ups are answered by what the request says.
 pub(super) async fn run(args: &ExplainArgs, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
     let request = read(&args.request)?;
-    let host = with_policies(&config, |host| Ok(host.clone()))?;
+    let directory = &config.policy_directory;
+    let host =
+        with_policies_in(&config, directory, request.lookups.answer(), |host| Ok(host.clone()))?;
     let explanation = ask(&host, &request).await?;
     print(output, &explanation, || text(&explanation))?;
     Ok(ExitCode::SUCCESS)
@@ -70,14 +74,15 @@ fn read(path: &Path) -> Result<Request> {
 }
 
 async fn ask(host: &PolicyHost, request: &Request) -> Result<Explanation> {
-    Ok(match request {
-        Request::Access(question) => {
+    Ok(match (&request.access, &request.certificate) {
+        (Some(question), None) => {
             explain(host.decide_access(&question.request()?).await, Decided::of_grant)
         }
-        Request::Certificate(question) => {
+        (None, Some(question)) => {
             let verdict = host.decide_certificate(&question.facts()?).await;
             explain(verdict, |template| Decided::of_template(Some(template)))
         }
+        _ => bail!("a request is either `access` or `certificate`, once"),
     })
 }
 
