@@ -1,9 +1,8 @@
 //! Where components are compiled.
 //!
 //! A gateway does it in a process of its own for each component. A component that the compiler cannot cope
-//! with then takes nothing along: the process has its bounds of memory and time, and ends. And the threads
-//! that decide need not wait for it: machine code that is mapped and protected in their own process would
-//! stop them each time.
+//! with then takes nothing along: the process has its bounds of memory and time, and ends. And what a
+//! compiler does to its memory, which would stop the threads that decide in the same process, does not.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;

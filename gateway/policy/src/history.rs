@@ -316,7 +316,9 @@ mod tests {
         let sets: [&[(&str, &str)]; 3] =
             [&[("a.toml", "1")], &[("a.toml", "2")], &[("a.toml", "3")]];
         write(&policies, sets[2]);
-        sets.iter().for_each(|set| take(set));
+        for set in sets {
+            take(set);
+        }
         let back = || history.restore(None, &policies).map(|(_, restored)| restored.number);
         assert_eq!(back().unwrap(), 2);
         take(sets[1]);
