@@ -26,7 +26,7 @@ const COMPILE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 600 } 
 /// How long it may take by the clock. At the lowest priority, a compiler waits for everybody else.
 const PATIENCE: Duration = COMPILE.saturating_mul(10);
 
-/// What the process may have in memory, in bytes. An interpreter with a standard library takes a fifth of it.
+/// What the process may have in memory, in bytes. An interpreter with a standard library takes a tenth of it.
 const COMPILER_MEMORY: u64 = 4 << 30;
 
 /// The most that is taken from the process, in bytes: compiled code is some ten times the component.

@@ -46,7 +46,7 @@ pub(super) struct BindArgs {
     #[arg(long)]
     allow_downgrade: bool,
     /// Replace a binding of this name. What is not given of match, grants, limits, settings and golden cases
-    /// stays as it was.
+    /// stays as it was; the new build decides, unless it is to `--monitor` too.
     #[arg(long)]
     replace: bool,
 }
