@@ -5,13 +5,14 @@
 //! also tells a torn or foreign file from a whole one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
+use chancery_files::Readers;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
@@ -115,7 +116,7 @@ impl Artifacts {
         let mut signed = vec![u8::from(compiled.unconfigured.is_none())];
         signed.extend_from_slice(&compiled.code);
         let tag = hmac::sign(&self.key, &Self::covered(id, &signed));
-        replace(&path, &[tag.as_ref(), &signed])
+        replace(&path, &[tag.as_ref(), &signed].concat())
     }
 
     /// Removes every artifact but these.
@@ -123,7 +124,8 @@ impl Artifacts {
         let entries = fs::read_dir(&self.directory);
         for entry in entries.map_err(LoadError::io("list", &self.directory))? {
             let path = entry.map_err(LoadError::io("list", &self.directory))?.path();
-            let is_artifact = path.extension().is_some_and(|e| e == SUFFIX || e == "part");
+            // A file that is being written, or that a crash left in the middle of it, ends in `new`.
+            let is_artifact = path.extension().is_some_and(|e| e == SUFFIX || e == "new");
             if is_artifact && !ids.iter().any(|id| self.path(id) == path) {
                 fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
             }
@@ -149,7 +151,7 @@ impl Artifacts {
     pub(crate) fn remember(&self, versions: &Versions) -> Result<(), LoadError> {
         let path = self.directory.join(VERSIONS);
         let text = serde_json::to_vec(versions).map_err(|e| refuse(&path, &e.to_string()))?;
-        replace(&path, &[&text])
+        replace(&path, &text)
     }
 
     fn path(&self, id: &ArtifactId) -> PathBuf {
@@ -162,18 +164,9 @@ impl Artifacts {
     }
 }
 
-/// Writes a file beside its place and renames it, so that a reader sees all or nothing.
-pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), LoadError> {
-    let beside = path.with_extension("part");
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
-        .and_then(|()| fs::rename(&beside, path));
-    written.map_err(LoadError::io("write", path))
+/// Writes a file whole or not at all.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LoadError> {
+    chancery_files::replace(path, content, Readers::Owner).map_err(LoadError::io("write", path))
 }
 
 fn read_or_make_key(directory: &Path) -> Result<hmac::Key, LoadError> {
@@ -191,12 +184,7 @@ fn read_or_make_key(directory: &Path) -> Result<hmac::Key, LoadError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             aws_lc_rs::rand::fill(&mut secret[..])
                 .map_err(|_| refuse(&path, "the system gives no random bytes"))?;
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .and_then(|mut file| file.write_all(&secret[..]))
+            chancery_files::create(&path, &secret[..], Readers::Owner)
                 .map_err(LoadError::io("write", &path))?;
         }
         Err(error) => return Err(LoadError::io("read", &path)(error)),

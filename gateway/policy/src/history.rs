@@ -127,7 +127,7 @@ impl History {
             let of = Digest::of(contents);
             let object = self.object(&of);
             if !object.exists() {
-                replace(&object, &[contents])?;
+                replace(&object, contents)?;
             }
             names.insert(name.clone(), of);
         }
@@ -135,7 +135,7 @@ impl History {
         let path = self.directory.join(format!("sets/{number:08}.json"));
         let text = serde_json::to_vec_pretty(&set)
             .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
-        replace(&path, &[&text])?;
+        replace(&path, &text)?;
         sets.insert(0, set.clone());
         self.forget_beyond(&sets)?;
         Ok(set)
@@ -226,7 +226,7 @@ impl History {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(LoadError::io("create", folder))?;
         }
-        replace(&path, &[&contents])?;
+        replace(&path, &contents)?;
         restored.written.push(name.to_owned());
         Ok(())
     }

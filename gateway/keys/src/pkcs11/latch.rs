@@ -1,7 +1,7 @@
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use chancery_files::Readers;
 
 use super::TokenSelector;
 
@@ -37,15 +37,7 @@ impl Latch {
 
     /// Sets it, so that it outlasts a crash.
     pub(super) fn set(&self) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&self.file)?;
-        file.write_all(TEXT.as_bytes())?;
-        file.sync_all()?;
-        self.file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        chancery_files::replace(&self.file, TEXT.as_bytes(), Readers::Owner)
     }
 }
 

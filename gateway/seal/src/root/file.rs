@@ -1,8 +1,9 @@
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use chancery_files::Readers;
 use zeroize::Zeroizing;
 
 use super::{RootKey, RootKeyError};
@@ -42,11 +43,8 @@ impl RootKey {
         if let Some(digits) = content.first_chunk_mut::<{ 2 * KEY_LEN }>() {
             hex::encode_to_slice(key.as_ref(), digits).map_err(|_| RootKeyError::Randomness)?;
         }
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        write_new(path, directory, content.as_ref()).map_err(|error| match error.kind() {
+        let made = chancery_files::create(path, content.as_ref(), Readers::Owner);
+        made.map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => RootKeyError::Exists { path: path.to_owned() },
             _ => failed(path, "written", &error),
         })?;
@@ -72,28 +70,6 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, RootKeyErr
     Ok(content)
 }
 
-/// Writes beside `path`, then gives the whole file that name if nothing has it yet.
-fn write_new(path: &Path, directory: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut beside = PathBuf::from(path).into_os_string();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::hard_link(&beside, path));
-    // Whether or not it got its name, it does not keep this one.
-    let removed = std::fs::remove_file(&beside);
-    written?;
-    removed?;
-    File::open(directory)?.sync_all()
-}
-
 fn failed(path: &Path, doing: &'static str, error: &std::io::Error) -> RootKeyError {
     RootKeyError::File { path: path.to_owned(), doing, reason: error.to_string() }
 }
@@ -101,6 +77,7 @@ fn failed(path: &Path, doing: &'static str, error: &std::io::Error) -> RootKeyEr
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::path::PathBuf;
 
     use super::*;
 

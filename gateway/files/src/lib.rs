@@ -1,0 +1,17 @@
+//! The operator's files: who may change and read them, and writing them whole or not at all.
+//!
+//! [`Trusted`] opens what the operator owns (the configuration, keys, PINs, policies, the store) and
+//! refuses what others may change, be it the file itself or a directory on the way to it in which they
+//! may put another file in its place. [`replace`], [`create`] and [`remove`] change small files so that
+//! a crash at any moment leaves the old file or the new one.
+
+mod access;
+mod accounts;
+mod check;
+mod error;
+mod write;
+
+pub use accounts::{group_id, user_id};
+pub use check::{SecretReaders, Trusted};
+pub use error::{Untrusted, WhoMay};
+pub use write::{Readers, create, make_directory, remove, replace};

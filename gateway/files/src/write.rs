@@ -1,0 +1,215 @@
+//! Changing small files so that a crash at any moment leaves the old file or the new one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who may read a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner: mode 0600.
+    Owner,
+    /// Everybody: mode 0644.
+    Everybody,
+}
+
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everybody => 0o644,
+        }
+    }
+}
+
+/// Writes a file in one step: a reader sees the old content or the new, never half of it, and so does
+/// whoever looks after a crash. When this returns, the content and its name are on the disk. What `path`
+/// names is replaced; if it is a symbolic link, the link is, and not what it leads to.
+///
+/// # Errors
+/// What the system said; the old content is still there.
+pub fn replace(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
+    let beside = write_beside(path, content, readers)?;
+    if let Err(error) = fs::rename(&beside, path) {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_parent(path)
+}
+
+/// Writes a file that is not there yet, in one step as [`replace`] does.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if there is anything of this name; else what the system said.
+pub fn create(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
+    let beside = write_beside(path, content, readers)?;
+    let linked = fs::hard_link(&beside, path);
+    // Whether or not it got its name, it does not keep this one.
+    let removed = fs::remove_file(&beside);
+    linked?;
+    removed?;
+    sync_parent(path)
+}
+
+/// Removes a file. When this returns, it is gone from the disk.
+///
+/// # Errors
+/// What the system said, also if there is no such file.
+pub fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_parent(path)
+}
+
+/// Makes a directory and those above it that are missing, each for its owner alone (mode 0700). When this
+/// returns, their names are on the disk. A directory that is there is left as it is.
+///
+/// # Errors
+/// What the system said.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = parent(path) {
+        make_directory(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the content to a new file in the same directory.
+fn write_beside(path: &Path, content: &[u8], readers: Readers) -> io::Result<PathBuf> {
+    // Two who write the same file at once, in this process or in two, must not get into each other's.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{number}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let open =
+        || OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&beside);
+    let mut file = match open() {
+        // A process that had the same number left it when it was killed.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&beside)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    match file.write_all(content).and_then(|()| file.sync_all()) {
+        Ok(()) => Ok(beside),
+        Err(error) => {
+            let _ = fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn entries(directory: &Path) -> usize {
+        fs::read_dir(directory).unwrap().count()
+    }
+
+    #[test]
+    fn a_file_for_its_owner_is_that_even_if_it_was_not_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        replace(&path, b"new", Readers::Owner).unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"new"[..], 0o600));
+        assert_eq!(entries(directory.path()), 1, "something was left over");
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, path) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "precious").unwrap();
+        symlink(&target, &path).unwrap();
+        replace(&path, b"new", Readers::Owner).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"precious");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        fs::remove_file(&path).unwrap();
+        symlink(directory.path().join("nowhere"), &path).unwrap();
+        let refused = create(&path, b"new", Readers::Owner).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!directory.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn what_fails_leaves_the_old_file_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("is-a-directory");
+        fs::create_dir_all(path.join("not-empty")).unwrap();
+        replace(&path, b"new", Readers::Owner).unwrap_err();
+        create(&path, b"new", Readers::Owner).unwrap_err();
+        assert_eq!(entries(directory.path()), 1);
+        replace(&directory.path().join("missing/file"), b"new", Readers::Owner).unwrap_err();
+        replace(Path::new("/"), b"new", Readers::Owner).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_is_created_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        create(&path, b"first", Readers::Owner).unwrap();
+        let again = create(&path, b"second", Readers::Owner).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"first"[..], 0o600));
+        assert_eq!(entries(directory.path()), 1);
+        remove(&path).unwrap();
+        assert_eq!(remove(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn many_who_write_at_once_each_write_a_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shared");
+        std::thread::scope(|scope| {
+            for letter in b'a'..b'i' {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        replace(path, &[letter; 4096], Readers::Owner).unwrap();
+                        let read = fs::read(path).unwrap();
+                        assert!(read.len() == 4096 && read.iter().all(|byte| *byte == read[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(entries(directory.path()), 1);
+    }
+
+    #[test]
+    fn directories_are_made_for_their_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b/c");
+        make_directory(&path).unwrap();
+        make_directory(&path).unwrap();
+        assert_eq!((mode(&path), mode(&directory.path().join("a"))), (0o700, 0o700));
+        fs::write(path.join("file"), "").unwrap();
+        make_directory(&path.join("file")).unwrap_err();
+    }
+}
