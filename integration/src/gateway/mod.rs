@@ -1,6 +1,7 @@
 //! The built binary, started and stopped as an operator does it.
 
 mod binary;
+mod compiled;
 mod options;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use chancery_pkcs11_faults::PlanFile;
 
-use super::{Gateway, Ready, START, binary};
+use super::{Gateway, Ready, START, binary, compiled};
 use crate::dns::Dns;
 use crate::hsm::Token;
 use crate::process::{self, Outcome, Server};
@@ -121,10 +121,12 @@ impl Options {
     #[track_caller]
     #[must_use]
     pub fn start(self) -> Gateway {
+        compiled::lend(&self.directory);
         let mut server = Server::start("chancery dev", &mut self.command(), &self.log);
         let line = server.line(START);
         let ready = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not the line that was promised ({error}): {line}"));
+        compiled::keep(&self.directory);
         Gateway::new(server, ready, self)
     }
 
