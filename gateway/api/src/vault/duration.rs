@@ -37,15 +37,6 @@ impl ApiDuration {
         let length = Duration::from_nanos(u64::try_from(nanos).ok()?);
         Some(Self { negative: negative && !length.is_zero(), length })
     }
-
-    /// What JSON has for a duration: a number of whole seconds, or a text.
-    pub(super) fn from_json(value: &serde_json::Value) -> Option<Self> {
-        match value {
-            serde_json::Value::Number(number) => Self::parse(&number.as_i64()?.to_string()),
-            serde_json::Value::String(text) => Self::parse(text),
-            _ => None,
-        }
-    }
 }
 
 fn units(mut text: &str) -> Option<u128> {

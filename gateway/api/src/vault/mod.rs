@@ -11,6 +11,7 @@ mod call;
 mod duration;
 mod envelope;
 mod error;
+mod fields;
 mod json;
 mod kv;
 mod path;

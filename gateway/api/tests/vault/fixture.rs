@@ -15,6 +15,7 @@ use chancery_identity::{
     Clock, Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, TenantId,
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
+use chancery_secrets::transit::Custody;
 use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
 use http::{HeaderMap, Request, StatusCode};
@@ -29,6 +30,7 @@ rules = [
   { name = "logins", identities = ["spiffe://test/app", "spiffe://test/admin"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
   { name = "root", identities = ["spiffe://test/root"], operations = ["*"], resources = ["*"], effect = "allow" },
   { name = "admins", identities = ["spiffe://test/admin"], operations = ["secrets.*"], resources = ["secret/*"], effect = "allow" },
+  { name = "key admins", identities = ["spiffe://test/admin"], operations = ["keys.*", "crypto.*"], resources = ["transit/*"], effect = "allow" },
   { name = "lookers", identities = ["spiffe://test/looker"], operations = ["mounts.read"], resources = ["secret/"], effect = "allow" },
   { name = "not-even-admins", identities = ["*"], operations = ["*"], resources = ["secret/vault/*"], effect = "deny" },
   { name = "app", identities = ["spiffe://test/app"], operations = ["secrets.read", "secrets.create", "secrets.update", "secrets.list"], resources = ["secret/app/*"], effect = "allow" },
@@ -82,13 +84,15 @@ impl Fixture {
             clock.clone(),
             Arc::new(|certificate| certificate.serial == "dead"),
         ));
-        let mount = Mount {
-            name: "secret".parse().unwrap(),
-            kind: MountKind::Kv,
+        let mount = |name: &str, kind| Mount {
+            name: name.parse().unwrap(),
+            kind,
             description: "tests".to_owned(),
         };
-        let mounts = Mounts::new([mount]);
+        let mounts = [mount("secret", MountKind::Kv), mount("transit", MountKind::Transit)];
+        let mounts = Mounts::new(mounts);
         let secrets = Secrets::new(access.clone(), shared, audit, clock.clone(), mounts);
+        let secrets = secrets.with_keys(Custody::new(None));
         let (condition, watched) = watch::channel(Condition::Active);
         let tokens = Tokens {
             list: Arc::new(Vec::new),

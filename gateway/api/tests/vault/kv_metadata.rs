@@ -93,7 +93,7 @@ async fn settings_out_of_range_are_400_and_change_nothing() {
         json!({"delete_version_after": "-1s"}),
         json!({"delete_version_after": "soon"}),
         json!({"delete_version_after": "900000h"}),
-        json!({"custom_metadata": {"k": 1}}),
+        json!({"custom_metadata": {"k": [1]}}),
         json!({"custom_metadata": ["hunter2"]}),
         json!({"custom_metadata": many}),
         json!({"custom_metadata": {"k".repeat(129): "x"}}),

@@ -18,6 +18,8 @@ mod kv_metadata;
 #[cfg(test)]
 mod kv_versions;
 #[cfg(test)]
+mod lenient;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod sys;

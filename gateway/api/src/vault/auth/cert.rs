@@ -18,7 +18,7 @@ pub(in crate::vault) async fn login(
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let body = call.read(body).await?;
-    let role = match body.fields()?.get::<String>("name", "the name of a role")? {
+    let role = match body.fields()?.text("name", "the name of a role")? {
         Some(name) if !name.is_empty() => name
             .parse::<Role>()
             .map_err(|invalid| VaultError::BadRequest(invalid.to_string().into()))?,

@@ -81,12 +81,7 @@ pub(in crate::vault) async fn renew_self(
     body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
-    let increment = match call.read(body).await?.fields()?.duration("increment")? {
-        Some(increment) if increment.negative => {
-            return Err(VaultError::BadRequest("increment must not be negative".into()));
-        }
-        increment => increment.map(|increment| increment.length),
-    };
+    let increment = call.read(body).await?.fields()?.span("increment")?;
     let info = state.access.renew_self(&call.context, &call.caller, increment).await?;
     let session = Session::of(token_of(&call)?, &info, state.clock.now());
     Ok(envelope::auth(call.id(), session))

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::MOUNT_TYPE;
 use super::metadata::max_versions;
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 use crate::vault::{duration, envelope};
 
@@ -61,7 +61,7 @@ fn update(fields: &Fields<'_>) -> Result<KvConfigUpdate, VaultError> {
     });
     Ok(KvConfigUpdate {
         max_versions: max_versions(fields)?,
-        cas_required: fields.get("cas_required", "true or false")?,
+        cas_required: fields.flag("cas_required")?,
         delete_version_after,
     })
 }

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::view::VersionView;
 use super::{MOUNT_TYPE, secret_path};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// A value with what is known of it.
@@ -101,6 +101,8 @@ fn value_and_cas(fields: &Fields<'_>) -> Result<(SecretData, Option<u64>), Vault
     let data = fields.raw("data").ok_or(VaultError::BadRequest("no data provided".into()))?;
     let data = SecretData::from_json(data).map_err(KvError::from)?;
     let cas = match fields.object("options")? {
+        // As in Vault: to replace nothing, which is to create.
+        Some(options) if options.is_null("cas") => Some(0),
         Some(options) => options.count("cas")?,
         None => None,
     };

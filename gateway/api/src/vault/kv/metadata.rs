@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::view::{NotesView, VersionEntry};
 use super::{MOUNT_TYPE, secret_path};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 use crate::vault::{duration, envelope, path};
 
@@ -57,7 +57,7 @@ async fn write(kv: Kv<'_>, call: &Call, body: Body) -> Result<Response, VaultErr
     let path = secret_path(call)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
-    let notes = fields.get::<BTreeMap<String, String>>("custom_metadata", NOTES)?;
+    let notes = fields.full_map("custom_metadata", NOTES)?;
     let custom_metadata = notes
         .map(|notes| CustomMetadata::new(notes).map(NotesUpdate::Replace))
         .transpose()
@@ -74,7 +74,7 @@ async fn patch(kv: Kv<'_>, call: &Call, body: Body) -> Result<Response, VaultErr
     let path = secret_path(call)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
-    let changes = fields.get::<BTreeMap<String, Option<String>>>("custom_metadata", NOTES)?;
+    let changes = fields.map("custom_metadata", NOTES)?;
     let settings = settings(&fields)?;
     // What a patch sets to null goes back to what it is without being set (RFC 7396 §2).
     let update = MetadataUpdate {
@@ -99,18 +99,10 @@ const NOTES: &str = "an object with texts as values";
 
 /// The settings in a body; the notes are read otherwise.
 fn settings(fields: &Fields<'_>) -> Result<MetadataUpdate, VaultError> {
-    let delete_version_after = match fields.duration("delete_version_after")? {
-        Some(after) if after.negative => {
-            return Err(VaultError::BadRequest(
-                "delete_version_after of a secret must not be negative".into(),
-            ));
-        }
-        after => after.map(|after| after.length),
-    };
     Ok(MetadataUpdate {
         max_versions: max_versions(fields)?,
-        cas_required: fields.get("cas_required", "true or false")?,
-        delete_version_after,
+        cas_required: fields.flag("cas_required")?,
+        delete_version_after: fields.span("delete_version_after")?,
         custom_metadata: None,
     })
 }

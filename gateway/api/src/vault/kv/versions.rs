@@ -1,10 +1,8 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::Value;
 
 use super::secret_path;
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
@@ -48,25 +46,5 @@ pub(in crate::vault) async fn destroy(
 
 async fn named_versions(call: &Call, body: Body) -> Result<Vec<u64>, VaultError> {
     call.expect(Verb::Write)?;
-    versions_in(&call.read(body).await?.fields()?)
-}
-
-/// Clients name versions as numbers or their digits, in a list or with commas between.
-fn versions_in(fields: &Fields<'_>) -> Result<Vec<u64>, VaultError> {
-    let expected = "a list of version numbers";
-    let named = match fields.get::<Value>("versions", expected)? {
-        None => Vec::new(),
-        Some(Value::Array(items)) => items,
-        Some(one) => vec![one],
-    };
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let numbers = named.iter().map(|item| match item {
-        Value::Number(number) => number.as_u64().map(|number| vec![number]),
-        Value::String(text) => text.split(',').map(number).collect(),
-        _ => None,
-    });
-    let numbers: Option<Vec<Vec<u64>>> = numbers.collect();
-    numbers
-        .map(|numbers| numbers.concat())
-        .ok_or_else(|| VaultError::BadRequest(format!("versions must be {expected}").into()))
+    call.read(body).await?.fields()?.counts("versions", "a list of version numbers")
 }

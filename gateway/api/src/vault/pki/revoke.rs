@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::view::CertificateView;
 use super::{MOUNT_TYPE, search, serial};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// `POST /v1/MOUNT/revoke`: revokes the certificate with the `serial_number`, or the one given in PEM as
@@ -28,8 +28,8 @@ pub(in crate::vault) async fn one(
     call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
-    let by_serial = fields.get::<String>("serial_number", "a text")?;
-    let by_certificate = fields.get::<String>("certificate", "a certificate in PEM")?;
+    let by_serial = fields.text("serial_number", "a text")?;
+    let by_certificate = fields.text("certificate", "a certificate in PEM")?;
     let serial = match (by_serial, by_certificate) {
         (Some(text), None) => serial(&text)?,
         (None, Some(pem)) => serial_in(&pem).ok_or_else(|| {
@@ -68,7 +68,7 @@ pub(in crate::vault) async fn matching(
     call.expect(Verb::Write)?;
     let body = call.read(body).await?;
     let fields = body.fields()?;
-    let search = search::read(state.clock.now(), |name| fields.get(name, "a text"))?;
+    let search = search::read(state.clock.now(), |name| fields.text(name, "a text"))?;
     let reason = reason(&fields)?;
     let pki = state.secrets.pki(&call.mount()?);
     let outcome = pki.revoke_matching(&call.context, &call.caller, search, reason).await?;
@@ -78,7 +78,7 @@ pub(in crate::vault) async fn matching(
 }
 
 fn reason(fields: &Fields<'_>) -> Result<RevocationReason, VaultError> {
-    let given = fields.get::<String>("reason", "a revocation reason as RFC 5280 names it")?;
+    let given = fields.text("reason", "a revocation reason as RFC 5280 names it")?;
     given.map_or(Ok(RevocationReason::Unspecified), |text| {
         text.parse().map_err(|error| VaultError::BadRequest(format!("reason: {error}").into()))
     })

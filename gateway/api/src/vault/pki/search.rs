@@ -3,6 +3,7 @@ use jiff::Timestamp;
 
 use crate::vault::duration::ApiDuration;
 use crate::vault::error::VaultError;
+use crate::vault::fields;
 
 /// What certificates are looked for, of members or query parameters by name.
 pub(super) fn read(
@@ -60,7 +61,7 @@ fn moment(field: &str, text: &str) -> Result<Timestamp, VaultError> {
 }
 
 fn truth(field: &str, text: &str) -> Result<bool, VaultError> {
-    text.parse().map_err(|_| bad(field, "true or false"))
+    fields::truth(text).ok_or_else(|| bad(field, "true or false"))
 }
 
 fn bad(field: &str, expected: &str) -> VaultError {

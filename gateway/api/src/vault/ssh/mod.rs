@@ -13,7 +13,7 @@ use super::call::{Call, Verb};
 use super::error::VaultError;
 use super::state::VaultState;
 use super::{envelope, path};
-use crate::vault::body::Fields;
+use crate::vault::fields::Fields;
 
 const MOUNT_TYPE: &str = "ssh";
 
@@ -78,9 +78,8 @@ fn kind(text: Option<&str>) -> Result<Kind, VaultError> {
 }
 
 fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
-    let text = |name: &str| fields.get::<String>(name, "a text");
-    let map =
-        |name: &str| fields.get::<BTreeMap<String, String>>(name, "an object with texts as values");
+    let text = |name: &str| fields.text(name, "a text");
+    let map = |name: &str| fields.full_map(name, "an object with texts as values");
     if text("key_id")?.is_some_and(|id| !id.is_empty()) {
         // It would not be heeded, and hosts would log something else than was asked for.
         return Err(VaultError::BadRequest(
@@ -94,12 +93,8 @@ fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
     let kind = kind(text("cert_type")?.as_deref())?;
     let principals = text("valid_principals")?.unwrap_or_default();
     let names = principals.split(',').map(str::trim).filter(|name| !name.is_empty());
-    // Clients that want the usual send an empty text.
-    let ttl = if fields.raw("ttl") == Some("\"\"") { None } else { fields.duration("ttl")? };
-    let ttl = ttl.filter(|ttl| !ttl.length.is_zero());
-    if ttl.as_ref().is_some_and(|ttl| ttl.negative) {
-        return Err(VaultError::BadRequest("ttl must not be negative".into()));
-    }
+    // Clients that want the usual send an empty text or 0.
+    let ttl = fields.span("ttl")?.filter(|ttl| !ttl.is_zero());
     // What users expect of a login, and nothing that reaches further.
     let usual = || match kind {
         Kind::User => BTreeMap::from([("permit-pty".to_owned(), String::new())]),
@@ -110,7 +105,7 @@ fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
         public_key,
         kind,
         principals: names.map(str::to_owned).collect(),
-        ttl: ttl.map(|ttl| ttl.length),
+        ttl,
         options: Options {
             critical: map("critical_options")?.unwrap_or_default(),
             extensions: map("extensions")?.unwrap_or_else(usual),

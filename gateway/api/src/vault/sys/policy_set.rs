@@ -67,7 +67,7 @@ pub(in crate::vault) async fn roll_back(
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let body = call.read(body).await?;
-    let number = body.fields()?.get("to", "the number of a set")?;
+    let number = body.fields()?.count("to")?;
     let (restored, summary) =
         state.access.roll_back_policies(&call.context, &call.caller, number).await?;
     let view = json!({

@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::input::{self, Inputs};
 use super::{MOUNT_TYPE, hash, name, part, transit};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// Of Vault's API and not of ours: keys that derive others, and encryption that repeats itself.

@@ -7,10 +7,10 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::MOUNT_TYPE;
-use crate::vault::body::Fields;
 use crate::vault::call::Call;
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 
 /// How many inputs one request may have.
 const MAX_BATCH: usize = 1000;
@@ -34,7 +34,7 @@ impl<'f, 'a> Inputs<'f, 'a> {
             _ => {}
         }
         let mut inputs = Self { whole, batch, references: vec![] };
-        inputs.references = inputs.each(|fields| fields.get("reference", "a text"))?;
+        inputs.references = inputs.each(|fields| fields.text("reference", "a text"))?;
         Ok(inputs)
     }
 
@@ -91,7 +91,7 @@ pub(super) fn bytes(
     fields: &Fields<'_>,
     name: &str,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-    let text = fields.get::<Zeroizing<String>>(name, "a text in base64")?;
+    let text = fields.secret_text(name, "a text in base64")?;
     let decode = |text: Zeroizing<String>| STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
     text.map(decode).transpose().map_err(|_| {
         VaultError::BadRequest(format!("{name} must be base64 (RFC 4648 section 4)").into())
@@ -105,15 +105,14 @@ pub(super) fn needed(fields: &Fields<'_>, name: &str) -> Result<Zeroizing<Vec<u8
 
 /// What a key made, as `vault:v1:…`.
 pub(super) fn made(fields: &Fields<'_>, name: &str) -> Result<VersionedText, VaultError> {
-    let text = fields.get::<String>(name, "a text")?.ok_or_else(|| missing(name))?;
+    let text = fields.text(name, "a text")?.ok_or_else(|| missing(name))?;
     text.parse().map_err(|error| VaultError::BadRequest(format!("{name}: {error}").into()))
 }
 
 /// Refuses what is part of Vault's API and not of ours, unless it is off or empty: heeding it half would
 /// be worse.
 pub(super) fn without(fields: &Fields<'_>, names: &[&str]) -> Result<(), VaultError> {
-    let off = |raw: &str| matches!(raw, "false" | "\"\"" | "0" | "\"false\"" | "[]");
-    match names.iter().find(|name| fields.raw(name).is_some_and(|raw| !off(raw))) {
+    match names.iter().find(|name| !fields.is_off(name)) {
         Some(name) => refuse(format!("{name} is not available here: leave it out")),
         None => Ok(()),
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,10 +8,10 @@ use serde::Serialize;
 
 use super::view::KeyView;
 use super::{MOUNT_TYPE, input, name, parsed, part, transit};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// `LIST /v1/MOUNT/keys`: the names of all keys.
@@ -107,38 +105,29 @@ fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {
 }
 
 pub(super) fn protection(fields: &Fields<'_>) -> Result<Protection, VaultError> {
-    let protection = fields.get::<String>("protection", "a text")?;
+    let protection = fields.text("protection", "a text")?;
     protection.map_or(Ok(Protection::default()), |text| parsed(&text))
 }
 
 /// The type of key; `ml-dsa` has its size elsewhere.
 pub(super) fn key_type(fields: &Fields<'_>) -> Result<Option<TransitKeyType>, VaultError> {
-    let Some(text) = fields.get::<String>("type", "a text")? else { return Ok(None) };
+    let Some(text) = fields.text("type", "a text")? else { return Ok(None) };
     if text != "ml-dsa" {
         return parsed(&text).map(Some);
     }
-    let size = fields.get::<String>("parameter_set", "44, 65 or 87, as a text")?;
+    let size = fields.text("parameter_set", "44, 65 or 87")?;
     parsed(&format!("ml-dsa-{}", size.as_deref().unwrap_or("65"))).map(Some)
 }
 
 pub(super) fn settings(fields: &Fields<'_>) -> Result<SettingsUpdate, VaultError> {
-    let flag = |name: &str| fields.get::<bool>(name, "true or false");
-    let span = |name: &str| -> Result<Option<Duration>, VaultError> {
-        match fields.duration(name)? {
-            Some(span) if span.negative => {
-                Err(VaultError::BadRequest(format!("{name} must not be negative").into()))
-            }
-            span => Ok(span.map(|span| span.length)),
-        }
-    };
     Ok(SettingsUpdate {
         min_decryption_version: fields.count("min_decryption_version")?,
         min_encryption_version: fields.count("min_encryption_version")?,
-        deletion_allowed: flag("deletion_allowed")?,
-        exportable: flag("exportable")?,
-        allow_rotation: flag("allow_rotation")?,
-        rotation_period: span("auto_rotate_period")?,
-        deletion_wait: span("deletion_wait")?,
-        purge_protection: flag("purge_protection")?,
+        deletion_allowed: fields.flag("deletion_allowed")?,
+        exportable: fields.flag("exportable")?,
+        allow_rotation: fields.flag("allow_rotation")?,
+        rotation_period: fields.span("auto_rotate_period")?,
+        deletion_wait: fields.span("deletion_wait")?,
+        purge_protection: fields.flag("purge_protection")?,
     })
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::input::{self, Inputs};
 use super::{name, parsed, part, transit};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// Of Vault's API and not of ours.
@@ -100,7 +100,7 @@ pub(in crate::vault) async fn verify(
 
 /// How is to be signed. The hash may stand in the path too.
 fn how(call: &Call, fields: &Fields<'_>) -> Result<Signing, VaultError> {
-    let text = |name: &str| fields.get::<String>(name, "a text");
+    let text = |name: &str| fields.text(name, "a text");
     let refused = |why: &'static str| Err(VaultError::BadRequest(why.into()));
     let hash = hash_name(call, fields)?.map(|name| parsed(&name)).transpose()?;
     let padding = match text("signature_algorithm")?.as_deref() {
@@ -125,7 +125,7 @@ fn hash_name(call: &Call, fields: &Fields<'_>) -> Result<Option<String>, VaultEr
     if !in_path.is_empty() {
         return Ok(Some(in_path));
     }
-    let text = |name: &str| fields.get::<String>(name, "a text");
+    let text = |name: &str| fields.text(name, "a text");
     let named = text("hash_algorithm")?.or(text("algorithm")?);
     Ok(named.filter(|name| !name.is_empty()))
 }

@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use super::keys::{key_type, protection, settings, shown};
 use super::{MOUNT_TYPE, hash, input, name, parsed, part, transit};
-use crate::vault::body::Fields;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
 
 /// `GET /v1/MOUNT/wrapping_key`: to which public key a key is wrapped that is brought in, and with which hash
@@ -74,8 +74,8 @@ async fn bring_in(
 
 fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
     input::without(fields, &["derived", "context", "allow_plaintext_backup"])?;
-    let public = fields.get::<String>("public_key", "a public key in PEM")?;
-    let holder = fields.get::<String>("unwrapped_in", "software or hsm, as a text")?;
+    let public = fields.text("public_key", "a public key in PEM")?;
+    let holder = fields.text("unwrapped_in", "software or hsm")?;
     let holder = holder.map_or(Ok(Protection::default()), |text| parsed(&text))?;
     let what = match (input::bytes(fields, "ciphertext")?, public, holder) {
         (Some(ciphertext), None, Protection::Software) => {
@@ -123,7 +123,7 @@ pub(in crate::vault) async fn restore(
     let body = call.read(body).await?;
     let fields = body.fields()?;
     input::without(&fields, &["force"])?;
-    let backup = fields.get::<Zeroizing<String>>("backup", "a text")?;
+    let backup = fields.secret_text("backup", "a text")?;
     let backup = backup.ok_or_else(|| input::missing("backup"))?;
     let keys = transit(&state, &call)?;
     let restored = keys.restore(&call.context, &call.caller, &name, &backup).await?;
