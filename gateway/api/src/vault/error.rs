@@ -108,7 +108,7 @@ impl VaultError {
                 | TransitError::NotEnabled(_)
                 | TransitError::Refused(_)
                 | TransitError::Unauthentic => bad(error),
-                TransitError::Overloaded => overloaded(error),
+                TransitError::Overloaded | TransitError::Busy(_) => overloaded(error),
                 TransitError::Unavailable(_) => {
                     tracing::warn!(%error, "a key cannot be used");
                     let said = "the HSM is away or busy: try again".into();

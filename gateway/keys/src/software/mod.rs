@@ -233,6 +233,22 @@ impl SoftwareSigner {
         })
     }
 
+    /// Signs on this thread, which takes up to several milliseconds with a large key.
+    ///
+    /// # Errors
+    /// There is no such key, or it does not sign with this algorithm.
+    pub fn sign_here(
+        &self,
+        name: &KeyName,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
+        let since = Instant::now();
+        let signed = self.pair(name).and_then(|key| signed(name, &key, algorithm, message));
+        metrics::signed(self.kind(), since, &signed);
+        signed
+    }
+
     async fn sign_with(
         &self,
         name: &KeyName,
@@ -240,11 +256,26 @@ impl SoftwareSigner {
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
         let key = self.pair(name)?;
-        key.private.sign(algorithm, message).await.map_err(|refusal| match refusal {
-            Refusal::Unsupported => SignError::Unsupported { key: name.clone(), algorithm },
-            Refusal::Failed => no_result(name),
-        })
+        if !key.private.is_slow() {
+            return signed(name, &key, algorithm, message);
+        }
+        let (shared, message) = (name.clone(), message.to_vec());
+        let signing =
+            tokio::task::spawn_blocking(move || signed(&shared, &key, algorithm, &message));
+        signing.await.map_err(|_| no_result(name))?
     }
+}
+
+fn signed(
+    name: &KeyName,
+    key: &Pair,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+) -> Result<Vec<u8>, SignError> {
+    key.private.sign(algorithm, message).map_err(|refusal| match refusal {
+        Refusal::Unsupported => SignError::Unsupported { key: name.clone(), algorithm },
+        Refusal::Failed => no_result(name),
+    })
 }
 
 impl Signer for SoftwareSigner {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -17,11 +15,9 @@ pub(super) enum PrivateKey {
     EcdsaP256(EcdsaKeyPair),
     EcdsaP384(EcdsaKeyPair),
     EcdsaP521(EcdsaKeyPair),
-    /// Shared, since signing moves it to another thread.
-    Rsa(Arc<rsa::KeyPair>),
+    Rsa(rsa::KeyPair),
     Ed25519(Ed25519KeyPair),
-    /// Shared, since signing moves it to another thread.
-    MlDsa(Arc<PqdsaKeyPair>),
+    MlDsa(PqdsaKeyPair),
 }
 
 /// What [`PrivateKey::sign`] did not do.
@@ -44,13 +40,13 @@ impl PrivateKey {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, der).map(Self::EcdsaP521)
             })
             .or_else(|_| Ed25519KeyPair::from_pkcs8(der).map(Self::Ed25519))
-            .or_else(|_| rsa::KeyPair::from_pkcs8(der).map(|pair| Self::Rsa(Arc::new(pair))))
+            .or_else(|_| rsa::KeyPair::from_pkcs8(der).map(Self::Rsa))
             .ok()
             .or_else(|| {
                 let mut sizes =
                     [&ML_DSA_44_SIGNING, &ML_DSA_65_SIGNING, &ML_DSA_87_SIGNING].into_iter();
                 let pair = sizes.find_map(|size| PqdsaKeyPair::from_pkcs8(size, der).ok())?;
-                Some(Self::MlDsa(Arc::new(pair)))
+                Some(Self::MlDsa(pair))
             })
     }
 
@@ -67,7 +63,8 @@ impl PrivateKey {
         Ok(der.as_ref().to_vec())
     }
 
-    pub(super) async fn sign(
+    /// Signs on this thread.
+    pub(super) fn sign(
         &self,
         algorithm: SignatureAlgorithm,
         message: &[u8],
@@ -75,26 +72,44 @@ impl PrivateKey {
         match (self, algorithm) {
             (Self::EcdsaP256(pair), SignatureAlgorithm::EcdsaP256Sha256)
             | (Self::EcdsaP384(pair), SignatureAlgorithm::EcdsaP384Sha384)
-            | (Self::EcdsaP521(pair), SignatureAlgorithm::EcdsaP521Sha512) => pair
-                .sign(&SystemRandom::new(), message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|Unspecified| Refusal::Failed),
-            (Self::Ed25519(pair), SignatureAlgorithm::Ed25519) => pair
-                .try_sign(message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|Unspecified| Refusal::Failed),
+            | (Self::EcdsaP521(pair), SignatureAlgorithm::EcdsaP521Sha512) => {
+                Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec())
+            }
+            (Self::Ed25519(pair), SignatureAlgorithm::Ed25519) => {
+                Ok(pair.try_sign(message)?.as_ref().to_vec())
+            }
             (Self::Rsa(pair), algorithm) => {
                 let padding = rsa_padding(algorithm).ok_or(Refusal::Unsupported)?;
-                sign_rsa(Arc::clone(pair), padding, message.to_vec()).await
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &SystemRandom::new(), message, &mut signature)?;
+                Ok(signature)
             }
             (Self::MlDsa(pair), algorithm) => {
                 if ml_dsa_size(algorithm) != Some(pair.algorithm()) {
                     return Err(Refusal::Unsupported);
                 }
-                sign_ml_dsa(Arc::clone(pair), message.to_vec()).await
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                pair.sign(message, &mut signature)?;
+                Ok(signature)
             }
             _ => Err(Refusal::Unsupported),
         }
+    }
+
+    /// Whether a signature takes longer than an async thread should be kept: RSA from a third of a
+    /// millisecond to several, P-521 half a millisecond; ML-DSA is tried until a signature fits (FIPS 204
+    /// §6.2), which now and then takes several.
+    pub(super) fn is_slow(&self) -> bool {
+        match self {
+            Self::EcdsaP256(_) | Self::EcdsaP384(_) | Self::Ed25519(_) => false,
+            Self::EcdsaP521(_) | Self::Rsa(_) | Self::MlDsa(_) => true,
+        }
+    }
+}
+
+impl From<Unspecified> for Refusal {
+    fn from(_: Unspecified) -> Self {
+        Self::Failed
     }
 }
 
@@ -115,33 +130,4 @@ fn rsa_padding(algorithm: SignatureAlgorithm) -> Option<&'static dyn RsaEncoding
         SignatureAlgorithm::RsaPssSha256 => &RSA_PSS_SHA256,
         _ => return None,
     })
-}
-
-/// An RSA signature takes from a third of a millisecond to several: too long for an async worker.
-async fn sign_rsa(
-    pair: Arc<rsa::KeyPair>,
-    padding: &'static dyn RsaEncoding,
-    message: Vec<u8>,
-) -> Result<Vec<u8>, Refusal> {
-    let signing = tokio::task::spawn_blocking(move || {
-        let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(padding, &SystemRandom::new(), &message, &mut signature).map(|()| signature)
-    });
-    match signing.await {
-        Ok(Ok(signature)) => Ok(signature),
-        Ok(Err(Unspecified)) | Err(_) => Err(Refusal::Failed),
-    }
-}
-
-/// An ML-DSA signature is tried until one fits (FIPS 204 §6.2), which now and then takes several
-/// milliseconds: too long for an async worker.
-async fn sign_ml_dsa(pair: Arc<PqdsaKeyPair>, message: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-    let signing = tokio::task::spawn_blocking(move || {
-        let mut signature = vec![0; pair.algorithm().signature_len()];
-        pair.sign(&message, &mut signature).map(|_| signature)
-    });
-    match signing.await {
-        Ok(Ok(signature)) => Ok(signature),
-        Ok(Err(Unspecified)) | Err(_) => Err(Refusal::Failed),
-    }
 }

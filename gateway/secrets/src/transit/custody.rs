@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use chancery_compute::Compute;
 use chancery_keys::pkcs11::{Brought, Pkcs11Signer, Usage};
 use chancery_keys::software::{self, AES_KEY_BYTES, OaepHash, SoftwareSigner};
 use chancery_keys::{KeyName, KeyType, Signer};
@@ -8,6 +9,7 @@ use chancery_x509::PublicKey;
 use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
+use super::cost::Cost;
 use super::held::{Decrypts, Held, Holder};
 use super::storage::Layout;
 use super::{KeyVersion, Protection, TransitError, TransitKey, TransitKeyType};
@@ -24,6 +26,7 @@ pub struct Custody {
     /// A holder for each version, so that the cache can forget one with its memory.
     ready: Cache<KeyName, Arc<SoftwareSigner>>,
     decrypts: Arc<Decrypts>,
+    compute: Compute,
 }
 
 /// A version of a key that was just made.
@@ -37,7 +40,21 @@ pub(super) struct Made {
 impl Custody {
     /// With the HSM, if there is one.
     pub fn new(token: Option<Arc<Pkcs11Signer>>) -> Self {
-        Self { token, ready: Cache::new(READY), decrypts: Arc::new(Cache::new(READY)) }
+        Self {
+            token,
+            ready: Cache::new(READY),
+            decrypts: Arc::new(Cache::new(READY)),
+            compute: Compute::default(),
+        }
+    }
+
+    /// Does work that costs this much, where it may take that long.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        work: impl FnOnce() -> Result<T, TransitError> + Send + 'static,
+    ) -> Result<T, TransitError> {
+        if cost.is_long() { self.compute.run(work).await? } else { work() }
     }
 
     fn token(&self) -> Result<&Arc<Pkcs11Signer>, TransitError> {
@@ -184,17 +201,17 @@ impl Custody {
         version: u64,
     ) -> Result<Held, TransitError> {
         let version = key.version(version)?;
-        let name = version.held_as.clone();
+        let (name, compute) = (version.held_as.clone(), self.compute.clone());
         if key.protection == Protection::Hsm {
             let (token, decrypts) = (self.token()?.clone(), self.decrypts.clone());
-            return Ok(Held { name, holder: Holder::Token { token, decrypts } });
+            return Ok(Held { name, holder: Holder::Token { token, decrypts }, compute });
         }
         let load = async {
             let material = material(store, layout, version).await?;
             Ok::<_, TransitError>(holder(key.key_type, &name, &material).await?.0)
         };
         let signer = self.ready.get_or_insert_async(&name, load).await?;
-        Ok(Held { name, holder: Holder::Software(signer) })
+        Ok(Held { name, holder: Holder::Software(signer), compute })
     }
 
     /// Forgets a version, and removes it from the HSM if it is there.
@@ -286,5 +303,42 @@ async fn holder(
 impl std::fmt::Debug for Custody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Custody").field("ready", &self.ready.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::transit::cost::Work;
+    use crate::transit::{KeySettings, KeyVersion};
+
+    #[tokio::test]
+    async fn what_takes_long_does_not_run_on_an_async_thread() {
+        let kind = (TransitKeyType::Pair(KeyType::EcdsaP521), Protection::Software);
+        let first = KeyVersion::new(jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let key = TransitKey::new(kind, KeySettings::default(), first);
+        let one = Cost::of(&key, Work::Public, 32);
+        let many = Cost::of_batch([one; 1000]).unwrap();
+        assert!(!one.is_long() && many.is_long(), "{one}, {many}");
+        let custody = Custody::new(None);
+        let here = thread::current().id();
+        let on = || Ok(thread::current().id());
+        assert_eq!(custody.compute(one, on).await.unwrap(), here);
+        assert_ne!(custody.compute(many, on).await.unwrap(), here);
+    }
+
+    #[test]
+    fn a_single_input_is_never_too_much_and_an_hsm_computes_itself() {
+        let kind = (TransitKeyType::Pair(KeyType::Rsa4096), Protection::Hsm);
+        let first = KeyVersion::new(jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let mut key = TransitKey::new(kind, KeySettings::default(), first);
+        let in_hsm = Cost::of(&key, Work::Private, 0);
+        assert!(Cost::of_batch([in_hsm; 1000]).is_ok());
+        key.protection = Protection::Software;
+        let here = Cost::of(&key, Work::Private, 0);
+        assert!(Cost::of_batch([here; 1000]).is_err());
+        assert!(Cost::of_batch([Cost::of(&key, Work::Private, usize::MAX)]).is_ok());
     }
 }

@@ -3,6 +3,7 @@ use chancery_identity::RequestContext;
 use chancery_keys::software::{self, OaepHash};
 use zeroize::Zeroizing;
 
+use super::cost::{Cost, Work};
 use super::storage::Loaded;
 use super::{
     Protection, Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
@@ -58,9 +59,13 @@ impl Transit<'_> {
     ) -> Result<Vec<VersionedText>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
         let version = key.making(version)?;
+        let cost = |item: &Encryption<Zeroizing<Vec<u8>>>| encrypting(&key, item.text.len());
+        Cost::of_batch(items.iter().map(cost))?;
         let mut encrypted = Vec::with_capacity(items.len());
+        let mut spent = Cost::default();
         for item in items {
             encrypted.push(self.encrypt_one(context, &key, version, item).await?);
+            pause(&mut spent, cost(item)).await;
         }
         Ok(encrypted)
     }
@@ -105,16 +110,27 @@ impl Transit<'_> {
         let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
         let using = self.find(context, caller, "crypto.decrypt", name, facts).await?;
         let decrypted = match usable(using.found) {
-            Ok(Loaded { key, .. }) => {
-                let mut decrypted = Vec::with_capacity(items.len());
-                for item in items {
-                    decrypted.push(self.decrypt_one(context, &key, item).await);
-                }
-                unless_all_failed(decrypted)
-            }
+            Ok(Loaded { key, .. }) => self.decrypted(context, &key, items).await,
             Err(error) => Err(error),
         };
         using.allowed.detail("count", items.len() as u64).finish(decrypted).await
+    }
+
+    async fn decrypted(
+        &self,
+        context: &RequestContext,
+        key: &TransitKey,
+        items: &[Encryption<VersionedText>],
+    ) -> Result<Each<Zeroizing<Vec<u8>>>, TransitError> {
+        let cost = |item: &Encryption<VersionedText>| decrypting(key, item.text.bytes.len());
+        Cost::of_batch(items.iter().map(cost))?;
+        let mut decrypted = Vec::with_capacity(items.len());
+        let mut spent = Cost::default();
+        for item in items {
+            decrypted.push(self.decrypt_one(context, key, item).await);
+            pause(&mut spent, cost(item)).await;
+        }
+        unless_all_failed(decrypted)
     }
 
     async fn decrypt_one(
@@ -160,7 +176,14 @@ impl Transit<'_> {
     ) -> Result<Each<VersionedText>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
         let version = key.making(version)?;
+        let cost = |item: &Encryption<VersionedText>| {
+            let mut cost = decrypting(&key, item.text.bytes.len());
+            cost += encrypting(&key, item.text.bytes.len());
+            cost
+        };
+        Cost::of_batch(items.iter().map(cost))?;
         let mut rewrapped = Vec::with_capacity(items.len());
+        let mut spent = Cost::default();
         for item in items {
             let anew = match self.decrypt_one(context, &key, item).await {
                 Ok(text) => {
@@ -171,6 +194,7 @@ impl Transit<'_> {
                 Err(error) => Err(error),
             };
             rewrapped.push(anew);
+            pause(&mut spent, cost(item)).await;
         }
         unless_all_failed(rewrapped)
     }
@@ -220,6 +244,23 @@ fn usable(found: Result<Loaded, TransitError>) -> Result<Loaded, TransitError> {
     }
     let key_type = loaded.key.key_type;
     Err(TransitError::Refused(format!("keys of type {key_type} do not encrypt").into()))
+}
+
+fn encrypting(key: &TransitKey, bytes: usize) -> Cost {
+    Cost::of(key, if key.key_type.is_rsa() { Work::Public } else { Work::Symmetric }, bytes)
+}
+
+fn decrypting(key: &TransitKey, bytes: usize) -> Cost {
+    Cost::of(key, if key.key_type.is_rsa() { Work::Private } else { Work::Symmetric }, bytes)
+}
+
+/// Lets others have the async thread now and then: each item is short, many are not.
+async fn pause(spent: &mut Cost, cost: Cost) {
+    *spent += cost;
+    if spent.is_long() {
+        *spent = Cost::default();
+        tokio::task::yield_now().await;
+    }
 }
 
 fn no_associated<T>(item: &Encryption<T>) -> Result<(), TransitError> {

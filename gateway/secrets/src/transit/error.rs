@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use chancery_audit::AuditError;
+use chancery_compute::ComputeError;
 use chancery_keys::software::OaepError;
 use chancery_keys::{SignError, WrapError};
 use chancery_store::{CommitError, InvalidKey, ReadError};
@@ -43,6 +44,9 @@ pub enum TransitError {
     /// The HSM is away or busy: the same may succeed later.
     #[error("the keys cannot be used at present: {0}")]
     Unavailable(String),
+    /// The processors are busy with other requests: the same may succeed later.
+    #[error("the keys cannot be used at present: {0}")]
+    Busy(ComputeError),
     /// Others changed the key while this request tried to.
     #[error("the key is being changed by another request: try again")]
     Contended,
@@ -85,6 +89,7 @@ impl OperationError for TransitError {
             Self::Refused(_) => "refused",
             Self::Unauthentic => "unauthentic",
             Self::Unavailable(_) => "hsm-unavailable",
+            Self::Busy(_) => "busy",
             Self::Contended => "contended",
             Self::Making(_) => "not-made",
             Self::Broken(_) => "key-broken",
@@ -108,6 +113,15 @@ impl From<CommitError> for TransitError {
 impl From<InvalidKey> for TransitError {
     fn from(error: InvalidKey) -> Self {
         Self::Read(error.into())
+    }
+}
+
+impl From<ComputeError> for TransitError {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Busy => Self::Busy(error),
+            ComputeError::Interrupted => Self::Broken(error.to_string()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use chancery_compute::Compute;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_keys::software::{OaepHash, SoftwareSigner};
 use chancery_keys::{FORMAT_AES_GCM, KeyName, SignError, Signer, WrapError};
@@ -8,11 +9,13 @@ use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
 use super::TransitError;
+use super::cost::Cost;
 
 /// A version of a key, ready to be used.
 pub(super) struct Held {
     pub(super) name: KeyName,
     pub(super) holder: Holder,
+    pub(super) compute: Compute,
 }
 
 /// Of RSA keys in the HSM: the hashes with which they were seen to decrypt.
@@ -24,17 +27,34 @@ pub(super) enum Holder {
 }
 
 impl Held {
-    /// Signs, in the form of X.509.
-    pub(super) async fn sign(
+    /// Signs each message, which costs this much altogether, in the form of X.509.
+    pub(super) async fn sign_all(
         &self,
         algorithm: SignatureAlgorithm,
-        message: &[u8],
-    ) -> Result<Vec<u8>, TransitError> {
-        let signed = match &self.holder {
-            Holder::Software(signer) => signer.sign(&self.name, algorithm, message).await,
-            Holder::Token { token, .. } => token.sign(&self.name, algorithm, message).await,
-        };
-        Ok(signed?)
+        messages: Vec<Vec<u8>>,
+        cost: Cost,
+    ) -> Result<Vec<Vec<u8>>, TransitError> {
+        let mut signed = Vec::with_capacity(messages.len());
+        match &self.holder {
+            Holder::Token { token, .. } => {
+                for message in &messages {
+                    signed.push(token.sign(&self.name, algorithm, message).await?);
+                }
+            }
+            Holder::Software(_) if cost.is_long() => {
+                let sign = move |signer: &SoftwareSigner, name: &KeyName| {
+                    let sign = |message: &Vec<u8>| signer.sign_here(name, algorithm, message);
+                    Ok(messages.iter().map(sign).collect::<Result<_, _>>()?)
+                };
+                return self.in_software(sign).await;
+            }
+            Holder::Software(signer) => {
+                for message in &messages {
+                    signed.push(signer.sign(&self.name, algorithm, message).await?);
+                }
+            }
+        }
+        Ok(signed)
     }
 
     /// Encrypts with AES-256-GCM: nonce, ciphertext, tag.
@@ -106,9 +126,7 @@ impl Held {
             ));
         };
         let (signer, name) = (signer.clone(), self.name.clone());
-        tokio::task::spawn_blocking(move || work(&signer, &name))
-            .await
-            .map_err(|error| TransitError::Broken(error.to_string()))?
+        self.compute.run(move || work(&signer, &name)).await?
     }
 }
 

@@ -6,6 +6,7 @@
 //! there; their records say under which label. Policies are asked about every use, and told what kind of
 //! key it is and which algorithm is wanted.
 
+mod cost;
 mod custody;
 mod encryption;
 mod engine;

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::KeyType;
 use chancery_keys::software::Sha2;
 use chancery_x509::{SignatureAlgorithm, ecdsa};
 
+use super::cost::{Cost, Work};
 use super::storage::Loaded;
 use super::{Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText};
 
@@ -50,11 +53,12 @@ impl Transit<'_> {
         name: &TransitKeyName,
         version: Option<u64>,
         how: Signing,
-        messages: &[Vec<u8>],
+        messages: Vec<Vec<u8>>,
     ) -> Result<Vec<VersionedText>, TransitError> {
+        let count = messages.len() as u64;
         let using = self.find(context, caller, "crypto.sign", name, |key| facts(key, how)).await?;
         let signed = self.signed(context, using.found, version, how, messages).await;
-        using.allowed.detail("count", messages.len() as u64).finish(signed).await
+        using.allowed.detail("count", count).finish(signed).await
     }
 
     async fn signed(
@@ -63,19 +67,18 @@ impl Transit<'_> {
         found: Result<Loaded, TransitError>,
         version: Option<u64>,
         how: Signing,
-        messages: &[Vec<u8>],
+        messages: Vec<Vec<u8>>,
     ) -> Result<Vec<VersionedText>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
         let algorithm = algorithm(key.key_type, how)?;
         let version = key.making(version)?;
+        let costs = messages.iter().map(|message| Cost::of(&key, Work::Private, message.len()));
+        let cost = Cost::of_batch(costs)?;
         let layout = self.layout(&context.tenant);
         let held = self.custody()?.hold(self.store(), &layout, &key, version).await?;
-        let mut signed = Vec::with_capacity(messages.len());
-        for message in messages {
-            let signature = held.sign(algorithm, message).await?;
-            signed.push(how.marshaling.write(key.key_type, version, signature)?);
-        }
-        Ok(signed)
+        let signatures = held.sign_all(algorithm, messages, cost).await?;
+        let write = |signature| how.marshaling.write(key.key_type, version, signature);
+        signatures.into_iter().map(write).collect()
     }
 
     /// Whether each signature is one of its message, `crypto.verify`, by the version that made it.
@@ -88,24 +91,44 @@ impl Transit<'_> {
         caller: &Caller,
         name: &TransitKeyName,
         how: Signing,
-        signed: &[(Vec<u8>, VersionedText)],
+        signed: Vec<(Vec<u8>, VersionedText)>,
     ) -> Result<Vec<bool>, TransitError> {
+        let count = signed.len() as u64;
         let using =
             self.find(context, caller, "crypto.verify", name, |key| facts(key, how)).await?;
-        let verified = usable(using.found).and_then(|Loaded { key, .. }| {
-            let algorithm = algorithm(key.key_type, how)?;
-            let one = |(message, signature): &(Vec<u8>, VersionedText)| {
-                let public = key.reading(signature.version)?.public_key();
-                let public =
-                    public.ok_or_else(|| TransitError::Broken("no public half".to_owned()))?;
-                Ok(how
-                    .marshaling
-                    .read(key.key_type, &signature.bytes)
-                    .is_some_and(|signature| public.verify(algorithm, message, &signature).is_ok()))
-            };
-            signed.iter().map(one).collect()
-        });
-        using.allowed.detail("count", signed.len() as u64).finish(verified).await
+        let verified = self.verified(using.found, how, signed).await;
+        using.allowed.detail("count", count).finish(verified).await
+    }
+
+    async fn verified(
+        &self,
+        found: Result<Loaded, TransitError>,
+        how: Signing,
+        signed: Vec<(Vec<u8>, VersionedText)>,
+    ) -> Result<Vec<bool>, TransitError> {
+        let Loaded { key, .. } = usable(found)?;
+        let algorithm = algorithm(key.key_type, how)?;
+        let costs = signed.iter().map(|(message, _)| Cost::of(&key, Work::Public, message.len()));
+        let cost = Cost::of_batch(costs)?;
+        let verify = move || {
+            let mut ready = BTreeMap::new();
+            let mut verified = Vec::with_capacity(signed.len());
+            for (message, VersionedText { version, bytes, .. }) in &signed {
+                if !ready.contains_key(version) {
+                    let public = key.reading(*version)?.public_key();
+                    let missing = || TransitError::Broken("no public half".to_owned());
+                    ready.insert(*version, public.ok_or_else(missing)?);
+                }
+                let signature = how.marshaling.read(key.key_type, bytes);
+                let is_right =
+                    ready.get(version).zip(signature).is_some_and(|(public, signature)| {
+                        public.verify(algorithm, message, &signature).is_ok()
+                    });
+                verified.push(is_right);
+            }
+            Ok(verified)
+        };
+        self.custody()?.compute(cost, verify).await
     }
 
     /// The message authentication code of each message: `crypto.mac`.
@@ -126,6 +149,8 @@ impl Transit<'_> {
         let made = async {
             let Loaded { key, .. } = mac_key(using.found)?;
             let version = key.making(version)?;
+            let bytes = messages.iter().map(Vec::len);
+            Cost::of_batch(bytes.map(|bytes| Cost::of(&key, Work::Symmetric, bytes)))?;
             let layout = self.layout(&context.tenant);
             let held = self.custody()?.hold(self.store(), &layout, &key, version).await?;
             let made = held.in_software(move |signer, name| {
@@ -157,6 +182,8 @@ impl Transit<'_> {
             self.find(context, caller, "crypto.verify-mac", name, |_| mac_facts(hash)).await?;
         let verified = async {
             let Loaded { key, .. } = mac_key(using.found)?;
+            let bytes = made.iter().map(|(message, _)| message.len());
+            Cost::of_batch(bytes.map(|bytes| Cost::of(&key, Work::Symmetric, bytes)))?;
             let layout = self.layout(&context.tenant);
             let mut verified = Vec::with_capacity(made.len());
             for (message, mac) in made {

@@ -302,7 +302,8 @@ async fn every_type_of_key_signs_and_verifies_in_each_form() {
             let how = Signing { marshaling, ..Signing::default() };
             let messages = [b"one".to_vec(), b"two".to_vec()];
             let transit = w.f.transit();
-            let made = transit.sign(context, caller, &key, None, how, &messages).await.unwrap();
+            let made =
+                transit.sign(context, caller, &key, None, how, messages.to_vec()).await.unwrap();
             if marshaling == Marshaling::Jws && pair == KeyType::EcdsaP521 {
                 assert_eq!(made[0].bytes.len(), 132);
             }
@@ -312,7 +313,8 @@ async fn every_type_of_key_signs_and_verifies_in_each_form() {
                 (messages[0].clone(), made[1].clone()),
                 (messages[0].clone(), VersionedText::new(1, vec![])),
             ];
-            let verified = transit.verify(context, caller, &key, how, &signed).await.unwrap();
+            let verified =
+                transit.verify(context, caller, &key, how, signed.to_vec()).await.unwrap();
             assert_eq!(verified, [true, true, false, false], "{pair} {marshaling:?}");
         }
     }
@@ -320,6 +322,27 @@ async fn every_type_of_key_signs_and_verifies_in_each_form() {
     assert!(refused.contains("do not encrypt"), "{refused}");
     let missing = w.encrypt("nothing", "x").await.unwrap_err().to_string();
     assert_eq!(missing, "encryption key not found");
+}
+
+#[tokio::test]
+async fn a_batch_that_would_keep_a_processor_for_too_long_is_refused_with_how_many_fit() {
+    let w = World::new().await;
+    let Somebody { context, caller } = &w.admin;
+    w.create("slow", TransitKeyType::Pair(KeyType::EcdsaP521)).await;
+    let (slow, how) = (name("slow"), Signing::default());
+    let transit = w.f.transit();
+    let refused = transit.sign(context, caller, &slow, None, how, vec![vec![]; 5000]).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("these 5000 inputs") && refused.contains("at most 3333"), "{refused}");
+    let signed = vec![(vec![], VersionedText::new(1, vec![])); 5000];
+    let refused = transit.verify(context, caller, &slow, how, signed).await.unwrap_err();
+    assert!(matches!(refused, TransitError::Refused(_)), "{refused}");
+    let line = w.f.last_audited();
+    assert_eq!(line["details"]["count"], json!(5000), "it is on record: {line}");
+    // As many verifications as a request may have: they run beside the async threads.
+    let signed = vec![(vec![], VersionedText::new(1, vec![1])); 100];
+    let verified = transit.verify(context, caller, &slow, how, signed).await.unwrap();
+    assert_eq!(verified, [false; 100]);
 }
 
 #[tokio::test]
@@ -360,9 +383,9 @@ async fn policies_are_told_which_algorithm_is_wanted() {
     let signer = w.f.somebody("default", "signer").await;
     let Somebody { context, caller } = &signer;
     let how = Signing::default();
-    let message = [b"m".to_vec()];
+    let message = vec![b"m".to_vec()];
     let transit = w.f.transit();
-    transit.sign(context, caller, &name("ec"), None, how, &message).await.unwrap();
+    transit.sign(context, caller, &name("ec"), None, how, message.clone()).await.unwrap();
     let line = w.f.last_audited();
     assert_eq!(line["operation"], "crypto.sign");
     assert_eq!(line["resource"], "transit/ec");
@@ -374,7 +397,7 @@ async fn policies_are_told_which_algorithm_is_wanted() {
     assert_eq!(line["details"]["count"], json!(1));
     // The other algorithm, and a key that is not there, are the same to whoever may not use them.
     for key in ["ed", "nothing"] {
-        let refused = transit.sign(context, caller, &name(key), None, how, &message).await;
+        let refused = transit.sign(context, caller, &name(key), None, how, message.clone()).await;
         assert!(matches!(refused, Err(TransitError::Denied { .. })), "{key}: {refused:?}");
     }
     let stranger = w.f.somebody("default", "stranger").await;
@@ -401,8 +424,8 @@ async fn keys_are_brought_in_wrapped() {
     }
     let key = name("brought-Sha256");
     let how = Signing::default();
-    let message = [b"m".to_vec()];
-    w.f.transit().sign(context, caller, &key, None, how, &message).await.unwrap();
+    let message = vec![b"m".to_vec()];
+    w.f.transit().sign(context, caller, &key, None, how, message.clone()).await.unwrap();
     let rotated = w.rotate("brought-Sha256").await.unwrap_err().to_string();
     assert!(rotated.contains("bring the next version in"), "{rotated}");
     // The next version is brought in too.
@@ -465,7 +488,7 @@ async fn an_exportable_key_goes_to_another_mount_and_no_other_key_does() {
     }
     // There is only the public half: it signs and decrypts nothing.
     let signed = transit
-        .sign(context, caller, &name("other-site"), None, Signing::default(), &[vec![]])
+        .sign(context, caller, &name("other-site"), None, Signing::default(), vec![vec![]])
         .await
         .unwrap_err();
     assert!(signed.to_string().contains("only the public half"), "{signed}");

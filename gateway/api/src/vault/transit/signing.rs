@@ -42,7 +42,7 @@ pub(in crate::vault) async fn sign(
     let messages = messages(&fields, &inputs)?;
     let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
-    let made = keys.sign(&call.context, &call.caller, &name, version, how, &messages).await?;
+    let made = keys.sign(&call.context, &call.caller, &name, version, how, messages).await?;
     let results = made.iter().map(|text| Made {
         signature: Some(text.to_string()),
         key_version: Some(text.version),
@@ -92,7 +92,7 @@ pub(in crate::vault) async fn verify(
         keys.verify_mac(context, caller, &name, mac_hash(&call, &fields)?, made).await?
     } else {
         let made: Vec<_> = messages.into_iter().zip(with_what("signature")?).collect();
-        keys.verify(context, caller, &name, how(&call, &fields)?, &made).await?
+        keys.verify(context, caller, &name, how(&call, &fields)?, made).await?
     };
     let results = verified.into_iter().map(|valid| Made { valid: Some(valid), ..Made::default() });
     Ok(inputs.answer(&call, true, results))
