@@ -3,7 +3,7 @@ use chancery_policy::Denial;
 use chancery_store::{CommitError, InvalidKey, Key, ReadError};
 
 use crate::id::AccountId;
-use crate::identifier::InvalidIdentifier;
+use crate::identifier::{Identifier, InvalidIdentifier};
 use crate::jws::{BadKey, JwsError};
 use crate::nonce::BadNonce;
 
@@ -65,15 +65,24 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
-    /// A policy refused to create the account or the order.
+    /// A policy refused to create the account, or to revoke.
     #[error("denied by policy ({code}): {message}")]
     Denied {
         /// The policy's stable code.
         code: String,
         /// For the caller.
         message: String,
-        /// What was asked for.
-        asked: Asked,
+    },
+    /// A policy refused names of an order.
+    #[error("denied by policy ({code}): {message}")]
+    DeniedIdentifiers {
+        /// The stable code of the denial that counts.
+        code: String,
+        /// For the caller.
+        message: String,
+        /// Which names were denied, in the order asked for. Policies are not asked about the rest once
+        /// one of them has failed.
+        identifiers: Vec<DeniedIdentifier>,
     },
     /// There is nothing of this kind at the URL, or it is another account's.
     #[error("there is no such {0}")]
@@ -122,7 +131,7 @@ impl Error {
             Self::InvalidContact { .. } => "invalid-contact",
             Self::Identifiers(_) => "rejected-identifier",
             Self::InvalidProfile { .. } => "invalid-profile",
-            Self::Denied { code, .. } => code,
+            Self::Denied { code, .. } | Self::DeniedIdentifiers { code, .. } => code,
             Self::NotFound(_) => "not-found",
             Self::OrderNotReady { .. } => "order-not-ready",
             Self::BadCsr(_) => "bad-csr",
@@ -135,17 +144,6 @@ impl Error {
     }
 }
 
-/// What a policy was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// An account.
-    Account,
-    /// An order for names.
-    Order,
-    /// A revocation.
-    Revocation,
-}
-
 /// One name of an order that is not certified here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedIdentifier {
@@ -155,6 +153,17 @@ pub struct RefusedIdentifier {
     pub value: String,
     /// Why.
     pub reason: InvalidIdentifier,
+}
+
+/// One name of an order that a policy refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedIdentifier {
+    /// The name.
+    pub identifier: Identifier,
+    /// The policy's stable code.
+    pub code: String,
+    /// For the caller.
+    pub message: String,
 }
 
 /// A failure of the gateway itself.

@@ -39,7 +39,7 @@ mod sweep;
 
 pub use authenticate::{Authenticated, Target};
 pub use config::{AcmeConfig, ValidationConfig};
-pub use error::{Asked, Error, InternalError, RefusedIdentifier};
+pub use error::{DeniedIdentifier, Error, InternalError, RefusedIdentifier};
 pub use failure::{Failure, FailureKind};
 pub use identifier::{Identifier, InvalidIdentifier};
 pub use service::{Acme, StartError};

@@ -30,9 +30,17 @@ impl Acme {
         // What a policy said for the log only is there already.
         let event = match &error {
             Error::Denied { .. } => event,
+            Error::DeniedIdentifiers { identifiers, .. } => {
+                let denied = identifiers.iter().map(|one| one.identifier.to_string());
+                event.detail("denied", denied.collect::<Vec<_>>())
+            }
+            // All of the names, and the reason of the first: what is wrong with a name can be seen.
             Error::Identifiers(refused) => {
-                let reasons: Vec<_> = refused.iter().map(|one| one.reason.to_string()).collect();
-                event.detail("reason", reasons.join("; "))
+                let denied = refused.iter().map(|one| one.value.chars().take(253).collect());
+                let reason = refused.first().map(|one| one.reason.to_string());
+                event
+                    .detail("denied", denied.collect::<Vec<String>>())
+                    .detail("reason", reason.unwrap_or_default())
             }
             other => event.detail("reason", other.to_string()),
         };

@@ -13,7 +13,7 @@ use crate::Acme;
 use crate::account::{Account, ActiveAccount};
 use crate::authenticate::Authenticated;
 use crate::authorization::Proof;
-use crate::error::{Asked, Error, InternalError};
+use crate::error::{Error, InternalError};
 use crate::identifier::Identifier;
 use crate::jws::{AccountKey, base64url};
 use crate::records;
@@ -63,9 +63,7 @@ impl Acme {
             RevokeError::AlreadyRevoked => Error::AlreadyRevoked,
             RevokeError::NotFound => Error::NotFound("certificate of this server"),
             RevokeError::BadReason(reason) => Error::BadRevocationReason(reason.to_owned()),
-            RevokeError::Denied { code, message } => {
-                Error::Denied { code, message, asked: Asked::Revocation }
-            }
+            RevokeError::Denied { code, message } => Error::Denied { code, message },
             RevokeError::Unavailable(_) => unavailable(error),
         })
     }

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use chancery_audit::{Audit, Event};
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
-use chancery_policy::{AccessRequest, Denial, PolicyHost, context_attributes};
+use chancery_policy::{AccessGrant, AccessRequest, Denial, PolicyHost, context_attributes};
 use chancery_store::SharedStore;
 
 use crate::challenge::{Validator, ValidatorError};
 use crate::config::AcmeConfig;
-use crate::error::{Asked, Error};
+use crate::error::{DeniedIdentifier, Error};
+use crate::identifier::Identifier;
 use crate::nonce::{NoRandomness, Nonces};
 
 /// The ACME server: everything but HTTP.
@@ -81,7 +82,7 @@ impl Acme {
         event: &mut Event,
         question: Question<'_>,
     ) -> Result<(), Error> {
-        let Question { identity, operation, resource, asked, mut attributes } = question;
+        let Question { identity, operation, resource, mut attributes } = question;
         attributes.extend(context_attributes(context));
         let verdict = self
             .policy
@@ -99,9 +100,45 @@ impl Acme {
             Err(denial) if denial.code == Denial::OVERLOADED => Err(Error::Overloaded),
             Err(denial) => {
                 event.add_detail("reason", denial.audit);
-                Err(Error::Denied { code: denial.code, message: denial.message, asked })
+                Err(Error::Denied { code: denial.code, message: denial.message })
             }
         }
+    }
+
+    /// Asks the access policies for what `event` is about, once for each of the names that belong
+    /// together; every question has the whole list as its attribute `names`. One denial denies them all.
+    pub(crate) async fn ask_for_each(
+        &self,
+        context: &RequestContext,
+        event: &mut Event,
+        question: QuestionForEach<'_>,
+    ) -> Result<AccessGrant, Error> {
+        let QuestionForEach { identity, operation, identifiers, mut attributes } = question;
+        let names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
+        // One text: a hundred attributes in each of a hundred questions cost more than the decisions.
+        attributes.push(("names".to_owned(), names.join(",")));
+        attributes.extend(context_attributes(context));
+        let request = AccessRequest {
+            tenant: context.tenant.clone(),
+            identity: identity.to_owned(),
+            operation: operation.to_owned(),
+            resource: String::new(),
+            attributes,
+        };
+        let verdict = self.policy.decide_access_to_each(request, &names).await;
+        event.add_decisions(chancery_issuance::decisions(verdict.evaluations));
+        let denial = match verdict.decision {
+            Ok(grant) => return Ok(grant),
+            Err(denial) if denial.code == Denial::OVERLOADED => return Err(Error::Overloaded),
+            Err(denial) => denial,
+        };
+        event.add_detail("reason", denial.audit);
+        let denied = verdict.denied.into_iter().filter_map(|(at, denial)| {
+            let identifier = identifiers.get(at)?.clone();
+            Some(DeniedIdentifier { identifier, code: denial.code, message: denial.message })
+        });
+        let (code, message) = (denial.code, denial.message);
+        Err(Error::DeniedIdentifiers { code, message, identifiers: denied.collect() })
     }
 }
 
@@ -113,8 +150,18 @@ pub(crate) struct Question<'a> {
     pub(crate) operation: &'static str,
     /// On what.
     pub(crate) resource: &'a str,
-    /// The same for the error.
-    pub(crate) asked: Asked,
+    /// Whatever else is known.
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+/// What the access policies are asked about each of several names.
+pub(crate) struct QuestionForEach<'a> {
+    /// Who asks.
+    pub(crate) identity: &'a str,
+    /// To do what.
+    pub(crate) operation: &'static str,
+    /// For which names.
+    pub(crate) identifiers: &'a [Identifier],
     /// Whatever else is known.
     pub(crate) attributes: Vec<(String, String)>,
 }

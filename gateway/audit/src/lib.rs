@@ -21,6 +21,7 @@ mod file;
 mod head;
 mod key;
 pub mod line;
+mod names;
 mod sink;
 mod verify;
 
@@ -28,5 +29,6 @@ pub use audit::{Audit, AuditConfig, AuditError, OpenError};
 pub use event::{Actor, Decision, Event, Outcome};
 pub use head::HeadError;
 pub use key::{AuditKey, WeakKey};
+pub use names::NameList;
 pub use sink::{MemorySink, Sink, StdoutSink};
 pub use verify::{Finding, Kind, Seal, Verified, VerifyError, verify};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chancery_audit::{Decision, Event};
+use chancery_audit::{Decision, Event, NameList};
 use chancery_ca::{Ca, Prepared};
 use chancery_identity::Fingerprint;
 use chancery_upstream::AcmeUpstream;
@@ -15,6 +15,8 @@ use crate::record::{Intent, InventoryEntry};
 use crate::{
     Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable, decisions, facts,
 };
+
+const OPERATION: &str = "certificates.issue";
 
 /// Takes a request through all steps. Success and failure alike are on the audit record when this
 /// returns.
@@ -239,12 +241,19 @@ fn event(
     said: Vec<Decision>,
     result: &Result<Stored, IssueError>,
 ) -> Event {
-    let requested: Vec<String> = match result {
-        Ok((entry, _)) => entry.names.iter().map(ToString::to_string).collect(),
-        Err(_) => request.csr.names().iter().map(ToString::to_string).collect(),
-    };
     let key = hex::encode(request.csr.public_key().fingerprint());
-    let mut event = Event::new(&request.context, "certificates.issue", requested.join(","))
+    let event = match result {
+        // What was certified is said in full: the log outlives the inventory.
+        Ok((entry, _)) => {
+            let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
+            Event::new(&request.context, OPERATION, names.join(","))
+        }
+        Err(_) => {
+            let names = NameList::new(request.csr.names().iter().map(ToString::to_string));
+            Event::about_names(&request.context, OPERATION, &names)
+        }
+    };
+    let mut event = event
         .decisions(said)
         .detail("requester", request.requester.to_string())
         .detail("spki_sha256", key);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use chancery_audit::{Decision, Event, Outcome};
+use chancery_audit::{Decision, Event, NameList, Outcome};
 use chancery_ca::{SshCa, SshSignError};
 use chancery_identity::{Identity, RequestContext, TenantId};
 use chancery_policy::{AccessRequest, Denial, context_attributes};
@@ -147,15 +147,30 @@ impl SshRequest {
     }
 }
 
+/// What the policies said, for the audit log.
+#[derive(Default)]
+struct Said {
+    decisions: Vec<Decision>,
+    /// The principals that were denied.
+    denied: Vec<String>,
+}
+
 /// Takes a request through all steps. Success and failure alike are on the audit record when this
 /// returns.
 #[tracing::instrument(name = "issuance.sign_ssh", skip_all, fields(request = %request.context.id))]
 pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued, SshError> {
-    let mut said = Vec::new();
+    let mut said = Said::default();
     let result = issue(inner, &request, &mut said).await;
-    let principals = request.principals.join(",");
-    let event = Event::new(&request.context, request.operation(), principals)
-        .decisions(said)
+    let event = match &result {
+        Ok(_) => Event::new(&request.context, request.operation(), request.principals.join(",")),
+        Err(_) => {
+            let principals = NameList::new(&request.principals);
+            let event = Event::about_names(&request.context, request.operation(), &principals);
+            if said.denied.is_empty() { event } else { event.detail("denied", said.denied) }
+        }
+    };
+    let event = event
+        .decisions(said.decisions)
         .detail("by", request.identity.to_string())
         .detail("role", request.role.clone())
         .detail("spki_sha256", hex::encode(request.public_key.key().fingerprint()));
@@ -173,7 +188,7 @@ pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued,
 async fn issue(
     inner: &Inner,
     request: &SshRequest,
-    said: &mut Vec<Decision>,
+    said: &mut Said,
 ) -> Result<SshIssued, SshError> {
     let issuer = inner.issuers.ssh.as_ref().ok_or(SshError::NotConfigured)?;
     let key = request.public_key.key();
@@ -209,7 +224,7 @@ async fn issue(
 async fn ask_policy(
     inner: &Inner,
     request: &SshRequest,
-    said: &mut Vec<Decision>,
+    said: &mut Said,
 ) -> Result<Option<Duration>, SshError> {
     match request.principals.len() {
         0 => return Err(CertificateError::NoPrincipals.into()),
@@ -221,26 +236,22 @@ async fn ask_policy(
     facts.extend(request.ttl.map(|ttl| ("ttl_seconds".to_owned(), ttl.as_secs().to_string())));
     facts.extend(critical.iter().map(|(name, value)| (name.clone(), value.clone())));
     facts.extend(extensions.keys().map(|name| ("extension".to_owned(), name.clone())));
-    let mut ceiling: Option<Duration> = None;
-    for principal in &request.principals {
-        let attributes = context_attributes(&request.context).into_iter().chain(facts.clone());
-        let verdict = inner
-            .policy
-            .decide_access(&AccessRequest {
-                tenant: request.context.tenant.clone(),
-                identity: request.identity.to_string(),
-                operation: request.operation().to_owned(),
-                resource: principal.clone(),
-                attributes: attributes.collect(),
-            })
-            .await;
-        said.extend(decisions(verdict.evaluations));
-        let grant = verdict
-            .decision
-            .map_err(|denial| SshError::Denied { code: denial.code, message: denial.message })?;
-        ceiling = ceiling.into_iter().chain(grant.max_ttl).min();
-    }
-    Ok(ceiling)
+    facts.push(("principals".to_owned(), request.principals.join(",")));
+    let asked = AccessRequest {
+        tenant: request.context.tenant.clone(),
+        identity: request.identity.to_string(),
+        operation: request.operation().to_owned(),
+        resource: String::new(),
+        attributes: context_attributes(&request.context).into_iter().chain(facts).collect(),
+    };
+    let verdict = inner.policy.decide_access_to_each(asked, &request.principals).await;
+    said.decisions.extend(decisions(verdict.evaluations));
+    let denied = verdict.denied.iter().filter_map(|(at, _)| request.principals.get(*at));
+    said.denied.extend(denied.cloned());
+    verdict
+        .decision
+        .map(|grant| grant.max_ttl)
+        .map_err(|denial| SshError::Denied { code: denial.code, message: denial.message })
 }
 
 /// Puts it on record before it is signed.

@@ -12,7 +12,7 @@ pub struct AccessRequest {
     pub identity: String,
     /// What is asked, dotted from the general to the particular: `secrets.read`, `auth.login`.
     pub operation: String,
-    /// On what: a mount and path, the names of an order, the role of a login.
+    /// On what: a mount and path, one name of an order, the role of a login.
     pub resource: String,
     /// Whatever else is known, by name (`address`, `role`, …). A name may occur several times.
     pub attributes: Vec<(String, String)>,

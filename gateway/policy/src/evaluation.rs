@@ -95,12 +95,20 @@ impl Question for AccessRequest {
     }
 
     fn ask(&self, program: &Program, store: &mut Store<Bounds>) -> Answer<AccessGrant> {
-        let Interface::Access(policy) = &program.interface else { return wrong_world() };
-        let request = request::Access::from(self);
-        let said = policy.ask(program.unconfigured.as_deref(), &request, &mut *store);
-        let decision = said.map_err(|error| store.data().failure(&error))?;
-        world::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
+        ask_access(&request::Access::about(self, &self.resource), program, store)
     }
+}
+
+/// Puts a question about access.
+pub(crate) fn ask_access(
+    request: &request::Access<'_>,
+    program: &Program,
+    store: &mut Store<Bounds>,
+) -> Answer<AccessGrant> {
+    let Interface::Access(policy) = &program.interface else { return wrong_world() };
+    let said = policy.ask(program.unconfigured.as_deref(), request, &mut *store);
+    let decision = said.map_err(|error| store.data().failure(&error))?;
+    world::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
 }
 
 impl Question for CertificateFacts {

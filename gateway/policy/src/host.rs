@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::artifact::Artifacts;
 use crate::candidate::{Candidate, Current, Summary};
 use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations};
+use crate::each::{self, EachVerdict};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::history::{self, History};
@@ -241,12 +242,52 @@ impl PolicyHost {
             count("access", &verdict);
             return verdict;
         }
-        let matching = set.for_access(request);
+        let matching = set.for_access(request, &request.resource);
         let asked = self.ask(set.clone(), matching, request.clone(), without_obligations);
         let verdict = asked.await;
         self.0.reuse.keep(&set, request, now, &verdict);
         count("access", &verdict);
         verdict
+    }
+
+    /// Asks the access policies about each of several resources, one question for each, with the rest of
+    /// the request the same: rules are about one resource, and a list of them would slip through. What all
+    /// of them are allowed is merged to the strictest, and one denial denies the whole. Of the request's
+    /// own resource nobody is asked.
+    ///
+    /// The questions are put in a few batches, one after the other, so that a long list costs few changes
+    /// of threads and others have their turn in between.
+    #[tracing::instrument(
+        name = "policy.access-to-each",
+        skip_all,
+        fields(operation = request.operation, resources = resources.len())
+    )]
+    pub async fn decide_access_to_each(
+        &self,
+        request: AccessRequest,
+        resources: &[String],
+    ) -> EachVerdict {
+        let (set, now) = (self.set(), self.0.clock.now());
+        let mut verdicts = Vec::with_capacity(resources.len());
+        let request = Arc::new(request);
+        for batch in resources.chunks(each::BATCH) {
+            let mut asked = each::Batch::new(&set, &request);
+            for resource in batch {
+                asked.add(resource, self.0.reuse.find_for(&set, &request, resource, now));
+            }
+            let answers = asked.run(&self.0.workers).await;
+            for (resource, (verdict, is_new)) in batch.iter().zip(answers) {
+                if is_new {
+                    self.0.reuse.keep_for(&set, &request, resource, now, &verdict);
+                }
+                count("access", &verdict);
+                verdicts.push(verdict);
+            }
+            if verdicts.last().is_some_and(each::is_failure) {
+                break;
+            }
+        }
+        each::conclude(verdicts)
     }
 
     /// Asks the certificate policies. Every failure is a denial.
@@ -267,7 +308,7 @@ impl PolicyHost {
     /// measurements. A gateway must not, since a policy may take its whole deadline.
     pub fn decide_access_here(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
         let set = self.set();
-        let matching = set.for_access(request);
+        let matching = set.for_access(request, &request.resource);
         here(&set, &matching, request, without_obligations)
     }
 
@@ -300,7 +341,7 @@ impl PolicyHost {
         if matching.is_empty() {
             return Verdict { decision: Err(no_policy()), evaluations: Vec::new() };
         }
-        let shares = set.shares(&matching);
+        let shares = set.shares([&matching]);
         match self.0.workers.run(shares, move || set.ask(&matching, &question)).await {
             Ok(asked) => conclude(asked, |allowed| Q::merge(allowed).and_then(accept)),
             Err(why) => not_run(why),

@@ -22,6 +22,7 @@ mod context;
 mod deadline;
 mod decision;
 mod digest;
+mod each;
 mod engine;
 mod error;
 mod evaluation;
@@ -56,6 +57,7 @@ pub use certificate::{
 pub use compiler::{Compiler, compile_ordered};
 pub use context::context_attributes;
 pub use digest::{Digest, InvalidDigest};
+pub use each::EachVerdict;
 pub use error::{LoadError, Place, Subject};
 pub use history::{Restored, TakenSet};
 pub use host::{PolicyConfig, PolicyHost};

@@ -72,13 +72,14 @@ pub(crate) struct Extension<'a> {
     value: &'a [u8],
 }
 
-impl<'a> From<&'a AccessRequest> for Access<'a> {
-    fn from(request: &'a AccessRequest) -> Self {
+impl<'a> Access<'a> {
+    /// The request with this resource in the place of its own.
+    pub(crate) fn about(request: &'a AccessRequest, resource: &'a str) -> Self {
         Self {
             tenant: request.tenant.as_str(),
             identity: &request.identity,
             operation: &request.operation,
-            resource: &request.resource,
+            resource,
             attributes: attributes(&request.attributes),
         }
     }

@@ -37,11 +37,22 @@ impl Reuse {
         request: &AccessRequest,
         now: Timestamp,
     ) -> Option<Verdict<AccessGrant>> {
+        self.find_for(set, request, &request.resource, now)
+    }
+
+    /// The same for a resource that stands in the place of the request's own.
+    pub(crate) fn find_for(
+        &self,
+        set: &Arc<PolicySet>,
+        request: &AccessRequest,
+        resource: &str,
+        now: Timestamp,
+    ) -> Option<Verdict<AccessGrant>> {
         // Where no policy allows it, nobody pays for it.
         if self.0.is_empty() {
             return None;
         }
-        let kept = self.0.get(&question(request))?;
+        let kept = self.0.get(&question(request, resource))?;
         let stands = now < kept.until && kept.set.as_ptr() == Arc::as_ptr(set);
         stands.then(|| kept.verdict.clone())
     }
@@ -52,6 +63,18 @@ impl Reuse {
         &self,
         set: &Arc<PolicySet>,
         request: &AccessRequest,
+        now: Timestamp,
+        verdict: &Verdict<AccessGrant>,
+    ) {
+        self.keep_for(set, request, &request.resource, now, verdict);
+    }
+
+    /// The same for a resource that stands in the place of the request's own.
+    pub(crate) fn keep_for(
+        &self,
+        set: &Arc<PolicySet>,
+        request: &AccessRequest,
+        resource: &str,
         now: Timestamp,
         verdict: &Verdict<AccessGrant>,
     ) {
@@ -68,14 +91,22 @@ impl Reuse {
         let evaluations = verdict.evaluations.iter().map(evaluation).collect();
         let verdict = Verdict { decision: verdict.decision.clone(), evaluations };
         let until = now.checked_add(reuse.min(LONGEST)).unwrap_or(now);
-        self.0
-            .insert(question(request), Arc::new(Kept { set: Arc::downgrade(set), until, verdict }));
+        let kept = Arc::new(Kept { set: Arc::downgrade(set), until, verdict });
+        self.0.insert(question(request, resource), kept);
     }
 }
 
 /// What makes two questions the same: all but when, and under which number, they are asked.
-fn question(request: &AccessRequest) -> AccessRequest {
-    let mut question = request.clone();
-    question.attributes.retain(|(name, _)| name != "time" && name != "request.id");
-    question
+fn question(request: &AccessRequest, resource: &str) -> AccessRequest {
+    let attributes = request.attributes.iter();
+    AccessRequest {
+        tenant: request.tenant.clone(),
+        identity: request.identity.clone(),
+        operation: request.operation.clone(),
+        resource: resource.to_owned(),
+        attributes: attributes
+            .filter(|(name, _)| name != "time" && name != "request.id")
+            .cloned()
+            .collect(),
+    }
 }

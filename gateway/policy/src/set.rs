@@ -137,9 +137,9 @@ impl PolicySet {
         self.bound.iter().map(|b| b.binding.digest).collect::<BTreeSet<_>>().len()
     }
 
-    /// What wants to be asked.
-    pub(crate) fn for_access(&self, request: &AccessRequest) -> Matching {
-        self.matching(|scope| scope.takes_access(request))
+    /// What wants to be asked about this resource, which stands in the place of the request's own.
+    pub(crate) fn for_access(&self, request: &AccessRequest, resource: &str) -> Matching {
+        self.matching(|scope| scope.takes_access(request, resource))
     }
 
     /// What wants to be asked.
@@ -155,12 +155,20 @@ impl PolicySet {
         Matching { bindings, groups: groups.collect() }
     }
 
-    /// Whose turn has to be waited for.
-    pub(crate) fn shares(&self, matching: &Matching) -> Shares {
-        let groups = matching.groups.iter().filter_map(|at| self.groups.get(*at));
-        let members = groups.flat_map(|grouped| grouped.node.leaves());
-        let asked = matching.bindings.iter().copied().chain(members);
-        asked.filter_map(|at| self.bound.get(at)).map(|bound| bound.share.clone()).collect()
+    /// Whose turn has to be waited for, each once and in one order, so that the same bindings make the
+    /// same lane.
+    pub(crate) fn shares<'a>(&self, all: impl IntoIterator<Item = &'a Matching>) -> Shares {
+        let mut asked = BTreeSet::new();
+        for matching in all {
+            let groups = matching.groups.iter().filter_map(|at| self.groups.get(*at));
+            asked.extend(matching.bindings.iter().copied());
+            asked.extend(groups.flat_map(|grouped| grouped.node.leaves()));
+        }
+        asked
+            .into_iter()
+            .filter_map(|at| self.bound.get(at))
+            .map(|bound| bound.share.clone())
+            .collect()
     }
 
     /// Asks them, one after the other.

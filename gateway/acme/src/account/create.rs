@@ -4,7 +4,7 @@ use chancery_store::{Commit, CommitError};
 
 use super::{Account, AccountStatus, contact};
 use crate::Acme;
-use crate::error::{Asked, Error, InternalError};
+use crate::error::{Error, InternalError};
 use crate::id::AccountId;
 use crate::jws::AccountKey;
 use crate::records::{self, Stored};
@@ -82,7 +82,6 @@ impl Acme {
             identity: &format!("acme:{thumbprint}"),
             operation: OPERATION,
             resource: RESOURCE,
-            asked: Asked::Account,
             attributes,
         };
         self.ask(context, event, question).await?;

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use chancery_audit::Event;
+use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
 use chancery_store::Commit;
 use jiff::Timestamp;
@@ -10,11 +10,11 @@ use super::{Facts, Order};
 use crate::Acme;
 use crate::account::{Account, ActiveAccount};
 use crate::authorization::{self, Authorization};
-use crate::error::{Asked, Error, RefusedIdentifier};
+use crate::error::{Error, RefusedIdentifier};
 use crate::id::{AuthorizationId, OrderId};
 use crate::identifier::Identifier;
 use crate::records;
-use crate::service::Question;
+use crate::service::QuestionForEach;
 
 const OPERATION: &str = "acme.order.create";
 
@@ -32,11 +32,12 @@ pub struct NewOrder {
 }
 
 impl Acme {
-    /// Makes an order with an authorization for each of its names, if the access policy allows
-    /// `acme.order.create` on them.
+    /// Makes an order with an authorization for each of its names, if the access policies allow
+    /// `acme.order.create` on each of them. A ceiling that they set on times shortens the order's life.
     ///
     /// # Errors
-    /// [`Error::Identifiers`], [`Error::InvalidProfile`], [`Error::Denied`], [`Error::Malformed`].
+    /// [`Error::Identifiers`], [`Error::InvalidProfile`], [`Error::DeniedIdentifiers`],
+    /// [`Error::Malformed`].
     #[tracing::instrument(name = "acme.order.create", skip_all)]
     pub async fn new_order(
         &self,
@@ -45,7 +46,8 @@ impl Acme {
         request: NewOrder,
     ) -> Result<Order, Error> {
         let names = shown(&request.identifiers);
-        let mut event = Event::new(context, OPERATION, names).account(account.id().to_string());
+        let mut event =
+            Event::about_names(context, OPERATION, &names).account(account.id().to_string());
         let made = self.make_order(context, account, request, &mut event).await;
         self.conclude(event, made).await
     }
@@ -62,19 +64,18 @@ impl Acme {
         let now = self.clock.now();
         check_validity(request.not_before, request.not_after, now)?;
 
-        let names = identifiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut attributes = vec![("thumbprint".to_owned(), account.account().key.thumbprint())];
         attributes.extend(profile.iter().map(|name| ("profile".to_owned(), name.clone())));
-        let question = Question {
+        let question = QuestionForEach {
             identity: &Account::requester(account.id()),
             operation: OPERATION,
-            resource: &names,
-            asked: Asked::Order,
+            identifiers: &identifiers,
             attributes,
         };
-        self.ask(context, event, question).await?;
+        let grant = self.ask_for_each(context, event, question).await?;
 
-        let expires = now + self.config.order_lifetime;
+        let lifetime = self.config.order_lifetime;
+        let expires = now + grant.max_ttl.map_or(lifetime, |ceiling| ceiling.min(lifetime));
         let id = OrderId::new(now);
         let mut commit = Commit::new();
         let mut authorizations = Vec::with_capacity(identifiers.len());
@@ -148,11 +149,9 @@ impl Acme {
     }
 }
 
-/// The names as they were asked for, shortened to what a line of the log should hold.
-fn shown(asked: &[(String, String)]) -> String {
-    let names: Vec<String> =
-        asked.iter().take(100).map(|(_, value)| value.chars().take(253).collect()).collect();
-    names.join(",")
+/// The names as they were asked for, each shortened to what a line of the log should hold.
+fn shown(asked: &[(String, String)]) -> NameList {
+    NameList::new(asked.iter().map(|(_, value)| value.chars().take(253).collect::<String>()))
 }
 
 fn check_validity(

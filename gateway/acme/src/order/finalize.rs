@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_audit::Event;
+use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
 use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
 use chancery_policy::Denial;
@@ -91,8 +91,8 @@ impl Acme {
         };
         let facts = order.facts().clone();
         let outcome = self.issue(context, &order).await;
-        let names: Vec<String> = facts.identifiers.iter().map(ToString::to_string).collect();
-        let event = Event::new(context, OPERATION, names.join(","))
+        let names = NameList::new(facts.identifiers.iter().map(ToString::to_string));
+        let event = Event::about_names(context, OPERATION, &names)
             .account(facts.account.to_string())
             .detail("order", id.to_string());
         let event = match &outcome {

@@ -4,7 +4,8 @@
 use axum::response::{IntoResponse, Response};
 use chancery_acme::jws::{ALGORITHMS, JwsError};
 use chancery_acme::{
-    Asked, Error, Failure, FailureKind, InternalError, InvalidIdentifier, RefusedIdentifier,
+    DeniedIdentifier, Error, Failure, FailureKind, InternalError, InvalidIdentifier,
+    RefusedIdentifier,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -71,6 +72,18 @@ struct AsSent {
     #[serde(rename = "type")]
     kind: String,
     value: String,
+}
+
+impl Subproblem {
+    /// A name that a policy refused.
+    fn denied(denied: DeniedIdentifier) -> Self {
+        let DeniedIdentifier { identifier, code, message } = denied;
+        Self {
+            kind: Type::RejectedIdentifier.urn(),
+            detail: format!("denied by policy ({code}): {message}"),
+            identifier: AsSent { kind: identifier.kind().to_owned(), value: identifier.value() },
+        }
+    }
 }
 
 impl Type {
@@ -213,7 +226,12 @@ impl From<Error> for Problem {
             Error::InvalidContact { .. } => bad(Type::InvalidContact),
             Error::Identifiers(refused) => Self::identifiers(refused),
             Error::InvalidProfile { .. } => bad(Type::InvalidProfile),
-            Error::Denied { asked: Asked::Order, .. } => forbidden(Type::RejectedIdentifier),
+            Error::DeniedIdentifiers { identifiers, .. } => {
+                let mut problem = forbidden(Type::RejectedIdentifier);
+                problem.body.subproblems =
+                    identifiers.into_iter().map(Subproblem::denied).collect();
+                problem
+            }
             Error::Denied { .. } | Error::Unauthorized(_) => forbidden(Type::Unauthorized),
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, Type::Malformed, detail),
             Error::OrderNotReady { .. } => forbidden(Type::OrderNotReady),

@@ -15,6 +15,7 @@ mod client;
 mod clients;
 mod finalizing;
 mod orders;
+mod policies;
 mod requests;
 mod restart;
 mod revocation;

@@ -42,8 +42,13 @@ pub(crate) struct Server {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_access_rules(ACCESS_RULES).await
+    }
+
+    /// The world with these rules of `access-rules` in the place of the usual ones.
+    pub(crate) async fn with_access_rules(rules: &str) -> Self {
         let policies = TempDir::new().unwrap();
-        write_policies(policies.path());
+        write_policies(policies.path(), rules);
         Self {
             store: MemoryStore::new(),
             audit: MemorySink::new(),
@@ -180,9 +185,26 @@ fn cache() -> PathBuf {
     cache
 }
 
-/// The shipped plugins, with what these tests need: names under `forbidden.localhost` are refused by
-/// the access policy, names under `denied.localhost` by the certificate policy.
-fn write_policies(folder: &Path) {
+/// Everybody may do everything but have orders for names under `forbidden.localhost`.
+const ACCESS_RULES: &str = r#"
+[[binding.settings.rules]]
+name = "everybody"
+identities = ["acme:*", "key:*"]
+operations = ["acme.*", "certificates.revoke"]
+resources = ["*"]
+effect = "allow"
+
+[[binding.settings.rules]]
+name = "not these names"
+identities = ["*"]
+operations = ["acme.order.create"]
+resources = ["*forbidden.localhost*"]
+effect = "deny"
+"#;
+
+/// The shipped plugins: the access policy with these rules, and a certificate policy that refuses names
+/// under `denied.localhost`.
+fn write_policies(folder: &Path, rules: &str) {
     fs::create_dir(folder.join("plugins")).unwrap();
     let plugin = |name: &str| {
         let built = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -203,20 +225,7 @@ fn write_policies(folder: &Path) {
 name = "access"
 decision = "access"
 {}
-
-[[binding.settings.rules]]
-name = "everybody"
-identities = ["acme:*", "key:*"]
-operations = ["acme.*", "certificates.revoke"]
-resources = ["*"]
-effect = "allow"
-
-[[binding.settings.rules]]
-name = "not these names"
-identities = ["*"]
-operations = ["acme.order.create"]
-resources = ["*forbidden.localhost*"]
-effect = "deny"
+{rules}
 "#,
         plugin("access-rules")
     );

@@ -148,12 +148,13 @@ impl Scope {
         }
     }
 
-    pub(crate) fn takes_access(&self, request: &AccessRequest) -> bool {
+    /// Whether it is asked about this resource, which stands in the place of the request's own.
+    pub(crate) fn takes_access(&self, request: &AccessRequest, resource: &str) -> bool {
         match self {
             Self::Access { tenants, operations, resources } => {
                 tenants.matches(request.tenant.as_str())
                     && operations.matches(&request.operation)
-                    && resources.matches(&request.resource)
+                    && resources.matches(resource)
             }
             Self::Certificate { .. } => false,
         }

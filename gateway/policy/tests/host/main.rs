@@ -9,6 +9,8 @@ mod bindings;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod each;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod groups;

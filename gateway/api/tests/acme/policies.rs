@@ -1,0 +1,139 @@
+//! What access policies are asked about an order, and what comes of their answers.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use crate::client::url;
+use crate::steps;
+use crate::world::World;
+
+/// A team has orders for names below its own, but not for its vault, and nobody for the guarded.
+const TEAM: &str = r#"
+[[binding.settings.rules]]
+name = "everybody has an account"
+identities = ["*"]
+operations = ["acme.account.create"]
+resources = ["*"]
+effect = "allow"
+
+[[binding.settings.rules]]
+name = "the team's names"
+identities = ["acme:*"]
+operations = ["acme.order.create"]
+resources = ["*.team.localhost"]
+effect = "allow"
+max_ttl = "30m"
+
+[[binding.settings.rules]]
+name = "short ones"
+identities = ["acme:*"]
+operations = ["acme.order.create"]
+resources = ["short.team.localhost"]
+effect = "allow"
+max_ttl = "5m"
+
+[[binding.settings.rules]]
+name = "not the vault"
+identities = ["*"]
+operations = ["acme.order.create"]
+resources = ["vault.team.localhost"]
+effect = "deny"
+
+[[binding.settings.rules]]
+name = "nothing beside the lonely one"
+identities = ["*"]
+operations = ["acme.order.create"]
+resources = ["a.team.localhost"]
+effect = "deny"
+when = { attributes = { names = ["*,lonely.team.localhost"] } }
+"#;
+
+/// The names that a problem is about.
+fn subproblems(problem: &Value) -> Vec<&str> {
+    let all = problem["subproblems"].as_array().unwrap();
+    all.iter().map(|one| one["identifier"]["value"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_name_of_an_order_is_asked_about_by_itself() {
+    let world = World::with_access_rules(TEAM).await;
+    let mut client = world.start().await.client().await;
+    for (names, denied) in [
+        (["evil.localhost", "a.team.localhost"], "evil.localhost"),
+        (["a.team.localhost", "evil.localhost"], "evil.localhost"),
+        (["vault.team.localhost", "a.team.localhost"], "vault.team.localhost"),
+        (["a.team.localhost", "vault.team.localhost"], "vault.team.localhost"),
+        (["a.team.localhost", "lonely.team.localhost"], "a.team.localhost"),
+    ] {
+        let answer = client.post(&url("new-order"), &steps::names(&names)).await;
+        answer.is_problem(403, "rejectedIdentifier");
+        assert_eq!(subproblems(&answer.json()), [denied]);
+        let lines = world.audited("acme.order.create");
+        let line = lines.last().unwrap();
+        assert_eq!(line["details"]["denied"], json!([denied]), "{line}");
+        assert_eq!(line["outcome"]["result"], "denied", "{line}");
+    }
+    steps::order(&mut client, &["a.team.localhost", "b.team.localhost"]).await;
+    assert_eq!(world.audited("acme.order.create").len(), 6, "one line for each order");
+}
+
+#[tokio::test]
+async fn the_shortest_time_that_policies_set_for_any_name_is_the_order_s() {
+    let world = World::with_access_rules(TEAM).await;
+    let mut client = world.start().await.client().await;
+    let mut expires =
+        async |names: &[&str]| steps::order(&mut client, names).await.json()["expires"].clone();
+    assert_eq!(expires(&["a.team.localhost"]).await, "2026-03-01T12:30:00Z");
+    assert_eq!(
+        expires(&["a.team.localhost", "short.team.localhost"]).await,
+        "2026-03-01T12:05:00Z"
+    );
+}
+
+#[tokio::test]
+async fn an_order_of_many_names_has_one_short_line_that_names_every_denied_one() {
+    let world = World::with_access_rules(TEAM).await;
+    let mut client = world.start().await.client().await;
+    let mut names: Vec<_> = (0..100).map(|at| format!("n{at}.team.localhost")).collect();
+    names[20] = "vault.team.localhost".to_owned();
+    names[90] = "evil.localhost".to_owned();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let answer = client.post(&url("new-order"), &steps::names(&names)).await;
+    answer.is_problem(403, "rejectedIdentifier");
+    assert_eq!(subproblems(&answer.json()), ["vault.team.localhost", "evil.localhost"]);
+    let lines = world.audited("acme.order.create");
+    let [line] = lines.as_slice() else { panic!("{} lines", lines.len()) };
+    assert_eq!(
+        line["resource"],
+        "n0.team.localhost,n1.team.localhost,n2.team.localhost,n3.team.localhost and 96 more"
+    );
+    assert_eq!(line["details"]["names"], 100, "{line}");
+    let all: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let sum = hex::encode(digest(&SHA256, all.as_bytes()));
+    assert_eq!(line["details"]["names_sha256"], json!(sum), "{line}");
+    assert_eq!(line["details"]["denied"], json!(["vault.team.localhost", "evil.localhost"]));
+    let said: Vec<_> = line["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["outcome"].as_str().unwrap(), one["detail"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said[0], ("allow", "98 of 100"));
+    assert_eq!(said.len(), 3, "{line}");
+    let size = line.to_string().len();
+    assert!(size < 3000, "{size} bytes: {line}");
+}
+
+#[tokio::test]
+async fn many_names_that_are_no_names_have_one_short_line_too() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let names: Vec<_> = (0..100).map(|at| format!("n_{at}.localhost")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let answer = client.post(&url("new-order"), &steps::names(&names)).await;
+    answer.is_problem(400, "rejectedIdentifier");
+    let line = &world.audited("acme.order.create")[0];
+    assert_eq!(line["details"]["denied"], json!(names), "{line}");
+    let size = line.to_string().len();
+    assert!(size < 4000, "{size} bytes: {line}");
+}
