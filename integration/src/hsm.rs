@@ -35,13 +35,19 @@ impl Token {
         let pin_file = site.write("pin", Self::PIN);
         site::private(&pin_file);
         let token = Self { config, pin_file, module: module() };
+        token.initialise(Self::LABEL);
+        token
+    }
+
+    /// Makes one more token in the same directory, with the same PIN.
+    #[track_caller]
+    pub fn initialise(&self, label: &str) {
         let mut command = Command::new(process::tool("softhsm2-util"));
         command
-            .env("SOFTHSM2_CONF", &token.config)
-            .args(["--init-token", "--free", "--label", Self::LABEL])
+            .env("SOFTHSM2_CONF", &self.config)
+            .args(["--init-token", "--free", "--label", label])
             .args(["--pin", Self::PIN, "--so-pin", "for nobody"]);
         drop(process::run(&mut command).success());
-        token
     }
 
     /// A token behind a module that fails as the plan says, which lies in the site's directory.

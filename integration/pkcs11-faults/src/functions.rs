@@ -86,7 +86,6 @@ passed_on! {
     Slot C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG);
     Slot C_GetMechanismInfo(slot: CK_SLOT_ID, kind: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO);
     Slot C_CloseAllSessions(slot: CK_SLOT_ID);
-    Session C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO);
     Session C_FindObjectsInit(session: CK_SESSION_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG);
     Session C_FindObjects(session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, most: CK_ULONG, count: *mut CK_ULONG);
     Session C_FindObjectsFinal(session: CK_SESSION_HANDLE);
@@ -164,11 +163,30 @@ unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) 
     if code == CKR_OK
         && let Some(info) = unsafe { info.as_mut() }
     {
-        let (sessions, flags) = module().token_limits();
-        info.flags |= flags;
-        if let Some(sessions) = sessions {
-            info.ulMaxSessionCount = sessions;
-        }
+        module().distort(info);
+    }
+    code
+}
+
+unsafe extern "C" fn C_GetSessionInfo(
+    session: CK_SESSION_HANDLE,
+    info: *mut CK_SESSION_INFO,
+) -> CK_RV {
+    if let Some(code) = module().before("C_GetSessionInfo", Subject::Session(session)) {
+        return code;
+    }
+    let Some(real) = module().real().C_GetSessionInfo else { return CKR_FUNCTION_NOT_SUPPORTED };
+    let code = {
+        let _in_use = module().in_use();
+        // SAFETY: the same call, with the same place.
+        unsafe { real(session, info) }
+    };
+    // SAFETY: the caller gives a place for what is told.
+    if code == CKR_OK
+        && let Some(state) = module().session_state()
+        && let Some(info) = unsafe { info.as_mut() }
+    {
+        info.state = state;
     }
     code
 }
@@ -215,6 +233,7 @@ unsafe extern "C" fn C_Login(
     pin: *mut CK_UTF8CHAR,
     length: CK_ULONG,
 ) -> CK_RV {
+    module().logs_in(length);
     let planned = module().before("C_Login", Subject::Session(session));
     let code = planned.unwrap_or_else(|| match module().real().C_Login {
         Some(real) => {

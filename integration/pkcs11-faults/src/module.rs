@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cryptoki_sys::{
     CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO,
-    CKR_DEVICE_REMOVED, CKR_OK,
+    CK_ULONG, CKF_CLOCK_ON_TOKEN, CKR_DEVICE_REMOVED, CKR_OK,
 };
 
-use crate::plan::{Effect, Fault, LOGINS, Numbered, PLAN, Plan, PlanFile};
+use crate::plan::{Effect, Fault, LOGINS, Numbered, PLAN, Plan, PlanFile, TRIES};
 
 /// How often a call that hangs looks for another plan.
 const LOOK: Duration = Duration::from_millis(2);
@@ -38,6 +38,8 @@ struct State {
     labels: HashMap<CK_SLOT_ID, String>,
     /// Slots whose sessions are lost already.
     lost: HashSet<CK_SLOT_ID>,
+    /// Whether a login failed.
+    login_failed: bool,
 }
 
 /// What a call is about.
@@ -218,10 +220,31 @@ impl Module {
         present.into_iter().map(|slot| slot.wrapping_add(by)).collect()
     }
 
-    /// How many sessions there may be, and the flags that tokens have besides their own.
-    pub(crate) fn token_limits(&self) -> (Option<u64>, u64) {
+    /// Changes what a token says of itself as the plan has it.
+    pub(crate) fn distort(&self, info: &mut CK_TOKEN_INFO) {
         let state = self.state();
-        (state.plan.sessions, state.plan.token_flags)
+        let plan = &state.plan;
+        info.flags |= plan.token_flags;
+        if state.login_failed {
+            info.flags |= plan.flags_after_failed_login;
+        }
+        if let Some(sessions) = plan.sessions {
+            info.ulMaxSessionCount = sessions;
+        }
+        if let Some(time) = &plan.utc_time {
+            info.flags |= CKF_CLOCK_ON_TOKEN;
+            let bytes = time.bytes().chain(std::iter::repeat(0));
+            info.utcTime.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        }
+        if plan.c_strings {
+            c_string(&mut info.label);
+            c_string(&mut info.serialNumber);
+        }
+    }
+
+    /// The state that the plan has for sessions.
+    pub(crate) fn session_state(&self) -> Option<CK_ULONG> {
+        self.state().plan.session_state
     }
 
     /// Whether there is room for one more session.
@@ -242,11 +265,30 @@ impl Module {
         self.state().sessions.clear();
     }
 
-    /// Puts a login on record.
-    #[expect(clippy::unwrap_used, reason = "for tests, which end so")]
-    pub(crate) fn logged_in(&self, code: CK_RV) {
-        let path = self.directory.join(LOGINS);
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(format!("{code}\n").as_bytes()).unwrap();
+    /// Puts on record that a login begins.
+    pub(crate) fn logs_in(&self, pin_length: CK_ULONG) {
+        self.append(TRIES, pin_length);
     }
+
+    /// Puts on record how a login ended.
+    pub(crate) fn logged_in(&self, code: CK_RV) {
+        self.append(LOGINS, code);
+        if code != CKR_OK {
+            self.state().login_failed = true;
+        }
+    }
+
+    #[expect(clippy::unwrap_used, reason = "for tests, which end so")]
+    fn append(&self, name: &str, number: u64) {
+        let path = self.directory.join(name);
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(format!("{number}\n").as_bytes()).unwrap();
+    }
+}
+
+/// A field as somebody fills it who copies a C string into it.
+fn c_string(field: &mut [u8]) {
+    let end = field.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    let behind = field.iter_mut().skip(end);
+    behind.zip([0, b'x', 0xff].into_iter().cycle()).for_each(|(place, byte)| *place = byte);
 }

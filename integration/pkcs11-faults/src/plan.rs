@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const PLAN: &str = "plan.json";
 /// A line for each login in it: the return code.
 pub(crate) const LOGINS: &str = "logins";
+/// A line for each login that was begun in it: the PIN's length.
+pub(crate) const TRIES: &str = "logins-begun";
 
 /// What shall go wrong. The default is nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -21,6 +23,14 @@ pub struct Plan {
     pub sessions: Option<u64>,
     /// Flags that every token has besides its own (PKCS#11 §3.2, `CKF_…` of tokens).
     pub token_flags: u64,
+    /// The flags that every token has besides since a login failed, for as long as the module is loaded.
+    pub flags_after_failed_login: u64,
+    /// What every token says is the time, though PKCS#11 has digits there.
+    pub utc_time: Option<String>,
+    /// Whether labels and serial numbers end with NUL and leftovers in place of blanks.
+    pub c_strings: bool,
+    /// The state of all sessions, though PKCS#11 has none like that.
+    pub session_state: Option<u64>,
 }
 
 /// A kind of call that fails.
@@ -141,6 +151,11 @@ impl PlanFile {
     pub fn logins(&self) -> Vec<u64> {
         let text = std::fs::read_to_string(self.directory.join(LOGINS)).unwrap_or_default();
         text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    /// How many logins were begun so far, whether or not they came to an end.
+    pub fn tries(&self) -> usize {
+        std::fs::read_to_string(self.directory.join(TRIES)).unwrap_or_default().lines().count()
     }
 }
 

@@ -94,6 +94,20 @@ impl Gateway {
         Self::served_by(command, site, edit)
     }
 
+    /// Runs `chancery serve` in the same way, with a token, where it is expected to refuse to start.
+    #[track_caller]
+    #[must_use]
+    pub fn serve_fails_with_token(
+        site: &Site,
+        token: &Token,
+        edit: impl FnOnce(&mut toml::Table),
+    ) -> Outcome {
+        let config = served_config(site, &site.path().join("state"), edit);
+        let mut command = Command::new(binary());
+        command.env("SOFTHSM2_CONF", token.config()).arg("serve").arg("--config").arg(config);
+        process::run(&mut command).failure()
+    }
+
     #[track_caller]
     fn served_by(mut command: Command, site: &Site, edit: impl FnOnce(&mut toml::Table)) -> Self {
         let directory = site.path().join("state");

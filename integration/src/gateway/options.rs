@@ -130,6 +130,13 @@ impl Options {
         Gateway::new(server, ready, self)
     }
 
+    /// Starts the gateway and does not wait until it serves.
+    #[track_caller]
+    #[must_use]
+    pub fn begin(self) -> Server {
+        Server::start("chancery dev", &mut self.command(), &self.log)
+    }
+
     /// Runs a gateway that is expected to refuse to start.
     #[track_caller]
     #[must_use]

@@ -1,5 +1,6 @@
 //! An HSM that fails while the gateway serves.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chancery_integration::acme::request;
@@ -8,7 +9,7 @@ use chancery_integration::gateway::{Gateway, Options};
 use chancery_integration::hsm::Token;
 use chancery_integration::process;
 use chancery_integration::responder::Http01;
-use chancery_integration::site::Site;
+use chancery_integration::site::{self, Site};
 use chancery_pkcs11_faults::{Effect, Fault, Plan};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -68,10 +69,73 @@ fn a_refused_pin_is_not_tried_by_the_next_start_either() {
 
     // It is enough to do what the message says.
     let said = options().start_fails();
-    let file = said.stderr.split("then remove ").nth(1).expect("it names the file");
+    let file = said.stderr.split("remove ").nth(1).expect("it names the file");
     std::fs::remove_file(file.split_whitespace().next().unwrap()).expect("the file is there");
     plan.set(&Plan::default());
     drop(options().start());
+}
+
+#[test]
+fn a_login_that_is_killed_twice_is_not_begun_a_third_time() {
+    let site = Site::new();
+    let (token, plan) = Token::faulty(&site);
+    let options = || Options::new(&site).faulty_token(&token, &plan);
+    plan.set(&Plan::of(Fault::at("C_Login", Effect::Hang)));
+    for begun in 1..=2 {
+        let mut server = options().begin();
+        process::eventually("the login is under way", PATIENCE, || {
+            assert!(server.ended().is_none(), "{}", server.log());
+            (plan.tries() == begun).then_some(())
+        });
+        server.kill();
+    }
+    plan.set(&Plan::default());
+    let said = options().start_fails();
+    assert!(said.stderr.contains("then remove "), "{said}");
+    assert_eq!(plan.tries(), 2);
+}
+
+#[test]
+fn a_login_that_is_killed_once_is_tried_again() {
+    let site = Site::new();
+    let (token, plan) = Token::faulty(&site);
+    let options = || Options::new(&site).faulty_token(&token, &plan);
+    plan.set(&Plan::of(Fault::at("C_Login", Effect::Hang)));
+    let mut server = options().begin();
+    process::eventually("the login is under way", PATIENCE, || (plan.tries() == 1).then_some(()));
+    server.kill();
+    plan.set(&Plan::default());
+    drop(options().start());
+    let left = std::fs::read_dir(site.path().join("state")).expect("it is there").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("pin-")), "{left:?}");
+}
+
+#[test]
+fn a_start_that_fails_at_the_second_token_ends_in_order() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    drop(Options::new(&site).token(&token).start().stop());
+    token.initialise("second");
+    let wrong = site.write("wrong-pin", "wrong");
+    site::private(&wrong);
+    for _ in 0..12 {
+        let said = Gateway::serve_fails_with_token(&site, &token, |config| {
+            let uri = |label: &str, pin: &Path| {
+                let (module, pin) = (token.module().display(), pin.display());
+                format!("pkcs11:token={label}?module-path={module}&pin-source=file:{pin}")
+            };
+            let uris = [uri(Token::LABEL, token.pin_file()), uri("second", &wrong)];
+            let mut table = toml::Table::new();
+            table.insert("uris".to_owned(), uris.to_vec().into());
+            config.insert("pkcs11".to_owned(), table.into());
+        });
+        // A segmentation fault would be no exit code at all.
+        assert_eq!(said.status.code(), Some(1), "{said}");
+        assert!(said.stderr.contains("refused the PIN"), "{said}");
+        let latch = site.path().join("state/pin-refused-second");
+        std::fs::remove_file(latch).expect("the refusal is remembered");
+    }
 }
 
 #[test]

@@ -26,9 +26,11 @@ pub struct Pkcs11Config {
     /// the private key, and a wrong signature on a certificate is worse than none: switch it off only to
     /// measure what it costs.
     pub verify: bool,
-    /// Directory in which it is remembered over restarts that a token has refused its PIN; none remembers
-    /// it for the process only.
+    /// Directory in which tries of PINs are counted that no token accepted, so that the next process
+    /// makes no other; none counts them for the process only.
     pub latches: Option<PathBuf>,
+    /// How long there is no other try after a login that failed without saying that the PIN is wrong.
+    pub login_pause: Duration,
     /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
     /// begin with.
     pub patience: Duration,
@@ -41,8 +43,7 @@ pub struct TokenConfig {
     pub module: PathBuf,
     /// Which of its tokens.
     pub token: TokenSelector,
-    /// The user PIN. It is tried once; after a refusal never again, since a retry would lock a real
-    /// HSM.
+    /// The user PIN. After a refusal it is never tried again, since a retry would lock a real HSM.
     pub pin: Zeroizing<String>,
 }
 
@@ -57,7 +58,8 @@ pub enum TokenSelector {
 
 impl Pkcs11Config {
     /// The usual settings for these tokens: 4 sessions each, 256 waiting operations, 5 seconds,
-    /// sessions checked after 10 seconds without use, no session copies, every signature verified, no waiting for tokens.
+    /// sessions checked after 10 seconds without use, no session copies, every signature verified, 5 seconds
+    /// after an unclear login, no waiting for tokens.
     pub fn new(tokens: Vec<TokenConfig>) -> Self {
         Self {
             tokens,
@@ -68,6 +70,7 @@ impl Pkcs11Config {
             session_copies: false,
             verify: true,
             latches: None,
+            login_pause: Duration::from_secs(5),
             patience: Duration::ZERO,
         }
     }

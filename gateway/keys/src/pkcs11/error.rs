@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::TokenSelector;
 use crate::{KeyName, KeyType};
@@ -49,6 +50,20 @@ pub enum OpenError {
         /// What remembers it.
         file: PathBuf,
     },
+    /// A login failed, and the token did not say whether it looked at the PIN.
+    #[error(
+        "the login to the token failed ({reason}), and it is not known whether the token counted a \
+         wrong PIN; there is one more try after {pause:?}"
+    )]
+    LoginUnclear {
+        /// What the token said.
+        reason: String,
+        /// How long there is no other try.
+        pause: Duration,
+    },
+    /// A try of the PIN is counted on the disk before it is made, and that failed.
+    #[error("the PIN is not tried, since the try cannot be counted in the state directory: {0}")]
+    Uncounted(#[source] std::io::Error),
     /// The token admits fewer sessions than one worker needs.
     #[error(
         "the token admits {limit} sessions; at least 3 are needed (login, administration, one \
@@ -80,7 +95,7 @@ pub enum OpenError {
 impl OpenError {
     /// Whether it may go away by itself: the token is not there, or out of order.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::NoSuchToken { .. } | Self::Token { .. })
+        matches!(self, Self::NoSuchToken { .. } | Self::Token { .. } | Self::LoginUnclear { .. })
     }
 }
 
@@ -90,8 +105,23 @@ impl OpenError {
 #[non_exhaustive]
 pub enum PinRefused {
     /// The token called it wrong.
-    #[error("the token refused the PIN; it is not tried again: correct it, then restart")]
-    Wrong,
+    #[error("the token refused the PIN; it is not tried again: correct it, then {}", retry(latch.as_deref()))]
+    Wrong {
+        /// What remembers it for the next process.
+        latch: Option<PathBuf>,
+    },
+    /// The token failed at every try that is safe, and did not say whether it looked at the PIN.
+    #[error(
+        "the login to the token failed ({reason}), and it is not known whether the token counted a \
+         wrong PIN; it is not tried again: make sure that the token and the PIN are in order, then {}",
+        retry(latch.as_deref())
+    )]
+    Unclear {
+        /// What the token said.
+        reason: String,
+        /// What remembers it for the next process.
+        latch: Option<PathBuf>,
+    },
     /// One more wrong PIN would lock the token.
     #[error(
         "the token says that one more wrong PIN locks it; log in once by other means to reset its \
@@ -104,6 +134,13 @@ pub enum PinRefused {
     /// Nobody ever set a user PIN, or it has expired.
     #[error("the token's user PIN is not set or has expired; set one with the vendor's tool")]
     NotSet,
+}
+
+fn retry(latch: Option<&Path>) -> String {
+    latch.map_or_else(
+        || "restart".to_owned(),
+        |file| format!("remove {} and restart", file.display()),
+    )
 }
 
 /// Why the token made no key.

@@ -1,6 +1,5 @@
 use cryptoki::error::{Error, RvError};
 
-use super::PinRefused;
 use super::code::Code;
 use crate::{KeyName, SignError};
 
@@ -116,12 +115,6 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Token(error)
-    }
-}
-
-impl From<PinRefused> for Fault {
-    fn from(refused: PinRefused) -> Self {
-        Self::Closed(refused.to_string())
     }
 }
 

@@ -1,7 +1,5 @@
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use chancery_x509::SignatureAlgorithm;
@@ -19,6 +17,7 @@ use super::health::Health;
 use super::meters::Meters;
 use super::module::lock;
 use super::sign::Verify;
+use super::threads::Threads;
 use super::token::{Seat, Token};
 use super::worker::Worker;
 use super::{OpenError, Pkcs11Config, affordable};
@@ -50,7 +49,10 @@ pub(super) struct Lane {
     /// For whoever administers the token.
     pub(super) admin: Seat,
     settings: Settings,
-    workers: Mutex<Workers>,
+    /// Everything that calls into the module for this token by itself.
+    pub(super) threads: Threads,
+    /// How many of them have a session and serve the queue.
+    workers: Mutex<usize>,
 }
 
 struct Settings {
@@ -58,13 +60,6 @@ struct Settings {
     idle: Duration,
     session_copies: bool,
     verify: Verify,
-}
-
-#[derive(Default)]
-struct Workers {
-    count: usize,
-    /// Disconnected when the last worker has ended; nothing is ever sent.
-    ended: Option<Receiver<Infallible>>,
 }
 
 /// What a session can be asked to do.
@@ -126,6 +121,7 @@ impl Lane {
                 session_copies: config.session_copies,
                 verify: if config.verify { Verify::Always } else { Verify::Never },
             },
+            threads: Threads::none(),
             workers: Mutex::default(),
         }
     }
@@ -165,25 +161,24 @@ impl Lane {
             self.keys.read(&reading).map_err(|error| failed("reading the keys", &error))?;
         }
         let mut workers = lock(&self.workers);
-        if workers.ended.is_none() {
+        if *workers == 0 {
             let sessions = affordable(self.settings.sessions, self.token.session_limit()?)?;
-            workers.ended = Some(self.start(sessions)?);
-            workers.count = sessions;
+            self.start(sessions)?;
+            *workers = sessions;
         }
-        let hanging = self.busy.load(Ordering::Acquire) >= workers.count;
-        if hanging && self.late.load(Ordering::Relaxed) >= workers.count {
+        let hanging = self.busy.load(Ordering::Acquire) >= *workers;
+        if hanging && self.late.load(Ordering::Relaxed) >= *workers {
             return Err(failed("signing", &"every session hangs in a call"));
         }
         self.late.store(0, Ordering::Relaxed);
         let keys = self.keys.len();
-        tracing::info!(token = %self.token.selector(), sessions = workers.count, keys, "the token is open");
+        tracing::info!(token = %self.token.selector(), sessions = *workers, keys, "the token is open");
         self.token.module().is_well();
         self.health.up();
         Ok(())
     }
 
-    fn start(&self, sessions: usize) -> Result<Receiver<Infallible>, OpenError> {
-        let (alive, ended) = bounded(0);
+    fn start(&self, sessions: usize) -> Result<(), OpenError> {
         let open = Arc::new(AtomicUsize::new(0));
         let worker = |_| {
             let worker = Worker {
@@ -204,14 +199,21 @@ impl Lane {
             (0..sessions).map(worker).collect::<Result<_, _>>().map_err(|fault| {
                 OpenError::Token { doing: "opening a worker session", reason: fault.to_string() }
             })?;
+        let (go, begins) = bounded(sessions);
         for (number, worker) in workers.into_iter().enumerate() {
-            let (jobs, idle, alive) = (self.jobs.clone(), self.settings.idle, alive.clone());
-            thread::Builder::new()
-                .name(format!("pkcs11-{number}"))
-                .spawn(move || run(worker, &jobs, idle, alive))
-                .map_err(OpenError::Thread)?;
+            let (begins, jobs, idle) = (begins.clone(), self.jobs.clone(), self.settings.idle);
+            let work = move || {
+                if begins.recv().is_ok() {
+                    serve(&worker, &jobs, idle);
+                }
+            };
+            self.threads.start(format!("pkcs11-{number}"), work).map_err(OpenError::Thread)?;
         }
-        Ok(ended)
+        for _ in 0..sessions {
+            // There is room, and all of them listen.
+            let _ = go.send(());
+        }
+        Ok(())
     }
 
     /// Operations that were asked for and are not answered.
@@ -269,7 +271,7 @@ impl Lane {
     /// hangs: whoever comes now need not wait for that.
     fn is_late(&self) {
         let late = self.late.fetch_add(1, Ordering::Relaxed) + 1;
-        let count = lock(&self.workers).count;
+        let count = *lock(&self.workers);
         if late >= count && self.busy.load(Ordering::Acquire) >= count {
             self.health.down("every session hangs in a call".to_owned());
         }
@@ -291,14 +293,6 @@ impl Lane {
         self.health.end();
         drop(self.queue.write().unwrap_or_else(PoisonError::into_inner).take());
     }
-
-    /// Waits for the workers to end, but not beyond `until`, since a call that hangs in the module cannot be
-    /// interrupted. Whether all have ended.
-    pub(super) fn wait_for_end(&self, until: Instant) -> bool {
-        let workers = lock(&self.workers);
-        let Some(ended) = &workers.ended else { return true };
-        matches!(ended.recv_deadline(until), Err(RecvTimeoutError::Disconnected))
-    }
 }
 
 /// Counts for as long as it lives, whatever becomes of the future that it is in.
@@ -317,7 +311,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-fn run(worker: Worker, jobs: &Receiver<Job>, idle: Duration, alive: Sender<Infallible>) {
+fn serve(worker: &Worker, jobs: &Receiver<Job>, idle: Duration) {
     loop {
         match jobs.recv_timeout(idle) {
             Ok(job) => {
@@ -329,9 +323,6 @@ fn run(worker: Worker, jobs: &Receiver<Job>, idle: Duration, alive: Sender<Infal
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    // In this order: who waits for the workers' end relies on their sessions being closed.
-    drop(worker);
-    drop(alive);
 }
 
 fn ended_early() -> SignError {

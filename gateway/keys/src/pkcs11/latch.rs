@@ -1,3 +1,7 @@
+//! How often a token was asked to take its PIN without having said yes, over restarts of the process.
+//! Whatever starts a failed process again would else try a wrong PIN until the token locks itself.
+
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -5,39 +9,144 @@ use chancery_files::Readers;
 
 use super::TokenSelector;
 
-/// Remembers over restarts that a token has refused the PIN. Whatever starts a failed process again would
-/// else try it until the token locks itself.
-#[derive(Debug, Clone)]
+/// Counts the tries. It is written before a try, so that one that is interrupted counts.
+#[derive(Debug)]
 pub(super) struct Latch {
-    file: PathBuf,
+    /// None remembers it for the process only.
+    files: Option<Files>,
+    tries: Tries,
 }
 
-const TEXT: &str = "The token refused the PIN, and another attempt could lock it.\n\
-                    Correct the PIN, then remove this file.\n";
+/// Tries of which nobody knows that the token accepted the PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tries {
+    None,
+    /// One, and the token did not say that the PIN is wrong.
+    One,
+    /// As many as there may be.
+    Enough,
+}
+
+#[derive(Debug)]
+struct Files {
+    /// Is there after one try.
+    tried: PathBuf,
+    /// Is there when there may be no other.
+    refused: PathBuf,
+}
+
+const TEXT: &str = "A login to this token did not succeed: it refused the PIN, or gave no clear answer.\n\
+                    Another attempt could lock it. Make sure that the PIN is right, then remove this file.\n";
 
 impl Latch {
-    /// The latch of a token, as a file in this directory.
-    pub(super) fn new(directory: &Path, token: &TokenSelector) -> Self {
+    /// The latch of a token, as files in this directory.
+    pub(super) fn new(directory: Option<&Path>, token: &TokenSelector) -> Self {
+        let files = directory.map(|directory| Files::new(directory, token));
+        let tries = files.as_ref().map_or(Tries::None, Files::tries);
+        Self { files, tries }
+    }
+
+    pub(super) fn tries(&self) -> Tries {
+        self.tries
+    }
+
+    /// What has to be removed before there may be another try; none if that is forgotten with the
+    /// process.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.files.as_ref().map(|files| files.refused.as_path())
+    }
+
+    /// Counts a try that is about to be made. Gives what there was before.
+    ///
+    /// # Errors
+    /// It cannot be written down: the try must not be made.
+    pub(super) fn begin(&mut self) -> io::Result<Tries> {
+        let before = self.tries;
+        let tries = match before {
+            Tries::None => Tries::One,
+            Tries::One | Tries::Enough => Tries::Enough,
+        };
+        self.write(tries)?;
+        self.tries = tries;
+        Ok(before)
+    }
+
+    /// There may be no other try.
+    ///
+    /// # Errors
+    /// The next process may not know of it.
+    pub(super) fn refuse(&mut self) -> io::Result<()> {
+        self.restore(Tries::Enough)
+    }
+
+    /// The token took the PIN, or the tries after these certainly did not count.
+    ///
+    /// # Errors
+    /// The next process will count them all the same.
+    pub(super) fn restore(&mut self, tries: Tries) -> io::Result<()> {
+        self.tries = tries;
+        self.write(tries)
+    }
+
+    fn write(&self, tries: Tries) -> io::Result<()> {
+        self.files.as_ref().map_or(Ok(()), |files| files.write(tries))
+    }
+}
+
+impl Files {
+    fn new(directory: &Path, token: &TokenSelector) -> Self {
         // Labels may have any character, and nobody needs to read the name back.
         let letters = token.value().bytes().map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
             other => format!("%{other:02x}"),
         });
-        Self { file: directory.join(format!("pin-refused-{}", letters.collect::<String>())) }
+        let letters = letters.collect::<String>();
+        Self {
+            tried: directory.join(format!("pin-tried-{letters}")),
+            refused: directory.join(format!("pin-refused-{letters}")),
+        }
     }
 
-    pub(super) fn file(&self) -> &Path {
-        &self.file
+    /// What cannot be told counts as there.
+    fn tries(&self) -> Tries {
+        let is_there = |file: &Path| file.try_exists().unwrap_or(true);
+        if is_there(&self.refused) {
+            Tries::Enough
+        } else if is_there(&self.tried) {
+            Tries::One
+        } else {
+            Tries::None
+        }
     }
 
-    /// Whether it is set. What cannot be told counts as set.
-    pub(super) fn is_set(&self) -> bool {
-        self.file.try_exists().unwrap_or(true)
+    /// Each step is one that either happened or did not, and outlasts a crash.
+    fn write(&self, tries: Tries) -> io::Result<()> {
+        match tries {
+            Tries::None => {
+                remove(&self.tried)?;
+                remove(&self.refused)?;
+            }
+            Tries::One => {
+                self.make()?;
+                remove(&self.refused)?;
+            }
+            Tries::Enough => {
+                self.make()?;
+                fs::rename(&self.tried, &self.refused)?;
+            }
+        }
+        self.tried.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
-    /// Sets it, so that it outlasts a crash.
-    pub(super) fn set(&self) -> io::Result<()> {
-        chancery_files::replace(&self.file, TEXT.as_bytes(), Readers::Owner)
+    fn make(&self) -> io::Result<()> {
+        chancery_files::replace(&self.tried, TEXT.as_bytes(), Readers::Owner)
+    }
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -45,17 +154,54 @@ impl Latch {
 mod tests {
     use super::*;
 
+    fn latch(directory: &Path, label: &str) -> Latch {
+        Latch::new(Some(directory), &TokenSelector::Label(label.to_owned()))
+    }
+
     #[test]
-    fn it_is_set_until_its_file_is_removed_and_for_one_token_only() {
+    fn two_tries_are_enough_until_the_file_is_removed_and_for_one_token_only() {
         let directory = tempfile::tempdir().unwrap();
-        let latch =
-            |label: &str| Latch::new(directory.path(), &TokenSelector::Label(label.to_owned()));
-        let (one, other) = (latch("../one token"), latch("other"));
-        assert!(!one.is_set());
-        one.set().unwrap();
-        assert!(one.is_set() && !other.is_set());
-        assert_eq!(one.file().parent(), Some(directory.path()));
-        std::fs::remove_file(one.file()).unwrap();
-        assert!(!one.is_set());
+        let mut one = latch(directory.path(), "../one token");
+        assert_eq!(one.tries(), Tries::None);
+        for (before, after) in [(Tries::None, Tries::One), (Tries::One, Tries::Enough)] {
+            assert_eq!(one.begin().unwrap(), before);
+            assert_eq!(one.tries(), after);
+            // As the next process finds it.
+            assert_eq!(latch(directory.path(), "../one token").tries(), after);
+            assert_eq!(latch(directory.path(), "other").tries(), Tries::None);
+        }
+        let file = one.file().unwrap();
+        assert_eq!(file.parent(), Some(directory.path()));
+        assert!(fs::read_to_string(file).unwrap().contains("then remove this file"));
+        fs::remove_file(file).unwrap();
+        assert_eq!(latch(directory.path(), "../one token").tries(), Tries::None);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_login_forgets_what_was_before_and_a_try_that_did_not_count_only_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let again = || latch(directory.path(), "t").tries();
+        let mut latch = latch(directory.path(), "t");
+        for before in [Tries::None, Tries::One] {
+            assert_eq!(latch.begin().unwrap(), before);
+            latch.restore(before).unwrap();
+            assert_eq!((latch.tries(), again()), (before, before));
+            latch.begin().unwrap();
+        }
+        latch.restore(Tries::None).unwrap();
+        assert_eq!((latch.tries(), again()), (Tries::None, Tries::None));
+        latch.refuse().unwrap();
+        assert_eq!((latch.tries(), again()), (Tries::Enough, Tries::Enough));
+    }
+
+    #[test]
+    fn a_try_that_cannot_be_written_down_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut latch = latch(&directory.path().join("not there"), "t");
+        assert!(latch.begin().is_err());
+        assert_eq!(latch.tries(), Tries::None);
+        assert!(latch.refuse().is_err());
+        assert_eq!(latch.tries(), Tries::Enough);
     }
 }

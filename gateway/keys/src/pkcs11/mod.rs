@@ -30,12 +30,15 @@ mod import;
 mod inspection;
 mod lane;
 mod latch;
+mod login;
 mod meters;
 mod module;
 mod public_key;
 mod recovery;
 mod sign;
+mod threads;
 mod token;
+mod token_info;
 mod usage;
 mod worker;
 mod wrap;
@@ -56,7 +59,8 @@ use tracing::Instrument as _;
 
 use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
 use lane::{Lane, Operation};
-use latch::Latch;
+use latch::{Latch, Tries};
+use login::Login;
 use module::{Module, lock};
 use token::Token;
 
@@ -116,23 +120,26 @@ impl Pkcs11Signer {
                 None => Module::load(&token.module)?,
             };
             modules.insert(&token.module, Arc::clone(&module));
-            let latch = config.latches.as_deref().map(|at| Latch::new(at, &token.token));
-            if let Some(latch) = latch.as_ref().filter(|latch| latch.is_set()) {
-                return Err(OpenError::Latched { file: latch.file().to_owned() });
+            let latch = Latch::new(config.latches.as_deref(), &token.token);
+            if let (Tries::Enough, Some(file)) = (latch.tries(), latch.file()) {
+                return Err(OpenError::Latched { file: file.to_owned() });
             }
-            let token = Token::new(&module, token.token.clone(), &token.pin, latch);
+            let login = Login::new(&token.pin, latch, config.login_pause);
+            let token = Token::new(&module, token.token.clone(), login);
             lanes.push(Arc::new(Lane::new(token, &config)));
         }
-        recovery::first(&lanes, config.patience)?;
-        for lane in &lanes {
-            recovery::start(lane).map_err(OpenError::Thread)?;
-        }
-        Ok(Self {
+        // From here on there are threads. Whatever fails, it is dropped, and so shut down.
+        let signer = Self {
             lanes,
             admin: Arc::new(Mutex::new(true)),
             deadline: config.deadline,
             grace: config.deadline.max(SHUTDOWN_GRACE),
-        })
+        };
+        recovery::first(&signer.lanes, config.patience)?;
+        for lane in &signer.lanes {
+            recovery::start(lane).map_err(OpenError::Thread)?;
+        }
+        Ok(signer)
     }
 
     /// Whether a token holds a key of this name. Answers from memory.
@@ -175,9 +182,12 @@ impl Pkcs11Signer {
             lane.close();
         }
         let until = Instant::now() + self.grace;
-        let quiet =
-            |lane: &Arc<Lane>| lane.wait_for_end(until) && lane.token.fall_silent(until).is_some();
-        if self.lanes.iter().all(quiet) {
+        // Every one is waited for, whatever another one does.
+        let hanging = self
+            .lanes
+            .iter()
+            .filter(|lane| !(lane.threads.join(until) && lane.token.fall_silent(until).is_some()));
+        if hanging.count() == 0 {
             // Only now: tokens of one module share its use.
             self.lanes.iter().for_each(|lane| lane.token.module().end());
         } else {

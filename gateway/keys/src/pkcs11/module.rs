@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
+use cryptoki::slot::Slot;
 
 use super::token::{Quiet, Token};
+use super::token_info::{TokenInfo, TokenInfoReader};
 use super::{OpenError, meters};
 
 /// The first pause between two initialisations; each that does not help doubles it.
@@ -21,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// back otherwise: some modules look for tokens at `C_Initialize` only.
 pub(super) struct Module {
     pub(super) context: Pkcs11,
+    infos: TokenInfoReader,
     path: PathBuf,
     /// Tokens whose sessions end when the use of the module does.
     tokens: Mutex<Vec<Weak<Token>>>,
@@ -39,6 +42,7 @@ impl Module {
         let unloadable =
             |error: Error| OpenError::Module { module: path.to_owned(), reason: error.to_string() };
         let context = Pkcs11::new(path).map_err(unloadable)?;
+        let infos = TokenInfoReader::load(path).map_err(unloadable)?;
         match initialise(&context) {
             Ok(()) => {}
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
@@ -49,11 +53,17 @@ impl Module {
         let rhythm = Rhythm { last: Instant::now(), pause: FIRST_PAUSE };
         Ok(Arc::new(Self {
             context,
+            infos,
             path: path.to_owned(),
             tokens: Mutex::default(),
             rhythm: Mutex::new(rhythm),
             ended: AtomicBool::new(false),
         }))
+    }
+
+    /// What the token in a slot says of itself.
+    pub(super) fn token_info(&self, slot: Slot) -> Result<TokenInfo, Error> {
+        self.infos.read(slot)
     }
 
     /// From now on, the token's sessions end before the use of the module does.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::OpenError;
@@ -13,11 +12,11 @@ const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(2);
 
 /// Reaches the tokens for the first time. One of them has to be there, at the latest when the patience
-/// ends.
+/// ends; a login that is to be tried once more is, whatever the patience.
 pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration) -> Result<(), OpenError> {
     let until = Instant::now() + patience;
     loop {
-        let mut failure = None;
+        let (mut failure, mut again) = (None, None);
         for lane in lanes.iter().filter(|lane| !lane.health.is_up()) {
             match lane.bring_up() {
                 Ok(()) => {}
@@ -26,29 +25,38 @@ pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration) -> Result<(), OpenE
                 Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => {
                     lane.health.down(error.to_string());
+                    if let OpenError::LoginUnclear { pause, .. } = error {
+                        again = Some(pause);
+                    }
                     failure = Some(error);
                 }
             }
         }
-        match failure {
-            Some(failure) if lanes.iter().all(|lane| !lane.health.is_up()) => {
-                if Instant::now() >= until {
-                    return Err(failure);
-                }
-                tracing::warn!(%failure, "waiting for the token");
-                for lane in lanes {
-                    lane.token.module().reinitialise();
-                    lane.health.pause(SOON.min(until.saturating_duration_since(Instant::now())));
-                }
+        let Some(failure) = failure else { return Ok(()) };
+        if lanes.iter().any(|lane| lane.health.is_up()) {
+            return Ok(());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let pause = match again {
+            Some(pause) => pause,
+            None if left.is_zero() => return Err(failure),
+            None => SOON.min(left),
+        };
+        tracing::warn!(%failure, "waiting for the token");
+        for lane in lanes {
+            if again.is_none() {
+                lane.token.module().reinitialise();
             }
-            _ => return Ok(()),
+        }
+        if let Some(lane) = lanes.first() {
+            lane.health.pause(pause);
         }
     }
 }
 
 /// Starts the thread that gets the token back whenever it is down. It ends with the lane.
-pub(super) fn start(lane: &Arc<Lane>) -> io::Result<()> {
-    let (health, lane) = (Arc::clone(&lane.health), Arc::downgrade(lane));
+pub(super) fn start(of: &Arc<Lane>) -> io::Result<()> {
+    let (health, lane) = (Arc::clone(&of.health), Arc::downgrade(of));
     let attend = move || {
         while health.wait_for_trouble() {
             let mut pause = SOON;
@@ -62,12 +70,13 @@ pub(super) fn start(lane: &Arc<Lane>) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("pkcs11-recovery".to_owned()).spawn(attend).map(drop)
+    of.threads.start("pkcs11-recovery".to_owned(), attend)
 }
 
 fn attempt(lane: &Lane) {
     let Err(error) = lane.bring_up() else { return };
-    if !error.may_pass() {
+    // A login that is to be tried once more needs nothing but its pause.
+    if !error.may_pass() || matches!(error, OpenError::LoginUnclear { .. }) {
         lane.health.down(error.to_string());
         return;
     }

@@ -2,19 +2,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
-use cryptoki::context::Pkcs11;
-use cryptoki::error::{Error, RvError};
-use cryptoki::session::{Session, SessionState, UserType};
-use cryptoki::slot::{Limit, Slot, TokenInfo};
-use cryptoki::types::AuthPin;
-use zeroize::Zeroizing;
+use cryptoki::error::Error;
+use cryptoki::session::Session;
+use cryptoki::slot::Slot;
 
 use super::code::Code;
 use super::fault::Fault;
-use super::latch::Latch;
+use super::login::{Login, Refusal};
 use super::module::{Module, lock, lock_until};
+use super::token_info::TokenInfo;
 use super::worker::KeySession;
-use super::{OpenError, PinRefused, TokenSelector};
+use super::{OpenError, TokenSelector};
 
 /// One token of one module: finds it, logs in to it, opens sessions on it. Every call blocks.
 pub(super) struct Token {
@@ -36,34 +34,13 @@ pub(super) struct Quiet<'a> {
     _login: MutexGuard<'a, Login>,
 }
 
-/// The login belongs to the whole process, not to a session, and ends with the last session. Hence
-/// one place that logs in, and one session that stays.
-pub(super) struct Login {
-    anchor: Option<Session>,
-    pin: Pin,
-    latch: Option<Latch>,
-}
-
-enum Pin {
-    /// Not tried yet, or accepted before.
-    Usable(AuthPin),
-    /// Refused once: forgotten, and never tried again.
-    Refused(PinRefused),
-}
-
 impl Token {
     /// A token of the module, which need not be there yet.
-    pub(super) fn new(
-        module: &Arc<Module>,
-        selector: TokenSelector,
-        pin: &Zeroizing<String>,
-        latch: Option<Latch>,
-    ) -> Arc<Self> {
-        let pin = Pin::Usable(AuthPin::from(pin.as_str()));
+    pub(super) fn new(module: &Arc<Module>, selector: TokenSelector, login: Login) -> Arc<Self> {
         let token = Arc::new(Self {
             module: Arc::clone(module),
             selector,
-            login: Mutex::new(Login { anchor: None, pin, latch }),
+            login: Mutex::new(login),
             seats: Mutex::default(),
             epoch: AtomicU64::new(0),
         });
@@ -118,13 +95,9 @@ impl Token {
     pub(super) fn enter(&self) -> Result<(), OpenError> {
         let mut login = lock(&self.login);
         let slot = self.locate()?;
-        let module = &self.module.context;
-        let anchor = module.open_ro_session(slot).map_err(failed_at("opening a session"))?;
-        match login.ensure(module, slot, &anchor) {
-            Ok(()) => {}
-            Err(Refusal::Pin(refused)) => return Err(refused.into()),
-            Err(Refusal::Token(error)) => return Err(failed_at("logging in")(error)),
-        }
+        let anchor = self.module.context.open_ro_session(slot);
+        let anchor = anchor.map_err(failed_at("opening a session"))?;
+        login.ensure(&self.module, slot, &anchor)?;
         login.anchor = Some(anchor);
         Ok(())
     }
@@ -133,12 +106,8 @@ impl Token {
     pub(super) fn session_limit(&self) -> Result<Option<u64>, OpenError> {
         let _login = lock(&self.login);
         let slot = self.locate()?;
-        let module = &self.module.context;
-        let info = module.get_token_info(slot).map_err(failed_at("reading the token's limits"))?;
-        Ok(match info.max_session_count() {
-            Limit::Max(limit) => Some(limit),
-            Limit::Unavailable | Limit::Infinite => None,
-        })
+        let info = self.module.token_info(slot).map_err(failed_at("reading the token's limits"))?;
+        Ok(info.session_limit)
     }
 
     /// A logged-in session for signing (read-only: token objects can be used, not made).
@@ -158,10 +127,7 @@ impl Token {
         // Looked up each time: a token that was away may have come back in another slot.
         let slot = self.locate().map_err(|error| Fault::Closed(error.to_string()))?;
         let session = open(slot)?;
-        login.ensure(module, slot, &session).map_err(|refusal| match refusal {
-            Refusal::Pin(refused) => Fault::from(refused),
-            Refusal::Token(error) => Fault::from(error),
-        })?;
+        login.ensure(&self.module, slot, &session)?;
         if login.anchor.as_ref().is_none_or(|anchor| anchor.get_session_info().is_err()) {
             login.anchor = Some(module.open_ro_session(slot)?);
         }
@@ -171,13 +137,14 @@ impl Token {
     /// Where the token is. Whoever asks holds the lock of the login: the module must not be initialised anew
     /// meanwhile.
     fn locate(&self) -> Result<Slot, OpenError> {
-        let module = &self.module.context;
-        let slots =
-            module.get_slots_with_initialized_token().map_err(failed_at("listing the slots"))?;
-        // A slot whose token goes away between the two calls is no candidate.
+        let slots = self.module.context.get_slots_with_token();
+        let slots = slots.map_err(failed_at("listing the slots"))?;
+        // A slot of which nothing can be told is no candidate: its token went away between the two calls,
+        // or is another one that is out of order.
         let tokens: Vec<(Slot, TokenInfo)> = slots
             .into_iter()
-            .filter_map(|slot| Some((slot, module.get_token_info(slot).ok()?)))
+            .filter_map(|slot| Some((slot, self.module.token_info(slot).ok()?)))
+            .filter(|(_, info)| info.is_initialised())
             .collect();
         let mut matching = tokens.iter().filter(|(_, info)| self.selector.matches(info));
         match (matching.next(), matching.next()) {
@@ -194,78 +161,31 @@ impl Token {
     }
 }
 
-enum Refusal {
-    Pin(PinRefused),
-    Token(Error),
-}
-
-impl Login {
-    /// Logs in unless somebody has.
-    fn ensure(&mut self, module: &Pkcs11, slot: Slot, session: &Session) -> Result<(), Refusal> {
-        if is_logged_in(session).map_err(Refusal::Token)? {
-            return Ok(());
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Pin(refused) => refused.into(),
+            Refusal::Later { reason, pause } => Self::LoginUnclear { reason, pause },
+            Refusal::Uncounted(error) => Self::Uncounted(error),
+            Refusal::Token(error) => failed_at("logging in")(error),
         }
-        let pin = match &self.pin {
-            Pin::Usable(pin) => pin,
-            Pin::Refused(refused) => return Err(Refusal::Pin(refused.clone())),
-        };
-        let info = module.get_token_info(slot).map_err(Refusal::Token)?;
-        let verdict = match danger(&info) {
-            Some(refused) => Err(refused),
-            None => match session.login(UserType::User, Some(pin)) {
-                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-                Err(error) => Err(pin_refusal(&error).ok_or(Refusal::Token(error))?),
-            },
-        };
-        verdict.map_err(|refused| {
-            tracing::error!(%refused, "no login to the token; the PIN is not tried again");
-            if refused == PinRefused::Wrong
-                && let Some(Err(error)) = self.latch.as_ref().map(Latch::set)
-            {
-                tracing::error!(%error, "cannot remember this for the next start: do not restart");
-            }
-            self.pin = Pin::Refused(refused.clone());
-            Refusal::Pin(refused)
-        })
     }
 }
 
-/// Whether the session, and so the process, is logged in as the token's user.
-pub(super) fn is_logged_in(session: &Session) -> Result<bool, Error> {
-    let state = session.get_session_info()?.session_state();
-    Ok(matches!(state, SessionState::RoUser | SessionState::RwUser))
-}
-
-/// Why the PIN must not even be tried.
-fn danger(info: &TokenInfo) -> Option<PinRefused> {
-    if info.user_pin_locked() {
-        Some(PinRefused::Locked)
-    } else if info.user_pin_final_try() {
-        Some(PinRefused::FinalTry)
-    } else if !info.user_pin_initialized() {
-        Some(PinRefused::NotSet)
-    } else {
-        None
-    }
-}
-
-fn pin_refusal(error: &Error) -> Option<PinRefused> {
-    let Error::Pkcs11(code, _) = error else { return None };
-    match code {
-        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
-            Some(PinRefused::Wrong)
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Token(error) => Self::Token(error),
+            other => Self::Closed(OpenError::from(other).to_string()),
         }
-        RvError::PinLocked => Some(PinRefused::Locked),
-        RvError::PinExpired | RvError::UserPinNotInitialized => Some(PinRefused::NotSet),
-        _ => None,
     }
 }
 
 impl TokenSelector {
     fn matches(&self, info: &TokenInfo) -> bool {
         match self {
-            Self::Label(label) => info.label().trim_end() == label,
-            Self::Serial(serial) => info.serial_number().trim_end() == serial,
+            Self::Label(label) => info.label == *label,
+            Self::Serial(serial) => info.serial == *serial,
         }
     }
 }
@@ -276,9 +196,7 @@ fn listing(tokens: &[(Slot, TokenInfo)]) -> String {
     }
     let shown: Vec<String> = tokens
         .iter()
-        .map(|(_, info)| {
-            format!("`{}` (serial {})", info.label().trim_end(), info.serial_number().trim_end())
-        })
+        .map(|(_, info)| format!("`{}` (serial {})", info.label, info.serial))
         .collect();
     shown.join(", ")
 }

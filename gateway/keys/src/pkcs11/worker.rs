@@ -11,10 +11,11 @@ use super::answers::Answers;
 use super::fault::Fault;
 use super::health::Health;
 use super::lane::{Job, Operation, Outcome};
+use super::login::{LoginState, login_state};
 use super::meters::Meters;
 use super::module::lock;
 use super::sign::{self, Verify};
-use super::token::{Seat, Token, is_logged_in};
+use super::token::{Seat, Token};
 use super::wrap;
 
 /// One thread's share of a token: a session of its own, opened again when it breaks.
@@ -171,7 +172,10 @@ impl KeySession {
 
     /// Whether it is there, and logged in.
     fn check(&self) -> Result<(), Fault> {
-        if is_logged_in(&self.session)? { Ok(()) } else { Err(Fault::LoggedOut) }
+        match login_state(&self.session)? {
+            LoginState::Other => Err(Fault::LoggedOut),
+            LoginState::User | LoginState::Unknown => Ok(()),
+        }
     }
 
     fn handle(&mut self, class: ObjectClass, id: &[u8]) -> Result<ObjectHandle, Fault> {
@@ -181,7 +185,9 @@ impl KeySession {
         let template =
             [Attribute::Class(class), Attribute::Token(true), Attribute::Id(id.to_vec())];
         let handle = match self.session.find_objects(&template)?.as_slice() {
-            [] if !is_logged_in(&self.session)? => return Err(Fault::LoggedOut),
+            [] if login_state(&self.session)? == LoginState::Other => {
+                return Err(Fault::LoggedOut);
+            }
             [] => return Err(Fault::NoObject),
             [object] => self.working_copy(*object),
             [_, _, ..] => return Err(Fault::SeveralObjects),

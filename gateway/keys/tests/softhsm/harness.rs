@@ -100,6 +100,16 @@ pub(crate) fn import(key: &str, tokens: &[&str]) {
     }
 }
 
+/// The present process's threads that the signer started, by their names.
+pub(crate) fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    // One that ends meanwhile has no name any more.
+    let name = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    };
+    tasks.filter_map(name).filter(|name| name.starts_with("pkcs11-")).collect()
+}
+
 /// Makes one more token, in the present process's token directory if it has one.
 pub(crate) fn another_token(label: &str) {
     initialise_token(Path::new(&std::env::var_os("SOFTHSM2_CONF").unwrap()), label);

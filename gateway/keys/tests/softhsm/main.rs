@@ -15,5 +15,6 @@ mod devices;
 mod faults;
 mod harness;
 mod opening;
+mod pins;
 mod signing;
 mod wrapping;

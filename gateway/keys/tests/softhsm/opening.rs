@@ -1,9 +1,13 @@
 use chancery_keys::pkcs11::{OpenError, PinRefused, Pkcs11Signer, TokenSelector};
 use chancery_keys::{KeyType, SignError, Signer};
+use chancery_pkcs11_faults::{Effect, Fault, Plan};
 use chancery_x509::SignatureAlgorithm;
 use zeroize::Zeroizing;
 
-use crate::harness::{LABEL, another_token, config, module, name, run, signer, with_token};
+use crate::harness::{
+    LABEL, another_token, config, faulty, import, module, name, run, signer, threads, with_faults,
+    with_token,
+};
 
 #[test]
 fn a_wrong_pin_is_refused_by_name_and_the_module_left_usable() {
@@ -11,7 +15,7 @@ fn a_wrong_pin_is_refused_by_name_and_the_module_left_usable() {
         let mut wrong = config();
         wrong.tokens[0].pin = Zeroizing::new("000000".to_owned());
         let refused = Pkcs11Signer::open(wrong).unwrap_err();
-        assert!(matches!(refused, OpenError::Pin(PinRefused::Wrong)), "{refused}");
+        assert!(matches!(refused, OpenError::Pin(PinRefused::Wrong { .. })), "{refused}");
         assert!(!refused.to_string().contains("000000"));
         drop(signer());
     });
@@ -50,6 +54,69 @@ fn a_module_is_opened_once_per_process() {
         drop(first);
         drop(signer());
     });
+}
+
+#[test]
+fn nothing_is_left_of_a_start_that_fails_at_the_second_token() {
+    with_token("opening::nothing_is_left_of_a_start_that_fails_at_the_second_token", || {
+        another_token("second");
+        import("k", &[LABEL, "second"]);
+        let mut two = config();
+        two.tokens.push(two.tokens[0].clone());
+        two.tokens[1].token = TokenSelector::Label("second".to_owned());
+        two.sessions = 4;
+        drop(Pkcs11Signer::open(two.clone()).unwrap());
+        two.tokens[1].pin = Zeroizing::new("000000".to_owned());
+        for _ in 0..40 {
+            let refused = Pkcs11Signer::open(two.clone()).unwrap_err();
+            assert!(matches!(refused, OpenError::Pin(PinRefused::Wrong { .. })), "{refused}");
+            assert_eq!(threads(), [] as [String; 0]);
+        }
+        // The module was finalised each time.
+        drop(signer());
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_start_whose_last_worker_gets_no_session() {
+    const FUNCTION_FAILED: u64 = 0x06;
+    let name = "opening::nothing_is_left_of_a_start_whose_last_worker_gets_no_session";
+    with_faults(name, |plan| {
+        another_token("second");
+        let mut two = faulty(&config());
+        two.tokens.push(two.tokens[0].clone());
+        two.tokens[1].token = TokenSelector::Label("second".to_owned());
+        let fault = Fault::at("C_OpenSession", Effect::Return(FUNCTION_FAILED)).after(3);
+        plan.set(&Plan::of(fault));
+        assert!(Pkcs11Signer::open(two).is_err());
+        assert_eq!(threads(), [] as [String; 0]);
+    });
+}
+
+#[test]
+fn what_a_token_says_of_itself_may_be_rubbish_where_nobody_needs_it() {
+    with_faults(
+        "opening::what_a_token_says_of_itself_may_be_rubbish_where_nobody_needs_it",
+        |plan| {
+            let mut idle = faulty(&config());
+            idle.idle = std::time::Duration::from_millis(10);
+            plan.set(&Plan {
+                utc_time: Some("yesterday \u{e4}".to_owned()),
+                c_strings: true,
+                session_state: Some(77),
+                ..Plan::default()
+            });
+            let signer = Pkcs11Signer::open(idle).unwrap();
+            run(async {
+                signer.generate(&name("k"), KeyType::EcdsaP256).await.unwrap();
+                for _ in 0..20 {
+                    let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+                    signer.sign(&name("k"), algorithm, b"m").await.unwrap();
+                }
+            });
+            assert_eq!(signer.status().remove(0).trouble, None);
+        },
+    );
 }
 
 #[test]

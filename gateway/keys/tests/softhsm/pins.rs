@@ -1,0 +1,228 @@
+//! Logins that fail, and how often a PIN is tried then.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chancery_keys::pkcs11::{OpenError, PinRefused, Pkcs11Config, Pkcs11Signer};
+use chancery_keys::{KeyType, Signer};
+use chancery_pkcs11_faults::{Effect, Fault, Plan};
+use chancery_x509::SignatureAlgorithm;
+
+use crate::harness::{LABEL, config, faulty, name, run, with_faults};
+
+// Return codes by PKCS#11 §A.
+const HOST_MEMORY: u64 = 0x02;
+const GENERAL_ERROR: u64 = 0x05;
+const FUNCTION_FAILED: u64 = 0x06;
+const ARGUMENTS_BAD: u64 = 0x07;
+const DEVICE_ERROR: u64 = 0x30;
+const DEVICE_REMOVED: u64 = 0x32;
+const PIN_INCORRECT: u64 = 0xa0;
+const PIN_LOCKED: u64 = 0xa4;
+const TOKEN_NOT_PRESENT: u64 = 0xe0;
+const VENDOR_DEFINED: u64 = 0x8000_0123;
+
+/// What a module may answer to a wrong PIN without saying so.
+const UNCLEAR: [u64; 6] =
+    [HOST_MEMORY, GENERAL_ERROR, FUNCTION_FAILED, ARGUMENTS_BAD, DEVICE_ERROR, VENDOR_DEFINED];
+
+// Flags by PKCS#11 §3.3.
+const USER_PIN_COUNT_LOW: u64 = 0x0001_0000;
+const USER_PIN_FINAL_TRY: u64 = 0x0002_0000;
+const USER_PIN_LOCKED: u64 = 0x0004_0000;
+
+/// A signer behind the module that fails, which counts tries in this directory.
+fn counting(latches: &Path) -> Pkcs11Config {
+    let mut config = faulty(&config());
+    config.latches = Some(latches.to_owned());
+    config.login_pause = Duration::from_millis(20);
+    config
+}
+
+fn logins(answer: u64) -> Plan {
+    Plan::of(Fault::at("C_Login", Effect::Return(answer)))
+}
+
+fn files(directory: &Path) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+#[test]
+fn an_unclear_answer_is_tried_once_more_and_then_never() {
+    with_faults("pins::an_unclear_answer_is_tried_once_more_and_then_never", |plan| {
+        for code in UNCLEAR {
+            let latches = tempfile::tempdir().unwrap();
+            plan.set(&logins(code));
+            let before = plan.tries();
+            let mut patient = counting(latches.path());
+            patient.patience = Duration::from_mins(1);
+            let refused = Pkcs11Signer::open(patient).unwrap_err();
+            let OpenError::Pin(PinRefused::Unclear { latch: Some(latch), .. }) = &refused else {
+                panic!("{code:x}: {refused}");
+            };
+            let told = refused.to_string();
+            assert!(told.contains("CKR_") && told.contains(&latch.display().to_string()), "{told}");
+            assert_eq!(plan.tries() - before, 2, "{code:x}");
+            for _ in 0..3 {
+                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::Latched { .. }), "{code:x}: {refused}");
+            }
+            assert_eq!(plan.tries() - before, 2, "{code:x}");
+
+            // It is enough to do what the message says.
+            std::fs::remove_file(latch).unwrap();
+            plan.set(&Plan::default());
+            drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
+            assert_eq!(files(latches.path()), 0);
+        }
+    });
+}
+
+#[test]
+fn an_unclear_answer_while_serving_is_tried_once_more_and_then_never() {
+    with_faults(
+        "pins::an_unclear_answer_while_serving_is_tried_once_more_and_then_never",
+        |plan| {
+            for code in [GENERAL_ERROR, FUNCTION_FAILED, ARGUMENTS_BAD, VENDOR_DEFINED] {
+                let latches = tempfile::tempdir().unwrap();
+                let signer = Pkcs11Signer::open(counting(latches.path())).unwrap();
+                let before = plan.tries();
+                plan.set(&Plan { away: vec![LABEL.to_owned()], ..Plan::default() });
+                run(async {
+                    let sign = async || {
+                        signer.sign(&name("k"), SignatureAlgorithm::EcdsaP256Sha256, b"m").await
+                    };
+                    if !signer.contains(&name("k")) {
+                        plan.set(&Plan::default());
+                        signer.generate(&name("k"), KeyType::EcdsaP256).await.unwrap();
+                        plan.set(&Plan { away: vec![LABEL.to_owned()], ..Plan::default() });
+                    }
+                    let trouble = || signer.status().remove(0).trouble;
+                    while trouble().is_none() {
+                        let _ = sign().await;
+                    }
+                    plan.set(&logins(code));
+                    while !trouble().is_some_and(|trouble| trouble.contains("not tried again")) {
+                        assert!(sign().await.is_err());
+                        tokio::task::yield_now().await;
+                    }
+                    for _ in 0..50 {
+                        assert!(sign().await.is_err());
+                    }
+                });
+                drop(signer);
+                assert_eq!(plan.tries() - before, 2, "{code:x}");
+                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::Latched { .. }), "{code:x}: {refused}");
+                plan.set(&Plan::default());
+            }
+        },
+    );
+}
+
+#[test]
+fn flags_that_show_a_counted_pin_leave_no_second_try() {
+    with_faults("pins::flags_that_show_a_counted_pin_leave_no_second_try", |plan| {
+        for flag in [USER_PIN_COUNT_LOW, USER_PIN_FINAL_TRY, USER_PIN_LOCKED] {
+            // Even a device that calls itself removed has counted if it says so.
+            for code in [GENERAL_ERROR, DEVICE_REMOVED] {
+                let latches = tempfile::tempdir().unwrap();
+                let before = plan.tries();
+                plan.set(&Plan { flags_after_failed_login: flag, ..logins(code) });
+                let mut patient = counting(latches.path());
+                patient.patience = Duration::from_mins(1);
+                let refused = Pkcs11Signer::open(patient).unwrap_err();
+                let unclear = matches!(refused, OpenError::Pin(PinRefused::Unclear { .. }));
+                assert!(unclear, "{code:x}, {flag:x}: {refused}");
+                assert_eq!(plan.tries() - before, 1, "{code:x}, {flag:x}");
+                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::Latched { .. }), "{refused}");
+                assert_eq!(plan.tries() - before, 1, "{code:x}, {flag:x}");
+            }
+        }
+    });
+}
+
+#[test]
+fn flags_that_cannot_be_read_leave_no_second_try_until_they_can() {
+    with_faults("pins::flags_that_cannot_be_read_leave_no_second_try_until_they_can", |plan| {
+        let latches = tempfile::tempdir().unwrap();
+        // What is asked before the login is answered: two slots when the token is looked for, then its flags.
+        let blind = Fault::at("C_GetTokenInfo", Effect::Return(GENERAL_ERROR)).after(3);
+        let mut plan_of_both = logins(GENERAL_ERROR);
+        plan_of_both.faults.push(blind);
+        plan.set(&plan_of_both);
+        drop(Pkcs11Signer::open(counting(latches.path())).unwrap_err());
+        assert_eq!(plan.tries(), 1);
+        drop(Pkcs11Signer::open(counting(latches.path())).unwrap_err());
+        plan.set(&Plan { token_flags: USER_PIN_COUNT_LOW, ..Plan::default() });
+        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::Pin(PinRefused::Unclear { .. })), "{refused}");
+        assert_eq!(plan.tries(), 1);
+    });
+}
+
+#[test]
+fn one_unclear_answer_is_forgotten_after_a_login() {
+    with_faults("pins::one_unclear_answer_is_forgotten_after_a_login", |plan| {
+        let latches = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(GENERAL_ERROR)).times(1)));
+            drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
+            assert_eq!(files(latches.path()), 0);
+        }
+        assert_eq!(plan.tries(), 6);
+    });
+}
+
+#[test]
+fn a_device_that_is_away_costs_no_try() {
+    with_faults("pins::a_device_that_is_away_costs_no_try", |plan| {
+        for code in [DEVICE_REMOVED, TOKEN_NOT_PRESENT] {
+            let latches = tempfile::tempdir().unwrap();
+            plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(code)).times(5)));
+            let mut patient = counting(latches.path());
+            patient.patience = Duration::from_mins(1);
+            drop(Pkcs11Signer::open(patient).unwrap());
+            assert_eq!(files(latches.path()), 0, "{code:x}");
+        }
+    });
+}
+
+#[test]
+fn a_locked_pin_is_no_matter_for_the_next_process() {
+    with_faults("pins::a_locked_pin_is_no_matter_for_the_next_process", |plan| {
+        let latches = tempfile::tempdir().unwrap();
+        plan.set(&logins(PIN_LOCKED));
+        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::Pin(PinRefused::Locked)), "{refused}");
+        // The security officer has set a new one.
+        plan.set(&Plan::default());
+        drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
+    });
+}
+
+#[test]
+fn a_try_that_cannot_be_counted_is_not_made() {
+    with_faults("pins::a_try_that_cannot_be_counted_is_not_made", |plan| {
+        let nowhere = tempfile::tempdir().unwrap().path().join("gone");
+        let refused = Pkcs11Signer::open(counting(&nowhere)).unwrap_err();
+        assert!(matches!(refused, OpenError::Uncounted(_)), "{refused}");
+        assert_eq!(plan.tries(), 0);
+    });
+}
+
+#[test]
+fn a_refused_pin_names_what_to_remove() {
+    with_faults("pins::a_refused_pin_names_what_to_remove", |plan| {
+        let latches = tempfile::tempdir().unwrap();
+        plan.set(&logins(PIN_INCORRECT));
+        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+        let OpenError::Pin(PinRefused::Wrong { latch: Some(latch) }) = &refused else {
+            panic!("{refused}");
+        };
+        assert!(latch.exists());
+        assert!(refused.to_string().contains(&latch.display().to_string()), "{refused}");
+        assert_eq!(plan.tries(), 1);
+    });
+}
