@@ -1,5 +1,5 @@
 //! Maps rot. These tests keep `ARCHITECTURE.md` equal to what Cargo says, and every path that the
-//! documents name in existence.
+//! documents name in existence; and rules of the whole house that no lint knows.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use chancery_integration::process::repository;
@@ -75,6 +76,107 @@ fn every_path_in_the_documents_exists() {
             );
         }
     }
+}
+
+/// `Debug` shows whatever is inside, at any length and as the peer had it. What is logged and what errors
+/// say is written with `Display`, which somebody has thought about.
+#[test]
+fn neither_the_log_nor_an_error_shows_what_debug_makes_of_a_value() {
+    let mut found = vec![];
+    for file in sources() {
+        let text = fs::read_to_string(&file).expect("a source file can be read");
+        // Tests may show what they like.
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for start in ["tracing::", "#[error("] {
+            for (at, _) in code.match_indices(start) {
+                let call = call(&code[at..]);
+                let (quoted, bare) = in_and_out_of_quotes(call);
+                let captured = bare.match_indices('?').any(|(at, _)| {
+                    let before = bare[..at].trim_end().chars().next_back();
+                    before.is_some_and(|before| "(,=".contains(before))
+                });
+                let quoted = OF_OUR_OWN.iter().fold(quoted, |text, own| text.replace(own, ""));
+                let formatted = quoted.contains(":?}") || quoted.contains(":#?}");
+                if captured || formatted {
+                    let line = code[..at].lines().count();
+                    found.push(format!("{}:{line}: {call}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "use `%`, or `{{}}`, in:\n{}", found.join("\n"));
+}
+
+/// What errors may show with `Debug`: durations, and enums without fields.
+const OF_OUR_OWN: [&str; 4] =
+    ["within {0:?}", "within {after:?}", "sign with {algorithm:?}", "signatures of the type {0:?}"];
+
+/// The macro or attribute at the beginning of `code`, up to its closing parenthesis; nothing if there is
+/// none before the end of the statement.
+fn call(code: &str) -> &str {
+    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
+    for (at, character) in code.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            ';' | '{' | '}' if depth == 0 => break,
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return &code[..=at];
+                }
+            }
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// What stands between quotes in a piece of code, and the rest of it.
+fn in_and_out_of_quotes(code: &str) -> (String, String) {
+    let (mut inside, mut outside, mut quoted, mut escaped) =
+        (String::new(), String::new(), false, false);
+    for character in code.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => inside.push(character),
+            _ => outside.push(character),
+        }
+    }
+    (inside, outside)
+}
+
+/// The source files of the gateway's crates.
+fn sources() -> Vec<PathBuf> {
+    let mut files = vec![];
+    let mut folders: Vec<_> = fs::read_dir(repository().join("gateway"))
+        .expect("gateway/ can be read")
+        .map(|entry| entry.expect("an entry").path().join("src"))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder can be read") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn calls_are_found_to_their_end() {
+    assert_eq!(call(r#"tracing::warn!(%error, "a) b"); x"#), r#"tracing::warn!(%error, "a) b")"#);
+    assert_eq!(call("tracing::Span::current;"), "");
+    let (inside, outside) = in_and_out_of_quotes(r#"warn!(?x, "a {y:?} \" b")"#);
+    assert_eq!((inside.as_str(), outside.as_str()), ("a {y:?}  b", "warn!(?x, )"));
 }
 
 const TOP_LEVEL: [&str; 9] = [

@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::cli::DevArgs;
-use crate::commands::{complain, say};
+use crate::commands::say;
 use crate::config::{Config, ServerConfig};
 use crate::credential;
 use crate::dev::{self, DevIdentities};
@@ -98,7 +98,7 @@ impl Signals {
 impl Running {
     async fn start(config: Config, file: PathBuf) -> Result<Self> {
         let signals = Signals::take()?;
-        let telemetry = Telemetry::install(&config.telemetry)?;
+        let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
         let tls_listener = listen::bind("server.listen", config.server.listen).await?;
         let plain_listener = listen::bind("server.http", config.server.http).await?;
         let (api, http) = (tls_listener.local_addr()?, plain_listener.local_addr()?);
@@ -185,7 +185,8 @@ impl Running {
                 _ = self.signals.hangup.recv() => match self.reload().await {
                     Ok(bindings) => tracing::info!(bindings, "reloaded"),
                     Err(error) => {
-                        complain(&error.context("reload failed, the old set stays in force"));
+                        let error = format_args!("{error:#}");
+                        tracing::error!(error, "reload failed, the old set stays in force");
                     }
                 },
                 () = self.policy_files.settled() => self.take_changed_policies().await,
@@ -210,8 +211,10 @@ impl Running {
             }
             Ok(loaded) => tracing::info!(bindings = loaded.bindings.len(), "took changed policies"),
             Err(error) => {
-                complain(
-                    &error.context("changed policies are not taken, the old set stays in force"),
+                let error = format_args!("{error:#}");
+                tracing::error!(
+                    error,
+                    "changed policies are not taken, the old set stays in force"
                 );
             }
         }

@@ -1,16 +1,24 @@
 //! Logs to standard error, spans over OTLP where configured, metrics for the plain port.
 
+mod fields;
 mod help;
+mod line;
+mod log;
+mod throttle;
+
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chancery_identity::Clock;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
+use self::log::Log;
 use crate::config::TelemetryConfig;
 
 /// For policies, in microseconds: from a guest of one page to the longest deadline by the clock.
@@ -40,25 +48,27 @@ const BUCKETS: [f64; 16] = [
 /// Holds the exporter; [`Telemetry::shutdown`] sends what is left.
 pub(crate) struct Telemetry {
     pub(crate) metrics: PrometheusHandle,
+    log: Log,
     spans: Option<SdkTracerProvider>,
 }
 
 impl Telemetry {
-    /// Installs the log, span and metric receivers of this process. Once per process.
+    /// Installs the log, span and metric receivers of this process. Once per process, on a runtime,
+    /// which tells at intervals what was left out of the log.
     ///
     /// # Errors
     /// If a receiver is installed already or the OTLP endpoint cannot be used.
-    pub(crate) fn install(config: &TelemetryConfig) -> Result<Self> {
+    pub(crate) fn install(config: &TelemetryConfig, clock: Clock) -> Result<Self> {
         let filter = EnvFilter::try_new(&config.log).context("telemetry.log")?;
-        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-        let logs = if config.json { logs.json().boxed() } else { logs.boxed() };
+        let out = Box::new(std::io::stderr());
+        let log = Log::new(out, config.json, config.repeat.is_some(), clock);
         let spans = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
         let otlp = spans.as_ref().map(|provider| {
             tracing_opentelemetry::layer().with_tracer(provider.tracer("chancery"))
         });
         tracing_subscriber::registry()
             .with(filter)
-            .with(logs)
+            .with(log.clone())
             .with(otlp)
             .try_init()
             .context("installing the log receiver")?;
@@ -68,7 +78,10 @@ impl Telemetry {
             .and_then(PrometheusBuilder::install_recorder)
             .context("installing the metrics recorder")?;
         help::describe();
-        Ok(Self { metrics, spans })
+        if let Some(pause) = config.repeat {
+            tokio::spawn(tell_what_was_left_out(log.clone(), pause));
+        }
+        Ok(Self { metrics, log, spans })
     }
 
     /// Sends the spans that are still waiting.
@@ -78,6 +91,21 @@ impl Telemetry {
         {
             tracing::warn!(%error, "spans could not be sent at shutdown");
         }
+    }
+}
+
+impl Drop for Telemetry {
+    /// Says what was left out of the log, also where the start has failed.
+    fn drop(&mut self) {
+        self.log.end_turn();
+    }
+}
+
+async fn tell_what_was_left_out(log: Log, pause: Duration) {
+    let mut turns = tokio::time::interval(pause);
+    loop {
+        turns.tick().await;
+        log.end_turn();
     }
 }
 
@@ -136,9 +164,13 @@ mod tests {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Received::default();
         tokio::spawn(collect(listener, received.clone()));
-        let config =
-            TelemetryConfig { log: "info".to_owned(), json: false, otlp_endpoint: Some(endpoint) };
-        let telemetry = Telemetry::install(&config).unwrap();
+        let config = TelemetryConfig {
+            log: "info".to_owned(),
+            json: false,
+            repeat: None,
+            otlp_endpoint: Some(endpoint),
+        };
+        let telemetry = Telemetry::install(&config, Clock::system()).unwrap();
         tracing::info_span!("acme.finalize").in_scope(|| tracing::info!("inside"));
         metrics::counter!("chancery_api_requests_total").increment(3);
         let page = telemetry.metrics.render();

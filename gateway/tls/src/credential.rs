@@ -103,7 +103,8 @@ impl Current {
 
     pub(crate) fn replace(&self, credential: Credential) {
         metrics::credential_expires(credential.leaf.not_after());
-        tracing::info!(?credential, "the server certificate was replaced");
+        let leaf = &credential.leaf;
+        tracing::info!(serial = %leaf.serial(), not_after = %leaf.not_after(), "the server certificate was replaced");
         self.0.store(Arc::new(credential));
     }
 }

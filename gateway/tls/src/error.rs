@@ -21,11 +21,19 @@ pub enum AcceptError {
     Handshake(#[source] rustls::Error),
     /// The client certificate does not chain to a trusted client CA, is out of date or not for
     /// clients. The peer was told by an alert.
-    #[error("the client certificate was refused: {0:?}")]
+    #[error("the client certificate was refused: {}", reason(.0))]
     Certificate(CertificateError),
     /// The client certificate is good for the TLS library and unreadable for this gateway.
     #[error("the client certificate cannot be read: {0}")]
     Unreadable(#[source] chancery_x509::CertificateError),
+}
+
+/// The name of the reason. What the library adds to it comes out of the certificate, in any length.
+fn reason(refused: &CertificateError) -> String {
+    match refused {
+        CertificateError::Other(other) => other.to_string(),
+        known => format!("{known:?}").chars().take_while(char::is_ascii_alphanumeric).collect(),
+    }
 }
 
 impl AcceptError {
@@ -48,5 +56,24 @@ impl From<std::io::Error> for AcceptError {
             Ok(failed) => Self::Handshake(failed),
             Err(io) => Self::Closed(io),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ExtendedKeyPurpose;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_show_what_the_certificate_says() {
+        let refused = CertificateError::InvalidPurposeContext {
+            required: ExtendedKeyPurpose::ClientAuth,
+            presented: vec![ExtendedKeyPurpose::Other(vec![1, 3, 6, 1, 4, 1, 99_999]); 5_000],
+        };
+        assert_eq!(
+            AcceptError::Certificate(refused).to_string(),
+            "the client certificate was refused: InvalidPurposeContext"
+        );
     }
 }

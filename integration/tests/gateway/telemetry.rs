@@ -1,7 +1,14 @@
-//! The Prometheus page on the plain port.
+//! The Prometheus page on the plain port, spans, and the log.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 
 use chancery_integration::dns::Dns;
-use chancery_integration::gateway::{Gateway, Options};
+use chancery_integration::foreign::{ForeignCa, Holder};
+use chancery_integration::gateway::{Gateway, Options, binary};
+use chancery_integration::hsm::Token;
+use chancery_integration::process;
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 use serde_json::json;
@@ -58,8 +65,6 @@ fn the_plain_port_serves_nothing_that_is_not_public() {
 
 #[test]
 fn spans_go_out_over_otlp_where_that_is_configured() {
-    use std::io::Read;
-
     let site = Site::new();
     drop(Gateway::start(&site).stop());
     let collector = std::net::TcpListener::bind(site.socket(4317)).expect("the port is free");
@@ -82,4 +87,63 @@ fn spans_go_out_over_otlp_where_that_is_configured() {
         b"PRI * HTTP/2.0",
         "gRPC is HTTP/2"
     );
+}
+
+#[test]
+fn lines_of_the_log_are_short_and_one_object_each_whatever_peers_send() {
+    let site = Site::new();
+    let first = Gateway::start(&site);
+    let before = first.log().len();
+    drop(first.stop());
+    let gateway = Gateway::serve(&site, |config| {
+        let settings = [("log", "debug"), ("format", "json")];
+        let telemetry = settings.map(|(key, value)| (key.to_owned(), value.into()));
+        config.insert("telemetry".to_owned(), toml::Table::from_iter(telemetry).into());
+    });
+    let long = "x".repeat(20_000);
+    let strange = "a\u{9b}31m%0aERROR".repeat(100);
+    drop(gateway.app().try_send("GET", &format!("/v1/secret/data/app/{long}"), &[], b""));
+    drop(gateway.app().try_send("GET", "/v1/secret/data/app/%1b%5b2K%0a%0d", &[], b""));
+    drop(gateway.app().try_send("POST", "/acme/new-order", &[("content-type", &long)], b"{"));
+    drop(gateway.plain().try_send("GET", &format!("/crl/{long}"), &[], b""));
+    let stranger = ForeignCa::new(&strange).client(&Holder::named(&strange));
+    drop(gateway.client(&stranger).try_send("GET", "/v1/sys/health", &[], b""));
+    for port in [Gateway::SERVE_PORT, Gateway::SERVE_HTTP_PORT] {
+        let mut stream = TcpStream::connect(site.socket(port)).expect("the port is open");
+        stream.write_all(strange.as_bytes()).expect("it can be sent");
+        // Whatever the gateway answers, it ends the connection.
+        let _ = stream.read_to_end(&mut vec![]);
+    }
+    let log = gateway.log().split_off(before);
+    let log = log.lines().skip_while(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n");
+    assert!(log.contains("refused a client certificate"), "{log}");
+    for line in log.lines() {
+        assert!(line.len() < 4096, "{} bytes: {line}", line.len());
+        let object: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(object["fields"]["message"].is_string(), "{line}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_waited_for_is_told_of_once() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    drop(Options::new(&site).token(&token).start().stop());
+    let config = std::fs::read_to_string(site.path().join("state/chancery.toml"))
+        .expect("`chancery dev` has left its configuration");
+    let mut config: toml::Table = config.parse().expect("it is TOML");
+    let pkcs11 = config["pkcs11"].as_table_mut().expect("a table");
+    pkcs11.insert("token".to_owned(), "elsewhere".into());
+    pkcs11.insert("wait_seconds".to_owned(), 2.into());
+    let file = site.write("state/waiting.toml", config.to_string());
+    let mut command = Command::new(binary());
+    command.env("SOFTHSM2_CONF", token.config()).arg("serve").arg("--config").arg(file);
+    let said = process::run(&mut command).failure().stderr;
+    let waiting: Vec<_> =
+        said.lines().filter(|line| line.contains("waiting for the token")).collect();
+    let [once, counted] = waiting[..] else { panic!("two lines: {said}") };
+    assert!(!once.contains("repeated"), "{once}");
+    assert!(counted.contains("this was repeated "), "{counted}");
 }

@@ -86,7 +86,8 @@ impl Health {
     pub(super) fn up(&self) {
         let mut state = lock(&self.state);
         if let State::Down { since, .. } = &*state {
-            tracing::info!(token = self.token, after = ?since.elapsed(), "the token can be used");
+            let seconds = since.elapsed().as_secs_f64();
+            tracing::info!(token = self.token, seconds, "the token can be used");
             self.gauge.set(1.0);
             self.recoveries.fetch_add(1, Ordering::AcqRel);
             *state = State::Up;

@@ -246,6 +246,8 @@ pub(crate) struct Telemetry {
     pub(crate) log: String,
     /// `text` or `json`.
     pub(crate) format: String,
+    /// A warning that repeats itself is written once in so many seconds; 0 for each time.
+    pub(crate) repeat_seconds: u64,
     /// Where spans go over OTLP/gRPC, for example `http://127.0.0.1:4317`.
     pub(crate) otlp_endpoint: Option<String>,
 }
@@ -332,7 +334,12 @@ impl Default for Clients {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".to_owned(), format: "text".to_owned(), otlp_endpoint: None }
+        Self {
+            log: "info".to_owned(),
+            format: "text".to_owned(),
+            repeat_seconds: 10,
+            otlp_endpoint: None,
+        }
     }
 }
 

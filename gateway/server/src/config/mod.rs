@@ -152,6 +152,8 @@ pub(crate) struct ClientsConfig {
 pub(crate) struct TelemetryConfig {
     pub(crate) log: String,
     pub(crate) json: bool,
+    /// How long a warning that repeats itself is counted and not written; none for never.
+    pub(crate) repeat: Option<Duration>,
     pub(crate) otlp_endpoint: Option<String>,
 }
 

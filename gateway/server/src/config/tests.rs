@@ -253,6 +253,7 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("name = \"breakglass\"", "name = \"\"", "tenants.pinned.name: is empty"),
         ("log = \"info\"", "log = \"a=b=c\"", "telemetry.log: `a=b=c`"),
         ("format = \"json\"", "format = \"xml\"", "telemetry.format: `xml` is neither"),
+        ("repeat_seconds = 10", "repeat_seconds = 86401", "telemetry.repeat_seconds: 86401"),
         ("http://127.0.0.1:4317", "nowhere", "telemetry.otlp_endpoint: "),
         ("name = \"public\"", "name = \"Public\"", "upstreams.name: `Public` is not a name"),
         ("name = \"public\"", "name = \"private\"", "upstreams.name: `private` is not a name"),

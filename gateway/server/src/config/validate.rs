@@ -313,9 +313,11 @@ impl Check<'_> {
                 format!("`{}` is neither `text` nor `json`", telemetry.format),
             );
         }
+        let repeat = self.within("telemetry.repeat_seconds", telemetry.repeat_seconds, 0..=DAY);
         TelemetryConfig {
             log: telemetry.log,
             json,
+            repeat: (repeat > 0).then(|| Duration::from_secs(repeat)),
             otlp_endpoint: self.web_url("telemetry.otlp_endpoint", telemetry.otlp_endpoint),
         }
     }
