@@ -10,10 +10,6 @@ use subtle::ConstantTimeEq;
 use crate::token::{self, HeldToken};
 use crate::{AccessError, Caller, Directory, TokenSecret, Unauthenticated};
 
-/// Says whether a client certificate was revoked. Asked with every request, so it answers from
-/// memory.
-pub type Revoked = Arc<dyn Fn(&PeerCertificate) -> bool + Send + Sync>;
-
 /// Authenticates and authorises. One per gateway.
 pub struct Access {
     pub(crate) policy: PolicyHost,
@@ -22,7 +18,6 @@ pub struct Access {
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
-    revoked: Revoked,
 }
 
 /// How long tokens live where policy does not say less.
@@ -43,16 +38,10 @@ impl Default for TokenLimits {
 impl Access {
     /// Access under these policies, with tokens in `store` (which should be sealed) and everything
     /// that was decided in `audit`.
-    pub fn new(
-        policy: PolicyHost,
-        store: SharedStore,
-        audit: Audit,
-        clock: Clock,
-        revoked: Revoked,
-    ) -> Self {
+    pub fn new(policy: PolicyHost, store: SharedStore, audit: Audit, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(store.clone()));
         let limits = TokenLimits::default();
-        Self { policy, store, audit, clock, limits, directory, revoked }
+        Self { policy, store, audit, clock, limits, directory }
     }
 
     /// The same with the groups and data sets of a store that has some already.
@@ -71,7 +60,8 @@ impl Access {
 
     /// Establishes who calls: by the certificate of the connection, and by the token if there is one,
     /// which must have been obtained with the same certificate. Certificates are looked at with every
-    /// request because connections outlive them.
+    /// request because connections outlive them. Whoever waits for something after this, such as the
+    /// request's body, authenticates again.
     ///
     /// A refusal of a certificate or token goes to the audit log. A request without certificate does
     /// not, it is only counted: nobody stands behind it, and anybody could fill the log with such.
@@ -85,7 +75,7 @@ impl Access {
         context: &RequestContext,
         token: Option<&str>,
     ) -> Result<Caller, AccessError> {
-        let (certificate, identity) = match self.certificate_of(context) {
+        let (certificate, identity) = match Self::certificate_of(context) {
             Ok(found) => found,
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
@@ -97,22 +87,29 @@ impl Access {
         }
     }
 
-    /// The certificate and identity of a request, if they are good at this moment.
-    pub(crate) fn certificate_of<'a>(
+    /// Whether what the caller was authenticated by counts at this moment: every operation asks this
+    /// when it begins. A token that was revoked since is not found out here, since that is in the store.
+    ///
+    /// # Errors
+    /// Why it does not count.
+    pub(crate) fn still_authenticated(
         &self,
-        context: &'a RequestContext,
-    ) -> Result<(&'a PeerCertificate, &'a Identity), Unauthenticated> {
-        let certificate = context.certificate.as_deref().ok_or(Unauthenticated::NoCertificate)?;
-        let now = self.clock.now();
-        if now > certificate.not_after {
-            return Err(Unauthenticated::CertificateExpired);
+        context: &RequestContext,
+        caller: &Caller,
+    ) -> Result<(), Unauthenticated> {
+        context.check_evidence()?;
+        match caller.token() {
+            Some(token) if token.expires <= self.clock.now() => Err(Unauthenticated::TokenExpired),
+            _ => Ok(()),
         }
-        if now < certificate.not_before {
-            return Err(Unauthenticated::CertificateNotYetValid);
-        }
-        if (self.revoked)(certificate) {
-            return Err(Unauthenticated::CertificateRevoked);
-        }
+    }
+
+    /// The certificate and identity of a request, if they are good at this moment.
+    pub(crate) fn certificate_of(
+        context: &RequestContext,
+    ) -> Result<(&PeerCertificate, &Identity), Unauthenticated> {
+        let evidence = context.evidence.as_ref().ok_or(Unauthenticated::NoCertificate)?;
+        let certificate = evidence.check()?;
         let identity = certificate
             .identity
             .as_ref()
@@ -156,7 +153,7 @@ impl Access {
         metrics::counter!("chancery_access_unauthenticated_total", "reason" => reason.code())
             .increment(1);
         tracing::debug!(reason = reason.code(), "not authenticated");
-        if context.certificate.is_some() {
+        if context.evidence.is_some() {
             let evidence = if reason.is_about_token() { "token" } else { "certificate" };
             let event = Event::new(context, "auth.authenticate", evidence)
                 .detail("reason", reason.to_string())

@@ -4,7 +4,7 @@ use chancery_audit::{Decision, Event};
 use chancery_identity::RequestContext;
 use chancery_policy::{AccessRequest, Denial, Evaluation, context_attributes};
 
-use crate::{Access, AccessError, Caller};
+use crate::{Access, AccessError, Caller, Unauthenticated};
 
 /// The policies allowed it.
 #[derive(Debug, Clone)]
@@ -29,8 +29,9 @@ pub struct Refusal {
 }
 
 impl Access {
-    /// Asks the policies whether the caller may do `operation` to `resource`. Recording the answer is
-    /// left to the operation, so that one line of the audit log tells all of it.
+    /// Asks the policies whether the caller may do `operation` to `resource`, unless what the caller was
+    /// authenticated by has ended since. Recording the answer is left to the operation, so that one line
+    /// of the audit log tells all of it.
     ///
     /// # Errors
     /// The refusal; [`Refusal::recorded_in`] puts it into the operation's event.
@@ -43,6 +44,9 @@ impl Access {
         resource: &str,
         attributes: Vec<(String, String)>,
     ) -> Result<Grant, Refusal> {
+        if let Err(reason) = self.still_authenticated(context, caller) {
+            return Err(Refusal::unauthenticated(&reason));
+        }
         let mut attributes = attributes;
         attributes.extend(context_attributes(context));
         attributes.push(("evidence".to_owned(), caller.evidence().to_owned()));
@@ -69,6 +73,16 @@ impl Access {
 }
 
 impl Refusal {
+    /// Policies are asked about somebody, and nobody is there any more.
+    fn unauthenticated(reason: &Unauthenticated) -> Self {
+        Self {
+            code: reason.code().to_owned(),
+            message: reason.to_string(),
+            reason: reason.to_string(),
+            decisions: Vec::new(),
+        }
+    }
+
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {

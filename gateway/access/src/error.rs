@@ -1,5 +1,5 @@
 use chancery_audit::AuditError;
-use chancery_identity::NoIdentity;
+use chancery_identity::{EvidenceError, NoIdentity};
 use chancery_policy::LoadError;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
@@ -59,15 +59,9 @@ pub enum Unauthenticated {
     /// The connection has none.
     #[error("a client certificate is required")]
     NoCertificate,
-    /// It ran out, perhaps after the connection was made.
-    #[error("the client certificate has expired")]
-    CertificateExpired,
-    /// It begins later.
-    #[error("the client certificate is not valid yet")]
-    CertificateNotYetValid,
-    /// Its issuer took it back.
-    #[error("the client certificate was revoked")]
-    CertificateRevoked,
+    /// It was good when the connection was made and does not count any more.
+    #[error(transparent)]
+    Certificate(#[from] EvidenceError),
     /// It is good, but names nobody.
     #[error("the client certificate gives no identity: {0}")]
     NoIdentity(NoIdentity),
@@ -90,9 +84,7 @@ impl Unauthenticated {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoCertificate => "no-certificate",
-            Self::CertificateExpired => "certificate-expired",
-            Self::CertificateNotYetValid => "certificate-not-yet-valid",
-            Self::CertificateRevoked => "certificate-revoked",
+            Self::Certificate(why) => why.code(),
             Self::NoIdentity(_) => "no-identity",
             Self::OtherTenant => "other-tenant",
             Self::UnknownToken => "unknown-token",

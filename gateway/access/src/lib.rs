@@ -17,7 +17,7 @@ mod role;
 mod sweep;
 mod token;
 
-pub use access::{Access, Revoked, TokenLimits};
+pub use access::{Access, TokenLimits};
 pub use authorization::{Grant, Refusal, decisions};
 pub use caller::Caller;
 pub use directory::{DataSet, Directory, Group, Shelved};

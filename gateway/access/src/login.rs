@@ -29,7 +29,7 @@ impl Access {
         context: &RequestContext,
         role: &Role,
     ) -> Result<Login, AccessError> {
-        let (certificate, identity) = match self.certificate_of(context) {
+        let (certificate, identity) = match Self::certificate_of(context) {
             Ok(found) => found,
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };

@@ -34,7 +34,8 @@ impl Acme {
     /// Checks a request that an account must have signed.
     ///
     /// # Errors
-    /// What is wrong with the request; [`Error::NoAccount`] or [`Error::AccountDeactivated`].
+    /// What is wrong with the request; [`Error::NoAccount`], [`Error::AccountDeactivated`] or
+    /// [`Error::Certificate`].
     pub async fn by_account(
         &self,
         context: &RequestContext,
@@ -72,8 +73,14 @@ impl Acme {
     /// Checks a request that a bare key must have signed: one for a new account.
     ///
     /// # Errors
-    /// What is wrong with the request.
-    pub fn by_key(&self, target: Target<'_>, body: &[u8]) -> Result<(AccountKey, Payload), Error> {
+    /// What is wrong with the request; [`Error::Certificate`].
+    pub async fn by_key(
+        &self,
+        context: &RequestContext,
+        target: Target<'_>,
+        body: &[u8],
+    ) -> Result<(AccountKey, Payload), Error> {
+        self.check_certificate(context, target).await?;
         let request = self.fresh(target, body)?;
         let Signer::Key(key) = request.signer().clone() else {
             return Err(Error::Malformed(
@@ -94,6 +101,7 @@ impl Acme {
         target: Target<'_>,
         body: &[u8],
     ) -> Result<(Authenticated, Payload), Error> {
+        self.check_certificate(context, target).await?;
         let request = self.fresh(target, body)?;
         match request.signer().clone() {
             Signer::Key(key) => {
@@ -122,6 +130,18 @@ impl Acme {
                 }
             }
         }
+    }
+
+    /// That the client certificate of the connection, if it has one, counts now that all of the request
+    /// is here. Certificate and address of a refusal stand in the audit log.
+    async fn check_certificate(
+        &self,
+        context: &RequestContext,
+        target: Target<'_>,
+    ) -> Result<(), Error> {
+        let Err(why) = context.check_evidence() else { return Ok(()) };
+        let event = Event::new(context, "acme.authenticate", target.url);
+        Err(self.refuse(event, why.into()).await)
     }
 
     /// A request whose `url` is the one that was called and whose nonce was good until now.

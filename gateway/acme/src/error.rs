@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_identity::EvidenceError;
 use chancery_policy::Denial;
 use chancery_store::{CommitError, InvalidKey, Key, ReadError};
 
@@ -37,6 +38,10 @@ pub enum Error {
     /// The signer may not do this.
     #[error("{0}")]
     Unauthorized(String),
+    /// The client certificate of the connection does not count any more. Without it the request could
+    /// be another tenant's, so it is not taken for one that came without a certificate.
+    #[error("{0}: connect without it, or with another one")]
+    Certificate(#[from] EvidenceError),
     /// The terms of service must be agreed to.
     #[error("agree to the terms of service at {terms} (`termsOfServiceAgreed`)")]
     TermsNotAgreed {
@@ -126,6 +131,7 @@ impl Error {
             Self::NoAccount => "no-account",
             Self::AccountDeactivated => "account-deactivated",
             Self::Unauthorized(_) => "unauthorized",
+            Self::Certificate(why) => why.code(),
             Self::TermsNotAgreed { .. } => "terms-not-agreed",
             Self::UnsupportedContact(_) => "unsupported-contact",
             Self::InvalidContact { .. } => "invalid-contact",

@@ -46,17 +46,18 @@ pub(crate) async fn attach(
 
 fn of_request(clock: &Clock, request: &Request) -> RequestContext {
     let peer = request.extensions().get::<Peer>();
-    let certificate = peer.and_then(|peer| peer.certificate.clone());
-    let tenant = certificate
+    let evidence = peer.and_then(|peer| peer.evidence.clone());
+    // Only where the request goes: whether the certificate counts is asked when an operation begins.
+    let tenant = evidence
         .as_ref()
-        .and_then(|certificate| certificate.identity.as_ref().ok())
-        .map_or_else(TenantId::default_tenant, |identity| identity.tenant.clone());
+        .and_then(|evidence| evidence.tenant())
+        .map_or_else(TenantId::default_tenant, Clone::clone);
     RequestContext {
         id: RequestId::random(),
         received: clock.now(),
         address: peer.map(|peer| peer.address.ip()),
         tenant,
-        certificate,
+        evidence,
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use chancery_identity::{Fingerprint, RequestContext, RequestId, TenantId};
+use chancery_identity::{
+    Evidence, EvidenceError, Fingerprint, RequestContext, RequestId, TenantId,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -80,7 +82,9 @@ pub enum Outcome {
 
 impl Event {
     /// The event of `operation` (such as `secrets.read`) on `resource` in this request. Address,
-    /// certificate and the certificate's identity are taken from the request.
+    /// certificate and the certificate's identity are taken from the request. A certificate that does
+    /// not count at this moment names no actor: it stands in the detail `certificate_refused` with the
+    /// reason.
     ///
     /// The outcome is a failure with code `outcome-not-stated` until [`outcome`](Self::outcome)
     /// says otherwise, so that no forgotten call looks like a success.
@@ -89,7 +93,13 @@ impl Event {
         operation: impl Into<String>,
         resource: impl Into<String>,
     ) -> Self {
-        let certificate = context.certificate.as_deref();
+        let shown = context.evidence.as_ref().map(|evidence| (evidence, evidence.check()));
+        let (certificate, refused) = match shown {
+            None => (None, None),
+            Some((_, Ok(certificate))) => (Some(certificate), None),
+            Some((evidence, Err(why))) => (None, Some(refused(evidence, why))),
+        };
+        let refused = refused.map(|refused| ("certificate_refused".to_owned(), refused));
         Self {
             request: context.id,
             received: context.received,
@@ -106,7 +116,7 @@ impl Event {
             resource: resource.into(),
             decisions: Vec::new(),
             outcome: Outcome::Failed { code: "outcome-not-stated".to_owned() },
-            details: BTreeMap::new(),
+            details: refused.into_iter().collect(),
         }
     }
 
@@ -179,8 +189,22 @@ impl Event {
     }
 }
 
+/// A certificate that was shown and does not count.
+fn refused(evidence: &Evidence, why: EvidenceError) -> Value {
+    serde_json::json!({
+        "fingerprint": evidence.fingerprint().to_string(),
+        "serial": evidence.serial(),
+        "reason": why.code(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use chancery_identity::Clock;
+
     use super::*;
 
     fn json(event: &Event) -> Value {
@@ -201,7 +225,8 @@ mod tests {
         let mut context =
             RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
         context.address = Some("192.0.2.1".parse().unwrap());
-        context.certificate = Some(std::sync::Arc::new(PeerCertificate {
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let certificate = Arc::new(PeerCertificate {
             der: vec![],
             fingerprint: Fingerprint::of_certificate(b""),
             serial: "1".to_owned(),
@@ -212,11 +237,23 @@ mod tests {
                 tenant: TenantId::default_tenant(),
                 name: IdentityName::Dns("a.example".to_owned()),
             }),
-        }));
+        });
+        context.evidence = Some(Evidence::new(certificate, clock.clone(), Arc::new(|_| Ok(()))));
         let event = json(&Event::new(&context, "auth.login", "app").account("7"));
         assert_eq!(event["actor"]["identity"], "dns:a.example");
         assert_eq!(event["actor"]["account"], "7");
         assert_eq!(event["actor"]["address"], "192.0.2.1");
-        assert_eq!(event["actor"]["fingerprint"], Fingerprint::of_certificate(b"").to_string());
+        let fingerprint = Fingerprint::of_certificate(b"").to_string();
+        assert_eq!(event["actor"]["fingerprint"], fingerprint);
+        assert_eq!(event["details"], Value::Null);
+
+        clock.advance(Duration::from_secs(1));
+        let event = json(&Event::new(&context, "auth.login", "app"));
+        assert_eq!(event["actor"]["identity"], Value::Null);
+        assert_eq!(event["actor"]["fingerprint"], Value::Null);
+        let refused = &event["details"]["certificate_refused"];
+        assert_eq!(refused["reason"], "certificate-expired");
+        assert_eq!(refused["fingerprint"], fingerprint);
+        assert_eq!(refused["serial"], "1");
     }
 }

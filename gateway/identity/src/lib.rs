@@ -2,9 +2,11 @@
 //!
 //! Pure values and rules: nothing here does I/O. The names of a peer come out of its verified
 //! certificate (parsed elsewhere); [`IdentityRules`] turns them into the one [`Identity`] that
-//! policies, tokens and the audit log use.
+//! policies, tokens and the audit log use. They reach it through [`Evidence`] only, which looks at each
+//! use whether the certificate still counts.
 
 mod clock;
+mod evidence;
 mod fingerprint;
 mod peer;
 mod request;
@@ -13,6 +15,7 @@ mod spiffe;
 mod tenant;
 
 pub use clock::Clock;
+pub use evidence::{Evidence, EvidenceError, StillHolds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use peer::{CertificateNames, Peer, PeerCertificate};
 pub use request::{RequestContext, RequestId};

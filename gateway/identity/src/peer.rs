@@ -1,9 +1,7 @@
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use jiff::Timestamp;
+use std::net::SocketAddr;
 
-use crate::{Fingerprint, Identity, NoIdentity};
+use crate::{Evidence, Fingerprint, Identity, NoIdentity};
 
 /// The other end of a connection, as the TLS acceptor saw it. One per connection, shared by its
 /// requests.
@@ -11,13 +9,13 @@ use crate::{Fingerprint, Identity, NoIdentity};
 pub struct Peer {
     /// Where the connection came from.
     pub address: SocketAddr,
-    /// The verified client certificate; none if the client sent none.
-    pub certificate: Option<Arc<PeerCertificate>>,
+    /// The client certificate that was verified; none if the client sent none.
+    pub evidence: Option<Evidence>,
 }
 
 /// A client certificate that chained to a trusted client CA, was in date and whose private key the
-/// peer proved to hold in the handshake. Revocation and expiry are looked at again per request,
-/// since connections outlive both.
+/// peer proved to hold in the handshake. Whether it still counts is for [`Evidence`] to say, behind
+/// which it is kept.
 #[derive(Debug)]
 pub struct PeerCertificate {
     /// The certificate itself.

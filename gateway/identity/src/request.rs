@@ -1,10 +1,9 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{PeerCertificate, TenantId};
+use crate::{Evidence, EvidenceError, TenantId};
 
 /// Identifies one request from the outside in logs, spans, answers and the audit log. A random UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,13 +35,22 @@ pub struct RequestContext {
     pub address: Option<IpAddr>,
     /// The tenant that the request addresses.
     pub tenant: TenantId,
-    /// The caller's verified certificate, if it sent one.
-    pub certificate: Option<Arc<PeerCertificate>>,
+    /// The caller's certificate, if it sent one. It counts as long as [`Evidence::check`] says so.
+    pub evidence: Option<Evidence>,
 }
 
 impl RequestContext {
     /// The context of work that the gateway does on its own behalf, at start or in the background.
     pub fn internal(tenant: TenantId, now: Timestamp) -> Self {
-        Self { id: RequestId::random(), received: now, address: None, tenant, certificate: None }
+        Self { id: RequestId::random(), received: now, address: None, tenant, evidence: None }
+    }
+
+    /// Whether the caller's certificate, if there is one, counts at this moment. To be asked when an
+    /// operation begins.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check_evidence(&self) -> Result<(), EvidenceError> {
+        self.evidence.as_ref().map_or(Ok(()), |evidence| evidence.check().map(drop))
     }
 }

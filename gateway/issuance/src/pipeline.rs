@@ -77,6 +77,10 @@ async fn approve(
     now: Timestamp,
     said: &mut Vec<Decision>,
 ) -> Result<Approved, IssueError> {
+    request.context.check_evidence().map_err(|why| IssueError::Denied {
+        code: why.code().to_owned(),
+        message: why.to_string(),
+    })?;
     let validity = facts::requested_validity(request, now)?;
     let verdict = inner.policy.decide_certificate(&facts::of(request, validity)?).await;
     said.extend(decisions(verdict.evaluations));

@@ -276,6 +276,11 @@ async fn ask_policy(
     entry: &InventoryEntry,
     said: &mut Vec<Decision>,
 ) -> Result<(), RevokeError> {
+    // Of many certificates each is asked about by itself, and that may take long.
+    request.context.check_evidence().map_err(|why| RevokeError::Denied {
+        code: why.code().to_owned(),
+        message: why.to_string(),
+    })?;
     let names = entry.names.iter().map(|name| ("name".to_owned(), name.to_string()));
     let facts = [
         ("reason".to_owned(), request.reason.code().to_string()),

@@ -231,6 +231,10 @@ async fn ask_policy(
         count if count > MOST_PRINCIPALS => return Err(SshError::TooManyPrincipals(count)),
         _ => {}
     }
+    request.context.check_evidence().map_err(|why| SshError::Denied {
+        code: why.code().to_owned(),
+        message: why.to_string(),
+    })?;
     let Options { critical, extensions } = &request.options;
     let mut facts = vec![("ssh_role".to_owned(), request.role.clone())];
     facts.extend(request.ttl.map(|ttl| ("ttl_seconds".to_owned(), ttl.as_secs().to_string())));

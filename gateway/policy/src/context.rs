@@ -1,14 +1,16 @@
 use chancery_identity::RequestContext;
 
 /// What every policy is told of the request behind its question, by the names in the contract: the
-/// time, the request's id, where it came from, and the client certificate of its connection.
+/// time, the request's id, where it came from, and the client certificate of its connection, if that
+/// counts at this moment.
 pub fn context_attributes(context: &RequestContext) -> Vec<(String, String)> {
     let mut attributes = vec![
         ("time".to_owned(), context.received.to_string()),
         ("request.id".to_owned(), context.id.to_string()),
     ];
     attributes.extend(context.address.map(|ip| ("address".to_owned(), ip.to_string())));
-    if let Some(certificate) = context.certificate.as_deref() {
+    let evidence = context.evidence.as_ref();
+    if let Some(certificate) = evidence.and_then(|evidence| evidence.check().ok()) {
         attributes.extend([
             ("tls.fingerprint".to_owned(), certificate.fingerprint.to_string()),
             ("tls.serial".to_owned(), certificate.serial.clone()),
@@ -25,9 +27,10 @@ pub fn context_attributes(context: &RequestContext) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use chancery_identity::{
-        Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, SpiffeId, TenantId,
+        Clock, Evidence, Fingerprint, Identity, IdentityName, PeerCertificate, SpiffeId, TenantId,
     };
     use jiff::Timestamp;
 
@@ -52,6 +55,7 @@ mod tests {
         let id: SpiffeId = "spiffe://dev.chancery/app".parse().unwrap();
         let identity =
             Identity { tenant: TenantId::default_tenant(), name: IdentityName::Spiffe(id) };
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
         let certificate = PeerCertificate {
             der: vec![1],
             fingerprint: Fingerprint::of_certificate(&[1]),
@@ -64,7 +68,8 @@ mod tests {
         let mut context =
             RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
         context.address = Some("192.0.2.1".parse().unwrap());
-        context.certificate = Some(Arc::new(certificate));
+        context.evidence =
+            Some(Evidence::new(Arc::new(certificate), clock.clone(), Arc::new(|_| Ok(()))));
         let expected = [
             ("address", "192.0.2.1"),
             ("tls.serial", "0a"),
@@ -74,6 +79,14 @@ mod tests {
         ];
         for (name, is) in expected {
             assert_eq!(value(&context, name).as_deref(), Some(is), "{name}");
+        }
+
+        // The connection goes on, its certificate does not.
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(value(&context, "address").as_deref(), Some("192.0.2.1"));
+        for name in ["tls.fingerprint", "tls.serial", "tls.issuer", "tls.not-after", "tls.identity"]
+        {
+            assert_eq!(value(&context, name), None, "{name}");
         }
     }
 }

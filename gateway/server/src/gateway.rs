@@ -105,7 +105,7 @@ impl Gateway {
         )
         .await
         .context("opening the certificate pipeline")?;
-        let access = open_access(config, &issuance, &policy, &store, &audit, &clock);
+        let access = open_access(config, &policy, &store, &audit, &clock);
         let access = Arc::new(access.with_directory(directory));
         let mounts = mounts(config)?;
         let secrets =

@@ -10,8 +10,8 @@ use chancery_acme::{AcmeConfig, ValidationConfig};
 use chancery_api::vault::Installation;
 use chancery_audit::Audit;
 use chancery_ca::Ca;
-use chancery_identity::{Clock, PeerCertificate};
-use chancery_issuance::{Issuance, IssuedCounts};
+use chancery_identity::Clock;
+use chancery_issuance::IssuedCounts;
 use chancery_policy::{Lookups, PolicyHost};
 use chancery_secrets::{Mount, MountKind, Mounts};
 use chancery_store::SharedStore;
@@ -82,21 +82,16 @@ pub(crate) fn open_upstreams(
 
 pub(crate) fn open_access(
     config: &Config,
-    issuance: &Issuance,
     policy: &PolicyHost,
     store: &SharedStore,
     audit: &Audit,
     clock: &Clock,
 ) -> Access {
-    let inventory = issuance.clone();
-    let revoked = move |certificate: &PeerCertificate| {
-        inventory.is_revoked(&certificate.authority_key_id, &certificate.serial)
-    };
     let limits = TokenLimits {
         default_ttl: config.secrets.token_ttl,
         max_ttl: config.secrets.token_max_ttl,
     };
-    Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone(), Arc::new(revoked))
+    Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone())
         .with_token_limits(limits)
 }
 

@@ -121,6 +121,7 @@ impl Running {
             own.credential,
             client_trust(&config, &gateway)?,
             gateway.clock.clone(),
+            trust::not_revoked(&gateway.issuance),
         )?;
         let (stop, stopped) = watch::channel(false);
         let running = Self {

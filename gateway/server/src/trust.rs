@@ -1,6 +1,10 @@
 //! Whose client certificates are believed: read at start and at each reload.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
+use chancery_identity::{EvidenceError, StillHolds};
+use chancery_issuance::Issuance;
 use chancery_x509::{ParsedCertificate, pem};
 
 use crate::config::ClientsConfig;
@@ -26,6 +30,17 @@ pub(crate) fn client_roots<'a>(
         roots.extend(found);
     }
     Ok(roots)
+}
+
+/// Whether a client certificate that was issued here was not revoked since. It answers from memory.
+pub(crate) fn not_revoked(issuance: &Issuance) -> StillHolds {
+    let issuance = issuance.clone();
+    Arc::new(move |certificate| {
+        if issuance.is_revoked(&certificate.authority_key_id, &certificate.serial) {
+            return Err(EvidenceError::Revoked);
+        }
+        Ok(())
+    })
 }
 
 /// The certificates in PEM text, as DER.

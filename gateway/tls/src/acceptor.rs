@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use chancery_identity::{Clock, Peer};
+use chancery_identity::{Clock, Evidence, Peer, StillHolds};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
@@ -48,6 +48,7 @@ struct Inner {
     config: TlsConfig,
     provider: Arc<CryptoProvider>,
     clock: Clock,
+    still_holds: StillHolds,
     credential: Arc<Current>,
     trust: ArcSwap<Trusted>,
 }
@@ -103,7 +104,8 @@ impl TrustLease {
 
 impl Acceptor {
     /// An acceptor with this credential and this trust to start with. The clock decides whether
-    /// client certificates are in date.
+    /// client certificates are in date, in the handshake and, with `still_holds`, at each use of the
+    /// evidence that it gives.
     ///
     /// # Errors
     /// A client CA cannot be used as a trust anchor.
@@ -112,12 +114,13 @@ impl Acceptor {
         credential: Credential,
         trust: ClientTrust,
         clock: Clock,
+        still_holds: StillHolds,
     ) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let credential = Arc::new(Current::new(credential));
         let server = server(&config, &provider, &clock, &credential, &trust)?;
         let trust = ArcSwap::from_pointee(Trusted { trust, server, alive: watch::Sender::new(()) });
-        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust })))
+        Ok(Self(Arc::new(Inner { config, provider, clock, still_holds, credential, trust })))
     }
 
     /// Shows this certificate from the next handshake on. Resumable sessions stay: they do not
@@ -209,7 +212,10 @@ impl Acceptor {
             .map(|der| peer::facts(der, &trusted.trust.rules).map(Arc::new))
             .transpose()
             .map_err(AcceptError::Unreadable)?;
-        let peer = Peer { address, certificate };
+        let Inner { clock, still_holds, .. } = &*self.0;
+        let evidence =
+            certificate.map(|one| Evidence::new(one, clock.clone(), still_holds.clone()));
+        let peer = Peer { address, evidence };
         let lease = TrustLease(trusted.alive.subscribe());
         Ok(Accepted { stream, peer, protocol, lease })
     }

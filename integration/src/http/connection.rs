@@ -92,6 +92,31 @@ impl Connection {
         }
     }
 
+    /// Sends the headers of a request whose body has `length` bytes, and waits until the server asks for
+    /// it (RFC 9110, section 10.1.1). The body is [written](Self::write) later.
+    pub fn park(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) -> io::Result<()> {
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.authority);
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        let _ = write!(head, "content-length: {length}\r\nexpect: 100-continue\r\n\r\n");
+        self.write(head.as_bytes())?;
+        let mut buffer = Vec::new();
+        while parse_head(&buffer)?.is_none() {
+            self.more(&mut buffer)?;
+        }
+        match parse_head(&buffer)? {
+            Some((answer, end)) if answer.status == 100 && end == buffer.len() => Ok(()),
+            _ => Err(io::Error::other(String::from_utf8_lossy(&buffer).into_owned())),
+        }
+    }
+
     /// Writes bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;

@@ -24,6 +24,7 @@ mod inventory;
 mod keys;
 mod lifecycle;
 mod ocsp;
+mod parked;
 mod paths;
 mod plugins;
 mod policy_cli;

@@ -23,7 +23,7 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<TokenInfo, AccessError> {
-        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        let held = self.own_token(context, caller).await?;
         let event = event(context, "auth.token.lookup", &held.info);
         self.audit.record(event.succeeded()).await?;
         Ok(held.info.clone())
@@ -43,7 +43,7 @@ impl Access {
         caller: &Caller,
         increment: Option<Duration>,
     ) -> Result<TokenInfo, AccessError> {
-        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        let held = self.own_token(context, caller).await?;
         let event = event(context, "auth.token.renew", &held.info);
         let attributes = vec![("renewal".to_owned(), "true".to_owned())];
         let resource = login_resource(&held.info.role, caller.identity());
@@ -116,7 +116,7 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<(), AccessError> {
-        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        let held = self.own_token(context, caller).await?;
         // Without a check: whatever a renewal made of it meanwhile is to end too. Its index entry
         // then leads nowhere, and is swept away in its time.
         let commit = Commit::new()
@@ -129,6 +129,21 @@ impl Access {
                 self.audit.record(event.failed("not-revoked")).await?;
                 Err(error.into())
             }
+        }
+    }
+}
+
+impl Access {
+    /// The caller's token, if it and the certificate count at this moment.
+    async fn own_token<'a>(
+        &self,
+        context: &RequestContext,
+        caller: &'a Caller,
+    ) -> Result<&'a HeldToken, AccessError> {
+        let held = caller.held_token().ok_or(AccessError::TokenNeeded)?;
+        match self.still_authenticated(context, caller) {
+            Ok(()) => Ok(held),
+            Err(reason) => Err(self.refuse(context, reason).await?),
         }
     }
 }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use chancery_access::{AccessError, Role, Unauthenticated};
-use chancery_identity::NoIdentity;
+use chancery_identity::{EvidenceError, NoIdentity};
+
+use serde_json::Value;
 
 use crate::fixture::{Fixture, nobody, of_tenant};
 
@@ -43,11 +45,15 @@ async fn a_certificate_that_expires_on_an_open_connection_is_refused() {
     f.access.authenticate(&context, None).await.unwrap();
     f.clock.advance(Duration::from_secs(1));
     let refused = why(f.access.authenticate(&context, None).await);
-    assert_eq!(refused, Unauthenticated::CertificateExpired);
+    assert_eq!(refused, Unauthenticated::Certificate(EvidenceError::Expired));
     let line = f.last_audited();
     assert_eq!(line["operation"], "auth.authenticate");
     assert_eq!(line["outcome"]["code"], "certificate-expired");
-    assert_eq!(line["actor"]["identity"], "spiffe://test/app");
+    assert_eq!(line["actor"]["identity"], Value::Null, "{line}");
+    let shown = context.evidence.as_ref().unwrap();
+    let refused = &line["details"]["certificate_refused"];
+    assert_eq!(refused["reason"], "certificate-expired");
+    assert_eq!(refused["fingerprint"], shown.fingerprint().to_string());
 }
 
 #[tokio::test]
@@ -55,13 +61,67 @@ async fn a_revoked_certificate_is_refused_from_the_next_request_on() {
     let f = Fixture::new();
     let context = f.by("app");
     let token = f.login(&context).await.token;
-    let serial = context.certificate.as_ref().unwrap().serial.clone();
-    f.revoked.lock().unwrap().insert(serial);
+    f.revoke_certificate_of(&context);
     for token in [None, Some(token.expose())] {
         let refused = why(f.access.authenticate(&context, token).await);
-        assert_eq!(refused, Unauthenticated::CertificateRevoked);
+        assert_eq!(refused, Unauthenticated::Certificate(EvidenceError::Revoked));
     }
     assert_eq!(f.last_audited()["outcome"]["code"], "certificate-revoked");
+}
+
+/// Whoever was authenticated before a wait, such as for a body, is not any more.
+#[tokio::test]
+async fn an_operation_that_begins_after_the_revocation_is_refused() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let token = f.login(&context).await.token;
+    let caller = f.caller(&context, token.expose()).await;
+    f.revoke_certificate_of(&context);
+
+    let asked = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]);
+    let refusal = asked.await.unwrap_err();
+    assert_eq!(refusal.code, "certificate-revoked");
+    assert!(refusal.decisions.is_empty(), "the policies are asked about nobody");
+
+    let role = Role::default_role();
+    let reasons = [
+        f.access.lookup_self(&context, &caller).await.map(drop),
+        f.access.revoke_self(&context, &caller).await,
+        f.access.renew_self(&context, &caller, None).await.map(drop),
+        f.access.login_with_certificate(&context, &role).await.map(drop),
+    ];
+    for refused in reasons {
+        let revoked = Unauthenticated::Certificate(EvidenceError::Revoked);
+        assert!(
+            matches!(&refused, Err(AccessError::Unauthenticated(why)) if *why == revoked),
+            "{refused:?}"
+        );
+        assert_eq!(f.last_audited()["outcome"]["code"], "certificate-revoked");
+    }
+
+    // The token is still there: nothing was done.
+    let good = f.request(f.certificate("other"));
+    let lost = why(f.access.authenticate(&good, Some(token.expose())).await);
+    assert_eq!(lost, Unauthenticated::TokenOfAnotherCertificate);
+}
+
+#[tokio::test]
+async fn an_operation_that_begins_after_the_certificate_or_token_ended_is_refused() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let token = f.login(&context).await.token;
+    let with_token = f.caller(&context, token.expose()).await;
+    let alone = f.access.authenticate(&context, None).await.unwrap();
+    let code = async |caller| {
+        let asked = f.access.authorize(&context, caller, "secrets.read", "secret/app/db", vec![]);
+        asked.await.err().map(|refusal| refusal.code)
+    };
+    assert_eq!(code(&with_token).await, None);
+    f.clock.advance(Duration::from_hours(1));
+    assert_eq!(code(&with_token).await.as_deref(), Some("token-expired"));
+    assert_eq!(code(&alone).await, None);
+    f.clock.advance(Duration::from_hours(24));
+    assert_eq!(code(&alone).await.as_deref(), Some("certificate-expired"));
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chancery_access::{Access, Caller, Revoked, Role};
+use chancery_access::{Access, Caller, Role};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
-    Clock, Fingerprint, Identity, IdentityName, NoIdentity, PeerCertificate, RequestContext,
-    TenantId,
+    Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, NoIdentity,
+    PeerCertificate, RequestContext, StillHolds, TenantId,
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_store::SharedStore;
@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Clock,
     pub(crate) sink: MemorySink,
     pub(crate) policy: PolicyHost,
-    pub(crate) revoked: Arc<Mutex<BTreeSet<String>>>,
+    revoked: Arc<Mutex<BTreeSet<String>>>,
     policies: tempfile::TempDir,
 }
 
@@ -51,10 +51,7 @@ impl Fixture {
                 .unwrap();
         let store: SharedStore = Arc::new(MemoryStore::new());
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-        let list = revoked.clone();
-        let is_revoked: Revoked =
-            Arc::new(move |certificate| list.lock().unwrap().contains(&certificate.serial));
-        let access = Access::new(policy.clone(), store.clone(), audit, clock.clone(), is_revoked);
+        let access = Access::new(policy.clone(), store.clone(), audit, clock.clone());
         Self { access, store, clock, sink, policy, revoked, policies }
     }
 
@@ -86,8 +83,21 @@ impl Fixture {
         certificate: impl Into<Option<PeerCertificate>>,
     ) -> RequestContext {
         let mut context = RequestContext::internal(TenantId::default_tenant(), self.clock.now());
-        context.certificate = certificate.into().map(Arc::new);
+        let revoked = self.revoked.clone();
+        let still_holds: StillHolds = Arc::new(move |certificate| {
+            let is_revoked = revoked.lock().unwrap().contains(&certificate.serial);
+            if is_revoked { Err(EvidenceError::Revoked) } else { Ok(()) }
+        });
+        context.evidence = certificate
+            .into()
+            .map(|one| Evidence::new(Arc::new(one), self.clock.clone(), still_holds));
         context
+    }
+
+    /// Its issuer takes back the certificate of this request.
+    pub(crate) fn revoke_certificate_of(&self, context: &RequestContext) {
+        let serial = context.evidence.as_ref().unwrap().serial().to_owned();
+        self.revoked.lock().unwrap().insert(serial);
     }
 
     /// The request of a name under `spiffe://test/`.

@@ -35,7 +35,7 @@ pub(super) async fn create(
     State(AcmeState { acme }): State<AcmeState>,
     call: Call,
 ) -> Result<Response, Problem> {
-    let (key, payload) = acme.by_key(call.target(), &call.body)?;
+    let (key, payload) = acme.by_key(&call.context, call.target(), &call.body).await?;
     let asked: Asked = payload.json().map_err(Error::from)?;
     let request = NewAccount {
         contact: asked.contact.unwrap_or_default(),

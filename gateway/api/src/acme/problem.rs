@@ -232,7 +232,9 @@ impl From<Error> for Problem {
                     identifiers.into_iter().map(Subproblem::denied).collect();
                 problem
             }
-            Error::Denied { .. } | Error::Unauthorized(_) => forbidden(Type::Unauthorized),
+            Error::Denied { .. } | Error::Unauthorized(_) | Error::Certificate(_) => {
+                forbidden(Type::Unauthorized)
+            }
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, Type::Malformed, detail),
             Error::OrderNotReady { .. } => forbidden(Type::OrderNotReady),
             Error::BadCsr(_) => bad(Type::BadCsr),

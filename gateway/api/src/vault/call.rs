@@ -1,21 +1,21 @@
-use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, Request};
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, RequestId, TenantId};
 use chancery_secrets::MountName;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::request::Parts;
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
 use super::body::JsonBody;
 use super::error::VaultError;
+use super::fields::Fields;
 use super::state::{Condition, VaultState};
 use super::{NAMESPACE, duration::ApiDuration};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// A request from somebody: authenticated, its body not yet touched.
+/// A request from somebody, with its body, authenticated after the last byte of it had arrived: what was
+/// good when the headers came may have been revoked while the body was on its way.
 pub(super) struct Call {
     pub(super) context: RequestContext,
     pub(super) caller: Caller,
@@ -23,9 +23,8 @@ pub(super) struct Call {
     pub(super) token: Option<Zeroizing<String>>,
     pub(super) verb: Verb,
     uri: Uri,
-    /// The length of the body, if the client says.
-    announced: Option<usize>,
     merge_patch: bool,
+    body: JsonBody,
 }
 
 /// A call that goes by the certificate alone: a token that came with it is not looked at, since
@@ -82,26 +81,22 @@ impl Call {
         self.merge_patch
     }
 
-    /// Reads the body of the call.
-    pub(super) async fn read(&self, body: Body) -> Result<JsonBody, VaultError> {
-        JsonBody::read(body, self.announced).await
+    /// The members of the object that the body is; none for an empty body.
+    pub(super) fn fields(&self) -> Result<Fields<'_>, VaultError> {
+        self.body.fields()
     }
 
-    async fn authenticated(
-        parts: &Parts,
+    async fn of(
+        request: Request,
         state: &VaultState,
         token: Option<Zeroizing<String>>,
     ) -> Result<Self, VaultError> {
-        if matches!(*state.condition.borrow(), Condition::Sealed | Condition::Uninitialised) {
-            return Err(VaultError::Sealed);
-        }
+        let (parts, body) = request.into_parts();
+        check_condition(state)?;
         let mut context = context_of(&parts.extensions)?;
         if let Some(tenant) = namespace_in(&parts.headers)? {
             context.tenant = tenant;
         }
-        let shown = token.as_ref().map(|token| token.as_str());
-        let caller = state.access.authenticate(&context, shown).await?;
-        refuse_wrapping(&parts.headers)?;
         let verb = match parts.method.as_str() {
             "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
             "GET" => Verb::Get,
@@ -113,32 +108,46 @@ impl Call {
         };
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).and_then(|text| text.split(';').next());
-        Ok(Self {
-            context,
-            caller,
-            token,
-            verb,
-            uri: parts.uri.clone(),
-            announced: text(CONTENT_LENGTH).and_then(|text| text.parse().ok()),
-            merge_patch: content_type
-                .is_some_and(|text| text.trim().eq_ignore_ascii_case(MERGE_PATCH)),
-        })
+        let merge_patch =
+            content_type.is_some_and(|text| text.trim().eq_ignore_ascii_case(MERGE_PATCH));
+        let body = match verb {
+            Verb::Write | Verb::Patch => {
+                // Strangers do not make the gateway wait for a body and keep it.
+                state.access.authenticate(&context, None).await?;
+                let announced = text(CONTENT_LENGTH).and_then(|text| text.parse().ok());
+                JsonBody::read(body, announced).await?
+            }
+            Verb::Get | Verb::List | Verb::Delete => JsonBody::empty(),
+        };
+        check_condition(state)?;
+        let shown = token.as_ref().map(|token| token.as_str());
+        let caller = state.access.authenticate(&context, shown).await?;
+        refuse_wrapping(&parts.headers)?;
+        Ok(Self { context, caller, token, verb, uri: parts.uri, merge_patch, body })
     }
 }
 
-impl FromRequestParts<VaultState> for Call {
-    type Rejection = VaultError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
-        Self::authenticated(parts, state, token_in(&parts.headers)?).await
+fn check_condition(state: &VaultState) -> Result<(), VaultError> {
+    match *state.condition.borrow() {
+        Condition::Sealed | Condition::Uninitialised => Err(VaultError::Sealed),
+        Condition::Active | Condition::Standby => Ok(()),
     }
 }
 
-impl FromRequestParts<VaultState> for CallWithoutToken {
+impl FromRequest<VaultState> for Call {
     type Rejection = VaultError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &VaultState) -> Result<Self, VaultError> {
-        Call::authenticated(parts, state, None).await.map(Self)
+    async fn from_request(request: Request, state: &VaultState) -> Result<Self, VaultError> {
+        let token = token_in(request.headers())?;
+        Self::of(request, state, token).await
+    }
+}
+
+impl FromRequest<VaultState> for CallWithoutToken {
+    type Rejection = VaultError;
+
+    async fn from_request(request: Request, state: &VaultState) -> Result<Self, VaultError> {
+        Call::of(request, state, None).await.map(Self)
     }
 }
 

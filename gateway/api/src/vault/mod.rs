@@ -1,7 +1,8 @@
 //! The Vault HTTP API, version 1, as its real clients need it: one file per resource.
 //!
-//! Every answer is `application/json` and must not be cached. An operation authenticates before it
-//! reads a body, and checks the path before any policy sees it; what it means is decided in
+//! Every answer is `application/json` and must not be cached. The certificate is looked at before a body
+//! is read, and certificate and token when it is there: a handler gets a [`Call`](call::Call), which has
+//! both behind it. The path is checked before any policy sees it; what an operation means is decided in
 //! `chancery_secrets` and `chancery_access`. A request that is malformed never becomes an operation: it
 //! is counted by route and status, and is not in the audit log.
 
@@ -22,7 +23,6 @@ mod sys;
 mod transit;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -107,15 +107,11 @@ pub fn router(state: VaultState) -> Router {
 }
 
 /// `POST /v1/MOUNT/sign/NAME` means another thing for each kind of mount.
-async fn sign(
-    state: State<VaultState>,
-    call: call::Call,
-    body: Body,
-) -> Result<Response, VaultError> {
+async fn sign(state: State<VaultState>, call: call::Call) -> Result<Response, VaultError> {
     if state.secrets.holds_keys(&call.mount()?) {
-        transit::signing::sign(state, call, body).await
+        transit::signing::sign(state, call).await
     } else {
-        ssh::sign(state, call, body).await
+        ssh::sign(state, call).await
     }
 }
 

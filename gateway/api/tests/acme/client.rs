@@ -1,3 +1,5 @@
+use std::convert::Infallible;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -8,9 +10,11 @@ use aws_lc_rs::signature::{
 use axum::Router;
 use axum::body::Body;
 use chancery_acme::jws::base64url;
+use futures_util::stream;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 /// Where the client believes the server to be.
@@ -182,16 +186,43 @@ impl Client {
     }
 
     pub(crate) async fn send_as(&mut self, url: &str, body: &str, content_type: &str) -> Answer {
-        let path = url.strip_prefix(BASE).unwrap_or(url);
-        let request = Request::post(path)
-            .header("host", BASE.trim_start_matches("https://"))
-            .header("content-type", content_type)
-            .body(Body::from(body.to_owned()))
-            .unwrap();
+        let request = request(url, content_type, Body::from(body.to_owned()));
         let answer = exchange(&self.router, request).await;
         self.nonce = Some(answer.header("replay-nonce").to_owned());
         answer
     }
+
+    /// Sends the headers of a POST, does something once the server waits for the body, then sends that.
+    pub(crate) async fn post_parked(
+        &mut self,
+        url: &str,
+        payload: &Value,
+        meanwhile: impl FnOnce(),
+    ) -> Answer {
+        let header = self.header(url).await;
+        let body = self.key.jws(&header, &payload.to_string()).to_string();
+        let (begun, waits) = oneshot::channel();
+        let (send, sent) = oneshot::channel::<String>();
+        let late = Body::from_stream(stream::once(async move {
+            begun.send(()).unwrap();
+            Ok::<_, Infallible>(sent.await.unwrap())
+        }));
+        let request = request(url, "application/jose+json", late);
+        let router = self.router.clone();
+        let answer = tokio::spawn(async move { exchange(&router, request).await });
+        waits.await.expect("the headers alone are not refused");
+        meanwhile();
+        send.send(body).unwrap();
+        answer.await.unwrap()
+    }
+}
+
+fn request(url: &str, content_type: &str, body: Body) -> Request<Body> {
+    Request::post(url.strip_prefix(BASE).unwrap_or(url))
+        .header("host", BASE.trim_start_matches("https://"))
+        .header("content-type", content_type)
+        .body(body)
+        .unwrap()
 }
 
 /// An unsigned request.

@@ -13,6 +13,7 @@ mod audit;
 mod authorizations;
 mod client;
 mod clients;
+mod evidence;
 mod finalizing;
 mod orders;
 mod policies;

@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,7 @@ use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::acme::{AcmeState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, RequestContext, RequestId, TenantId};
+use chancery_identity::{Clock, Evidence, RequestContext, RequestId, TenantId};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) audit: MemorySink,
     pub(crate) clock: Clock,
     pub(crate) web: Web,
+    /// What the connections of the clients come with.
+    pub(crate) evidence: Arc<Mutex<Option<Evidence>>>,
     policies: TempDir,
 }
 
@@ -54,6 +56,7 @@ impl World {
             audit: MemorySink::new(),
             clock: Clock::manual("2026-03-01T12:00:00Z".parse().unwrap()),
             web: Web::start().await,
+            evidence: Arc::default(),
             policies,
         }
     }
@@ -106,13 +109,14 @@ impl World {
         .await
         .unwrap();
         let acme = Acme::new(config, store, issuance, policy, audit, clock.clone()).unwrap();
+        let evidence = Arc::clone(&self.evidence);
         let context = from_fn(move |mut request: Request, next: Next| {
             let context = RequestContext {
                 id: RequestId::random(),
                 received: clock.now(),
                 address: Some([127, 0, 0, 1].into()),
                 tenant: TenantId::default_tenant(),
-                certificate: None,
+                evidence: evidence.lock().unwrap().clone(),
             };
             request.extensions_mut().insert(context);
             next.run(request)

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,15 +13,17 @@ use chancery_access::Access;
 use chancery_api::vault::{Condition, Installation, Tokens, VaultState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
-    Clock, Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, TenantId,
+    Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, PeerCertificate,
+    RequestContext, StillHolds, TenantId,
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_secrets::transit::Custody;
 use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
+use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
@@ -43,6 +46,8 @@ pub(crate) struct Fixture {
     pub(crate) clock: Clock,
     pub(crate) sink: MemorySink,
     pub(crate) condition: watch::Sender<Condition>,
+    /// The serial numbers of certificates that were revoked; `dead` was before the test.
+    pub(crate) revoked: Arc<Mutex<BTreeSet<String>>>,
     _policies: tempfile::TempDir,
 }
 
@@ -51,7 +56,7 @@ pub(crate) struct Call<'a> {
     fixture: &'a Fixture,
     request: http::request::Builder,
     certificate: Option<PeerCertificate>,
-    body: Vec<u8>,
+    body: Body,
     /// Whether the answer has headers only.
     bare: bool,
 }
@@ -77,13 +82,7 @@ impl Fixture {
             Audit::with_sink(Box::new(sink.clone()), &Zeroizing::new(vec![7; 32]), clock.clone())
                 .unwrap();
         let shared = Arc::new(MemoryStore::new());
-        let access = Arc::new(Access::new(
-            policy,
-            shared.clone(),
-            audit.clone(),
-            clock.clone(),
-            Arc::new(|certificate| certificate.serial == "dead"),
-        ));
+        let access = Arc::new(Access::new(policy, shared.clone(), audit.clone(), clock.clone()));
         let mount = |name: &str, kind| Mount {
             name: name.parse().unwrap(),
             kind,
@@ -113,7 +112,8 @@ impl Fixture {
                 storage_type: "memory".to_owned(),
             }),
         });
-        Self { router, clock, sink, condition, _policies: policies }
+        let revoked = Arc::new(Mutex::new(BTreeSet::from(["dead".to_owned()])));
+        Self { router, clock, sink, condition, revoked, _policies: policies }
     }
 
     /// A certificate of a name under `spiffe://test/` that is good for a day.
@@ -137,7 +137,7 @@ impl Fixture {
     pub(crate) fn call(&self, who: &str, method: &str, uri: &str) -> Call<'_> {
         let certificate = (!who.is_empty()).then(|| self.certificate(who));
         let request = Request::builder().method(method).uri(uri);
-        Call { fixture: self, request, certificate, body: Vec::new(), bare: method == "HEAD" }
+        Call { fixture: self, request, certificate, body: Body::empty(), bare: method == "HEAD" }
     }
 
     /// The answer to an administrator's request without body.
@@ -187,8 +187,24 @@ impl Call<'_> {
     }
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
+        self.body = body.into().into();
         self
+    }
+
+    /// Sends the headers, does something once the gateway waits for the body, then sends `body`.
+    pub(crate) async fn parked(mut self, body: &Value, meanwhile: impl AsyncFnOnce()) -> Answer {
+        let (begun, waits) = oneshot::channel();
+        let (send, sent) = oneshot::channel::<String>();
+        self.body = Body::from_stream(stream::once(async move {
+            begun.send(()).unwrap();
+            Ok::<_, Infallible>(sent.await.unwrap())
+        }));
+        let call = self.header("content-type", "application/json");
+        let answer = tokio::spawn(call.start());
+        waits.await.expect("the headers alone are not refused");
+        meanwhile().await;
+        send.send(body.to_string()).unwrap();
+        Answer::of(answer.await.unwrap().unwrap()).await
     }
 
     pub(crate) fn with(mut self, certificate: PeerCertificate) -> Self {
@@ -198,11 +214,7 @@ impl Call<'_> {
 
     pub(crate) async fn send(self) -> Answer {
         let bare = self.bare;
-        let response = self.start().await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, text };
+        let answer = Answer::of(self.start().await.unwrap()).await;
         if !bare {
             answer.check_form();
         }
@@ -210,18 +222,33 @@ impl Call<'_> {
     }
 
     /// The answer that is under way.
-    pub(crate) fn start(self) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
+    pub(crate) fn start(
+        self,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Unpin + Send + 'static {
         let clock = &self.fixture.clock;
         let mut context = RequestContext::internal(TenantId::default_tenant(), clock.now());
         context.address = Some(SocketAddr::from(([192, 0, 2, 1], 1)).ip());
-        context.certificate = self.certificate.map(Arc::new);
-        let mut request = self.request.body(Body::from(self.body)).unwrap();
+        let revoked = self.fixture.revoked.clone();
+        let still_holds: StillHolds = Arc::new(move |certificate| {
+            let is_revoked = revoked.lock().unwrap().contains(&certificate.serial);
+            if is_revoked { Err(EvidenceError::Revoked) } else { Ok(()) }
+        });
+        context.evidence =
+            self.certificate.map(|one| Evidence::new(Arc::new(one), clock.clone(), still_holds));
+        let mut request = self.request.body(self.body).unwrap();
         request.extensions_mut().insert(context);
         Box::pin(self.fixture.router.clone().oneshot(request))
     }
 }
 
 impl Answer {
+    async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Self { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
     /// What every answer has, whatever it is about.
     fn check_form(&self) {
         assert_eq!(self.headers["cache-control"], "no-store", "{self:?}");

@@ -20,6 +20,8 @@ mod kv_versions;
 #[cfg(test)]
 mod lenient;
 #[cfg(test)]
+mod parked;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod sys;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chancery_access::{Access, Caller};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
-    Clock, Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, TenantId,
+    Clock, Evidence, Fingerprint, Identity, IdentityName, PeerCertificate, RequestContext, TenantId,
 };
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_secrets::kv::{Folder, Kv, KvError, SecretData, SecretPath, VersionMetadata};
@@ -58,13 +58,7 @@ impl Fixture {
                 .unwrap();
         let store = MemoryStore::new();
         let shared = Arc::new(store.clone());
-        let access = Arc::new(Access::new(
-            policy,
-            shared.clone(),
-            audit.clone(),
-            clock.clone(),
-            Arc::new(|_| false),
-        ));
+        let access = Arc::new(Access::new(policy, shared.clone(), audit.clone(), clock.clone()));
         let mount = |name: &str, kind| Mount {
             name: name.parse().unwrap(),
             kind,
@@ -90,7 +84,7 @@ impl Fixture {
         let tenant: TenantId = tenant.parse().unwrap();
         let now = self.clock.now();
         let mut context = RequestContext::internal(tenant.clone(), now);
-        context.certificate = Some(Arc::new(PeerCertificate {
+        let certificate = Arc::new(PeerCertificate {
             der: vec![],
             fingerprint: Fingerprint::of_certificate(name.as_bytes()),
             serial: "1".to_owned(),
@@ -101,7 +95,9 @@ impl Fixture {
                 tenant,
                 name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
             }),
-        }));
+        });
+        let evidence = Evidence::new(certificate, self.clock.clone(), Arc::new(|_| Ok(())));
+        context.evidence = Some(evidence);
         let caller = self.access.authenticate(&context, None).await.unwrap();
         Somebody { context, caller }
     }

@@ -18,7 +18,8 @@ async fn a_good_certificate_becomes_facts_about_the_peer() {
         let peer = served.unwrap().peer;
         let connected = connected.unwrap();
         assert_eq!(peer.address, connected.stream.get_ref().0.local_addr().unwrap());
-        let certificate = peer.certificate.unwrap();
+        let evidence = peer.evidence.unwrap();
+        let certificate = evidence.check().unwrap();
         assert_eq!(certificate.der, leaf.der);
         assert_eq!(certificate.fingerprint, Fingerprint::of_certificate(&leaf.der));
         let identity = certificate.identity.as_ref().unwrap();
@@ -40,7 +41,8 @@ async fn a_certificate_without_a_known_name_is_accepted_and_nobody() {
         vec![SanType::URI("spiffe://elsewhere.example/x".try_into().unwrap())];
     let leaf = gateway.clients.sign(&params);
     let (served, _connected) = gateway.connect(&gateway.client(Some(&leaf))).await;
-    let certificate = served.unwrap().peer.certificate.unwrap();
+    let evidence = served.unwrap().peer.evidence.unwrap();
+    let certificate = evidence.check().unwrap();
     assert_eq!(certificate.identity, Err(NoIdentity::Unrecognised));
 }
 

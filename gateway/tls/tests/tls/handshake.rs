@@ -15,7 +15,7 @@ async fn both_versions_and_the_newer_by_choice() {
         let (served, connected) = gateway.connect(&client).await;
         let served = served.unwrap();
         assert_eq!(served.stream.get_ref().1.protocol_version(), Some(expected));
-        assert!(served.peer.certificate.is_none());
+        assert!(served.peer.evidence.is_none());
         connected.unwrap();
     }
 }

@@ -120,9 +120,14 @@ impl Gateway {
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         let config = TlsConfig { handshake_deadline, ..TlsConfig::default() };
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let acceptor =
-            Acceptor::new(config, credential(&servers.server()), trust(&[&clients]), clock)
-                .unwrap();
+        let acceptor = Acceptor::new(
+            config,
+            credential(&servers.server()),
+            trust(&[&clients]),
+            clock,
+            Arc::new(|_| Ok(())),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { acceptor, servers, clients, listener }
     }

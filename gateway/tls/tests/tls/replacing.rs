@@ -25,7 +25,8 @@ async fn sessions_are_resumed_with_the_facts_about_the_peer() {
         assert_eq!(kind(&first), HandshakeKind::Full);
         let (second, _connected) = gateway.connect(&client).await;
         assert_eq!(kind(&second), HandshakeKind::Resumed);
-        let certificate = second.unwrap().peer.certificate.unwrap();
+        let evidence = second.unwrap().peer.evidence.unwrap();
+        let certificate = evidence.check().unwrap();
         assert_eq!(certificate.der, leaf.der);
         assert!(certificate.identity.is_ok());
     }
@@ -65,7 +66,8 @@ async fn other_rules_with_the_same_cas_apply_to_resumed_sessions() {
     gateway.acceptor.replace_trust(nobody).unwrap();
     let (served, _connected) = gateway.connect(&client).await;
     assert_eq!(kind(&served), HandshakeKind::Resumed);
-    assert!(served.unwrap().peer.certificate.unwrap().identity.is_err());
+    let evidence = served.unwrap().peer.evidence.unwrap();
+    assert!(evidence.check().unwrap().identity.is_err());
 }
 
 #[tokio::test]
@@ -74,7 +76,7 @@ async fn without_client_cas_no_certificate_is_asked_for() {
     gateway.acceptor.replace_trust(ClientTrust::new(vec![], rules()).unwrap()).unwrap();
     let leaf = Authority::new("strangers").client("/app");
     let (served, connected) = gateway.connect(&gateway.client(Some(&leaf))).await;
-    assert!(served.unwrap().peer.certificate.is_none());
+    assert!(served.unwrap().peer.evidence.is_none());
     connected.unwrap();
 }
 

@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_access::Role;
@@ -14,11 +13,9 @@ use crate::vault::state::VaultState;
 pub(in crate::vault) async fn login(
     State(state): State<VaultState>,
     CallWithoutToken(call): CallWithoutToken,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
-    let body = call.read(body).await?;
-    let role = match body.fields()?.text("name", "the name of a role")? {
+    let role = match call.fields()?.text("name", "the name of a role")? {
         Some(name) if !name.is_empty() => name
             .parse::<Role>()
             .map_err(|invalid| VaultError::BadRequest(invalid.to_string().into()))?,

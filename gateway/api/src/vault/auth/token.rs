@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_access::{AccessError, TokenInfo};
@@ -78,10 +77,9 @@ pub(in crate::vault) async fn lookup_self(
 pub(in crate::vault) async fn renew_self(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
-    let increment = call.read(body).await?.fields()?.span("increment")?;
+    let increment = call.fields()?.span("increment")?;
     let info = state.access.renew_self(&call.context, &call.caller, increment).await?;
     let session = Session::of(token_of(&call)?, &info, state.clock.now());
     Ok(envelope::auth(call.id(), session))

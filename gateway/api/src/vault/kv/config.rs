@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{DEFAULT_MAX_VERSIONS, KvConfig, KvConfigUpdate, Retention};
@@ -24,7 +23,6 @@ struct View {
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     match call.verb {
         Verb::Get => {
@@ -33,8 +31,7 @@ pub(in crate::vault) async fn handle(
             Ok(envelope::data(call.id(), MOUNT_TYPE, view(&config)))
         }
         Verb::Write => {
-            let body = call.read(body).await?;
-            let update = update(&body.fields()?)?;
+            let update = update(&call.fields()?)?;
             let kv = state.secrets.kv(call.mount()?);
             kv.write_config(&call.context, &call.caller, &update).await?;
             Ok(envelope::no_content())

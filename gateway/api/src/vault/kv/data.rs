@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{Kv, KvError, SecretData, SecretPath, VersionMetadata};
@@ -25,14 +24,13 @@ struct Found<'a> {
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     let path = secret_path(&call)?;
     let kv = state.secrets.kv(call.mount()?);
     match call.verb {
         Verb::Get => read(kv, &call, &path).await,
-        Verb::Write => write(kv, &call, body, &path).await,
-        Verb::Patch => patch(kv, &call, body, &path).await,
+        Verb::Write => write(kv, &call, &path).await,
+        Verb::Patch => patch(kv, &call, &path).await,
         Verb::Delete => {
             kv.delete_latest(&call.context, &call.caller, &path).await?;
             Ok(envelope::no_content())
@@ -61,29 +59,17 @@ async fn read(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, Va
     }
 }
 
-async fn write(
-    kv: Kv<'_>,
-    call: &Call,
-    body: Body,
-    path: &SecretPath,
-) -> Result<Response, VaultError> {
-    let body = call.read(body).await?;
-    let (data, cas) = value_and_cas(&body.fields()?)?;
+async fn write(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
+    let (data, cas) = value_and_cas(&call.fields()?)?;
     let written = kv.write(&call.context, &call.caller, path, &data, cas).await?;
     Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written)))
 }
 
-async fn patch(
-    kv: Kv<'_>,
-    call: &Call,
-    body: Body,
-    path: &SecretPath,
-) -> Result<Response, VaultError> {
+async fn patch(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
     if !call.is_merge_patch() {
         return Err(VaultError::PatchFormat);
     }
-    let body = call.read(body).await?;
-    let (data, cas) = value_and_cas(&body.fields()?)?;
+    let (data, cas) = value_and_cas(&call.fields()?)?;
     match kv.patch(&call.context, &call.caller, path, &data, cas).await {
         Ok(written) => Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written))),
         Err(KvError::Gone(metadata)) => Ok(gone(call, &metadata)),

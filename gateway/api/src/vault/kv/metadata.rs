@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{
@@ -22,7 +21,6 @@ use crate::vault::{duration, envelope, path};
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     let kv = state.secrets.kv(call.mount()?);
     match call.verb {
@@ -32,8 +30,8 @@ pub(in crate::vault) async fn handle(
             let secret = kv.read_metadata(&call.context, &call.caller, &path).await?;
             Ok(envelope::data(call.id(), MOUNT_TYPE, View::of(&secret)))
         }
-        Verb::Write => write(kv, &call, body).await,
-        Verb::Patch => patch(kv, &call, body).await,
+        Verb::Write => write(kv, &call).await,
+        Verb::Patch => patch(kv, &call).await,
         Verb::Delete => {
             let path = secret_path(&call)?;
             kv.delete_metadata(&call.context, &call.caller, &path).await?;
@@ -53,10 +51,9 @@ async fn list(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     Ok(envelope::data(call.id(), MOUNT_TYPE, Names { keys }))
 }
 
-async fn write(kv: Kv<'_>, call: &Call, body: Body) -> Result<Response, VaultError> {
+async fn write(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     let path = secret_path(call)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let notes = fields.full_map("custom_metadata", NOTES)?;
     let custom_metadata = notes
         .map(|notes| CustomMetadata::new(notes).map(NotesUpdate::Replace))
@@ -67,13 +64,12 @@ async fn write(kv: Kv<'_>, call: &Call, body: Body) -> Result<Response, VaultErr
     Ok(envelope::no_content())
 }
 
-async fn patch(kv: Kv<'_>, call: &Call, body: Body) -> Result<Response, VaultError> {
+async fn patch(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     if !call.is_merge_patch() {
         return Err(VaultError::PatchFormat);
     }
     let path = secret_path(call)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let changes = fields.map("custom_metadata", NOTES)?;
     let settings = settings(&fields)?;
     // What a patch sets to null goes back to what it is without being set (RFC 7396 §2).

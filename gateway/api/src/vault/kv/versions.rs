@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
@@ -12,9 +11,8 @@ use crate::vault::state::VaultState;
 pub(in crate::vault) async fn delete(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
-    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let (path, versions) = (secret_path(&call)?, named_versions(&call)?);
     let kv = state.secrets.kv(call.mount()?);
     kv.delete_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
@@ -24,9 +22,8 @@ pub(in crate::vault) async fn delete(
 pub(in crate::vault) async fn undelete(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
-    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let (path, versions) = (secret_path(&call)?, named_versions(&call)?);
     let kv = state.secrets.kv(call.mount()?);
     kv.undelete_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
@@ -36,15 +33,14 @@ pub(in crate::vault) async fn undelete(
 pub(in crate::vault) async fn destroy(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
-    let (path, versions) = (secret_path(&call)?, named_versions(&call, body).await?);
+    let (path, versions) = (secret_path(&call)?, named_versions(&call)?);
     let kv = state.secrets.kv(call.mount()?);
     kv.destroy_versions(&call.context, &call.caller, &path, &versions).await?;
     Ok(envelope::no_content())
 }
 
-async fn named_versions(call: &Call, body: Body) -> Result<Vec<u64>, VaultError> {
+fn named_versions(call: &Call) -> Result<Vec<u64>, VaultError> {
     call.expect(Verb::Write)?;
-    call.read(body).await?.fields()?.counts("versions", "a list of version numbers")
+    call.fields()?.counts("versions", "a list of version numbers")
 }

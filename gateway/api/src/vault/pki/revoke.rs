@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::pki::{RevocationReason, serial_in};
@@ -17,7 +16,6 @@ use crate::vault::state::VaultState;
 pub(in crate::vault) async fn one(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
     struct Revoked {
@@ -26,8 +24,7 @@ pub(in crate::vault) async fn one(
         state: &'static str,
     }
     call.expect(Verb::Write)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let by_serial = fields.text("serial_number", "a text")?;
     let by_certificate = fields.text("certificate", "a certificate in PEM")?;
     let serial = match (by_serial, by_certificate) {
@@ -57,7 +54,6 @@ pub(in crate::vault) async fn one(
 pub(in crate::vault) async fn matching(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
     struct Outcome {
@@ -66,8 +62,7 @@ pub(in crate::vault) async fn matching(
         failed: u64,
     }
     call.expect(Verb::Write)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let search = search::read(state.clock.now(), |name| fields.text(name, "a text"))?;
     let reason = reason(&fields)?;
     let pki = state.secrets.pki(&call.mount()?);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chancery_secrets::ssh::{Kind, Options, SshPublicKey, Wanted};
@@ -21,7 +20,6 @@ const MOUNT_TYPE: &str = "ssh";
 pub(super) async fn sign(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
     struct Signed {
@@ -31,8 +29,7 @@ pub(super) async fn sign(
     call.expect(Verb::Write)?;
     let (_, raw) = call.raw_target();
     let role = path::decode(raw)?;
-    let body = call.read(body).await?;
-    let wanted = wanted(role, &body.fields()?)?;
+    let wanted = wanted(role, &call.fields()?)?;
     let ssh = state.secrets.ssh(&call.mount()?);
     let issued = ssh.sign(&call.context, &call.caller, wanted).await?;
     let signed =

@@ -1,7 +1,6 @@
 //! `/v1/sys/groups` and `/v1/sys/data-sets`: what policies look up. Vault has no such resources; they
 //! follow its manners.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_access::{DataSet, Group};
@@ -35,7 +34,6 @@ pub(in crate::vault) async fn groups(
 pub(in crate::vault) async fn group(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
     struct View<'a> {
@@ -49,8 +47,7 @@ pub(in crate::vault) async fn group(
             Ok(envelope::data(call.id(), SYSTEM, View { members: &group }))
         }
         Verb::Write => {
-            let body = call.read(body).await?;
-            let members = body.fields()?.get("members", "a list of identities")?;
+            let members = call.fields()?.get("members", "a list of identities")?;
             let members = members.ok_or_else(|| missing("members", "a list of identities"))?;
             groups.write(&call.context, &call.caller, &name, members).await?;
             Ok(envelope::no_content())
@@ -79,7 +76,6 @@ pub(in crate::vault) async fn data_sets(
 pub(in crate::vault) async fn data_set(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     #[derive(Serialize)]
     struct View<'a> {
@@ -93,8 +89,7 @@ pub(in crate::vault) async fn data_set(
             Ok(envelope::data(call.id(), SYSTEM, View { entries: &set }))
         }
         Verb::Write => {
-            let body = call.read(body).await?;
-            let entries = body.fields()?.get("entries", "an object of texts")?;
+            let entries = call.fields()?.get("entries", "an object of texts")?;
             let entries = entries.ok_or_else(|| missing("entries", "an object of texts"))?;
             sets.write(&call.context, &call.caller, &name, entries).await?;
             Ok(envelope::no_content())

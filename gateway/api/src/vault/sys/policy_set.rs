@@ -1,7 +1,6 @@
 //! `/v1/sys/policy-set`: which policies are in force, and which were. Vault has no such resource; it
 //! follows its manners.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_access::PolicySetView;
@@ -63,11 +62,9 @@ pub(in crate::vault) async fn reload(
 pub(in crate::vault) async fn roll_back(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
-    let body = call.read(body).await?;
-    let number = body.fields()?.count("to")?;
+    let number = call.fields()?.count("to")?;
     let (restored, summary) =
         state.access.roll_back_policies(&call.context, &call.caller, number).await?;
     let view = json!({

@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
@@ -35,12 +34,10 @@ struct Outcome {
 pub(in crate::vault) async fn encrypt(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let items = inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
@@ -57,12 +54,10 @@ pub(in crate::vault) async fn encrypt(
 pub(in crate::vault) async fn decrypt(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let items = ciphertexts(&inputs)?;
     let keys = transit(&state, &call)?;
@@ -82,12 +77,10 @@ pub(in crate::vault) async fn decrypt(
 pub(in crate::vault) async fn rewrap(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let items = ciphertexts(&inputs)?;
     let version = inputs.key_version()?;
@@ -104,7 +97,6 @@ pub(in crate::vault) async fn rewrap(
 pub(in crate::vault) async fn data_key(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let shown = match part(&call, 0)?.as_str() {
@@ -113,8 +105,7 @@ pub(in crate::vault) async fn data_key(
         _ => return Err(VaultError::NoRoute),
     };
     let name = name(&call, 1)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     input::without(&fields, &OTHERS)?;
     let bytes = match fields.count("bits")?.unwrap_or(256) {
         128 => 16,

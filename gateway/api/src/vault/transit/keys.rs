@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::transit::{
@@ -36,15 +35,13 @@ pub(in crate::vault) async fn list(
 pub(in crate::vault) async fn one(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     let (keys, name) = (transit(&state, &call)?, name(&call, 0)?);
     let (context, caller) = (&call.context, &call.caller);
     match call.verb {
         Verb::Get => Ok(shown(&call, &name, &keys.read(context, caller, &name).await?)),
         Verb::Write => {
-            let body = call.read(body).await?;
-            let wanted = wanted(&body.fields()?)?;
+            let wanted = wanted(&call.fields()?)?;
             Ok(shown(&call, &name, &keys.create(context, caller, &name, wanted).await?))
         }
         Verb::Delete => {
@@ -59,21 +56,18 @@ pub(in crate::vault) async fn one(
 pub(in crate::vault) async fn change(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let (keys, name) = (transit(&state, &call)?, name(&call, 0)?);
     let (context, caller) = (&call.context, &call.caller);
     let changed = match part(&call, 1)?.as_str() {
         "config" => {
-            let body = call.read(body).await?;
-            let update = settings(&body.fields()?)?;
+            let update = settings(&call.fields()?)?;
             keys.update(context, caller, &name, update).await?
         }
         "rotate" => keys.rotate(context, caller, &name).await?,
         "trim" => {
-            let body = call.read(body).await?;
-            let least = body.fields()?.count("min_available_version")?;
+            let least = call.fields()?.count("min_available_version")?;
             let least = least.ok_or_else(|| input::missing("min_available_version"))?;
             keys.trim(context, caller, &name, least).await?
         }

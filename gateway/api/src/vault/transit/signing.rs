@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::transit::{Marshaling, Padding, Sha2, Signing};
@@ -31,12 +30,10 @@ struct Made {
 pub(in crate::vault) async fn sign(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let how = how(&call, &fields)?;
     let messages = messages(&fields, &inputs)?;
@@ -55,12 +52,10 @@ pub(in crate::vault) async fn sign(
 pub(in crate::vault) async fn hmac(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let hash = mac_hash(&call, &fields)?;
     let messages = messages(&fields, &inputs)?;
@@ -75,12 +70,10 @@ pub(in crate::vault) async fn hmac(
 pub(in crate::vault) async fn verify(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
     let messages = messages(&fields, &inputs)?;
     let keys = transit(&state, &call)?;

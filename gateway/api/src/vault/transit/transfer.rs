@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
@@ -42,30 +41,26 @@ pub(in crate::vault) async fn wrapping_key(
 pub(in crate::vault) async fn import(
     state: State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
-    bring_in(state, call, body, false).await
+    bring_in(state, call, false).await
 }
 
 /// `POST /v1/MOUNT/keys/NAME/import_version`: brings in the next version of a key.
 pub(in crate::vault) async fn import_version(
     state: State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
-    bring_in(state, call, body, true).await
+    bring_in(state, call, true).await
 }
 
 async fn bring_in(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
     version_of_known: bool,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let import = wanted(&body.fields()?)?;
+    let import = wanted(&call.fields()?)?;
     let keys = transit(&state, &call)?;
     let imported =
         keys.import(&call.context, &call.caller, &name, import, version_of_known).await?;
@@ -116,12 +111,10 @@ pub(in crate::vault) async fn backup(
 pub(in crate::vault) async fn restore(
     State(state): State<VaultState>,
     call: Call,
-    body: Body,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let name = name(&call, 0)?;
-    let body = call.read(body).await?;
-    let fields = body.fields()?;
+    let fields = call.fields()?;
     input::without(&fields, &["force"])?;
     let backup = fields.secret_text("backup", "a text")?;
     let backup = backup.ok_or_else(|| input::missing("backup"))?;
