@@ -155,6 +155,22 @@ impl Trusted {
         Ok(found.path)
     }
 
+    /// Makes sure that nothing at `path` is a symbolic link, so that nothing is written through one. The
+    /// directory that it is in has to be a [checked](Self::directory) one; it may be missing.
+    ///
+    /// # Errors
+    /// [`Untrusted::Link`].
+    pub fn no_link(&self, path: &Path) -> Result<(), Untrusted> {
+        // With a slash behind it, a link would be followed.
+        let path: &Path = &path.components().collect::<PathBuf>();
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => Err(Untrusted::Link(path.to_owned())),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Untrusted::io("examine", path)(error)),
+        }
+    }
+
     fn find_file(&self, path: &Path) -> Result<Found, Untrusted> {
         let found = self.find(path)?;
         // Opening a pipe would wait for somebody to write into it.

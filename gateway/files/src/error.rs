@@ -57,6 +57,9 @@ pub enum Untrusted {
     /// It should be a directory and is something else.
     #[error("{} is no directory", .0.display())]
     NotADirectory(PathBuf),
+    /// It should be text and is not.
+    #[error("{} is not text in UTF-8", .0.display())]
+    NotText(PathBuf),
     /// It is a symbolic link where there must be none.
     #[error(
         "{} is a symbolic link, and nothing is written through one: remove it, or name what it leads to",

@@ -73,10 +73,9 @@ impl Admission<'_> {
             );
         };
         let text = self.sources.read_text(file);
-        let signature =
-            text.map_err(|error| format!("{}: {error}", file.display())).and_then(|text| {
-                PolicySignature::parse(file, &text).map_err(|error| error.to_string())
-            })?;
+        let signature = text.map_err(|error| error.to_string()).and_then(|text| {
+            PolicySignature::parse(file, &text).map_err(|error| error.to_string())
+        })?;
         let verified = Ok(signature).and_then(|signature| signature.verify(&binding.digest, keys));
         verified.map_err(|error| error.to_string())
     }
@@ -103,7 +102,7 @@ impl Admission<'_> {
     fn check_cases(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
         let Some(file) = &binding.self_test else { return Ok(()) };
         let path = self.sources.directory.join(file);
-        let text = self.sources.read_text(file).map_err(LoadError::io("read", &path))?;
+        let text = self.sources.read_text(file)?;
         let cases = Cases::parse(&path, &text, program.case_kind())?;
         let outcomes = cases.run(program, &binding.limits);
         match outcomes.into_iter().find(|outcome| !outcome.difference.is_empty()) {

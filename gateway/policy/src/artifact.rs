@@ -1,18 +1,17 @@
 //! Compiled components on disk, so that a start does not compile again what has not changed.
 //!
-//! A compiled component is machine code: whoever can change one runs in this process. So the
-//! directory is this user's alone, and each file begins with a MAC under a key that lies in it, which
+//! A compiled component is machine code: whoever can change one runs in this process. So nobody else
+//! may write in the directory, and each file begins with a MAC under a key that lies in it, which
 //! also tells a torn or foreign file from a whole one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
-use chancery_files::Readers;
+use chancery_files::{Readers, Trusted, Untrusted};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
@@ -23,6 +22,8 @@ use crate::prepare::Compiled;
 use crate::{Compiler, Digest, LoadError};
 
 const TAG: usize = 32;
+/// The length of the MAC's key, in bytes.
+const KEY: usize = 32;
 const SUFFIX: &str = "cwasm";
 /// Which version of which plugin each binding had last.
 const VERSIONS: &str = "versions.json";
@@ -79,16 +80,14 @@ impl ArtifactId {
 
 impl Artifacts {
     /// Opens the directory, making it and its key if need be.
-    pub(crate) fn open(directory: &Path, compiler: Compiler) -> Result<Self, LoadError> {
-        let made = DirBuilder::new().mode(0o700).recursive(true).create(directory);
-        made.map_err(LoadError::io("create", directory))?;
-        let found = fs::metadata(directory).map_err(LoadError::io("examine", directory))?;
-        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
-            let reason = "others could write machine code there: it has to belong to the user of \
-                          this process, with mode 0700";
-            return Err(refuse(directory, reason));
-        }
-        Ok(Self { compiler, directory: directory.to_owned(), key: read_or_make_key(directory)? })
+    pub(crate) fn open(
+        directory: &Path,
+        compiler: Compiler,
+        trusted: &Trusted,
+    ) -> Result<Self, LoadError> {
+        trusted.make_directory(directory)?;
+        let key = read_or_make_key(&directory.join("key"), trusted)?;
+        Ok(Self { compiler, directory: directory.to_owned(), key })
     }
 
     /// The artifact, unless there is none that this program wrote.
@@ -169,27 +168,30 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LoadError> {
     chancery_files::replace(path, content, Readers::Owner).map_err(LoadError::io("write", path))
 }
 
-fn read_or_make_key(directory: &Path) -> Result<hmac::Key, LoadError> {
-    let path = directory.join("key");
-    let mut secret = Zeroizing::new([0; 32]);
-    match File::open(&path) {
-        Ok(mut file) => {
-            let length = file.metadata().map_err(LoadError::io("examine", &path))?.len();
-            if length != secret.len() as u64 {
-                let reason = "not a key of 32 bytes: remove the directory, it will be made again";
-                return Err(refuse(&path, reason));
+/// Makes the key if there is none; if somebody else is quicker, theirs counts.
+fn read_or_make_key(path: &Path, trusted: &Trusted) -> Result<hmac::Key, LoadError> {
+    let mut fresh = Zeroizing::new([0; KEY]);
+    aws_lc_rs::rand::fill(&mut fresh[..])
+        .map_err(|_| refuse(path, "the system gives no random bytes"))?;
+    loop {
+        match trusted.read_secret(path, KEY as u64) {
+            Ok(secret) if secret.len() == KEY => {
+                return Ok(hmac::Key::new(hmac::HMAC_SHA256, &secret));
             }
-            file.read_exact(&mut secret[..]).map_err(LoadError::io("read", &path))?;
+            Ok(_) | Err(Untrusted::TooLarge { .. }) => {
+                let reason = "not a key of 32 bytes: remove the directory, it will be made again";
+                return Err(refuse(path, reason));
+            }
+            Err(error) if error.cause().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            aws_lc_rs::rand::fill(&mut secret[..])
-                .map_err(|_| refuse(&path, "the system gives no random bytes"))?;
-            chancery_files::create(&path, &secret[..], Readers::Owner)
-                .map_err(LoadError::io("write", &path))?;
+        match chancery_files::create(path, &fresh[..], Readers::Owner) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(LoadError::io("write", path)(error));
+            }
+            _ => {}
         }
-        Err(error) => return Err(LoadError::io("read", &path)(error)),
     }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &secret[..]))
 }
 
 fn refuse(path: &Path, reason: &str) -> LoadError {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chancery_files::Trusted;
 use chancery_identity::Clock;
 
 use crate::admission::Admission;
@@ -44,12 +45,13 @@ impl Candidate {
         artifacts: &Artifacts,
         lookups: &Lookups,
         directory: &Path,
+        trusted: &Trusted,
         signers: &Signers,
         in_force: Option<&PolicySet>,
     ) -> Result<Self, LoadError> {
         // Read anew each time: whoever goes back to an earlier set leaves its versions there.
         let before = artifacts.versions()?;
-        let sources = Sources::new(directory);
+        let sources = Sources::new(directory, trusted);
         let admission = Admission { sources: &sources, signers, before: &before };
         let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission, in_force)?;
         Ok(Self { loaded, files: sources.into_files() })
@@ -94,13 +96,14 @@ pub fn policy_history(config: &PolicyConfig) -> Result<Vec<TakenSet>, LoadError>
 pub fn roll_back(config: &PolicyConfig, number: Option<u64>) -> Result<Restored, LoadError> {
     let history = history_of(config)?;
     let (set, restored) = history.restore(number, &config.directory)?;
-    Artifacts::open(&config.cache, config.compiler.clone())?.remember(&set.bindings)?;
+    Artifacts::open(&config.cache, config.compiler.clone(), &config.trusted)?
+        .remember(&set.bindings)?;
     Ok(restored)
 }
 
 fn history_of(config: &PolicyConfig) -> Result<History, LoadError> {
     match &config.history {
-        Some(directory) => History::open(directory),
+        Some(directory) => History::open(directory, &config.trusted),
         None => Err(LoadError::NoSuchSet { asked: None, kept: Vec::new() }),
     }
 }

@@ -17,6 +17,9 @@ pub enum LoadError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// Others may change a file of the policies, or a directory that leads to it.
+    #[error(transparent)]
+    Untrusted(#[from] chancery_files::Untrusted),
     /// A binding document is not TOML, lacks a key, has one too many or a value that cannot be.
     #[error("{place}: {message}")]
     Document {

@@ -5,11 +5,11 @@
 //! (`sets/`). The last [`KEPT`] sets are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use chancery_files::Trusted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +77,9 @@ pub(crate) struct History {
 
 impl History {
     /// Opens it, making it if need be.
-    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+    pub(crate) fn open(directory: &Path, trusted: &Trusted) -> Result<Self, LoadError> {
         for part in ["objects", "sets"] {
-            let path = directory.join(part);
-            let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
-            made.map_err(LoadError::io("create", &path))?;
+            trusted.make_directory(&directory.join(part))?;
         }
         Ok(Self { directory: directory.to_owned() })
     }
@@ -279,7 +277,7 @@ mod tests {
     fn an_earlier_set_is_put_back_whole_and_nothing_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let policies = folder.path().join("policies");
-        let history = History::open(&folder.path().join("history")).unwrap();
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
         write(&policies, OLD);
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(history.keep(&files(OLD), &Versions::new(), now).unwrap().number, 1);
@@ -309,7 +307,7 @@ mod tests {
     fn to_go_back_twice_is_two_steps_and_not_forward_again() {
         let folder = tempfile::tempdir().unwrap();
         let policies = folder.path().join("policies");
-        let history = History::open(&folder.path().join("history")).unwrap();
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
         let take = |list: &[(&str, &str)]| {
             history.keep(&files(list), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
         };
@@ -330,7 +328,7 @@ mod tests {
     #[test]
     fn a_set_that_is_not_kept_is_an_error_that_names_those_that_are() {
         let folder = tempfile::tempdir().unwrap();
-        let history = History::open(&folder.path().join("history")).unwrap();
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
         history.keep(&files(OLD), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
         for asked in [None, Some(7)] {
             let error = history.restore(asked, folder.path()).unwrap_err().to_string();
@@ -341,7 +339,7 @@ mod tests {
     #[test]
     fn old_sets_and_what_only_they_had_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let history = History::open(folder.path()).unwrap();
+        let history = History::open(folder.path(), &Trusted::process()).unwrap();
         for n in 0..KEPT + 3 {
             let text = n.to_string();
             let list = files(&[("a.toml", text.as_str()), ("shared", "same")]);

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use chancery_files::Trusted;
 use chancery_identity::Clock;
 use tokio::sync::oneshot;
 
@@ -25,8 +26,10 @@ use crate::{
 pub struct PolicyConfig {
     /// Directory of the binding documents (`*.toml`); their plugin files are relative to it.
     pub directory: PathBuf,
-    /// Directory for compiled components. Created with mode 0700; must not be anybody else's.
+    /// Directory for compiled components. Created with mode 0700; nobody else may write there.
     pub cache: PathBuf,
+    /// Who may change the files of the policies.
+    pub trusted: Trusted,
     /// Threads that evaluate, and so the number of policies that run at once. At least 1; fewer are
     /// started if the process's address space is limited.
     pub workers: usize,
@@ -45,13 +48,14 @@ pub struct PolicyConfig {
 }
 
 impl PolicyConfig {
-    /// One evaluating thread per processor, at least two, a queue of 1,024 decisions, components that are
-    /// compiled in this process, nothing to look up, no signatures required, and no history.
+    /// Files that root and the user of this process may change, one evaluating thread per processor, at
+    /// least two, a queue of 1,024 decisions, components that are compiled in this process, nothing to look up, no signatures required, and no history.
     pub fn new(directory: PathBuf, cache: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             directory,
             cache,
+            trusted: Trusted::process(),
             workers: processors.max(2),
             queue: 1024,
             compiler: Compiler::Here,
@@ -69,6 +73,7 @@ pub struct PolicyHost(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
+    trusted: Trusted,
     // Before the sandbox, so that nothing is evaluated any more when that goes.
     workers: Workers,
     current: ArcSwap<Current>,
@@ -92,13 +97,15 @@ impl PolicyHost {
         // One more for the slow thread.
         let sandbox = Sandbox::new(config.workers.max(1) + 1)?;
         let threads = (sandbox.concurrency - 1).max(1);
-        let artifacts = Artifacts::open(&config.cache, config.compiler)?;
-        let history = config.history.as_deref().map(History::open).transpose()?;
+        let trusted = config.trusted;
+        let artifacts = Artifacts::open(&config.cache, config.compiler, &trusted)?;
+        let history = config.history.map(|at| History::open(&at, &trusted)).transpose()?;
         let candidate = Candidate::load(
             &sandbox,
             &artifacts,
             &config.lookups,
             &config.directory,
+            &trusted,
             &config.signers,
             None,
         )?;
@@ -110,6 +117,7 @@ impl PolicyHost {
         announce(&current.summary, "policies are in force");
         Ok(Self(Arc::new(Inner {
             directory: config.directory,
+            trusted,
             workers,
             current: ArcSwap::from_pointee(current),
             artifacts,
@@ -153,10 +161,18 @@ impl PolicyHost {
     }
 
     fn take(&self, signers: &Signers) -> Result<Summary, LoadError> {
-        let Inner { sandbox, artifacts, lookups, directory, history, clock, .. } = &*self.0;
+        let Inner { sandbox, artifacts, lookups, directory, trusted, history, clock, .. } =
+            &*self.0;
         let in_force = self.set();
-        let candidate =
-            Candidate::load(sandbox, artifacts, lookups, directory, signers, Some(&in_force))?;
+        let candidate = Candidate::load(
+            sandbox,
+            artifacts,
+            lookups,
+            directory,
+            trusted,
+            signers,
+            Some(&in_force),
+        )?;
         if history::digest(&candidate.files) == self.summary().digest {
             return Ok(self.summary());
         }

@@ -162,11 +162,8 @@ fn callee(binding: &Binding, lookups: &Lookups, counted: bool) -> Callee {
 
 fn read_pinned(sources: &Sources<'_>, binding: &Binding) -> Result<Arc<[u8]>, LoadError> {
     let wasm = sources.read(&binding.plugin, LARGEST_COMPONENT).map_err(|error| {
-        let reason = match error.kind() {
-            std::io::ErrorKind::FileTooLarge => error.to_string(),
-            _ => format!("it cannot be read: {error}"),
-        };
-        LoadError::Plugin { subject: Box::new(Subject::of(binding)), reason }
+        let subject = Box::new(Subject::of(binding));
+        LoadError::Plugin { subject, reason: error.to_string() }
     })?;
     let found = Digest::of(&wasm);
     if found == binding.digest {

@@ -310,9 +310,9 @@ fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>)
             Err(LoadError::Document { place: place.clone(), message })
         }
     };
-    for name in documents(sources.directory)? {
+    for name in documents(sources)? {
         let file = sources.directory.join(&name);
-        let text = sources.read_text(&name).map_err(LoadError::io("read", &file))?;
+        let text = sources.read_text(&name)?;
         let document = read_document(&file, &text)?;
         for binding in document.bindings {
             take(&binding.name, &binding.place)?;
@@ -348,7 +348,9 @@ fn at_setting(mut error: LoadError, sources: &Sources<'_>) -> LoadError {
 }
 
 /// The names of the directory's `*.toml` files, sorted.
-fn documents(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
+fn documents(sources: &Sources<'_>) -> Result<Vec<PathBuf>, LoadError> {
+    let directory = sources.directory;
+    sources.trusted.directory(directory)?;
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(LoadError::io("list", directory))? {
         let path = entry.map_err(LoadError::io("list", directory))?.path();

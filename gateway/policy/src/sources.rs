@@ -1,46 +1,41 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use chancery_files::{Trusted, Untrusted};
 
 /// The files of a set by their names in the directory, each with what it had when it was loaded.
 pub(crate) type Files = BTreeMap<PathBuf, Arc<[u8]>>;
 
 /// The directory of policies while a set is loaded from it. Every file is read once, so that what is
-/// kept of the set is what was loaded, whatever happens to the files meanwhile.
+/// kept of the set is what was loaded, whatever happens to the files meanwhile. None is read that others
+/// than those who are trusted may change.
 pub(crate) struct Sources<'a> {
     pub(crate) directory: &'a Path,
+    pub(crate) trusted: &'a Trusted,
     files: RefCell<Files>,
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn new(directory: &'a Path) -> Self {
-        Self { directory, files: RefCell::default() }
+    pub(crate) fn new(directory: &'a Path, trusted: &'a Trusted) -> Self {
+        Self { directory, trusted, files: RefCell::default() }
     }
 
     /// The contents of a file, named relative to the directory, of at most so many bytes.
-    pub(crate) fn read(&self, file: &Path, largest: u64) -> io::Result<Arc<[u8]>> {
+    pub(crate) fn read(&self, file: &Path, largest: u64) -> Result<Arc<[u8]>, Untrusted> {
         if let Some(read) = self.files.borrow().get(file) {
             return Ok(read.clone());
         }
-        let path = self.directory.join(file);
-        let length = fs::metadata(&path)?.len();
-        if length > largest {
-            let message = format!("it has {length} bytes, more than {largest}");
-            return Err(io::Error::new(ErrorKind::FileTooLarge, message));
-        }
-        let read: Arc<[u8]> = fs::read(&path)?.into();
+        let read: Arc<[u8]> = self.trusted.read(&self.directory.join(file), largest)?.into();
         self.files.borrow_mut().insert(file.to_owned(), read.clone());
         Ok(read)
     }
 
     /// The same for text.
-    pub(crate) fn read_text(&self, file: &Path) -> io::Result<String> {
+    pub(crate) fn read_text(&self, file: &Path) -> Result<String, Untrusted> {
         let read = self.read(file, LARGEST_TEXT)?;
-        String::from_utf8(read.to_vec())
-            .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not text in UTF-8"))
+        String::from_utf8(read.to_vec()).map_err(|_| Untrusted::NotText(self.directory.join(file)))
     }
 
     /// All that was read.

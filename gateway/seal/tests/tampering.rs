@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chancery_files::Trusted;
 use chancery_seal::{Barrier, OpenError, RootKey};
 use chancery_store::memory::MemoryStore;
 use chancery_store::redb::RedbStore;
@@ -21,7 +22,12 @@ fn key(text: impl AsRef<str>) -> Key {
 
 fn root(directory: &Path) -> RootKey {
     let path = directory.join("root.key");
-    if path.exists() { RootKey::from_file(&path) } else { RootKey::create_file(&path) }.unwrap()
+    if path.exists() {
+        RootKey::from_file(&path, &Trusted::process())
+    } else {
+        RootKey::create_file(&path)
+    }
+    .unwrap()
 }
 
 /// A barrier, the store that it is in front of, and the directory with its root key.

@@ -1,12 +1,15 @@
 //! Files that the binary writes for people (keys never wider than 0600, nothing half-written), and
 //! secrets that people write for it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 pub(crate) use chancery_files::Readers;
+use chancery_files::Trusted;
 use zeroize::Zeroizing;
+
+/// The largest file with a password, a PIN or a private key, in bytes.
+const LARGEST_SECRET: u64 = 64 * 1024;
 
 /// Writes a file in one step: readers see the old content or the new, never half of it.
 ///
@@ -17,19 +20,24 @@ pub(crate) fn replace(path: &Path, content: &[u8], readers: Readers) -> Result<(
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Reads a secret, which nobody but its owner may be able to read. White space behind it, as editors
-/// leave it, does not belong to it.
+/// Reads a secret, which nobody but its owner may be able to read, and nobody but root and the user of this
+/// process may change. Line ends behind it, as editors leave them, do not belong to it.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
 pub(crate) fn secret(path: &Path) -> Result<Zeroizing<String>> {
-    let shown = path.display();
-    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
-    let open = metadata.permissions().mode() & 0o077 != 0;
-    ensure!(!open, "{shown} can be read by others: chmod 600 it");
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let text = Zeroizing::new(text);
-    Ok(Zeroizing::new(text.trim_end().to_owned()))
+    secret_of(path, &Trusted::process())
+}
+
+/// The same for a file that others may have a hand in.
+///
+/// # Errors
+/// As [`secret`].
+pub(crate) fn secret_of(path: &Path, trusted: &Trusted) -> Result<Zeroizing<String>> {
+    let content = trusted.read_secret(path, LARGEST_SECRET)?;
+    let text = std::str::from_utf8(&content)
+        .with_context(|| format!("{} is not text in UTF-8", path.display()))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[cfg(test)]
@@ -43,6 +51,6 @@ mod tests {
         replace(&path, b"correct horse\n", Readers::Owner).unwrap();
         assert_eq!(secret(&path).unwrap().as_str(), "correct horse");
         replace(&path, b"correct horse\n", Readers::Everybody).unwrap();
-        assert!(secret(&path).unwrap_err().to_string().contains("chmod 600"));
+        assert!(secret(&path).unwrap_err().to_string().contains("chmod go-rwx"));
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
     PolicyConfig {
         signers: config.policy_signers.clone(),
         compiler: policy_compiler::compiler(),
+        trusted: config.trusted.clone(),
         ..PolicyConfig::new(config.policy_directory.clone(), compiled)
     }
 }
@@ -53,12 +54,17 @@ pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
 /// The embedded store with the barrier over it: what every room above sees is sealed.
 pub(crate) async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<SharedStore> {
     let path = config.server.directory.join(STORE_FILE);
+    let trusted = &config.trusted;
+    trusted.directory(&config.server.directory)?;
+    if path.exists() {
+        trusted.file(&path)?;
+    }
     let raw: SharedStore =
         Arc::new(RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?);
     let root = match (&config.root_key, hsm) {
-        (RootKeySource::File(file), _) => RootKey::from_file(file)?,
+        (RootKeySource::File(file), _) => RootKey::from_file(file, trusted)?,
         (RootKeySource::PassphraseFile(file), _) => {
-            RootKey::from_passphrase_file(file, &*raw).await?
+            RootKey::from_passphrase_file(file, trusted, &*raw).await?
         }
         (RootKeySource::Pkcs11Key(name), Some(hsm)) => {
             RootKey::from_pkcs11(hsm, name, &*raw).await?

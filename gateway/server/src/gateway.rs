@@ -59,8 +59,7 @@ impl Gateway {
     /// Says which room could not be opened and why; nothing is running then.
     pub(crate) async fn open(config: &Config, plain_url: &str, clock: Clock) -> Result<Self> {
         let directory = &config.server.directory;
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        config.trusted.make_directory(directory)?;
         let hsm = open_hsm(config)?;
         let store = open_store(config, hsm.as_deref()).await?;
         let audit = open_audit(config, &*store, clock.clone()).await?;

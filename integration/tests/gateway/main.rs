@@ -16,6 +16,7 @@ mod certificates;
 mod client_certificates;
 mod configuration;
 mod directory;
+mod files;
 mod guards;
 mod harness;
 mod hsm;

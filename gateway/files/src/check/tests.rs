@@ -227,3 +227,20 @@ fn a_directory_is_made_and_one_that_is_there_is_checked() {
     set(&made, 0o733);
     assert!(said(trusted.make_directory(&made)).contains("mode 0733"));
 }
+
+#[test]
+fn a_link_is_told_from_what_it_leads_to() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    directory(&at("real"), 0o755);
+    symlink("real", at("link")).unwrap();
+    symlink("missing", at("broken")).unwrap();
+    let (trusted, _) = trusted(&folder);
+    for link in ["link", "link/", "link/.", "broken"] {
+        let refused = trusted.no_link(&at(link)).unwrap_err();
+        assert!(matches!(refused, Untrusted::Link(_)), "{link}: {refused}");
+    }
+    for plain in ["real", "real/", "missing"] {
+        trusted.no_link(&at(plain)).unwrap();
+    }
+}

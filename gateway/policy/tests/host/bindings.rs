@@ -184,9 +184,58 @@ async fn an_empty_directory_denies_everything() {
 fn a_cache_that_others_may_write_is_refused() {
     let installation = Installation::new();
     fs::create_dir(installation.cache()).unwrap();
-    fs::set_permissions(installation.cache(), fs::Permissions::from_mode(0o770)).unwrap();
+    fs::set_permissions(installation.cache(), fs::Permissions::from_mode(0o777)).unwrap();
     let message = installation.refusal();
-    assert!(message.contains("mode 0700"), "{message}");
+    let remedy = format!("chmod go-w {}", installation.cache().display());
+    assert!(message.contains("mode 0777") && message.contains(&remedy), "{message}");
+}
+
+/// What others may change is refused, and mended it is taken, with the old set in force meanwhile.
+#[test]
+fn policies_that_others_may_change_are_refused() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    let host = installation.open().unwrap();
+    let policies = installation.policies();
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (path, open) in [
+        (policies.clone(), 0o777),
+        (policies.clone(), 0o1777),
+        (policies.parent().unwrap().to_owned(), 0o777),
+        (policies.join("plugins"), 0o777),
+        (policies.join("b.toml"), 0o666),
+        (policies.join("plugins/b.wasm"), 0o666),
+    ] {
+        let before = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        mode(&path, open);
+        for message in [host.reload().unwrap_err().to_string(), installation.refusal()] {
+            let real = path.canonicalize().unwrap();
+            let expected = format!("{} has mode {open:04o}", real.display());
+            assert!(message.contains(&expected), "{message}");
+            assert!(message.contains(&format!("chmod go-w {}", real.display())), "{message}");
+        }
+        mode(&path, before);
+        host.reload().unwrap();
+    }
+}
+
+/// As Kubernetes mounts a ConfigMap: links to a directory that is replaced as a whole.
+#[test]
+fn policies_behind_links_are_taken() {
+    let installation = Installation::new();
+    installation.bind_access("b", &Guest::default().component(), "");
+    let policies = installation.policies();
+    let version = policies.join("..2026_01_01");
+    fs::create_dir(&version).unwrap();
+    fs::rename(policies.join("b.toml"), version.join("b.toml")).unwrap();
+    fs::rename(policies.join("plugins"), version.join("plugins")).unwrap();
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, policies.join(at)).unwrap();
+    link("..2026_01_01", "..data");
+    link("..data/b.toml", "b.toml");
+    link("..data/plugins", "plugins");
+    assert_eq!(installation.open().unwrap().summary().bindings, ["b"]);
 }
 
 #[test]

@@ -1,9 +1,6 @@
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use chancery_files::Readers;
+use chancery_files::{Readers, Trusted};
 use zeroize::Zeroizing;
 
 use super::{RootKey, RootKeyError};
@@ -11,16 +8,16 @@ use crate::envelope::KEY_LEN;
 use crate::keyring::random_key;
 
 /// More than any key or passphrase has.
-const MOST_BYTES: usize = 4096;
+pub(super) const MOST_BYTES: u64 = 4096;
 
 impl RootKey {
     /// The key in the file `path`: 32 bytes, or 64 hexadecimal digits with or without a line end.
-    /// Only the file's owner may have access to it (mode 0600 or less).
+    /// Nobody may change or read it but those who are trusted to.
     ///
     /// # Errors
-    /// [`RootKeyError`] of the kinds `File`, `Permissions` and `Malformed`.
-    pub fn from_file(path: &Path) -> Result<Self, RootKeyError> {
-        let content = read_private(path)?;
+    /// [`RootKeyError`] of the kinds `Untrusted` and `Malformed`.
+    pub fn from_file(path: &Path, trusted: &Trusted) -> Result<Self, RootKeyError> {
+        let content = trusted.read_secret(path, MOST_BYTES)?;
         let mut key = Zeroizing::new([0; KEY_LEN]);
         if content.len() == KEY_LEN {
             key.copy_from_slice(&content);
@@ -36,7 +33,7 @@ impl RootKey {
     /// that it seals is lost, so it belongs into a backup, apart from that of the store.
     ///
     /// # Errors
-    /// [`RootKeyError`] of the kinds `Exists`, `File` and `Randomness`.
+    /// [`RootKeyError`] of the kinds `Exists`, `NotWritten` and `Randomness`.
     pub fn create_file(path: &Path) -> Result<Self, RootKeyError> {
         let key = random_key().map_err(|_| RootKeyError::Randomness)?;
         let mut content = Zeroizing::new([b'\n'; 2 * KEY_LEN + 1]);
@@ -46,40 +43,23 @@ impl RootKey {
         let made = chancery_files::create(path, content.as_ref(), Readers::Owner);
         made.map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => RootKeyError::Exists { path: path.to_owned() },
-            _ => failed(path, "written", &error),
+            _ => RootKeyError::NotWritten { path: path.to_owned(), reason: error.to_string() },
         })?;
         Ok(Self::new(key, format!("the file {}", path.display())))
     }
 }
 
-/// The content of a file that only its owner has access to.
-pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, RootKeyError> {
-    let failed = |error: std::io::Error| failed(path, "read", &error);
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(std::io::Error::other("it is no regular file")));
-    }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(RootKeyError::Permissions { path: path.to_owned(), mode });
-    }
-    // Large enough from the start: a buffer that grows leaves copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
-    file.take(MOST_BYTES as u64).read_to_end(&mut content).map_err(failed)?;
-    Ok(content)
-}
-
-fn failed(path: &Path, doing: &'static str, error: &std::io::Error) -> RootKeyError {
-    RootKeyError::File { path: path.to_owned(), doing, reason: error.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
 
     use super::*;
+
+    fn read(path: &Path) -> Result<RootKey, RootKeyError> {
+        RootKey::from_file(path, &Trusted::process())
+    }
 
     fn file_with(content: &[u8], mode: u32) -> (PathBuf, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
@@ -102,7 +82,7 @@ mod tests {
             (format!("{}\r\n", digits.to_uppercase()).into_bytes(), raw),
         ] {
             let (path, _directory) = file_with(&content, 0o600);
-            assert_eq!(RootKey::from_file(&path).unwrap().bytes(), &expected);
+            assert_eq!(read(&path).unwrap().bytes(), &expected);
         }
     }
 
@@ -111,27 +91,27 @@ mod tests {
         let not_hex = "x".repeat(64);
         for content in [&b""[..], b"short", &[1; 31], &[1; 33], &[b'0'; 63], not_hex.as_bytes()] {
             let (path, _directory) = file_with(content, 0o600);
-            let refused = RootKey::from_file(&path).unwrap_err();
+            let refused = read(&path).unwrap_err();
             assert!(matches!(refused, RootKeyError::Malformed { .. }), "{refused:?}");
         }
-        let missing = RootKey::from_file(Path::new("/nonexistent/root.key")).unwrap_err();
-        assert!(missing.to_string().contains("/nonexistent/root.key"), "{missing}");
-        let directory = RootKey::from_file(Path::new("/")).unwrap_err();
-        assert!(matches!(directory, RootKeyError::File { .. }), "{directory:?}");
+        let missing = read(Path::new("/nonexistent/root.key")).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent"), "{missing}");
+        let directory = read(Path::new("/")).unwrap_err();
+        assert!(matches!(directory, RootKeyError::Untrusted(_)), "{directory:?}");
     }
 
     #[test]
     fn refuses_a_file_that_others_can_reach() {
         for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
             let (path, _directory) = file_with(&[1; 32], mode);
-            let refused = RootKey::from_file(&path).unwrap_err();
-            assert!(
-                matches!(refused, RootKeyError::Permissions { mode: found, .. } if found == mode)
-            );
-            assert!(refused.to_string().contains("chmod it to 0600"), "{refused}");
+            let refused = read(&path).unwrap_err();
+            assert!(matches!(refused, RootKeyError::Untrusted(_)), "{refused:?}");
+            let said = refused.to_string();
+            assert!(said.contains(&format!("mode {mode:04o}")), "{said}");
+            assert!(said.contains("chmod go-"), "{said}");
         }
         let (path, _directory) = file_with(&[1; 32], 0o400);
-        RootKey::from_file(&path).unwrap();
+        read(&path).unwrap();
     }
 
     #[test]
@@ -139,11 +119,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("root.key");
         let made = RootKey::create_file(&path).unwrap();
-        assert_eq!(RootKey::from_file(&path).unwrap().bytes(), made.bytes());
+        assert_eq!(read(&path).unwrap().bytes(), made.bytes());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         let again = RootKey::create_file(&path).unwrap_err();
         assert!(matches!(again, RootKeyError::Exists { .. }), "{again:?}");
-        assert_eq!(RootKey::from_file(&path).unwrap().bytes(), made.bytes());
+        assert_eq!(read(&path).unwrap().bytes(), made.bytes());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing left over");
         let other = RootKey::create_file(&directory.path().join("other.key")).unwrap();
         assert_ne!(other.bytes(), made.bytes());
@@ -152,7 +132,7 @@ mod tests {
     #[test]
     fn is_not_shown() {
         let (path, _directory) = file_with(&[0xab; 32], 0o600);
-        let shown = format!("{:?}", RootKey::from_file(&path).unwrap());
+        let shown = format!("{:?}", read(&path).unwrap());
         assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"), "{shown}");
     }
 }

@@ -6,6 +6,7 @@ mod pkcs11;
 
 use std::path::PathBuf;
 
+use chancery_files::Untrusted;
 use chancery_keys::KeyName;
 use chancery_keys::WrapError;
 use chancery_keys::pkcs11::GenerateError;
@@ -45,26 +46,16 @@ impl std::fmt::Debug for RootKey {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootKeyError {
-    /// The file cannot be read or written.
-    #[error("the file {} of the root key cannot be {doing}: {reason}", path.display())]
-    File {
+    /// The file cannot be read, or others may read or change it.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// The file cannot be written.
+    #[error("the file {} of the root key cannot be written: {reason}", path.display())]
+    NotWritten {
         /// The file.
         path: PathBuf,
-        /// `read` or `written`.
-        doing: &'static str,
         /// What the operating system said.
         reason: String,
-    },
-    /// Others than the file's owner may read or write it.
-    #[error(
-        "the file {} has mode {mode:04o}, so others than its owner can reach the secret in it: \
-         chmod it to 0600", path.display()
-    )]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
     },
     /// The file does not hold a key.
     #[error(

@@ -2,11 +2,12 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use aws_lc_rs::pbkdf2;
+use chancery_files::Trusted;
 use chancery_store::{Commit, CommitError, Key, Store};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::file::read_private;
+use super::file::MOST_BYTES;
 use super::{RootKey, RootKeyError};
 use crate::envelope::KEY_LEN;
 use crate::names;
@@ -36,18 +37,19 @@ struct Derivation {
 
 impl RootKey {
     /// The key that the passphrase in the file `path` gives for this store, by PBKDF2 with
-    /// HMAC-SHA-512 (RFC 8018 §5.2). A line end behind the passphrase is not part of it; the file must
-    /// be accessible to its owner only. `store` is the inner store, which keeps the salt. Takes some
-    /// tenths of a second of computing, on a thread that may block.
+    /// HMAC-SHA-512 (RFC 8018 §5.2). A line end behind the passphrase is not part of it; nobody may
+    /// change or read the file but those who are trusted to. `store` is the inner store, which keeps the
+    /// salt. Takes some tenths of a second of computing, on a thread that may block.
     ///
     /// # Errors
     /// [`RootKeyError`]; that the passphrase is another one is found out by
     /// [`Barrier::open`](crate::Barrier::open).
     pub async fn from_passphrase_file(
         path: &Path,
+        trusted: &Trusted,
         store: &dyn Store,
     ) -> Result<Self, RootKeyError> {
-        let content = read_private(path)?;
+        let content = trusted.read_secret(path, MOST_BYTES)?;
         let line = content.strip_suffix(b"\n").unwrap_or(&content);
         let passphrase = Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec());
         if passphrase.len() < LEAST_BYTES {
@@ -127,7 +129,7 @@ mod tests {
         let path = directory.path().join("passphrase");
         std::fs::write(&path, passphrase).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        RootKey::from_passphrase_file(&path, store).await
+        RootKey::from_passphrase_file(&path, &Trusted::process(), store).await
     }
 
     #[tokio::test]

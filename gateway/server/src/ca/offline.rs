@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use chancery_ca::CaKeys;
 use chancery_ca::offline::{OfflineRoot, RootPlan, Terms};
+use chancery_files::Trusted;
 use chancery_identity::Clock;
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
@@ -154,10 +155,12 @@ pub(super) struct VerifyTranscriptArgs {
 impl Place {
     async fn store(&self) -> Result<SharedStore> {
         let path = self.dir.join("root.redb");
+        Trusted::process().make_directory(&self.dir)?;
         let raw: SharedStore = Arc::new(
             RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?,
         );
-        let key = RootKey::from_passphrase_file(&self.passphrase_file, &*raw).await?;
+        let trusted = Trusted::process();
+        let key = RootKey::from_passphrase_file(&self.passphrase_file, &trusted, &*raw).await?;
         let barrier: SharedStore = Barrier::open(raw, key).await.context("opening the seal")?;
         Ok(barrier)
     }
@@ -218,7 +221,6 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
         return say("the root's certificate would be fine");
     }
     let Place { dir, witnesses, .. } = &args.place;
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let (store, keys) = (args.place.store().await?, args.place.keys()?);
     let root = OfflineRoot::init(&plan, store, keys, witnesses.clone(), now).await?;
     publish(&dir.join("root.pem"), pem::encode(pem::CERTIFICATE, root.certificate()).as_bytes())?;

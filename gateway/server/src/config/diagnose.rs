@@ -9,7 +9,7 @@ pub(crate) enum ConfigError {
         /// The file.
         file: PathBuf,
         /// Why.
-        cause: std::io::Error,
+        cause: chancery_files::Untrusted,
     },
     /// Not TOML, a key that does not exist, or a value of the wrong type.
     #[error("{}:{line}: {message}", file.display())]

@@ -33,6 +33,8 @@ pub(crate) struct Document {
     #[serde(default)]
     pub(crate) audit: Audit,
     #[serde(default)]
+    pub(crate) files: Files,
+    #[serde(default)]
     pub(crate) telemetry: Telemetry,
     #[serde(default)]
     pub(crate) upstreams: Vec<Upstream>,
@@ -238,6 +240,18 @@ pub(crate) struct Audit {
     pub(crate) file: Option<PathBuf>,
 }
 
+/// Who besides root and the gateway's user may have a hand in the files that it reads and keeps.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Files {
+    /// Users that files may belong to, by name or number.
+    pub(crate) trusted_users: Vec<String>,
+    /// Groups that may write, by name or number.
+    pub(crate) trusted_groups: Vec<String>,
+    /// `owner`, `group` or `everybody`.
+    pub(crate) secret_readers: String,
+}
+
 /// Logs and traces; metrics are on the plain port always.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -329,6 +343,12 @@ impl Default for Secrets {
 impl Default for Clients {
     fn default() -> Self {
         Self { trust_own_ca: true, roots: vec![] }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self { trusted_users: vec![], trusted_groups: vec![], secret_readers: "owner".to_owned() }
     }
 }
 

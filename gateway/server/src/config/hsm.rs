@@ -97,16 +97,16 @@ impl Check<'_> {
     }
 
     fn pin_in_file(&mut self, key: &str, file: &Path) -> Option<Zeroizing<String>> {
-        let path = self.secret_file(key, file);
-        self.pin(key, std::fs::read_to_string(path).ok())
+        let path = self.path(file);
+        match files::secret_of(&path, &self.trusted) {
+            Ok(pin) if pin.is_empty() => self.refuse(key, "holds no PIN"),
+            Ok(pin) => Some(pin),
+            Err(error) => self.refuse(key, format!("{error:#}")),
+        }
     }
 
     fn pin_in_variable(&mut self, key: &str, variable: &str) -> Option<Zeroizing<String>> {
-        self.pin(key, std::env::var(variable).ok())
-    }
-
-    fn pin(&mut self, key: &str, read: Option<String>) -> Option<Zeroizing<String>> {
-        let raw = Zeroizing::new(read.unwrap_or_default());
+        let raw = Zeroizing::new(std::env::var(variable).unwrap_or_default());
         let pin = Zeroizing::new(raw.trim_end_matches(['\r', '\n']).to_owned());
         if pin.is_empty() { self.refuse(key, "holds no PIN") } else { Some(pin) }
     }

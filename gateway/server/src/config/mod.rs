@@ -4,6 +4,7 @@
 mod ca;
 mod diagnose;
 mod document;
+mod files;
 mod hsm;
 mod pkcs11_uri;
 mod server;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chancery_ca::Parent;
+use chancery_files::{Trusted, Untrusted};
 use chancery_identity::TenantRules;
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
@@ -27,6 +29,9 @@ use chancery_x509::GeneralName;
 pub(crate) use diagnose::ConfigError;
 pub(crate) use hsm::token_of_uri;
 pub(crate) use signers::public_keys;
+
+/// The largest configuration file, in bytes.
+const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// A configuration in which every value has been looked at.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) clients: ClientsConfig,
     pub(crate) tenants: Vec<TenantRules>,
     pub(crate) audit_file: PathBuf,
+    /// Who may have a hand in the files.
+    pub(crate) trusted: Trusted,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) upstreams: Vec<UpstreamConfig>,
 }
@@ -173,14 +180,17 @@ impl Config {
         public_http.clone().unwrap_or_else(|| format!("http://{http}"))
     }
 
-    /// Reads and validates a configuration file.
+    /// Reads and validates a configuration file. Nobody but root and the user of this process may change
+    /// it: who may could list themselves in it.
     ///
     /// # Errors
     /// Says which file, line and key is wrong and what is expected there; every invalid value at
     /// once, not only the first.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|cause| ConfigError::Unreadable { file: file.to_owned(), cause })?;
+        let unreadable = |cause| ConfigError::Unreadable { file: file.to_owned(), cause };
+        let content = Trusted::process().read(file, LARGEST).map_err(unreadable)?;
+        let text = String::from_utf8(content)
+            .map_err(|_| unreadable(Untrusted::NotText(file.to_owned())))?;
         Self::parse(file, &text)
     }
 

@@ -91,7 +91,7 @@ fn a_key_that_does_not_exist_is_refused_in_every_table() {
         .filter(|(_, line)| line.starts_with('['))
         .map(|(index, line)| (index, line.to_owned()))
         .collect();
-    assert_eq!(tables.len(), 13);
+    assert_eq!(tables.len(), 14);
     for (index, table) in tables {
         let mut lines: Vec<_> = installed.text.lines().collect();
         lines.insert(index + 1, "no_such_key = 1");
@@ -251,6 +251,21 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "tenants.pinned.fingerprint: ",
         ),
         ("name = \"breakglass\"", "name = \"\"", "tenants.pinned.name: is empty"),
+        (
+            "trusted_groups = []",
+            "trusted_groups = [\"no such group\"]",
+            "files.trusted_groups: `no such group` is neither a group",
+        ),
+        (
+            "trusted_users = []",
+            "trusted_users = [\"no such user\"]",
+            "files.trusted_users: `no such user` is neither a user",
+        ),
+        (
+            "secret_readers = \"owner\"",
+            "secret_readers = \"friends\"",
+            "files.secret_readers: `friends` is neither",
+        ),
         ("log = \"info\"", "log = \"a=b=c\"", "telemetry.log: `a=b=c`"),
         ("format = \"json\"", "format = \"xml\"", "telemetry.format: `xml` is neither"),
         ("repeat_seconds = 10", "repeat_seconds = 86401", "telemetry.repeat_seconds: 86401"),
@@ -284,10 +299,64 @@ fn a_secret_that_others_can_read_is_refused() {
     for name in ["root.key", "pin"] {
         let installed = Installed::new();
         let path = installed.directory.path().join(name);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        set(&path, 0o440);
         let message = installed.parse(&installed.text).unwrap_err().to_string();
-        assert!(message.contains("can be read by others: chmod 600 it"), "{message}");
+        assert!(message.contains("mode 0440"), "{message}");
+        assert!(message.contains(&format!("chmod go-rwx {}", real(&path))), "{message}");
+        let shared =
+            installed.text.replace("secret_readers = \"owner\"", "secret_readers = \"group\"");
+        installed.parse(&shared).unwrap();
+        set(&path, 0o444);
+        assert!(installed.parse(&shared).unwrap_err().to_string().contains("mode 0444"));
+        installed.parse(&shared.replace("\"group\"", "\"everybody\"")).unwrap();
     }
+}
+
+fn set(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn real(path: &Path) -> String {
+    path.canonicalize().unwrap().display().to_string()
+}
+
+#[test]
+fn files_that_others_may_change_are_refused() {
+    let installed = Installed::new();
+    let at = |name: &str| installed.directory.path().join(name);
+    std::fs::create_dir(at("state")).unwrap();
+    for (name, key) in [
+        ("root.key", "seal.root_key_file"),
+        ("pin", "pkcs11.pin_file"),
+        ("libsofthsm2.so", "pkcs11.module"),
+        ("clients.pem", "clients.roots"),
+        ("policy-signer.pem", "tenants.policy_signers"),
+        ("upstream-roots.pem", "upstreams.roots"),
+        ("policies", "policy.directory"),
+        ("state", "server.directory"),
+    ] {
+        let path = at(name);
+        let before = std::fs::metadata(&path).unwrap().permissions().mode();
+        set(&path, 0o666);
+        let message = installed.parse(&installed.text).unwrap_err().to_string();
+        let expected = format!(": {key}: {} has mode 0666", real(&path));
+        assert!(message.contains(&expected), "{expected}: {message}");
+        assert!(message.contains(&format!("chmod go-w {}", real(&path))), "{message}");
+        set(&path, before);
+    }
+    installed.parse(&installed.text).unwrap();
+}
+
+#[test]
+fn a_configuration_that_others_may_change_is_refused() {
+    let installed = Installed::new();
+    let file = installed.file();
+    std::fs::write(&file, &installed.text).unwrap();
+    set(&file, 0o644);
+    Config::load(&file).unwrap();
+    set(&file, 0o646);
+    let message = Config::load(&file).unwrap_err().to_string();
+    assert!(message.contains(&format!("chmod go-w {}", real(&file))), "{message}");
 }
 
 #[test]

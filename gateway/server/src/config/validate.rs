@@ -1,11 +1,11 @@
 //! From the document to checked values. Each problem is noted with its key and the rest is still
 //! looked at, so that one run of `chancery check` shows everything.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use chancery_files::Trusted;
 use chancery_identity::{PinnedIdentity, TenantRules};
 use chancery_issuance::Issuers;
 use chancery_keys::KeyName;
@@ -22,8 +22,9 @@ use super::{
 pub(super) const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Config, ConfigError> {
-    let mut check = Check { file, text, problems: vec![] };
-    let directory = check.path(&document.server.directory);
+    let mut check = Check { file, text, trusted: Trusted::process(), problems: vec![] };
+    check.trust(&document.files);
+    let directory = check.state_directory(&document.server.directory);
     let has_hsm = document.pkcs11.is_some();
     let hsm = document.pkcs11.and_then(|hsm| check.hsm(&hsm));
     let root_key = check.root_key(document.seal, has_hsm);
@@ -42,7 +43,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
         .file
         .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
     let server = check.server(document.server, directory, has_hsm);
-    let problems = check.problems;
+    let Check { problems, trusted, .. } = check;
     match (server, root_key, ca) {
         (Some(server), Some(root_key), Some(ca)) if problems.is_empty() => Ok(Config {
             server,
@@ -59,6 +60,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             clients,
             tenants,
             audit_file,
+            trusted,
             telemetry,
             upstreams,
         }),
@@ -69,6 +71,8 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
 pub(super) struct Check<'a> {
     file: &'a Path,
     text: &'a str,
+    /// Who may have a hand in the files.
+    pub(super) trusted: Trusted,
     problems: Vec<InvalidValue>,
 }
 
@@ -99,44 +103,40 @@ impl Check<'_> {
     }
 
     /// Relative paths start from the directory of the configuration file.
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
+    /// A file that is there, and that nobody may change but those who are trusted.
     pub(super) fn existing_file(&mut self, key: &str, path: &Path) -> PathBuf {
         let path = self.path(path);
-        match std::fs::metadata(&path) {
-            Ok(found) if found.is_file() => {}
-            Ok(_) => {
-                self.refuse::<()>(key, format!("{} is not a file", path.display()));
-            }
-            Err(error) => {
-                self.refuse::<()>(key, format!("{}: {error}", path.display()));
-            }
+        if let Err(error) = self.trusted.file(&path) {
+            self.refuse::<()>(key, error.to_string());
         }
         path
     }
 
-    /// A file that holds a secret: nobody else may read it.
+    /// A file that holds a secret: nobody else may read it either.
     pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> PathBuf {
-        let path = self.existing_file(key, path);
-        if let Ok(found) = std::fs::metadata(&path)
-            && found.permissions().mode() & 0o077 != 0
-        {
-            self.refuse::<()>(
-                key,
-                format!("{} can be read by others: chmod 600 it", path.display()),
-            );
+        let path = self.path(path);
+        if let Err(error) = self.trusted.secret(&path) {
+            self.refuse::<()>(key, error.to_string());
         }
         path
     }
 
     fn existing_directory(&mut self, key: &str, path: &Path) -> PathBuf {
         let path = self.path(path);
-        if !path.is_dir() {
-            self.refuse::<()>(key, format!("{} is not a directory", path.display()));
+        if let Err(error) = self.trusted.directory(&path) {
+            self.refuse::<()>(key, error.to_string());
         }
         path
+    }
+
+    /// It may be missing, since it is made at the first start.
+    fn state_directory(&mut self, path: &Path) -> PathBuf {
+        let path = self.path(path);
+        if path.exists() { self.existing_directory("server.directory", &path) } else { path }
     }
 
     fn root_key(&mut self, seal: document::Seal, has_hsm: bool) -> Option<RootKeySource> {

@@ -35,7 +35,7 @@ impl DevIdentities {
     /// its life.
     pub(crate) async fn ensure(&self, gateway: &Gateway) -> Result<()> {
         let directory = self.root.parent().context("the directory of the identities")?;
-        std::fs::create_dir_all(directory)
+        chancery_files::make_directory(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
         files::replace(&self.root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
         for (name, cert, key) in

@@ -9,27 +9,50 @@ mod policies;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use chancery_files::Trusted;
 use chancery_seal::RootKey;
 
 use crate::cli::DevArgs;
 use crate::config::Config;
+use crate::files::{self, Readers};
 
 pub(crate) use identities::DevIdentities;
 
 /// The trust domain of generated identities.
 const TRUST_DOMAIN: &str = "dev.chancery";
 
+/// What is written in the directory, by this and by the gateway that runs in it. What is in `policies` is only
+/// written where there are no policies yet (`policies.rs`).
+const WRITTEN: [&str; 15] = [
+    "audit",
+    "audit/audit.jsonl",
+    "audit/audit.jsonl.head",
+    "chancery.toml",
+    "compiled-policies",
+    "dev",
+    "dev/admin.key",
+    "dev/admin.pem",
+    "dev/app.key",
+    "dev/app.pem",
+    "dev/root.pem",
+    "policy-history",
+    "root.key",
+    "root.pem",
+    crate::foundation::STORE_FILE,
+];
+
 /// Makes what is missing in the directory and gives the configuration to start with.
 ///
 /// # Errors
-/// If the directory cannot be written, or this binary was built without the default plugins.
+/// If the directory cannot be written, others may write there, a symbolic link would lead what is written
+/// elsewhere, or this binary was built without the default plugins.
 pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
-    std::fs::create_dir_all(&args.dir)
-        .with_context(|| format!("cannot make the directory {}", args.dir.display()))?;
-    let dir = args
-        .dir
-        .canonicalize()
-        .with_context(|| format!("cannot find the directory {}", args.dir.display()))?;
+    let trusted = Trusted::process();
+    trusted.no_link(&args.dir)?;
+    let dir = trusted.make_directory(&args.dir)?;
+    for name in WRITTEN {
+        trusted.no_link(&dir.join(name))?;
+    }
     let root_key = dir.join("root.key");
     if !root_key.exists() {
         ensure!(
@@ -40,10 +63,10 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
         );
         RootKey::create_file(&root_key).context("making the root key")?;
     }
-    policies::write_defaults(&dir.join("policies"))?;
+    policies::write_defaults(&dir.join("policies"), &trusted)?;
     let text = document(args, &dir)?;
     let file = dir.join("chancery.toml");
-    std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    files::replace(&file, text.as_bytes(), Readers::Everybody)?;
     Ok(Config::parse(&file, &text)?)
 }
 

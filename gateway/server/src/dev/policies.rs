@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use chancery_files::Trusted;
 use chancery_policy::Digest;
 
 use crate::files::{self, Readers};
@@ -19,13 +20,15 @@ const BINDINGS: [(&str, &str); 2] = [
 
 /// Fills the directory unless there is a binding in it already: it may have been edited, and its
 /// plugins are pinned as they are.
-pub(super) fn write_defaults(directory: &Path) -> Result<()> {
+pub(super) fn write_defaults(directory: &Path, trusted: &Trusted) -> Result<()> {
     if BINDINGS.iter().any(|(file, _)| directory.join(file).exists()) {
         return Ok(());
     }
     let plugins = directory.join("plugins");
-    std::fs::create_dir_all(&plugins)
-        .with_context(|| format!("cannot make {}", plugins.display()))?;
+    trusted.no_link(directory)?;
+    trusted.make_directory(directory)?;
+    trusted.no_link(&plugins)?;
+    trusted.make_directory(&plugins)?;
     for (name, bytes) in PLUGINS {
         files::replace(&plugins.join(format!("{name}.wasm")), bytes, Readers::Everybody)?;
     }

@@ -140,8 +140,7 @@ pub(super) fn signature_of(component: &Path, digest: &Digest) -> Result<Option<P
 /// The key in a file, in a signer of its own.
 fn software(file: &Path) -> Result<(SoftwareSigner, KeyName)> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    let text = Zeroizing::new(text);
+    let text = files::secret(file)?;
     let found = pem::decode(pem::PRIVATE_KEY, &text).with_context(|| format!("{shown}"))?;
     ensure!(found.len() == 1, "{shown}: there are {} keys in it", found.len());
     let signer = SoftwareSigner::new();
