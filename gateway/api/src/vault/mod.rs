@@ -65,6 +65,7 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/auth/token/revoke-self", any(auth::token::revoke_self))
         .route("/v1/{mount}/config", any(kv::config::handle))
         .route("/v1/{mount}/data/{*path}", any(kv::data::handle))
+        .route("/v1/{mount}/subkeys/{*path}", any(kv::subkeys::handle))
         .route("/v1/{mount}/delete/{*path}", any(kv::versions::delete))
         .route("/v1/{mount}/undelete/{*path}", any(kv::versions::undelete))
         .route("/v1/{mount}/destroy/{*path}", any(kv::versions::destroy))

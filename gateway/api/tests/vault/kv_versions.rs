@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::fixture::Fixture;
@@ -56,7 +58,7 @@ async fn naming_no_versions_is_400() {
         let uri = format!("/v1/secret/{resource}/app/db");
         for body in [json!({}), json!({"versions": []}), json!({"versions": null})] {
             let answer = f.admin_sends("POST", &uri, body).await;
-            assert_eq!(answer.errors(400), "no version number provided", "{resource}");
+            assert_eq!(answer.errors(400), "No version number provided", "{resource}");
         }
         for bad in [json!([-1]), json!(["x"]), json!([1.5]), json!({"a": 1}), json!(true)] {
             f.admin_sends("POST", &uri, json!({ "versions": bad })).await.errors(400);
@@ -79,4 +81,23 @@ async fn unknown_versions_and_secrets_are_passed_over() {
         }
     }
     assert_eq!(status(&f, 1).await, 200);
+}
+
+#[tokio::test]
+async fn undelete_sets_the_retention_again() {
+    let f = Fixture::new();
+    let metadata = "/v1/secret/metadata/app/db";
+    f.admin_sends("POST", metadata, json!({"delete_version_after": "1h"})).await;
+    let written = f.put("app/db", json!({"n": 1})).await.data();
+    assert_eq!(written["deletion_time"], "2030-01-01T01:00:00Z");
+    f.clock.advance(Duration::from_hours(2));
+    assert_eq!(status(&f, 1).await, 404);
+    let undelete = f.admin_sends("POST", "/v1/secret/undelete/app/db", json!({"versions": [1]}));
+    assert_eq!(undelete.await.status, 204);
+    let data = f.admin("GET", metadata).await.data();
+    assert_eq!(data["versions"]["1"]["deletion_time"], "2030-01-01T03:00:00Z");
+    f.clock.advance(Duration::from_mins(59));
+    assert_eq!(status(&f, 1).await, 200);
+    f.clock.advance(Duration::from_mins(1));
+    assert_eq!(status(&f, 1).await, 404);
 }

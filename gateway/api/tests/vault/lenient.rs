@@ -46,7 +46,7 @@ async fn null_and_an_empty_body_are_fine_where_nothing_is_required() {
         // Where something is required, it is missing.
         assert_eq!(raw(&f, "POST", DATA, body).await.errors(400), "no data provided");
         let delete = raw(&f, "POST", "/v1/secret/delete/app/db", body).await;
-        assert_eq!(delete.errors(400), "no version number provided");
+        assert_eq!(delete.errors(400), "No version number provided");
         let encrypt = raw(&f, "POST", "/v1/transit/encrypt/k0", body).await;
         assert_eq!(encrypt.errors(400), "plaintext is missing");
     }
@@ -144,7 +144,9 @@ async fn cas_null_is_zero_and_creates_only() {
     let none = raw(&f, "POST", DATA, r#"{"data":{},"options":null}"#).await;
     assert_eq!(none.status, 200);
     let bad = raw(&f, "POST", DATA, &with("\"x\"")).await;
-    assert_eq!(bad.errors(400), "cas must be a whole number that is not negative");
+    let said =
+        "error parsing check-and-set parameter: cas must be a whole number that is not negative";
+    assert_eq!(bad.errors(400), said);
 }
 
 #[tokio::test]

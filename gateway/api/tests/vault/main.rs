@@ -16,6 +16,8 @@ mod kv_data;
 #[cfg(test)]
 mod kv_metadata;
 #[cfg(test)]
+mod kv_subkeys;
+#[cfg(test)]
 mod kv_versions;
 #[cfg(test)]
 mod lenient;

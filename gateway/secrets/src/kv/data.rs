@@ -49,6 +49,19 @@ impl SecretData {
         &self.0
     }
 
+    /// The names in this value without the values: null stands for everything that is no object, or an empty
+    /// one, or `depth` levels down.
+    #[must_use]
+    pub fn subkeys(&self, depth: Option<u32>) -> Self {
+        // `null` is at most four times as long as what it stands for.
+        let mut names = Zeroizing::new(String::with_capacity(self.0.len().saturating_mul(4)));
+        push_names(&self.0, depth, &mut names);
+        if names.as_str() == "null" {
+            "{}".clone_into(&mut names);
+        }
+        Self(names)
+    }
+
     /// This value changed by `patch` as RFC 7396 says: members that are null remove, objects merge,
     /// everything else replaces.
     ///
@@ -93,6 +106,24 @@ fn merge(target: Option<&str>, patch: &str, into: &mut String) {
         }
     }
     into.push_str(if separator == '{' { "{}" } else { "}" });
+}
+
+/// Writes the names in a JSON text, so many levels down.
+fn push_names(text: &str, depth: Option<u32>, into: &mut String) {
+    let within = if depth == Some(0) { None } else { members(text) };
+    let Some(members) = within.filter(|members| !members.is_empty()) else {
+        into.push_str("null");
+        return;
+    };
+    let mut separator = '{';
+    for (name, value) in &members {
+        into.push(separator);
+        separator = ',';
+        push_string(name, into);
+        into.push(':');
+        push_names(value.get(), depth.map(|depth| depth.saturating_sub(1)), into);
+    }
+    into.push('}');
 }
 
 /// The members of an object; none if the text is something else.
@@ -186,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn subkeys_are_the_names_without_the_values() {
+        let value = data(r#"{"a":{"b":{"c":1,"e":{}},"l":[1,{"x":1}]},"z":"hunter2","n":null}"#);
+        for (depth, expected) in [
+            (None, r#"{"a":{"b":{"c":null,"e":null},"l":null},"n":null,"z":null}"#),
+            (Some(1), r#"{"a":null,"n":null,"z":null}"#),
+            (Some(2), r#"{"a":{"b":null,"l":null},"n":null,"z":null}"#),
+            (Some(99), r#"{"a":{"b":{"c":null,"e":null},"l":null},"n":null,"z":null}"#),
+        ] {
+            assert_eq!(value.subkeys(depth).as_json(), expected, "{depth:?}");
+        }
+        assert_eq!(data("{}").subkeys(None).as_json(), "{}");
+    }
+
+    #[test]
     fn a_merge_leaves_other_members_letter_by_letter() {
         let merged = data(r#"{"n":1.10,"x":0}"#).merged(&data(r#"{"x":2.50}"#)).unwrap();
         assert_eq!(merged.as_json(), r#"{"n":1.10,"x":2.50}"#);
@@ -229,6 +274,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn subkeys_are_an_object_of_nulls(value in object()) {
+            let names = data(&value.to_string()).subkeys(None);
+            prop_assert!(names.as_json().len() <= value.to_string().len() * 4);
+            let names: Value = serde_json::from_str(names.as_json()).unwrap();
+            fn check(names: &Value, value: &Value) -> bool {
+                match (names, value) {
+                    (Value::Object(names), Value::Object(value)) => {
+                        names.len() == value.len()
+                            && names.iter().all(|(name, inner)| check(inner, &value[name]))
+                    }
+                    (Value::Null, Value::Object(value)) => value.is_empty(),
+                    (names, _) => names.is_null(),
+                }
+            }
+            let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty);
+            prop_assert!(is_empty || check(&names, &value));
+        }
+
         #[test]
         fn merges_as_the_pseudo_code_does(target in object(), patch in object()) {
             let merged = data(&target.to_string()).merged(&data(&patch.to_string())).unwrap();

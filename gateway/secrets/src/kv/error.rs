@@ -38,7 +38,7 @@ pub enum KvError {
     #[error("check-and-set parameter required for this call")]
     CasRequired,
     /// No versions were named.
-    #[error("no version number provided")]
+    #[error("No version number provided")]
     NoVersions,
     /// More versions were named than a secret can have.
     #[error("more version numbers are named than a secret can have")]

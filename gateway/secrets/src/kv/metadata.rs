@@ -148,9 +148,7 @@ impl SecretMetadata {
     /// Adds a version and drops those that are too many.
     pub(crate) fn add_version(&mut self, now: Timestamp, config: &KvConfig) -> Added {
         let number = self.current_version.saturating_add(1);
-        let deletion = config
-            .retention(self.delete_version_after)
-            .map(|after| now.checked_add(after).unwrap_or(Timestamp::MAX));
+        let deletion = self.deletion_from(now, config);
         self.versions.insert(number, Version { created: now, deletion, destroyed: false });
         self.current_version = number;
         self.updated = now;
@@ -174,9 +172,23 @@ impl SecretMetadata {
         })
     }
 
-    /// Brings back those of these versions that are, or will be, deleted. Whether any was.
-    pub(crate) fn undelete(&mut self, numbers: &[u64], now: Timestamp) -> bool {
-        self.change(numbers, now, |version| !version.destroyed && version.deletion.take().is_some())
+    /// Brings back those of these versions that are, or will be, deleted; their time begins anew. Whether
+    /// any was.
+    pub(crate) fn undelete(&mut self, numbers: &[u64], now: Timestamp, config: &KvConfig) -> bool {
+        let deletion = self.deletion_from(now, config);
+        self.change(numbers, now, |version| {
+            let ends = !version.destroyed && version.deletion.is_some();
+            if ends {
+                version.deletion = deletion;
+            }
+            ends
+        })
+    }
+
+    /// When a version disappears by itself that is written, or brought back, now.
+    fn deletion_from(&self, now: Timestamp, config: &KvConfig) -> Option<Timestamp> {
+        let retention = config.retention(self.delete_version_after);
+        retention.map(|after| now.checked_add(after).unwrap_or(Timestamp::MAX))
     }
 
     /// Marks these versions as destroyed. The numbers of those that were not yet.
@@ -309,7 +321,7 @@ mod tests {
         assert_eq!(state(&secret, 2, 10), VersionState::Deleted);
         assert!(!secret.delete(&[2], at(11)), "was deleted before");
         assert_eq!(secret.destroy(&[3, 99], at(12)), [3]);
-        assert!(secret.undelete(&[2, 3], at(13)));
+        assert!(secret.undelete(&[2, 3], at(13), &KvConfig::default()));
         assert_eq!(state(&secret, 1, 13), VersionState::Live);
         assert_eq!(state(&secret, 2, 13), VersionState::Live);
         assert_eq!(state(&secret, 3, 13), VersionState::Destroyed);
@@ -317,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_disappears_at_its_time_and_can_be_kept() {
+    fn a_version_disappears_at_its_time_which_begins_anew_when_it_is_brought_back() {
         let config = KvConfig {
             delete_version_after: Retention::After(Duration::from_mins(1)),
             ..KvConfig::default()
@@ -326,8 +338,14 @@ mod tests {
         secret.add_version(at(100), &config);
         assert_eq!(state(&secret, 1, 159), VersionState::Live);
         assert_eq!(state(&secret, 1, 160), VersionState::Deleted);
-        assert!(secret.undelete(&[1], at(200)));
-        assert_eq!(state(&secret, 1, 201), VersionState::Live);
+        assert!(secret.undelete(&[1], at(200), &config));
+        assert_eq!(state(&secret, 1, 259), VersionState::Live);
+        assert_eq!(state(&secret, 1, 260), VersionState::Deleted);
+        // With no retention any more, it stays.
+        assert!(secret.undelete(&[1], at(300), &KvConfig::default()));
+        assert_eq!(secret.versions[&1].deletion, None);
+        assert!(!secret.undelete(&[1], at(301), &config), "it was not deleted");
+        assert_eq!(secret.versions[&1].deletion, None);
     }
 
     #[test]
@@ -373,7 +391,7 @@ mod tests {
                         for number in added.dropped { stored.remove(&number); }
                     }
                     2 => { secret.delete(&[number], now); }
-                    3 => { secret.undelete(&[number], now); }
+                    3 => { secret.undelete(&[number], now, &config); }
                     _ => for number in secret.destroy(&[number], now) {
                         prop_assert!(stored.remove(&number), "destroys what is stored, once");
                     },

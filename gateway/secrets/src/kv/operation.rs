@@ -17,6 +17,8 @@ pub enum KvOperation {
     Undelete,
     /// Remove values for good.
     Destroy,
+    /// Read the names of a value's members.
+    SubkeysRead,
     /// Read everything but values.
     MetadataRead,
     /// Change settings and notes.
@@ -31,13 +33,14 @@ pub enum KvOperation {
 
 impl KvOperation {
     /// All of them, the commonest first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Read,
         Self::List,
         Self::Create,
         Self::Update,
         Self::Patch,
         Self::Delete,
+        Self::SubkeysRead,
         Self::MetadataRead,
         Self::MetadataUpdate,
         Self::MetadataDelete,
@@ -58,6 +61,7 @@ impl KvOperation {
             Self::Delete => "secrets.delete",
             Self::Undelete => "secrets.undelete",
             Self::Destroy => "secrets.destroy",
+            Self::SubkeysRead => "secrets.subkeys.read",
             Self::MetadataRead => "secrets.metadata.read",
             Self::MetadataUpdate => "secrets.metadata.update",
             Self::MetadataDelete => "secrets.metadata.delete",

@@ -43,6 +43,30 @@ impl Kv<'_> {
         allowed.finish(result).await
     }
 
+    /// The names in the value of the newest version, or of the one with that number: the value with null in
+    /// place of everything that is no object, or that is `depth` levels down.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub async fn read_subkeys(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        path: &SecretPath,
+        version: Option<u64>,
+        depth: Option<u32>,
+    ) -> Result<ReadVersion, KvError> {
+        let operation = KvOperation::SubkeysRead;
+        let allowed = self.ask(context, caller, operation, self.resource(path)).await?;
+        let found = self.find(&caller.identity().tenant, path, version).await;
+        let result = found.map(|found| ReadVersion { data: found.data.subkeys(depth), ..found });
+        let allowed = match &result {
+            Ok(found) => allowed.detail("version", found.metadata.number),
+            Err(_) => allowed,
+        };
+        allowed.finish(result).await
+    }
+
     async fn find(
         &self,
         tenant: &TenantId,

@@ -3,7 +3,7 @@ use chancery_identity::RequestContext;
 
 use super::engine::Change;
 use super::storage::{Loaded, encode};
-use super::{Kv, KvError, KvOperation, SecretMetadata, SecretPath};
+use super::{Kv, KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
 
 /// Naming more versions than a secret can have serves nobody.
 const MAX_NAMED: usize = 1000;
@@ -21,7 +21,7 @@ impl Kv<'_> {
     ) -> Result<(), KvError> {
         let may = self.ask(context, caller, KvOperation::Delete, self.resource(path)).await?;
         let result = self
-            .mark(caller, path, |secret| {
+            .mark(caller, path, |secret, _| {
                 secret.delete(&[secret.current_version], self.now());
                 Vec::new()
             })
@@ -42,14 +42,15 @@ impl Kv<'_> {
         versions: &[u64],
     ) -> Result<(), KvError> {
         let operation = KvOperation::Delete;
-        self.on_versions(context, caller, path, versions, operation, |secret| {
+        self.on_versions(context, caller, path, versions, operation, |secret, _| {
             secret.delete(versions, self.now());
             Vec::new()
         })
         .await
     }
 
-    /// Brings these versions back. Those that do not exist or were destroyed are passed over.
+    /// Brings these versions back, for as long as if they were written now. Those that do not exist or were
+    /// destroyed are passed over.
     ///
     /// # Errors
     /// [`KvError::NoVersions`] if none are named.
@@ -61,8 +62,8 @@ impl Kv<'_> {
         versions: &[u64],
     ) -> Result<(), KvError> {
         let operation = KvOperation::Undelete;
-        self.on_versions(context, caller, path, versions, operation, |secret| {
-            secret.undelete(versions, self.now());
+        self.on_versions(context, caller, path, versions, operation, |secret, config| {
+            secret.undelete(versions, self.now(), config);
             Vec::new()
         })
         .await
@@ -80,7 +81,7 @@ impl Kv<'_> {
         versions: &[u64],
     ) -> Result<(), KvError> {
         let operation = KvOperation::Destroy;
-        self.on_versions(context, caller, path, versions, operation, |secret| {
+        self.on_versions(context, caller, path, versions, operation, |secret, _| {
             secret.destroy(versions, self.now())
         })
         .await
@@ -93,7 +94,7 @@ impl Kv<'_> {
         path: &SecretPath,
         versions: &[u64],
         operation: KvOperation,
-        mark: impl Fn(&mut SecretMetadata) -> Vec<u64>,
+        mark: impl Fn(&mut SecretMetadata, &KvConfig) -> Vec<u64>,
     ) -> Result<(), KvError> {
         let may = self.ask(context, caller, operation, self.resource(path)).await?;
         let result = match versions.len() {
@@ -111,14 +112,15 @@ impl Kv<'_> {
         &self,
         caller: &Caller,
         path: &SecretPath,
-        mark: impl Fn(&mut SecretMetadata) -> Vec<u64>,
+        mark: impl Fn(&mut SecretMetadata, &KvConfig) -> Vec<u64>,
     ) -> Result<(), KvError> {
         let layout = self.layout(&caller.identity().tenant);
         let key = layout.metadata(path)?;
+        let config = self.config(&caller.identity().tenant).await?;
         self.change(&key, |loaded: &Loaded<Option<SecretMetadata>>| {
             let Some(before) = &loaded.value else { return Ok(Change::Nothing(())) };
             let mut secret = before.clone();
-            let removed = mark(&mut secret);
+            let removed = mark(&mut secret, &config);
             if secret == *before {
                 return Ok(Change::Nothing(()));
             }

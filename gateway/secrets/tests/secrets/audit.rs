@@ -86,6 +86,7 @@ async fn every_operation_asks_the_policies_by_its_own_name() {
     kv.write(context, caller, &at, &data, None).await.unwrap_err();
     kv.patch(context, caller, &at, &data, None).await.unwrap_err();
     kv.delete_latest(context, caller, &at).await.unwrap_err();
+    kv.read_subkeys(context, caller, &at, None, None).await.unwrap_err();
     kv.read_metadata(context, caller, &at).await.unwrap_err();
     kv.write_metadata(context, caller, &at, &MetadataUpdate::default()).await.unwrap_err();
     kv.delete_metadata(context, caller, &at).await.unwrap_err();

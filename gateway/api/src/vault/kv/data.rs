@@ -40,13 +40,7 @@ pub(in crate::vault) async fn handle(
 }
 
 async fn read(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
-    let version = match call.query("version").as_deref() {
-        // 0 is the newest.
-        None | Some("" | "0") => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            VaultError::BadRequest("version must be the number of a version".into())
-        })?),
-    };
+    let version = version(call)?;
     match kv.read(&call.context, &call.caller, path, version).await {
         Ok(found) => {
             let data = serde_json::from_str(found.data.as_json())
@@ -77,6 +71,17 @@ async fn patch(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, V
     }
 }
 
+/// The version that is asked for; none is the newest.
+pub(super) fn version(call: &Call) -> Result<Option<u64>, VaultError> {
+    match call.query("version").as_deref() {
+        None | Some("" | "0") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| VaultError::BadRequest("version must be the number of a version".into())),
+    }
+}
+
 /// A deleted or destroyed version is 404, but with a body that tells so.
 fn gone(call: &Call, metadata: &VersionMetadata) -> Response {
     let left = Found { data: None, metadata: VersionView::of(metadata) };
@@ -89,7 +94,10 @@ fn value_and_cas(fields: &Fields<'_>) -> Result<(SecretData, Option<u64>), Vault
     let cas = match fields.object("options")? {
         // As in Vault: to replace nothing, which is to create.
         Some(options) if options.is_null("cas") => Some(0),
-        Some(options) => options.count("cas")?,
+        Some(options) => options.count("cas").map_err(|error| {
+            let why = format!("error parsing check-and-set parameter: {}", error.told());
+            VaultError::BadRequest(why.into())
+        })?,
         None => None,
     };
     Ok((data, cas))

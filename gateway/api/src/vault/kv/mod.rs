@@ -3,6 +3,7 @@
 pub(super) mod config;
 pub(super) mod data;
 pub(super) mod metadata;
+pub(super) mod subkeys;
 pub(super) mod versions;
 mod view;
 

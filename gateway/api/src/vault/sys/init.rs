@@ -12,13 +12,18 @@ struct Initialization {
     initialized: bool,
 }
 
-/// `GET /v1/sys/init`. Needs no certificate.
+/// `GET /v1/sys/init`. Needs no certificate. A gateway initialises itself when it first starts, so that
+/// whoever wants to do it (`bao operator init`) is told as Vault tells.
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     method: Method,
 ) -> Result<Response, VaultError> {
-    if !matches!(method, Method::GET | Method::HEAD) {
-        return Err(VaultError::Method);
+    match method {
+        Method::GET | Method::HEAD => {}
+        Method::POST | Method::PUT => {
+            return Err(VaultError::BadRequest("Vault is already initialized".into()));
+        }
+        _ => return Err(VaultError::Method),
     }
     let initialized = *state.condition.borrow() != Condition::Uninitialised;
     Ok(envelope::json(StatusCode::OK, &Initialization { initialized }))
