@@ -46,7 +46,7 @@ impl<'a> Allowed<'a> {
         match secrets.access.authorize(context, caller, operation, resource, facts).await {
             Ok(grant) => Ok(Self { secrets, operation, event: event.decisions(grant.decisions) }),
             Err(refusal) => {
-                count(operation, "denied");
+                count_outcome(operation, "denied");
                 secrets.audit.record(refusal.recorded_in(event)).await?;
                 if refusal.is_overload() {
                     return Err(E::overloaded());
@@ -80,19 +80,39 @@ impl<'a> Allowed<'a> {
         self.secrets.audit.record(self.event.failed("overtaken")).await
     }
 
+    /// The same for an operation on so many inputs, each with a result of its own. It failed if all did.
+    pub(crate) async fn finish_each<T, E: OperationError>(
+        self,
+        count: usize,
+        result: Result<Vec<Result<T, E>>, E>,
+    ) -> Result<Vec<Result<T, E>>, E> {
+        let allowed = self.detail("count", count as u64);
+        let Ok(each) = &result else { return allowed.finish(result).await };
+        let mut errors = each.iter().filter_map(|one| one.as_ref().err());
+        let Some(first) = errors.next() else { return allowed.finish(result).await };
+        let failed = errors.count() + 1;
+        let allowed = allowed.detail("failed", failed as u64);
+        if failed < each.len() {
+            return allowed.finish(result).await;
+        }
+        count_outcome(allowed.operation, "failed");
+        allowed.secrets.audit.record(allowed.event.failed(first.code())).await?;
+        result
+    }
+
     /// Records how it ended, and only then lets the result go.
     pub(crate) async fn finish<T, E: OperationError>(self, result: Result<T, E>) -> Result<T, E> {
         let event = match &result {
             Ok(_) => self.event.succeeded(),
             Err(error) => self.event.failed(error.code()),
         };
-        count(self.operation, if result.is_ok() { "success" } else { "failed" });
+        count_outcome(self.operation, if result.is_ok() { "success" } else { "failed" });
         self.secrets.audit.record(event).await?;
         result
     }
 }
 
-fn count(operation: &'static str, outcome: &'static str) {
+fn count_outcome(operation: &'static str, outcome: &'static str) {
     metrics::counter!(
         "chancery_secrets_operations_total",
         "operation" => operation, "outcome" => outcome

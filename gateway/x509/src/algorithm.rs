@@ -1,7 +1,7 @@
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
 
-use crate::KeyAlgorithm;
+use crate::{KeyAlgorithm, Sha2};
 
 /// The algorithms with which certificates and CRLs are signed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -148,6 +148,30 @@ pub(crate) fn verification(
         KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 | KeyAlgorithm::MlDsa87 => return None,
     };
     Some(found)
+}
+
+/// The DER `AlgorithmIdentifier` of ECDSA, or RSASSA-PKCS1-v1_5, with this hash; none for keys that have a
+/// hash of their own.
+pub(crate) fn hashed(key: KeyAlgorithm, hash: Sha2) -> Option<&'static [u8]> {
+    use identifier as id;
+    match key {
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => {
+            Some(match hash {
+                Sha2::Sha256 => id::ECDSA_SHA256,
+                Sha2::Sha384 => id::ECDSA_SHA384,
+                Sha2::Sha512 => id::ECDSA_SHA512,
+            })
+        }
+        KeyAlgorithm::Rsa { .. } => Some(match hash {
+            Sha2::Sha256 => id::RSA_SHA256,
+            Sha2::Sha384 => id::RSA_SHA384,
+            Sha2::Sha512 => id::RSA_SHA512,
+        }),
+        KeyAlgorithm::Ed25519
+        | KeyAlgorithm::MlDsa44
+        | KeyAlgorithm::MlDsa65
+        | KeyAlgorithm::MlDsa87 => None,
+    }
 }
 
 /// DER encodings of `AlgorithmIdentifier`s. Fixed bytes rather than an encoder, because RFC 4055,

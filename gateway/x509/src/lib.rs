@@ -16,10 +16,12 @@ mod name;
 mod name_constraints;
 mod ocsp;
 pub mod pem;
+mod pss;
 mod public_key;
 mod request;
 mod revocation;
 mod serial;
+mod sha2;
 mod signed;
 mod subject;
 mod template;
@@ -40,10 +42,12 @@ pub use ocsp::{
     CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspFailure, OcspRequest,
     OcspRequestError, OcspTemplate, SingleStatus,
 };
+pub use pss::PssSalt;
 pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
 pub use request::{CertificateRequest, CsrError, RequestTemplate, RequestedExtension};
 pub use revocation::{InvalidReason, RevocationReason, UnknownReason};
 pub use serial::{InvalidSerial, RandomFailure, Serial};
+pub use sha2::{Sha2, UnknownSha2};
 pub use signed::ToBeSigned;
 pub use subject::{Subject, SubjectAttribute, UnknownAttribute};
 pub use template::{BuildError, CertifiedBefore, Issuer, Kind, Template};

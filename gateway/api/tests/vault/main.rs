@@ -29,3 +29,9 @@ mod paths;
 mod sys;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod transit_batches;
+#[cfg(test)]
+mod transit_keys;
+#[cfg(test)]
+mod transit_signing;

@@ -12,7 +12,6 @@ mod wrap;
 
 pub use error::{GenerateError, InsertError};
 pub use generate::{generate, generate_secret};
-pub use mac::{Sha2, UnknownSha2};
 pub(crate) use oaep::wrap_with;
 pub use oaep::{OaepError, OaepHash, UnknownHash, encrypt, wrap_key};
 pub use wrap::AES_KEY_BYTES;
@@ -22,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chancery_x509::{PublicKey, SignatureAlgorithm};
+pub use chancery_x509::{Sha2, UnknownSha2};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tracing::Instrument as _;

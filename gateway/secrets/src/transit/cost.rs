@@ -22,6 +22,8 @@ pub(super) enum Work {
     Private,
     /// With the public half: verifying, encrypting with RSA.
     Public,
+    /// With the public half, where the length of a salt is to be found: verifying with RSA-PSS.
+    Unsalting,
     /// With a secret: AES and HMAC.
     Symmetric,
 }
@@ -36,7 +38,7 @@ impl Cost {
     pub(super) fn of(key: &TransitKey, work: Work, bytes: usize) -> Self {
         let bytes = bytes as u64 / BYTES_PER_MICROSECOND;
         // An HSM does it with its own processor, and has a bounded queue.
-        if work != Work::Public && key.protection == Protection::Hsm {
+        if !matches!(work, Work::Public | Work::Unsalting) && key.protection == Protection::Hsm {
             return Self(1 + bytes);
         }
         Self(operation(key.key_type, work) + bytes)
@@ -99,6 +101,7 @@ fn operation(key_type: TransitKeyType, work: Work) -> u64 {
     };
     match work {
         Work::Private => private,
+        Work::Unsalting => 10 * public,
         Work::Public => public,
         Work::Symmetric => 2,
     }

@@ -4,9 +4,11 @@ use chancery_keys::software::{self, OaepHash};
 use zeroize::Zeroizing;
 
 use super::cost::{Cost, Work};
+use super::error::add;
 use super::storage::Loaded;
 use super::{
-    Protection, Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
+    Each, Protection, Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType,
+    VersionedText,
 };
 
 /// Something to be encrypted or decrypted, and what it is bound to.
@@ -18,6 +20,8 @@ pub struct Encryption<T> {
     pub associated: Vec<u8>,
     /// The hash in OAEP, for keys of type RSA.
     pub hash: OaepHash,
+    /// The version of the key that is to encrypt, if not the latest. To decrypt, the ciphertext says it.
+    pub version: Option<u64>,
 }
 
 /// A fresh key for somebody's data.
@@ -28,43 +32,38 @@ pub struct DataKey {
     pub ciphertext: VersionedText,
 }
 
-/// What each of several ciphertexts came to.
-pub(super) type Each<T> = Vec<Result<T, TransitError>>;
-
 impl Transit<'_> {
-    /// Encrypts, `crypto.encrypt`, with the latest version or the one that is asked for.
+    /// Encrypts each, `crypto.encrypt`, with the latest version or the one that it asks for.
     ///
     /// # Errors
-    /// See [`TransitError`]; then nothing was encrypted.
+    /// See [`TransitError`]; then nothing was encrypted. What is wrong with one of several stands in its
+    /// place.
     pub async fn encrypt(
         &self,
         context: &RequestContext,
         caller: &Caller,
         name: &TransitKeyName,
-        version: Option<u64>,
         items: &[Encryption<Zeroizing<Vec<u8>>>],
-    ) -> Result<Vec<VersionedText>, TransitError> {
+    ) -> Result<Each<VersionedText>, TransitError> {
         let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
         let using = self.find(context, caller, "crypto.encrypt", name, facts).await?;
-        let encrypted = self.encrypted(context, using.found, version, items).await;
-        using.allowed.detail("count", items.len() as u64).finish(encrypted).await
+        let encrypted = self.encrypted(context, using.found, items).await;
+        using.allowed.finish_each(items.len(), encrypted).await
     }
 
     async fn encrypted(
         &self,
         context: &RequestContext,
         found: Result<Loaded, TransitError>,
-        version: Option<u64>,
         items: &[Encryption<Zeroizing<Vec<u8>>>],
-    ) -> Result<Vec<VersionedText>, TransitError> {
+    ) -> Result<Each<VersionedText>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
-        let version = key.making(version)?;
         let cost = |item: &Encryption<Zeroizing<Vec<u8>>>| encrypting(&key, item.text.len());
         Cost::of_batch(items.iter().map(cost))?;
         let mut encrypted = Vec::with_capacity(items.len());
         let mut spent = Cost::default();
         for item in items {
-            encrypted.push(self.encrypt_one(context, &key, version, item).await?);
+            add(&mut encrypted, self.encrypt_one(context, &key, item).await)?;
             pause(&mut spent, cost(item)).await;
         }
         Ok(encrypted)
@@ -74,9 +73,9 @@ impl Transit<'_> {
         &self,
         context: &RequestContext,
         key: &TransitKey,
-        version: u64,
         item: &Encryption<Zeroizing<Vec<u8>>>,
     ) -> Result<VersionedText, TransitError> {
+        let version = key.making(item.version)?;
         if key.key_type.is_rsa() {
             no_associated(item)?;
             if key.protection == Protection::Hsm {
@@ -98,22 +97,21 @@ impl Transit<'_> {
     /// Decrypts, `crypto.decrypt`, each ciphertext with the version that made it.
     ///
     /// # Errors
-    /// See [`TransitError`]. What is wrong with one of several ciphertexts stands in its place; if all are
-    /// wrong, it is the first one's error.
+    /// See [`TransitError`]. What is wrong with one of several ciphertexts stands in its place.
     pub async fn decrypt(
         &self,
         context: &RequestContext,
         caller: &Caller,
         name: &TransitKeyName,
         items: &[Encryption<VersionedText>],
-    ) -> Result<Vec<Result<Zeroizing<Vec<u8>>, TransitError>>, TransitError> {
+    ) -> Result<Each<Zeroizing<Vec<u8>>>, TransitError> {
         let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
         let using = self.find(context, caller, "crypto.decrypt", name, facts).await?;
         let decrypted = match usable(using.found) {
             Ok(Loaded { key, .. }) => self.decrypted(context, &key, items).await,
             Err(error) => Err(error),
         };
-        using.allowed.detail("count", items.len() as u64).finish(decrypted).await
+        using.allowed.finish_each(items.len(), decrypted).await
     }
 
     async fn decrypted(
@@ -127,10 +125,10 @@ impl Transit<'_> {
         let mut decrypted = Vec::with_capacity(items.len());
         let mut spent = Cost::default();
         for item in items {
-            decrypted.push(self.decrypt_one(context, key, item).await);
+            add(&mut decrypted, self.decrypt_one(context, key, item).await)?;
             pause(&mut spent, cost(item)).await;
         }
-        unless_all_failed(decrypted)
+        Ok(decrypted)
     }
 
     async fn decrypt_one(
@@ -158,24 +156,21 @@ impl Transit<'_> {
         context: &RequestContext,
         caller: &Caller,
         name: &TransitKeyName,
-        version: Option<u64>,
         items: &[Encryption<VersionedText>],
-    ) -> Result<Vec<Result<VersionedText, TransitError>>, TransitError> {
+    ) -> Result<Each<VersionedText>, TransitError> {
         let facts = |key: &TransitKey| vec![algorithm(key, items.first().map(|item| item.hash))];
         let using = self.find(context, caller, "crypto.rewrap", name, facts).await?;
-        let rewrapped = self.rewrapped(context, using.found, version, items).await;
-        using.allowed.detail("count", items.len() as u64).finish(rewrapped).await
+        let rewrapped = self.rewrapped(context, using.found, items).await;
+        using.allowed.finish_each(items.len(), rewrapped).await
     }
 
     async fn rewrapped(
         &self,
         context: &RequestContext,
         found: Result<Loaded, TransitError>,
-        version: Option<u64>,
         items: &[Encryption<VersionedText>],
     ) -> Result<Each<VersionedText>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
-        let version = key.making(version)?;
         let cost = |item: &Encryption<VersionedText>| {
             let mut cost = decrypting(&key, item.text.bytes.len());
             cost += encrypting(&key, item.text.bytes.len());
@@ -187,16 +182,16 @@ impl Transit<'_> {
         for item in items {
             let anew = match self.decrypt_one(context, &key, item).await {
                 Ok(text) => {
-                    let Encryption { associated, hash, .. } = item.clone();
-                    let item = Encryption { text, associated, hash };
-                    self.encrypt_one(context, &key, version, &item).await
+                    let Encryption { associated, hash, version, .. } = item.clone();
+                    let item = Encryption { text, associated, hash, version };
+                    self.encrypt_one(context, &key, &item).await
                 }
                 Err(error) => Err(error),
             };
-            rewrapped.push(anew);
+            add(&mut rewrapped, anew)?;
             pause(&mut spent, cost(item)).await;
         }
-        unless_all_failed(rewrapped)
+        Ok(rewrapped)
     }
 
     /// Makes a key of so many bytes for the caller's own encryption, `crypto.make-data-key`, and encrypts it,
@@ -221,10 +216,10 @@ impl Transit<'_> {
             let plaintext = software::generate_secret(bytes).ok_or_else(|| {
                 TransitError::Making("the system gives no random numbers".to_owned())
             })?;
-            let item = Encryption { text: plaintext.clone(), associated: vec![], hash };
+            let text = plaintext.clone();
+            let item = Encryption { text, associated: vec![], hash, version: None };
             let Loaded { key, .. } = usable(using.found)?;
-            let version = key.making(None)?;
-            let ciphertext = self.encrypt_one(context, &key, version, &item).await?;
+            let ciphertext = self.encrypt_one(context, &key, &item).await?;
             Ok(DataKey { plaintext, ciphertext })
         };
         let made = made.await;
@@ -279,15 +274,4 @@ fn algorithm(key: &TransitKey, hash: Option<OaepHash>) -> (String, String) {
         (other, _) => other.as_str(),
     };
     ("algorithm".to_owned(), algorithm.to_owned())
-}
-
-/// The results, unless there is only failure: that is the failure of the whole.
-pub(super) fn unless_all_failed<T>(mut each: Each<T>) -> Result<Each<T>, TransitError> {
-    if each.iter().any(Result::is_ok) || each.is_empty() {
-        return Ok(each);
-    }
-    match each.swap_remove(0) {
-        Err(error) => Err(error),
-        Ok(_) => Ok(each),
-    }
 }

@@ -70,6 +70,34 @@ pub enum TransitError {
     Audit(#[from] AuditError),
 }
 
+/// What each of several inputs came to. What lies within, such as an HSM that is away, is the error of the
+/// whole and in none of these.
+pub type Each<T> = Vec<Result<T, TransitError>>;
+
+/// Adds a result to those before it.
+///
+/// # Errors
+/// That of `result`, unless it is about this one input alone.
+pub(super) fn add<T>(
+    each: &mut Each<T>,
+    result: Result<T, TransitError>,
+) -> Result<(), TransitError> {
+    match result {
+        Err(error) if !error.is_about_input() => Err(error),
+        result => {
+            each.push(result);
+            Ok(())
+        }
+    }
+}
+
+impl TransitError {
+    /// Whether another input may succeed where this one did not.
+    fn is_about_input(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unauthentic)
+    }
+}
+
 impl OperationError for TransitError {
     fn denied(code: String, message: String) -> Self {
         Self::Denied { code, message }

@@ -17,16 +17,17 @@ const PAGE: usize = 1000;
 /// A key that somebody wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewKey {
-    /// What kind.
-    pub key_type: TransitKeyType,
-    /// Where it is kept.
-    pub protection: Protection,
+    /// What kind; none takes the one that is there, else AES.
+    pub key_type: Option<TransitKeyType>,
+    /// Where it is kept; none takes the one that is there, else software.
+    pub protection: Option<Protection>,
     /// What differs from the usual settings.
     pub settings: SettingsUpdate,
 }
 
 impl Transit<'_> {
-    /// Makes a key: `keys.create`. One that is there already and of the same kind stays as it is.
+    /// Makes a key: `keys.create`. One that is there already, and of the kind that is asked for, stays as it
+    /// is.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -37,14 +38,29 @@ impl Transit<'_> {
         name: &TransitKeyName,
         wanted: NewKey,
     ) -> Result<TransitKey, TransitError> {
+        let layout = self.layout(&context.tenant);
+        // Read before the policies are asked, because they are told what a wish without a type comes to.
+        let known = match self.custody {
+            Some(_) => layout.load(self.store(), name).await?.map(|loaded| loaded.key),
+            None => None,
+        };
+        let known_kind = known.as_ref().map(|key| (key.key_type, key.protection));
+        let usual = known_kind.unwrap_or((TransitKeyType::Aes256Gcm96, Protection::Software));
+        let kind = (wanted.key_type.unwrap_or(usual.0), wanted.protection.unwrap_or(usual.1));
         let facts = vec![
-            ("key-type".to_owned(), wanted.key_type.to_string()),
-            ("protection".to_owned(), wanted.protection.as_str().to_owned()),
+            ("key-type".to_owned(), kind.0.to_string()),
+            ("protection".to_owned(), kind.1.as_str().to_owned()),
             ("exportable".to_owned(), wanted.settings.exportable.unwrap_or(false).to_string()),
         ];
         let resource = self.resource(name);
         let allowed = self.ask(context, caller, "keys.create", &resource, facts).await?;
-        let created = self.created(context, name, wanted).await;
+        let created = match known {
+            Some(key) if (key.key_type, key.protection) == kind => Ok(key),
+            Some(key) => Err(TransitError::Refused(
+                format!("there is another key with this name, of type {}", key.key_type).into(),
+            )),
+            None => self.created(context, name, kind, wanted.settings).await,
+        };
         allowed.finish(created).await
     }
 
@@ -52,18 +68,10 @@ impl Transit<'_> {
         &self,
         context: &RequestContext,
         name: &TransitKeyName,
-        wanted: NewKey,
+        (key_type, protection): (TransitKeyType, Protection),
+        settings: SettingsUpdate,
     ) -> Result<TransitKey, TransitError> {
-        let NewKey { key_type, protection, settings } = wanted;
         let layout = self.layout(&context.tenant);
-        if let Some(Loaded { key, .. }) = layout.load(self.store(), name).await? {
-            if (key.key_type, key.protection) != (key_type, protection) {
-                return Err(TransitError::Refused(
-                    format!("there is another key with this name, of type {}", key.key_type).into(),
-                ));
-            }
-            return Ok(key);
-        }
         let settings = KeySettings::default().changed(settings, 1, 1)?;
         let version = KeyVersion::new(self.now())?;
         let made = self.custody()?.make(key_type, protection, &version.held_as).await?;

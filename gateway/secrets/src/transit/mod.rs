@@ -8,6 +8,7 @@
 
 mod cost;
 mod custody;
+mod encoding;
 mod encryption;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod held;
 mod import;
 mod key_type;
 mod lifecycle;
+mod mac;
 mod name;
 mod record;
 mod rotation;
@@ -24,13 +26,16 @@ mod storage;
 mod sweep;
 mod text;
 mod transfer;
+mod verification;
 
 pub use chancery_keys::software::{OaepHash, Sha2};
+pub use chancery_x509::PssSalt;
 
 pub use custody::Custody;
+pub use encoding::from_base64;
 pub use encryption::{DataKey, Encryption};
 pub use engine::Transit;
-pub use error::TransitError;
+pub use error::{Each, TransitError};
 pub use import::{Import, Imported, WrappingKey};
 pub use key_type::{Protection, TransitKeyType, UnknownProtection, UnknownTransitKeyType};
 pub use lifecycle::NewKey;

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::KeyType;
-use chancery_keys::software::Sha2;
-use chancery_x509::{SignatureAlgorithm, ecdsa};
+use chancery_x509::{PssSalt, Sha2, SignatureAlgorithm, ecdsa};
 
 use super::cost::{Cost, Work};
+use super::error::{Each, add};
 use super::storage::Loaded;
+use super::verification::Verification;
 use super::{Transit, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText};
 
 /// How messages are signed. What is none is as usual for the type of key.
@@ -18,6 +20,8 @@ pub struct Signing {
     pub hash: Option<Sha2>,
     /// With which padding, for RSA: PSS.
     pub padding: Option<Padding>,
+    /// With how long a salt, for PSS. Signatures are made with one as long as the hash.
+    pub salt: PssSalt,
     /// How signatures of ECDSA are written.
     pub marshaling: Marshaling,
 }
@@ -25,7 +29,7 @@ pub struct Signing {
 /// How RSA pads what it signs (RFC 8017 §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// RSASSA-PSS with a salt as long as the hash.
+    /// RSASSA-PSS.
     Pss,
     /// RSASSA-PKCS1-v1_5.
     Pkcs1v15,
@@ -56,7 +60,11 @@ impl Transit<'_> {
         messages: Vec<Vec<u8>>,
     ) -> Result<Vec<VersionedText>, TransitError> {
         let count = messages.len() as u64;
-        let using = self.find(context, caller, "crypto.sign", name, |key| facts(key, how)).await?;
+        let facts = |key: &TransitKey| {
+            let algorithm = algorithm(key.key_type, how).map(SignatureAlgorithm::as_str);
+            vec![("algorithm".to_owned(), algorithm.unwrap_or("none").to_owned())]
+        };
+        let using = self.find(context, caller, "crypto.sign", name, facts).await?;
         let signed = self.signed(context, using.found, version, how, messages).await;
         using.allowed.detail("count", count).finish(signed).await
     }
@@ -81,10 +89,11 @@ impl Transit<'_> {
         signatures.into_iter().map(write).collect()
     }
 
-    /// Whether each signature is one of its message, `crypto.verify`, by the version that made it.
+    /// Whether each signature is one of its message, `crypto.verify`, by the version that made it. More
+    /// verifies than is signed here: ECDSA with each hash, PSS with salts of any length.
     ///
     /// # Errors
-    /// See [`TransitError`].
+    /// See [`TransitError`]. What is wrong with one of several stands in its place.
     pub async fn verify(
         &self,
         context: &RequestContext,
@@ -92,12 +101,15 @@ impl Transit<'_> {
         name: &TransitKeyName,
         how: Signing,
         signed: Vec<(Vec<u8>, VersionedText)>,
-    ) -> Result<Vec<bool>, TransitError> {
-        let count = signed.len() as u64;
-        let using =
-            self.find(context, caller, "crypto.verify", name, |key| facts(key, how)).await?;
+    ) -> Result<Each<bool>, TransitError> {
+        let count = signed.len();
+        let facts = |key: &TransitKey| {
+            let verification = Verification::of(key.key_type, how).map(|found| found.name(key));
+            vec![("algorithm".to_owned(), verification.unwrap_or_else(|_| "none".to_owned()))]
+        };
+        let using = self.find(context, caller, "crypto.verify", name, facts).await?;
         let verified = self.verified(using.found, how, signed).await;
-        using.allowed.detail("count", count).finish(verified).await
+        using.allowed.finish_each(count, verified).await
     }
 
     async fn verified(
@@ -105,99 +117,36 @@ impl Transit<'_> {
         found: Result<Loaded, TransitError>,
         how: Signing,
         signed: Vec<(Vec<u8>, VersionedText)>,
-    ) -> Result<Vec<bool>, TransitError> {
+    ) -> Result<Each<bool>, TransitError> {
         let Loaded { key, .. } = usable(found)?;
-        let algorithm = algorithm(key.key_type, how)?;
-        let costs = signed.iter().map(|(message, _)| Cost::of(&key, Work::Public, message.len()));
+        let verification = Verification::of(key.key_type, how)?;
+        let work = verification.work();
+        let costs = signed.iter().map(|(message, _)| Cost::of(&key, work, message.len()));
         let cost = Cost::of_batch(costs)?;
         let verify = move || {
             let mut ready = BTreeMap::new();
             let mut verified = Vec::with_capacity(signed.len());
             for (message, VersionedText { version, bytes, .. }) in &signed {
-                if !ready.contains_key(version) {
-                    let public = key.reading(*version)?.public_key();
-                    let missing = || TransitError::Broken("no public half".to_owned());
-                    ready.insert(*version, public.ok_or_else(missing)?);
-                }
+                let public = match ready.entry(*version) {
+                    Entry::Occupied(ready) => ready.into_mut(),
+                    Entry::Vacant(free) => match key.reading(*version) {
+                        Ok(version) => {
+                            let missing = || TransitError::Broken("no public half".to_owned());
+                            free.insert(version.public_key().ok_or_else(missing)?)
+                        }
+                        Err(error) => {
+                            add(&mut verified, Err(error))?;
+                            continue;
+                        }
+                    },
+                };
                 let signature = how.marshaling.read(key.key_type, bytes);
-                let is_right =
-                    ready.get(version).zip(signature).is_some_and(|(public, signature)| {
-                        public.verify(algorithm, message, &signature).is_ok()
-                    });
-                verified.push(is_right);
+                verified.push(Ok(signature
+                    .is_some_and(|signature| verification.holds(public, message, &signature))));
             }
             Ok(verified)
         };
         self.custody()?.compute(cost, verify).await
-    }
-
-    /// The message authentication code of each message: `crypto.mac`.
-    ///
-    /// # Errors
-    /// See [`TransitError`].
-    pub async fn mac(
-        &self,
-        context: &RequestContext,
-        caller: &Caller,
-        name: &TransitKeyName,
-        version: Option<u64>,
-        hash: Sha2,
-        messages: Vec<Vec<u8>>,
-    ) -> Result<Vec<VersionedText>, TransitError> {
-        let count = messages.len() as u64;
-        let using = self.find(context, caller, "crypto.mac", name, |_| mac_facts(hash)).await?;
-        let made = async {
-            let Loaded { key, .. } = mac_key(using.found)?;
-            let version = key.making(version)?;
-            let bytes = messages.iter().map(Vec::len);
-            Cost::of_batch(bytes.map(|bytes| Cost::of(&key, Work::Symmetric, bytes)))?;
-            let layout = self.layout(&context.tenant);
-            let held = self.custody()?.hold(self.store(), &layout, &key, version).await?;
-            let made = held.in_software(move |signer, name| {
-                let mac = |message: &Vec<u8>| {
-                    Ok(VersionedText::new(version, signer.mac(name, hash, message)?))
-                };
-                messages.iter().map(mac).collect()
-            });
-            made.await
-        };
-        let made = made.await;
-        using.allowed.detail("count", count).finish(made).await
-    }
-
-    /// Whether each code is that of its message: `crypto.verify-mac`.
-    ///
-    /// # Errors
-    /// See [`TransitError`].
-    pub async fn verify_mac(
-        &self,
-        context: &RequestContext,
-        caller: &Caller,
-        name: &TransitKeyName,
-        hash: Sha2,
-        made: Vec<(Vec<u8>, VersionedText)>,
-    ) -> Result<Vec<bool>, TransitError> {
-        let count = made.len() as u64;
-        let using =
-            self.find(context, caller, "crypto.verify-mac", name, |_| mac_facts(hash)).await?;
-        let verified = async {
-            let Loaded { key, .. } = mac_key(using.found)?;
-            let bytes = made.iter().map(|(message, _)| message.len());
-            Cost::of_batch(bytes.map(|bytes| Cost::of(&key, Work::Symmetric, bytes)))?;
-            let layout = self.layout(&context.tenant);
-            let mut verified = Vec::with_capacity(made.len());
-            for (message, mac) in made {
-                key.reading(mac.version)?;
-                let held = self.custody()?.hold(self.store(), &layout, &key, mac.version).await?;
-                let is_right = held.in_software(move |signer, name| {
-                    Ok(signer.verify_mac(name, hash, &message, &mac.bytes)?)
-                });
-                verified.push(is_right.await?);
-            }
-            Ok(verified)
-        };
-        let verified = verified.await;
-        using.allowed.detail("count", count).finish(verified).await
     }
 }
 
@@ -241,35 +190,13 @@ fn order_bytes(key_type: TransitKeyType) -> Option<usize> {
 }
 
 /// A key that is there and may be used now.
-fn usable(found: Result<Loaded, TransitError>) -> Result<Loaded, TransitError> {
+pub(super) fn usable(found: Result<Loaded, TransitError>) -> Result<Loaded, TransitError> {
     let loaded = found.map_err(|error| match error {
         TransitError::NotFound => TransitError::NoKey("signing"),
         error => error,
     })?;
     loaded.key.expect_enabled()?;
     Ok(loaded)
-}
-
-fn mac_key(found: Result<Loaded, TransitError>) -> Result<Loaded, TransitError> {
-    let loaded = usable(found)?;
-    if loaded.key.key_type == TransitKeyType::Hmac {
-        return Ok(loaded);
-    }
-    Err(TransitError::Refused("only keys of type hmac make and verify HMACs".into()))
-}
-
-fn facts(key: &TransitKey, how: Signing) -> Vec<(String, String)> {
-    let algorithm = algorithm(key.key_type, how).map(SignatureAlgorithm::as_str);
-    vec![("algorithm".to_owned(), algorithm.unwrap_or("none").to_owned())]
-}
-
-fn mac_facts(hash: Sha2) -> Vec<(String, String)> {
-    let algorithm = match hash {
-        Sha2::Sha256 => "hmac-sha256",
-        Sha2::Sha384 => "hmac-sha384",
-        Sha2::Sha512 => "hmac-sha512",
-    };
-    vec![("algorithm".to_owned(), algorithm.to_owned())]
 }
 
 /// The algorithm that is asked for, if keys of this type sign with it.
@@ -286,6 +213,9 @@ fn algorithm(key_type: TransitKeyType, how: Signing) -> Result<SignatureAlgorith
         SignatureAlgorithm::RsaPkcs1Sha256 => {
             let hash = how.hash.unwrap_or(Sha2::Sha256);
             return match (how.padding.unwrap_or(Padding::Pss), hash) {
+                (Padding::Pss, Sha2::Sha256) if !fits_hash(how.salt) => {
+                    refused("salt_length must be hash or auto: the salt is as long as that".into())
+                }
                 (Padding::Pss, Sha2::Sha256) => Ok(SignatureAlgorithm::RsaPssSha256),
                 (Padding::Pss, _) => refused(
                     "RSA keys sign with sha2-256 under pss: ask for that, or for pkcs1v15".into(),
@@ -304,6 +234,11 @@ fn algorithm(key_type: TransitKeyType, how: Signing) -> Result<SignatureAlgorith
     }
 }
 
+/// Whether a salt as long as SHA-256 will do. For other kinds of signature it means nothing.
+fn fits_hash(salt: PssSalt) -> bool {
+    matches!(salt, PssSalt::Any | PssSalt::Hash | PssSalt::Bytes(32))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +247,7 @@ mod tests {
     #[test]
     fn each_type_of_key_has_its_algorithms() {
         let of = |pair: KeyType, hash, padding| {
-            let how = Signing { hash, padding, marshaling: Marshaling::Asn1 };
+            let how = Signing { hash, padding, ..Signing::default() };
             algorithm(TransitKeyType::Pair(pair), how).ok()
         };
         for (pair, hash, padding, expected) in [
@@ -333,5 +268,23 @@ mod tests {
             assert_eq!(of(pair, hash, padding), expected, "{pair} {hash:?} {padding:?}");
         }
         assert!(algorithm(TransitKeyType::Aes256Gcm96, Signing::default()).is_err());
+    }
+
+    #[test]
+    fn a_salt_is_as_long_as_the_hash_and_means_nothing_without_pss() {
+        for (salt, fits) in [
+            (PssSalt::Any, true),
+            (PssSalt::Hash, true),
+            (PssSalt::Bytes(32), true),
+            (PssSalt::Bytes(0), false),
+            (PssSalt::Bytes(222), false),
+        ] {
+            let how = Signing { salt, ..Signing::default() };
+            let of = |pair| algorithm(TransitKeyType::Pair(pair), how).is_ok();
+            assert_eq!(of(KeyType::Rsa2048), fits, "{salt:?}");
+            assert!(of(KeyType::EcdsaP256) && of(KeyType::Ed25519), "{salt:?}");
+            let how = Signing { padding: Some(Padding::Pkcs1v15), ..how };
+            assert!(algorithm(TransitKeyType::Pair(KeyType::Rsa2048), how).is_ok(), "{salt:?}");
+        }
     }
 }

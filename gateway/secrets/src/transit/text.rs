@@ -3,6 +3,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use super::encoding::{from_base64, from_base64_url};
+
 /// What came out of a key, as clients keep it: `vault:v3:BASE64`, where 3 is the version that made it.
 /// Ciphertexts of AES keys are nonce, ciphertext and tag as Vault has them, so that what Vault made opens
 /// here with the same key.
@@ -52,11 +54,11 @@ impl FromStr for VersionedText {
         let (version, encoded) = rest.split_once(':').ok_or(MalformedText)?;
         let is_plain = version.bytes().all(|b| b.is_ascii_digit()) && !version.starts_with('0');
         let version = version.parse().ok().filter(|_| is_plain).ok_or(MalformedText)?;
-        if let Ok(bytes) = STANDARD.decode(encoded) {
-            return Ok(Self { version, bytes, url_safe: false });
+        if let Some(bytes) = from_base64(encoded) {
+            return Ok(Self { version, bytes: bytes.to_vec(), url_safe: false });
         }
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| MalformedText)?;
-        Ok(Self { version, bytes, url_safe: true })
+        let bytes = from_base64_url(encoded).ok_or(MalformedText)?;
+        Ok(Self { version, bytes: bytes.to_vec(), url_safe: true })
     }
 }
 
@@ -83,6 +85,15 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<VersionedText>(), Err(MalformedText), "{bad}");
         }
+    }
+
+    #[test]
+    fn line_breaks_within_do_not_matter() {
+        for text in ["vault:v2:aGVs\nbG8=", "vault:v2:aGVsbG8=\n", "vault:v2:aGVs\r\nbG8"] {
+            let read: VersionedText = text.parse().unwrap();
+            assert_eq!((read.version, read.bytes.as_slice()), (2, &b"hello"[..]), "{text:?}");
+        }
+        assert!("vault:v\n2:aGVsbG8=".parse::<VersionedText>().is_err());
     }
 
     proptest! {

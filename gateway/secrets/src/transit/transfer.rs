@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::custody::material;
+use super::encoding::from_base64;
 use super::import::taken;
 use super::record::KeyVersion;
 use super::storage::{Layout, Loaded, secret};
@@ -152,7 +153,7 @@ impl Transit<'_> {
     ) -> Result<TransitKey, TransitError> {
         let unreadable = || TransitError::Refused("this is no backup of a key".into());
         let sealed = backup.trim().strip_prefix(BACKUP).ok_or_else(unreadable)?;
-        let sealed = STANDARD.decode(sealed).map_err(|_| unreadable())?;
+        let sealed = from_base64(sealed).ok_or_else(unreadable)?;
         let layout = self.layout(&context.tenant);
         if layout.load(self.store(), name).await?.is_some() {
             return Err(taken());

@@ -1,4 +1,7 @@
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_x509::pem;
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -7,9 +10,9 @@ use super::Keys;
 /// `chancery keys create`.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// What kind: `aes256-gcm96`, `hmac`, `ecdsa-p256`, `rsa-3072`, `ed25519`, `ml-dsa-65`, ….
-    #[arg(long = "type", value_name = "TYPE", default_value = "aes256-gcm96")]
-    key_type: String,
+    /// What kind: `aes256-gcm96` (the default), `hmac`, `ecdsa-p256`, `rsa-3072`, `ed25519`, `ml-dsa-65`, ….
+    #[arg(long = "type", value_name = "TYPE")]
+    key_type: Option<String>,
     /// Make it in the HSM, from which it cannot be taken.
     #[arg(long)]
     hsm: bool,
@@ -70,8 +73,10 @@ impl SettingsArgs {
 impl Keys {
     pub(super) async fn create(&self, args: CreateArgs) -> Result<()> {
         let mut body = args.settings.members();
-        body.insert("type".to_owned(), args.key_type.into());
-        body.insert("protection".to_owned(), if args.hsm { "hsm" } else { "software" }.into());
+        body.extend(args.key_type.map(|key_type| ("type".to_owned(), key_type.into())));
+        if args.hsm {
+            body.insert("protection".to_owned(), "hsm".into());
+        }
         let path = self.path(&format!("keys/{}", args.settings.name));
         let made = self.remote.write(&path, &Value::Object(body)).await?;
         self.show(&made)
@@ -123,6 +128,18 @@ pub(super) fn lines(key: &Value) -> String {
         lines.push(marks.join(", "));
     }
     let public = versions.and_then(|versions| versions.get(&latest)?.get("public_key")?.as_str());
-    lines.extend(public.map(|pem| pem.trim_end().to_owned()));
+    lines.extend(public.map(in_pem));
     lines.join("\n")
+}
+
+/// A public key in PEM, also one of Ed25519, of which the API shows the 32 bytes alone, as Vault does.
+fn in_pem(shown: &str) -> String {
+    // The `SubjectPublicKeyInfo` of RFC 8410 §4 up to the key.
+    const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+    match STANDARD.decode(shown) {
+        Ok(key) if key.len() == 32 => {
+            pem::encode(pem::PUBLIC_KEY, &[ED25519, &key].concat()).trim_end().to_owned()
+        }
+        _ => shown.trim_end().to_owned(),
+    }
 }

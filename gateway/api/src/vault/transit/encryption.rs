@@ -2,11 +2,11 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chancery_secrets::transit::{Encryption, TransitError, VersionedText};
+use chancery_secrets::transit::{Encryption, VersionedText};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::input::{self, Inputs};
+use super::input::{self, Failures, Inputs, Unread};
 use super::{MOUNT_TYPE, hash, name, part, transit};
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -39,15 +39,15 @@ pub(in crate::vault) async fn encrypt(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = inputs.each(|fields| {
+    let failures = Failures::of(&fields)?;
+    let (items, unread) = inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
-        item(fields, input::needed(fields, "plaintext")?)
+        let version = inputs.key_version_of(fields)?;
+        item(fields, input::needed(fields, "plaintext")?, version)
     })?;
-    let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
-    let made = keys.encrypt(&call.context, &call.caller, &name, version, &items).await?;
-    let results = made.iter().map(Outcome::encrypted);
-    Ok(inputs.answer(&call, true, results))
+    let made = keys.encrypt(&call.context, &call.caller, &name, &items).await?;
+    inputs.answer(&call, failures, unread.among(made), Outcome::encrypted)
 }
 
 /// `POST /v1/MOUNT/decrypt/NAME`: decrypts `ciphertext`, or each in `batch_input`.
@@ -59,18 +59,17 @@ pub(in crate::vault) async fn decrypt(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = ciphertexts(&inputs)?;
+    let failures = Failures::of(&fields)?;
+    let (items, unread) = ciphertexts(&inputs)?;
     let keys = transit(&state, &call)?;
     let opened = keys.decrypt(&call.context, &call.caller, &name, &items).await?;
-    let all_good = opened.iter().all(Result::is_ok);
-    let results = opened.into_iter().map(|opened| match opened {
+    inputs.answer(&call, failures, unread.among(opened), |opened| match opened {
         Ok(plaintext) => Outcome {
             plaintext: Some(Zeroizing::new(STANDARD.encode(&plaintext))),
             ..Outcome::default()
         },
         Err(error) => Outcome::failed(error),
-    });
-    Ok(inputs.answer(&call, all_good, results))
+    })
 }
 
 /// `POST /v1/MOUNT/rewrap/NAME`: encrypts `ciphertext`, or each in `batch_input`, with the latest version.
@@ -82,15 +81,10 @@ pub(in crate::vault) async fn rewrap(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let items = ciphertexts(&inputs)?;
-    let version = inputs.key_version()?;
+    let (items, unread) = ciphertexts(&inputs)?;
     let keys = transit(&state, &call)?;
-    let anew = keys.rewrap(&call.context, &call.caller, &name, version, &items).await?;
-    let all_good = anew.iter().all(Result::is_ok);
-    let results = anew
-        .into_iter()
-        .map(|anew| anew.map_or_else(Outcome::failed, |text| Outcome::encrypted(&text)));
-    Ok(inputs.answer(&call, all_good, results))
+    let anew = keys.rewrap(&call.context, &call.caller, &name, &items).await?;
+    inputs.answer(&call, Failures::TOLD, unread.among(anew), Outcome::encrypted)
 }
 
 /// `POST /v1/MOUNT/datakey/plaintext/NAME`, or `wrapped`: a fresh key, encrypted, and shown or not.
@@ -117,33 +111,43 @@ pub(in crate::vault) async fn data_key(
     let keys = transit(&state, &call)?;
     let made = keys.make_data_key(&call.context, &call.caller, &name, bytes, hash, shown).await?;
     let plaintext = shown.then(|| Zeroizing::new(STANDARD.encode(&made.plaintext)));
-    let result = Outcome { plaintext, ..Outcome::encrypted(&made.ciphertext) };
+    let result = Outcome { plaintext, ..Outcome::encrypted(Ok(made.ciphertext)) };
     Ok(envelope::data(call.id(), MOUNT_TYPE, result))
 }
 
 impl Outcome {
-    fn encrypted(text: &VersionedText) -> Self {
-        Self {
-            ciphertext: Some(text.to_string()),
-            key_version: Some(text.version),
-            ..Self::default()
+    fn encrypted(made: Result<VersionedText, String>) -> Self {
+        match made {
+            Ok(text) => Self {
+                ciphertext: Some(text.to_string()),
+                key_version: Some(text.version),
+                ..Self::default()
+            },
+            Err(error) => Self::failed(error),
         }
     }
 
-    /// What is wrong with one of several inputs is told there, unless it lies within.
-    fn failed(error: TransitError) -> Self {
-        Self { error: Some(VaultError::from(error).told()), ..Self::default() }
+    /// What is wrong with one of several inputs is told there.
+    fn failed(error: String) -> Self {
+        Self { error: Some(error), ..Self::default() }
     }
 }
 
-fn item<T>(fields: &Fields<'_>, text: T) -> Result<Encryption<T>, VaultError> {
+fn item<T>(
+    fields: &Fields<'_>,
+    text: T,
+    version: Option<u64>,
+) -> Result<Encryption<T>, VaultError> {
     let associated = input::bytes(fields, "associated_data")?.unwrap_or_default().to_vec();
-    Ok(Encryption { text, associated, hash: hash(fields)? })
+    Ok(Encryption { text, associated, hash: hash(fields)?, version })
 }
 
-fn ciphertexts(inputs: &Inputs<'_, '_>) -> Result<Vec<Encryption<VersionedText>>, VaultError> {
+fn ciphertexts(
+    inputs: &Inputs<'_, '_>,
+) -> Result<(Vec<Encryption<VersionedText>>, Unread), VaultError> {
     inputs.each(|fields| {
         input::without(fields, &OTHERS)?;
-        item(fields, input::made(fields, "ciphertext")?)
+        let version = inputs.key_version_of(fields)?;
+        item(fields, input::made(fields, "ciphertext")?, version)
     })
 }

@@ -92,20 +92,21 @@ fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {
     let others = ["derived", "convergent_encryption", "allow_plaintext_backup", "context"];
     input::without(fields, &others)?;
     Ok(NewKey {
-        key_type: key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96),
+        key_type: key_type(fields)?,
         protection: protection(fields)?,
         settings: settings(fields)?,
     })
 }
 
-pub(super) fn protection(fields: &Fields<'_>) -> Result<Protection, VaultError> {
-    let protection = fields.text("protection", "a text")?;
-    protection.map_or(Ok(Protection::default()), |text| parsed(&text))
+pub(super) fn protection(fields: &Fields<'_>) -> Result<Option<Protection>, VaultError> {
+    let protection = fields.text("protection", "a text")?.filter(|text| !text.is_empty());
+    protection.map(|text| parsed(&text)).transpose()
 }
 
 /// The type of key; `ml-dsa` has its size elsewhere.
 pub(super) fn key_type(fields: &Fields<'_>) -> Result<Option<TransitKeyType>, VaultError> {
-    let Some(text) = fields.text("type", "a text")? else { return Ok(None) };
+    let text = fields.text("type", "a text")?.filter(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
     if text != "ml-dsa" {
         return parsed(&text).map(Some);
     }

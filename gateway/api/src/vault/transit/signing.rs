@@ -1,9 +1,9 @@
 use axum::extract::State;
 use axum::response::Response;
-use chancery_secrets::transit::{Marshaling, Padding, Sha2, Signing};
+use chancery_secrets::transit::{Marshaling, Padding, PssSalt, Sha2, Signing};
 use serde::Serialize;
 
-use super::input::{self, Inputs};
+use super::input::{self, Failures, Inputs};
 use super::{name, parsed, part, transit};
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
@@ -24,6 +24,20 @@ struct Made {
     valid: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Made {
+    /// What is wrong with one of several inputs is told there.
+    fn failed(error: String) -> Self {
+        Self { error: Some(error), ..Self::default() }
+    }
+
+    fn verified(valid: Result<bool, String>) -> Self {
+        let (valid, error) = valid.map_or_else(|error| (false, Some(error)), |valid| (valid, None));
+        Self { valid: Some(valid), error, ..Self::default() }
+    }
 }
 
 /// `POST /v1/MOUNT/sign/NAME` and `…/HASH`: signs `input`, or each in `batch_input`.
@@ -35,17 +49,21 @@ pub(in crate::vault) async fn sign(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
+    input::without(&fields, &OTHERS)?;
     let how = how(&call, &fields)?;
-    let messages = messages(&fields, &inputs)?;
+    let (messages, unread) = inputs.each(message)?;
     let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let made = keys.sign(&call.context, &call.caller, &name, version, how, messages).await?;
-    let results = made.iter().map(|text| Made {
-        signature: Some(text.to_string()),
-        key_version: Some(text.version),
-        ..Made::default()
-    });
-    Ok(inputs.answer(&call, true, results))
+    let made = made.into_iter().map(Ok).collect();
+    inputs.answer(&call, Failures::TOLD, unread.among(made), |made| match made {
+        Ok(text) => Made {
+            signature: Some(text.to_string()),
+            key_version: Some(text.version),
+            ..Made::default()
+        },
+        Err(error) => Made::failed(error),
+    })
 }
 
 /// `POST /v1/MOUNT/hmac/NAME` and `…/HASH`: the HMAC of `input`, or of each in `batch_input`.
@@ -57,13 +75,16 @@ pub(in crate::vault) async fn hmac(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
+    input::without(&fields, &OTHERS)?;
     let hash = mac_hash(&call, &fields)?;
-    let messages = messages(&fields, &inputs)?;
+    let (messages, unread) = inputs.each(message)?;
     let version = inputs.key_version()?;
     let keys = transit(&state, &call)?;
     let made = keys.mac(&call.context, &call.caller, &name, version, hash, messages).await?;
-    let results = made.iter().map(|text| Made { hmac: Some(text.to_string()), ..Made::default() });
-    Ok(inputs.answer(&call, true, results))
+    inputs.answer(&call, Failures::TOLD, unread.among(made), |made| match made {
+        Ok(text) => Made { hmac: Some(text.to_string()), ..Made::default() },
+        Err(error) => Made::failed(error),
+    })
 }
 
 /// `POST /v1/MOUNT/verify/NAME` and `…/HASH`: whether `signature`, or `hmac`, is one of `input`.
@@ -75,20 +96,20 @@ pub(in crate::vault) async fn verify(
     let name = name(&call, 0)?;
     let fields = call.fields()?;
     let inputs = Inputs::of(&fields)?;
-    let messages = messages(&fields, &inputs)?;
+    input::without(&fields, &OTHERS)?;
     let keys = transit(&state, &call)?;
-    let is_mac = inputs.each(|fields| Ok(fields.raw("hmac").is_some()))?;
-    let with_what = |what| inputs.each(|fields| input::made(fields, what));
+    let (is_mac, _) = inputs.each(|fields| Ok(fields.raw("hmac").is_some()))?;
+    let is_mac = is_mac.contains(&true);
+    let what = if is_mac { "hmac" } else { "signature" };
+    let (made, unread) =
+        inputs.each(|fields| Ok((message(fields)?, input::made(fields, what)?)))?;
     let (context, caller) = (&call.context, &call.caller);
-    let verified = if is_mac.contains(&true) {
-        let made = messages.into_iter().zip(with_what("hmac")?).collect();
+    let verified = if is_mac {
         keys.verify_mac(context, caller, &name, mac_hash(&call, &fields)?, made).await?
     } else {
-        let made: Vec<_> = messages.into_iter().zip(with_what("signature")?).collect();
         keys.verify(context, caller, &name, how(&call, &fields)?, made).await?
     };
-    let results = verified.into_iter().map(|valid| Made { valid: Some(valid), ..Made::default() });
-    Ok(inputs.answer(&call, true, results))
+    inputs.answer(&call, Failures::TOLD, unread.among(verified), Made::verified)
 }
 
 /// How is to be signed. The hash may stand in the path too.
@@ -107,10 +128,16 @@ fn how(call: &Call, fields: &Fields<'_>) -> Result<Signing, VaultError> {
         Some("jws") => Marshaling::Jws,
         Some(_) => return refused("marshaling_algorithm must be asn1 or jws"),
     };
-    if !matches!(text("salt_length")?.as_deref(), None | Some("" | "auto" | "hash" | "32")) {
-        return refused("salt_length must be hash: the salt is as long as that");
-    }
-    Ok(Signing { hash, padding, marshaling })
+    // 0 and -1 are what Go's library takes for the two words.
+    let salt = match text("salt_length")?.as_deref() {
+        None | Some("" | "auto" | "0") => PssSalt::Any,
+        Some("hash" | "-1") => PssSalt::Hash,
+        Some(number) => match number.parse() {
+            Ok(bytes) => PssSalt::Bytes(bytes),
+            Err(_) => return refused("salt_length must be auto, hash or a number of bytes"),
+        },
+    };
+    Ok(Signing { hash, padding, salt, marshaling })
 }
 
 fn hash_name(call: &Call, fields: &Fields<'_>) -> Result<Option<String>, VaultError> {
@@ -127,10 +154,7 @@ fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<Sha2, VaultError> {
     hash_name(call, fields)?.map_or(Ok(Sha2::default()), |name| parsed(&name))
 }
 
-fn messages(fields: &Fields<'_>, inputs: &Inputs<'_, '_>) -> Result<Vec<Vec<u8>>, VaultError> {
+fn message(fields: &Fields<'_>) -> Result<Vec<u8>, VaultError> {
     input::without(fields, &OTHERS)?;
-    inputs.each(|fields| {
-        input::without(fields, &OTHERS)?;
-        Ok(input::needed(fields, "input")?.to_vec())
-    })
+    Ok(input::needed(fields, "input")?.to_vec())
 }

@@ -88,7 +88,7 @@ fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
         }
     };
     let key_type = key_type(fields)?.unwrap_or(TransitKeyType::Aes256Gcm96);
-    let (protection, settings) = (protection(fields)?, settings(fields)?);
+    let (protection, settings) = (protection(fields)?.unwrap_or_default(), settings(fields)?);
     Ok(Import { key_type, protection, what, settings })
 }
 

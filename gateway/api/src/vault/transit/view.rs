@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use chancery_secrets::transit::{State, TransitKey, TransitKeyName};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chancery_secrets::transit::{KeyVersion, State, TransitKey, TransitKeyName, TransitKeyType};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -44,14 +46,33 @@ enum VersionView {
     Pair { name: &'static str, public_key: String, creation_time: Timestamp },
 }
 
+/// What Vault calls a pair: by its curve, if it has one.
+fn curve(kind: TransitKeyType) -> &'static str {
+    match kind.as_str() {
+        "ecdsa-p256" => "P-256",
+        "ecdsa-p384" => "P-384",
+        "ecdsa-p521" => "P-521",
+        other => other,
+    }
+}
+
+/// As Vault shows it: in PEM, but of Ed25519 the 32 bytes alone, in base64.
+fn public_key(kind: TransitKeyType, version: &KeyVersion) -> Option<String> {
+    if kind.as_str() == "ed25519" {
+        version.public_key().map(|key| STANDARD.encode(key.key_bits()))
+    } else {
+        version.public_key_pem()
+    }
+}
+
 impl KeyView {
     pub(super) fn of(name: &TransitKeyName, key: &TransitKey) -> Self {
         let kind = key.key_type;
         let versions = key.versions.iter().map(|(number, version)| {
-            let view = match version.public_key_pem() {
+            let view = match public_key(kind, version) {
                 None => VersionView::Secret(version.created.as_second()),
                 Some(public_key) => VersionView::Pair {
-                    name: kind.as_str(),
+                    name: curve(kind),
                     public_key,
                     creation_time: version.created,
                 },
