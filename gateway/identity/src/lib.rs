@@ -9,6 +9,7 @@ mod clock;
 mod evidence;
 mod fingerprint;
 mod peer;
+pub mod proxy_protocol;
 mod request;
 mod rules;
 mod spiffe;
