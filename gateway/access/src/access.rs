@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_audit::{Audit, Event};
-use chancery_identity::{Clock, Identity, PeerCertificate, RequestContext};
+use chancery_identity::{Clock, Identity, PeerCertificate, RequestContext, TenantId};
 use chancery_policy::PolicyHost;
 use chancery_store::SharedStore;
 use subtle::ConstantTimeEq;
@@ -87,6 +87,30 @@ impl Access {
         }
     }
 
+    /// That the tenant which a caller addresses is its own. A refusal stands in the audit log of the
+    /// caller's tenant: anybody may address any.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::OtherTenant`]; or the audit log did not take it.
+    pub async fn check_tenant(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        addressed: &TenantId,
+    ) -> Result<(), AccessError> {
+        if caller.identity().tenant == *addressed {
+            return Ok(());
+        }
+        let reason = Unauthenticated::OtherTenant;
+        count(&reason);
+        let event = Event::new(context, "auth.authenticate", "certificate")
+            .detail("reason", reason.to_string())
+            .detail("addressed", addressed.to_string())
+            .denied(reason.code());
+        self.audit.record(event).await?;
+        Err(reason.into())
+    }
+
     /// Whether what the caller was authenticated by counts at this moment: every operation asks this
     /// when it begins. A token that was revoked since is not found out here, since that is in the store.
     ///
@@ -150,9 +174,7 @@ impl Access {
         context: &RequestContext,
         reason: Unauthenticated,
     ) -> Result<AccessError, AccessError> {
-        metrics::counter!("chancery_access_unauthenticated_total", "reason" => reason.code())
-            .increment(1);
-        tracing::debug!(reason = reason.code(), "not authenticated");
+        count(&reason);
         if context.evidence.is_some() {
             let evidence = if reason.is_about_token() { "token" } else { "certificate" };
             let event = Event::new(context, "auth.authenticate", evidence)
@@ -162,6 +184,12 @@ impl Access {
         }
         Ok(reason.into())
     }
+}
+
+fn count(reason: &Unauthenticated) {
+    metrics::counter!("chancery_access_unauthenticated_total", "reason" => reason.code())
+        .increment(1);
+    tracing::debug!(reason = reason.code(), "not authenticated");
 }
 
 impl std::fmt::Debug for Access {

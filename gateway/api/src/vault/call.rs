@@ -93,10 +93,8 @@ impl Call {
     ) -> Result<Self, VaultError> {
         let (parts, body) = request.into_parts();
         check_condition(state)?;
-        let mut context = context_of(&parts.extensions)?;
-        if let Some(tenant) = namespace_in(&parts.headers)? {
-            context.tenant = tenant;
-        }
+        let context = context_of(&parts.extensions)?;
+        let addressed = namespace_in(&parts.headers)?;
         let verb = match parts.method.as_str() {
             "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
             "GET" => Verb::Get,
@@ -122,6 +120,10 @@ impl Call {
         check_condition(state)?;
         let shown = token.as_ref().map(|token| token.as_str());
         let caller = state.access.authenticate(&context, shown).await?;
+        // Only now is it known whose request this is, which is what the audit log is to say.
+        if let Some(tenant) = addressed {
+            state.access.check_tenant(&context, &caller, &tenant).await?;
+        }
         refuse_wrapping(&parts.headers)?;
         Ok(Self { context, caller, token, verb, uri: parts.uri, merge_patch, body })
     }

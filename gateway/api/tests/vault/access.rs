@@ -101,7 +101,9 @@ async fn a_namespace_is_echoed_and_must_be_the_caller_s_own() {
     other.errors(403);
     let line = f.sink.lines().pop().unwrap();
     assert_eq!(line["outcome"]["code"], "other-tenant");
-    assert_eq!(line["tenant"], "team-b");
+    // Anybody can send the header: it must not choose in whose log this stands.
+    assert_eq!(line["tenant"], "default");
+    assert_eq!(line["details"]["addressed"], "team-b");
 }
 
 #[tokio::test]
