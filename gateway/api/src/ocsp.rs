@@ -4,6 +4,7 @@
 use std::pin::Pin;
 
 use axum::body::Body;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use percent_encoding::percent_decode_str;
 
-use crate::PlainSources;
+use crate::{BodyError, PlainSources};
 
 /// The largest request, in bytes. One about a single certificate has about a hundred.
 pub(crate) const LARGEST_REQUEST: usize = 4096;
@@ -54,14 +55,20 @@ pub(crate) async fn post(
     State(sources): State<PlainSources>,
     Path(issuer): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind != Some(b"application/ocsp-request") {
         let wanted = "send an OCSP request as application/ocsp-request\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted).into_response();
     }
-    answer(&sources, &issuer, body).await
+    match body {
+        Ok(request) => answer(&sources, &issuer, request).await,
+        Err(rejection) => match BodyError::behind(&rejection) {
+            Some(error) => (error.status(), format!("{error}\n")).into_response(),
+            None => rejection.into_response(),
+        },
+    }
 }
 
 pub(crate) async fn get(
@@ -158,9 +165,7 @@ mod tests {
             crl: Arc::new(|_| None),
             issuer: Arc::new(|_| None),
             challenge_response: Arc::new(|_| None),
-            metrics: Arc::new(String::new),
             ready: Arc::new(|| true),
-            tokens: Arc::new(Vec::new),
             ocsp: Arc::new(move |issuer, request| {
                 let from = Timestamp::from_second(1_000_000_000).ok()?;
                 let until = Timestamp::from_second(1_000_003_600).ok()?;

@@ -1,3 +1,5 @@
+//! The plain port: what needs no secrecy, since it is public or signed.
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use serde::Serialize;
 use tower::ServiceExt;
 
+use crate::monitoring::{self, MonitoringSources};
 use crate::ocsp::{self, OcspOutcome};
 
 /// Finds something public by its id.
@@ -30,32 +32,13 @@ pub struct PlainSources {
     pub challenge_response: Lookup<String>,
     /// The public key of the CA for SSH, `user-ca` or `host-ca`, as one line.
     pub ssh_ca: Lookup<String>,
-    /// All metrics in the Prometheus text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are being served (and not drained).
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Answers an OCSP request (DER) about the issuer with this id; none if there is no responder for it.
     pub ocsp: Arc<Responder>,
-    /// How the HSM's tokens are; none without an HSM.
-    pub tokens: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
 }
 
-/// How a token of the HSM is. Why it is down stands in the log: this port is everybody's.
-#[derive(Debug, Clone, Serialize)]
-pub struct TokenHealth {
-    /// Its label or serial number, as configured.
-    pub token: String,
-    /// Whether it can be used.
-    pub up: bool,
-    /// Whether an administrator has taken it out of use.
-    pub drained: bool,
-    /// How many keys it holds that can be used by name.
-    pub keys: usize,
-    /// Operations that are under way or wait.
-    pub outstanding: usize,
-}
-
-/// The plain port: CRLs, OCSP, issuer certificates, http-01 answers, health and metrics.
+/// The plain port: CRLs, OCSP, issuer certificates, http-01 answers and health.
 pub struct PlainService {
     sources: PlainSources,
     router: Router,
@@ -65,6 +48,13 @@ impl PlainService {
     /// With what these give.
     pub fn new(sources: PlainSources) -> Self {
         Self { router: router(sources.clone()), sources }
+    }
+
+    /// The same with what monitoring asks for, where that has no address of its own.
+    #[must_use]
+    pub fn with_monitoring(mut self, sources: MonitoringSources) -> Self {
+        self.router = self.router.merge(monitoring::router(sources));
+        self
     }
 
     /// Answers a request.
@@ -81,9 +71,7 @@ impl PlainService {
 
 fn router(sources: PlainSources) -> Router {
     Router::new()
-        .route("/health", get(health))
-        .route("/health/tokens", get(tokens))
-        .route("/metrics", get(metrics))
+        .route("/health", get(own_health))
         .route("/crl/{file}", get(crl))
         .route("/issuers/{file}", get(issuer))
         .route("/ssh/{file}", get(ssh_ca))
@@ -96,26 +84,18 @@ fn router(sources: PlainSources) -> Router {
         .with_state(sources)
 }
 
-async fn health(State(sources): State<PlainSources>) -> Response {
-    let (status, word) = if (sources.ready)() {
+async fn own_health(State(sources): State<PlainSources>) -> Response {
+    health((sources.ready)())
+}
+
+/// Whether requests are being served.
+pub(crate) fn health(ready: bool) -> Response {
+    let (status, word) = if ready {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     };
     (status, [(header::CACHE_CONTROL, "no-store")], word).into_response()
-}
-
-/// How each token of the HSM is: 200 if one of them can be used or there is no HSM, else 503.
-async fn tokens(State(sources): State<PlainSources>) -> Response {
-    let tokens = (sources.tokens)();
-    let usable = tokens.is_empty() || tokens.iter().any(|token| token.up && !token.drained);
-    let status = if usable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = axum::Json(serde_json::json!({ "tokens": tokens }));
-    (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
-}
-
-async fn metrics(State(sources): State<PlainSources>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (sources.metrics)()).into_response()
 }
 
 /// RFC 5280 §4.2.1.13 and RFC 2585 §4.2: a DER CRL under `application/pkix-crl`.
@@ -165,19 +145,8 @@ mod tests {
             issuer: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"issuer"))),
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
             ssh_ca: Arc::new(|name| (name == "user-ca").then(|| "ssh-ed25519 A".to_owned())),
-            metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
             ocsp: Arc::new(|_, _| None),
-            tokens: Arc::new(move || {
-                let token = |token: &str, up| TokenHealth {
-                    token: token.to_owned(),
-                    up,
-                    drained: false,
-                    keys: 1,
-                    outstanding: 0,
-                };
-                vec![token("a", false), token("b", ready)]
-            }),
         })
     }
 
@@ -216,14 +185,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_of_tokens_is_bad_if_none_can_be_used() {
-        let (status, _, body) = fetch("/health/tokens", true).await;
-        assert_eq!(status, StatusCode::OK);
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["tokens"][0]["up"], false);
-        assert_eq!(body["tokens"][1]["token"], "b");
-        let (status, ..) = fetch("/health/tokens", false).await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    async fn monitoring_is_here_only_where_that_is_asked_for() {
+        let status = async |service: PlainService, path: &str| {
+            service.call(Request::get(path).body(Body::empty()).unwrap()).await.status()
+        };
+        for path in ["/metrics", "/health/tokens"] {
+            assert_eq!(status(service(true), path).await, StatusCode::NOT_FOUND, "{path}");
+            let with = service(true).with_monitoring(monitoring::tests::sources(true));
+            assert_eq!(status(with, path).await, StatusCode::OK, "{path}");
+        }
     }
 
     #[tokio::test]

@@ -111,9 +111,12 @@ pub(crate) struct DevArgs {
     /// The TLS port: ACME and `/v1`. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
     pub(crate) listen: SocketAddr,
-    /// The plain port: CRL, issuer certificates, health, metrics. Port 0 picks a free one.
+    /// The plain port: CRL, issuer certificates, health. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) http: SocketAddr,
+    /// Where metrics are. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) metrics: SocketAddr,
     /// The DNS server that ACME validation asks [default: the system's].
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) dns: Option<SocketAddr>,

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chancery_access::Access;
 use chancery_acme::Acme;
-use chancery_api::TokenHealth;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultState};
+use chancery_api::{Hosts, TokenHealth};
 use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
 use chancery_identity::{Clock, TenantId};
@@ -149,8 +149,8 @@ impl Gateway {
         })
     }
 
-    /// What is served behind TLS.
-    pub(crate) fn tls_router(self: &Arc<Self>) -> axum::Router {
+    /// What is served behind TLS, under these names.
+    pub(crate) fn tls_router(self: &Arc<Self>, hosts: Hosts) -> axum::Router {
         let (for_list, for_drain, for_keys) = (self.clone(), self.clone(), self.clone());
         let tokens = Tokens {
             list: Arc::new(move || for_list.tokens()),
@@ -171,7 +171,7 @@ impl Gateway {
             installation: self.installation.clone(),
         };
         let acme = AcmeState { acme: self.acme.clone() };
-        chancery_api::tls_router(acme, vault, self.clock.clone())
+        chancery_api::tls_router(acme, vault, hosts, self.clock.clone())
     }
 
     /// All private CAs.

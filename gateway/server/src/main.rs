@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod policy_compiler;
 mod policy_files;
+mod ports;
 mod ready;
 mod remote;
 mod request;

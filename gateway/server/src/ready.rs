@@ -1,14 +1,14 @@
 //! What is said on standard output once requests are served.
 
-use std::net::SocketAddr;
-
 use crate::dev::DevIdentities;
+use crate::ports::Addresses;
 
 /// The one line of `--ready-json`. Other tools rely on every one of these names.
 #[derive(serde::Serialize)]
 pub(crate) struct Ready {
     api: String,
     http: String,
+    metrics: String,
     acme_directory: String,
     root: String,
     admin_cert: String,
@@ -18,11 +18,13 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    pub(crate) fn new(api: SocketAddr, http: SocketAddr, files: &DevIdentities) -> Self {
+    pub(crate) fn new(addresses: Addresses, files: &DevIdentities) -> Self {
+        let Addresses { api, http, metrics } = addresses;
         let show = |path: &std::path::Path| path.display().to_string();
         Self {
             api: format!("https://{api}"),
             http: format!("http://{http}"),
+            metrics: format!("http://{metrics}"),
             acme_directory: format!("https://{api}/acme/directory"),
             root: show(&files.root),
             admin_cert: show(&files.admin_cert),
@@ -38,7 +40,8 @@ impl Ready {
             "Chancery is ready.\n\
              \x20 ACME directory   {}\n\
              \x20 secrets (mTLS)   {}/v1/secret/data/...\n\
-             \x20 plain port       {}  (CRL, issuers, /health, /metrics)\n\
+             \x20 plain port       {}  (CRL, issuers, /health)\n\
+             \x20 monitoring       {}/metrics\n\
              \x20 trust            {}\n\
              \x20 administrator    {} + {}\n\
              \x20 service          {} + {}\n\
@@ -46,6 +49,7 @@ impl Ready {
             self.acme_directory,
             self.api,
             self.http,
+            self.metrics,
             self.root,
             self.admin_cert,
             self.admin_key,
@@ -62,12 +66,13 @@ mod tests {
     #[test]
     fn has_exactly_the_keys_that_tools_rely_on_in_one_line() {
         let files = DevIdentities::in_directory(std::path::Path::new("/d"));
-        let ready =
-            Ready::new("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), &files);
+        let [api, http, metrics] =
+            ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(|text| text.parse().unwrap());
+        let ready = Ready::new(Addresses { api, http, metrics }, &files);
         let line = serde_json::to_string(&ready).unwrap();
         assert_eq!(
             line,
-            r#"{"api":"https://127.0.0.1:1","http":"http://127.0.0.1:2","acme_directory":"https://127.0.0.1:1/acme/directory","root":"/d/dev/root.pem","admin_cert":"/d/dev/admin.pem","admin_key":"/d/dev/admin.key","app_cert":"/d/dev/app.pem","app_key":"/d/dev/app.key"}"#
+            r#"{"api":"https://127.0.0.1:1","http":"http://127.0.0.1:2","metrics":"http://127.0.0.1:3","acme_directory":"https://127.0.0.1:1/acme/directory","root":"/d/dev/root.pem","admin_cert":"/d/dev/admin.pem","admin_key":"/d/dev/admin.key","app_cert":"/d/dev/app.pem","app_key":"/d/dev/app.key"}"#
         );
     }
 }

@@ -1,6 +1,5 @@
 //! The running gateway: `dev` and `serve` meet here, with a configuration each.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,16 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chancery_api::{PlainService, PlainSources};
+use chancery_api::{MonitoringSources, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
 use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId};
 use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_tls::{Acceptor, ClientTrust, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::cli::DevArgs;
 use crate::commands::say;
@@ -26,15 +24,20 @@ use crate::credential;
 use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
-use crate::listen::{self, Limits};
+
 use crate::ocsp;
 use crate::policy_files::PolicyFiles;
+use crate::ports::{self, Addresses, Services, Sockets};
 use crate::ready::Ready;
+use crate::rooms::acme_config;
 use crate::telemetry::Telemetry;
 use crate::trust;
 
 /// How often the CRL's age is looked at and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// Outgoing connections beside those of validations: to upstream CAs, to the OTLP collector.
+const OTHERS: usize = 64;
 
 /// How often certificates that end are looked at.
 const INVENTORY: Duration = Duration::from_mins(10);
@@ -46,7 +49,7 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     let files = DevIdentities::in_directory(&config.server.directory);
     let running = Running::start(config, file).await?;
     files.ensure(&running.gateway).await?;
-    let ready = Ready::new(running.api, running.http, &files);
+    let ready = Ready::new(running.addresses, &files);
     let text = if args.ready_json { serde_json::to_string(&ready)? } else { ready.for_people() };
     say(&text)?;
     running.until_stopped().await
@@ -56,7 +59,8 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
 pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
     let config = Config::load(file)?;
     let running = Running::start(config, file.to_owned()).await?;
-    tracing::info!(api = %running.api, http = %running.http, "serving");
+    let Addresses { api, http, metrics } = running.addresses;
+    tracing::info!(%api, %http, %metrics, "serving");
     running.until_stopped().await
 }
 
@@ -65,8 +69,7 @@ struct Running {
     gateway: Arc<Gateway>,
     config: Config,
     file: PathBuf,
-    api: SocketAddr,
-    http: SocketAddr,
+    addresses: Addresses,
     acceptor: Acceptor,
     telemetry: Telemetry,
     accepting: Arc<AtomicBool>,
@@ -99,11 +102,15 @@ impl Running {
     async fn start(config: Config, file: PathBuf) -> Result<Self> {
         let signals = Signals::take()?;
         let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
-        let tls_listener = listen::bind("server.listen", config.server.listen).await?;
-        let plain_listener = listen::bind("server.http", config.server.http).await?;
-        let (api, http) = (tls_listener.local_addr()?, plain_listener.local_addr()?);
-        let plain_url =
-            config.server.public_http.clone().unwrap_or_else(|| format!("http://{http}"));
+        // Each validation has a connection and asks a DNS server.
+        let outgoing = 2 * acme_config(&config).validation.concurrency + OTHERS;
+        let sockets = Sockets::bind(&config.server, outgoing).await?;
+        let addresses = sockets.addresses()?;
+        let plain_url = config
+            .server
+            .public_http
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", addresses.http));
         let gateway = Arc::new(Gateway::open(&config, &plain_url, Clock::system()).await?);
 
         // What everybody who connects has to trust.
@@ -117,7 +124,10 @@ impl Running {
             delegated.push((profile, responder, renew_at));
         }
         let acceptor = Acceptor::new(
-            TlsConfig { handshake_deadline: config.server.handshake, ..TlsConfig::default() },
+            TlsConfig {
+                handshake_deadline: config.server.clients.handshake,
+                ..TlsConfig::default()
+            },
             own.credential,
             client_trust(&config, &gateway)?,
             gateway.clock.clone(),
@@ -127,8 +137,7 @@ impl Running {
         let running = Self {
             gateway,
             file,
-            api,
-            http,
+            addresses,
             acceptor,
             telemetry,
             accepting: Arc::new(AtomicBool::new(true)),
@@ -143,28 +152,22 @@ impl Running {
             let (gateway, names) = (running.gateway.clone(), running.config.server.names.clone());
             tokio::spawn(renew_ocsp_signer(gateway, responder, profile, names, renew_at));
         }
-        Ok(running.listen(tls_listener, plain_listener, own.renew_at, stopped))
+        Ok(running.listen(sockets, own.renew_at, &stopped))
     }
 
     fn listen(
         mut self,
-        tls: TcpListener,
-        plain: TcpListener,
+        sockets: Sockets,
         renew_at: jiff::Timestamp,
-        stop: watch::Receiver<bool>,
+        stop: &watch::Receiver<bool>,
     ) -> Self {
-        let limits = Limits {
-            connections: Arc::new(Semaphore::new(self.config.server.connections)),
-            stop,
-            drain: self.config.server.drain,
+        let config = &self.config.server;
+        let services = Services {
+            router: self.gateway.tls_router(ports::hosts(config, self.addresses.api)),
+            plain: plain_sources(&self.gateway, &self.accepting),
+            monitoring: monitoring_sources(&self.gateway, &self.telemetry, &self.accepting),
         };
-        let sources = plain_sources(&self.gateway, &self.telemetry, &self.accepting);
-        let plain_service = Arc::new(PlainService::new(sources));
-        let tls_router = self.gateway.tls_router();
-        self.listeners = vec![
-            tokio::spawn(listen::serve_tls(tls, self.acceptor.clone(), tls_router, limits.clone())),
-            tokio::spawn(listen::serve_plain(plain, plain_service, limits)),
-        ];
+        self.listeners = sockets.serve(config, self.acceptor.clone(), services, stop);
         tokio::spawn(renew_credential(
             self.gateway.clone(),
             self.acceptor.clone(),
@@ -282,24 +285,30 @@ fn client_trust(config: &Config, gateway: &Gateway) -> Result<ClientTrust> {
     Ok(ClientTrust::new(roots, IdentityRules::new(config.tenants.clone()))?)
 }
 
-fn plain_sources(
-    gateway: &Arc<Gateway>,
-    telemetry: &Telemetry,
-    accepting: &Arc<AtomicBool>,
-) -> PlainSources {
+fn plain_sources(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
-    let (for_tokens, for_ocsp, for_ssh) = (gateway.clone(), gateway.clone(), gateway.clone());
-    let metrics = telemetry.metrics.clone();
-    let accepting = accepting.clone();
+    let (for_ocsp, for_ssh, accepting) = (gateway.clone(), gateway.clone(), accepting.clone());
     PlainSources {
         crl: Arc::new(move |id| for_crl.crl(id)),
         issuer: Arc::new(move |id| for_issuer.issuer(id)),
         challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
         ssh_ca: Arc::new(move |name| for_ssh.ssh_ca(name)),
+        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        ocsp: Arc::new(move |issuer, request| ocsp::answer(&for_ocsp, issuer, request)),
+    }
+}
+
+fn monitoring_sources(
+    gateway: &Arc<Gateway>,
+    telemetry: &Telemetry,
+    accepting: &Arc<AtomicBool>,
+) -> MonitoringSources {
+    let (gateway, metrics, accepting) =
+        (gateway.clone(), telemetry.metrics.clone(), accepting.clone());
+    MonitoringSources {
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
-        tokens: Arc::new(move || for_tokens.tokens()),
-        ocsp: Arc::new(move |issuer, request| ocsp::answer(&for_ocsp, issuer, request)),
+        tokens: Arc::new(move || gateway.tokens()),
     }
 }
 

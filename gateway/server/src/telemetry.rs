@@ -1,4 +1,4 @@
-//! Logs to standard error, spans over OTLP where configured, metrics for the plain port.
+//! Logs to standard error, spans over OTLP where configured, metrics for whoever asks.
 
 mod fields;
 mod help;

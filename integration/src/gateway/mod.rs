@@ -30,8 +30,10 @@ const START: Duration = Duration::from_mins(2);
 pub struct Ready {
     /// `https://127.0.0.1:PORT`: ACME and `/v1`.
     pub api: String,
-    /// `http://127.0.0.1:PORT`: CRLs, issuer certificates, health, metrics.
+    /// `http://127.0.0.1:PORT`: CRLs, issuer certificates, health.
     pub http: String,
+    /// `http://127.0.0.1:PORT`: metrics, and how tokens are.
+    pub metrics: String,
     /// The URL of the ACME directory.
     pub acme_directory: String,
     /// The root certificate, as PEM.
@@ -60,6 +62,8 @@ impl Gateway {
     pub const SERVE_PORT: u16 = 8443;
     /// The plain port of `chancery serve`.
     pub const SERVE_HTTP_PORT: u16 = 8080;
+    /// Where `chancery serve` has its metrics.
+    pub const SERVE_METRICS_PORT: u16 = 8081;
 
     fn new(server: Server, ready: Ready, options: Options) -> Self {
         let directory = options.directory().to_owned();
@@ -118,6 +122,7 @@ impl Gateway {
         let ready = Ready {
             api: format!("https://{}", site.socket(Gateway::SERVE_PORT)),
             http: format!("http://{}", site.socket(Gateway::SERVE_HTTP_PORT)),
+            metrics: format!("http://{}", site.socket(Gateway::SERVE_METRICS_PORT)),
             acme_directory: format!("https://{}/acme/directory", site.socket(Gateway::SERVE_PORT)),
             root: directory.join("root.pem"),
             admin_cert: dev("admin.pem"),
@@ -216,6 +221,12 @@ impl Gateway {
         Client::plain(&self.ready.http)
     }
 
+    /// A client of the address for monitoring.
+    #[must_use]
+    pub fn monitoring(&self) -> Client {
+        Client::plain(&self.ready.metrics)
+    }
+
     /// A new ACME account.
     #[track_caller]
     #[must_use]
@@ -308,6 +319,8 @@ fn served_config(site: &Site, directory: &Path, edit: impl FnOnce(&mut toml::Tab
     let server = config["server"].as_table_mut().expect("a table");
     server.insert("listen".to_owned(), site.socket(Gateway::SERVE_PORT).to_string().into());
     server.insert("http".to_owned(), site.socket(Gateway::SERVE_HTTP_PORT).to_string().into());
+    let metrics = site.socket(Gateway::SERVE_METRICS_PORT).to_string();
+    server.insert("metrics".to_owned(), metrics.into());
     server["names"].as_array_mut().expect("an array").push(site.address().to_string().into());
     edit(&mut config);
     site.write("serve.toml", config.to_string())

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PIN_INCORRECT: u64 = 0xa0;
 
 fn tokens(gateway: &Gateway) -> (u16, serde_json::Value) {
-    let answer = gateway.plain().send("GET", "/health/tokens", &[], b"");
+    let answer = gateway.monitoring().send("GET", "/health/tokens", &[], b"");
     (answer.status, answer.json()["tokens"].clone())
 }
 

@@ -179,7 +179,7 @@ fn shards_and_deltas_are_where_certificates_and_crls_say() {
         assert_eq!(crl.header("content-type"), Some("application/pkix-crl"));
         assert_eq!(lint::revoked_serials(&site, &crl.body), std::slice::from_ref(&serial), "{url}");
     }
-    let metrics = gateway.plain().get("/metrics").expect(200).text();
+    let metrics = gateway.monitoring().get("/metrics").expect(200).text();
     assert!(
         metrics.contains("chancery_issuance_certificates_valid{tenant=\"default\"}"),
         "{metrics}"
@@ -201,9 +201,9 @@ fn a_token_is_drained_by_command_and_used_again() {
     drop(gateway.administer(&["tokens", "drain", label]).success());
     let said = gateway.administer(&["tokens", "list"]).success();
     assert!(said.stdout.contains(&format!("{label}: drained")), "{said}");
-    assert_eq!(gateway.plain().send("GET", "/health/tokens", &[], b"").status, 503);
+    assert_eq!(gateway.monitoring().send("GET", "/health/tokens", &[], b"").status, 503);
     drop(gateway.administer(&["tokens", "resume", label]).success());
-    assert_eq!(gateway.plain().send("GET", "/health/tokens", &[], b"").status, 200);
+    assert_eq!(gateway.monitoring().send("GET", "/health/tokens", &[], b"").status, 200);
     drop(account.obtain(&["b.example.com"], &responder));
     let said = gateway.administer(&["tokens", "keys"]).success();
     let made_here = said.stdout.lines().filter(|line| line.contains("made here, cannot be read"));

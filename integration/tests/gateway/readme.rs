@@ -160,6 +160,7 @@ fn a_gateway_for_real_is_set_up_as_it_says() {
             .replace("/var/lib/chancery", &state.to_string_lossy())
             .replace(":8443", ":0")
             .replace(":8080", ":0")
+            .replace(":8081", ":0")
             .replace("target/release/chancery", &binary().to_string_lossy())
     };
     drop(shell(&here(&site, &dev, &elsewhere(setup))).success().says("are valid"));

@@ -16,6 +16,7 @@ fn the_ready_line_is_one_line_with_exactly_the_promised_keys() {
     assert_eq!(ready.acme_directory, format!("{}/acme/directory", ready.api));
     assert!(ready.api.starts_with("https://127.0.0.1:"), "{}", ready.api);
     assert!(ready.http.starts_with("http://127.0.0.1:"), "{}", ready.http);
+    assert!(ready.metrics.starts_with("http://127.0.0.1:"), "{}", ready.metrics);
     let dev = gateway.path("dev");
     let expected =
         ["root.pem", "admin.pem", "admin.key", "app.pem", "app.key"].map(|name| dev.join(name));

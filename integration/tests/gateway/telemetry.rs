@@ -1,4 +1,4 @@
-//! The Prometheus page on the plain port, spans, and the log.
+//! The Prometheus page, spans, and the log.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ fn the_metrics_page_counts_what_was_done() {
     drop(gateway.app().post("/v1/secret/data/app/db", &json!({ "data": {} })).expect(200));
     drop(gateway.app().get("/v1/secret/data/payroll/x").expect(403));
 
-    let answer = gateway.plain().get("/metrics").expect(200);
+    let answer = gateway.monitoring().get("/metrics").expect(200);
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
     let page = answer.text();
     // One of each kind that is promised: routes, policy, signatures, commits.
@@ -57,10 +57,28 @@ fn the_plain_port_serves_nothing_that_is_not_public() {
         "/v1/sys/health",
         "/acme/directory",
         "/crl/../../store.redb",
+        // These tell more of the inside than others need, and have an address of their own.
+        "/metrics",
+        "/health/tokens",
         "/dev/app.key",
     ] {
         assert_eq!(plain.get(path).status, 404, "{path}");
     }
+}
+
+#[test]
+fn metrics_are_on_the_plain_port_where_that_is_configured() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let plain = site.socket(Gateway::SERVE_HTTP_PORT).to_string();
+    let gateway = Gateway::serve(&site, |config| {
+        let server = config["server"].as_table_mut().expect("a table");
+        server.insert("metrics".to_owned(), plain.into());
+    });
+    drop(gateway.plain().get("/metrics").expect(200));
+    drop(gateway.plain().get("/health/tokens").expect(200));
+    drop(gateway.plain().get("/health").expect(200));
+    assert!(gateway.monitoring().connect().is_err(), "nothing listens there");
 }
 
 #[test]

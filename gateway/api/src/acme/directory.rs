@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{OriginalUri, Request, State};
-use http::StatusCode;
+use axum::extract::State;
+use http::Extensions;
 use serde::Serialize;
 
 use super::AcmeState;
-use super::problem::{Problem, Type};
-use super::urls::Urls;
+use super::problem::Problem;
+use super::urls::{NoHost, Urls};
 
 /// RFC 8555 §7.1.1.
 #[derive(Serialize)]
@@ -35,12 +35,11 @@ struct Meta {
 
 pub(super) async fn show(
     State(state): State<AcmeState>,
-    OriginalUri(uri): OriginalUri,
-    request: Request,
+    extensions: Extensions,
 ) -> Result<Json<Directory>, Problem> {
-    let (parts, _) = request.into_parts();
-    let urls = Urls::of(&parts, &uri).map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, Type::Malformed, "the request names no valid host")
+    let urls = Urls::of(&extensions).map_err(|NoHost| {
+        tracing::error!("a request reached ACME without its host");
+        Problem::internal()
     })?;
     let config = state.acme.config();
     Ok(Json(Directory {

@@ -1,8 +1,9 @@
 //! ACME over HTTP (RFC 8555): one file per resource. Requests become calls of
 //! [`chancery_acme::Acme`], results become JSON, errors become problem documents.
 //!
-//! URLs begin with what the client called: `https`, its `Host`, `/acme`. The signature of each
-//! request covers its URL, so a wrong `Host` only leads to URLs that the client itself named.
+//! URLs begin with the name by which the client called, which is one of the gateway's own names
+//! ([`Hosts`](crate::Hosts)), and `/acme`. The signature of each request covers its URL, so one that was
+//! signed for another server is worth nothing here.
 
 mod account;
 mod authorization;
@@ -18,6 +19,7 @@ mod response;
 mod revocation;
 mod urls;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,6 +27,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use chancery_acme::{Acme, jws};
+use http::StatusCode;
+
+use self::problem::{Problem, Type};
+pub(crate) use self::urls::is_below;
 
 /// What the ACME handlers need.
 #[derive(Clone)]
@@ -33,8 +39,14 @@ pub struct AcmeState {
     pub acme: Arc<Acme>,
 }
 
+/// A request that called the gateway by a name that is not its own.
+pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Problem {
+    Problem::new(status, Type::Malformed, detail)
+}
+
 /// The ACME resources below `/acme`. Requests must carry a
-/// [`RequestContext`](chancery_identity::RequestContext) extension.
+/// [`RequestContext`](chancery_identity::RequestContext) extension and have passed
+/// [`check_host`](crate::check_host).
 pub fn router(state: AcmeState) -> Router {
     let resources = Router::new()
         .route("/directory", get(directory::show))

@@ -10,6 +10,8 @@ use chancery_acme::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::BodyError;
+
 /// The error types that occur here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Type {
@@ -38,7 +40,7 @@ pub(super) enum Type {
 
 /// An error answer, or an error shown inside a resource.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     body: Box<Document>,
     headers: Vec<(HeaderName, String)>,
@@ -142,6 +144,17 @@ impl Problem {
             "the server cannot do this at the moment; try again",
         )
         .with(header::RETRY_AFTER, "1")
+    }
+
+    /// The body of the request was broken off.
+    pub(super) fn of_body(error: BodyError) -> Self {
+        let (status, detail) = (error.status(), error.to_string());
+        match error {
+            BodyError::TooSlow => Self::new(status, Type::Malformed, detail),
+            BodyError::NoRoom => {
+                Self::new(status, Type::ServerInternal, detail).with(header::RETRY_AFTER, "1")
+            }
+        }
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {

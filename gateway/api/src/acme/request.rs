@@ -7,7 +7,8 @@ use chancery_identity::RequestContext;
 use http::{HeaderMap, StatusCode, header};
 
 use super::problem::{Problem, Type};
-use super::urls::Urls;
+use super::urls::{NoHost, Urls};
+use crate::BodyError;
 
 /// A POST of ACME: a JWS, where it was sent, and who sent it. Its signature is not checked yet.
 pub(super) struct Call {
@@ -36,12 +37,9 @@ impl<S: Send + Sync> FromRequest<S> for Call {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-        let urls = Urls::of(&parts, uri).map_err(|_| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                Type::Malformed,
-                "the request names no valid host",
-            )
+        let urls = Urls::of(&parts.extensions).map_err(|NoHost| {
+            tracing::error!("a request reached ACME without its host");
+            Problem::internal()
         })?;
         let url = urls.of_path(uri.path_and_query().map_or("/", |path| path.as_str()));
         let context = parts.extensions.get::<RequestContext>().cloned().ok_or_else(|| {
@@ -70,6 +68,9 @@ fn is_jose(headers: &HeaderMap) -> bool {
 }
 
 fn unreadable(rejection: BytesRejection) -> Problem {
+    if let Some(error) = BodyError::behind(&rejection) {
+        return Problem::of_body(error);
+    }
     let status = rejection.into_response().status();
     let detail = match status {
         StatusCode::PAYLOAD_TOO_LARGE => "the request body is too large",

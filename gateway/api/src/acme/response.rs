@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 use super::AcmeState;
 use super::problem::Problem;
 use super::urls::Urls;
+use crate::Held;
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
@@ -22,11 +23,16 @@ pub(super) async fn complete(
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let is_directory = uri.path().ends_with("/directory");
     let wants_nonce = parts.method != Method::GET || uri.path().ends_with("/new-nonce");
-    let directory = Urls::of(&parts, uri).map(|urls| urls.directory());
+    let directory = Urls::of(&parts.extensions).map(|urls| urls.directory());
+    let held = parts.extensions.get::<Held>().cloned();
 
     // In a task of its own: a client that hangs up must not stop an operation between being done and
     // being recorded.
     let work = next.run(Request::from_parts(parts, body));
+    let work = async move {
+        let _held = held;
+        work.await
+    };
     let handled = tokio::spawn(work.in_current_span()).await;
     let mut response = handled.unwrap_or_else(|error| {
         tracing::error!(%error, "a request's handler panicked");

@@ -1,35 +1,33 @@
 use chancery_acme::challenge::ChallengeType;
 use chancery_acme::id::{AccountId, AuthorizationId, OrderId};
-use http::request::Parts;
-use http::uri::Authority;
-use http::{Uri, header};
+use http::Extensions;
+
+use crate::hosts::Called;
 
 /// Where ACME lives.
 pub(super) const PREFIX: &str = "/acme";
 
-/// The URLs of resources, as the client that sent a request sees them.
+/// Whether a path is one of ACME's.
+pub(crate) fn is_below(path: &str) -> bool {
+    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The URLs of resources, under the name by which a request called the gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Urls {
     base: String,
 }
 
-/// A request that does not say which host it called.
+/// A request that was not asked by which name it calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoHost;
 
 impl Urls {
-    /// URLs under the host that a request called: the `:authority` of HTTP/2 or the `Host` of
-    /// HTTP/1.1.
-    pub(super) fn of(parts: &Parts, uri: &Uri) -> Result<Self, NoHost> {
-        let host = || parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        let authority = match uri.authority() {
-            Some(authority) => authority.clone(),
-            None => host().ok_or(NoHost)?.parse::<Authority>().map_err(|_| NoHost)?,
-        };
-        if authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(NoHost);
-        }
-        Ok(Self { base: format!("https://{authority}") })
+    /// URLs under the name by which a request called the gateway, which is one of its own: the check of
+    /// hosts has put it there.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, NoHost> {
+        let Called { base } = extensions.get().cloned().ok_or(NoHost)?;
+        Ok(Self { base })
     }
 
     /// The URL of what was called.
@@ -109,34 +107,15 @@ impl Urls {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
-    fn directory(host: Option<&str>, uri: &str) -> Option<String> {
-        let mut request = Request::get(uri);
-        if let Some(host) = host {
-            request = request.header(header::HOST, host);
+    #[test]
+    fn the_paths_of_acme_are_known() {
+        for path in ["/acme", "/acme/", "/acme/directory"] {
+            assert!(is_below(path), "{path}");
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        Urls::of(&parts, &parts.uri).ok().map(|urls| urls.directory())
-    }
-
-    #[test]
-    fn follow_the_host_that_was_called() {
-        let expected = Some("https://a.example:8443/acme/directory".to_owned());
-        assert_eq!(directory(Some("a.example:8443"), "/x"), expected);
-        assert_eq!(directory(None, "https://a.example:8443/x"), expected);
-        assert_eq!(
-            directory(Some("[::1]:8443"), "/x"),
-            Some("https://[::1]:8443/acme/directory".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_strange_host_is_refused() {
-        for host in [None, Some(""), Some("a@b"), Some("a/b"), Some("a b"), Some("a?b")] {
-            assert_eq!(directory(host, "/x"), None, "{host:?}");
+        for path in ["/", "/acmea", "/v1/acme/x", "/ACME/directory"] {
+            assert!(!is_below(path), "{path}");
         }
     }
 }

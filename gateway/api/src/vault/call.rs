@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
-use super::body::JsonBody;
+use super::body::{self, JsonBody};
 use super::error::VaultError;
 use super::fields::Fields;
 use super::state::{Condition, VaultState};
@@ -91,7 +91,7 @@ impl Call {
         state: &VaultState,
         token: Option<Zeroizing<String>>,
     ) -> Result<Self, VaultError> {
-        let (parts, body) = request.into_parts();
+        let (parts, content) = request.into_parts();
         check_condition(state)?;
         let context = context_of(&parts.extensions)?;
         let addressed = namespace_in(&parts.headers)?;
@@ -113,7 +113,8 @@ impl Call {
                 // Strangers do not make the gateway wait for a body and keep it.
                 state.access.authenticate(&context, None).await?;
                 let announced = text(CONTENT_LENGTH).and_then(|text| text.parse().ok());
-                JsonBody::read(body, announced).await?
+                let limit = body::limit(parts.uri.path(), |mount| state.secrets.holds_keys(mount));
+                JsonBody::read(content, announced, limit).await?
             }
             Verb::Get | Verb::List | Verb::Delete => JsonBody::empty(),
         };

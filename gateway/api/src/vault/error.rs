@@ -9,6 +9,7 @@ use chancery_secrets::transit::TransitError;
 use http::StatusCode;
 
 use super::envelope;
+use crate::BodyError;
 
 /// Everything that can go wrong with a request. The one place where that becomes a status and the
 /// text that a caller gets, which says nothing of values or of how the gateway is built.
@@ -30,6 +31,8 @@ pub(super) enum VaultError {
     TooLarge {
         limit: usize,
     },
+    /// The listener broke the body off.
+    Body(BodyError),
     /// A patch in another format than a merge patch.
     PatchFormat,
     /// A namespace that is not the caller's tenant.
@@ -127,6 +130,7 @@ impl VaultError {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 vec![format!("the request body is larger than {limit} bytes").into()],
             ),
+            Self::Body(error) => (error.status(), vec![error.to_string().into()]),
             Self::PatchFormat => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 vec!["PATCH requires Content-Type application/merge-patch+json".into()],

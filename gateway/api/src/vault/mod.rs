@@ -22,17 +22,20 @@ mod state;
 mod sys;
 mod transit;
 
+use std::borrow::Cow;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
 
 use self::error::VaultError;
 pub use self::state::{Condition, Installation, KeyInToken, Tokens, VaultState};
+use crate::Held;
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 
@@ -116,6 +119,11 @@ async fn sign(state: State<VaultState>, call: call::Call) -> Result<Response, Va
     }
 }
 
+/// A request that called the gateway by a name that is not its own.
+pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Response {
+    envelope::errors(status, &[detail])
+}
+
 /// Whatever has no route. To callers who are nobody it looks like everything else.
 async fn unknown(call: call::Call) -> Result<Response, VaultError> {
     if let Some(path) = call.raw_path().strip_prefix("/v1/") {
@@ -129,7 +137,12 @@ async fn finish(request: Request, next: Next) -> Response {
     let namespace = request.headers().get(NAMESPACE).cloned();
     // In a task of its own: a client that hangs up must not stop an operation between being done and
     // being recorded.
-    let handled = tokio::spawn(next.run(request).in_current_span()).await;
+    let held = request.extensions().get::<Held>().cloned();
+    let work = async move {
+        let _held = held;
+        next.run(request).await
+    };
+    let handled = tokio::spawn(work.in_current_span()).await;
     let mut response = handled
         .unwrap_or_else(|_| VaultError::Internal("a request's handler panicked").into_response());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::plain::TokenHealth;
+use crate::TokenHealth;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]

@@ -262,7 +262,7 @@ async fn a_plain_get_is_405_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_directory_follows_the_host_and_shows_profiles_and_terms() {
+async fn the_directory_follows_the_name_that_was_called_and_shows_profiles_and_terms() {
     let world = World::new().await;
     let terms = "https://acme.test/terms.pdf";
     let server = world.start_with(|config| config.terms_of_service = Some(terms.to_owned())).await;
@@ -275,6 +275,34 @@ async fn the_directory_follows_the_host_and_shows_profiles_and_terms() {
     assert_eq!(answer.ok()["newOrder"], "https://other.example/acme/new-order");
     let nowhere = Request::get("/acme/directory").body(Body::empty()).unwrap();
     exchange(&server.router, nowhere).await.is_problem(400, "malformed");
+    let wrong = Request::get("/acme/directory").header("host", "evil.example");
+    let answer = exchange(&server.router, wrong.body(Body::empty()).unwrap()).await;
+    answer.is_problem(421, "malformed");
+}
+
+/// Somebody runs a server of their own and passes on to this one what clients sign for it.
+#[tokio::test]
+async fn what_was_signed_for_another_server_is_worth_nothing_here() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let theirs = "https://evil.example/acme/new-order";
+    for (host, status, kind) in [
+        // With its own name, a relay does not get in; with this one's, the signature is for another.
+        ("evil.example", 421, "malformed"),
+        ("acme.test:8443", 401, "unauthorized"),
+        // Nor with a name of this server that the client did not mean.
+        ("other.example", 401, "unauthorized"),
+    ] {
+        let mut header = client.header(&url("new-order")).await;
+        header["url"] = theirs.into();
+        let body = client.key.jws(&header, &steps::names(&["a.localhost"]).to_string());
+        let request = Request::post("/acme/new-order")
+            .header("host", host)
+            .header("content-type", "application/jose+json");
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        exchange(&server.router, request).await.is_problem(status, kind);
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use chancery_acme::{Acme, AcmeConfig, ValidationConfig};
 use chancery_api::acme::{AcmeState, router};
+use chancery_api::{Hosts, check_host};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
 use chancery_identity::{Clock, Evidence, RequestContext, RequestId, TenantId};
@@ -121,7 +122,10 @@ impl World {
             request.extensions_mut().insert(context);
             next.run(request)
         });
-        let router = router(AcmeState { acme: Arc::clone(&acme) }).layer(context);
+        let hosts =
+            Hosts::new(["acme.test", "other.example"].map(|name| name.parse().unwrap()), 8443);
+        let hosts = from_fn_with_state(hosts, check_host);
+        let router = router(AcmeState { acme: Arc::clone(&acme) }).layer(hosts).layer(context);
         Server { acme, router }
     }
 

@@ -49,26 +49,72 @@ pub(crate) struct Server {
     /// The TLS port: ACME and `/v1`.
     #[serde(default = "default_listen")]
     pub(crate) listen: String,
-    /// The plain port: CRLs, issuer certificates, health, metrics.
+    /// The plain port: CRLs, OCSP, issuer certificates, health.
     #[serde(default = "default_http")]
     pub(crate) http: String,
+    /// Where metrics and the health of the HSM's tokens are; the plain port itself if it is the same
+    /// address.
+    #[serde(default = "default_metrics")]
+    pub(crate) metrics: String,
     /// The URL under which others reach the plain port; it is written into certificates.
     #[serde(default)]
     pub(crate) public_http: Option<String>,
     /// Names and addresses in the gateway's own certificate.
     pub(crate) names: Vec<String>,
+    /// Further names under which clients may call the TLS port, each with a port or without.
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
     /// Label of the key in the HSM for the gateway's own certificate; left out, it is a key in memory.
     #[serde(default)]
     pub(crate) tls_hsm_key: Option<String>,
     /// How long requests under way may take to finish after SIGTERM.
     #[serde(default = "default_drain")]
     pub(crate) drain_seconds: u64,
-    /// Longest that a TLS handshake may take.
+    /// Longest that a TLS handshake may take, and before it a PROXY header.
     #[serde(default = "default_handshake")]
     pub(crate) handshake_seconds: u64,
-    /// Most connections at once, over both ports.
+    /// From there to the first byte of the first request.
+    #[serde(default = "default_first_byte")]
+    pub(crate) first_byte_seconds: u64,
+    /// From the first byte of a request to the end of its headers.
+    #[serde(default = "default_headers")]
+    pub(crate) header_seconds: u64,
+    /// Between requests.
+    #[serde(default = "default_idle")]
+    pub(crate) idle_seconds: u64,
+    /// Bytes in a second at which bodies have to come and answers have to be read.
+    #[serde(default = "default_minimum_rate")]
+    pub(crate) minimum_rate: u32,
+    /// How long a body may stay behind that rate.
+    #[serde(default = "default_body_grace")]
+    pub(crate) body_grace_seconds: u64,
+    /// How long an answer may stay behind that rate, or wait to be read.
+    #[serde(default = "default_stall")]
+    pub(crate) stall_seconds: u64,
+    /// HTTP/2: a PING after so long without a byte.
+    #[serde(default = "default_ping")]
+    pub(crate) http2_ping_seconds: u64,
+    /// HTTP/2: how long its answer may take.
+    #[serde(default = "default_pong")]
+    pub(crate) http2_pong_seconds: u64,
+    /// HTTP/2: requests of one connection at once.
+    #[serde(default = "default_streams")]
+    pub(crate) http2_streams: u32,
+    /// Most connections at once at the TLS port.
     #[serde(default = "default_connections")]
     pub(crate) connections: usize,
+    /// Most connections at once at the plain port.
+    #[serde(default = "default_http_connections")]
+    pub(crate) http_connections: usize,
+    /// Most connections at once of one client address, at each port.
+    #[serde(default)]
+    pub(crate) connections_per_address: Option<usize>,
+    /// Memory for the bodies of all requests that are under way.
+    #[serde(default = "default_body_memory")]
+    pub(crate) body_memory_mib: usize,
+    /// Networks of load balancers that send the PROXY protocol, version 2.
+    #[serde(default)]
+    pub(crate) proxy_protocol_from: Vec<String>,
 }
 
 /// What opens the encryption barrier; exactly one of the three.
@@ -252,7 +298,7 @@ pub(crate) struct Files {
     pub(crate) secret_readers: String,
 }
 
-/// Logs and traces; metrics are on the plain port always.
+/// Logs and traces.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Telemetry {
@@ -371,6 +417,10 @@ fn default_http() -> String {
     "0.0.0.0:8080".to_owned()
 }
 
+fn default_metrics() -> String {
+    "127.0.0.1:8081".to_owned()
+}
+
 fn default_drain() -> u64 {
     30
 }
@@ -379,8 +429,54 @@ fn default_handshake() -> u64 {
     10
 }
 
+fn default_first_byte() -> u64 {
+    30
+}
+
+fn default_headers() -> u64 {
+    15
+}
+
+/// More than the 60 seconds after which common load balancers give up idle connections: whoever closes
+/// first should not be the one who does not know whether a request is on its way.
+fn default_idle() -> u64 {
+    75
+}
+
+fn default_minimum_rate() -> u32 {
+    512
+}
+
+fn default_body_grace() -> u64 {
+    10
+}
+
+fn default_stall() -> u64 {
+    30
+}
+
+fn default_ping() -> u64 {
+    30
+}
+
+fn default_pong() -> u64 {
+    20
+}
+
+fn default_streams() -> u32 {
+    128
+}
+
 fn default_connections() -> usize {
     10_000
+}
+
+fn default_http_connections() -> usize {
+    2_000
+}
+
+fn default_body_memory() -> usize {
+    256
 }
 
 fn default_sessions() -> usize {

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chancery_api::HostName;
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted};
 use chancery_identity::TenantRules;
@@ -63,14 +64,42 @@ pub(crate) struct ServerConfig {
     pub(crate) directory: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where monitoring reads; the plain port if it is the same address.
+    pub(crate) metrics: SocketAddr,
     /// Without a trailing slash; none means that the bound address is used.
     pub(crate) public_http: Option<String>,
     pub(crate) names: Vec<GeneralName>,
+    /// Under what clients may call the TLS port: `names`, and what else is configured.
+    pub(crate) hosts: Vec<HostName>,
     /// Where the gateway's own key stays in the HSM, its label.
     pub(crate) tls_hsm_key: Option<KeyName>,
     pub(crate) drain: Duration,
+    pub(crate) clients: ConnectionsConfig,
+}
+
+/// What clients' connections may take: time, room, memory.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionsConfig {
     pub(crate) handshake: Duration,
-    pub(crate) connections: usize,
+    pub(crate) first_byte: Duration,
+    pub(crate) headers: Duration,
+    pub(crate) idle: Duration,
+    /// Bytes in a second.
+    pub(crate) minimum_rate: u32,
+    pub(crate) body_grace: Duration,
+    pub(crate) stall: Duration,
+    pub(crate) ping: Duration,
+    pub(crate) pong: Duration,
+    pub(crate) streams: u32,
+    /// At the TLS port.
+    pub(crate) tls: usize,
+    /// At the plain port.
+    pub(crate) plain: usize,
+    /// None for a share of each port.
+    pub(crate) per_address: Option<usize>,
+    /// In bytes.
+    pub(crate) body_memory: usize,
+    pub(crate) balancers: Vec<ipnet::IpNet>,
 }
 
 /// What opens the barrier.

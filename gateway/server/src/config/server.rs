@@ -2,10 +2,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chancery_api::InvalidHostName;
 use chancery_x509::GeneralName;
 
 use super::validate::Check;
-use super::{ServerConfig, document};
+use super::{ConnectionsConfig, ServerConfig, document};
 
 impl Check<'_> {
     pub(super) fn server(
@@ -23,7 +24,14 @@ impl Check<'_> {
         {
             self.refuse::<()>("server.http", "is the same address as server.listen");
         }
-        let public_http = server.public_http.and_then(|url| match url::Url::parse(&url) {
+        let metrics: Option<SocketAddr> = self.parsed("server.metrics", &server.metrics, socket);
+        if let (Some(listen), Some(metrics)) = (listen, metrics)
+            && listen == metrics
+            && listen.port() != 0
+        {
+            self.refuse::<()>("server.metrics", "is the same address as server.listen");
+        }
+        let public_http = server.public_http.clone().and_then(|url| match url::Url::parse(&url) {
             Ok(parsed) if parsed.scheme() == "http" && parsed.host().is_some() => {
                 Some(url.trim_end_matches('/').to_owned())
             }
@@ -33,7 +41,7 @@ impl Check<'_> {
         if server.names.is_empty() {
             self.refuse::<()>("server.names", "needs at least one name or address");
         }
-        let names =
+        let names: Vec<_> =
             server.names.iter().filter_map(|name| self.host("server.names", name)).collect();
         let tls_hsm_key = server.tls_hsm_key.as_ref().and_then(|name| {
             if !has_hsm {
@@ -41,21 +49,82 @@ impl Check<'_> {
             }
             self.parsed("server.tls_hsm_key", name, "a label of 1 to 64 of a-z, 0-9, '.' and '-'")
         });
+        let own = names.iter().map(|name: &GeneralName| name.value().into_owned());
+        let hosts = own.collect::<Vec<_>>().into_iter().chain(server.hosts.iter().cloned());
+        let hosts = hosts
+            .filter_map(|host| match host.parse() {
+                Ok(host) => Some(host),
+                Err(InvalidHostName { .. }) => {
+                    let wanted = "such as ca.example.com, ca.example.com:9443 or 192.0.2.1";
+                    self.refuse("server.hosts", format!("`{host}` is no host name, {wanted}"))
+                }
+            })
+            .collect();
         let drain = self.within("server.drain_seconds", server.drain_seconds, 0..=3600);
-        let handshake = self.within("server.handshake_seconds", server.handshake_seconds, 1..=120);
-        let connections = server.connections;
-        self.within("server.connections", connections as u64, 1..=1_000_000);
+        let clients = self.connections(&server);
         Some(ServerConfig {
             directory,
             listen: listen?,
             http: http?,
+            metrics: metrics?,
             public_http,
             names,
+            hosts,
             tls_hsm_key,
             drain: Duration::from_secs(drain),
-            handshake: Duration::from_secs(handshake),
-            connections,
+            clients,
         })
+    }
+
+    fn connections(&mut self, server: &document::Server) -> ConnectionsConfig {
+        let mut seconds = |key: &str, value: u64, most: u64| {
+            Duration::from_secs(self.within(&format!("server.{key}"), value, 1..=most))
+        };
+        let handshake = seconds("handshake_seconds", server.handshake_seconds, 120);
+        let first_byte = seconds("first_byte_seconds", server.first_byte_seconds, 3600);
+        let headers = seconds("header_seconds", server.header_seconds, 3600);
+        let idle = seconds("idle_seconds", server.idle_seconds, 3600);
+        let body_grace = seconds("body_grace_seconds", server.body_grace_seconds, 3600);
+        let stall = seconds("stall_seconds", server.stall_seconds, 3600);
+        let ping = seconds("http2_ping_seconds", server.http2_ping_seconds, 3600);
+        let pong = seconds("http2_pong_seconds", server.http2_pong_seconds, 3600);
+        for (key, value, range) in [
+            ("minimum_rate", server.minimum_rate.into(), 1..=1_000_000),
+            ("http2_streams", server.http2_streams.into(), 1..=10_000),
+            ("connections", server.connections as u64, 1..=1_000_000),
+            ("http_connections", server.http_connections as u64, 1..=1_000_000),
+            // A quarter is one client's, which has to be enough for the longest body.
+            ("body_memory_mib", server.body_memory_mib as u64, 128..=65_536),
+        ] {
+            self.within(&format!("server.{key}"), value, range);
+        }
+        if let Some(share) = server.connections_per_address {
+            self.within("server.connections_per_address", share as u64, 1..=1_000_000);
+        }
+        let balancers = server
+            .proxy_protocol_from
+            .iter()
+            .filter_map(|text| {
+                self.parsed("server.proxy_protocol_from", text, "a network, such as 10.0.0.0/8")
+            })
+            .collect();
+        ConnectionsConfig {
+            handshake,
+            first_byte,
+            headers,
+            idle,
+            minimum_rate: server.minimum_rate,
+            body_grace,
+            stall,
+            ping,
+            pong,
+            streams: server.http2_streams,
+            tls: server.connections,
+            plain: server.http_connections,
+            per_address: server.connections_per_address,
+            body_memory: server.body_memory_mib << 20,
+            balancers,
+        }
     }
 
     fn host(&mut self, key: &str, text: &str) -> Option<GeneralName> {

@@ -93,6 +93,7 @@ fn document(args: &DevArgs, dir: &Path) -> Result<String> {
             ("directory", text(dir)),
             ("listen", Value::String(args.listen.to_string())),
             ("http", Value::String(args.http.to_string())),
+            ("metrics", Value::String(args.metrics.to_string())),
             ("names", list(&names.iter().map(String::as_str).collect::<Vec<_>>())),
             ("drain_seconds", Value::Integer(10)),
         ]),

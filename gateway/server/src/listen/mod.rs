@@ -1,7 +1,23 @@
-//! The two listeners. They are bound before anything else is opened, since certificates carry the
-//! plain port's address and port 0 becomes a number only here.
+//! The listeners. They are bound before anything else is opened, since certificates carry the plain
+//! port's address and port 0 becomes a number only here.
+//!
+//! A port has a [table](table) of connections with a share for each client address. A connection is
+//! watched ([activity]) by its stream and its requests, and ends when it has done nothing good for
+//! longer than its [deadlines]; the bodies of its requests come out of a [budget].
 
-use std::convert::Infallible;
+mod activity;
+mod answer;
+mod body;
+mod budget;
+mod conversation;
+mod deadlines;
+mod descriptors;
+mod meters;
+mod pace;
+mod proxy;
+mod stream;
+mod table;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,27 +25,32 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
-use chancery_api::PlainService;
-use chancery_tls::Acceptor;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use chancery_api::{MonitoringService, PlainService};
+use chancery_tls::{Acceptor, Protocol};
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-/// A slow sender of headers is cut off after this long.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+use self::activity::Activity;
+use self::conversation::{Caller, Http};
+use self::stream::Watched;
+use self::table::{Place, Table};
 
-/// Requests of one h2 connection that may be under way at once.
-const H2_STREAMS: u32 = 128;
+pub(crate) use self::budget::Bodies;
+pub(crate) use self::deadlines::Deadlines;
+pub(crate) use self::descriptors::{Connections, fit, raise_limit};
+pub(crate) use self::pace::Rate;
+pub(crate) use self::proxy::Balancers;
 
 /// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A peer that went without a word is noticed by the system: after so long without a byte it asks, so
+/// often, and so many times.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_mins(1), Duration::from_secs(15), 4);
 
 /// Binds `address`.
 ///
@@ -41,46 +62,71 @@ pub(crate) async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListen
     })
 }
 
-/// What both listeners share.
-#[derive(Clone)]
+/// What a port allows its clients.
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// One permit per connection.
-    pub(crate) connections: Arc<Semaphore>,
+    /// The name of the port in metrics and logs.
+    pub(crate) port: &'static str,
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// Connections of one address at once; none for a quarter of all.
+    pub(crate) per_address: Option<usize>,
+    /// HTTP/2: requests of one connection at once.
+    pub(crate) streams: u32,
+    pub(crate) deadlines: Deadlines,
+    /// The memory for bodies, which all ports share.
+    pub(crate) bodies: Bodies,
+    /// Who sends the PROXY protocol.
+    pub(crate) balancers: Balancers,
     /// Becomes true when no more connections are wanted.
     pub(crate) stop: watch::Receiver<bool>,
     /// How long connections under way may take after that.
     pub(crate) drain: Duration,
 }
 
-/// Serves `router` behind TLS until stopped and drained. Each request carries its [`Peer`](chancery_identity::Peer). When the
-/// client trust is replaced, connections end after the requests they have under way: their peers
-/// were judged by the old one.
+impl Limits {
+    /// A quarter of the table, but enough for a client that opens a few connections where the table is
+    /// small.
+    fn share(&self) -> usize {
+        const ENOUGH: usize = 16;
+        self.per_address.unwrap_or((self.connections / 4).max(ENOUGH)).min(self.connections)
+    }
+}
+
+/// Serves `router` behind TLS until stopped and drained. Each request carries its
+/// [`Peer`](chancery_identity::Peer) and the address it was sent to. When the client trust is replaced,
+/// connections end after the requests they have under way: their peers were judged by the old one.
 pub(crate) async fn serve_tls(
     listener: TcpListener,
     acceptor: Acceptor,
     router: Router,
     limits: Limits,
 ) {
-    serve(listener, &limits, |stream, address, stop| {
-        let (acceptor, router) = (acceptor.clone(), router.clone());
+    let http = Arc::new(Http::new(&limits));
+    serve(listener, limits, move |connection| {
+        let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
         async move {
-            match acceptor.accept(stream, address).await {
-                Ok(accepted) => {
-                    let mut lease = accepted.lease;
-                    let end = async {
-                        tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
-                    };
-                    let peer = accepted.peer;
-                    let answer = move |mut request: http::Request<Body>| {
-                        request.extensions_mut().insert(peer.clone());
-                        router.clone().oneshot(request)
-                    };
-                    converse(accepted.stream, answer, end).await;
-                }
+            let Connection { stream, client, local, activity, place, stop } = connection;
+            let accepted = match acceptor.accept(stream, client).await {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::info!(target: "chancery::tls", %address, %error, "handshake failed");
+                    tracing::info!(target: "chancery::tls", address = %client, %error, "handshake failed");
+                    return;
                 }
-            }
+            };
+            activity.begins(Instant::now(), accepted.protocol == Protocol::Http2);
+            let mut lease = accepted.lease;
+            let end = async {
+                tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
+            };
+            let peer = accepted.peer;
+            let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
+            let answer = move |mut request: http::Request<Body>| {
+                request.extensions_mut().insert(peer.clone());
+                request.extensions_mut().insert(chancery_api::CalledAddress(local));
+                router.clone().oneshot(request)
+            };
+            http.converse(accepted.stream, activity, caller, answer, end).await;
         }
     })
     .await;
@@ -88,13 +134,40 @@ pub(crate) async fn serve_tls(
 
 /// Serves the plain port until stopped and drained.
 pub(crate) async fn serve_plain(listener: TcpListener, service: Arc<PlainService>, limits: Limits) {
-    serve(listener, &limits, |stream, _, stop| {
-        let service = service.clone();
-        let answer = move |request| {
-            let service = service.clone();
-            async move { Ok(service.call(request).await) }
-        };
-        converse(stream, answer, stopped(stop))
+    let http = Arc::new(Http::new(&limits));
+    serve(listener, limits, move |connection| {
+        let (service, http) = (service.clone(), http.clone());
+        async move {
+            let Connection { stream, activity, place, stop, .. } = connection;
+            let caller = Caller { stranger: true, bodies: place.bodies() };
+            let answer = move |request| {
+                let service = service.clone();
+                async move { Ok(service.call(request).await) }
+            };
+            http.converse(stream, activity, caller, answer, stopped(stop)).await;
+        }
+    })
+    .await;
+}
+
+/// Serves what monitoring asks until stopped and drained.
+pub(crate) async fn serve_monitoring(
+    listener: TcpListener,
+    service: MonitoringService,
+    limits: Limits,
+) {
+    let http = Arc::new(Http::new(&limits));
+    serve(listener, limits, move |connection| {
+        let (service, http) = (service.clone(), http.clone());
+        async move {
+            let Connection { stream, activity, place, stop, .. } = connection;
+            let caller = Caller { stranger: true, bodies: place.bodies() };
+            let answer = move |request| {
+                let service = service.clone();
+                async move { Ok(service.call(request).await) }
+            };
+            http.converse(stream, activity, caller, answer, stopped(stop)).await;
+        }
     })
     .await;
 }
@@ -104,80 +177,149 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn serve<F, Fut>(listener: TcpListener, limits: &Limits, connection: F)
+/// A connection that has its place.
+struct Connection {
+    stream: Watched<TcpStream>,
+    /// The client, which is the peer unless that is a load balancer.
+    client: SocketAddr,
+    /// What the client connected to, as far as that is known here.
+    local: Option<SocketAddr>,
+    activity: Arc<Activity>,
+    place: Place,
+    stop: watch::Receiver<bool>,
+}
+
+async fn serve<F, Fut>(listener: TcpListener, limits: Limits, conversation: F)
 where
-    F: Fn(TcpStream, SocketAddr, watch::Receiver<bool>) -> Fut,
+    F: Fn(Connection) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
+    let table = Table::new(limits.connections, limits.share(), limits.bodies.clone());
     let mut connections = JoinSet::new();
+    let limits = Arc::new(limits);
     let stop = stopped(limits.stop.clone());
     tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &limits.connections) => accepted,
-            Some(_) = connections.join_next() => continue,
-            () = &mut stop => break,
+    'accepting: loop {
+        // Kept over the ends of connections: it holds the one that was accepted while it waits for room.
+        let accepting = accept(&listener, &table, &limits);
+        tokio::pin!(accepting);
+        let accepted = loop {
+            tokio::select! {
+                accepted = &mut accepting => break accepted,
+                Some(_) = connections.join_next() => {}
+                () = &mut stop => break 'accepting,
+            }
         };
-        if let Some((stream, address, permit)) = accepted {
-            let work = connection(stream, address, limits.stop.clone());
-            connections.spawn(async move {
-                work.await;
-                drop(permit);
-            });
+        if let Some((stream, peer, place)) = accepted {
+            connections.spawn(connection(
+                stream,
+                peer,
+                place,
+                limits.clone(),
+                conversation.clone(),
+            ));
         }
     }
     drop(listener);
     let finished = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.drain, finished).await.is_err() {
-        tracing::warn!("requests were still under way when the drain time ended");
+    if timeout(limits.drain, finished).await.is_err() {
+        let port = limits.port;
+        tracing::warn!(port, "requests were still under way when the drain time ended");
     }
 }
 
-/// The next connection, once there is room for it. Cancelling this loses no connection: one that
-/// was not accepted yet waits in the system's queue.
+/// The next connection, with its place. None if there was none, or its client has too many.
 async fn accept(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-            Some((stream, address, permit))
-        }
+    table: &Arc<Table>,
+    limits: &Limits,
+) -> Option<(TcpStream, SocketAddr, Place)> {
+    let (stream, peer) = match listener.accept().await {
+        Ok(accepted) => accepted,
         Err(error) => {
             // Out of descriptors, most likely: without a pause this would spin until one is closed.
-            tracing::warn!(%error, "cannot accept a connection");
+            tracing::warn!(port = limits.port, %error, "cannot accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+            return None;
         }
+    };
+    let mut place = table.place();
+    if !limits.balancers.contain(peer.ip()) && !place.belongs_to(peer.ip()) {
+        refuse(limits, peer);
+        return None;
+    }
+    place.enter().await;
+    prepare(&stream);
+    Some((stream, peer, place))
+}
+
+fn refuse(limits: &Limits, client: SocketAddr) {
+    meters::refused(limits.port);
+    tracing::debug!(port = limits.port, %client, "refused: the address has too many connections");
+}
+
+/// Options that make no connection worse if the system refuses them.
+fn prepare(stream: &TcpStream) {
+    let (idle, interval, count) = KEEPALIVE;
+    let set = stream.set_nodelay(true).and_then(|()| {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, idle)?;
+        sockopt::set_tcp_keepintvl(stream, interval)?;
+        sockopt::set_tcp_keepcnt(stream, count)?;
+        Ok(())
+    });
+    if let Err(error) = set {
+        tracing::debug!(%error, "cannot set options of a connection");
     }
 }
 
-async fn converse<S, F>(
-    stream: S,
-    answer: impl Fn(http::Request<Body>) -> F,
-    end: impl Future<Output = ()>,
+async fn connection<F, Fut>(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    mut place: Place,
+    limits: Arc<Limits>,
+    conversation: F,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    F: Fn(Connection) -> Fut,
+    Fut: Future<Output = ()>,
 {
-    let service = service_fn(|request: http::Request<Incoming>| answer(request.map(Body::new)));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection, end);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = &mut end => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let _open = meters::open(limits.port);
+    let activity = Arc::new(Activity::new(limits.deadlines, Instant::now()));
+    place.watch(&activity);
+    let work = async {
+        let mut client = peer;
+        let mut local = stream.local_addr().ok();
+        if limits.balancers.contain(peer.ip()) {
+            match timeout(limits.deadlines.handshake, proxy::client(&mut stream)).await {
+                Ok(Ok(Some(passed_on))) => {
+                    if !place.belongs_to(passed_on.ip()) {
+                        return refuse(&limits, passed_on);
+                    }
+                    client = passed_on;
+                    local = None;
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    tracing::info!(port = limits.port, %peer, %error, "refused a load balancer's connection");
+                    return;
+                }
+                Err(_) => {
+                    tracing::info!(port = limits.port, %peer, "a load balancer sent no PROXY header");
+                    return;
+                }
+            }
         }
+        let stream = Watched::new(stream, activity.clone());
+        activity.begins(Instant::now(), false);
+        let (activity, stop) = (activity.clone(), limits.stop.clone());
+        conversation(Connection { stream, client, local, activity, place, stop }).await;
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+    tokio::select! {
+        () = work => {}
+        _ = activity.over() => {}
+    }
+    if let Some(reason) = activity.ended() {
+        meters::ended(limits.port, reason);
+        tracing::debug!(port = limits.port, %peer, %reason, "ended a connection");
     }
 }

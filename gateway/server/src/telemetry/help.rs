@@ -1,4 +1,4 @@
-//! What each metric on the plain port means: the `# HELP` lines of the page.
+//! What each metric means: the `# HELP` lines of the page.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
@@ -75,6 +75,15 @@ const HELP: &[(&str, &str)] = &[
         "Writes of secrets that met another and were tried again.",
     ),
     ("chancery_secrets_operations_total", "Operations on secrets by outcome."),
+    ("chancery_server_connections", "Open connections, by port."),
+    (
+        "chancery_server_connections_ended_total",
+        "Connections that the gateway ended, by port and reason.",
+    ),
+    (
+        "chancery_server_connections_refused_total",
+        "Connections that were refused since their address had too many, by port.",
+    ),
     ("chancery_store_commits_total", "Commits by outcome."),
     ("chancery_store_group_commits", "Commits in one durable write."),
     ("chancery_store_group_seconds", "Time of one durable write."),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::plain::TokenHealth;
+use crate::TokenHealth;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::state::{KeyInToken, VaultState};

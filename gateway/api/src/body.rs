@@ -1,0 +1,74 @@
+//! What the listener and the handlers agree upon about bodies of requests: why reading one can fail, and
+//! what a request holds until it is handled.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+/// Why the listener broke off the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The client sent it too slowly.
+    #[error("the request body came too slowly")]
+    TooSlow,
+    /// The memory for bodies is used up, by this client or by all.
+    #[error("there is no room for the request body at the moment: try again")]
+    NoRoom,
+}
+
+impl BodyError {
+    /// What it is on the wire.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The reason behind an error of a body, if it is one of these.
+    pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut layer = Some(error);
+        while let Some(error) = layer {
+            if let Some(reason) = error.downcast_ref() {
+                return Some(*reason);
+            }
+            layer = error.source();
+        }
+        None
+    }
+}
+
+/// What a request holds (memory for its body) until this and its clones are dropped. It travels in the
+/// request's extensions, and whoever handles a request in a task of its own keeps it there.
+#[derive(Clone)]
+pub struct Held(
+    #[expect(dead_code, reason = "what counts is when it is dropped")] Arc<dyn Any + Send + Sync>,
+);
+
+impl Held {
+    /// Holds this.
+    pub fn new(held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self(held)
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_found_behind_other_errors() {
+        let wrapped = axum::Error::new(axum::Error::new(BodyError::NoRoom));
+        assert_eq!(BodyError::behind(&wrapped), Some(BodyError::NoRoom));
+        assert_eq!(BodyError::behind(&axum::Error::new(fmt::Error)), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! The body of an answer on its way out: its request is under way until the peer has taken it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body as AxumBody;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::activity::UnderWay;
+
+/// How much of an answer HTTP/2 is given at a time, in bytes. It keeps what it was given until the peer
+/// opens its window, where nobody can see that the peer does not.
+const PART: usize = 16 * 1024;
+
+/// The body of an answer.
+pub(super) struct Outbound {
+    body: AxumBody,
+    /// What of a frame was not handed over yet.
+    rest: Bytes,
+    under_way: UnderWay,
+    multiplexed: bool,
+}
+
+impl Outbound {
+    pub(super) fn new(body: AxumBody, under_way: UnderWay, multiplexed: bool) -> Self {
+        Self { body, rest: Bytes::new(), under_way, multiplexed }
+    }
+}
+
+impl Body for Outbound {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let me = &mut *self;
+        if !me.multiplexed {
+            // Whether the peer takes it shows at the stream.
+            return Pin::new(&mut me.body).poll_frame(cx);
+        }
+        me.under_way.taken();
+        if me.rest.is_empty() {
+            match ready!(Pin::new(&mut me.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => me.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        let part = me.rest.split_to(me.rest.len().min(PART));
+        me.under_way.handed(Instant::now());
+        Poll::Ready(Some(Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+
+    use super::super::activity::tests::deadlines;
+    use super::super::activity::{Activity, Ended, Verdict};
+    use super::*;
+
+    fn outbound(bytes: usize, multiplexed: bool) -> (Outbound, Arc<Activity>) {
+        let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
+        let under_way = activity.request(false);
+        (Outbound::new(AxumBody::from(vec![7; bytes]), under_way, multiplexed), activity)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_the_same_in_parts() {
+        for multiplexed in [false, true] {
+            for bytes in [0, 1, PART, PART + 1, 5 * PART + 3] {
+                let (mut body, activity) = outbound(bytes, multiplexed);
+                let mut received = 0;
+                while let Some(frame) = {
+                    let left = u64::try_from(bytes - received).unwrap();
+                    assert_eq!(body.size_hint().exact(), Some(left));
+                    assert_eq!(body.is_end_stream(), left == 0);
+                    body.frame().await
+                } {
+                    let data = frame.unwrap().into_data().unwrap();
+                    assert!(!multiplexed || data.len() <= PART);
+                    received += data.len();
+                }
+                assert_eq!(received, bytes);
+                drop(body);
+                assert!(activity.idle_since().is_some());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_not_taken_in_time_ends_the_connection() {
+        let (mut body, activity) = outbound(3 * PART, true);
+        for _ in 0..2 {
+            body.frame().await.unwrap().unwrap();
+            let handed = Instant::now();
+            let soon = activity.verdict(handed + Duration::from_secs(29));
+            assert!(matches!(soon, Verdict::Fine(_)), "{soon:?}");
+            let late = activity.verdict(handed + Duration::from_secs(30));
+            assert_eq!(late, Verdict::End(Ended::Stalled));
+        }
+        drop(body);
+        let over = activity.verdict(Instant::now() + Duration::from_secs(29));
+        assert!(matches!(over, Verdict::Fine(_)), "{over:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! How much memory the bodies of requests may have, altogether and for each client.
+//!
+//! Bytes are taken as they arrive and given back when the request was handled. Nobody waits for bytes:
+//! requests that wait while they hold some would wait for each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A number of bytes that may be taken.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+/// The budgets of all bodies of a gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Bodies {
+    all: Arc<Budget>,
+    /// Of clients without a certificate: whoever has one still finds room when strangers fill theirs.
+    strangers: Arc<Budget>,
+}
+
+/// What one request has taken; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Taken {
+    from: Vec<Arc<Budget>>,
+    bytes: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, taken: AtomicUsize::new(0) }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let more = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+}
+
+impl Bodies {
+    /// `limit` bytes for all bodies, half of them for those of clients without a certificate.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { all: Arc::new(Budget::new(limit)), strangers: Arc::new(Budget::new(limit / 2)) }
+    }
+
+    /// What the bodies of one client address may have: a quarter.
+    pub(super) fn share(&self) -> Budget {
+        Budget::new(self.all.limit / 4)
+    }
+
+    /// The account of a request from a client that has this share.
+    pub(super) fn account(&self, share: Option<Arc<Budget>>, stranger: bool) -> Taken {
+        let strangers = stranger.then(|| self.strangers.clone());
+        let from = share.into_iter().chain(strangers).chain([self.all.clone()]).collect();
+        Taken { from, bytes: AtomicUsize::new(0) }
+    }
+}
+
+impl Taken {
+    /// Takes more bytes; false, and nothing is taken, if there is no room for them.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        for (index, budget) in self.from.iter().enumerate() {
+            if !budget.take(bytes) {
+                self.from.iter().take(index).for_each(|budget| budget.give_back(bytes));
+                return false;
+            }
+        }
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        true
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        self.from.iter().for_each(|budget| budget.give_back(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_comes_back() {
+        let bodies = Bodies::new(100);
+        let first = bodies.account(None, false);
+        assert!(first.take(60) && first.take(40));
+        assert!(!first.take(1), "there is no more");
+        drop(first);
+        assert!(bodies.account(None, false).take(100));
+        assert_eq!(bodies.all.taken(), 0);
+    }
+
+    #[test]
+    fn a_client_has_a_quarter_and_strangers_have_half() {
+        let bodies = Bodies::new(100);
+        let share = || Some(Arc::new(bodies.share()));
+        let clients = [share(), share(), share(), share(), share()];
+        let strangers = clients.clone().map(|share| bodies.account(share, true));
+        let outcome = strangers.each_ref().map(|taken| taken.take(25));
+        assert_eq!(outcome, [true, true, false, false, false]);
+        // What was refused for want of the one budget is not missing in the others.
+        assert_eq!(clients[2].as_ref().unwrap().taken(), 0);
+        let known = clients.clone().map(|share| bodies.account(share, false));
+        assert!(!known[0].take(1), "its quarter is used up, with a certificate or without");
+        assert!(known[2].take(25) && known[3].take(25));
+        assert!(!known[4].take(1), "nothing is left");
+        drop(strangers);
+        assert!(known[4].take(25));
+        drop(known);
+        assert_eq!(bodies.all.taken(), 0);
+        assert_eq!(bodies.strangers.taken(), 0);
+        assert!(clients.iter().flatten().all(|share| share.taken() == 0));
+    }
+}
