@@ -50,30 +50,3 @@ impl Authority {
         SignatureAlgorithm::default_for(self.public_key().algorithm())
     }
 }
-
-/// That each certificate is signed by the next one and the last one by itself, and that all but the last
-/// may be below what follows.
-pub(crate) fn check_chain(chain: &[&ParsedCertificate]) -> Result<(), OpenError> {
-    for (below, certificate) in chain.iter().enumerate() {
-        let above = chain.get(below + 1).unwrap_or(certificate);
-        let key = above.public_key().map_err(|_| {
-            OpenError::Mismatch("a key in the chain is not of a kind that is supported here")
-        })?;
-        if certificate.issuer_der() != above.subject_der()
-            || certificate.verify_signed_by(key).is_err()
-        {
-            return Err(OpenError::Mismatch(
-                "a certificate of the chain is not signed by the one above it; the last has to be a \
-                 root, signed by itself",
-            ));
-        }
-        if !certificate.is_ca() {
-            return Err(OpenError::Mismatch("a certificate of the chain is not a CA's"));
-        }
-        // RFC 5280 §4.2.1.9: so many CAs may stand between it and a leaf.
-        if certificate.path_length().is_some_and(|room| below > usize::from(room)) {
-            return Err(OpenError::Mismatch("the path length of a certificate is exceeded"));
-        }
-    }
-    Ok(())
-}

@@ -1,7 +1,8 @@
 use chancery_x509::{GeneralName, NameConstraints, ParsedCertificate};
 use jiff::Timestamp;
 
-use crate::authority::{Authority, check_chain};
+use crate::authority::Authority;
+use crate::chain::check_chain;
 use crate::crl::IssuingCrls;
 use crate::record::{self, GenerationRecord, Records};
 use crate::revocation::Revocations;
@@ -62,6 +63,13 @@ impl IssuingCa {
         whole.extend(&above);
         whole.push(root);
         check_chain(&whole)?;
+        for one in &whole {
+            // Such a chain is not installed any more, but may have been.
+            if let Err(error) = NameConstraints::check_judged(one) {
+                let certificate = one.subject_common_name();
+                tracing::warn!(certificate, %error, "certificates of this CA may be refused");
+            }
+        }
         let constraints = whole.iter().map(|one| NameConstraints::of(one));
         let constraints = constraints.collect::<Result<Vec<_>, _>>();
         let constraints = constraints

@@ -10,6 +10,7 @@
 
 mod authority;
 mod ceremony;
+mod chain;
 mod config;
 mod crl;
 mod error;
@@ -24,6 +25,7 @@ mod root;
 mod ssh;
 
 pub use ceremony::{Ceremony, CeremonyError};
+pub use chain::{ChainFault, ChainNotice};
 pub use config::{CaConfig, Parent};
 pub use error::{CrlError, OcspError, OpenError, PrepareError, RevokeError, SignError};
 pub use issue::{Issued, Prepared, ProposedCertificate};

@@ -73,8 +73,8 @@ async fn signed_request(
 ) -> Result<CertificateRequest> {
     let public_key = signer.public_key(key)?;
     let algorithm = SignatureAlgorithm::default_for(public_key.algorithm());
-    let unsigned =
-        RequestTemplate { public_key, common_name: None, names }.to_be_signed(algorithm)?;
+    let unsigned = RequestTemplate { public_key, common_name: None, names, key_identifier: false }
+        .to_be_signed(algorithm)?;
     let signature = signer.sign(key, algorithm, unsigned.der()).await?;
     Ok(CertificateRequest::from_der(&unsigned.assemble(&signature)?)?)
 }

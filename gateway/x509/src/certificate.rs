@@ -7,6 +7,7 @@ use x509_cert::Version;
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::Raw;
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName as DerName;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage as DerExtendedKeyUsage,
     KeyUsage as DerKeyUsage, SubjectAltName, SubjectKeyIdentifier,
@@ -218,6 +219,34 @@ impl ParsedCertificate {
     /// The authority key identifier in lower-case hex, if there is one.
     pub fn authority_key_id(&self) -> Option<&str> {
         self.authority_key_id.as_deref()
+    }
+
+    /// Whether `issuer` can be the one that the authority key identifier speaks of (RFC 5280 §4.2.1.1):
+    /// by its key identifier, and by the name and serial number of its own certificate's issuer, as far
+    /// as these are there. Without the extension everybody can.
+    pub fn names_as_issuer(&self, issuer: &Self) -> bool {
+        let Ok(Some(id)) = find::<AuthorityKeyIdentifier>(&self.extensions) else {
+            // It was read before, so there is none.
+            return true;
+        };
+        let key = id.key_identifier.is_none_or(|id| {
+            issuer.subject_key_id().is_none_or(|other| other == hex::encode(id.as_bytes()))
+        });
+        let serial = id.authority_cert_serial_number.is_none_or(|number| {
+            Serial::from_be_bytes(number.as_bytes()).is_ok_and(|number| number == issuer.serial)
+        });
+        let names = id.authority_cert_issuer.unwrap_or_default();
+        let mut directories = names.iter().filter_map(|name| match name {
+            DerName::DirectoryName(name) => name.to_der().ok(),
+            _ => None,
+        });
+        key && serial && directories.next().is_none_or(|name| name == issuer.issuer_der)
+    }
+
+    /// The object identifiers of the extensions that whoever does not understand them must not ignore.
+    pub fn critical_extensions(&self) -> impl Iterator<Item = String> {
+        let critical = self.extensions.iter().filter(|extension| extension.critical);
+        critical.map(|extension| extension.extn_id.to_string())
     }
 
     /// Whether basic constraints say that this is a CA's certificate.

@@ -37,7 +37,7 @@ pub use crl::{CrlScope, CrlTemplate, RevokedEntry};
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};
-pub use name_constraints::{InvalidSubtree, NameConstraints, Subtree};
+pub use name_constraints::{InvalidSubtree, NameConstraints, Subtree, UnjudgedConstraints};
 pub use ocsp::{
     CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspFailure, OcspRequest,
     OcspRequestError, OcspTemplate, SingleStatus,

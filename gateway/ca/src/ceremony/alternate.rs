@@ -2,7 +2,8 @@ use chancery_x509::ParsedCertificate;
 use jiff::Timestamp;
 
 use super::{Ceremony, CeremonyError};
-use crate::authority::{Authority, check_chain};
+use crate::authority::Authority;
+use crate::chain::{check_acceptance, check_chain};
 use crate::record::{self, AuthorityRecord, GenerationRecord};
 
 impl Ceremony<'_> {
@@ -27,11 +28,7 @@ impl Ceremony<'_> {
         if hex::encode(root.der()) == made.current.root.certificate {
             return Err(CeremonyError::Unfit("its root is the one that everybody is led to"));
         }
-        if whole.iter().any(|one| !(one.not_before()..=one.not_after()).contains(&now)) {
-            return Err(CeremonyError::Unfit(
-                "a certificate of the chain is not valid at this time",
-            ));
-        }
+        check_acceptance(&whole, now)?;
         let mut kept = Vec::new();
         for known in std::mem::take(&mut made.current.alternates) {
             let certificates = decoded(&known)?;
@@ -61,6 +58,10 @@ fn below(
             && matches!((first.public_key(), other.public_key()), (Ok(a), Ok(b)) if a == b)
     };
     if is_for(issuing.certificate()) {
+        // What was issued names it by its key identifier (RFC 5280 §4.2.1.1).
+        if first.subject_key_id() != Some(issuing.id()) {
+            return Err(CeremonyError::OtherKeyIdentifier { expected: issuing.id().to_owned() });
+        }
         return Ok(vec![]);
     }
     let root = ParsedCertificate::from_der(&record::certificate(&current.root.certificate)?)?;

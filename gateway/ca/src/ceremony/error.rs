@@ -3,6 +3,7 @@ use chancery_store::{CommitError, ReadError};
 use chancery_x509::CertificateError;
 
 use crate::OpenError;
+use crate::chain::ChainFault;
 use crate::record::Damaged;
 
 /// Why a ceremony is not held.
@@ -35,18 +36,41 @@ pub enum CeremonyError {
         /// The key identifier of the key that was requested, in hex.
         expected: String,
     },
+    /// Another certificate for the issuing key identifies the key otherwise.
+    #[error(
+        "the first certificate of the chain has not the subject key identifier {expected}, by which the \
+         certificates that are issued name their issuer: have it made with that one"
+    )]
+    OtherKeyIdentifier {
+        /// The one of the certificate that issues, in hex.
+        expected: String,
+    },
     /// The chain belongs to another CA.
     #[error(
         "the first certificate of the chain is neither for the issuing CA's key and name nor for its \
          root's: it leads from another CA"
     )]
     OtherChain,
+    /// Verifiers would refuse what is issued below a certificate of the chain.
+    #[error("the certificate `{certificate}` of the chain cannot be used: {fault}")]
+    Refused {
+        /// Its common name, or its serial number.
+        certificate: String,
+        /// Why.
+        fault: ChainFault,
+    },
     /// The certificate is not one with which certificates can be issued now.
     #[error("the chain cannot be used: {0}")]
     Unfit(&'static str),
     /// The request cannot be made.
     #[error("the request cannot be made: {0}")]
     Request(String),
+}
+
+impl From<(String, ChainFault)> for CeremonyError {
+    fn from((certificate, fault): (String, ChainFault)) -> Self {
+        Self::Refused { certificate, fault }
+    }
 }
 
 /// What may go wrong below is what may go wrong when a CA is opened.

@@ -14,7 +14,8 @@ use chancery_x509::{
 };
 use jiff::Timestamp;
 
-use crate::authority::{Authority, check_chain};
+use crate::authority::Authority;
+use crate::chain::{ChainNotice, check_acceptance, check_chain, left_out};
 use crate::keys::{CaKeys, NewKey};
 use crate::record::{self, AuthorityRecord, GenerationRecord, MadeRecord, Records, RootRecord};
 use crate::{CaConfig, OpenError};
@@ -93,6 +94,7 @@ impl<'a> Ceremony<'a> {
             public_key: new.public.clone(),
             common_name: Some(name),
             names: Vec::new(),
+            key_identifier: true,
         };
         let refused = |error: &dyn std::fmt::Display| CeremonyError::Request(error.to_string());
         let unsigned = unsigned.to_be_signed(algorithm).map_err(|error| refused(&error))?;
@@ -102,11 +104,16 @@ impl<'a> Ceremony<'a> {
     }
 
     /// Installs what another CA made of the request: the certificate and those above it, up to and with
-    /// the root, in DER. It issues from the next start on.
+    /// the root, in DER. It issues from the next start on. Gives what is worth knowing of the chain.
     ///
     /// # Errors
-    /// The chain does not hold, is not for the key that was requested, or cannot issue now.
-    pub async fn install(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<(), CeremonyError> {
+    /// The chain does not hold, is not for the key that was requested, cannot issue now, or verifiers would
+    /// refuse what is issued below it.
+    pub async fn install(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Vec<ChainNotice>, CeremonyError> {
         let [first, between @ .., root] = chain else { return Err(CeremonyError::EmptyChain) };
         let (made, place) = self.waiting().await?;
         let (made, key) = made;
@@ -118,15 +125,19 @@ impl<'a> Ceremony<'a> {
         };
         let parsed = chain.iter().map(|der| ParsedCertificate::from_der(der));
         let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
-        check_chain(&parsed.iter().collect::<Vec<_>>())?;
+        let whole: Vec<_> = parsed.iter().collect();
+        check_chain(&whole)?;
+        check_acceptance(&whole, now)?;
         let authority = Authority::new(key.clone(), first)?;
         if *authority.public_key() != public {
             return Err(CeremonyError::OtherKey { expected: hex::encode(public.key_id()) });
         }
-        let issuing = authority.certificate();
-        if !(issuing.not_before()..=issuing.not_after()).contains(&now) {
-            return Err(CeremonyError::Unfit("it is not valid at this time"));
+        let mut notices = left_out(&whole);
+        let (asked, found) = (hex::encode(public.key_id()), authority.id().to_owned());
+        if asked != found {
+            notices.push(ChainNotice::OtherKeyIdentifier { asked, found });
         }
+        let issuing = authority.certificate();
         if !issuing.key_usages().is_none_or(|usages| usages.contains(KeyUsage::CrlSign)) {
             return Err(CeremonyError::Unfit("its key usage does not include signing CRLs"));
         }
@@ -139,10 +150,10 @@ impl<'a> Ceremony<'a> {
         let Some(made) = made else {
             let made = MadeRecord { current: next, former: Vec::new(), pending: None };
             self.write(&AuthorityRecord::Made(made), place).await?;
-            return Ok(());
+            return Ok(notices);
         };
         self.follow(made, place, next).await?;
-        Ok(())
+        Ok(notices)
     }
 
     async fn made(&self) -> Result<Option<(MadeRecord, Version)>, OpenError> {

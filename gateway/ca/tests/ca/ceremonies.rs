@@ -69,7 +69,7 @@ async fn install(
 ) -> Result<(), CeremonyError> {
     let keys = software();
     let ceremony = Ceremony::new(config, Arc::new(store.clone()), &keys).unwrap();
-    ceremony.install(chain, start()).await
+    ceremony.install(chain, start()).await.map(drop)
 }
 
 async fn rotate(store: &MemoryStore, config: &CaConfig) -> Result<Vec<u8>, CeremonyError> {
@@ -95,6 +95,8 @@ async fn a_ca_below_an_offline_root_issues_what_openssl_verifies() {
     let refused = open(&store, elsewhere()).await.err().unwrap();
     assert!(refused.to_string().contains("chancery ca request"), "{refused}");
     let asked = request(&store, &elsewhere()).await;
+    let key_id = asked.extensions().iter().find(|one| one.oid == "2.5.29.14").unwrap();
+    assert_eq!(key_id.value[2..], asked.public_key().key_id());
     // Whoever has lost the request makes it anew, for the same key.
     assert_eq!(request(&store, &elsewhere()).await.public_key(), asked.public_key());
     assert!(open(&store, elsewhere()).await.is_err());
@@ -180,6 +182,30 @@ async fn names_outside_the_constraints_of_the_chain_are_not_certified() {
     let text = files.text("x509", "issuing.pem");
     for expected in ["X509v3 Name Constraints: critical", "DNS:example.com", "pathlen:0"] {
         assert!(text.contains(expected), "{expected} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn constraints_that_verifiers_do_not_judge_are_not_certified() {
+    let (store, root) = (MemoryStore::new(), offline_root().await);
+    let asked = request(&store, &elsewhere()).await;
+    let Software { ca, .. } = Software::first_start().await;
+    let other = ParsedCertificate::from_der(ca.issuing_der()).unwrap();
+    for unjudged in ["uri:prod.example", "email:example.com"] {
+        for excluded in [false, true] {
+            let tree = vec![unjudged.parse().unwrap()];
+            let (permitted, excluded) = if excluded { (vec![], tree) } else { (tree, vec![]) };
+            let name_constraints = NameConstraints { permitted, excluded };
+            let terms = Terms { name_constraints, ..terms() };
+            for refused in [
+                root.check(&asked, &terms, start()).unwrap_err(),
+                root.certify(&asked, &terms, start()).await.unwrap_err(),
+                root.cross_certify(&other, &terms, start()).await.unwrap_err(),
+            ] {
+                let refused = refused.to_string();
+                assert!(refused.contains("name-constraints-unjudged"), "{unjudged}: {refused}");
+            }
+        }
     }
 }
 

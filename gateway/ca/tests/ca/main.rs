@@ -10,6 +10,7 @@
 )]
 
 mod ceremonies;
+mod chains;
 mod crls;
 mod failing_store;
 mod harness;

@@ -76,8 +76,8 @@ struct TermsArgs {
     /// How many CAs may stand below it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     path_length: u8,
-    /// Names that may stand in certificates below it, such as `dns:example.com`, `ip:10.0.0.0/8`,
-    /// `uri:prod.example`, `email:example.com`. May be given several times.
+    /// Names that may stand in certificates below it: `dns:example.com` or `ip:10.0.0.0/8`. May be given
+    /// several times.
     #[arg(long = "permit", value_name = "NAMES")]
     permitted: Vec<Subtree>,
     /// Names that may not. May be given several times.

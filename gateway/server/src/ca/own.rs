@@ -143,8 +143,12 @@ pub(super) async fn install(args: InstallArgs) -> Result<()> {
         return say(&format!("the CA `{name}` offers this chain too from the next start on"));
     }
     let done = stopped.ceremony()?.install(&chain, now).await;
-    stopped.conclude("ca.install", done, |()| facts(&first)).await?;
-    say(&format!("the CA `{name}` issues with this certificate from the next start on"))
+    let notices = stopped.conclude("ca.install", done, |_| facts(&first)).await?;
+    say(&format!("the CA `{name}` issues with this certificate from the next start on"))?;
+    for notice in notices {
+        say(&format!("note: {notice}"))?;
+    }
+    Ok(())
 }
 
 /// `chancery ca rotate`.

@@ -13,6 +13,7 @@ use x509_cert::ext::pkix::{
 
 use super::Findings;
 use super::certificate::Context;
+use crate::name_constraints::judged::unjudged;
 use crate::{
     ExtendedKeyUsage, ExtraExtension, KeyAlgorithm, KeyUsage, KeyUsages, Kind, extensions,
 };
@@ -43,6 +44,17 @@ fn name_constraints(context: &Context<'_>, findings: &mut Findings) {
         "name-constraints",
         "name constraints are empty, or have distances (RFC 5280 §4.2.1.10)",
     );
+    let raw = context.extensions().iter().find(|one| one.extn_id == NameConstraints::OID);
+    let raw = raw.map(|one| one.extn_value.as_bytes()).unwrap_or_default();
+    for what in unjudged(&constraints, raw) {
+        findings.note(
+            "name-constraints-unjudged",
+            format!(
+                "verifiers of TLS certificates do not judge constraints on {what}: they refuse what \
+                 is below them"
+            ),
+        );
+    }
 }
 
 /// Only extensions that the other rules look at, each once.

@@ -1,7 +1,7 @@
 use const_oid::AssociatedOid;
-use der::asn1::{Any, SetOfVec};
+use der::asn1::{Any, OctetString, SetOfVec};
 use der::{AnyRef, Decode, Encode};
-use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::{SubjectAltName, SubjectKeyIdentifier};
 use x509_cert::request::{ExtensionReq, Version};
 
 use super::{Attribute, Info};
@@ -17,6 +17,9 @@ pub struct RequestTemplate {
     pub common_name: Option<String>,
     /// The subject alternative names.
     pub names: Vec<GeneralName>,
+    /// Whether to ask for the key identifier that certificates here have (RFC 7093 §2, method 1). A CA's
+    /// own certificates have to agree in it, since it is by this that others name their issuer.
+    pub key_identifier: bool,
 }
 
 impl RequestTemplate {
@@ -29,11 +32,18 @@ impl RequestTemplate {
             return Err(BuildError::Algorithm(algorithm));
         }
         let mut attributes = SetOfVec::new();
+        let mut extensions = Vec::new();
         if !self.names.is_empty() {
             let names = self.names.iter().map(der_name).collect::<der::Result<Vec<_>>>()?;
             let critical = self.common_name.is_none();
-            let request = ExtensionReq(vec![encode(critical, &SubjectAltName(names))?]);
-            let value = Any::encode_from(&request)?;
+            extensions.push(encode(critical, &SubjectAltName(names))?);
+        }
+        if self.key_identifier {
+            let id = OctetString::new(self.public_key.key_id())?;
+            extensions.push(encode(false, &SubjectKeyIdentifier(id))?);
+        }
+        if !extensions.is_empty() {
+            let value = Any::encode_from(&ExtensionReq(extensions))?;
             attributes.insert(Attribute {
                 oid: ExtensionReq::OID,
                 values: SetOfVec::try_from(vec![value])?,

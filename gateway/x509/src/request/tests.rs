@@ -88,6 +88,7 @@ fn reads_what_a_template_asks_for() {
             public_key: key.public_key(),
             common_name: common_name.clone(),
             names: names.clone(),
+            key_identifier: false,
         };
         let content = template.to_be_signed(key.algorithm()).unwrap();
         let request = CertificateRequest::from_der(&key.assemble(&content)).unwrap();

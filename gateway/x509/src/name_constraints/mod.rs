@@ -1,3 +1,5 @@
+pub(crate) mod judged;
+
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -11,6 +13,8 @@ use x509_cert::ext::pkix::name::GeneralName as DerName;
 
 use crate::extensions::{self, ExtensionError};
 use crate::{GeneralName, ParsedCertificate};
+
+pub use judged::UnjudgedConstraints;
 
 /// Which names may stand in the certificates below a CA (RFC 5280 §4.2.1.10).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,11 +62,11 @@ impl NameConstraints {
     pub fn allow(&self, name: &GeneralName) -> bool {
         let mut permitted = self.permitted.iter().filter(|tree| tree.is_about(name)).peekable();
         let inside = permitted.peek().is_none() || permitted.any(|tree| tree.contains(name));
-        inside && !self.excluded.iter().any(|tree| tree.contains(name))
+        inside && !self.excluded.iter().any(|tree| tree.contains(name) || tree.is_below(name))
     }
 
-    /// Those in a certificate. Constraints on kinds of names that are not issued here are left out: no
-    /// certificate can break them.
+    /// Those in a certificate. Constraints on kinds of names that are not issued here are left out, though
+    /// verifiers may refuse all that is below them: see [`check_judged`](Self::check_judged).
     ///
     /// # Errors
     /// The extension is malformed.
@@ -111,6 +115,15 @@ impl Subtree {
                 // Of either version: to permit some of the one is to permit none of the other.
                 | (Self::Ip { .. }, GeneralName::Ip(_))
         )
+    }
+
+    /// Whether a wildcard stands for names that it contains: verifiers refuse that where they are excluded.
+    fn is_below(&self, wildcard: &GeneralName) -> bool {
+        let (Self::Dns(base), GeneralName::Dns(name)) = (self, wildcard) else { return false };
+        let Some(domain) = name.strip_prefix("*.") else { return false };
+        let base = base.strip_prefix('.').unwrap_or(base);
+        let label = base.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
+        label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
     }
 
     fn contains(&self, name: &GeneralName) -> bool {
@@ -246,8 +259,10 @@ mod tests {
     fn names_are_within_their_own_kind_s_constraints() {
         assert_allowed(
             &constraints(&["dns:example.com"], &["dns:secret.example.com"]),
-            &["dns:example.com", "dns:*.example.com", "dns:a.b.example.com", "ip:10.0.0.1"],
+            &["dns:example.com", "dns:*.b.example.com", "dns:a.b.example.com", "ip:10.0.0.1"],
             &[
+                // `secret` is one of the names that it stands for.
+                "dns:*.example.com",
                 "dns:badexample.com",
                 "dns:com",
                 "dns:secret.example.com",
