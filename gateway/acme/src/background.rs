@@ -1,12 +1,16 @@
 //! Work that outlives the request that began it. All of it is written down as unfinished before it
-//! begins, so that a restart takes it up again.
+//! begins, so that a restart takes it up again. A challenge that had no turn is left so and taken up
+//! later ([`Acme::take_up`]), here or by another gateway over the same store.
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chancery_identity::RequestContext;
-use chancery_store::Key;
+use chancery_identity::{RequestContext, TenantId};
+use chancery_store::{Commit, CommitError, Key, Record};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -21,6 +25,37 @@ const PAGE: usize = 100;
 /// one second to one minute.
 const TRIES: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How much longer than its waiting and its own time may take a challenge is left to whoever began it.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What is stored with a challenge that is being validated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Unfinished {
+    /// From when on somebody else may take it up: whoever began it has put it off, or is gone.
+    due: Timestamp,
+}
+
+/// The validations that go on in this process.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(Mutex<HashSet<(TenantId, AuthorizationId)>>);
+
+/// One of them; over when it is dropped.
+struct Going {
+    acme: Arc<Acme>,
+    what: (TenantId, AuthorizationId),
+}
+
+impl UnderWay {
+    fn change<T>(&self, change: impl FnOnce(&mut HashSet<(TenantId, AuthorizationId)>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.acme.under_way.change(|all| all.remove(&self.what));
+    }
+}
 
 impl Acme {
     /// Validates an authorization apart from the request, and waits for the outcome as long as an
@@ -64,15 +99,79 @@ impl Acme {
         Ok(count)
     }
 
+    /// Takes up challenges that nobody works on: they had no turn when they were begun, or the gateway
+    /// that began them is gone. Returns how many; they go on in the background. To be called every few
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the store fails; what was taken up before goes on.
+    pub async fn take_up(self: &Arc<Self>) -> Result<usize, Error> {
+        let mut count = 0;
+        for tenant in &self.config.tenants {
+            let context = RequestContext::internal(tenant.clone(), self.clock.now());
+            let prefix = records::unfinished_authorizations(tenant);
+            let mut after: Option<Key> = None;
+            loop {
+                let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+                after = page.last().map(|record| record.key.clone());
+                let more = page.len() == PAGE;
+                for record in page {
+                    let id = records::id_in(&record.key)?;
+                    if self.is_mine(tenant, id, record).await? {
+                        self.spawn_validation(&context, id);
+                        count += 1;
+                    }
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether an unfinished challenge is due and nobody else was quicker to claim it.
+    async fn is_mine(
+        &self,
+        tenant: &TenantId,
+        id: AuthorizationId,
+        record: Record,
+    ) -> Result<bool, Error> {
+        // Those of earlier versions say nothing, and are due.
+        let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
+        let is_due = unfinished.is_none_or(|unfinished| unfinished.due <= self.clock.now());
+        if !is_due || self.under_way.change(|all| all.contains(&(tenant.clone(), id))) {
+            return Ok(false);
+        }
+        let commit = Commit::new()
+            .check_version(record.key.clone(), record.version)
+            .put(record.key, self.unfinished()?);
+        match self.store.commit(commit).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What to store with a challenge whose validation begins now.
+    pub(crate) fn unfinished(&self) -> Result<Vec<u8>, Error> {
+        let validation = &self.config.validation;
+        let due = self.clock.now() + validation.turn_timeout + validation.timeout + GRACE;
+        records::encode(&Unfinished { due })
+    }
+
     fn spawn_validation(
         self: &Arc<Self>,
         context: &RequestContext,
         id: AuthorizationId,
     ) -> JoinHandle<()> {
-        let (acme, context) = (Arc::clone(self), context.clone());
+        let what = (context.tenant.clone(), id);
+        self.under_way.change(|all| all.insert(what.clone()));
+        let going = Arc::new(Going { acme: Arc::clone(self), what });
+        let context = context.clone();
         spawn(move || {
-            let (acme, context) = (Arc::clone(&acme), context.clone());
-            async move { acme.validate_authorization(&context, id).await }
+            let (going, context) = (Arc::clone(&going), context.clone());
+            async move { going.acme.validate_authorization(&context, id).await }
         })
     }
 
@@ -119,7 +218,7 @@ where
             tokio::time::sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
-        tracing::error!("giving up; it is taken up again at the next start");
+        tracing::error!("giving up for now; it is taken up again at the next start at the latest");
     };
     tokio::spawn(try_often.instrument(tracing::Span::current()))
 }

@@ -48,8 +48,14 @@ pub struct ValidationConfig {
     pub allowed_networks: Vec<IpNet>,
     /// How long one validation may take altogether.
     pub timeout: Duration,
-    /// How many validations run at once; one account has at most a quarter of them.
+    /// How long one address may take to accept a connection, so that the next one has its turn.
+    pub connect_timeout: Duration,
+    /// How many validations run at once; one account has at most a quarter of them, one client address
+    /// and one registered domain three quarters.
     pub concurrency: usize,
+    /// How long a challenge waits for its turn before it is put off. It stays `processing` then, and is
+    /// tried again later by itself.
+    pub turn_timeout: Duration,
 }
 
 impl Default for AcmeConfig {
@@ -83,7 +89,9 @@ impl Default for ValidationConfig {
             tls_alpn01_port: 443,
             allowed_networks: Vec::new(),
             timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(3),
             concurrency: 256,
+            turn_timeout: Duration::from_secs(30),
         }
     }
 }

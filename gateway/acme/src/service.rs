@@ -6,6 +6,7 @@ use chancery_issuance::Issuance;
 use chancery_policy::{AccessGrant, AccessRequest, Denial, PolicyHost, context_attributes};
 use chancery_store::SharedStore;
 
+use crate::background::UnderWay;
 use crate::challenge::{Validator, ValidatorError};
 use crate::config::AcmeConfig;
 use crate::error::{DeniedIdentifier, Error};
@@ -22,6 +23,7 @@ pub struct Acme {
     pub(crate) clock: Clock,
     pub(crate) nonces: Nonces,
     pub(crate) validator: Validator,
+    pub(crate) under_way: UnderWay,
 }
 
 /// Why the ACME server cannot start.
@@ -51,6 +53,7 @@ impl Acme {
         Ok(Arc::new(Self {
             nonces: Nonces::new()?,
             validator: Validator::new(&config.validation)?,
+            under_way: UnderWay::default(),
             config,
             store,
             issuance,

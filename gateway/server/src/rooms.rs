@@ -118,7 +118,7 @@ pub(crate) fn mounts(config: &Config) -> Result<Mounts> {
 
 pub(crate) fn acme_config(config: &Config) -> AcmeConfig {
     let acme = &config.acme;
-    AcmeConfig {
+    let mut settings = AcmeConfig {
         tenants: config.tenants.iter().map(|rules| rules.tenant.clone()).collect(),
         terms_of_service: acme.terms_of_service.clone(),
         website: acme.website.clone(),
@@ -132,7 +132,9 @@ pub(crate) fn acme_config(config: &Config) -> AcmeConfig {
             ..ValidationConfig::default()
         },
         ..AcmeConfig::default()
-    }
+    };
+    acme.limits.apply(&mut settings);
+    settings
 }
 
 /// What `sys/health` and `sys/seal-status` say about this installation.

@@ -35,6 +35,8 @@ use crate::trust;
 
 /// How often the CRL's age is looked at and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
+/// How often challenges are looked for that nobody works on.
+const TAKE_UP: Duration = Duration::from_secs(10);
 
 /// Outgoing connections beside those of validations: to upstream CAs, to the OTLP collector.
 const OTHERS: usize = 64;
@@ -176,6 +178,7 @@ impl Running {
             renew_at,
         ));
         tokio::spawn(keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
+        tokio::spawn(take_up_challenges(self.gateway.clone()));
         tokio::spawn(keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
         self
     }
@@ -371,6 +374,18 @@ async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle) {
         }
         if let Err(error) = gateway.acme.sweep().await {
             tracing::error!(%error, "dead orders were not removed");
+        }
+    }
+}
+
+/// Takes up the challenges that were put off, and those of gateways that are gone.
+async fn take_up_challenges(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(TAKE_UP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = gateway.acme.take_up().await {
+            tracing::error!(%error, "challenges that were put off were not taken up");
         }
     }
 }

@@ -1,13 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use super::Validator;
 use crate::failure::{Failure, FailureKind};
-
-/// How long one of several addresses may keep the others waiting.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The server to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +28,12 @@ impl Validator {
             .collect();
         for address in allowed {
             let address = SocketAddr::new(address, port);
-            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            match tokio::time::timeout(self.connect_timeout, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => tried.push(format!("{address}: {error}")),
-                Err(_) => tried.push(format!("{address}: no answer within {CONNECT_TIMEOUT:?}")),
+                Err(_) => {
+                    tried.push(format!("{address}: no answer within {:?}", self.connect_timeout));
+                }
             }
         }
         Err(Failure::new(

@@ -11,6 +11,7 @@ mod tls_alpn01;
 mod validator;
 
 pub use networks::Networks;
+pub use slots::{NoTurn, Slot, Whose};
 pub use validator::{Task, Validator, ValidatorError};
 
 use aws_lc_rs::rand;

@@ -4,7 +4,7 @@ use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_store::{Commit, CommitError};
 
-use super::{ChallengeType, Task};
+use super::{ChallengeType, Task, Whose};
 use crate::Acme;
 use crate::account::{Account, AccountStatus, ActiveAccount};
 use crate::authorization::state::{In, Validating};
@@ -72,7 +72,7 @@ impl Acme {
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
                 .put(stored.key, records::encode(&validating)?)
-                .put(records::unfinished_authorization(&context.tenant, id)?, Vec::new());
+                .put(records::unfinished_authorization(&context.tenant, id)?, self.unfinished()?);
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(None),
                 Err(CommitError::Conflict { .. }) => {}
@@ -81,7 +81,8 @@ impl Acme {
         }
     }
 
-    /// Validates an authorization that is in `Validating`, and writes down what came of it.
+    /// Validates an authorization that is in `Validating`, and writes down what came of it. It stays so
+    /// if there was no turn for it, and is taken up again later.
     #[tracing::instrument(name = "acme.challenge.validate", skip_all)]
     pub(crate) async fn validate_authorization(
         &self,
@@ -98,6 +99,11 @@ impl Acme {
             .ok_or_else(|| InternalError::Inconsistent(format!("authorization {id}")))?
             .value;
         let outcome = match account.status {
+            // It was put off for too long.
+            _ if self.clock.now() > facts.expires => Err(Failure::new(
+                FailureKind::Abandoned,
+                "there were too many validations under way until the authorization expired",
+            )),
             AccountStatus::Valid => {
                 let token = validating.offers().iter().find(|one| one.kind == validating.chosen());
                 let token = token
@@ -107,6 +113,11 @@ impl Acme {
                     kind: validating.chosen(),
                     token: token.token.clone(),
                     thumbprint: account.key.thumbprint(),
+                };
+                let whose = Whose::new(&task.thumbprint, context.address, &task.identifier);
+                let Ok(_turn) = self.validator.turn(&whose).await else {
+                    tracing::debug!(identifier = %task.identifier, "no turn to validate: put off");
+                    return Ok(());
                 };
                 self.validator.validate(&task).await
             }

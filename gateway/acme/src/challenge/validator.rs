@@ -10,7 +10,7 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use rustls::ClientConfig;
 
-use super::slots::Slots;
+use super::slots::{NoTurn, Slot, Slots, Whose};
 use super::{ChallengeType, Networks, tls};
 use crate::config::ValidationConfig;
 use crate::failure::{Failure, FailureKind};
@@ -25,6 +25,7 @@ pub struct Validator {
     pub(super) tls_alpn01_port: u16,
     pub(super) https: Arc<ClientConfig>,
     pub(super) acme_tls: Arc<ClientConfig>,
+    pub(super) connect_timeout: Duration,
     timeout: Duration,
     slots: Slots,
 }
@@ -74,8 +75,22 @@ impl Validator {
             https: tls::client(&[]).map_err(ValidatorError::Tls)?,
             acme_tls: tls::client(&[b"acme-tls/1"]).map_err(ValidatorError::Tls)?,
             timeout: config.timeout,
-            slots: Slots::new(config.concurrency),
+            connect_timeout: config.connect_timeout,
+            slots: Slots::new(config.concurrency, config.turn_timeout),
         })
+    }
+
+    /// Waits until a validation may begin; it may go on for as long as the slot is held.
+    ///
+    /// # Errors
+    /// [`NoTurn`] if that takes longer than [`turn_timeout`](ValidationConfig::turn_timeout), or too
+    /// many wait: it should be tried again later.
+    pub async fn turn(&self, whose: &Whose) -> Result<Slot, NoTurn> {
+        let turn = self.slots.take(whose).await;
+        if turn.is_err() {
+            metrics::counter!("chancery_acme_validations_postponed_total").increment(1);
+        }
+        turn
     }
 
     /// Looks whether the challenge is met, within the configured time.
@@ -84,7 +99,6 @@ impl Validator {
     /// What was found instead.
     #[tracing::instrument(name = "acme.validate", skip_all, fields(kind = task.kind.as_str()))]
     pub async fn validate(&self, task: &Task) -> Result<(), Failure> {
-        let _slot = self.slots.take(&task.thumbprint).await;
         let look = async {
             match task.kind {
                 ChallengeType::Http01 => self.http01(task).await,

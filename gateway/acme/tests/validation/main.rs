@@ -11,6 +11,7 @@ mod dns01;
 mod http01;
 mod nameserver;
 mod tls_alpn01;
+mod turns;
 mod web;
 
 use std::net::SocketAddr;

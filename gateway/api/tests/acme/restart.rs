@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::{Client, url};
 use crate::steps;
-use crate::world::World;
+use crate::world::{Server, World};
 
 /// Does `work` with a server that then crashes: nothing of it goes on.
 async fn crash<W>(work: W) -> W::Output
@@ -76,6 +76,103 @@ async fn a_validation_that_a_crash_interrupted_is_taken_up() {
     world.web.open();
     assert_eq!(server.acme.resume().await.unwrap(), 1);
     world.until(&mut client, &order_url, "ready").await;
+}
+
+/// Has the one challenge taken up that was put off, as soon as whoever put it off is done with it.
+async fn taken_up(server: &Server) {
+    while server.acme.take_up().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Answers the http-01 challenge of a new order for this name, which is met; its URL and the order's.
+async fn answer_one(world: &World, client: &mut Client, name: &str) -> (String, String) {
+    let order = steps::order(client, &[name]).await;
+    let authorization = order.json()["authorizations"][0].as_str().unwrap().to_owned();
+    let challenge = steps::challenge(&client.get(&authorization).await.json(), "http-01");
+    world.web.show(challenge["token"].as_str().unwrap(), &client.key.thumbprint());
+    let url = challenge["url"].as_str().unwrap().to_owned();
+    assert_eq!(client.post(&url, &json!({})).await.ok()["status"], "processing");
+    (url, order.header("location").to_owned())
+}
+
+#[tokio::test]
+async fn a_challenge_that_has_no_turn_stays_processing_and_is_tried_again_by_itself() {
+    let world = World::new().await;
+    let server = world
+        .start_with(|config| {
+            config.hold = Duration::ZERO;
+            config.validation.concurrency = 1;
+            config.validation.turn_timeout = Duration::ZERO;
+        })
+        .await;
+    let (mut busy, mut client) = (server.client().await, server.client().await);
+    world.web.close();
+    let (_, held) = answer_one(&world, &mut busy, "a.localhost").await;
+    world.web.came(1).await;
+    let (url, order) = answer_one(&world, &mut client, "b.localhost").await;
+    assert_eq!(server.acme.take_up().await.unwrap(), 0, "it is not due");
+    world.clock.advance(Duration::from_mins(1));
+    taken_up(&server).await;
+    assert_eq!(client.get(&url).await.ok()["status"], "processing");
+    assert_eq!(client.get(&order).await.ok()["status"], "pending");
+    world.web.open();
+    world.until(&mut busy, &held, "ready").await;
+    // Whether it had its turn when the other one was done, or is put off again.
+    while client.get(&order).await.ok()["status"] != "ready" {
+        world.clock.advance(Duration::from_mins(1));
+        server.acme.take_up().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.acme.take_up().await.unwrap(), 0, "nothing is left");
+}
+
+#[tokio::test]
+async fn a_challenge_of_a_gateway_that_is_gone_is_taken_up_by_another_once() {
+    let world = World::new().await;
+    let (one, other) = (world.start().await, world.start().await);
+    world.web.close();
+    let server = world.start_with(|config| config.hold = Duration::ZERO).await;
+    let (mut client, order) = {
+        let world = world.clone();
+        crash(async move {
+            let mut client = server.client().await;
+            let (_, order) = answer_one(&world, &mut client, "a.localhost").await;
+            (client, order)
+        })
+        .await
+    };
+    world.web.open();
+    client.reconnect(one.router.clone());
+    assert_eq!(one.acme.take_up().await.unwrap(), 0, "it could still be going on");
+    world.clock.advance(Duration::from_mins(1));
+    let (first, second) = tokio::join!(one.acme.take_up(), other.acme.take_up());
+    assert_eq!(first.unwrap() + second.unwrap(), 1);
+    world.until(&mut client, &order, "ready").await;
+    assert_eq!(world.audited("acme.challenge.validate").len(), 1);
+}
+
+#[tokio::test]
+async fn a_challenge_that_had_no_turn_until_it_expired_is_invalid() {
+    let world = World::new().await;
+    let server = world
+        .start_with(|config| {
+            config.hold = Duration::ZERO;
+            config.validation.concurrency = 1;
+            config.validation.turn_timeout = Duration::ZERO;
+        })
+        .await;
+    let (mut busy, mut client) = (server.client().await, server.client().await);
+    world.web.close();
+    answer_one(&world, &mut busy, "a.localhost").await;
+    world.web.came(1).await;
+    let (url, _) = answer_one(&world, &mut client, "b.localhost").await;
+    world.clock.advance(Duration::from_hours(8 * 24));
+    taken_up(&server).await;
+    let found = world.until(&mut client, &url, "invalid").await;
+    let detail = found["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("too many validations"), "{detail}");
+    assert_eq!(world.web.requests(), 1);
 }
 
 #[tokio::test]

@@ -54,6 +54,13 @@ impl Web {
         self.0.requests.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many requests have come.
+    pub(crate) async fn came(&self, count: usize) {
+        while self.requests() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// From now on no request is answered until [`open`](Self::open).
     pub(crate) fn close(&self) {
         self.0.gate.forget_permits(Semaphore::MAX_PERMITS);

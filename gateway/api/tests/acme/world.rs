@@ -26,7 +26,9 @@ use zeroize::Zeroizing;
 use crate::client::Client;
 use crate::web::Web;
 
-/// What outlives a server: its disk, its clock, its policies, and the world outside.
+/// What outlives a server: its disk, its clock, its policies, and the world outside. Clones are the same
+/// world.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) audit: MemorySink,
@@ -34,7 +36,7 @@ pub(crate) struct World {
     pub(crate) web: Web,
     /// What the connections of the clients come with.
     pub(crate) evidence: Arc<Mutex<Option<Evidence>>>,
-    policies: TempDir,
+    policies: Arc<TempDir>,
 }
 
 /// A running server.
@@ -58,7 +60,7 @@ impl World {
             clock: Clock::manual("2026-03-01T12:00:00Z".parse().unwrap()),
             web: Web::start().await,
             evidence: Arc::default(),
-            policies,
+            policies: Arc::new(policies),
         }
     }
 

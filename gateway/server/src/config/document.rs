@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::acme::AcmeLimits;
+
 /// `chancery.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +228,7 @@ pub(crate) struct Acme {
     pub(crate) profiles: BTreeMap<String, String>,
     /// The profile of an order that names none.
     pub(crate) default_profile: String,
+    pub(crate) limits: AcmeLimits,
 }
 
 /// Secret engines.
@@ -370,6 +373,7 @@ impl Default for Acme {
                 "TLS servers: server authentication for DNS names".to_owned(),
             )]),
             default_profile: "tls-server".to_owned(),
+            limits: AcmeLimits::default(),
         }
     }
 }

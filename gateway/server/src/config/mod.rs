@@ -1,6 +1,7 @@
 //! The configuration, from file to checked values. What passes here starts, unless the machine
 //! itself refuses.
 
+mod acme;
 mod ca;
 mod diagnose;
 mod document;
@@ -164,6 +165,7 @@ pub(crate) struct AcmeConfig {
     pub(crate) website: Option<String>,
     pub(crate) profiles: BTreeMap<String, String>,
     pub(crate) default_profile: Option<String>,
+    pub(crate) limits: acme::AcmeLimits,
 }
 
 /// Secret engines and tokens.

@@ -192,6 +192,7 @@ impl Check<'_> {
             website: self.web_url("acme.website", acme.website),
             profiles: acme.profiles,
             default_profile: Some(acme.default_profile),
+            limits: self.acme_limits(acme.limits),
         }
     }
 

@@ -17,6 +17,10 @@ const HELP: &[(&str, &str)] = &[
         "ACME orders that became valid or invalid at finalization.",
     ),
     (
+        "chancery_acme_validations_postponed_total",
+        "Challenges that had no turn to be looked at and are tried again later.",
+    ),
+    (
         "chancery_acme_validations_total",
         "Challenges that were looked at, by type and what was found.",
     ),
