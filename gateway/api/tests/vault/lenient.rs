@@ -132,6 +132,26 @@ async fn custom_metadata_takes_numbers_and_booleans_as_their_texts() {
 }
 
 #[tokio::test]
+async fn a_setting_that_is_null_goes_back_to_what_is_usual() {
+    let f = Fixture::new();
+    for uri in [METADATA, "/v1/secret/config"] {
+        let set = json!({"cas_required": true, "max_versions": 5, "delete_version_after": "1h"});
+        assert_eq!(f.admin_sends("POST", uri, set).await.status, 204);
+        for body in [r#"{"cas_required":null}"#, r#"{"max_versions":null}"#] {
+            assert_eq!(raw(&f, "POST", uri, body).await.status, 204, "{body}");
+        }
+        let data = f.admin("GET", uri).await.data();
+        assert_eq!(
+            (&data["cas_required"], &data["delete_version_after"]),
+            (&json!(false), &json!("1h0m0s"))
+        );
+        assert_ne!(data["max_versions"], json!(5), "{uri}");
+    }
+    raw(&f, "POST", METADATA, r#"{"custom_metadata":{"a":"b"}}"#).await;
+    assert_eq!(metadata_after(&f, "custom_metadata", "null").await, Some(json!(null)));
+}
+
+#[tokio::test]
 async fn cas_null_is_zero_and_creates_only() {
     let f = Fixture::new();
     let with = |cas: &str| format!("{{\"data\":{{}},\"options\":{{\"cas\":{cas}}}}}");

@@ -83,6 +83,11 @@ impl KeyVersion {
         self
     }
 
+    /// How many bytes of JSON it is, at most.
+    pub(super) fn record_bytes(&self) -> usize {
+        self.public.as_ref().map_or(0, String::len) + 256
+    }
+
     /// The public half; none of a secret key.
     pub fn public_key(&self) -> Option<PublicKey> {
         let der = hex::decode(self.public.as_ref()?).ok()?;

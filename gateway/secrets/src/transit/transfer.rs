@@ -6,6 +6,7 @@ use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::KeyName;
 use chancery_keys::software::{self, AES_KEY_BYTES, OaepHash, SoftwareSigner};
+use chancery_store::{Commit, Key};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,12 @@ use super::{Protection, Transit, TransitError, TransitKey, TransitKeyName};
 
 /// What a backup begins with.
 const BACKUP: &str = "chancery:backup:v1:";
+
+/// The longest backup, in bytes: with what is around it, a request to restore it is one that is taken.
+const MAX_BACKUP_BYTES: usize = 30 * 1024 * 1024;
+
+/// How many bytes of private halves are stored in one commit.
+const PART_BYTES: usize = Commit::MAX_BYTES / 2;
 
 /// What a backup holds.
 #[derive(Serialize, Deserialize)]
@@ -86,7 +93,8 @@ impl Transit<'_> {
     /// All of a key, encrypted for this mount and no other: `keys.back-up`.
     ///
     /// # Errors
-    /// See [`TransitError`].
+    /// See [`TransitError`]; [`TransitError::Refused`] if it would be longer than 30 MiB, since nobody could
+    /// restore it.
     pub async fn back_up(
         &self,
         context: &RequestContext,
@@ -111,11 +119,19 @@ impl Transit<'_> {
         let mut backup = Backup { key, material: BTreeMap::new() };
         let mut size = 4096;
         for (number, version) in &backup.key.versions {
+            size += version.record_bytes();
             if !version.public_only {
                 let material = material(self.store(), &layout, version).await?;
                 let text = Zeroizing::new(STANDARD.encode(&material));
-                size += text.len() + 8192;
+                size += text.len() + 32;
                 backup.material.insert(*number, text);
+            }
+            if size / 3 * 4 > MAX_BACKUP_BYTES {
+                return Err(TransitError::Refused(
+                    "the key has so many versions that its backup would be longer than 30 MiB: trim \
+                     earlier ones"
+                        .into(),
+                ));
             }
         }
         // With room for all, so that no copy is left behind by growing.
@@ -176,12 +192,45 @@ impl Transit<'_> {
                 materials.push((layout.material(version)?, Zeroizing::new(bytes)));
             }
         }
-        let mut commit = layout.put(name, None, &key)?;
-        for (at, material) in materials {
-            commit = commit.put(at, secret(material));
-        }
-        self.store().commit(commit).await?;
+        self.keep_all(layout.put(name, None, &key)?, materials).await?;
         Ok(key)
+    }
+
+    /// Commits a key's record with its private halves; in several commits, the record last, if they are too
+    /// many for one.
+    async fn keep_all(
+        &self,
+        record: Commit,
+        materials: Vec<(Key, Zeroizing<Vec<u8>>)>,
+    ) -> Result<(), TransitError> {
+        let bytes: usize = materials.iter().map(|(_, material)| material.len() + 256).sum();
+        let in_one = bytes + record.len_bytes() <= Commit::MAX_BYTES;
+        let (mut record, mut parts) = (record, vec![]);
+        let mut part = Commit::new();
+        for (at, material) in materials {
+            if in_one {
+                record = record.put(at, secret(material));
+                continue;
+            }
+            if part.len_bytes() + material.len() > PART_BYTES {
+                parts.push(std::mem::take(&mut part));
+            }
+            part = part.put(at, secret(material));
+        }
+        parts.extend([part, record].into_iter().filter(|part| !part.writes().is_empty()));
+        let mut stored: Vec<Key> = vec![];
+        for commit in parts {
+            let keys: Vec<Key> = commit.writes().keys().cloned().collect();
+            if let Err(error) = self.store().commit(commit).await {
+                let remove = stored.into_iter().fold(Commit::new(), Commit::delete);
+                if let Err(error) = self.store().commit(remove).await {
+                    tracing::warn!(%error, "private halves that nobody uses stay in the store");
+                }
+                return Err(error.into());
+            }
+            stored.extend(keys);
+        }
+        Ok(())
     }
 
     async fn backup_key(

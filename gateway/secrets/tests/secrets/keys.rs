@@ -8,9 +8,9 @@ use chancery_secrets::transit::{
     Encryption, Import, Imported, KeySettings, Marshaling, NewKey, Protection, SettingsUpdate,
     Sha2, Signing, State, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
 };
-use chancery_store::Store;
+use chancery_store::{Commit, Key, Store};
 use chancery_x509::{PublicKey, pem};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::fixture::{Fixture, Somebody};
@@ -95,7 +95,7 @@ impl World {
 
     /// How many records of private halves and secrets there are.
     async fn materials(&self) -> usize {
-        self.f.store.scan(b"default/secrets/transit-material/", None, 1000).await.unwrap().len()
+        self.f.store.scan(b"default/secrets/transit-material/", None, 20_000).await.unwrap().len()
     }
 
     async fn import(&self, key: &str, import: Import) -> Result<TransitKey, TransitError> {
@@ -550,6 +550,48 @@ async fn a_backup_brings_a_key_back_where_it_was_made_and_nowhere_else() {
     let refused =
         transit.restore(&other_tenant.context, &other_tenant.caller, &name("new"), &backup).await;
     assert!(matches!(refused, Err(TransitError::Refused(_))));
+}
+
+/// Gives a key versions up to this one in the store, as if it had been rotated for years, with private
+/// halves of the size of RSA's.
+async fn with_versions(w: &World, key: &str, latest: u64) {
+    let at = Key::new(format!("default/secrets/transit-key/transit/{key}")).unwrap();
+    let record = w.f.store.get(&at).await.unwrap().unwrap();
+    let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+    let first = record["versions"]["1"].clone();
+    for number in 2..=latest {
+        let mut version = first.clone();
+        let held_as = format!("transit-{number:032}");
+        version["held_as"] = held_as.clone().into();
+        record["versions"][number.to_string()] = version;
+        let material = Key::new(format!("default/secrets/transit-material/{held_as}")).unwrap();
+        w.f.store.commit(Commit::new().put(material, vec![1; 3550])).await.unwrap();
+    }
+    record["latest"] = latest.into();
+    w.f.store.commit(Commit::new().put(at, record.to_string().into_bytes())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_that_is_too_large_for_one_commit_is_restored_and_none_is_made_that_could_not_be()
+{
+    let w = World::new().await;
+    let Somebody { context, caller } = &w.admin;
+    let transit = w.f.transit();
+    w.create("large", TransitKeyType::Aes256Gcm96).await;
+    let made = w.encrypt("large", "one").await.unwrap();
+    with_versions(&w, "large", 4500).await;
+    let backup = transit.back_up(context, caller, &name("large")).await.unwrap();
+    assert!(backup.len() > 29_000_000, "{}", backup.len());
+    let restored = transit.restore(context, caller, &name("again"), &backup).await.unwrap();
+    assert_eq!((restored.latest, w.materials().await), (4500, 9000));
+    assert_eq!(w.decrypt("again", &made).await.unwrap(), "one");
+    // Nothing is stored for a name that is taken.
+    let taken = transit.restore(context, caller, &name("again"), &backup).await.unwrap_err();
+    assert!(taken.to_string().contains("already"), "{taken}");
+    assert_eq!(w.materials().await, 9000);
+    with_versions(&w, "large", 5000).await;
+    let refused = transit.back_up(context, caller, &name("large")).await.unwrap_err();
+    assert!(refused.to_string().contains("longer than 30 MiB"), "{refused}");
 }
 
 #[tokio::test]

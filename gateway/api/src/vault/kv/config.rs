@@ -4,7 +4,7 @@ use chancery_secrets::kv::{DEFAULT_MAX_VERSIONS, KvConfig, KvConfigUpdate, Reten
 use serde::Serialize;
 
 use super::MOUNT_TYPE;
-use super::metadata::max_versions;
+use super::metadata::{cas_required, max_versions};
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::fields::Fields;
@@ -58,7 +58,7 @@ fn update(fields: &Fields<'_>) -> Result<KvConfigUpdate, VaultError> {
     });
     Ok(KvConfigUpdate {
         max_versions: max_versions(fields)?,
-        cas_required: fields.flag("cas_required")?,
+        cas_required: cas_required(fields)?,
         delete_version_after,
     })
 }

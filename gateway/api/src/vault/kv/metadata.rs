@@ -55,6 +55,7 @@ async fn write(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     let path = secret_path(call)?;
     let fields = call.fields()?;
     let notes = fields.full_map("custom_metadata", NOTES)?;
+    let notes = notes.or(fields.is_null("custom_metadata").then(BTreeMap::new));
     let custom_metadata = notes
         .map(|notes| CustomMetadata::new(notes).map(NotesUpdate::Replace))
         .transpose()
@@ -74,8 +75,6 @@ async fn patch(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     let settings = settings(&fields)?;
     // What a patch sets to null goes back to what it is without being set (RFC 7396 §2).
     let update = MetadataUpdate {
-        max_versions: settings.max_versions.or(fields.is_null("max_versions").then_some(0)),
-        cas_required: settings.cas_required.or(fields.is_null("cas_required").then_some(false)),
         delete_version_after: settings
             .delete_version_after
             .or(fields.is_null("delete_version_after").then_some(Duration::ZERO)),
@@ -86,6 +85,7 @@ async fn patch(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
             }
             None => None,
         },
+        ..settings
     };
     kv.patch_metadata(&call.context, &call.caller, &path, &update).await?;
     Ok(envelope::no_content())
@@ -97,15 +97,21 @@ const NOTES: &str = "an object with texts as values";
 fn settings(fields: &Fields<'_>) -> Result<MetadataUpdate, VaultError> {
     Ok(MetadataUpdate {
         max_versions: max_versions(fields)?,
-        cas_required: fields.flag("cas_required")?,
+        cas_required: cas_required(fields)?,
         delete_version_after: fields.span("delete_version_after")?,
         custom_metadata: None,
     })
 }
 
-/// The limit in a body; one that is too large for the type is too large for the engine as well.
+/// Whether a body wants every write to say what it replaces; null does not, as in Vault.
+pub(super) fn cas_required(fields: &Fields<'_>) -> Result<Option<bool>, VaultError> {
+    Ok(fields.flag("cas_required")?.or(fields.is_null("cas_required").then_some(false)))
+}
+
+/// The limit in a body; one that is too large for the type is too large for the engine as well, and null
+/// is none, as in Vault.
 pub(super) fn max_versions(fields: &Fields<'_>) -> Result<Option<u32>, VaultError> {
-    let limit = fields.count("max_versions")?;
+    let limit = fields.count("max_versions")?.or(fields.is_null("max_versions").then_some(0));
     Ok(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)))
 }
 

@@ -132,8 +132,9 @@ fn how(call: &Call, fields: &Fields<'_>) -> Result<Signing, VaultError> {
     let salt = match text("salt_length")?.as_deref() {
         None | Some("" | "auto" | "0") => PssSalt::Any,
         Some("hash" | "-1") => PssSalt::Hash,
-        Some(number) => match number.parse() {
-            Ok(bytes) => PssSalt::Bytes(bytes),
+        Some(number) => match number.parse::<u64>() {
+            // No signature has a salt that is longer.
+            Ok(bytes) => PssSalt::Bytes(u16::try_from(bytes).unwrap_or(u16::MAX)),
             Err(_) => return refused("salt_length must be auto, hash or a number of bytes"),
         },
     };
