@@ -8,6 +8,7 @@
 mod algorithm;
 mod certificate;
 mod crl;
+mod dns;
 pub mod ecdsa;
 mod extensions;
 mod extra;
@@ -34,6 +35,7 @@ mod weak_key;
 pub use algorithm::SignatureAlgorithm;
 pub use certificate::{CertificateError, ParsedCertificate, RawExtension};
 pub use crl::{CrlScope, CrlTemplate, RevokedEntry};
+pub use dns::has_listed_top_level;
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dns;
+
 /// A name in a certificate's subject alternative names (RFC 5280 §4.2.1.6), of the kinds that are
 /// issued here. In text, and in JSON, `dns:example.com`, `ip:192.0.2.1`, `uri:spiffe://a/b`,
 /// `email:a@example.com`.
@@ -33,14 +35,14 @@ pub struct InvalidName {
 }
 
 impl GeneralName {
-    /// A DNS name: labels of 1 to 63 letters, digits and inner hyphens, at most 253 bytes in all,
-    /// the first label may be `*` if two more follow. Upper case is lowered; non-ASCII names are
-    /// given as A-labels (RFC 5280 §7.2).
+    /// A DNS name: labels of 1 to 63 letters, digits and inner hyphens, at most 253 bytes in all.
+    /// Upper case is lowered; non-ASCII names are given as A-labels (RFC 5280 §7.2), which must decode.
+    /// The first label may be `*`, unless what follows is a public suffix, such as `com` or `co.uk`.
     ///
     /// # Errors
     /// It is none, or an IP address.
     pub fn dns(name: &str) -> Result<Self, InvalidName> {
-        match dns_fault(name) {
+        match dns::fault(name) {
             None => Ok(Self::Dns(name.to_ascii_lowercase())),
             Some(reason) => Err(InvalidName::new("DNS", name, reason)),
         }
@@ -71,7 +73,7 @@ impl GeneralName {
         if local.is_empty() || local.len() > 64 || !local.bytes().all(atom) {
             return refuse("the part before @ is empty, too long or has characters to quote");
         }
-        match dns_fault(host) {
+        match dns::fault(host) {
             Some(reason) => refuse(reason),
             None if host.starts_with("*.") => refuse("the host is a wildcard"),
             None => Ok(Self::Email(format!("{local}@{}", host.to_ascii_lowercase()))),
@@ -127,35 +129,16 @@ impl GeneralName {
 }
 
 impl InvalidName {
+    /// What is wrong with the name.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
     fn new(kind: &'static str, name: &str, reason: &'static str) -> Self {
         // What a stranger sent must not flood an error message or a log.
         let name = name.chars().take(100).flat_map(char::escape_debug).collect();
         Self { name, kind, reason }
     }
-}
-
-fn dns_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() || name.len() > 253 {
-        return Some("it is empty or longer than 253 bytes");
-    }
-    let host = name.strip_prefix("*.").unwrap_or(name);
-    if host.len() != name.len() && !host.contains('.') {
-        return Some("a wildcard needs two labels behind it");
-    }
-    for label in host.split('.') {
-        if label.is_empty() || label.len() > 63 {
-            return Some("a label is empty or longer than 63 bytes");
-        }
-        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Some("a label has other than letters, digits and '-'");
-        }
-        if label.starts_with('-') || label.ends_with('-') {
-            return Some("a label starts or ends with '-'");
-        }
-    }
-    let last = host.rsplit('.').next().unwrap_or_default();
-    // Otherwise `192.0.2.1`, `1.2` and the like would pass for host names.
-    last.bytes().all(|b| b.is_ascii_digit()).then_some("the last label is a number")
 }
 
 fn uri_fault(uri: &str) -> Option<&'static str> {
@@ -227,6 +210,8 @@ mod tests {
             ("dns:*.Example.com", "dns:*.example.com"),
             ("dns:localhost", "dns:localhost"),
             ("dns:xn--mnchen-3ya.example", "dns:xn--mnchen-3ya.example"),
+            ("dns:*.lan", "dns:*.lan"),
+            ("dns:*.github.io", "dns:*.github.io"),
             ("dns:1.example", "dns:1.example"),
             (&format!("dns:{long_label}.a"), &format!("dns:{long_label}.a")),
             ("ip:192.0.2.1", "ip:192.0.2.1"),
@@ -261,6 +246,8 @@ mod tests {
             "dns:münchen.de",
             "dns:*",
             "dns:*.com",
+            "dns:*.co.uk",
+            "dns:xn--0.example",
             "dns:a.*.com",
             "dns:*.*.example.com",
             "dns:w*.example.com",

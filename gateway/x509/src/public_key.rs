@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ParsedPublicKey, UnparsedPublicKey};
@@ -27,6 +27,8 @@ struct Inner {
     /// The key made ready for the algorithm it is mostly used with; none for RSA keys that the
     /// library refuses outright, whose signatures then never verify.
     ready: Option<ParsedPublicKey>,
+    /// Looked at when it is first asked for: it takes long, and several ask.
+    strength: OnceLock<Result<(), WeakKey>>,
 }
 
 /// The kinds of key in certificates.
@@ -124,7 +126,14 @@ impl PublicKey {
             _ if ready.is_none() => return Err(KeyError::InvalidLength),
             _ => {}
         }
-        Ok(Self(Arc::new(Inner { spki: der.to_vec(), bits: bits.to_vec(), algorithm, ready })))
+        let (spki, bits) = (der.to_vec(), bits.to_vec());
+        Ok(Self(Arc::new(Inner { spki, bits, algorithm, ready, strength: OnceLock::new() })))
+    }
+
+    /// What kind of key a DER `SubjectPublicKeyInfo` holds, without looking at the key itself.
+    pub(crate) fn algorithm_in(der: &[u8]) -> Option<KeyAlgorithm> {
+        let spki = SubjectPublicKeyInfoRef::from_der(der).ok()?;
+        key_algorithm(&spki, spki.subject_public_key.as_bytes()?).ok()
     }
 
     /// The DER `SubjectPublicKeyInfo`, exactly as it was parsed.
@@ -157,11 +166,16 @@ impl PublicKey {
     }
 
     /// Whether the key resists what is known against bad keys; see [`WeakKey`] for what is looked
-    /// at. Takes up to about a millisecond for a large RSA key.
+    /// at. Takes up to some milliseconds for a large RSA key ([`KeyAlgorithm::is_expensive`]), the first
+    /// time; this key and its clones remember the outcome.
     ///
     /// # Errors
     /// The first weakness found.
     pub fn check_strength(&self) -> Result<(), WeakKey> {
+        *self.0.strength.get_or_init(|| self.strength())
+    }
+
+    fn strength(&self) -> Result<(), WeakKey> {
         match self.0.algorithm {
             KeyAlgorithm::EcdsaP256
             | KeyAlgorithm::EcdsaP384
@@ -334,6 +348,23 @@ impl std::hash::Hash for PublicKey {
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PublicKey({}, {})", self.0.algorithm, hex::encode(self.fingerprint()))
+    }
+}
+
+impl KeyAlgorithm {
+    /// Whether looking at a key of this kind, or at a signature made with it, keeps a processor for more than
+    /// about half a millisecond: too long for an async thread.
+    pub fn is_expensive(self) -> bool {
+        match self {
+            Self::EcdsaP521 => true,
+            Self::Rsa { bits } => bits > 4096,
+            Self::EcdsaP256
+            | Self::EcdsaP384
+            | Self::Ed25519
+            | Self::MlDsa44
+            | Self::MlDsa65
+            | Self::MlDsa87 => false,
+        }
     }
 }
 

@@ -10,6 +10,9 @@ pub enum CsrError {
     /// The DER is broken.
     #[error("the certificate request is not a DER PKCS#10 request: {0}")]
     Malformed(der::Error),
+    /// A version that nobody writes (RFC 2986 §4.1 has 0 only).
+    #[error("the certificate request has the version {0}; the only version is 0")]
+    Version(u8),
     /// The key is not one that is supported here.
     #[error("the certificate request's key is not usable: {0}")]
     Key(#[from] KeyError),
@@ -27,7 +30,7 @@ pub enum CsrError {
     #[error("the certificate request's subject has more than one common name")]
     SeveralCommonNames,
     /// A common name that is no text.
-    #[error("the certificate request's common name is not encoded as UTF-8 or printable text")]
+    #[error("the certificate request's common name is no text")]
     CommonName,
     /// A subject alternative name of a kind that is not issued here.
     #[error("the certificate request asks for a subject alternative name of the kind {0}")]

@@ -1,4 +1,5 @@
 mod error;
+mod subject;
 mod template;
 
 pub use error::CsrError;
@@ -9,18 +10,14 @@ use std::collections::BTreeSet;
 use const_oid::AssociatedOid;
 use der::asn1::{Any, ObjectIdentifier, SetOfVec};
 use der::{AnyRef, Decode, Encode, Sequence, ValueOrd};
-use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use x509_cert::name::Name;
-use x509_cert::request::{ExtensionReq, Version};
+use x509_cert::request::ExtensionReq;
 
 use crate::extensions::ExtensionError;
 use crate::signed::Signed;
-use crate::{
-    GeneralName, InvalidName, KeyAlgorithm, PublicKey, SubjectAttribute, certificate, extensions,
-    weak_key,
-};
+use crate::{GeneralName, InvalidName, KeyAlgorithm, PublicKey, extensions, weak_key};
 
 /// A PKCS#10 certification request (RFC 2986) whose signature verified: the sender holds the key.
 ///
@@ -47,11 +44,17 @@ pub struct RequestedExtension {
     pub value: Vec<u8>,
 }
 
+/// The only version that there is, `v1(0)` (RFC 2986 §4.1).
+const VERSION: u8 = 0;
+/// The versions that libraries wrote by mistake, and that clients with them still write: certbot before 1.28
+/// and Ruby's `acme-client` 2.0.9 ask for 2, as if it were a certificate. Nothing depends on it.
+const MISTAKEN_VERSIONS: std::ops::RangeInclusive<u8> = 1..=2;
+
 /// `CertificationRequestInfo` (RFC 2986 §4.1). The attributes, which the RFC requires, may be absent:
 /// old clients leave out the empty set.
 #[derive(Sequence)]
 struct Info<'a> {
-    version: Version,
+    version: u8,
     subject: Name,
     public_key: AnyRef<'a>,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
@@ -80,6 +83,9 @@ impl CertificateRequest {
         }
         let signed = Signed::from_der(der).map_err(CsrError::Malformed)?;
         let info = Info::from_der(signed.content).map_err(CsrError::Malformed)?;
+        if info.version != VERSION && !MISTAKEN_VERSIONS.contains(&info.version) {
+            return Err(CsrError::Version(info.version));
+        }
         let spki = info.public_key.to_der().map_err(CsrError::Malformed)?;
         let public_key = PublicKey::from_spki_der(&spki)?;
         if let KeyAlgorithm::Rsa { bits } = public_key.algorithm() {
@@ -95,11 +101,20 @@ impl CertificateRequest {
         Ok(Self {
             der: der.to_vec(),
             public_key,
-            common_name: common_name(&info.subject)?,
-            subject: info.subject.iter().map(shown).collect(),
+            common_name: subject::common_name(&info.subject)?,
+            subject: info.subject.iter().map(subject::shown).collect(),
             names: names(&requested)?,
             extensions: others(&requested)?,
         })
+    }
+
+    /// What kind of key a DER request is for, without verifying anything: whether
+    /// [`from_der`](Self::from_der) will take long ([`KeyAlgorithm::is_expensive`]). None if it is no request,
+    /// or the key is of a kind not supported here.
+    pub fn key_algorithm_in(der: &[u8]) -> Option<KeyAlgorithm> {
+        let signed = Signed::from_der(der).ok().filter(|_| der.len() <= Self::MAX_LENGTH)?;
+        let info = Info::from_der(signed.content).ok()?;
+        PublicKey::algorithm_in(&info.public_key.to_der().ok()?)
     }
 
     /// The request itself.
@@ -118,8 +133,8 @@ impl CertificateRequest {
     }
 
     /// The subject's attributes in their order: the short names of RFC 4519 (`C`, `ST`, `L`, `O`,
-    /// `OU`, `CN`) or else the object identifiers, with their values. A value that is no text in
-    /// UTF-8 or printable characters is shown as `#` and its DER in hex (RFC 4514 §2.4).
+    /// `OU`, `CN`) or else the object identifiers, with their values. A value that is no text is shown as
+    /// `#` and its DER in hex (RFC 4514 §2.4).
     pub fn subject(&self) -> &[(String, String)] {
         &self.subject
     }
@@ -183,17 +198,6 @@ fn names(requested: &[Extension]) -> Result<Vec<GeneralName>, CsrError> {
     Ok(names)
 }
 
-fn shown(attribute: &AttributeTypeAndValue) -> (String, String) {
-    let name = match SubjectAttribute::from_oid(attribute.oid) {
-        Some(known) => known.short_name().to_owned(),
-        None => attribute.oid.to_string(),
-    };
-    let value = certificate::text_of(attribute).unwrap_or_else(|| {
-        format!("#{}", hex::encode(attribute.value.to_der().unwrap_or_default()))
-    });
-    (name, value)
-}
-
 fn others(requested: &[Extension]) -> Result<Vec<RequestedExtension>, CsrError> {
     let mut seen = BTreeSet::new();
     if let Some(twice) = requested.iter().find(|one| !seen.insert(one.extn_id)) {
@@ -207,19 +211,6 @@ fn others(requested: &[Extension]) -> Result<Vec<RequestedExtension>, CsrError> 
             value: one.extn_value.as_bytes().to_vec(),
         })
         .collect())
-}
-
-fn common_name(subject: &Name) -> Result<Option<String>, CsrError> {
-    let mut found = certificate::common_names(subject);
-    let first = found.next();
-    if found.next().is_some() {
-        return Err(CsrError::SeveralCommonNames);
-    }
-    match first {
-        None => Ok(None),
-        Some(None) => Err(CsrError::CommonName),
-        Some(Some(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-    }
 }
 
 #[cfg(test)]

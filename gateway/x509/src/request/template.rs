@@ -2,9 +2,9 @@ use const_oid::AssociatedOid;
 use der::asn1::{Any, OctetString, SetOfVec};
 use der::{AnyRef, Decode, Encode};
 use x509_cert::ext::pkix::{SubjectAltName, SubjectKeyIdentifier};
-use x509_cert::request::{ExtensionReq, Version};
+use x509_cert::request::ExtensionReq;
 
-use super::{Attribute, Info};
+use super::{Attribute, Info, VERSION};
 use crate::extensions::{der_name, encode};
 use crate::{BuildError, GeneralName, PublicKey, SignatureAlgorithm, Subject, ToBeSigned};
 
@@ -50,7 +50,7 @@ impl RequestTemplate {
             })?;
         }
         let info = Info {
-            version: Version::V1,
+            version: VERSION,
             subject: Subject::common_name(self.common_name.clone()).to_name()?,
             public_key: AnyRef::from_der(self.public_key.spki_der())?,
             attributes: Some(attributes),

@@ -37,7 +37,17 @@ impl Draft {
     }
 
     fn sign_with(key: &TestKey, subject: &[u8], spki: &[u8], attributes: &[u8]) -> Vec<u8> {
-        let info = sequence(&[&[2, 1, 0], subject, spki, attributes]);
+        Self::sign_version(0, key, subject, spki, attributes)
+    }
+
+    fn sign_version(
+        version: u8,
+        key: &TestKey,
+        subject: &[u8],
+        spki: &[u8],
+        attributes: &[u8],
+    ) -> Vec<u8> {
+        let info = sequence(&[&[2, 1, version], subject, spki, attributes]);
         let signature = der::asn1::BitString::from_bytes(&key.sign(&info)).unwrap();
         let algorithm = key.algorithm().algorithm_identifier();
         sequence(&[&info, algorithm, &signature.to_der().unwrap()])
@@ -53,6 +63,12 @@ fn implicit_zero(attributes: &[u8]) -> Vec<u8> {
     let mut encoded = sequence(&[attributes]);
     encoded[0] = 0xa0;
     encoded
+}
+
+fn attribute(oid: &str, tag: der::Tag, value: &[u8]) -> Vec<u8> {
+    let oid = oid.parse::<ObjectIdentifier>().unwrap().to_der().unwrap();
+    let value = AnyRef::new(tag, value).unwrap().to_der().unwrap();
+    set(&sequence(&[&oid, &value]))
 }
 
 fn dns(name: &str) -> GeneralName {
@@ -120,22 +136,19 @@ fn a_common_name_may_be_an_address_or_missing() {
 #[test]
 fn shows_what_else_is_asked_for_as_it_stands() {
     let mut draft = Draft::new().names(&[dns("a.example")]);
-    // O as UTF-8, an attribute without a short name, L as a TeletexString.
-    let attribute = |oid: &str, tag: der::Tag, text: &str| {
-        let oid = oid.parse::<ObjectIdentifier>().unwrap().to_der().unwrap();
-        let value = AnyRef::new(tag, text.as_bytes()).unwrap().to_der().unwrap();
-        set(&sequence(&[&oid, &value]))
-    };
+    // O as UTF-8, an attribute without a short name, L as a TeletexString and as what is no text.
+    let attribute = |oid: &str, tag: der::Tag, text: &str| attribute(oid, tag, text.as_bytes());
     draft.subject = sequence(&[
         &attribute("2.5.4.10", der::Tag::Utf8String, "Chancery"),
         &attribute("2.5.4.5", der::Tag::PrintableString, "7"),
         &attribute("2.5.4.7", der::Tag::TeletexString, "x"),
+        &attribute("2.5.4.7", der::Tag::BitString, "x"),
     ]);
     draft.extensions.push(ExtraExtension::MustStaple.to_extension().unwrap());
     let request = CertificateRequest::from_der(&draft.sign()).unwrap();
     let subject: Vec<_> =
         request.subject().iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(subject, ["O=Chancery", "2.5.4.5=7", "L=#140178"]);
+    assert_eq!(subject, ["O=Chancery", "2.5.4.5=7", "L=x", "L=#030178"]);
     let staple = RequestedExtension {
         oid: "1.3.6.1.5.5.7.1.24".to_owned(),
         critical: false,
@@ -148,6 +161,49 @@ fn shows_what_else_is_asked_for_as_it_stands() {
         draft.extensions.push(ExtraExtension::MustStaple.to_extension().unwrap());
     }
     assert!(matches!(refusal(&draft.sign()), CsrError::Extension(_)));
+}
+
+#[test]
+fn a_common_name_may_be_in_any_of_the_old_string_types() {
+    let wide: Vec<u8> = "a.example".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (tag, value, read) in [
+        (der::Tag::PrintableString, b"*.a.example".as_slice(), "*.a.example"),
+        (der::Tag::TeletexString, b"a.example", "a.example"),
+        (der::Tag::TeletexString, b"*.a.example", "*.a.example"),
+        (der::Tag::Ia5String, b"a.example", "a.example"),
+        (der::Tag::BmpString, &wide, "a.example"),
+    ] {
+        let mut draft = Draft::new().names(&[dns(read)]);
+        draft.subject = sequence(&[&attribute("2.5.4.3", tag, value)]);
+        let request = CertificateRequest::from_der(&draft.sign()).unwrap();
+        assert_eq!(request.common_name(), Some(read), "{tag}");
+        assert_eq!(request.requested_names().unwrap().len(), 1, "{tag}");
+    }
+    for (tag, value) in [
+        (der::Tag::BmpString, b"\x00a\x00".as_slice()),
+        (der::Tag::BmpString, b"\xd8\x3d\xde\x00"),
+        (der::Tag::PrintableString, b"\xe4.example"),
+        (der::Tag::Utf8String, b"\xe4.example"),
+        (der::Tag::OctetString, b"a.example"),
+    ] {
+        let mut draft = Draft::new();
+        draft.subject = sequence(&[&attribute("2.5.4.3", tag, value)]);
+        let refused = CertificateRequest::from_der(&draft.sign()).unwrap_err();
+        assert!(matches!(refused, CsrError::CommonName | CsrError::Malformed(_)), "{tag}");
+    }
+}
+
+#[test]
+fn the_version_may_be_mistaken_for_that_of_a_certificate() {
+    let with_version = |version| {
+        let draft = Draft::new();
+        let (subject, spki) = (&draft.subject, &draft.spki);
+        Draft::sign_version(version, &draft.key, subject, spki, &implicit_zero(&[]))
+    };
+    for version in 0..=2 {
+        assert!(CertificateRequest::from_der(&with_version(version)).is_ok(), "{version}");
+    }
+    assert_eq!(refusal(&with_version(3)), CsrError::Version(3));
 }
 
 #[test]
