@@ -81,6 +81,11 @@ impl Prepared {
 }
 
 impl Ca {
+    /// Whether the certificates of the CA's chain let it certify this name (RFC 5280 §4.2.1.10).
+    pub fn permits(&self, name: &GeneralName) -> bool {
+        self.current.refused_name(std::slice::from_ref(name)).is_none()
+    }
+
     /// Builds a certificate up to its signature and lints it. No two have the same serial number.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
+use chancery_compute::ComputeError;
 use chancery_policy::Denial;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
@@ -208,6 +209,9 @@ pub enum Unavailable {
     /// The key of a certificate from the inventory is unreadable.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key could not be looked at: too much else is to be computed.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
     /// The CA for SSH could not sign.
     #[error(transparent)]
     Ssh(chancery_ca::SshSignError),

@@ -61,17 +61,3 @@ fn validated(validated: &crate::ValidatedName) -> ValidatedName {
     let Name { kind, value } = name(&validated.name);
     ValidatedName { kind, value, method: validated.method.clone() }
 }
-
-/// The length of validity asked for, both ends included.
-pub(crate) fn requested_validity(
-    request: &IssuanceRequest,
-    now: jiff::Timestamp,
-) -> Result<Option<Duration>, IssueError> {
-    let Some(not_after) = request.not_after else { return Ok(None) };
-    let from = request.not_before.unwrap_or(now);
-    let inclusive = not_after.duration_since(from).as_secs().saturating_add(1);
-    match u64::try_from(inclusive) {
-        Ok(seconds) if seconds > 0 && not_after > now => Ok(Some(Duration::from_secs(seconds))),
-        _ => Err(IssueError::Dates("it would end before it begins, or has ended")),
-    }
-}

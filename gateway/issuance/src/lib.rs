@@ -9,6 +9,7 @@
 
 mod bulk;
 mod counts;
+mod dates;
 mod error;
 mod expiry;
 mod facts;
@@ -30,10 +31,12 @@ use std::time::Duration;
 
 use chancery_audit::{Audit, Decision};
 use chancery_ca::{Ca, SshCa};
+use chancery_compute::Compute;
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
-use chancery_x509::{ParsedCertificate, Serial};
+use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
+use jiff::Timestamp;
 use tracing::Instrument as _;
 
 pub use bulk::{BulkOutcome, BulkRevocation};
@@ -59,6 +62,18 @@ struct Inner {
     counts: Arc<IssuedCounts>,
     audit: Audit,
     clock: Clock,
+    compute: Compute,
+}
+
+impl Inner {
+    /// Looks for weaknesses of a key, where that may take long.
+    async fn strength(&self, key: &PublicKey) -> Result<Result<(), WeakKey>, Unavailable> {
+        if !key.algorithm().is_expensive() {
+            return Ok(key.check_strength());
+        }
+        let key = key.clone();
+        Ok(self.compute.run(move || key.check_strength()).await?)
+    }
 }
 
 impl Issuance {
@@ -84,7 +99,8 @@ impl Issuance {
             inventory.reindex(tenant).await.map_err(OpenError::Reindex)?;
         }
         recovery::settle(&inventory, &audit, &clock).await?;
-        Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock })))
+        let compute = Compute::default();
+        Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock, compute })))
     }
 
     /// Issues a certificate, or says why not. Once called it runs to its end even if the future is
@@ -99,6 +115,32 @@ impl Issuance {
         tokio::spawn(work.in_current_span())
             .await
             .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
+    }
+
+    /// Whether dates that somebody asks for are possible, as far as that can be known before policy says how
+    /// long a certificate may be.
+    ///
+    /// # Errors
+    /// [`IssueError::Dates`]: [`issue`](Self::issue) would refuse them.
+    pub fn check_dates(
+        &self,
+        not_before: Option<Timestamp>,
+        not_after: Option<Timestamp>,
+    ) -> Result<(), IssueError> {
+        dates::check(not_before, not_after, self.0.clock.now())
+    }
+
+    /// Whether one of the issuers may certify this name, as far as their own certificates tell: those of the
+    /// private CAs (name constraints, RFC 5280 §4.2.1.10). What other CAs do is not known here.
+    ///
+    /// # Errors
+    /// [`IssueError::NotPermitted`]: [`issue`](Self::issue) would refuse it, whichever issuer policy chooses.
+    pub fn check_permitted(&self, name: &GeneralName) -> Result<(), IssueError> {
+        let issuers = &self.0.issuers;
+        if !issuers.upstreams.is_empty() || issuers.all_private().any(|ca| ca.permits(name)) {
+            return Ok(());
+        }
+        Err(IssueError::NotPermitted(name.clone()))
     }
 
     /// Issues a certificate for SSH, or says why not. Once called it runs to its end even if the future is

@@ -13,7 +13,8 @@ use crate::issuers::Issuer;
 use crate::proposal::Proposal;
 use crate::record::{Intent, InventoryEntry};
 use crate::{
-    Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable, decisions, facts,
+    Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable, dates,
+    decisions, facts,
 };
 
 const OPERATION: &str = "certificates.issue";
@@ -61,7 +62,7 @@ async fn issue(
 
 async fn check_key(inner: &Inner, request: &IssuanceRequest) -> Result<(), IssueError> {
     let key = request.csr.public_key();
-    key.check_strength()?;
+    inner.strength(key).await??;
     if inner.inventory.is_blocked(key).await.map_err(Unavailable::from)? {
         return Err(IssueError::CompromisedKey);
     }
@@ -81,7 +82,7 @@ async fn approve(
         code: why.code().to_owned(),
         message: why.to_string(),
     })?;
-    let validity = facts::requested_validity(request, now)?;
+    let validity = dates::requested(request, now)?;
     let verdict = inner.policy.decide_certificate(&facts::of(request, validity)?).await;
     said.extend(decisions(verdict.evaluations));
     let template = verdict.decision.map_err(|denial| {

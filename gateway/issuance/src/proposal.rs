@@ -6,14 +6,9 @@ use chancery_policy::CertificateTemplate;
 use chancery_x509::{
     ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, Subject, SubjectAttribute,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::{IssuanceRequest, IssueError};
-
-/// How far before now certificates begin unless a beginning was asked for, because clocks differ.
-const BACKDATE: SignedDuration = SignedDuration::from_secs(60);
-/// How far in the past a beginning may be that was asked for.
-const OLDEST_START: SignedDuration = SignedDuration::from_mins(5);
+use crate::{IssuanceRequest, IssueError, dates};
 
 /// What policy proposed, cut down to what may be certified: every name is one that the requester
 /// has proved to control, and nothing is longer or other than was asked for.
@@ -69,7 +64,7 @@ impl Proposal {
             let reason = format!("its common name `{name}` is none of its DNS names and mailboxes");
             return Err(IssueError::Template(reason));
         }
-        let (not_before, not_after) = dates(template.validity, request, requested, now)?;
+        let (not_before, not_after) = dates::of(template.validity, request, requested, now)?;
         Ok(Self {
             subject,
             names,
@@ -148,37 +143,6 @@ where
     names.iter().map(|name| name.parse().map_err(impossible)).collect()
 }
 
-/// The first and last second: `validity` or what was asked for, whichever is shorter, counted with
-/// both ends (RFC 5280 §4.1.2.5: notAfter is inclusive).
-fn dates(
-    validity: Duration,
-    request: &IssuanceRequest,
-    requested: Option<Duration>,
-    now: Timestamp,
-) -> Result<(Timestamp, Timestamp), IssueError> {
-    let too_far = |_| IssueError::Template("its validity ends beyond the calendar".to_owned());
-    let not_before = match request.not_before {
-        Some(start) if now.duration_since(start) > OLDEST_START => {
-            return Err(IssueError::Dates("it would begin in the past"));
-        }
-        Some(start) => start,
-        None => now.checked_sub(BACKDATE).map_err(too_far)?,
-    };
-    // Certificates have whole seconds.
-    let not_before = Timestamp::from_second(not_before.as_second()).map_err(too_far)?;
-    let length = validity.min(requested.unwrap_or(Duration::MAX)).as_secs();
-    let Some(length) = length.checked_sub(1) else {
-        return Err(IssueError::Template("its validity is shorter than a second".to_owned()));
-    };
-    let length = SignedDuration::from_secs(i64::try_from(length).unwrap_or(i64::MAX));
-    let not_after = not_before.checked_add(length).map_err(too_far)?;
-    if not_after <= now {
-        return Err(IssueError::Template("it would be expired when it is issued".to_owned()));
-    }
-    let not_after = request.not_after.map_or(not_after, |asked| not_after.min(asked));
-    Ok((not_before, not_after))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +150,7 @@ mod tests {
     use chancery_identity::{RequestContext, TenantId};
     use chancery_policy::Name;
     use chancery_x509::CertificateRequest;
+    use jiff::SignedDuration;
 
     const NOW: Timestamp = Timestamp::constant(1_700_000_000, 500_000_000);
     const DAY: Duration = Duration::from_hours(24);
@@ -232,7 +197,7 @@ mod tests {
         template: CertificateTemplate,
         request: &IssuanceRequest,
     ) -> Result<Proposal, IssueError> {
-        let requested = crate::facts::requested_validity(request, NOW)?;
+        let requested = dates::requested(request, NOW)?;
         Proposal::accept(template, request, requested, NOW)
     }
 
@@ -356,6 +321,32 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_was_asked_for_is_the_end() {
+        let at = |hours: i64| NOW + SignedDuration::from_hours(hours);
+        let mut request = request(&["a.example"]);
+        // Asked for to the second, as clients do.
+        for end in [at(3), Timestamp::from_second(at(3).as_second()).unwrap()] {
+            request.not_after = Some(end);
+            let asked = dates::requested(&request, NOW).unwrap().unwrap();
+            // A policy that allows what was asked for and no more.
+            let exact = CertificateTemplate { validity: asked, ..template(&["a.example"]) };
+            let proposal = accept(exact, &request).unwrap();
+            assert_eq!(proposal.not_after.as_second(), at(3).as_second());
+            assert_eq!(proposal.not_before.as_second(), NOW.as_second());
+            // One that allows more leaves room for clocks that are behind.
+            let proposal = accept(template(&["a.example"]), &request).unwrap();
+            assert_eq!(proposal.not_after.as_second(), at(3).as_second());
+            assert_eq!(proposal.not_before.as_second(), NOW.as_second() - 60);
+        }
+        // One that allows less decides.
+        let short =
+            CertificateTemplate { validity: Duration::from_hours(1), ..template(&["a.example"]) };
+        let proposal = accept(short, &request).unwrap();
+        let length = proposal.not_after.duration_since(proposal.not_before);
+        assert_eq!(length.as_secs(), 3600 - 1);
+    }
+
+    #[test]
     fn impossible_dates_are_refused() {
         let at = |hours: i64| Some(NOW + SignedDuration::from_hours(hours));
         for (not_before, not_after) in
@@ -364,6 +355,9 @@ mod tests {
             let mut request = request(&["a.example"]);
             (request.not_before, request.not_after) = (not_before, not_after);
             let refused = accept(template(&["a.example"]), &request);
+            assert!(matches!(refused, Err(IssueError::Dates(_))), "{not_before:?} {not_after:?}");
+            // And so when they are ordered.
+            let refused = dates::check(not_before, not_after, NOW);
             assert!(matches!(refused, Err(IssueError::Dates(_))), "{not_before:?} {not_after:?}");
         }
     }

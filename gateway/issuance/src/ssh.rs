@@ -192,7 +192,7 @@ async fn issue(
 ) -> Result<SshIssued, SshError> {
     let issuer = inner.issuers.ssh.as_ref().ok_or(SshError::NotConfigured)?;
     let key = request.public_key.key();
-    key.check_strength()?;
+    inner.strength(key).await??;
     if inner.inventory.is_blocked(key).await.map_err(Unavailable::from)? {
         return Err(SshError::CompromisedKey);
     }
