@@ -1,9 +1,18 @@
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use hickory_resolver::net::NetError;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::Validator;
+use super::lookup::Family;
 use crate::failure::{Failure, FailureKind};
+
+/// How long one family of addresses waits for the other. RFC 8305 §3 has 50 ms, for people who wait; a
+/// validation that takes the wrong family may fail.
+const FAMILY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The server to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +25,53 @@ impl Validator {
     /// Connects to the host. The address that is dialled is the one that was checked: nothing is
     /// looked up twice.
     pub(super) async fn dial(&self, host: &Host, port: u16) -> Result<TcpStream, Failure> {
-        let addresses = match host {
-            Host::Address(address) => vec![*address],
-            Host::Name(name) => self.addresses(name).await?,
+        match host {
+            Host::Address(address) => self.connect(host, vec![*address], port).await,
+            Host::Name(name) => self.dial_name(host, name, port).await,
+        }
+    }
+
+    /// Connects to one of the addresses of a name, those for IPv6 first if they are known in time. If none of
+    /// the first ones will do, those that come late are tried too.
+    async fn dial_name(&self, host: &Host, name: &str, port: u16) -> Result<TcpStream, Failure> {
+        let both = select(
+            Box::pin(self.lookups.addresses(name, Family::V6)),
+            Box::pin(self.lookups.addresses(name, Family::V4)),
+        );
+        let (first, mut other) = match both.await {
+            Either::Left(done) | Either::Right(done) => done,
         };
+        let mut addresses = match first {
+            Ok(addresses) => addresses,
+            Err(first) => {
+                let addresses = (&mut other).await.map_err(|second| {
+                    // The error that says more than that there are none.
+                    failed(name, if first.is_no_records_found() { &second } else { &first })
+                })?;
+                return self.connect(host, addresses, port).await;
+            }
+        };
+        if let Ok(second) = timeout(FAMILY_PATIENCE, &mut other).await {
+            addresses.extend(second.unwrap_or_default());
+            addresses.sort_by_key(IpAddr::is_ipv4);
+            return self.connect(host, addresses, port).await;
+        }
+        let refused = match self.connect(host, addresses, port).await {
+            Ok(stream) => return Ok(stream),
+            Err(refused) => refused,
+        };
+        let Ok(late) = other.await else { return Err(refused) };
+        self.connect(host, late, port).await.map_err(|also| {
+            Failure::new(refused.kind, format!("{}; {}", refused.detail, also.detail))
+        })
+    }
+
+    async fn connect(
+        &self,
+        host: &Host,
+        addresses: Vec<IpAddr>,
+        port: u16,
+    ) -> Result<TcpStream, Failure> {
         let (allowed, forbidden): (Vec<IpAddr>, Vec<IpAddr>) =
             addresses.into_iter().partition(|address| self.networks.permit(*address));
         let mut tried: Vec<String> = forbidden
@@ -28,7 +80,7 @@ impl Validator {
             .collect();
         for address in allowed {
             let address = SocketAddr::new(address, port);
-            match tokio::time::timeout(self.connect_timeout, TcpStream::connect(address)).await {
+            match timeout(self.connect_timeout, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => tried.push(format!("{address}: {error}")),
                 Err(_) => {
@@ -41,18 +93,10 @@ impl Validator {
             format!("cannot connect to {host} on port {port}: {}", tried.join("; ")),
         ))
     }
+}
 
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
-        // With its final dot the name is complete: no search list is tried.
-        let found = self.resolver.lookup_ip(format!("{name}.")).await.map_err(|error| {
-            Failure::new(FailureKind::Dns, format!("looking up addresses of {name}: {error}"))
-        })?;
-        let addresses: Vec<IpAddr> = found.iter().collect();
-        if addresses.is_empty() {
-            return Err(Failure::new(FailureKind::Dns, format!("{name} has no addresses")));
-        }
-        Ok(addresses)
-    }
+fn failed(name: &str, error: &NetError) -> Failure {
+    Failure::new(FailureKind::Dns, format!("looking up addresses of {name}: {error}"))
 }
 
 impl std::fmt::Display for Host {

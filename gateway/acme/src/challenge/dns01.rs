@@ -1,5 +1,5 @@
 use aws_lc_rs::digest::{SHA256, digest};
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::RData;
 
 use super::{Task, Validator};
 use crate::failure::{Failure, FailureKind};
@@ -11,10 +11,9 @@ impl Validator {
     pub(super) async fn dns01(&self, task: &Task) -> Result<(), Failure> {
         let name = format!("_acme-challenge.{}", task.identifier.base());
         let expected = base64url::encode(digest(&SHA256, task.key_authorization().as_bytes()));
-        let found =
-            self.resolver.lookup(format!("{name}."), RecordType::TXT).await.map_err(|error| {
-                Failure::new(FailureKind::Dns, format!("looking up TXT records of {name}: {error}"))
-            })?;
+        let found = self.lookups.txt(&name).await.map_err(|error| {
+            Failure::new(FailureKind::Dns, format!("looking up TXT records of {name}: {error}"))
+        })?;
         let mut others = 0;
         for record in found.answers() {
             if let RData::TXT(text) = &record.data {

@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host as UrlHost, Url};
 
 use super::dial::Host;
+use super::early::Early;
 use super::{Task, Validator};
 use crate::failure::{Failure, FailureKind};
 use crate::identifier::Identifier;
@@ -116,9 +117,9 @@ where
     let failed = |error: &dyn std::error::Error| {
         Failure::new(FailureKind::Connection, format!("{url}: {error}"))
     };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(&error))?;
+    let stream = TokioIo::new(Early::new(stream));
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(stream).await.map_err(|error| failed(&error))?;
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
     let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let request = Request::get(path)

@@ -2,7 +2,9 @@
 
 mod dial;
 mod dns01;
+mod early;
 mod http01;
+mod lookup;
 mod networks;
 mod respond;
 mod slots;

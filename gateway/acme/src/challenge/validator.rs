@@ -1,15 +1,10 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
-};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use rustls::ClientConfig;
 
+use super::lookup::Lookups;
 use super::slots::{NoTurn, Slot, Slots, Whose};
 use super::{ChallengeType, Networks, tls};
 use crate::config::ValidationConfig;
@@ -19,7 +14,7 @@ use crate::identifier::Identifier;
 /// Goes out and looks whether challenges are met. It knows nothing of accounts and orders.
 #[derive(Debug)]
 pub struct Validator {
-    pub(super) resolver: TokioResolver,
+    pub(super) lookups: Lookups,
     pub(super) networks: Networks,
     pub(super) http01_port: u16,
     pub(super) tls_alpn01_port: u16,
@@ -68,7 +63,7 @@ impl Validator {
     /// [`ValidatorError`].
     pub fn new(config: &ValidationConfig) -> Result<Self, ValidatorError> {
         Ok(Self {
-            resolver: resolver(config).map_err(ValidatorError::Resolver)?,
+            lookups: Lookups::new(config.dns).map_err(ValidatorError::Resolver)?,
             networks: Networks::new(config.allowed_networks.clone()),
             http01_port: config.http01_port,
             tls_alpn01_port: config.tls_alpn01_port,
@@ -119,41 +114,4 @@ impl Validator {
         .increment(1);
         outcome
     }
-}
-
-fn resolver(config: &ValidationConfig) -> Result<TokioResolver, NetError> {
-    let of = |servers| {
-        TokioResolver::builder_with_config(
-            ResolverConfig::from_name_servers(servers),
-            TokioRuntimeProvider::default(),
-        )
-    };
-    let mut builder = match config.dns {
-        Some(server) => of(vec![name_server(server)]),
-        None => TokioResolver::builder_tokio().unwrap_or_else(|error| {
-            tracing::warn!(
-                %error,
-                "this machine has no DNS resolver and none is configured: names cannot be validated"
-            );
-            of(Vec::new())
-        }),
-    };
-    let options = builder.options_mut();
-    // A client fixes its records and tries again at once: yesterday's answer is a wrong answer.
-    options.cache_size = 0;
-    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-    if config.dns.is_some() {
-        options.use_hosts_file = ResolveHosts::Never;
-    }
-    builder.build()
-}
-
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let with_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    let connections =
-        [ConnectionConfig::udp(), ConnectionConfig::tcp()].into_iter().map(with_port).collect();
-    NameServerConfig::new(address.ip(), true, connections)
 }

@@ -2,8 +2,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chancery_acme::challenge::ChallengeType::Dns01;
 use chancery_acme::jws::base64url;
 use chancery_acme::{Failure, FailureKind};
+use hickory_proto::op::ResponseCode;
 
-use crate::nameserver::Zone;
+use crate::nameserver::{Edns, Zone};
 use crate::{config, key_authorization, task, validator};
 
 const AT: &str = "_acme-challenge.a.example.";
@@ -30,6 +31,13 @@ async fn a_record_in_several_strings_is_one_text() {
     look_at(Zone::default().txt(AT, &[front, back]), "a.example").await.unwrap();
     let apart = Zone::default().txt(AT, &[front]).txt(AT, &[back]);
     look_at(apart, "a.example").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_like_edns_is_asked_without() {
+    for edns in [Edns::Refused(ResponseCode::FormErr), Edns::Dropped] {
+        look_at(Zone::default().txt(AT, &[&expected()]).edns(edns), "a.example").await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use chancery_acme::challenge::ChallengeType::Http01;
 use chancery_acme::{Failure, FailureKind, ValidationConfig};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::nameserver::Zone;
+use crate::nameserver::{Edns, Zone};
 use crate::web::{self, Site, ok, redirect};
 use crate::{TOKEN, config, key_authorization, task, validator};
 
@@ -45,6 +48,87 @@ async fn validates_addresses_and_names_behind_a_cname() {
     let validator = validator(&settings(web::serve(good).await).await);
     validator.validate(&task(Http01, "127.0.0.1")).await.unwrap();
     validator.validate(&task(Http01, "c.example")).await.unwrap();
+}
+
+/// Whether a server is believed that says all of this as soon as somebody connects, and never reads.
+async fn believes_at_once(said: String, how_it_ends: fn(&TcpStream)) -> Result<(), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let settings = settings(listener.local_addr().unwrap().port()).await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(said.as_bytes()).await.unwrap();
+            how_it_ends(&stream);
+        }
+    });
+    validator(&settings).validate(&task(Http01, "a.example")).await
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_is_read_counts() {
+    // What `acme.sh --standalone` says without socat, from a line of Python, and old ones with nc.
+    let length = key_authorization().len();
+    let python =
+        format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n{}", key_authorization());
+    let until_it_closes = format!("HTTP/1.1 200 OK\r\n\r\n{}", key_authorization());
+    let closes: fn(&TcpStream) = |_| {};
+    // The connection is reset behind the answer, perhaps before the request was even sent.
+    let resets: fn(&TcpStream) = |stream| stream.set_zero_linger().unwrap();
+    for said in [python, until_it_closes] {
+        for end in [closes, resets] {
+            for _ in 0..20 {
+                believes_at_once(said.clone(), end).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_before_the_request_has_to_be_right_all_the_same() {
+    for (said, kind) in [
+        ("HTTP/1.0 200 OK\r\n\r\nx".to_owned(), FailureKind::IncorrectResponse),
+        ("HTTP/1.0 404 Not Found\r\n\r\n".to_owned(), FailureKind::IncorrectResponse),
+        ("SSH-2.0-OpenSSH_9.9\r\n".to_owned(), FailureKind::Connection),
+        (String::new(), FailureKind::Connection),
+        // Less than it promised.
+        (
+            format!("HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n{}", key_authorization()),
+            FailureKind::IncorrectResponse,
+        ),
+    ] {
+        let failure = believes_at_once(said, |_| {}).await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_counts_even_if_the_other_family_is_never_answered() {
+    let port = web::serve(good).await;
+    for silent in [RecordType::AAAA, RecordType::A] {
+        let zone = Zone::default()
+            .address("a.example.", Ipv4Addr::LOCALHOST)
+            .address6("a.example.", Ipv4Addr::LOCALHOST.to_ipv6_mapped())
+            .silent_about(silent);
+        let config = ValidationConfig { http01_port: port, ..config(zone.serve().await) };
+        let found = validator(&config).validate(&task(Http01, "a.example")).await;
+        assert_eq!(found, Ok(()), "silent about {silent}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_like_edns_is_asked_without() {
+    let port = web::serve(good).await;
+    for edns in [
+        Edns::Refused(ResponseCode::FormErr),
+        Edns::Refused(ResponseCode::NotImp),
+        Edns::Refused(ResponseCode::ServFail),
+        Edns::Refused(ResponseCode::Refused),
+        Edns::Dropped,
+    ] {
+        let zone = Zone::default().address("a.example.", Ipv4Addr::LOCALHOST).edns(edns);
+        let config = ValidationConfig { http01_port: port, ..config(zone.serve().await) };
+        let found = validator(&config).validate(&task(Http01, "a.example")).await;
+        assert_eq!(found, Ok(()), "{edns:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, CNAME, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 use tokio::net::UdpSocket;
@@ -11,11 +11,29 @@ use tokio::net::UdpSocket;
 pub(crate) struct Zone {
     records: Vec<(Name, RData)>,
     broken: bool,
+    silent_about: Option<RecordType>,
+    edns: Edns,
+}
+
+/// What a server makes of queries with EDNS (RFC 6891).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edns {
+    /// It answers them.
+    #[default]
+    Answered,
+    /// It refuses them with this code.
+    Refused(ResponseCode),
+    /// It drops them.
+    Dropped,
 }
 
 impl Zone {
     pub(crate) fn address(self, name: &str, address: Ipv4Addr) -> Self {
         self.with(name, RData::A(A(address)))
+    }
+
+    pub(crate) fn address6(self, name: &str, address: Ipv6Addr) -> Self {
+        self.with(name, RData::AAAA(AAAA(address)))
     }
 
     pub(crate) fn txt(self, name: &str, strings: &[&str]) -> Self {
@@ -32,6 +50,15 @@ impl Zone {
         Self { broken: true, ..Self::default() }
     }
 
+    /// Never answers queries for records of this type.
+    pub(crate) fn silent_about(self, kind: RecordType) -> Self {
+        Self { silent_about: Some(kind), ..self }
+    }
+
+    pub(crate) fn edns(self, edns: Edns) -> Self {
+        Self { edns, ..self }
+    }
+
     fn with(mut self, name: &str, data: RData) -> Self {
         self.records.push((Name::from_ascii(name).unwrap(), data));
         self
@@ -46,21 +73,33 @@ impl Zone {
             loop {
                 let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
                 let question = Message::from_bytes(&buffer[..length]).unwrap();
-                let answer = self.answer(&question).to_bytes().unwrap();
-                socket.send_to(&answer, from).await.unwrap();
+                let Some(answer) = self.answer(&question) else { continue };
+                socket.send_to(&answer.to_bytes().unwrap(), from).await.unwrap();
             }
         });
         address
     }
 
-    fn answer(&self, question: &Message) -> Message {
+    fn answer(&self, question: &Message) -> Option<Message> {
         let mut answer = question.clone();
         answer.metadata.message_type = MessageType::Response;
         answer.metadata.recursion_available = true;
         let query = &question.queries[0];
+        if self.silent_about == Some(query.query_type()) {
+            return None;
+        }
+        match self.edns {
+            Edns::Refused(code) if question.edns.is_some() => {
+                answer.edns = None;
+                answer.metadata.response_code = code;
+                return Some(answer);
+            }
+            Edns::Dropped if question.edns.is_some() => return None,
+            _ => {}
+        }
         if self.broken {
             answer.metadata.response_code = ResponseCode::ServFail;
-            return answer;
+            return Some(answer);
         }
         let mut known = false;
         for (name, data) in &self.records {
@@ -75,6 +114,6 @@ impl Zone {
         if !known {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
-        answer
+        Some(answer)
     }
 }
