@@ -8,7 +8,7 @@ use crate::Acme;
 use crate::account::{Account, AccountStatus, ActiveAccount};
 use crate::error::Error;
 use crate::id::AccountId;
-use crate::jws::{AccountKey, Payload, SignedRequest, Signer};
+use crate::jws::{AccountKey, JwsError, OfferedKey, Payload, SignedRequest, Signer};
 use crate::nonce::BadNonce;
 use crate::records;
 
@@ -87,8 +87,23 @@ impl Acme {
                 "sign this request with `jwk`, the new account's key, not with `kid`".to_owned(),
             ));
         };
-        let payload = request.verify(&key)?;
-        Ok((key, payload))
+        self.verify_by(key, request).await
+    }
+
+    /// Checks the key that a request brings along, and the request's signature with it, where both may take
+    /// long.
+    pub(crate) async fn verify_by(
+        &self,
+        key: OfferedKey,
+        request: SignedRequest,
+    ) -> Result<(AccountKey, Payload), Error> {
+        let is_expensive = key.is_expensive();
+        let verify = move || {
+            let key = key.check()?;
+            let payload = request.verify(&key)?;
+            Ok::<_, JwsError>((key, payload))
+        };
+        Ok(if is_expensive { self.compute.run(verify).await? } else { verify() }?)
     }
 
     /// Checks a request that an account or a bare key signed: a revocation.
@@ -105,7 +120,7 @@ impl Acme {
         let request = self.fresh(target, body)?;
         match request.signer().clone() {
             Signer::Key(key) => {
-                let payload = request.verify(&key)?;
+                let (key, payload) = self.verify_by(key, request).await?;
                 Ok((Authenticated::Key(key), payload))
             }
             Signer::Account(url) => {
@@ -116,7 +131,14 @@ impl Acme {
                 let key = records::account(&context.tenant, id)?;
                 let stored = records::load::<Account>(self.store.as_ref(), key).await?;
                 let stored = stored.ok_or(Error::NoAccount)?;
-                let payload = match request.verify(&stored.value.key) {
+                let verified = match &stored.value.key {
+                    key if key.is_expensive() => {
+                        let key = key.clone();
+                        self.compute.run(move || request.verify(&key)).await?
+                    }
+                    key => request.verify(key),
+                };
+                let payload = match verified {
                     Ok(payload) if stored.value.status == AccountStatus::Valid => Ok(payload),
                     Ok(_) => Err(Error::AccountDeactivated),
                     Err(error) => Err(error.into()),
@@ -144,7 +166,8 @@ impl Acme {
         Err(self.refuse(event, why.into()).await)
     }
 
-    /// A request whose `url` is the one that was called and whose nonce was good until now.
+    /// A request whose `url` is the one that was called and whose nonce was good until now. No key was looked
+    /// at yet: that costs more than all of this.
     fn fresh(&self, target: Target<'_>, body: &[u8]) -> Result<SignedRequest, Error> {
         let request = SignedRequest::parse(body)?;
         if request.url() != target.url {
@@ -153,7 +176,7 @@ impl Acme {
                 called: target.url.to_owned(),
             });
         }
-        self.nonces.redeem(request.nonce().ok_or(BadNonce)?)?;
+        self.nonces.redeem(request.nonce().ok_or(BadNonce::Unknown)?)?;
         Ok(request)
     }
 }

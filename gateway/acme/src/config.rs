@@ -5,6 +5,8 @@ use std::time::Duration;
 use chancery_identity::TenantId;
 use ipnet::IpNet;
 
+use crate::identifier::NameRules;
+
 /// How the ACME server behaves.
 #[derive(Debug, Clone)]
 pub struct AcmeConfig {
@@ -19,6 +21,11 @@ pub struct AcmeConfig {
     pub profiles: BTreeMap<String, String>,
     /// The profile of an order that names none.
     pub default_profile: Option<String>,
+    /// Which names are certified.
+    pub names: NameRules,
+    /// The origins whose scripts may use this server from a browser (`https://app.example`); `*` for all, none
+    /// by default.
+    pub allowed_origins: Vec<String>,
     /// How long an order and its authorizations may stay unfinished.
     pub order_lifetime: Duration,
     /// How long a valid authorization counts, for revocation (RFC 8555 §7.6).
@@ -71,6 +78,8 @@ impl Default for AcmeConfig {
                 "TLS servers: server authentication for DNS names".to_owned(),
             )]),
             default_profile: Some("tls-server".to_owned()),
+            names: NameRules { unlisted: true },
+            allowed_origins: Vec::new(),
             order_lifetime: Duration::from_secs(7 * DAY),
             authorization_lifetime: Duration::from_secs(30 * DAY),
             retention: Duration::from_secs(7 * DAY),

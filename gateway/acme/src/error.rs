@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_compute::ComputeError;
 use chancery_identity::EvidenceError;
 use chancery_policy::Denial;
 use chancery_store::{CommitError, InvalidKey, Key, ReadError};
@@ -113,7 +114,7 @@ pub enum Error {
     /// The reason code is unknown or may not be used by this signer.
     #[error("{0}")]
     BadRevocationReason(String),
-    /// Too many decisions are waiting for the policies.
+    /// Too many decisions are waiting for the policies, or too much work for the processors.
     #[error("too many requests at once: try again")]
     Overloaded,
     /// It is the gateway's fault. The details are for the log only.
@@ -127,7 +128,8 @@ impl Error {
         match self {
             Self::Jws(JwsError::BadSignature) => "bad-signature",
             Self::Jws(_) | Self::Malformed(_) | Self::WrongUrl { .. } => "malformed",
-            Self::BadNonce(_) => "bad-nonce",
+            Self::BadNonce(BadNonce::Malformed) => "malformed",
+            Self::BadNonce(BadNonce::Unknown) => "bad-nonce",
             Self::NoAccount => "no-account",
             Self::AccountDeactivated => "account-deactivated",
             Self::Unauthorized(_) => "unauthorized",
@@ -201,6 +203,9 @@ pub enum InternalError {
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers")]
     NoRandomness,
+    /// A computation did not come to its end.
+    #[error(transparent)]
+    Compute(ComputeError),
     /// Signing or revoking is not possible at the moment.
     #[error("issuance is not available: {0}")]
     Issuance(String),
@@ -209,6 +214,15 @@ pub enum InternalError {
 impl From<BadKey> for Error {
     fn from(error: BadKey) -> Self {
         Self::Jws(JwsError::BadKey(error))
+    }
+}
+
+impl From<ComputeError> for Error {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Busy => Self::Overloaded,
+            ComputeError::Interrupted => Self::Internal(InternalError::Compute(error)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use chancery_x509::GeneralName;
+use chancery_x509::{GeneralName, has_listed_top_level};
 use serde::{Deserialize, Serialize};
 
 /// What an order asks to certify (RFC 8555 §7.1.3): a DNS name, possibly a wildcard, or an IP address
@@ -28,9 +28,43 @@ pub enum InvalidIdentifier {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The name is below a top-level name that does not exist in the public DNS, and such names are not certified
+    /// here.
+    #[error(
+        "`{0}` is below a top-level name that the public suffix list does not have, and this server does not \
+         certify such names (`acme.unlisted_names`)"
+    )]
+    Unlisted(String),
+    /// The issuing CAs' own certificates do not let them certify the name (RFC 5280 §4.2.1.10).
+    #[error("the CAs of this server are not permitted to certify `{0}` (name constraints)")]
+    NotPermitted(String),
     /// The value is not an IP address in its canonical spelling.
     #[error("`{0}` is not an IP address in the spelling of RFC 5952")]
     Ip(String),
+}
+
+/// Which of the well-formed names are certified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameRules {
+    /// Whether names are taken whose top-level name is not in the public suffix list: `localhost`, `a.lan`,
+    /// `*.internal`.
+    pub unlisted: bool,
+}
+
+impl NameRules {
+    /// Whether these rules allow `identifier`; asked when it is ordered, and again when it is to be certified.
+    ///
+    /// # Errors
+    /// [`InvalidIdentifier`].
+    pub fn check(self, identifier: &Identifier) -> Result<(), InvalidIdentifier> {
+        let Identifier::Dns(name) = identifier else { return Ok(()) };
+        // An order may be older than today's list of public suffixes.
+        Identifier::parse("dns", name)?;
+        if self.unlisted || has_listed_top_level(name) {
+            return Ok(());
+        }
+        Err(InvalidIdentifier::Unlisted(name.chars().take(80).collect()))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,8 +143,13 @@ impl std::fmt::Display for Identifier {
 impl TryFrom<Wire> for Identifier {
     type Error = InvalidIdentifier;
 
+    /// What is stored was checked when it was ordered. What names are possible may have changed since, and the
+    /// record has to be readable all the same.
     fn try_from(wire: Wire) -> Result<Self, InvalidIdentifier> {
-        Self::parse(&wire.kind, &wire.value)
+        match wire.kind.as_str() {
+            "dns" => Ok(Self::Dns(wire.value)),
+            kind => Self::parse(kind, &wire.value),
+        }
     }
 }
 
@@ -120,40 +159,19 @@ impl From<Identifier> for Wire {
     }
 }
 
+/// A name that can stand in a certificate: what is taken here is decided where certificates are built, so that
+/// an order never ends with a CSR that cannot be certified.
 fn dns(value: &str) -> Result<String, &'static str> {
-    let name = value.to_ascii_lowercase();
-    let base = name.strip_prefix("*.").unwrap_or(&name);
-    if name.len() > 253 {
-        return Err("longer than 253 characters");
-    }
-    if base.is_empty() {
-        return Err("empty");
-    }
-    if base.ends_with('.') {
-        return Err("it ends with a dot");
-    }
-    if base.parse::<IpAddr>().is_ok() {
+    if value.parse::<IpAddr>().is_ok() {
         return Err("it is an IP address: use the identifier type `ip`");
     }
-    for label in base.split('.') {
-        let own = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if label.is_empty() || label.len() > 63 {
-            return Err("a label has not 1 to 63 characters");
-        }
-        if !label.bytes().all(own) {
-            return Err("a label has other than letters, digits and `-`; write international \
-                        names as A-labels, and `*` only as the whole first label");
-        }
-        if label.starts_with('-') || label.ends_with('-') {
-            return Err("a label begins or ends with `-`");
-        }
+    if value.ends_with('.') {
+        return Err("it ends with a dot");
     }
-    // What a URL parser would take for an IPv4 address must not become a host name (WHATWG URL
-    // §3.5).
-    if base.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
-        return Err("the last label is a number");
+    match GeneralName::dns(value) {
+        Ok(name) => Ok(name.value().into_owned()),
+        Err(invalid) => Err(invalid.reason()),
     }
-    Ok(name)
 }
 
 #[cfg(test)]
@@ -195,12 +213,39 @@ mod tests {
             "a.1",
             "0x7f.1",
             "a:80",
+            "*.com",
+            "*.co.uk",
+            "xn--0.example",
             &format!("{}.example", "a".repeat(64)),
             &"a.".repeat(127).repeat(2),
         ] {
             let refused = Identifier::parse("dns", bad);
             assert!(matches!(refused, Err(InvalidIdentifier::Dns { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn unlisted_names_are_taken_where_the_rules_say_so() {
+        let (open, closed) = (NameRules { unlisted: true }, NameRules { unlisted: false });
+        for (name, is_listed) in
+            [("a.example.com", true), ("com", true), ("*.lan", false), ("localhost", false)]
+        {
+            let identifier = Identifier::parse("dns", name).unwrap();
+            assert!(open.check(&identifier).is_ok(), "{name}");
+            assert_eq!(closed.check(&identifier).is_ok(), is_listed, "{name}");
+        }
+        let address = Identifier::parse("ip", "192.0.2.1").unwrap();
+        assert!(closed.check(&address).is_ok());
+        let before = Identifier::Dns("*.com".to_owned());
+        assert!(matches!(open.check(&before), Err(InvalidIdentifier::Dns { .. })));
+    }
+
+    #[test]
+    fn a_stored_name_that_would_be_refused_today_is_readable() {
+        let stored = r#"{"type":"dns","value":"*.com"}"#;
+        let read: Identifier = serde_json::from_str(stored).unwrap();
+        assert_eq!(read, Identifier::Dns("*.com".to_owned()));
+        assert_eq!(serde_json::to_string(&read).unwrap(), stored);
     }
 
     #[test]

@@ -42,5 +42,5 @@ pub use authenticate::{Authenticated, Target};
 pub use config::{AcmeConfig, ValidationConfig};
 pub use error::{DeniedIdentifier, Error, InternalError, RefusedIdentifier};
 pub use failure::{Failure, FailureKind};
-pub use identifier::{Identifier, InvalidIdentifier};
+pub use identifier::{Identifier, InvalidIdentifier, NameRules};
 pub use service::{Acme, StartError};

@@ -28,10 +28,20 @@ pub struct Nonces {
     used: Box<[AtomicU64]>,
 }
 
-/// The nonce is not one that this process gave out, was used before, or is too old.
+/// Why a nonce is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the nonce was not issued here, was used before or is too old: use the one in this answer")]
-pub struct BadNonce;
+pub enum BadNonce {
+    /// It is not one that this process gave out, was used before, or is too old.
+    #[error(
+        "the nonce was not issued here, was used before or is too old: use the one in this answer"
+    )]
+    Unknown,
+    /// It is not base64url (RFC 8555 §6.5.2), so nobody can have given it out.
+    #[error(
+        "the nonce is not base64url (RFC 8555 §6.5.2): use the one in this answer, as it stands"
+    )]
+    Malformed,
+}
 
 /// The operating system gives no random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,21 +92,22 @@ impl Nonces {
     /// # Errors
     /// [`BadNonce`].
     pub fn redeem(&self, nonce: &str) -> Result<(), BadNonce> {
-        let bytes = base64url::decode(nonce).map_err(|_| BadNonce)?;
-        let (front, tag) = bytes.split_first_chunk::<NUMBER>().ok_or(BadNonce)?;
+        let bytes = base64url::decode(nonce).map_err(|_| BadNonce::Malformed)?;
+        let (front, tag) = bytes.split_first_chunk::<NUMBER>().ok_or(BadNonce::Unknown)?;
         let expected = hmac::sign(&self.key, front);
-        let expected = expected.as_ref().get(..TAG).ok_or(BadNonce)?;
-        aws_lc_rs::constant_time::verify_slices_are_equal(expected, tag).map_err(|_| BadNonce)?;
+        let expected = expected.as_ref().get(..TAG).ok_or(BadNonce::Unknown)?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected, tag)
+            .map_err(|_| BadNonce::Unknown)?;
 
         let number = u64::from_be_bytes(*front);
         if self.is_too_old(number) {
-            return Err(BadNonce);
+            return Err(BadNonce::Unknown);
         }
-        let (word, bit) = self.place(number).ok_or(BadNonce)?;
+        let (word, bit) = self.place(number).ok_or(BadNonce::Unknown)?;
         let before = word.fetch_or(bit, Ordering::AcqRel);
         // Looked at again: the bit may have been cleared for a newer number since. Whoever sees it
         // cleared also sees the counter that was moved on before.
-        if before & bit != 0 || self.is_too_old(number) { Err(BadNonce) } else { Ok(()) }
+        if before & bit != 0 || self.is_too_old(number) { Err(BadNonce::Unknown) } else { Ok(()) }
     }
 
     fn is_too_old(&self, number: u64) -> bool {
@@ -126,7 +137,7 @@ mod tests {
         assert_eq!(issued.iter().collect::<HashSet<_>>().len(), issued.len());
         for nonce in &issued {
             assert_eq!(nonces.redeem(nonce), Ok(()));
-            assert_eq!(nonces.redeem(nonce), Err(BadNonce));
+            assert_eq!(nonces.redeem(nonce), Err(BadNonce::Unknown));
         }
     }
 
@@ -136,8 +147,11 @@ mod tests {
         let foreign = theirs.issue();
         let mut bent = base64url::decode(ours.issue()).unwrap();
         bent[NUMBER - 1] ^= 1;
-        for bad in ["", "x", "====", &foreign, &base64url::encode(bent), &"A".repeat(10_000)] {
-            assert_eq!(ours.redeem(bad), Err(BadNonce), "{bad}");
+        for bad in ["", "AA", &foreign, &base64url::encode(bent), &"A".repeat(10_000)] {
+            assert_eq!(ours.redeem(bad), Err(BadNonce::Unknown), "{bad}");
+        }
+        for malformed in ["x", "====", "+/==", "a b", "\u{e4}", "AB"] {
+            assert_eq!(ours.redeem(malformed), Err(BadNonce::Malformed), "{malformed}");
         }
     }
 
@@ -148,8 +162,8 @@ mod tests {
         before.redeem(&used).unwrap();
         let after = Nonces::new().unwrap();
         (0..2).for_each(|_| drop(after.issue()));
-        assert_eq!(after.redeem(&used), Err(BadNonce));
-        assert_eq!(after.redeem(&unused), Err(BadNonce));
+        assert_eq!(after.redeem(&used), Err(BadNonce::Unknown));
+        assert_eq!(after.redeem(&unused), Err(BadNonce::Unknown));
     }
 
     #[test]
@@ -158,8 +172,8 @@ mod tests {
         let (used, unused) = (nonces.issue(), nonces.issue());
         nonces.redeem(&used).unwrap();
         let last: Vec<_> = (0..64).map(|_| nonces.issue()).collect();
-        assert_eq!(nonces.redeem(&used), Err(BadNonce));
-        assert_eq!(nonces.redeem(&unused), Err(BadNonce));
+        assert_eq!(nonces.redeem(&used), Err(BadNonce::Unknown));
+        assert_eq!(nonces.redeem(&unused), Err(BadNonce::Unknown));
         for nonce in &last {
             assert_eq!(nonces.redeem(nonce), Ok(()), "the newest 64 are all good");
         }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use chancery_audit::{Audit, Event};
+use chancery_compute::Compute;
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
 use chancery_policy::{AccessGrant, AccessRequest, Denial, PolicyHost, context_attributes};
@@ -24,6 +25,7 @@ pub struct Acme {
     pub(crate) nonces: Nonces,
     pub(crate) validator: Validator,
     pub(crate) under_way: UnderWay,
+    pub(crate) compute: Compute,
 }
 
 /// Why the ACME server cannot start.
@@ -60,6 +62,7 @@ impl Acme {
             policy,
             audit,
             clock,
+            compute: Compute::default(),
         }))
     }
 

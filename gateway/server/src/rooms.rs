@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chancery_access::{Access, Directory, TokenLimits};
-use chancery_acme::{AcmeConfig, ValidationConfig};
+use chancery_acme::{AcmeConfig, NameRules, ValidationConfig};
 use chancery_api::vault::Installation;
 use chancery_audit::Audit;
 use chancery_ca::Ca;
@@ -124,6 +124,8 @@ pub(crate) fn acme_config(config: &Config) -> AcmeConfig {
         website: acme.website.clone(),
         profiles: acme.profiles.clone(),
         default_profile: acme.default_profile.clone(),
+        names: NameRules { unlisted: acme.unlisted_names },
+        allowed_origins: acme.allowed_origins.clone(),
         validation: ValidationConfig {
             dns: acme.dns,
             http01_port: acme.http01_port,

@@ -3,19 +3,20 @@ use crate::error::Error;
 /// The most contacts of one account.
 const MAX: usize = 10;
 
-/// Checks the contacts of an account (RFC 8555 §7.3): `mailto:` with exactly one address and no
-/// header fields.
-pub(super) fn check(contacts: &[String]) -> Result<(), Error> {
+/// The contacts of an account (RFC 8555 §7.3) as they are kept: `mailto:` with exactly one address and no
+/// header fields. Space around the address is dropped: getssl writes `mailto: a@example.com`.
+pub(super) fn parse(contacts: Vec<String>) -> Result<Vec<String>, Error> {
     if contacts.len() > MAX {
         return Err(Error::Malformed(format!("an account has at most {MAX} contacts")));
     }
-    contacts.iter().try_for_each(|contact| check_one(contact))
+    contacts.iter().map(|contact| parse_one(contact)).collect()
 }
 
-fn check_one(contact: &str) -> Result<(), Error> {
+fn parse_one(contact: &str) -> Result<String, Error> {
     let shown = || contact.chars().take(80).collect::<String>();
     let invalid = |reason| Err(Error::InvalidContact { contact: shown(), reason });
-    let (scheme, address) = contact.split_once(':').unwrap_or(("", contact));
+    let (scheme, address) = contact.trim().split_once(':').unwrap_or(("", contact));
+    let address = address.trim();
     if !scheme.eq_ignore_ascii_case("mailto") {
         return Err(Error::UnsupportedContact(shown()));
     }
@@ -29,7 +30,9 @@ fn check_one(contact: &str) -> Result<(), Error> {
         return invalid("an address is printable ASCII without spaces");
     }
     match address.rsplit_once('@') {
-        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(()),
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => {
+            Ok(format!("{scheme}:{address}"))
+        }
         _ => invalid("an address is name@domain"),
     }
 }
@@ -38,15 +41,25 @@ fn check_one(contact: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn check_single(contact: &str) -> Result<(), Error> {
-        check(&[contact.to_owned()])
+    fn check_single(contact: &str) -> Result<String, Error> {
+        parse(vec![contact.to_owned()]).map(|mut kept| kept.remove(0))
     }
 
     #[test]
     fn takes_single_mail_addresses() {
-        assert!(check(&[]).is_ok());
-        assert!(check_single("mailto:a@example.com").is_ok());
-        assert!(check_single("MailTo:a+b@example.com").is_ok());
+        assert_eq!(parse(vec![]).unwrap(), Vec::<String>::new());
+        for good in ["mailto:a@example.com", "MailTo:a+b@example.com"] {
+            assert_eq!(check_single(good).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn drops_space_around_an_address() {
+        for spaced in
+            ["mailto: a@example.com", " mailto:a@example.com\n", "mailto:\ta@example.com "]
+        {
+            assert_eq!(check_single(spaced).unwrap(), "mailto:a@example.com");
+        }
     }
 
     #[test]
@@ -73,6 +86,6 @@ mod tests {
     #[test]
     fn limits_their_number() {
         let many = vec!["mailto:a@b".to_owned(); MAX + 1];
-        assert!(matches!(check(&many), Err(Error::Malformed(_))));
+        assert!(matches!(parse(many), Err(Error::Malformed(_))));
     }
 }

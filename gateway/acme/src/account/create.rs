@@ -66,11 +66,11 @@ impl Acme {
         &self,
         context: &RequestContext,
         key: AccountKey,
-        request: NewAccount,
+        mut request: NewAccount,
         event: &mut Event,
     ) -> Result<Registered, Error> {
         let thumbprint = key.thumbprint();
-        contact::check(&request.contact)?;
+        request.contact = contact::parse(request.contact)?;
         if let Some(terms) = &self.config.terms_of_service
             && !request.terms_agreed
         {

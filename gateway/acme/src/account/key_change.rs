@@ -52,7 +52,7 @@ impl Acme {
         account_url: &str,
         event: &mut Event,
     ) -> Result<Account, Error> {
-        let new = inner_request(inner, url)?;
+        let new = self.inner_request(inner, url).await?;
         let change: KeyChange = new.payload.json()?;
         if change.account != account_url {
             return Err(Error::Malformed("the inner `account` is not the signer's".to_owned()));
@@ -83,20 +83,23 @@ impl Acme {
         }
         Ok(changed)
     }
-}
 
-/// Checks the inner JWS: a bare key, the outer `url`, no nonce, its own signature.
-fn inner_request(inner: &Payload, url: &str) -> Result<NewKey, Error> {
-    let request = SignedRequest::parse(inner.as_bytes())?;
-    if request.nonce().is_some() {
-        return Err(Error::Malformed("the inner JWS has a nonce (RFC 8555 §7.3.5)".to_owned()));
+    /// Checks the inner JWS: a bare key, the outer `url`, no nonce, its own signature.
+    async fn inner_request(&self, inner: &Payload, url: &str) -> Result<NewKey, Error> {
+        let request = SignedRequest::parse(inner.as_bytes())?;
+        if request.nonce().is_some() {
+            return Err(Error::Malformed("the inner JWS has a nonce (RFC 8555 §7.3.5)".to_owned()));
+        }
+        if request.url() != url {
+            return Err(Error::WrongUrl {
+                signed: request.url().chars().take(200).collect(),
+                called: url.to_owned(),
+            });
+        }
+        let Signer::Key(key) = request.signer().clone() else {
+            return Err(Error::Malformed("the inner JWS is signed by `kid`, not `jwk`".to_owned()));
+        };
+        let (key, payload) = self.verify_by(key, request).await?;
+        Ok(NewKey { key, payload })
     }
-    if request.url() != url {
-        return Err(Error::WrongUrl { signed: request.url().to_owned(), called: url.to_owned() });
-    }
-    let Signer::Key(key) = request.signer().clone() else {
-        return Err(Error::Malformed("the inner JWS is signed by `kid`, not `jwk`".to_owned()));
-    };
-    let payload = request.verify(&key)?;
-    Ok(NewKey { key, payload })
 }

@@ -43,11 +43,10 @@ impl Acme {
         ActiveAccount(stored): ActiveAccount,
         update: AccountUpdate,
     ) -> Result<Account, Error> {
-        if let Some(contacts) = &update.contact {
-            contact::check(contacts)?;
-        }
         let mut changed = stored.value;
-        changed.contact = update.contact.unwrap_or(changed.contact);
+        if let Some(contacts) = update.contact {
+            changed.contact = contact::parse(contacts)?;
+        }
         if update.deactivate {
             changed.status = AccountStatus::Deactivated;
         }

@@ -13,6 +13,12 @@ use super::base64url;
 /// MAC-based ones are for external account binding only and `none` for nobody (RFC 8555 §6.2).
 pub const ALGORITHMS: [&str; 4] = ["ES256", "ES384", "RS256", "EdDSA"];
 
+/// The longest number in an RSA key, in bytes: 8,192 bits, the largest keys that clients make (`lego --key-type
+/// rsa8192`).
+const LONGEST_NUMBER: usize = 1024;
+/// The longest modulus that is looked at on an async thread, in bytes.
+const CHEAP_RSA_BYTES: usize = 512;
+
 /// A signature algorithm out of [`ALGORITHMS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -82,15 +88,29 @@ pub enum BadKey {
     /// The numbers do not make a key: a point off the curve, an even modulus.
     #[error("the numbers do not make a public key")]
     NotAKey,
-    /// A key that an attacker could break.
+    /// The key goes with another signature algorithm than the one that the request says.
+    #[error("the key does not go with the algorithm {alg} in the header: it signs with {fits}")]
+    OtherAlgorithm {
+        /// What the request says.
+        alg: &'static str,
+        /// What goes with the key.
+        fits: &'static str,
+    },
+    /// A key that an attacker could break, or larger than anybody needs.
     #[error("weak key: {0}")]
     Weak(String),
 }
 
+/// A JSON Web Key that nobody has looked at yet: doing so may take long, and is only worth it for a request
+/// that is not refused for its URL or its nonce.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct OfferedKey(Jwk);
+
 /// A JSON Web Key as it arrives; what else RFC 7517 §4 allows in it is ignored.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Jwk {
+struct Jwk {
     kty: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     crv: Option<String>,
@@ -131,6 +151,11 @@ impl AccountKey {
         }
     }
 
+    /// Whether to verify with it takes too long for an async thread.
+    pub fn is_expensive(&self) -> bool {
+        matches!(&self.jwk, CanonicalJwk::Rsa { n, .. } if n.len() > CHEAP_RSA_BYTES)
+    }
+
     /// The key as a SubjectPublicKeyInfo in DER, to compare with the keys of certificates.
     pub fn spki_der(&self) -> &[u8] {
         &self.spki
@@ -167,14 +192,29 @@ fn ec_json(curve: &str, x: &[u8], y: &[u8]) -> String {
     format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#)
 }
 
-impl TryFrom<Jwk> for AccountKey {
-    type Error = BadKey;
-
-    fn try_from(jwk: Jwk) -> Result<Self, BadKey> {
-        let found = Self::try_from(StoredJwk(jwk))?;
+impl OfferedKey {
+    /// The key, if it is well-formed and strong. Takes up to some milliseconds for a large RSA key.
+    ///
+    /// # Errors
+    /// [`BadKey`]; what is too large is refused before any arithmetic.
+    pub fn check(self) -> Result<AccountKey, BadKey> {
+        let found = AccountKey::try_from(StoredJwk(self.0))?;
         let key = PublicKey::from_spki_der(&found.spki).map_err(|_| BadKey::NotAKey)?;
         key.check_strength().map_err(|weak| BadKey::Weak(weak.to_string()))?;
         Ok(found)
+    }
+
+    /// Whether to [check](Self::check) it takes too long for an async thread.
+    pub fn is_expensive(&self) -> bool {
+        // Base64url has four characters for three bytes.
+        let length = self.0.n.as_ref().map_or(0, String::len);
+        self.0.kty == "RSA" && length > (CHEAP_RSA_BYTES * 4).div_ceil(3)
+    }
+}
+
+impl std::fmt::Debug for OfferedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OfferedKey").field(&self.0.kty).finish()
     }
 }
 
@@ -210,14 +250,19 @@ fn fixed<const N: usize>(name: &'static str, text: Option<String>) -> Result<[u8
     bytes.try_into().map_err(|_| BadKey::Member(name))
 }
 
-/// Numbers have no leading zeros (RFC 7518 §2, Base64urlUInt), so that a key has one thumbprint.
+/// Numbers should have no leading zeros (RFC 7518 §2, Base64urlUInt). Some libraries write one in front of
+/// the modulus all the same (RFC 7518 §6.3.1.1); without it a key has one thumbprint.
 fn number(name: &'static str, text: Option<String>) -> Result<Vec<u8>, BadKey> {
     let bytes = base64url::decode(text.unwrap_or_default()).map_err(|_| BadKey::Member(name))?;
-    match bytes.first() {
-        None | Some(0) => Err(BadKey::Member(name)),
-        Some(_) if bytes.len() > 1024 => Err(BadKey::Member(name)),
-        Some(_) => Ok(bytes),
+    let start = bytes.iter().position(|byte| *byte != 0).ok_or(BadKey::Member(name))?;
+    let number = bytes.get(start..).unwrap_or_default().to_vec();
+    if number.len() > LONGEST_NUMBER {
+        return Err(BadKey::Weak(format!(
+            "the member `{name}` of the RSA key has more than {} bits",
+            LONGEST_NUMBER * 8
+        )));
     }
+    Ok(number)
 }
 
 fn spki_der(jwk: &CanonicalJwk) -> Result<Vec<u8>, BadKey> {
@@ -273,7 +318,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<AccountKey, BadKey> {
-        AccountKey::try_from(serde_json::from_str::<Jwk>(json).unwrap())
+        serde_json::from_str::<OfferedKey>(json).unwrap().check()
     }
 
     // RFC 7638 §3.1.
@@ -308,7 +353,7 @@ mod tests {
             BadKey::Unsupported("EC P-521".to_owned())
         );
         assert_eq!(refused(r#"{"kty":"EC","crv":"P-256","x":"AA"}"#), BadKey::Member("x"));
-        assert_eq!(refused(r#"{"kty":"RSA","n":"AAEB","e":"AQAB"}"#), BadKey::Member("n"));
+        assert_eq!(refused(r#"{"kty":"RSA","n":"AAAA","e":"AQAB"}"#), BadKey::Member("n"));
         assert_eq!(refused(r#"{"kty":"RSA","n":"AQAB"}"#), BadKey::Member("e"));
         let with_private = ED.replace("\"kty\"", "\"d\":\"AA\",\"kty\"");
         assert_eq!(refused(&with_private), BadKey::Private);
@@ -317,5 +362,30 @@ mod tests {
         let short =
             format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, base64url::encode([0xC5; 128]));
         assert!(matches!(refused(&short), BadKey::Weak(_) | BadKey::NotAKey), "{short}");
+    }
+
+    #[test]
+    fn a_zero_in_front_of_an_rsa_modulus_makes_no_other_key() {
+        let plain = parse(RSA).unwrap();
+        let modulus = |json: &str| serde_json::from_str::<Jwk>(json).unwrap().n.unwrap();
+        let padded = [vec![0], base64url::decode(modulus(RSA)).unwrap()].concat();
+        let padded = RSA.replace(&modulus(RSA), &base64url::encode(padded));
+        let padded = parse(&padded.replace("AQAB", "AAEAAQ")).unwrap();
+        assert_eq!(padded, plain);
+        assert_eq!(padded.thumbprint(), plain.thumbprint());
+    }
+
+    #[test]
+    fn an_rsa_key_that_is_too_large_is_refused_by_its_length() {
+        let of_bytes = |bytes: usize| {
+            let n = base64url::encode(vec![0xC5; bytes]);
+            let json = format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#);
+            serde_json::from_str::<OfferedKey>(&json).unwrap()
+        };
+        let refused = of_bytes(1025).check().unwrap_err();
+        assert!(refused.to_string().contains("more than 8192 bits"), "{refused}");
+        assert!(of_bytes(1024).is_expensive());
+        assert!(of_bytes(513).is_expensive());
+        assert!(!of_bytes(512).is_expensive() && !of_bytes(256).is_expensive());
     }
 }

@@ -8,7 +8,7 @@
 pub mod base64url;
 mod key;
 
-pub use key::{ALGORITHMS, AccountKey, Algorithm, BadKey};
+pub use key::{ALGORITHMS, AccountKey, Algorithm, BadKey, OfferedKey};
 
 use std::borrow::Cow;
 
@@ -36,10 +36,11 @@ pub enum JwsError {
 }
 
 /// Who says that they signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Signer {
-    /// A bare key (`jwk`): for new accounts, and for revocation by a certificate's key.
-    Key(AccountKey),
+    /// A bare key (`jwk`): for new accounts, and for revocation by a certificate's key. It has not been looked
+    /// at yet.
+    Key(OfferedKey),
     /// An account by its URL (`kid`).
     Account(String),
 }
@@ -60,8 +61,9 @@ pub struct SignedRequest {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Vec<u8>);
 
+/// Members that nobody knows are ignored (RFC 7515 §7.2.1). Of those that are known, an unprotected header and
+/// further signatures are refused (RFC 8555 §6.2).
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Flattened<'a> {
     #[serde(borrow)]
     protected: Cow<'a, str>,
@@ -69,6 +71,8 @@ struct Flattened<'a> {
     payload: Cow<'a, str>,
     #[serde(borrow)]
     signature: Cow<'a, str>,
+    header: Option<serde::de::IgnoredAny>,
+    signatures: Option<serde::de::IgnoredAny>,
 }
 
 /// Unknown header parameters are ignored as RFC 7515 §4 requires; `crit` names those that must not
@@ -78,7 +82,7 @@ struct ProtectedHeader {
     alg: String,
     nonce: Option<String>,
     url: Option<String>,
-    jwk: Option<key::Jwk>,
+    jwk: Option<OfferedKey>,
     kid: Option<String>,
     crit: Option<serde::de::IgnoredAny>,
 }
@@ -95,9 +99,15 @@ impl SignedRequest {
         }
         let outer: Flattened<'_> = serde_json::from_slice(body).map_err(|error| {
             malformed(format_args!(
-                "expected an object of `protected`, `payload` and `signature` only: {error}"
+                "expected an object with `protected`, `payload` and `signature`: {error}"
             ))
         })?;
+        if outer.header.is_some() {
+            return Err(malformed(format_args!("an unprotected `header` (RFC 8555 §6.2)")));
+        }
+        if outer.signatures.is_some() {
+            return Err(malformed(format_args!("several `signatures` (RFC 8555 §6.2)")));
+        }
         let header: ProtectedHeader = serde_json::from_slice(&part("protected", &outer.protected)?)
             .map_err(|error| malformed(format_args!("the protected header: {error}")))?;
         if header.crit.is_some() {
@@ -106,16 +116,11 @@ impl SignedRequest {
         let algorithm = Algorithm::from_name(&header.alg)
             .ok_or_else(|| JwsError::BadAlgorithm(header.alg.clone()))?;
         let signer = match (header.jwk, header.kid) {
-            (Some(jwk), None) => Signer::Key(AccountKey::try_from(jwk)?),
+            (Some(jwk), None) => Signer::Key(jwk),
             (None, Some(kid)) => Signer::Account(kid),
             (Some(_), Some(_)) => return Err(malformed(format_args!("both `jwk` and `kid`"))),
             (None, None) => return Err(malformed(format_args!("neither `jwk` nor `kid`"))),
         };
-        if let Signer::Key(key) = &signer
-            && key.algorithm() != algorithm
-        {
-            return Err(JwsError::BadAlgorithm(header.alg));
-        }
         Ok(Self {
             algorithm,
             nonce: header.nonce,
@@ -145,11 +150,19 @@ impl SignedRequest {
     /// Gives the payload if `key` signed this request.
     ///
     /// # Errors
-    /// [`JwsError::BadAlgorithm`] if `alg` is not the key's, [`JwsError::BadSignature`] if the
-    /// signature does not verify.
+    /// [`JwsError::BadSignature`] if the signature does not verify. If `alg` is not the key's:
+    /// [`JwsError::BadKey`] where the request brings the key along, and so could have brought one that fits,
+    /// else [`JwsError::BadAlgorithm`].
     pub fn verify(self, key: &AccountKey) -> Result<Payload, JwsError> {
         if key.algorithm() != self.algorithm {
-            return Err(JwsError::BadAlgorithm(self.algorithm.name().to_owned()));
+            return Err(match self.signer {
+                Signer::Key(_) => BadKey::OtherAlgorithm {
+                    alg: self.algorithm.name(),
+                    fits: key.algorithm().name(),
+                }
+                .into(),
+                Signer::Account(_) => JwsError::BadAlgorithm(self.algorithm.name().to_owned()),
+            });
         }
         if key.verifies(&self.signing_input, &self.signature) {
             Ok(Payload(self.payload))

@@ -12,7 +12,7 @@ use crate::account::{Account, ActiveAccount};
 use crate::authorization::{self, Authorization};
 use crate::error::{Error, RefusedIdentifier};
 use crate::id::{AuthorizationId, OrderId};
-use crate::identifier::Identifier;
+use crate::identifier::{Identifier, InvalidIdentifier};
 use crate::records;
 use crate::service::QuestionForEach;
 
@@ -62,7 +62,7 @@ impl Acme {
         let identifiers = self.identifiers(request.identifiers)?;
         let profile = self.profile(request.profile)?;
         let now = self.clock.now();
-        check_validity(request.not_before, request.not_after, now)?;
+        self.check_validity(request.not_before, request.not_after)?;
 
         let mut attributes = vec![("thumbprint".to_owned(), account.account().key.thumbprint())];
         attributes.extend(profile.iter().map(|name| ("profile".to_owned(), name.clone())));
@@ -128,13 +128,42 @@ impl Acme {
         }
         let (mut seen, mut good, mut refused) = (HashSet::new(), Vec::new(), Vec::new());
         for (kind, value) in asked {
-            match Identifier::parse(&kind, &value) {
+            match self.identifier(&kind, &value) {
                 Ok(identifier) if seen.insert(identifier.clone()) => good.push(identifier),
                 Ok(_) => {}
                 Err(reason) => refused.push(RefusedIdentifier { kind, value, reason }),
             }
         }
         if refused.is_empty() { Ok(good) } else { Err(Error::Identifiers(refused)) }
+    }
+
+    fn identifier(&self, kind: &str, value: &str) -> Result<Identifier, InvalidIdentifier> {
+        let identifier = Identifier::parse(kind, value)?;
+        self.check_name(&identifier)?;
+        Ok(identifier)
+    }
+
+    /// Whether a name is one that can be certified here: asked when it is ordered, and again when the order is
+    /// finalized, so that both say the same.
+    pub(super) fn check_name(&self, identifier: &Identifier) -> Result<(), InvalidIdentifier> {
+        self.config.names.check(identifier)?;
+        let permitted = self.issuance.check_permitted(&identifier.general_name());
+        permitted.map_err(|_| InvalidIdentifier::NotPermitted(identifier.to_string()))
+    }
+
+    /// What could not be certified is not taken: whoever had proved the names would have done so in vain.
+    fn check_validity(
+        &self,
+        not_before: Option<Timestamp>,
+        not_after: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        if let (Some(start), Some(end)) = (not_before, not_after)
+            && start >= end
+        {
+            return Err(Error::Malformed("`notBefore` is not before `notAfter`".to_owned()));
+        }
+        let possible = self.issuance.check_dates(not_before, not_after);
+        possible.map_err(|error| Error::Malformed(error.to_string()))
     }
 
     fn profile(&self, asked: Option<String>) -> Result<Option<String>, Error> {
@@ -152,20 +181,4 @@ impl Acme {
 /// The names as they were asked for, each shortened to what a line of the log should hold.
 fn shown(asked: &[(String, String)]) -> NameList {
     NameList::new(asked.iter().map(|(_, value)| value.chars().take(253).collect::<String>()))
-}
-
-fn check_validity(
-    not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    if not_after.is_some_and(|end| end <= now) {
-        return Err(Error::Malformed("`notAfter` is not in the future".to_owned()));
-    }
-    if let (Some(start), Some(end)) = (not_before, not_after)
-        && start >= end
-    {
-        return Err(Error::Malformed("`notBefore` is not before `notAfter`".to_owned()));
-    }
-    Ok(())
 }

@@ -24,6 +24,11 @@ const OPERATION: &str = "acme.order.finalize";
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How often it is tried before the order is given up: for about a minute.
 const TRIES: u32 = 6;
+/// What a client gets to read if it is the gateway's fault.
+const UNABLE: &str = "the server could not make the certificate; try again later";
+/// The codes of denials that are about what stands in the CSR, and not about names, accounts or times: the order
+/// stays ready for another one, and the client is told `badCSR` (RFC 8555 §7.4).
+const CSR_CODES: [&str; 3] = ["key-not-allowed", "common-name-not-allowed", "subject-not-allowed"];
 
 impl Acme {
     /// Asks for the certificate of an order that is ready (RFC 8555 §7.4). Making it begins, and is
@@ -47,7 +52,14 @@ impl Acme {
             return Err(self.refuse(event, error).await);
         }
         self.begin_issuance(context, id).await;
-        self.order(context, account, id).await
+        let order = self.order(context, account, id).await?;
+        if let Order::Ready(ready) = &order
+            && let Some(failure) = ready.rejected()
+        {
+            // It came back: the CSR was refused, which is on record already, and another one may be sent.
+            return Err(Error::BadCsr(failure.detail.clone()));
+        }
+        Ok(order)
     }
 
     async fn store_csr(
@@ -57,12 +69,22 @@ impl Acme {
         id: OrderId,
         csr: &str,
     ) -> Result<(), Error> {
+        let mut stored = self.load_order(context, account, id).await?;
+        if !matches!(stored.value, Order::Ready(_)) {
+            return Err(Error::OrderNotReady { status: stored.value.status() });
+        }
+        let request = self.read_csr(csr).await?;
         loop {
-            let stored = self.load_order(context, account, id).await?;
             let Order::Ready(ready) = stored.value else {
                 return Err(Error::OrderNotReady { status: stored.value.status() });
             };
-            csr::check(csr, &ready.facts().identifiers, &account.account().key)?;
+            let identifiers = &ready.facts().identifiers;
+            csr::check(&request, identifiers, &account.account().key)?;
+            for identifier in identifiers {
+                // The rules may have changed since it was ordered.
+                let possible = self.check_name(identifier);
+                possible.map_err(|error| Error::BadCsr(error.to_string()))?;
+            }
             let processing = Order::Processing(ready.finalize(csr.to_owned()));
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
@@ -70,7 +92,9 @@ impl Acme {
                 .put(records::unfinished_order(&context.tenant, id)?, Vec::new());
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Conflict { .. }) => {
+                    stored = self.load_order(context, account, id).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -105,6 +129,10 @@ impl Acme {
         self.audit.record(event).await?;
         let finished = match &outcome {
             Ok(serial) => Order::Valid(order.issued(serial.to_string())),
+            // Another CSR may do.
+            Err(failure) if failure.kind == FailureKind::BadCsr => {
+                Order::Ready(order.reject(failure.clone()))
+            }
             Err(failure) => Order::Invalid(order.fail(failure.clone())),
         };
         let commit = Commit::new()
@@ -117,16 +145,48 @@ impl Acme {
         Ok(())
     }
 
+    async fn request(
+        &self,
+        context: &RequestContext,
+        order: &In<Processing>,
+    ) -> Result<IssuanceRequest, Failure> {
+        let facts = order.facts();
+        // It was read before it was stored; a later version may be stricter.
+        let csr = self.read_csr(order.csr()).await.map_err(|error| match error {
+            Error::BadCsr(detail) | Error::Malformed(detail) => {
+                Failure::new(FailureKind::BadCsr, detail)
+            }
+            error => {
+                tracing::error!(%error, "a CSR could not be read");
+                Failure::new(FailureKind::Internal, UNABLE)
+            }
+        })?;
+        let validated = order.validated().iter().map(|one| ValidatedName {
+            name: one.identifier.general_name(),
+            method: one.method.as_str().to_owned(),
+        });
+        Ok(IssuanceRequest {
+            context: context.clone(),
+            requester: Requester::AcmeAccount { id: facts.account.to_string() },
+            csr,
+            profile: facts.profile.clone(),
+            validated: validated.collect(),
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+        })
+    }
+
     /// Hands the order to issuance, again and again for a while if that is not available.
     async fn issue(
         &self,
         context: &RequestContext,
         order: &In<Processing>,
     ) -> Result<Serial, Failure> {
+        let request = self.request(context, order).await?;
         let mut pause = FIRST_RETRY;
         let mut tries = 1;
         loop {
-            match self.issuance.issue(request(context, order)?).await {
+            match self.issuance.issue(request.clone()).await {
                 Ok(issued) => return Ok(issued.serial),
                 Err(error) if is_passing(&error) && tries < TRIES => {
                     tracing::warn!(%error, tries, "issuance is not available, trying again");
@@ -140,26 +200,6 @@ impl Acme {
     }
 }
 
-fn request(context: &RequestContext, order: &In<Processing>) -> Result<IssuanceRequest, Failure> {
-    let facts = order.facts();
-    // It was read before it was stored; a later version may be stricter.
-    let csr = csr::decode(order.csr())
-        .map_err(|error| Failure::new(FailureKind::BadCsr, error.to_string()))?;
-    let validated = order.validated().iter().map(|one| ValidatedName {
-        name: one.identifier.general_name(),
-        method: one.method.as_str().to_owned(),
-    });
-    Ok(IssuanceRequest {
-        context: context.clone(),
-        requester: Requester::AcmeAccount { id: facts.account.to_string() },
-        csr,
-        profile: facts.profile.clone(),
-        validated: validated.collect(),
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    })
-}
-
 /// Whether the same request may succeed a little later.
 fn is_passing(error: &IssueError) -> bool {
     match error {
@@ -171,6 +211,10 @@ fn is_passing(error: &IssueError) -> bool {
 
 fn failure(error: &IssueError) -> Failure {
     let kind = match error {
+        // What another CSR would mend, in the words of the policies that ship with the gateway.
+        IssueError::Denied { code, .. } if CSR_CODES.contains(&code.as_str()) => {
+            FailureKind::BadCsr
+        }
         IssueError::Denied { .. } => FailureKind::Unauthorized,
         IssueError::NamesNotValidated(_) | IssueError::NotPermitted(_) => {
             FailureKind::RejectedIdentifier
@@ -186,8 +230,7 @@ fn failure(error: &IssueError) -> Failure {
         | IssueError::Upstream(_)
         | IssueError::Unavailable(_) => {
             tracing::error!(%error, "no certificate was made");
-            let detail = "the server could not make the certificate; try again later";
-            return Failure::new(FailureKind::Internal, detail);
+            return Failure::new(FailureKind::Internal, UNABLE);
         }
     };
     Failure::new(kind, error.to_string())

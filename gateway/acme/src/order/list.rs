@@ -5,12 +5,16 @@ use crate::Acme;
 use crate::account::ActiveAccount;
 use crate::error::Error;
 use crate::id::OrderId;
+use crate::order::Order;
 use crate::records;
 
 /// How many orders one page lists.
 const PAGE: usize = 100;
 
-/// A part of an account's orders (RFC 8555 §7.1.2.1), oldest first.
+/// How many pages are read for one that is answered, if all that they have is invalid orders.
+const SCANS: usize = 10;
+
+/// A part of an account's orders (RFC 8555 §7.1.2.1), oldest first, without those that came to nothing.
 #[derive(Debug, Clone)]
 pub struct OrderPage {
     /// Their ids.
@@ -20,7 +24,7 @@ pub struct OrderPage {
 }
 
 impl Acme {
-    /// The account's orders after `after`.
+    /// The account's orders after `after`. A page may have few or none and still not be the last.
     ///
     /// # Errors
     /// [`Error::Internal`] only.
@@ -31,17 +35,32 @@ impl Acme {
         after: Option<OrderId>,
     ) -> Result<OrderPage, Error> {
         let prefix = records::orders_of(&context.tenant, account.id());
-        let after: Option<Key> = after
-            .map(|order| records::order_of(&context.tenant, account.id(), order))
-            .transpose()?;
-        let found = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE + 1).await?;
-        let mut orders = found
-            .iter()
-            .map(|record| records::id_in(&record.key))
-            .collect::<Result<Vec<OrderId>, _>>()?;
-        let more = orders.len() > PAGE;
-        orders.truncate(PAGE);
-        let next = orders.last().copied().filter(|_| more);
-        Ok(OrderPage { orders, next })
+        let now = self.clock.now();
+        let mut page = OrderPage { orders: Vec::new(), next: after };
+        for _ in 0..SCANS {
+            let after: Option<Key> = page
+                .next
+                .map(|order| records::order_of(&context.tenant, account.id(), order))
+                .transpose()?;
+            let found = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let more = found.len() == PAGE;
+            for record in found {
+                let id: OrderId = records::id_in(&record.key)?;
+                page.next = Some(id);
+                let key = records::order(&context.tenant, id)?;
+                let order = records::load::<Order>(self.store.as_ref(), key).await?;
+                let is_invalid = |order: Order| matches!(order.at(now), Order::Invalid(_));
+                if order.is_some_and(|order| !is_invalid(order.value)) {
+                    page.orders.push(id);
+                }
+            }
+            if !more {
+                page.next = None;
+            }
+            if !page.orders.is_empty() || page.next.is_none() {
+                break;
+            }
+        }
+        Ok(page)
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Pending ──every name authorized──▶ Ready ──finalize──▶ Processing ──issued──▶ Valid
+//!    │                                │◀─────reject─────────│
 //!    └────────────fail────────────────┴──────fail───────────┴──────▶ Invalid
 //! ```
 
@@ -36,6 +37,9 @@ pub struct Pending {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     validated: Vec<Validated>,
+    /// What was wrong with the CSR that came last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rejected: Option<Failure>,
 }
 
 /// The certificate is being made.
@@ -103,7 +107,7 @@ impl In<Pending> {
         state.validated.insert(authorization, name);
         if facts.authorizations.iter().all(|id| state.validated.contains_key(id)) {
             let validated = state.validated.into_values().collect();
-            Order::Ready(In { facts, state: Ready { validated } })
+            Order::Ready(In { facts, state: Ready { validated, rejected: None } })
         } else {
             Order::Pending(Self { facts, state })
         }
@@ -117,10 +121,15 @@ impl In<Pending> {
 }
 
 impl In<Ready> {
+    /// Why the CSR that came last was not certified; none if there was none yet.
+    pub fn rejected(&self) -> Option<&Failure> {
+        self.state.rejected.as_ref()
+    }
+
     /// Begins to make the certificate for this CSR (base64url).
     #[must_use]
     pub fn finalize(self, csr: String) -> In<Processing> {
-        let Self { facts, state: Ready { validated } } = self;
+        let Self { facts, state: Ready { validated, .. } } = self;
         In { facts, state: Processing { validated, csr } }
     }
 
@@ -146,6 +155,13 @@ impl In<Processing> {
     #[must_use]
     pub fn issued(self, serial: String) -> In<Valid> {
         In { facts: self.facts, state: Valid { certificate: serial } }
+    }
+
+    /// It will not be made for this CSR; for another one it may be.
+    #[must_use]
+    pub fn reject(self, failure: Failure) -> In<Ready> {
+        let Self { facts, state: Processing { validated, .. } } = self;
+        In { facts, state: Ready { validated, rejected: Some(failure) } }
     }
 
     /// It will not be made.
@@ -270,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn an_order_whose_csr_was_rejected_takes_another_one() {
+        let failure = Failure::new(FailureKind::BadCsr, "no");
+        let back = ready().finalize("AA".into()).reject(failure.clone());
+        assert_eq!(back.rejected(), Some(&failure));
+        let again = back.finalize("BB".into());
+        assert_eq!(again.csr(), "BB");
+        assert_eq!(again.validated(), [proved("a.example")]);
+        // As an earlier version wrote it.
+        let mut stored = serde_json::to_value(Order::Ready(ready())).unwrap();
+        assert_eq!(stored.as_object_mut().unwrap().remove("rejected"), None);
+    }
+
+    #[test]
     fn every_state_survives_storage() {
         let failure = Failure::new(FailureKind::Dns, "no");
         let two = facts(&["a.example", "*.b.example"]);
@@ -277,6 +306,7 @@ mod tests {
         for order in [
             In::new(two).authorized(first, proved("a.example")),
             Order::Ready(ready()),
+            Order::Ready(ready().finalize("AA".into()).reject(failure.clone())),
             Order::Processing(ready().finalize("AA".into())),
             Order::Valid(ready().finalize("AA".into()).issued("01".into())),
             Order::Invalid(ready().finalize("AA".into()).fail(failure)),

@@ -16,8 +16,9 @@ use super::urls::Urls;
 #[serde(rename_all = "camelCase", default)]
 struct Asked {
     contact: Option<Vec<String>>,
-    terms_of_service_agreed: bool,
-    only_return_existing: bool,
+    // Some clients write `null` for what they have nothing to say about.
+    terms_of_service_agreed: Option<bool>,
+    only_return_existing: Option<bool>,
     status: Option<String>,
 }
 
@@ -39,8 +40,8 @@ pub(super) async fn create(
     let asked: Asked = payload.json().map_err(Error::from)?;
     let request = NewAccount {
         contact: asked.contact.unwrap_or_default(),
-        terms_agreed: asked.terms_of_service_agreed,
-        only_existing: asked.only_return_existing,
+        terms_agreed: asked.terms_of_service_agreed.unwrap_or_default(),
+        only_existing: asked.only_return_existing.unwrap_or_default(),
     };
     let (status, account) = match acme.new_account(&call.context, key, request).await? {
         Registered::Created(account) => (StatusCode::CREATED, account),
@@ -59,14 +60,8 @@ pub(super) async fn update(
     acme.check_own(&call.context, &account, &id).await?;
     let asked: Asked =
         if payload.is_empty() { Asked::default() } else { payload.json().map_err(Error::from)? };
-    let deactivate = match asked.status.as_deref() {
-        None | Some("valid") => false,
-        Some("deactivated") => true,
-        Some(_) => {
-            let detail = "an account's `status` can only be changed to `deactivated`";
-            return Err(Error::Malformed(detail.to_owned()).into());
-        }
-    };
+    // What else is asked for is ignored, as RFC 8555 §7.3.2 has it.
+    let deactivate = asked.status.as_deref() == Some("deactivated");
     let update = AccountUpdate { contact: asked.contact, deactivate };
     let account = acme.update_account(&call.context, account, update).await?;
     Ok(answer(&call.urls, account).into_response())

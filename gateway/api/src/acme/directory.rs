@@ -6,7 +6,9 @@ use http::Extensions;
 use serde::Serialize;
 
 use super::AcmeState;
+use super::order::read_only;
 use super::problem::Problem;
+use super::request::Call;
 use super::urls::{NoHost, Urls};
 
 /// RFC 8555 §7.1.1.
@@ -41,8 +43,22 @@ pub(super) async fn show(
         tracing::error!("a request reached ACME without its host");
         Problem::internal()
     })?;
+    Ok(Json(directory(&state, &urls)))
+}
+
+/// The same by POST-as-GET (RFC 8555 §6.3).
+pub(super) async fn read(
+    State(state): State<AcmeState>,
+    call: Call,
+) -> Result<Json<Directory>, Problem> {
+    let (_, payload) = state.acme.by_account(&call.context, call.target(), &call.body).await?;
+    read_only(&payload)?;
+    Ok(Json(directory(&state, &call.urls)))
+}
+
+fn directory(state: &AcmeState, urls: &Urls) -> Directory {
     let config = state.acme.config();
-    Ok(Json(Directory {
+    Directory {
         new_nonce: urls.new_nonce(),
         new_account: urls.new_account(),
         new_order: urls.new_order(),
@@ -53,5 +69,5 @@ pub(super) async fn show(
             website: config.website.clone(),
             profiles: config.profiles.clone(),
         },
-    }))
+    }
 }

@@ -13,6 +13,7 @@ mod directory;
 mod key_change;
 mod nonce;
 mod order;
+mod origin;
 mod problem;
 mod request;
 mod response;
@@ -49,8 +50,8 @@ pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Prob
 /// [`check_host`](crate::check_host).
 pub fn router(state: AcmeState) -> Router {
     let resources = Router::new()
-        .route("/directory", get(directory::show))
-        .route("/new-nonce", get(nonce::show))
+        .route("/directory", get(directory::show).post(directory::read))
+        .route("/new-nonce", get(nonce::show).post(nonce::read))
         .route("/new-account", post(account::create))
         .route("/account/{id}", post(account::update))
         .route("/account/{id}/orders", post(order::list))
@@ -67,6 +68,7 @@ pub fn router(state: AcmeState) -> Router {
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(DefaultBodyLimit::max(jws::MAX_BODY))
         .layer(from_fn_with_state(state.clone(), response::complete))
+        .layer(from_fn_with_state(state.clone(), origin::share))
         .with_state(state);
     Router::new().nest(urls::PREFIX, resources)
 }

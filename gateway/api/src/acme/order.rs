@@ -146,6 +146,8 @@ fn answer(urls: &Urls, order: &Order) -> Response {
         not_after: facts.not_after.map(rfc3339),
         error: match order {
             Order::Invalid(order) => Some(problem::of_failure(order.failure())),
+            // That of the last CSR: the order waits for another one.
+            Order::Ready(order) => order.rejected().map(problem::of_failure),
             _ => None,
         },
         authorizations: facts.authorizations.iter().map(|id| urls.authorization(*id)).collect(),

@@ -3,6 +3,7 @@
 
 use axum::response::{IntoResponse, Response};
 use chancery_acme::jws::{ALGORITHMS, JwsError};
+use chancery_acme::nonce::BadNonce;
 use chancery_acme::{
     DeniedIdentifier, Error, Failure, FailureKind, InternalError, InvalidIdentifier,
     RefusedIdentifier,
@@ -187,7 +188,10 @@ impl Problem {
 fn kind_of(reason: &InvalidIdentifier) -> Type {
     match reason {
         InvalidIdentifier::UnsupportedType(_) => Type::UnsupportedIdentifier,
-        InvalidIdentifier::Dns { .. } | InvalidIdentifier::Ip(_) => Type::RejectedIdentifier,
+        InvalidIdentifier::Dns { .. }
+        | InvalidIdentifier::Unlisted(_)
+        | InvalidIdentifier::NotPermitted(_)
+        | InvalidIdentifier::Ip(_) => Type::RejectedIdentifier,
     }
 }
 
@@ -225,10 +229,10 @@ impl From<Error> for Problem {
                 problem
             }
             Error::Jws(JwsError::BadKey(_)) => bad(Type::BadPublicKey),
-            Error::Jws(JwsError::Malformed(_) | JwsError::BadSignature) | Error::Malformed(_) => {
-                bad(Type::Malformed)
-            }
-            Error::BadNonce(_) => bad(Type::BadNonce),
+            Error::Jws(JwsError::Malformed(_) | JwsError::BadSignature)
+            | Error::BadNonce(BadNonce::Malformed)
+            | Error::Malformed(_) => bad(Type::Malformed),
+            Error::BadNonce(BadNonce::Unknown) => bad(Type::BadNonce),
             Error::WrongUrl { .. } | Error::AccountDeactivated => {
                 Self::new(StatusCode::UNAUTHORIZED, Type::Unauthorized, detail)
             }

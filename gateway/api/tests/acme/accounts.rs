@@ -1,5 +1,6 @@
 //! RFC 8555 §7.3.
 
+use chancery_acme::jws::base64url;
 use http::StatusCode;
 use serde_json::json;
 
@@ -104,7 +105,50 @@ async fn an_account_can_be_read_and_changed_by_itself_only() {
     assert_eq!(client.post(&own, &json!({})).await.json(), changed.json());
     other.get(&own).await.is_problem(403, "unauthorized");
     other.post(&own, &json!({"status": "deactivated"})).await.is_problem(403, "unauthorized");
-    client.post(&own, &json!({"status": "revoked"})).await.is_problem(400, "malformed");
+    // RFC 8555 §7.3.2: what else is asked for is ignored.
+    let ignored = json!({"status": "revoked", "orders": "x", "termsOfServiceAgreed": null});
+    assert_eq!(client.post(&own, &ignored).await.ok(), changed.json());
+}
+
+#[tokio::test]
+async fn space_in_a_contact_is_dropped() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = Client::new(server.router.clone());
+    // As getssl writes it.
+    let asked = json!({"contact": ["mailto: a@example.com"], "termsOfServiceAgreed": true});
+    let answer = client.post(&url("new-account"), &asked).await;
+    assert_eq!(answer.ok()["contact"], json!(["mailto:a@example.com"]));
+    client.account = Some(answer.header("location").to_owned());
+    let own = client.account.clone().unwrap();
+    let changed = client.post(&own, &json!({"contact": [" mailto:b@example.com "]})).await;
+    assert_eq!(changed.ok()["contact"], json!(["mailto:b@example.com"]));
+}
+
+#[tokio::test]
+async fn null_is_the_same_as_nothing() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = Client::new(server.router.clone());
+    let asked = json!({"contact": null, "termsOfServiceAgreed": null, "onlyReturnExisting": null});
+    let answer = client.post(&url("new-account"), &asked).await;
+    assert_eq!(answer.ok()["status"], "valid");
+    assert!(answer.json().get("termsOfServiceAgreed").is_none());
+}
+
+#[tokio::test]
+async fn a_zero_in_front_of_an_rsa_modulus_makes_no_other_account() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = Client::with_key(server.router.clone(), SigningKey::rsa());
+    client.register().await;
+    let own = client.account.take().unwrap();
+    let mut header = client.header(&url("new-account")).await;
+    let modulus = base64url::decode(header["jwk"]["n"].as_str().unwrap()).unwrap();
+    header["jwk"]["n"] = json!(base64url::encode([vec![0], modulus].concat()));
+    let body = client.key.jws(&header, "{}").to_string();
+    let answer = client.send(&url("new-account"), &body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (200, own.as_str()));
 }
 
 #[tokio::test]

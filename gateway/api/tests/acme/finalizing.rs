@@ -140,6 +140,44 @@ async fn the_certificate_policy_decides_and_its_denial_ends_the_order() {
 }
 
 #[tokio::test]
+async fn a_key_that_policy_does_not_want_is_a_bad_csr_and_another_one_may_follow() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    for _ in 0..2 {
+        let answer = finalize(&mut client, &order, &csr(&key, None, &["a.localhost"])).await;
+        answer.is_problem(400, "badCSR");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("ecdsa-p256"), "{answer:?}");
+        let waiting = client.get(&order).await.ok();
+        assert_eq!(waiting["status"], "ready");
+        assert_eq!(waiting["error"]["type"], "urn:ietf:params:acme:error:badCSR");
+    }
+    let lines = world.audited("acme.order.finalize");
+    assert_eq!(lines.len(), 2, "one line for each: {lines:?}");
+    assert_eq!(lines[0]["outcome"]["code"], "bad-csr", "{}", lines[0]);
+    let done = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await.ok();
+    assert_eq!(done["status"], "valid");
+    assert!(done.get("error").is_none());
+}
+
+#[tokio::test]
+async fn a_certificate_ends_when_it_was_asked_to() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let mut payload = steps::names(&["a.localhost"]);
+    payload["notAfter"] = json!("2026-03-08T12:00:00Z");
+    let order = client.post(&crate::client::url("new-order"), &payload).await;
+    let location = order.header("location").to_owned();
+    steps::authorize(&world, &mut client, &location).await;
+    let done = finalize(&mut client, &location, &csr_for(&["a.localhost"])).await.ok();
+    let chain = client.get(done["certificate"].as_str().unwrap()).await.body;
+    let chain = pem::certificates(std::str::from_utf8(&chain).unwrap()).unwrap();
+    let leaf = ParsedCertificate::from_der(&chain[0]).unwrap();
+    assert_eq!(leaf.not_after().to_string(), "2026-03-08T12:00:00Z");
+}
+
+#[tokio::test]
 async fn the_profile_shapes_the_certificate() {
     let world = World::new().await;
     let mut client = world.start().await.client().await;

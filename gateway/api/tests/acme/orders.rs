@@ -208,3 +208,73 @@ async fn dead_orders_are_deleted_in_the_end_and_live_ones_are_not() {
         assert_eq!(found.len(), left, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn orders_that_came_to_nothing_are_not_listed() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let own = client.account.clone().unwrap();
+    let mut made = Vec::new();
+    for n in 0..3 {
+        world.clock.advance(Duration::from_millis(1));
+        let order = steps::order(&mut client, &["a.localhost"]).await;
+        made.push(order.header("location").to_owned());
+        if n == 1 {
+            // Given up.
+            let given_up = order.json()["authorizations"][0].as_str().unwrap().to_owned();
+            client.post(&given_up, &json!({"status": "deactivated"})).await.ok();
+        }
+    }
+    let listed = client.get(&format!("{own}/orders")).await.ok();
+    assert_eq!(listed["orders"], json!([made[0], made[2]]));
+    // It is there all the same for whoever knows it.
+    assert_eq!(client.get(&made[1]).await.ok()["status"], "invalid");
+    world.clock.advance(Duration::from_hours(24 * 8));
+    assert_eq!(client.get(&format!("{own}/orders")).await.ok()["orders"], json!([]));
+}
+
+#[tokio::test]
+async fn wildcards_right_below_public_suffixes_are_refused_when_they_are_ordered() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    for refused in ["*.com", "*.co.uk", "xn--0.example", "*.xn--p1ai"] {
+        let answer = client.post(&url("new-order"), &steps::names(&[refused])).await;
+        answer.is_problem(400, "rejectedIdentifier");
+    }
+    steps::order(&mut client, &["*.lan", "*.localhost", "com", "*.github.io"]).await;
+}
+
+#[tokio::test]
+async fn names_that_the_public_suffix_list_does_not_have_can_be_ruled_out() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.names.unlisted = false).await;
+    let mut client = server.client().await;
+    for refused in ["a.lan", "*.lan", "a.localhost"] {
+        let answer = client.post(&url("new-order"), &steps::names(&[refused])).await;
+        answer.is_problem(400, "rejectedIdentifier");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("unlisted_names"));
+    }
+    steps::order(&mut client, &["a.example.com"]).await;
+}
+
+#[tokio::test]
+async fn dates_that_cannot_be_certified_are_refused_when_they_are_ordered() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let with_dates = |not_before: Option<&str>, not_after: Option<&str>| {
+        let mut payload = steps::names(&["a.localhost"]);
+        payload["notBefore"] = json!(not_before);
+        payload["notAfter"] = json!(not_after);
+        payload
+    };
+    for (not_before, not_after) in [
+        (Some("2026-03-01T11:00:00Z"), None),
+        (None, Some("2026-03-01T12:00:00Z")),
+        (Some("2026-03-02T12:00:00Z"), Some("2026-03-02T12:00:00Z")),
+    ] {
+        let answer = client.post(&url("new-order"), &with_dates(not_before, not_after)).await;
+        answer.is_problem(400, "malformed");
+    }
+    let good = with_dates(Some("2026-03-01T11:59:00Z"), Some("2026-03-01T13:00:00Z"));
+    client.post(&url("new-order"), &good).await.ok();
+}

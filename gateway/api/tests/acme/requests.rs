@@ -1,10 +1,10 @@
 //! Signed requests that are wrong (RFC 8555 §6).
 
 use axum::body::Body;
-use http::Request;
+use http::{Method, Request};
 use serde_json::json;
 
-use crate::client::{BASE, Client, SigningKey, exchange, url};
+use crate::client::{BASE, Client, SigningKey, exchange, plain, url};
 use crate::steps;
 use crate::world::World;
 
@@ -165,4 +165,131 @@ async fn a_request_is_good_once() {
     let body = client.key.jws(&header, &steps::names(&["a.localhost"]).to_string()).to_string();
     assert_eq!(client.send(&url("new-order"), &body).await.status, 201);
     client.send(&url("new-order"), &body).await.is_problem(400, "badNonce");
+}
+
+#[tokio::test]
+async fn a_nonce_that_is_no_base64url_is_malformed() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    for (nonce, kind) in [
+        ("not base64url!", "malformed"),
+        ("a+b/", "malformed"),
+        ("AAAA", "badNonce"),
+        ("", "badNonce"),
+    ] {
+        let mut header = client.header(&url("new-order")).await;
+        header["nonce"] = json!(nonce);
+        let body = client.key.jws(&header, "{}").to_string();
+        client.send(&url("new-order"), &body).await.is_problem(400, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_go_with_the_algorithm_is_a_bad_public_key() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = Client::with_key(server.router.clone(), SigningKey::p384());
+    let mut header = client.header(&url("new-account")).await;
+    header["alg"] = json!("ES256");
+    let body = client.key.jws(&header, "{}").to_string();
+    client.send(&url("new-account"), &body).await.is_problem(400, "badPublicKey");
+    // Of an account, the key is settled: another algorithm may be chosen.
+    client.register().await;
+    let mut header = client.header(&url("new-order")).await;
+    header["alg"] = json!("ES256");
+    let body = client.key.jws(&header, "{}").to_string();
+    client.send(&url("new-order"), &body).await.is_problem(400, "badSignatureAlgorithm");
+}
+
+#[tokio::test]
+async fn members_of_a_jws_that_nobody_knows_are_ignored() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let header = client.header(&url("new-order")).await;
+    let mut body = client.key.jws(&header, &steps::names(&["a.localhost"]).to_string());
+    body["extension"] = json!({"of": ["somebody"]});
+    client.send(&url("new-order"), &body.to_string()).await.ok();
+}
+
+#[tokio::test]
+async fn url_and_nonce_are_looked_at_before_the_key() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = Client::new(server.router.clone());
+    let huge = json!({"kty": "RSA", "e": "AQAB", "n": "w".repeat(8_000)});
+    // All three are wrong; then two; then one.
+    let mut header = client.header(&url("new-order")).await;
+    header["jwk"] = huge.clone();
+    header["alg"] = json!("RS256");
+    header["nonce"] = json!("AAAA");
+    let body = client.key.jws(&header, "{}").to_string();
+    client.send(&url("new-account"), &body).await.is_problem(401, "unauthorized");
+    header["url"] = json!(url("new-account"));
+    let body = client.key.jws(&header, "{}").to_string();
+    client.send(&url("new-account"), &body).await.is_problem(400, "badNonce");
+    header["nonce"] = json!(client.nonce.take().unwrap());
+    let body = client.key.jws(&header, "{}").to_string();
+    client.send(&url("new-account"), &body).await.is_problem(400, "badPublicKey");
+}
+
+#[tokio::test]
+async fn directory_and_nonce_are_there_by_post_as_get_too() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let read = plain(&server.router, Method::GET, "/acme/directory").await.json();
+    assert_eq!(client.get(&url("directory")).await.ok(), read);
+    let answer = client.get(&url("new-nonce")).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    for resource in ["directory", "new-nonce"] {
+        client.post(&url(resource), &json!({})).await.is_problem(400, "malformed");
+        client.send(&url(resource), "{}").await.is_problem(400, "malformed");
+    }
+}
+
+#[tokio::test]
+async fn scripts_of_other_origins_are_let_in_where_the_configuration_names_them() {
+    let world = World::new().await;
+    let origin = "https://app.example";
+    let request = |method: &str, path: &str, origin: &str| {
+        let request = Request::builder().method(method).uri(path).header("host", "acme.test:8443");
+        let request = request.header("origin", origin);
+        let request = match method {
+            "OPTIONS" => request.header("access-control-request-method", "POST"),
+            _ => request,
+        };
+        request.body(Body::empty()).unwrap()
+    };
+    let closed = world.start().await;
+    let answer = exchange(&closed.router, request("GET", "/acme/directory", origin)).await;
+    assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
+    let answer = exchange(&closed.router, request("OPTIONS", "/acme/new-order", origin)).await;
+    answer.is_problem(405, "malformed");
+
+    let change = |config: &mut chancery_acme::AcmeConfig| {
+        config.allowed_origins = vec![origin.to_owned()];
+    };
+    let open = world.start_with(change).await;
+    let answer = exchange(&open.router, request("OPTIONS", "/acme/new-order", origin)).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), origin);
+    assert_eq!(answer.header("access-control-allow-methods"), "GET, HEAD, POST");
+    assert_eq!(answer.header("access-control-allow-headers"), "Content-Type");
+    // Errors are for scripts to read, too.
+    for (method, path, status) in [
+        ("GET", "/acme/directory", 200),
+        ("HEAD", "/acme/new-nonce", 200),
+        ("POST", "/acme/new-order", 415),
+    ] {
+        let answer = exchange(&open.router, request(method, path, origin)).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.header("access-control-allow-origin"), origin);
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, "Link, Location, Replay-Nonce, Retry-After");
+        assert!(answer.headers.get("access-control-allow-credentials").is_none());
+    }
+    let other = request("GET", "/acme/directory", "https://other.example");
+    let answer = exchange(&open.router, other).await;
+    assert!(answer.headers.get("access-control-allow-origin").is_none());
 }

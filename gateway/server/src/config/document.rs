@@ -229,6 +229,10 @@ pub(crate) struct Acme {
     /// The profile of an order that names none.
     pub(crate) default_profile: String,
     pub(crate) limits: AcmeLimits,
+    /// Whether names are certified whose top-level name the public suffix list does not have.
+    pub(crate) unlisted_names: bool,
+    /// The origins whose scripts may use ACME from a browser; `*` for all.
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// Secret engines.
@@ -374,6 +378,8 @@ impl Default for Acme {
             )]),
             default_profile: "tls-server".to_owned(),
             limits: AcmeLimits::default(),
+            unlisted_names: true,
+            allowed_origins: vec![],
         }
     }
 }

@@ -166,6 +166,8 @@ pub(crate) struct AcmeConfig {
     pub(crate) profiles: BTreeMap<String, String>,
     pub(crate) default_profile: Option<String>,
     pub(crate) limits: acme::AcmeLimits,
+    pub(crate) unlisted_names: bool,
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// Secret engines and tokens.

@@ -193,7 +193,26 @@ impl Check<'_> {
             profiles: acme.profiles,
             default_profile: Some(acme.default_profile),
             limits: self.acme_limits(acme.limits),
+            unlisted_names: acme.unlisted_names,
+            allowed_origins: self.origins(acme.allowed_origins),
         }
+    }
+
+    /// Origins as browsers send them (RFC 6454 §6.2), or `*`.
+    fn origins(&mut self, origins: Vec<String>) -> Vec<String> {
+        for origin in &origins {
+            let parsed = url::Url::parse(origin);
+            let is_origin = parsed.is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if origin != "*" && !is_origin {
+                self.refuse::<()>(
+                    "acme.allowed_origins",
+                    format!(
+                        "`{origin}` is neither an origin, such as https://app.example, nor `*` for all"
+                    ),
+                );
+            }
+        }
+        origins
     }
 
     fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {
