@@ -1,37 +1,75 @@
 //! The body of a request on its way in: it has to keep up a least rate, and its bytes come out of a
 //! budget until the request was handled.
+//!
+//! A body whose handler has seen enough of it (it is too long, or nobody's) is read on and thrown away,
+//! within limits. Many clients send all of a request before they look for an answer: a connection that
+//! is closed, or an HTTP/2 stream that is reset, would take the answer from them (RFC 9112 §9.6, RFC 9113
+//! §8.1), and the connection is good for further requests afterwards.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::BoxError;
 use bytes::Bytes;
 use chancery_api::BodyError;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::activity::Activity;
 use super::budget::Taken;
+use super::meters;
 use super::pace::{Pace, Rate};
 
+/// How many bytes of a body are thrown away, and for how long: twice what the longest body may have.
+const THROWN_AWAY: (usize, Duration) = (64 * 1024 * 1024, Duration::from_mins(2));
+
 /// A body that fails when it is too slow or there is no room for it.
-pub(super) struct Inbound<B: Body> {
+pub(super) struct Inbound<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// None once it is being thrown away.
+    body: Option<Paced<B>>,
+    taken: Arc<Taken>,
+    activity: Arc<Activity>,
+    /// Whether the client waits for a word before it sends (`Expect: 100-continue`), which reading is.
+    asks_first: bool,
+}
+
+/// A body that fails when it is too slow.
+struct Paced<B> {
     body: B,
     pace: Pace,
     deadline: Option<Pin<Box<Sleep>>>,
-    taken: Arc<Taken>,
-    activity: Arc<Activity>,
     complete: bool,
+    failed: bool,
 }
 
-impl<B: Body> Inbound<B> {
+impl<B> Inbound<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     /// `taken` is what the request holds; whoever handles it keeps it alive until that is done.
-    pub(super) fn new(body: B, rate: Rate, taken: Arc<Taken>, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(
+        body: B,
+        rate: Rate,
+        asks_first: bool,
+        taken: Arc<Taken>,
+        activity: Arc<Activity>,
+    ) -> Self {
         let complete = body.is_end_stream();
-        Self { body, pace: Pace::new(rate), deadline: None, taken, activity, complete }
+        let body = Paced { body, pace: Pace::new(rate), deadline: None, complete, failed: false };
+        Self { body: Some(body), taken, activity, asks_first }
     }
+}
 
+impl<B> Paced<B> {
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.pace.waits(Instant::now());
         let Some(at) = self.pace.deadline() else { return Poll::Pending };
@@ -43,7 +81,7 @@ impl<B: Body> Inbound<B> {
     }
 }
 
-impl<B> Body for Inbound<B>
+impl<B> Body for Paced<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -58,38 +96,99 @@ where
         let me = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut me.body).poll_frame(cx) else {
             ready!(me.poll_too_slow(cx));
-            return Poll::Ready(Some(Err(BodyError::TooSlow.into())));
+            me.failed = true;
+            return Poll::Ready(Some(Err(refused(BodyError::TooSlow))));
         };
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                me.pace.moved(Instant::now(), bytes);
-                me.complete = me.body.is_end_stream();
-                let fits = me.taken.take(bytes);
-                Some(if fits { Ok(frame) } else { Err(BodyError::NoRoom.into()) })
-            }
-            Some(Err(error)) => Some(Err(error.into())),
-            None => {
-                me.complete = true;
-                None
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        me.complete = me.body.is_end_stream() || !matches!(frame, Some(Ok(_)));
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            me.pace.moved(Instant::now(), bytes);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 }
 
-impl<B: Body> Drop for Inbound<B> {
+impl<B> Body for Inbound<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.asks_first = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame?;
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            if self.taken.take(bytes) { Ok(frame) } else { Err(refused(BodyError::NoRoom)) }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(|body| body.body.size_hint()).unwrap_or_default()
+    }
+}
+
+fn refused(error: BodyError) -> BoxError {
+    meters::body_refused(error);
+    error.into()
+}
+
+impl<B> Drop for Inbound<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     fn drop(&mut self) {
-        if !self.complete {
-            self.activity.leaves_unread();
+        let Some(body) = self.body.take().filter(|body| !body.complete) else { return };
+        match Handle::try_current() {
+            Ok(runtime) if !self.asks_first && !body.failed => {
+                runtime.spawn(throw_away(body, THROWN_AWAY, self.activity.clone()));
+            }
+            _ => self.activity.leaves_unread(),
         }
+    }
+}
+
+/// Reads the rest of a body, at most so much and for so long.
+fn throw_away<B>(
+    mut body: Paced<B>,
+    (most, longest): (usize, Duration),
+    activity: Arc<Activity>,
+) -> impl Future<Output = ()>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    // As long as it lasts, what arrives is no new request, and the connection is not idle.
+    let mut under_way = activity.request(false);
+    under_way.answered();
+    async move {
+        let mut left = most;
+        let rest = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        // What became of it shows at the body.
+        let _ = timeout(longest, rest).await;
+        if !body.complete {
+            activity.leaves_unread();
+        }
+        drop(under_way);
     }
 }
 
@@ -116,13 +215,17 @@ mod tests {
         (send, StreamBody::new(stream).map_err(Into::into))
     }
 
-    fn inbound<B: Body>(body: B, limit: usize) -> (Inbound<B>, Bodies, Arc<Activity>) {
+    fn inbound<B>(body: B, limit: usize) -> (Inbound<B>, Bodies, Arc<Activity>)
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let bodies = Bodies::new(limit);
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
         activity.begins(Instant::now(), false);
         let taken = Arc::new(bodies.account(None, false));
         let rate = Rate { bytes_per_second: 512, grace: Duration::from_millis(50) };
-        (Inbound::new(body, rate, taken, activity.clone()), bodies, activity)
+        (Inbound::new(body, rate, false, taken, activity.clone()), bodies, activity)
     }
 
     fn error(frame: Option<Result<Frame<Bytes>, BoxError>>) -> BodyError {
@@ -137,7 +240,52 @@ mod tests {
         body.frame().await.unwrap().unwrap();
         assert_eq!(error(body.frame().await), BodyError::TooSlow);
         drop(body);
+        assert!(activity.idle_since().is_some() && activity.may_have_left_unread());
+    }
+
+    /// Waits until nothing is under way.
+    async fn quiet(activity: &Activity) {
+        while activity.idle_since().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_body_is_thrown_away() {
+        let (send, body) = by_hand();
+        let (body, bodies, activity) = inbound(body, 10);
+        drop(body);
+        assert_eq!(activity.idle_since(), None, "it is being read");
+        for _ in 0..100 {
+            send.send(Bytes::from_static(&[0; 1000])).unwrap();
+        }
+        drop(send);
+        quiet(&activity).await;
+        assert!(!activity.may_have_left_unread());
+        assert!(bodies.account(None, false).take(10), "that needs no room");
+    }
+
+    #[tokio::test]
+    async fn no_more_of_a_body_is_thrown_away_than_is_reasonable() {
+        let (send, body) = by_hand();
+        let (mut inbound, _, activity) = inbound(body, 10);
+        let body = inbound.body.take().unwrap();
+        let away =
+            tokio::spawn(throw_away(body, (2500, Duration::from_hours(1)), activity.clone()));
+        while send.send(Bytes::from_static(&[0; 1000])).is_ok() {
+            tokio::task::yield_now().await;
+        }
+        away.await.unwrap();
         assert!(activity.may_have_left_unread());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_before_it_sends_is_not_told_to_send() {
+        let (_send, body) = by_hand();
+        let (mut body, _, activity) = inbound(body, 10);
+        body.asks_first = true;
+        drop(body);
+        assert!(activity.idle_since().is_some() && activity.may_have_left_unread());
     }
 
     #[tokio::test]

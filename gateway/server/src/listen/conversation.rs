@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use chancery_api::Held;
 use http::Version;
+use http::header::EXPECT;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -136,7 +137,8 @@ impl Http {
         } else {
             let taken = Arc::new(self.bodies.account(caller.bodies.clone(), caller.stranger));
             let held = Held::new(taken.clone());
-            let inbound = |body| Inbound::new(body, self.body, taken, activity.clone());
+            let asks_first = request.headers().contains_key(EXPECT);
+            let inbound = |body| Inbound::new(body, self.body, asks_first, taken, activity.clone());
             let mut request = request.map(|body| Body::new(inbound(body)));
             request.extensions_mut().insert(held);
             request

@@ -1,5 +1,6 @@
 //! What is counted about connections.
 
+use chancery_api::BodyError;
 use metrics::{counter, gauge};
 
 use super::activity::Ended;
@@ -21,6 +22,15 @@ impl Drop for Open {
 /// Its address had too many already.
 pub(super) fn refused(port: &'static str) {
     counter!("chancery_server_connections_refused_total", "port" => port).increment(1);
+}
+
+/// The body of a request was too slow, or there was no room for it.
+pub(super) fn body_refused(error: BodyError) {
+    let reason = match error {
+        BodyError::TooSlow => "too-slow",
+        BodyError::NoRoom => "no-room",
+    };
+    counter!("chancery_server_bodies_refused_total", "reason" => reason).increment(1);
 }
 
 /// It was ended from here.

@@ -89,7 +89,7 @@ impl Limits {
     /// small.
     fn share(&self) -> usize {
         const ENOUGH: usize = 16;
-        self.per_address.unwrap_or((self.connections / 4).max(ENOUGH)).min(self.connections)
+        self.per_address.unwrap_or((self.connections / 4).max(ENOUGH))
     }
 }
 
@@ -248,6 +248,10 @@ async fn accept(
         refuse(limits, peer);
         return None;
     }
+    if table.is_full() {
+        let port = limits.port;
+        tracing::warn!(port, "every place is taken: new connections wait for those that are idle");
+    }
     place.enter().await;
     prepare(&stream);
     Some((stream, peer, place))
@@ -255,7 +259,12 @@ async fn accept(
 
 fn refuse(limits: &Limits, client: SocketAddr) {
     meters::refused(limits.port);
-    tracing::debug!(port = limits.port, %client, "refused: the address has too many connections");
+    let (port, client) = (limits.port, client.ip());
+    tracing::warn!(
+        port,
+        %client,
+        "refused a connection: its address has too many (server.connections_per_address)"
+    );
 }
 
 /// Options that make no connection worse if the system refuses them.
@@ -300,11 +309,13 @@ async fn connection<F, Fut>(
                 }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
-                    tracing::info!(port = limits.port, %peer, %error, "refused a load balancer's connection");
+                    let (port, peer) = (limits.port, peer.ip());
+                    tracing::warn!(port, %peer, %error, "refused a load balancer's connection");
                     return;
                 }
                 Err(_) => {
-                    tracing::info!(port = limits.port, %peer, "a load balancer sent no PROXY header");
+                    let (port, peer) = (limits.port, peer.ip());
+                    tracing::warn!(port, %peer, "a load balancer sent no PROXY header in time");
                     return;
                 }
             }

@@ -60,6 +60,11 @@ impl Table {
         })
     }
 
+    /// Whether every place is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+    }
+
     /// A place for a connection, which has to [enter](Place::enter) before it does anything.
     pub(super) fn place(self: &Arc<Self>) -> Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

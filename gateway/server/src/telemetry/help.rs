@@ -79,6 +79,10 @@ const HELP: &[(&str, &str)] = &[
         "Writes of secrets that met another and were tried again.",
     ),
     ("chancery_secrets_operations_total", "Operations on secrets by outcome."),
+    (
+        "chancery_server_bodies_refused_total",
+        "Bodies of requests that were too slow or found no room, by reason.",
+    ),
     ("chancery_server_connections", "Open connections, by port."),
     (
         "chancery_server_connections_ended_total",
