@@ -85,6 +85,19 @@ impl Gateway {
         Self::served_by(Command::new(binary()), site, edit)
     }
 
+    /// The same, with as many open files as the system allows it then.
+    #[track_caller]
+    #[must_use]
+    pub fn serve_with_open_files(
+        site: &Site,
+        open_files: u32,
+        edit: impl FnOnce(&mut toml::Table),
+    ) -> Self {
+        let mut command = Command::new(process::tool("prlimit"));
+        command.arg(format!("--nofile={open_files}:{open_files}")).arg(binary());
+        Self::served_by(command, site, edit)
+    }
+
     /// The same with the CA's keys in a token.
     #[track_caller]
     #[must_use]

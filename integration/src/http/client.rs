@@ -1,10 +1,11 @@
 use std::fs;
-use std::io;
-use std::net::TcpStream;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{self, AddressFamily, SocketType};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, StreamOwned};
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Client {
     authority: String,
     tls: Option<Arc<ClientConfig>>,
+    source: Option<Ipv4Addr>,
+    preamble: Vec<u8>,
 }
 
 impl Client {
@@ -52,19 +55,30 @@ impl Client {
         // Whoever a connection is for is proved anew: no session is taken from another test step.
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { authority: authority(url), tls: Some(Arc::new(config)) }
+        Self { tls: Some(Arc::new(config)), ..Self::plain(url) }
     }
 
     /// A client of an `http` URL.
     #[must_use]
     pub fn plain(url: &str) -> Self {
-        Self { authority: authority(url), tls: None }
+        Self { authority: authority(url), tls: None, source: None, preamble: Vec::new() }
+    }
+
+    /// The same, from this address, with these bytes before everything else on each connection: what a
+    /// load balancer does.
+    #[must_use]
+    pub fn through(self, source: Ipv4Addr, preamble: &[u8]) -> Self {
+        Self { source: Some(source), preamble: preamble.to_owned(), ..self }
     }
 
     /// Opens a connection. With TLS 1.3 a server refuses a client's certificate only after the
     /// client believes the handshake done, so a refusal may come from the first request instead.
     pub fn connect(&self) -> io::Result<Connection> {
-        let socket = TcpStream::connect(&self.authority)?;
+        let mut socket = match self.source {
+            None => TcpStream::connect(&self.authority)?,
+            Some(source) => connect_from(source, &self.authority)?,
+        };
+        socket.write_all(&self.preamble)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
@@ -121,6 +135,15 @@ impl Client {
         let body = serde_json::to_vec(body).expect("JSON can be written");
         self.send("POST", target, &[("content-type", "application/json")], &body)
     }
+}
+
+/// A connection from one of the addresses of this machine.
+fn connect_from(source: Ipv4Addr, authority: &str) -> io::Result<TcpStream> {
+    let target: SocketAddr = authority.parse().map_err(io::Error::other)?;
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddr::from((source, 0)))?;
+    net::connect(&socket, &target)?;
+    Ok(socket.into())
 }
 
 /// A clock that is some days ahead.

@@ -123,6 +123,23 @@ impl Connection {
         self.stream.flush()
     }
 
+    /// Waits until the server closes the connection. Returns what it sent before.
+    ///
+    /// # Errors
+    /// It does not, as long as the client is patient.
+    pub fn until_closed(&mut self) -> io::Result<Vec<u8>> {
+        let mut said = Vec::new();
+        let mut part = [0; 16 * 1024];
+        loop {
+            match self.stream.read(&mut part) {
+                Ok(0) => return Ok(said),
+                Ok(read) => said.extend_from_slice(&part[..read]),
+                Err(error) if is_closed(error.kind()) => return Ok(said),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Reads an answer; `bodiless` for the answer to HEAD.
     pub fn read(&mut self, bodiless: bool) -> io::Result<Response> {
         let mut buffer = Vec::new();
@@ -186,6 +203,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// How a peer ends a connection, politely or not.
+fn is_closed(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 fn parse_head(buffer: &[u8]) -> io::Result<Option<(Response, usize)>> {

@@ -15,6 +15,7 @@ mod ceremonies;
 mod certificates;
 mod client_certificates;
 mod configuration;
+mod connections;
 mod directory;
 mod files;
 mod guards;

@@ -1,0 +1,312 @@
+//! What clients' connections may take: time, room and memory; and under which names they are answered.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use chancery_integration::clients::curl::Curl;
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::{Gateway, Options};
+use chancery_integration::http::{Client, Connection};
+use chancery_integration::process;
+use chancery_integration::responder::Http01;
+use chancery_integration::site::Site;
+use serde_json::json;
+
+/// `chancery serve` with these settings in `[server]`.
+fn serve(site: &Site, settings: &[(&str, toml::Value)]) -> Gateway {
+    drop(Gateway::start(site).stop());
+    Gateway::serve(site, |config| set(config, settings))
+}
+
+fn set(config: &mut toml::Table, settings: &[(&str, toml::Value)]) {
+    let server = config["server"].as_table_mut().expect("a table");
+    for (key, value) in settings {
+        server.insert((*key).to_owned(), value.clone());
+    }
+}
+
+/// The preface of HTTP/2 and an empty SETTINGS frame (RFC 9113, sections 3.4 and 6.5).
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[test]
+fn whoever_does_nothing_is_let_go() {
+    let site = Site::new();
+    let second = || toml::Value::from(2);
+    let gateway = serve(
+        &site,
+        &[
+            ("handshake_seconds", 5.into()),
+            ("first_byte_seconds", second()),
+            ("header_seconds", second()),
+            ("idle_seconds", second()),
+            ("body_grace_seconds", second()),
+            ("stall_seconds", second()),
+            ("http2_ping_seconds", second()),
+            ("http2_pong_seconds", second()),
+        ],
+    );
+    let host = site.socket(Gateway::SERVE_PORT);
+    let body = format!(
+        "POST /acme/new-account HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/jose+json\r\n\
+         content-length: 100\r\n\r\n{{"
+    );
+    let question = "POST /ocsp/x HTTP/1.1\r\nhost: a\r\ncontent-type: application/ocsp-request\r\n\
+                    content-length: 100\r\n\r\n0";
+    // What is sent, to the plain port or not, and what the answer begins with.
+    let cases: [(bool, &[u8], &str); 10] = [
+        (true, b"", ""),
+        (true, b"PRI * HTTP/2.0\r\n", ""),
+        (true, HTTP2, "\0"),
+        (true, b"GET /health HTTP/1.1\r\nhost: a\r\nx-slow: ", ""),
+        (true, b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n", "HTTP/1.1 200"),
+        (true, question.as_bytes(), "HTTP/1.1 408"),
+        (false, b"", ""),
+        (false, b"GET /v1/sys/health HTTP/1.1\r\n", ""),
+        (false, HTTP2, "\0"),
+        (false, body.as_bytes(), "HTTP/1.1 408"),
+    ];
+    let open = |plain| if plain { gateway.plain() } else { gateway.anonymous() }.connect();
+    let mut connections: Vec<Connection> =
+        cases.iter().map(|(plain, ..)| open(*plain).expect("a connection")).collect();
+    let mut no_tls = Client::plain(&gateway.ready().api).connect().expect("a connection");
+    for (connection, (_, sent, _)) in connections.iter_mut().zip(&cases) {
+        connection.write(sent).expect("it can be sent");
+    }
+    for (connection, (_, sent, begin)) in connections.iter_mut().zip(&cases) {
+        let said = connection.until_closed().unwrap_or_else(|error| {
+            panic!("still open after {:?}: {error}", String::from_utf8_lossy(sent))
+        });
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with(begin) && said.is_empty() == begin.is_empty(), "{said}");
+    }
+    no_tls.until_closed().expect("no handshake came");
+}
+
+#[test]
+fn a_full_plain_port_leaves_the_tls_port_alone() {
+    let site = Site::new();
+    let twenty = || toml::Value::from(20);
+    let gateway = serve(
+        &site,
+        &[
+            ("connections", twenty()),
+            ("http_connections", twenty()),
+            ("connections_per_address", 100.into()),
+        ],
+    );
+    let silent: Vec<_> =
+        (0..20).map(|_| gateway.plain().connect().expect("there is room")).collect();
+    drop(gateway.anonymous().get("/v1/sys/health").expect(200));
+    // And whoever does something gets the place of somebody who does nothing.
+    drop(gateway.plain().get("/health").expect(200));
+    drop(silent);
+}
+
+#[test]
+fn an_address_has_its_share_and_no_more() {
+    let site = Site::new();
+    let gateway = serve(&site, &[("connections_per_address", 2.into())]);
+    for client in [gateway.plain(), gateway.anonymous()] {
+        let target = "/v1/sys/health";
+        // An earlier connection may still count, for a moment after its end.
+        let answered = || {
+            let mut connection = client.connect().ok()?;
+            connection.send("GET", target, &[], b"").ok().map(|_| connection)
+        };
+        let open = || process::eventually("there is room", Duration::from_mins(1), answered);
+        let (first, _second) = (open(), open());
+        assert!(client.try_send("GET", target, &[], b"").is_err(), "two are the share");
+        let other = client.clone().through(site.address(), b"");
+        drop(other.try_send("GET", target, &[], b"").expect("another address has its own"));
+        drop(first);
+        drop(open());
+    }
+}
+
+#[test]
+fn an_answer_arrives_although_the_body_is_too_long() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    for (target, mebibytes, status) in [
+        ("/v1/secret/data/app/x", 2, 413),
+        ("/v1/secret/data/app/x", 40, 413),
+        ("/v1/transit/encrypt/app-x", 40, 413),
+        ("/v1/elsewhere/x", 8, 413),
+        ("/acme/new-account", 8, 415),
+    ] {
+        // All of it is sent before anything is read, as most clients do.
+        let body = vec![b' '; mebibytes << 20];
+        let mut connection = gateway.app().connect().expect("a connection");
+        let answer = connection.send("POST", target, &[], &body);
+        let answer = answer.unwrap_or_else(|error| panic!("{target}, {mebibytes} MiB: {error}"));
+        assert_eq!(answer.status, status, "{target}: {}", answer.text());
+        // Whoever asks before it sends is told before.
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut connection = gateway.app().connect().expect("a connection");
+        connection.write(head.as_bytes()).expect("the head can be sent");
+        assert_eq!(connection.read(false).expect("an answer").status, status, "{target}");
+    }
+    // Nobody's body is read: a stranger learns at once that it is one.
+    let body = vec![b' '; 8 << 20];
+    let answer = gateway.anonymous().send("POST", "/v1/secret/data/app/x", &[], &body);
+    assert_eq!(answer.status, 403, "{}", answer.text());
+}
+
+#[test]
+fn curl_gets_the_answer_to_a_body_that_is_too_long_by_either_protocol() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let ready = gateway.ready();
+    let curl = Curl::new(&ready.root).with(&ready.app_cert, &ready.app_key);
+    for (target, mebibytes) in [("/v1/secret/data/app/x", 2), ("/v1/transit/encrypt/app-x", 40)] {
+        let body = format!("@{}", site.write("body", vec![b' '; mebibytes << 20]).display());
+        let url = format!("{}{target}", ready.api);
+        for protocol in ["--http1.1", "--http2"] {
+            let said = curl.run(&[protocol, "--header", "Expect:", "--data-binary", &body, &url]);
+            assert!(said.success().stdout.ends_with("\n413"), "{protocol} {target}");
+        }
+    }
+}
+
+#[test]
+fn a_key_takes_a_long_batch() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    drop(gateway.administer(&["keys", "create", "app-bulk"]).success());
+    let plaintext = "A".repeat(400_000);
+    let batch = vec![json!({ "plaintext": plaintext }); 20];
+    let answer =
+        gateway.app().post("/v1/transit/encrypt/app-bulk", &json!({ "batch_input": batch }));
+    let answer = answer.expect(200).json();
+    assert_eq!(answer["data"]["batch_results"].as_array().map(Vec::len), Some(20));
+    let secret = json!({ "data": { "a": "x".repeat(2 << 20) } });
+    drop(gateway.app().post("/v1/secret/data/app/x", &secret).expect(413));
+}
+
+#[test]
+fn only_own_names_are_answered_on_the_tls_port() {
+    let site = Site::new();
+    let hosts: Vec<toml::Value> =
+        vec!["ca.example.com".into(), "forwarded.example.com:9443".into()];
+    let gateway = serve(&site, &[("hosts", hosts.into())]);
+    let ask = |client: Client, target: &str, host: &str| {
+        let mut connection = client.connect().expect("a connection");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        connection.write(request.as_bytes()).expect("it can be sent");
+        connection.read(false).expect("an answer")
+    };
+    let port = Gateway::SERVE_PORT;
+    for (host, acme, vault) in [
+        ("localhost", 200, 200),
+        (&*format!("localhost:{port}"), 200, 200),
+        (&*format!("{}:{port}", site.address()), 200, 200),
+        ("ca.example.com", 200, 200),
+        ("forwarded.example.com:9443", 200, 200),
+        // URLs are signed with ACME, so the port has to be one that they can have.
+        ("localhost:9443", 421, 200),
+        ("evil.example.com", 421, 421),
+        ("ca.example.com.evil.example.com", 421, 421),
+        ("", 400, 400),
+    ] {
+        let answer = ask(gateway.anonymous(), "/acme/directory", host);
+        assert_eq!(answer.status, acme, "{host}: {}", answer.text());
+        if acme == 200 {
+            let url = answer.json()["newOrder"].as_str().expect("a URL").to_owned();
+            assert_eq!(url, format!("https://{host}/acme/new-order"));
+        } else {
+            let kind = answer.json()["type"].as_str().expect("a problem document").to_owned();
+            assert!(kind.ends_with(":malformed"), "{kind}");
+        }
+        let answer = ask(gateway.anonymous(), "/v1/sys/health", host);
+        assert_eq!(answer.status, vault, "{host}: {}", answer.text());
+        if vault != 200 {
+            assert!(answer.json()["errors"][0].is_string(), "{}", answer.text());
+        }
+        // Probes, old clients, and whatever name certificates carry.
+        assert_eq!(ask(gateway.plain(), "/health", host).status, 200, "{host}");
+    }
+}
+
+/// A header of the PROXY protocol, version 2, about a connection from 192.0.2.77, port 4711.
+const FROM_192_0_2_77: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x4d\xc0\0\x02\x01\x12\x67\x20\xfb";
+/// The same for what a balancer does on its own behalf.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+#[test]
+fn a_load_balancer_says_whose_connection_it_is() {
+    let site = Site::new();
+    let balancer: Ipv4Addr = site.address();
+    let networks: Vec<toml::Value> = vec![format!("{balancer}/32").into()];
+    let gateway = serve(
+        &site,
+        &[("proxy_protocol_from", networks.into()), ("connections_per_address", 2.into())],
+    );
+    let target = "/v1/secret/data/payroll/x";
+    let denied = |client: Client| {
+        drop(client.get(target).expect(403));
+        let line = gateway.audit().pop().expect("a denial is on record");
+        line["actor"]["address"].as_str().expect("an address").to_owned()
+    };
+    let through = |preamble| gateway.app().through(balancer, preamble);
+    assert_eq!(denied(through(FROM_192_0_2_77)), "192.0.2.77");
+    assert_eq!(denied(through(LOCAL)), balancer.to_string());
+    assert_eq!(denied(gateway.app()), "127.0.0.1");
+
+    // It has to send the header, and others' is not read.
+    assert!(through(b"").try_send("GET", target, &[], b"").is_err());
+    let plain = |preamble| gateway.plain().through(balancer, preamble);
+    assert!(plain(b"").try_send("GET", "/health", &[], b"").is_err());
+    assert!(
+        plain(b"PROXY TCP4 192.0.2.77 192.0.2.1 4711 80\r\n")
+            .try_send("GET", "/health", &[], b"")
+            .is_err()
+    );
+    drop(plain(FROM_192_0_2_77).get("/health").expect(200));
+    let pretending = gateway.app().through(Ipv4Addr::LOCALHOST, FROM_192_0_2_77);
+    assert!(pretending.try_send("GET", target, &[], b"").is_err());
+
+    // Shares are the clients', not the balancer's.
+    let open = || {
+        let mut connection = plain(FROM_192_0_2_77).connect().expect("a connection");
+        connection.send("GET", "/health", &[], b"").map(|answer| (connection, answer.status))
+    };
+    let held = [open().expect("there is room"), open().expect("there is room")];
+    assert!(open().is_err(), "two are the share");
+    drop(plain(LOCAL).get("/health").expect(200));
+    drop(held);
+}
+
+#[test]
+fn a_full_table_never_makes_a_challenge_invalid() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    drop(Options::new(&site).dns(&dns).start().stop());
+    let gateway = Gateway::serve_with_open_files(&site, 256, |config| {
+        set(
+            config,
+            &[
+                ("first_byte_seconds", 3600.into()),
+                ("connections_per_address", 10_000.into()),
+                ("drain_seconds", 0.into()),
+            ],
+        );
+    });
+    assert!(gateway.log().contains("too few open files"), "{}", gateway.log());
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    // More than there are places, and none of them does anything.
+    let connect = |client: Client| move |_| client.connect().ok();
+    let silent: Vec<_> = (0..120)
+        .filter_map(connect(gateway.anonymous()))
+        .chain((0..120).filter_map(connect(gateway.plain())))
+        .collect();
+    assert!(silent.len() > 100, "{}", silent.len());
+    let (chain, _) = account.obtain(&["a.example.com"], &responder);
+    assert!(chain.contains("BEGIN CERTIFICATE"), "{chain}");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", gateway.id())).expect("it runs").count();
+    assert!((110..200).contains(&open), "{open} files are open");
+}
