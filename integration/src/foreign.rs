@@ -18,6 +18,7 @@ pub struct Holder {
     common_name: Option<String>,
     lifetime: Option<Duration>,
     server: bool,
+    anything: bool,
 }
 
 impl Holder {
@@ -51,6 +52,12 @@ impl Holder {
     #[must_use]
     pub fn for_seconds(self, seconds: u64) -> Self {
         Self { lifetime: Some(Duration::from_secs(seconds)), ..self }
+    }
+
+    /// The certificate does not say what it is for.
+    #[must_use]
+    pub fn for_anything(self) -> Self {
+        Self { anything: true, ..self }
     }
 
     /// The certificate is for TLS servers.
@@ -116,7 +123,7 @@ impl ForeignCa {
         } else {
             ExtendedKeyUsagePurpose::ClientAuth
         };
-        parameters.extended_key_usages = vec![usage];
+        parameters.extended_key_usages = if holder.anything { vec![] } else { vec![usage] };
         if let Some(lifetime) = holder.lifetime {
             let now = Duration::from_secs(UnixTime::now().as_secs());
             // The end is set from the start, of which only the epoch can be named without a further

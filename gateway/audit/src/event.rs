@@ -235,7 +235,7 @@ mod tests {
             not_after: Timestamp::UNIX_EPOCH,
             identity: Ok(Identity {
                 tenant: TenantId::default_tenant(),
-                name: IdentityName::Dns("a.example".to_owned()),
+                name: IdentityName::Dns("a.example".parse().unwrap()),
             }),
         });
         context.evidence = Some(Evidence::new(certificate, clock.clone(), Arc::new(|_| Ok(()))));

@@ -6,6 +6,7 @@
 //! use whether the certificate still counts.
 
 mod clock;
+mod dns_name;
 mod evidence;
 mod fingerprint;
 mod peer;
@@ -14,8 +15,10 @@ mod request;
 mod rules;
 mod spiffe;
 mod tenant;
+mod vouching;
 
 pub use clock::Clock;
+pub use dns_name::{DnsName, InvalidDnsName};
 pub use evidence::{Evidence, EvidenceError, StillHolds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use peer::{CertificateNames, Peer, PeerCertificate};
@@ -23,6 +26,7 @@ pub use request::{RequestContext, RequestId};
 pub use rules::{IdentityRules, NoIdentity, PinnedIdentity, TenantRules};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};
 pub use tenant::{InvalidTenantId, TenantId};
+pub use vouching::{CaBinding, VouchesFor};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +45,8 @@ pub struct Identity {
 pub enum IdentityName {
     /// The certificate's single SPIFFE URI SAN (SPIFFE X509-SVID §2).
     Spiffe(SpiffeId),
-    /// The certificate's single DNS SAN, lower case.
-    Dns(String),
+    /// The certificate's single DNS SAN below a suffix of the tenant.
+    Dns(DnsName),
     /// A name that configuration pins to one certificate fingerprint.
     Pinned(String),
 }

@@ -1,4 +1,6 @@
-use crate::{CertificateNames, Fingerprint, Identity, IdentityName, SpiffeId, TenantId};
+use crate::{
+    CertificateNames, DnsName, Fingerprint, Identity, IdentityName, SpiffeId, TenantId, VouchesFor,
+};
 
 /// How verified client certificates become identities: per tenant, by SPIFFE ID, DNS name or pinned
 /// fingerprint. A certificate that two tenants would claim has no identity: an ambiguity must not be
@@ -42,6 +44,13 @@ pub enum NoIdentity {
     /// The certificate says `spiffe:` but not according to the specification.
     #[error("the certificate's SPIFFE ID is malformed")]
     MalformedSpiffeId,
+    /// The certificate has a DNS name that is none. A CA that certifies one may have read another name in
+    /// it than is read here, so its other DNS names do not count either.
+    #[error("the certificate has a DNS name that is malformed")]
+    MalformedDnsName,
+    /// A tenant recognises the certificate, and the CA that issued it does not vouch for that.
+    #[error("the CA that issued this certificate does not vouch for the name in it")]
+    NotVouchedFor,
 }
 
 impl IdentityRules {
@@ -50,77 +59,114 @@ impl IdentityRules {
         Self { tenants }
     }
 
-    /// The identity of the certificate with this fingerprint and these names. A pin wins over names,
-    /// a SPIFFE ID over DNS names.
+    /// The identity of the certificate with this fingerprint and these names, as far as the CA that issued
+    /// it vouches for it. A pin wins over names, a SPIFFE ID over DNS names.
     ///
     /// # Errors
     /// See [`NoIdentity`]; the certificate itself may be fine, it just is nobody here.
     pub fn resolve(
         &self,
+        vouches_for: &VouchesFor,
         fingerprint: Fingerprint,
         names: &CertificateNames,
     ) -> Result<Identity, NoIdentity> {
-        if let Some(found) = only(self.pins(fingerprint))? {
-            return Ok(found);
+        let pins = self.pins(fingerprint, vouches_for).collect::<Vec<_>>();
+        if !pins.is_empty() {
+            return only(pins.into_iter());
         }
         if names.uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) {
-            return self.by_spiffe_id(&names.uris);
+            return self.by_spiffe_id(&names.uris, vouches_for);
         }
-        only(self.by_dns(&names.dns))?.ok_or(NoIdentity::Unrecognised)
+        self.by_dns(&names.dns, vouches_for)
     }
 
-    fn pins(&self, fingerprint: Fingerprint) -> impl Iterator<Item = Identity> {
+    fn pins<'a>(
+        &'a self,
+        fingerprint: Fingerprint,
+        vouches_for: &'a VouchesFor,
+    ) -> impl Iterator<Item = Claim> + 'a {
         self.tenants.iter().flat_map(move |rules| {
-            rules.pinned.iter().filter(move |pin| pin.fingerprint == fingerprint).map(|pin| {
-                Identity {
+            rules.pinned.iter().filter(move |pin| pin.fingerprint == fingerprint).map(|pin| Claim {
+                vouched: vouches_for.pins_of(&rules.tenant),
+                identity: Identity {
                     tenant: rules.tenant.clone(),
                     name: IdentityName::Pinned(pin.name.clone()),
-                }
+                },
             })
         })
     }
 
-    fn by_spiffe_id(&self, uris: &[String]) -> Result<Identity, NoIdentity> {
+    fn by_spiffe_id(
+        &self,
+        uris: &[String],
+        vouches_for: &VouchesFor,
+    ) -> Result<Identity, NoIdentity> {
         let [uri] = uris else { return Err(NoIdentity::Ambiguous) };
         let id: SpiffeId = uri.parse().map_err(|_| NoIdentity::MalformedSpiffeId)?;
         let claims = self
             .tenants
             .iter()
             .filter(|rules| rules.trust_domains.iter().any(|domain| domain == id.trust_domain()))
-            .map(|rules| Identity {
-                tenant: rules.tenant.clone(),
-                name: IdentityName::Spiffe(id.clone()),
-            });
-        only(claims)?.ok_or(NoIdentity::Unrecognised)
-    }
-
-    fn by_dns(&self, names: &[String]) -> impl Iterator<Item = Identity> {
-        self.tenants.iter().flat_map(move |rules| {
-            names
-                .iter()
-                .map(|name| name.to_ascii_lowercase())
-                .filter(|name| !name.starts_with("*."))
-                .filter(|name| rules.dns_suffixes.iter().any(|suffix| is_under(name, suffix)))
-                .map(|name| Identity {
+            .map(|rules| Claim {
+                vouched: vouches_for.spiffe_id(&rules.tenant, &id),
+                identity: Identity {
                     tenant: rules.tenant.clone(),
-                    name: IdentityName::Dns(name),
+                    name: IdentityName::Spiffe(id.clone()),
+                },
+            });
+        only(claims)
+    }
+
+    fn by_dns(&self, names: &[String], vouches_for: &VouchesFor) -> Result<Identity, NoIdentity> {
+        let mut hosts = Vec::new();
+        for name in names {
+            let wildcard = name.strip_prefix("*.");
+            let host: DnsName =
+                wildcard.unwrap_or(name).parse().map_err(|_| NoIdentity::MalformedDnsName)?;
+            // A wildcard is many hosts, and so none.
+            hosts.extend(wildcard.is_none().then_some(host));
+        }
+        let claims = self.tenants.iter().flat_map(|rules| {
+            hosts
+                .iter()
+                .filter(|host| rules.dns_suffixes.iter().any(|suffix| host.is_under(suffix)))
+                .map(|host| Claim {
+                    vouched: vouches_for.dns_name(&rules.tenant, host),
+                    identity: Identity {
+                        tenant: rules.tenant.clone(),
+                        name: IdentityName::Dns(host.clone()),
+                    },
                 })
-        })
+        });
+        only(claims)
     }
 }
 
-fn only(mut claims: impl Iterator<Item = Identity>) -> Result<Option<Identity>, NoIdentity> {
-    let first = claims.next();
-    if claims.next().is_some() { Err(NoIdentity::Ambiguous) } else { Ok(first) }
+/// Somebody whom a tenant recognises in a certificate.
+struct Claim {
+    identity: Identity,
+    /// Whether the CA that issued the certificate vouches for that.
+    vouched: bool,
 }
 
-fn is_under(name: &str, suffix: &str) -> bool {
-    name == suffix || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
+/// The only claim that the CA vouches for.
+fn only(claims: impl Iterator<Item = Claim>) -> Result<Identity, NoIdentity> {
+    let mut none = NoIdentity::Unrecognised;
+    let mut found = None;
+    for claim in claims {
+        if !claim.vouched {
+            none = NoIdentity::NotVouchedFor;
+        } else if found.replace(claim.identity).is_some() {
+            return Err(NoIdentity::Ambiguous);
+        }
+    }
+    found.ok_or(none)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CaBinding;
 
     fn rules() -> IdentityRules {
         let tenant = |id: &str, domain: &str, suffix: &str| TenantRules {
@@ -141,7 +187,7 @@ mod tests {
         let own = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
         let names = CertificateNames { uris: own(uris), dns: own(dns) };
         rules()
-            .resolve(Fingerprint::of_certificate(b"other"), &names)
+            .resolve(&VouchesFor::Everybody, Fingerprint::of_certificate(b"other"), &names)
             .map(|id| format!("{}:{}", id.tenant, id.name))
     }
 
@@ -177,7 +223,102 @@ mod tests {
     #[test]
     fn a_pin_wins_over_names() {
         let names = CertificateNames { uris: vec!["spiffe://b.example/x".to_owned()], dns: vec![] };
-        let id = rules().resolve(Fingerprint::of_certificate(b"pinned"), &names).unwrap();
+        let everybody = VouchesFor::Everybody;
+        let pinned = Fingerprint::of_certificate(b"pinned");
+        let id = rules().resolve(&everybody, pinned, &names).unwrap();
         assert_eq!(id.to_string(), "name:breakglass");
+    }
+
+    #[test]
+    fn a_malformed_dns_name_gives_no_identity_whatever_stands_beside_it() {
+        let long = format!("{}.a.example", "x".repeat(64));
+        for bad in [
+            "x\0.a.example",
+            "x\n.a.example",
+            "x/y.a.example",
+            "x y.a.example",
+            ".a.example",
+            "x..a.example",
+            "f*.a.example",
+            "*.*.a.example",
+            "x.a.example.",
+            &long,
+        ] {
+            assert_eq!(resolve(&[], &[bad]), Err(NoIdentity::MalformedDnsName), "{bad:?}");
+            let beside = resolve(&[], &["x.a.example", bad]);
+            assert_eq!(beside, Err(NoIdentity::MalformedDnsName), "{bad:?}");
+        }
+        // A whole wildcard is a good name of other certificates, and of nobody.
+        assert_eq!(resolve(&[], &["*.a.example", "x.a.example"]).unwrap(), "a:dns:x.a.example");
+    }
+
+    fn bound(tenants: &[&str], domains: &[&str], suffixes: &[&str]) -> VouchesFor {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        VouchesFor::Only(CaBinding {
+            tenants: tenants.iter().map(|tenant| tenant.parse().unwrap()).collect(),
+            trust_domains: texts(domains),
+            dns_suffixes: texts(suffixes),
+        })
+    }
+
+    #[track_caller]
+    fn assert_vouched(by: &VouchesFor, uri: &str, dns: &str, is: Result<&str, NoIdentity>) {
+        let list = |text: &str| if text.is_empty() { vec![] } else { vec![text.to_owned()] };
+        let names = CertificateNames { uris: list(uri), dns: list(dns) };
+        let found = rules().resolve(by, Fingerprint::of_certificate(b"other"), &names);
+        let found = found.map(|id| format!("{}:{}", id.tenant, id.name));
+        assert_eq!(found.as_deref().map_err(Clone::clone), is, "{uri}{dns}");
+    }
+
+    #[test]
+    fn a_ca_vouches_for_what_its_binding_names_and_for_nothing_else() {
+        let not = || Err(NoIdentity::NotVouchedFor);
+        let b = bound(&["b"], &["b.example"], &["team.b.example"]);
+        let id = "spiffe://b.example/x";
+        assert_vouched(&b, id, "", Ok("b:spiffe://b.example/x"));
+        assert_vouched(&b, "spiffe://a.example/admin", "", not());
+        assert_vouched(&b, "spiffe://c.example/x", "", Err(NoIdentity::Unrecognised));
+        assert_vouched(&b, "", "x.team.b.example", Ok("b:dns:x.team.b.example"));
+        assert_vouched(&b, "", "x.b.example", not());
+        assert_vouched(&b, "", "x.a.example", not());
+        // The tenant alone is not enough, and neither is the name alone.
+        assert_vouched(&bound(&["b"], &[], &[]), id, "", not());
+        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), id, "", not());
+        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), "", "x.b.example", not());
+        // A suffix above the tenant's does not widen what the tenant recognises.
+        assert_vouched(
+            &bound(&["b"], &[], &["example"]),
+            "",
+            "x.b.example",
+            Ok("b:dns:x.b.example"),
+        );
+        assert_vouched(
+            &bound(&["b"], &[], &["example"]),
+            "",
+            "x.c.example",
+            Err(NoIdentity::Unrecognised),
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_ca_does_not_vouch_for_does_not_make_another_one_ambiguous() {
+        let own = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
+        let names = CertificateNames { uris: vec![], dns: own(&["x.a.example", "x.b.example"]) };
+        let other = Fingerprint::of_certificate(b"other");
+        let b = bound(&["b"], &[], &["b.example"]);
+        assert_eq!(rules().resolve(&b, other, &names).unwrap().to_string(), "dns:x.b.example");
+        let both = bound(&["a", "b"], &[], &["example"]);
+        assert_eq!(rules().resolve(&both, other, &names), Err(NoIdentity::Ambiguous));
+    }
+
+    #[test]
+    fn a_pin_needs_a_ca_that_is_bound_to_its_tenant() {
+        let names = CertificateNames { uris: vec!["spiffe://b.example/x".to_owned()], dns: vec![] };
+        let pinned = Fingerprint::of_certificate(b"pinned");
+        let by = |binding: &VouchesFor| rules().resolve(binding, pinned, &names);
+        let found = by(&bound(&["a"], &[], &[])).unwrap();
+        assert_eq!(found.to_string(), "name:breakglass");
+        // The names do not take its place: somebody gave this certificate a name, and it was not this CA.
+        assert_eq!(by(&bound(&["b"], &["b.example"], &[])), Err(NoIdentity::NotVouchedFor));
     }
 }

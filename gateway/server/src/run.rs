@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use chancery_api::{MonitoringSources, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
-use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId};
+use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_policy::{LoadError, PolicyHost, Summary};
-use chancery_tls::{Acceptor, ClientTrust, TlsConfig};
+use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -131,9 +131,8 @@ impl Running {
                 ..TlsConfig::default()
             },
             own.credential,
-            client_trust(&config, &gateway)?,
+            trust::of_clients(&config, &gateway)?,
             gateway.clock.clone(),
-            trust::not_revoked(&gateway.issuance),
         )?;
         let (stop, stopped) = watch::channel(false);
         let running = Self {
@@ -256,7 +255,7 @@ impl Running {
     /// as they are until a restart. Each part is complete before it replaces what was there.
     async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
-        let trust = client_trust(&config, &self.gateway)?;
+        let trust = trust::of_clients(&config, &self.gateway)?;
         let signers = config.policy_signers.clone();
         let loaded =
             self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
@@ -281,11 +280,6 @@ fn policy_files(config: &Config) -> PolicyFiles {
         );
         PolicyFiles::unwatched()
     })
-}
-
-fn client_trust(config: &Config, gateway: &Gateway) -> Result<ClientTrust> {
-    let roots = trust::client_roots(&config.clients, gateway.cas().flat_map(|ca| ca.roots()))?;
-    Ok(ClientTrust::new(roots, IdentityRules::new(config.tenants.clone()))?)
 }
 
 fn plain_sources(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> PlainSources {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use chancery_identity::{Clock, Evidence, Peer, StillHolds};
+use chancery_identity::{Clock, Evidence, EvidenceError, Peer, StillHolds};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::UnixTime;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::credential::Current;
+use crate::verifier::Verifier;
 use crate::{AcceptError, ClientTrust, Credential, TrustError, metrics, peer};
 
 /// How long, and how many bytes, a refused client may take to read why.
@@ -48,16 +50,21 @@ struct Inner {
     config: TlsConfig,
     provider: Arc<CryptoProvider>,
     clock: Clock,
-    still_holds: StillHolds,
     credential: Arc<Current>,
-    trust: ArcSwap<Trusted>,
+    /// Shared with the evidence of connections, which holds by the trust that is in use.
+    trust: Arc<ArcSwap<Trusted>>,
 }
 
 /// A client trust in use, with what must not outlive it.
 struct Trusted {
-    trust: ClientTrust,
-    /// Holds the memory of resumable sessions. A session carries the verification of a client
-    /// certificate, so it is good for the anchors it was verified with and no others.
+    /// Counts the trusts that there were.
+    number: u64,
+    trust: Arc<ClientTrust>,
+    /// None if no client certificate is asked for.
+    verifier: Option<Arc<Verifier>>,
+    /// A session carries the verification of a client certificate, so it is good for the anchors it was
+    /// verified with and no others.
+    sessions: Arc<ServerSessionMemoryCache>,
     server: Arc<ServerConfig>,
     /// Dropped together with the rest, which is what the leases watch.
     alive: watch::Sender<()>,
@@ -104,8 +111,7 @@ impl TrustLease {
 
 impl Acceptor {
     /// An acceptor with this credential and this trust to start with. The clock decides whether
-    /// client certificates are in date, in the handshake and, with `still_holds`, at each use of the
-    /// evidence that it gives.
+    /// client certificates are in date, in the handshake and at each use of the evidence that it gives.
     ///
     /// # Errors
     /// A client CA cannot be used as a trust anchor.
@@ -114,13 +120,13 @@ impl Acceptor {
         credential: Credential,
         trust: ClientTrust,
         clock: Clock,
-        still_holds: StillHolds,
     ) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let credential = Arc::new(Current::new(credential));
-        let server = server(&config, &provider, &clock, &credential, &trust)?;
-        let trust = ArcSwap::from_pointee(Trusted { trust, server, alive: watch::Sender::new(()) });
-        Ok(Self(Arc::new(Inner { config, provider, clock, still_holds, credential, trust })))
+        let sessions = ServerSessionMemoryCache::new(config.remembered_sessions);
+        let context = Common { provider: &provider, clock: &clock, credential: &credential };
+        let trust = Arc::new(ArcSwap::from_pointee(context.trusting(0, trust, sessions)?));
+        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust })))
     }
 
     /// Shows this certificate from the next handshake on. Resumable sessions stay: they do not
@@ -137,12 +143,15 @@ impl Acceptor {
     pub fn replace_trust(&self, trust: ClientTrust) -> Result<(), TrustError> {
         let inner = &*self.0;
         let before = inner.trust.load();
-        let server = if trust.has_the_anchors_of(&before.trust) {
-            Arc::clone(&before.server)
+        let sessions = if trust.verifies_as(&before.trust) {
+            Arc::clone(&before.sessions)
         } else {
-            server(&inner.config, &inner.provider, &inner.clock, &inner.credential, &trust)?
+            ServerSessionMemoryCache::new(inner.config.remembered_sessions)
         };
-        inner.trust.store(Arc::new(Trusted { trust, server, alive: watch::Sender::new(()) }));
+        let Inner { provider, clock, credential, .. } = inner;
+        let context = Common { provider, clock, credential };
+        let trusted = context.trusting(before.number.wrapping_add(1), trust, sessions)?;
+        inner.trust.store(Arc::new(trusted));
         tracing::info!("the client trust was replaced");
         Ok(())
     }
@@ -206,44 +215,82 @@ impl Acceptor {
             Some(HTTP2) => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let certificate = connection
-            .peer_certificates()
-            .and_then(<[_]>::first)
-            .map(|der| peer::facts(der, &trusted.trust.rules).map(Arc::new))
-            .transpose()
-            .map_err(AcceptError::Unreadable)?;
-        let Inner { clock, still_holds, .. } = &*self.0;
-        let evidence =
-            certificate.map(|one| Evidence::new(one, clock.clone(), still_holds.clone()));
+        let evidence = match (connection.peer_certificates(), &trusted.verifier) {
+            (Some(chain), Some(verifier)) => Some(self.evidence(trusted, verifier, chain)?),
+            _ => None,
+        };
         let peer = Peer { address, evidence };
         let lease = TrustLease(trusted.alive.subscribe());
         Ok(Accepted { stream, peer, protocol, lease })
+    }
+
+    /// What the chain of a connection proves, by the trust that it was accepted with. In a full handshake
+    /// the verifier has just seen it; in a resumed one that may be long ago.
+    fn evidence(
+        &self,
+        trusted: &Trusted,
+        verifier: &Verifier,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Evidence, AcceptError> {
+        let clock = &self.0.clock;
+        let path = verifier.path(chain, unix_time(clock)).map_err(AcceptError::Certificate)?;
+        let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let facts = peer::facts(leaf, &trusted.trust, &path);
+        let (certificate, names) = facts.map_err(AcceptError::Unreadable)?;
+        let (number, in_use, now) = (trusted.number, Arc::clone(&self.0.trust), clock.clone());
+        let still_holds: StillHolds = Arc::new(move |certificate| {
+            // Those of CAs above it; its own dates are looked at already.
+            if now.now() > path.not_after {
+                return Err(EvidenceError::Expired);
+            }
+            let in_use = in_use.load();
+            in_use.trust.still_holds(certificate, &path, &names, in_use.number != number)
+        });
+        Ok(Evidence::new(Arc::new(certificate), clock.clone(), still_holds))
     }
 }
 
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-fn server(
-    config: &TlsConfig,
-    provider: &Arc<CryptoProvider>,
-    clock: &Clock,
-    credential: &Arc<Current>,
-    trust: &ClientTrust,
-) -> Result<Arc<ServerConfig>, TrustError> {
-    let verifier = trust.verifier(provider)?;
-    let time = Arc::new(Time(clock.clone()));
-    let mut server = ServerConfig::builder_with_details(Arc::clone(provider), time)
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(|error| TrustError::Library { reason: error.to_string() })?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::clone(credential) as _);
-    server.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-    server.session_storage = ServerSessionMemoryCache::new(config.remembered_sessions);
-    // Without RFC 7627 a TLS 1.2 session can be spliced into somebody else's connection. Clients that
-    // do not know it are refused.
-    server.require_ems = true;
-    Ok(Arc::new(server))
+/// What trusts that follow each other have in common.
+struct Common<'a> {
+    provider: &'a Arc<CryptoProvider>,
+    clock: &'a Clock,
+    credential: &'a Arc<Current>,
+}
+
+impl Common<'_> {
+    /// A trust to be used, with these sessions to be resumed.
+    fn trusting(
+        &self,
+        number: u64,
+        trust: ClientTrust,
+        sessions: Arc<ServerSessionMemoryCache>,
+    ) -> Result<Trusted, TrustError> {
+        let trust = Arc::new(trust);
+        let verifier = match trust.anchors() {
+            [] => None,
+            _ => Some(Arc::new(Verifier::new(Arc::clone(&trust), self.provider)?)),
+        };
+        let verify: Arc<dyn ClientCertVerifier> = match &verifier {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(verifier) => Arc::clone(verifier) as _,
+        };
+        let time = Arc::new(Time(self.clock.clone()));
+        let mut server = ServerConfig::builder_with_details(Arc::clone(self.provider), time)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| TrustError::Library { reason: error.to_string() })?
+            .with_client_cert_verifier(verify)
+            .with_cert_resolver(Arc::clone(self.credential) as _);
+        server.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        server.session_storage = Arc::clone(&sessions) as _;
+        // Without RFC 7627 a TLS 1.2 session can be spliced into somebody else's connection. Clients that
+        // do not know it are refused.
+        server.require_ems = true;
+        let (server, alive) = (Arc::new(server), watch::Sender::new(()));
+        Ok(Trusted { number, trust, verifier, sessions, server, alive })
+    }
 }
 
 /// Lets the peer read the alert. Closing at once, with bytes of the peer's still unread, would reset
@@ -264,7 +311,12 @@ struct Time(Clock);
 
 impl TimeProvider for Time {
     fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+        Some(unix_time(&self.0))
     }
+}
+
+/// The present moment; before 1970 it is 1970.
+fn unix_time(clock: &Clock) -> UnixTime {
+    let seconds = u64::try_from(clock.now().as_second()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
+use crate::refusal::cause;
+
 /// Why a connection did not become a TLS connection. None of these concerns anybody but the peer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,19 +23,11 @@ pub enum AcceptError {
     Handshake(#[source] rustls::Error),
     /// The client certificate does not chain to a trusted client CA, is out of date or not for
     /// clients. The peer was told by an alert.
-    #[error("the client certificate was refused: {}", reason(.0))]
+    #[error("the client certificate was refused: {}", cause(.0))]
     Certificate(CertificateError),
     /// The client certificate is good for the TLS library and unreadable for this gateway.
     #[error("the client certificate cannot be read: {0}")]
     Unreadable(#[source] chancery_x509::CertificateError),
-}
-
-/// The name of the reason. What the library adds to it comes out of the certificate, in any length.
-fn reason(refused: &CertificateError) -> String {
-    match refused {
-        CertificateError::Other(other) => other.to_string(),
-        known => format!("{known:?}").chars().take_while(char::is_ascii_alphanumeric).collect(),
-    }
 }
 
 impl AcceptError {
@@ -73,7 +67,7 @@ mod tests {
         };
         assert_eq!(
             AcceptError::Certificate(refused).to_string(),
-            "the client certificate was refused: InvalidPurposeContext"
+            "the client certificate was refused: the TLS library refuses it"
         );
     }
 }

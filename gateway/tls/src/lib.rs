@@ -3,7 +3,8 @@
 //!
 //! An [`Acceptor`] turns a connection into a TLS stream and a [`Peer`](chancery_identity::Peer).
 //! Credential and client trust are replaced while it runs. What was negotiated under an old trust does
-//! not outlive it: resumable sessions are forgotten and [`TrustLease`]s end.
+//! not outlive it: resumable sessions are forgotten, [`TrustLease`]s end, and the evidence that a handshake
+//! gave holds only if the new trust says the same of it.
 
 mod acceptor;
 mod credential;
@@ -11,9 +12,11 @@ mod error;
 mod held_key;
 mod metrics;
 mod peer;
+mod refusal;
 mod trust;
+mod verifier;
 
 pub use acceptor::{Accepted, Acceptor, Protocol, TlsConfig, TrustLease};
 pub use credential::{Credential, CredentialError};
 pub use error::AcceptError;
-pub use trust::{ClientTrust, TrustError};
+pub use trust::{ChainCheck, ClientCa, ClientChain, ClientTrust, TrustError};

@@ -1,46 +1,93 @@
 use std::sync::Arc;
 
-use chancery_identity::IdentityRules;
+use chancery_identity::{
+    CertificateNames, EvidenceError, Fingerprint, Identity, IdentityRules, NoIdentity,
+    PeerCertificate, VouchesFor,
+};
 use chancery_x509::{KeyUsage, ParsedCertificate};
-use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 
-/// Whom the gateway believes about its clients: the CAs that may vouch for client certificates, and
-/// the rules by which a certificate becomes an identity.
+use crate::verifier::ClientPath;
+
+/// Whom the gateway believes about its clients: the CAs that may vouch for client certificates, each
+/// for whom it may, and the rules by which a certificate becomes an identity. A snapshot: what changes
+/// while it is in use, such as revocations, is behind the CAs' [checks](ClientCa::check).
 #[derive(Debug, Clone)]
 pub struct ClientTrust {
-    /// Sorted and without repetition, so that two trusts can be compared.
-    anchors: Vec<Vec<u8>>,
-    pub(crate) rules: IdentityRules,
+    /// Sorted by certificate and without repetition, so that two trusts can be compared and that the order
+    /// of a configuration file decides nothing.
+    anchors: Vec<Anchor>,
+    rules: IdentityRules,
 }
 
-/// Why a certificate cannot be a client CA. The trust in use stays in use.
+/// A CA whose client certificates are believed. Its certificate is a trust anchor: paths end at it
+/// whoever signed it, so that another CA below the same root is not believed.
+#[derive(Clone)]
+pub struct ClientCa {
+    /// Its certificate in DER.
+    pub certificate: Vec<u8>,
+    /// Where it comes from, for people: a file, or the name of an issuer.
+    pub origin: String,
+    /// For whom it vouches.
+    pub vouches_for: VouchesFor,
+    /// Whether a certificate without the extension for extended key usages is a client's (RFC 5280
+    /// §4.2.1.12 lets it be used for everything). With the extension it needs clientAuth in any case.
+    pub allow_no_extended_key_usage: bool,
+    /// Says whether what it vouched for still holds.
+    pub check: ChainCheck,
+}
+
+/// Says whether a chain that was verified still holds: whether a certificate in it was revoked. It is asked
+/// at every use of the evidence, so it answers from memory.
+pub type ChainCheck = Arc<dyn Fn(&ClientChain<'_>) -> Result<(), EvidenceError> + Send + Sync>;
+
+/// A client certificate and the way from it to the CA that is trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientChain<'a> {
+    /// The certificate.
+    pub certificate: &'a PeerCertificate,
+    /// The certificates of the CAs between it and the trusted one, its issuer's first, in DER.
+    pub intermediates: &'a [Vec<u8>],
+    /// The certificate of the trusted CA in DER.
+    pub ca: &'a [u8],
+}
+
+/// Why certificates cannot be client CAs. The trust in use stays in use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
     /// It cannot be read.
-    #[error("client CA certificate number {number} cannot be read: {reason}")]
+    #[error("a client CA certificate of {origin} cannot be read: {reason}")]
     Unreadable {
-        /// Its place in the list, from 1.
-        number: usize,
+        /// Where it comes from.
+        origin: String,
         /// What is wrong with it.
         reason: String,
     },
     /// It is not a CA's. As an anchor it would vouch for itself, so that whoever holds its key could
     /// never be cut off by the CA that issued it.
     #[error(
-        "client CA certificate number {number} (`{subject}`) is not a CA's: its basic constraints do \
-         not say CA:TRUE, or its key usage excludes signing certificates; configure the CA that \
-         issued it, or pin the identity to its fingerprint"
+        "the client CA certificate `{subject}` of {origin} is not a CA's: its basic constraints do not \
+         say CA:TRUE, or its key usage excludes signing certificates; configure the CA that issued it, \
+         or pin the identity to its fingerprint"
     )]
     NotACa {
-        /// Its place in the list, from 1.
-        number: usize,
+        /// Where it comes from.
+        origin: String,
         /// Its common name, if it has one.
         subject: String,
+    },
+    /// Two certificates of one CA say different things about it, and which one a path ends at would decide.
+    #[error(
+        "the client CA `{subject}` is bound twice, in {first} and in {second}, and not to the same: \
+         name all that it vouches for in one place"
+    )]
+    BoundTwice {
+        /// Its common name, if it has one.
+        subject: String,
+        /// Where one of its certificates comes from.
+        first: String,
+        /// Where the other one comes from.
+        second: String,
     },
     /// The TLS library refused the settings as a whole.
     #[error("the TLS library refuses the settings: {reason}")]
@@ -50,61 +97,129 @@ pub enum TrustError {
     },
 }
 
+/// A client CA with what is read in its certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct Anchor {
+    pub(crate) ca: ClientCa,
+    pub(crate) fingerprint: Fingerprint,
+    /// How many CAs may stand between it and a client's certificate (RFC 5280 §4.2.1.9), if limited.
+    pub(crate) path_length: Option<u8>,
+    /// For people.
+    pub(crate) subject: String,
+    /// Name and key, in DER: two certificates with the same are of one CA.
+    identity: (Vec<u8>, Vec<u8>),
+}
+
 impl ClientTrust {
-    /// Trusts these CA certificates (DER), and reads identities by these rules. Without any CA, no
-    /// client certificate is asked for. An anchor's own expiry is not looked at (RFC 5280 §6.1.1 (d)
-    /// takes only name and key from it); remove it to end its trust.
+    /// Trusts these CAs, and reads identities by these rules. Without any CA, no client certificate is
+    /// asked for. An anchor's own expiry is not looked at (RFC 5280 §6.1.1 (d) takes only name and key from
+    /// it); remove it to end its trust. A CA may come with several certificates, or several times, as long
+    /// as the same is said about it.
     ///
     /// # Errors
     /// See [`TrustError`].
-    pub fn new(roots: Vec<Vec<u8>>, rules: IdentityRules) -> Result<Self, TrustError> {
-        for (index, der) in roots.iter().enumerate() {
-            check(index + 1, der)?;
+    pub fn new(cas: Vec<ClientCa>, rules: IdentityRules) -> Result<Self, TrustError> {
+        let mut anchors: Vec<Anchor> = Vec::with_capacity(cas.len());
+        for ca in cas {
+            let anchor = Anchor::of(ca)?;
+            if let Some(other) = anchors.iter().find(|other| other.contradicts(&anchor)) {
+                return Err(TrustError::BoundTwice {
+                    subject: anchor.subject,
+                    first: other.ca.origin.clone(),
+                    second: anchor.ca.origin,
+                });
+            }
+            anchors.push(anchor);
         }
-        let mut anchors = roots;
-        anchors.sort_unstable();
-        anchors.dedup();
+        anchors.sort_by(|a, b| a.ca.certificate.cmp(&b.ca.certificate));
+        anchors.dedup_by(|a, b| a.ca.certificate == b.ca.certificate);
         Ok(Self { anchors, rules })
     }
 
-    /// Whether the same CAs are trusted, whatever the rules.
-    pub(crate) fn has_the_anchors_of(&self, other: &Self) -> bool {
-        self.anchors == other.anchors
+    pub(crate) fn anchors(&self) -> &[Anchor] {
+        &self.anchors
     }
 
-    /// How to verify client certificates: optional, but good if there is one.
-    pub(crate) fn verifier(
+    /// Whether the same client certificates are good, whoever they stand for.
+    pub(crate) fn verifies_as(&self, other: &Self) -> bool {
+        let facts = |anchor: &Anchor| {
+            (anchor.ca.certificate.clone(), anchor.ca.allow_no_extended_key_usage)
+        };
+        self.anchors.iter().map(facts).eq(other.anchors.iter().map(facts))
+    }
+
+    /// Whom a certificate with these names stands for, on the word of the CA with this fingerprint.
+    pub(crate) fn identity(
         &self,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
-        if self.anchors.is_empty() {
-            return Ok(WebPkiClientVerifier::no_client_auth());
+        ca: Fingerprint,
+        fingerprint: Fingerprint,
+        names: &CertificateNames,
+    ) -> Result<Identity, NoIdentity> {
+        let anchor = self.find(ca).ok_or(NoIdentity::NotVouchedFor)?;
+        self.rules.resolve(&anchor.ca.vouches_for, fingerprint, names)
+    }
+
+    /// Whether a certificate holds by this trust. With `again`, it was judged by another trust: the CA has
+    /// to be trusted here as well, and to vouch for the same.
+    pub(crate) fn still_holds(
+        &self,
+        certificate: &PeerCertificate,
+        path: &ClientPath,
+        names: &CertificateNames,
+        again: bool,
+    ) -> Result<(), EvidenceError> {
+        let anchor = self.find(path.ca).ok_or(EvidenceError::Untrusted)?;
+        if again {
+            let vouches_for = &anchor.ca.vouches_for;
+            let identity = self.rules.resolve(vouches_for, certificate.fingerprint, names);
+            let usable = path.has_extended_key_usage || anchor.ca.allow_no_extended_key_usage;
+            if identity != certificate.identity || !usable {
+                return Err(EvidenceError::Untrusted);
+            }
         }
-        let mut roots = RootCertStore::empty();
-        for (index, der) in self.anchors.iter().enumerate() {
-            roots
-                .add(CertificateDer::from(der.as_slice()).into_owned())
-                .map_err(|error| unreadable(index + 1, &error))?;
-        }
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| TrustError::Library { reason: error.to_string() })
+        let intermediates = &path.intermediates;
+        (anchor.ca.check)(&ClientChain { certificate, intermediates, ca: &anchor.ca.certificate })
+    }
+
+    fn find(&self, ca: Fingerprint) -> Option<&Anchor> {
+        self.anchors.iter().find(|anchor| anchor.fingerprint == ca)
     }
 }
 
-fn check(number: usize, der: &[u8]) -> Result<(), TrustError> {
-    let certificate =
-        ParsedCertificate::from_der(der).map_err(|error| unreadable(number, &error))?;
-    let may_sign = certificate.key_usages().is_none_or(|all| all.contains(KeyUsage::KeyCertSign));
-    if certificate.is_ca() && may_sign {
-        Ok(())
-    } else {
+impl Anchor {
+    fn of(ca: ClientCa) -> Result<Self, TrustError> {
+        let certificate = ParsedCertificate::from_der(&ca.certificate).map_err(|error| {
+            TrustError::Unreadable { origin: ca.origin.clone(), reason: error.to_string() }
+        })?;
         let subject = certificate.subject_common_name().unwrap_or("no common name").to_owned();
-        Err(TrustError::NotACa { number, subject })
+        let may_sign =
+            certificate.key_usages().is_none_or(|all| all.contains(KeyUsage::KeyCertSign));
+        if !certificate.is_ca() || !may_sign {
+            return Err(TrustError::NotACa { origin: ca.origin, subject });
+        }
+        // The key as far as it can be read: of another kind it signs nothing that is verified here.
+        let key = certificate.public_key().map(|key| key.spki_der().to_vec()).unwrap_or_default();
+        Ok(Self {
+            fingerprint: Fingerprint::of_certificate(&ca.certificate),
+            path_length: certificate.path_length(),
+            identity: (certificate.subject_der().to_vec(), key),
+            subject,
+            ca,
+        })
+    }
+
+    /// Whether this is the same CA, and something else is said about it.
+    fn contradicts(&self, other: &Self) -> bool {
+        let said = |ca: &ClientCa| (ca.vouches_for.clone(), ca.allow_no_extended_key_usage);
+        self.identity == other.identity && said(&self.ca) != said(&other.ca)
     }
 }
 
-fn unreadable(number: usize, reason: &dyn std::fmt::Display) -> TrustError {
-    TrustError::Unreadable { number, reason: reason.to_string() }
+impl std::fmt::Debug for ClientCa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCa")
+            .field("origin", &self.origin)
+            .field("vouches_for", &self.vouches_for)
+            .finish_non_exhaustive()
+    }
 }

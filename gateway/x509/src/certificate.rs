@@ -277,6 +277,11 @@ impl ParsedCertificate {
         Some(RawExtension { critical: only.critical, value: only.extn_value.as_bytes() })
     }
 
+    /// Whether there is an extension with this object identifier.
+    pub fn has_extension(&self, oid: &str) -> bool {
+        self.extensions.iter().any(|one| one.extn_id.to_string() == oid)
+    }
+
     pub(crate) fn extensions(&self) -> &[Extension] {
         &self.extensions
     }

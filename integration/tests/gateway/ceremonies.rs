@@ -17,24 +17,24 @@ use chancery_integration::responder::Http01;
 use chancery_integration::site::{self, Site};
 
 /// The folder of an offline root.
-struct Offline<'a> {
+pub(crate) struct Offline<'a> {
     site: &'a Site,
     passphrase: PathBuf,
     token: Option<&'a Token>,
 }
 
 impl<'a> Offline<'a> {
-    fn new(site: &'a Site, token: Option<&'a Token>) -> Self {
+    pub(crate) fn new(site: &'a Site, token: Option<&'a Token>) -> Self {
         let passphrase = site.write("passphrase", "correct horse battery staple");
         site::private(&passphrase);
         Self { site, passphrase, token }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.site.path().join("offline").join(name).display().to_string()
     }
 
-    fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
         let mut process = Command::new(binary());
         process.args(["ca", command, "--dir", &self.path("")]);
         process.arg("--passphrase-file").arg(&self.passphrase).args(arguments);
@@ -47,7 +47,7 @@ impl<'a> Offline<'a> {
         process::run(&mut process)
     }
 
-    fn init(&self) {
+    pub(crate) fn init(&self) {
         let url = "http://pki.example.com/root";
         let plan = ["--name", "Offline Root", "--url", url, "--path-length", "1"];
         let watched = ["--witness", "Alice", "--witness", "Bob"];
@@ -64,7 +64,7 @@ impl<'a> Offline<'a> {
 }
 
 /// A gateway with the configuration of `chancery dev` and `parent = "elsewhere"`.
-fn serve_below_another(site: &Site) -> Gateway {
+pub(crate) fn serve_below_another(site: &Site) -> Gateway {
     Gateway::serve(site, |config| {
         let ca = config["ca"].as_table_mut().expect("a table");
         ca.insert("parent".to_owned(), "elsewhere".into());

@@ -41,4 +41,5 @@ mod ssh;
 mod start;
 mod telemetry;
 mod tour;
+mod trust;
 mod upstream;

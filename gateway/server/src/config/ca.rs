@@ -3,20 +3,21 @@ use std::time::Duration;
 
 use chancery_ca::offline::OFFLINE_RECORDS;
 use chancery_ca::{Parent, SSH_RECORDS};
+use chancery_identity::TenantRules;
 use chancery_issuance::Issuers;
 use chancery_keys::KeyType;
 use chancery_secrets::MountName;
 
 use super::validate::{Check, DAY};
-use super::{CaConfig, SecretsConfig, SshConfig, document};
+use super::{CaConfig, ClientRule, SecretsConfig, SshConfig, document};
 
 impl Check<'_> {
     /// The first CA, which is called `private`, and the further ones.
     pub(super) fn cas(
         &mut self,
-        first: document::Ca,
-        further: Vec<document::Ca>,
+        (first, further): (document::Ca, Vec<document::Ca>),
         upstreams: &[document::Upstream],
+        tenants: &[TenantRules],
         has_hsm: bool,
     ) -> (Option<CaConfig>, Vec<CaConfig>) {
         if first.name.as_ref().is_some_and(|name| name != Issuers::PRIVATE) {
@@ -43,9 +44,11 @@ impl Check<'_> {
             } else if !taken.insert(name.clone()) {
                 self.refuse::<()>("issuers.name", format!("`{name}` is taken"));
             }
-            cas.extend(self.ca("issuers", name, ca, has_hsm));
+            let clients = self.clients_of_issuer("issuers", ca.clients.clone(), tenants);
+            cas.extend(self.ca("issuers", name, ca, clients, has_hsm));
         }
-        (self.ca("ca", Issuers::PRIVATE.to_owned(), first, has_hsm), cas)
+        let clients = self.clients_of_issuer("ca", first.clients.clone(), tenants);
+        (self.ca("ca", Issuers::PRIVATE.to_owned(), first, clients, has_hsm), cas)
     }
 
     pub(super) fn ssh(&mut self, ssh: document::Ssh, secrets: &SecretsConfig) -> Option<SshConfig> {
@@ -73,6 +76,7 @@ impl Check<'_> {
         table: &'static str,
         name: String,
         ca: document::Ca,
+        clients: ClientRule,
         has_hsm: bool,
     ) -> Option<CaConfig> {
         let key = |key: &str| format!("{table}.{key}");
@@ -143,6 +147,7 @@ impl Check<'_> {
                 .then(|| Duration::from_secs(delta_crl_hours * 3600)),
             keep_expired: keep_expired_days.map(|days| Duration::from_secs(days * DAY)),
             ocsp_validity: (ocsp_hours > 0).then(|| Duration::from_secs(ocsp_hours * 3600)),
+            clients,
         })
     }
 }

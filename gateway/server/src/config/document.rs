@@ -183,6 +183,23 @@ pub(crate) struct Ca {
     pub(crate) keep_expired_days: Option<u32>,
     /// For how long OCSP answers are valid; 0 for no responder.
     pub(crate) ocsp_hours: u32,
+    /// For whom its client certificates count; for everybody whom the tenants recognise when left out.
+    pub(crate) clients: Option<IssuedClients>,
+}
+
+/// For whom the client certificates of one of the gateway's own CAs count.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuedClients {
+    /// None for no client certificates at all.
+    pub(crate) tenants: Vec<String>,
+    #[serde(default)]
+    pub(crate) trust_domains: Vec<String>,
+    #[serde(default)]
+    pub(crate) dns_suffixes: Vec<String>,
+    /// Whether certificates without the extension for extended key usages count.
+    #[serde(default)]
+    pub(crate) allow_no_extended_key_usage: bool,
 }
 
 /// The CA for SSH; its keys are where those of `[ca]` are.
@@ -254,10 +271,28 @@ pub(crate) struct Secrets {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Clients {
-    /// Certificates of the gateway's own CA.
+    /// Those of the gateway's own CAs.
     pub(crate) trust_own_ca: bool,
-    /// PEM files with further roots.
+    /// PEM files with further CAs, which vouch for everybody; with one tenant only.
     pub(crate) roots: Vec<PathBuf>,
+    /// Further CAs, each with whom it vouches for.
+    pub(crate) cas: Vec<ClientCa>,
+}
+
+/// A CA of somebody else, and for whom its client certificates count.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCa {
+    /// Its certificates in PEM: one, or several while it changes its key.
+    pub(crate) file: PathBuf,
+    pub(crate) tenants: Vec<String>,
+    #[serde(default)]
+    pub(crate) trust_domains: Vec<String>,
+    #[serde(default)]
+    pub(crate) dns_suffixes: Vec<String>,
+    /// Whether certificates without the extension for extended key usages count.
+    #[serde(default)]
+    pub(crate) allow_no_extended_key_usage: bool,
 }
 
 /// A tenant and whom it recognises.
@@ -348,6 +383,7 @@ impl Default for Ca {
             delta_crl_hours: 0,
             keep_expired_days: None,
             ocsp_hours: 0,
+            clients: None,
         }
     }
 }
@@ -398,7 +434,7 @@ impl Default for Secrets {
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { trust_own_ca: true, roots: vec![] }
+        Self { trust_own_ca: true, roots: vec![], cas: vec![] }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod acme;
 mod ca;
+mod clients;
 mod diagnose;
 mod document;
 mod files;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use chancery_api::HostName;
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted};
-use chancery_identity::TenantRules;
+use chancery_identity::{CaBinding, TenantRules, VouchesFor};
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
 use chancery_policy::Signers;
@@ -143,6 +144,8 @@ pub(crate) struct CaConfig {
     pub(crate) keep_expired: Option<Duration>,
     /// How long OCSP answers are valid; none without a responder.
     pub(crate) ocsp_validity: Option<Duration>,
+    /// Which of its certificates count as those of clients.
+    pub(crate) clients: ClientRule,
 }
 
 /// The CA for SSH.
@@ -184,7 +187,47 @@ pub(crate) struct SecretsConfig {
 #[derive(Debug)]
 pub(crate) struct ClientsConfig {
     pub(crate) trust_own_ca: bool,
-    pub(crate) roots: Vec<PathBuf>,
+    pub(crate) cas: Vec<ClientCaConfig>,
+}
+
+/// CAs in a file that vouch for clients.
+#[derive(Debug)]
+pub(crate) struct ClientCaConfig {
+    pub(crate) file: PathBuf,
+    pub(crate) rule: ClientRule,
+}
+
+/// Which client certificates of a CA count, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientRule {
+    pub(crate) vouches_for: VouchesFor,
+    /// Whether those count that have no extended key usages.
+    pub(crate) allow_no_extended_key_usage: bool,
+}
+
+impl ClientCaConfig {
+    /// The setting that names the file.
+    pub(crate) fn key(&self) -> &'static str {
+        match self.rule.vouches_for {
+            VouchesFor::Everybody => "clients.roots",
+            VouchesFor::Only(_) => "clients.cas.file",
+        }
+    }
+}
+
+impl ClientRule {
+    /// Whom the tenants recognise.
+    pub(crate) fn everybody() -> Self {
+        Self { vouches_for: VouchesFor::Everybody, allow_no_extended_key_usage: false }
+    }
+
+    /// Whether no certificate counts.
+    pub(crate) fn is_nobody(&self) -> bool {
+        match &self.vouches_for {
+            VouchesFor::Everybody => false,
+            VouchesFor::Only(CaBinding { tenants, .. }) => tenants.is_empty(),
+        }
+    }
 }
 
 /// Logs and traces.

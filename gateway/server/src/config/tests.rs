@@ -7,6 +7,7 @@ const EXAMPLE: &str = include_str!("../../../../chancery.example.toml");
 
 /// Self-signed, for `roots` settings; any certificate does.
 const ROOT_PEM: &str = include_str!("../../tests/data/root.pem");
+const LEAF_PEM: &str = include_str!("../../tests/data/leaf.pem");
 const SIGNER_PEM: &str = include_str!("../../tests/data/signer.pem");
 
 /// The example with its files in a directory of their own, where they exist.
@@ -25,6 +26,7 @@ impl Installed {
             ("pin", "1234\n"),
             ("libsofthsm2.so", ""),
             ("clients.pem", ROOT_PEM),
+            ("leaf.pem", LEAF_PEM),
             ("policy-signer.pem", SIGNER_PEM),
             ("upstream-roots.pem", ROOT_PEM),
         ] {
@@ -115,6 +117,7 @@ fn a_misspelt_key_is_answered_with_the_nearest() {
 fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
     let installed = Installed::new();
     let etc = installed.directory.path().display().to_string();
+    let roots = |name: &str| format!("roots = [\"{etc}/{name}\"]");
     let cases: &[(&str, &str, &str)] = &[
         (
             "listen = \"0.0.0.0:8443\"",
@@ -230,8 +233,33 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "secrets.token_max_ttl_seconds: 60 is not between 3600",
         ),
         ("trust_own_ca = true", "trust_own_ca = 1", "invalid type: integer `1`"),
-        ("/clients.pem", "/absent.pem", "clients.roots: "),
-        ("/clients.pem", "/pin", "clients.roots: "),
+        ("/clients.pem", "/absent.pem", "clients.cas.file: "),
+        ("/clients.pem", "/pin", "clients.cas.file: "),
+        ("/clients.pem", "/leaf.pem", "is not a CA's: its basic constraints"),
+        ("roots = []", &roots("pin"), "clients.roots: "),
+        // The same CA for everybody and for some.
+        ("roots = []", &roots("clients.pem"), "clients.cas: the client CA `"),
+        ("tenants = [\"default\"]", "tenants = []", "clients.cas.tenants: name the tenants"),
+        (
+            "tenants = [\"default\"]",
+            "tenants = [\"Default\"]",
+            "clients.cas.tenants: `Default` is the id of none",
+        ),
+        (
+            "trust_domains = [\"prod.example\"]       #",
+            "trust_domains = [\"prod.exmaple\"] #",
+            "clients.cas.trust_domains: `prod.exmaple` is no trust domain of the tenants",
+        ),
+        (
+            "dns_suffixes = [\"example.com\"]         #",
+            "dns_suffixes = [\"ample.com\"] #",
+            "clients.cas.dns_suffixes: `ample.com` is neither",
+        ),
+        (
+            "ocsp_hours = 24",
+            "clients = { tenants = [\"b\"] }\nocsp_hours = 24",
+            "ca.clients.tenants: `b` is the id of none",
+        ),
         ("id = \"default\"", "id = \"Default\"", "tenants.id: `Default` is not a tenant id"),
         (
             "[[tenants]]",
@@ -295,6 +323,67 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         let line = place.split(':').next().unwrap();
         assert!(line.parse::<usize>().is_ok(), "no line in: {first}");
     }
+}
+
+/// The line that a table begins with, and what stands in it.
+const BOUND: &str = "tenants = [\"default\"]                  #";
+
+#[test]
+fn a_client_ca_vouches_for_what_its_table_names() {
+    let installed = Installed::new();
+    let config = installed.parse(&installed.text).unwrap();
+    let [ca] = config.clients.cas.as_slice() else { panic!("{:?}", config.clients) };
+    let VouchesFor::Only(binding) = &ca.rule.vouches_for else { panic!("{ca:?}") };
+    assert_eq!(binding.tenants, ["default".parse().unwrap()].into());
+    assert_eq!(binding.trust_domains, ["prod.example".to_owned()].into());
+    assert_eq!(binding.dns_suffixes, ["example.com".to_owned()].into());
+    assert!(!ca.rule.allow_no_extended_key_usage);
+    assert_eq!(config.ca.clients, ClientRule::everybody());
+}
+
+#[test]
+fn a_client_ca_is_not_left_unbound_while_there_are_several_tenants() {
+    let installed = Installed::new();
+    let etc = installed.directory.path().display();
+    let start = installed.text.find("\n[[clients.cas]]").unwrap();
+    let end = installed.text.find("# Tenants, and which").unwrap();
+    let roots = format!("roots = [\"{etc}/clients.pem\"]");
+    let simple = format!("{}{}", &installed.text[..start], &installed.text[end..]);
+    let simple = simple.replace("roots = []", &roots);
+    let one = installed.parse(&simple).unwrap();
+    assert_eq!(one.clients.cas[0].rule, ClientRule::everybody());
+
+    let second = "[[tenants]]\nid = \"b\"\ndns_suffixes = [\"b.example\"]\n";
+    let message = installed.parse(&format!("{simple}\n{second}")).unwrap_err().to_string();
+    assert!(message.contains("clients.roots: there are several tenants"), "{message}");
+    let bound = installed.text.clone() + second;
+    installed.parse(&bound).unwrap();
+    // Of a tenant that pins certificates a CA may vouch for these alone.
+    let pins = bound.replace(BOUND, "tenants = [\"default\"] #");
+    let pins = pins.replacen("trust_domains = [\"prod.example\"]       #", "#", 1);
+    let pins = pins.replacen("dns_suffixes = [\"example.com\"]         #", "#", 1);
+    installed.parse(&pins).unwrap();
+    let nobody = pins.replace("pinned = [{", "# [{");
+    let message = installed.parse(&nobody).unwrap_err().to_string();
+    assert!(message.contains("clients.cas.tenants: nothing counts"), "{message}");
+}
+
+#[test]
+fn an_issuer_s_client_certificates_can_be_bound_or_be_nobody_s() {
+    let installed = Installed::new();
+    let with = |table: &str| {
+        let text = installed.text.replace(
+            "# Certificates for SSH",
+            &format!("[[issuers]]\nname = \"more\"\n[issuers.clients]\n{table}\n# SSH"),
+        );
+        installed.parse(&text).unwrap().issuers.remove(0).clients
+    };
+    let bound = with("tenants = [\"default\"]\ndns_suffixes = [\"team.example.com\"]");
+    let VouchesFor::Only(binding) = &bound.vouches_for else { panic!("{bound:?}") };
+    assert_eq!(binding.dns_suffixes, ["team.example.com".to_owned()].into());
+    assert!(binding.trust_domains.is_empty());
+    assert!(!bound.is_nobody());
+    assert!(with("tenants = []").is_nobody());
 }
 
 #[test]

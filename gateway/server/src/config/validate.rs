@@ -6,18 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chancery_files::Trusted;
-use chancery_identity::{PinnedIdentity, TenantRules};
 use chancery_issuance::Issuers;
 use chancery_keys::KeyName;
 use chancery_secrets::MountName;
-use chancery_x509::GeneralName;
 
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
-use super::{
-    AcmeConfig, ClientsConfig, Config, RootKeySource, SecretsConfig, TelemetryConfig,
-    UpstreamConfig,
-};
+use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, TelemetryConfig, UpstreamConfig};
 
 pub(super) const DAY: u64 = 24 * 60 * 60;
 
@@ -28,14 +23,15 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let has_hsm = document.pkcs11.is_some();
     let hsm = document.pkcs11.and_then(|hsm| check.hsm(&hsm));
     let root_key = check.root_key(document.seal, has_hsm);
-    let (ca, issuers) = check.cas(document.ca, document.issuers, &document.upstreams, has_hsm);
+    let policy_signers = check.policy_signers(&document.tenants);
+    let tenants = check.tenants(document.tenants);
+    let clients = check.clients(document.clients, &tenants);
+    let cas = (document.ca, document.issuers);
+    let (ca, issuers) = check.cas(cas, &document.upstreams, &tenants, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
     let acme = check.acme(document.acme);
     let secrets = check.secrets(document.secrets);
     let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets));
-    let clients = check.clients(&document.clients);
-    let policy_signers = check.policy_signers(&document.tenants);
-    let tenants = check.tenants(document.tenants);
     let telemetry = check.telemetry(document.telemetry);
     let upstreams = check.upstreams(document.upstreams);
     let audit_file = document
@@ -251,74 +247,6 @@ impl Check<'_> {
             keys: Some(secrets.keys).filter(|name| !name.is_empty()),
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
-        }
-    }
-
-    fn clients(&mut self, clients: &document::Clients) -> ClientsConfig {
-        let mut roots = vec![];
-        for path in &clients.roots {
-            let path = self.existing_file("clients.roots", path);
-            if let Ok(text) = std::fs::read_to_string(&path)
-                && let Err(error) = crate::trust::certificates_in(&text)
-            {
-                self.refuse::<()>("clients.roots", format!("{}: {error}", path.display()));
-            }
-            roots.push(path);
-        }
-        ClientsConfig { trust_own_ca: clients.trust_own_ca, roots }
-    }
-
-    fn tenants(&mut self, tenants: Vec<document::Tenant>) -> Vec<TenantRules> {
-        if tenants.is_empty() {
-            self.refuse::<()>("tenants", "at least one [[tenants]] table is needed");
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        let mut checked = vec![];
-        for tenant in tenants {
-            if !seen.insert(tenant.id.clone()) {
-                self.refuse::<()>("tenants.id", format!("`{}` stands twice", tenant.id));
-            }
-            let id = match tenant.id.parse() {
-                Ok(id) => Some(id),
-                Err(error) => self.refuse("tenants.id", format!("{error}")),
-            };
-            for domain in &tenant.trust_domains {
-                let spiffe_id = format!("spiffe://{domain}");
-                if spiffe_id.parse::<chancery_identity::SpiffeId>().is_err() || domain.contains('/')
-                {
-                    self.refuse::<()>(
-                        "tenants.trust_domains",
-                        format!("`{domain}` is not a SPIFFE trust domain, such as prod.example"),
-                    );
-                }
-            }
-            for suffix in &tenant.dns_suffixes {
-                let lower = !suffix.bytes().any(|byte| byte.is_ascii_uppercase());
-                if !lower || GeneralName::dns(suffix).is_err() {
-                    self.refuse::<()>(
-                        "tenants.dns_suffixes",
-                        format!("`{suffix}` is not a lower-case DNS name"),
-                    );
-                }
-            }
-            let pinned = tenant.pinned.into_iter().filter_map(|pin| self.pinned(pin)).collect();
-            checked.extend(id.map(|tenant_id| TenantRules {
-                tenant: tenant_id,
-                trust_domains: tenant.trust_domains,
-                dns_suffixes: tenant.dns_suffixes,
-                pinned,
-            }));
-        }
-        checked
-    }
-
-    fn pinned(&mut self, pin: document::Pinned) -> Option<PinnedIdentity> {
-        match pin.fingerprint.parse() {
-            Ok(fingerprint) if !pin.name.is_empty() => {
-                Some(PinnedIdentity { fingerprint, name: pin.name })
-            }
-            Ok(_) => self.refuse("tenants.pinned.name", "is empty"),
-            Err(error) => self.refuse("tenants.pinned.fingerprint", error.to_string()),
         }
     }
 

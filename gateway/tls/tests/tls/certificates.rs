@@ -1,12 +1,12 @@
 use chancery_identity::{Fingerprint, NoIdentity};
-use chancery_tls::{AcceptError, ClientTrust, Credential, CredentialError, TrustError};
+use chancery_tls::{AcceptError, ClientCa, ClientTrust, Credential, CredentialError, TrustError};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType, date_time_ymd,
 };
 use zeroize::Zeroizing;
 
-use crate::harness::{Authority, Gateway, Leaf, VERSIONS, client, rules};
+use crate::harness::{Authority, Gateway, Leaf, VERSIONS, believed, client, rules};
 
 #[tokio::test]
 async fn a_good_certificate_becomes_facts_about_the_peer() {
@@ -47,7 +47,7 @@ async fn a_certificate_without_a_known_name_is_accepted_and_nobody() {
 }
 
 /// Connects with each version and expects both ends to name the same reason.
-async fn refused(gateway: &Gateway, leaf: &Leaf, ours: &str, alert: &str) {
+pub(crate) async fn refused(gateway: &Gateway, leaf: &Leaf, ours: &str, alert: &str) {
     for version in VERSIONS {
         let client = gateway.client_with(Some(leaf), &[version]);
         let (served, connected) = gateway.connect(&client).await;
@@ -66,14 +66,14 @@ async fn refused(gateway: &Gateway, leaf: &Leaf, ours: &str, alert: &str) {
 async fn a_certificate_of_another_ca_is_refused() {
     let gateway = Gateway::start().await;
     let leaf = Authority::new("strangers").client("/app");
-    refused(&gateway, &leaf, "UnknownIssuer", "UnknownCA").await;
+    refused(&gateway, &leaf, "no client CA issued it", "UnknownCA").await;
 }
 
 #[tokio::test]
 async fn a_ca_of_the_same_name_is_another_ca() {
     let gateway = Gateway::start().await;
     let leaf = Authority::new("clients").client("/app");
-    refused(&gateway, &leaf, "BadSignature", "Decrypt").await;
+    refused(&gateway, &leaf, "was not signed with the key of the CA", "Decrypt").await;
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn an_expired_certificate_is_refused() {
     let mut params = client("/app");
     params.not_after = date_time_ymd(2025, 12, 31);
     let leaf = gateway.clients.sign(&params);
-    refused(&gateway, &leaf, "Expired", "CertificateExpired").await;
+    refused(&gateway, &leaf, "expired at 2025-12-31T00:00:00Z", "CertificateExpired").await;
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_certificate_from_the_future_is_refused() {
     let mut params = client("/app");
     params.not_before = date_time_ymd(2026, 1, 2);
     let leaf = gateway.clients.sign(&params);
-    refused(&gateway, &leaf, "NotValidYet", "CertificateExpired").await;
+    refused(&gateway, &leaf, "not valid before 2026-01-02T00:00:00Z", "CertificateExpired").await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_server_s_certificate_does_not_make_a_client() {
     let mut params = client("/app");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let leaf = gateway.clients.sign(&params);
-    refused(&gateway, &leaf, "InvalidPurpose", "UnsupportedCertificate").await;
+    refused(&gateway, &leaf, "lacks clientAuth", "UnsupportedCertificate").await;
 }
 
 fn self_signed(params: &CertificateParams) -> Vec<u8> {
@@ -115,12 +115,14 @@ fn only_ca_certificates_are_anchors() {
     ca_that_signs_no_certificates.key_usages = vec![KeyUsagePurpose::CrlSign];
     let good = Authority::new("clients").der();
     for bad in [leaf, self_signed(&ca_that_signs_no_certificates)] {
-        let refused = ClientTrust::new(vec![good.clone(), bad], rules()).unwrap_err();
-        assert!(matches!(refused, TrustError::NotACa { number: 2, .. }), "{refused}");
+        let bad = ClientCa { origin: "bad.pem".to_owned(), ..believed(bad) };
+        let refused = ClientTrust::new(vec![believed(good.clone()), bad], rules()).unwrap_err();
+        assert!(matches!(refused, TrustError::NotACa { .. }), "{refused}");
+        assert!(refused.to_string().contains("of bad.pem is not a CA's"), "{refused}");
     }
-    let refused = ClientTrust::new(vec![b"no certificate".to_vec()], rules()).unwrap_err();
-    assert!(matches!(refused, TrustError::Unreadable { number: 1, .. }), "{refused}");
-    ClientTrust::new(vec![good.clone(), good], rules()).unwrap();
+    let refused = ClientTrust::new(vec![believed(b"none".to_vec())], rules()).unwrap_err();
+    assert!(matches!(refused, TrustError::Unreadable { .. }), "{refused}");
+    ClientTrust::new(vec![believed(good.clone()), believed(good)], rules()).unwrap();
 }
 
 #[test]

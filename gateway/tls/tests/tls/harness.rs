@@ -1,16 +1,18 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chancery_identity::{Clock, IdentityRules, TenantRules};
-use chancery_tls::{AcceptError, Accepted, Acceptor, ClientTrust, Credential, TlsConfig};
+use chancery_identity::{Clock, IdentityRules, TenantRules, VouchesFor};
+use chancery_tls::{AcceptError, Accepted, Acceptor, ClientCa, ClientTrust, Credential, TlsConfig};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -26,19 +28,29 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 /// A certificate with its key.
 pub(crate) struct Leaf {
     pub(crate) der: Vec<u8>,
+    /// What is sent behind it, in DER.
+    pub(crate) chain: Vec<Vec<u8>>,
     pub(crate) pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) =
-            (date_time_ymd(2020, 1, 1), date_time_ymd(2049, 1, 1));
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+        Self::root(authority(name))
+    }
+
+    /// A root with these parameters.
+    pub(crate) fn root(params: CertificateParams) -> Self {
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A CA with these parameters below this one.
+    pub(crate) fn below(&self, params: CertificateParams) -> Self {
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+    }
+
+    /// A certificate with these parameters for the name and key of another CA, signed by this one.
+    pub(crate) fn cross(&self, other: &Self, params: CertificateParams) -> Vec<u8> {
+        params.signed_by(other.0.key(), &self.0).unwrap().der().to_vec()
     }
 
     pub(crate) fn der(&self) -> Vec<u8> {
@@ -53,12 +65,20 @@ impl Authority {
     pub(crate) fn sign(&self, params: &CertificateParams) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Leaf { der: certificate.der().to_vec(), pkcs8: Zeroizing::new(key.serialize_der()) }
+        Leaf {
+            der: certificate.der().to_vec(),
+            chain: vec![],
+            pkcs8: Zeroizing::new(key.serialize_der()),
+        }
     }
 
     pub(crate) fn server(&self) -> Leaf {
         let key = KeyPair::generate().unwrap();
-        Leaf { der: self.server_for(&key), pkcs8: Zeroizing::new(key.serialize_der()) }
+        Leaf {
+            der: self.server_for(&key),
+            chain: vec![],
+            pkcs8: Zeroizing::new(key.serialize_der()),
+        }
     }
 
     /// A server's certificate for a key that there is already.
@@ -69,6 +89,26 @@ impl Authority {
             (date_time_ymd(2020, 1, 1), date_time_ymd(2049, 1, 1));
         params.signed_by(key, &self.0).unwrap().der().to_vec()
     }
+}
+
+impl Leaf {
+    /// The same with the certificates of these CAs behind it.
+    pub(crate) fn over(mut self, authorities: &[&Authority]) -> Self {
+        self.chain.extend(authorities.iter().map(|authority| authority.der()));
+        self
+    }
+}
+
+/// What a CA's certificate has in it.
+pub(crate) fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2049, 1, 1));
+    params
 }
 
 pub(crate) fn client(path: &str) -> CertificateParams {
@@ -86,8 +126,19 @@ pub(crate) fn credential(leaf: &Leaf) -> Credential {
 }
 
 pub(crate) fn trust(authorities: &[&Authority]) -> ClientTrust {
-    let roots = authorities.iter().map(|authority| authority.der()).collect();
-    ClientTrust::new(roots, rules()).unwrap()
+    let cas = authorities.iter().map(|authority| believed(authority.der())).collect();
+    ClientTrust::new(cas, rules()).unwrap()
+}
+
+/// A CA that vouches for everybody, and whose certificates are never revoked.
+pub(crate) fn believed(certificate: Vec<u8>) -> ClientCa {
+    ClientCa {
+        certificate,
+        origin: "the test".to_owned(),
+        vouches_for: VouchesFor::Everybody,
+        allow_no_extended_key_usage: false,
+        check: Arc::new(|_| Ok(())),
+    }
 }
 
 pub(crate) fn rules() -> IdentityRules {
@@ -105,6 +156,7 @@ pub(crate) struct Gateway {
     pub(crate) acceptor: Acceptor,
     pub(crate) servers: Authority,
     pub(crate) clients: Authority,
+    pub(crate) clock: Clock,
     listener: TcpListener,
 }
 
@@ -120,16 +172,11 @@ impl Gateway {
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         let config = TlsConfig { handshake_deadline, ..TlsConfig::default() };
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let acceptor = Acceptor::new(
-            config,
-            credential(&servers.server()),
-            trust(&[&clients]),
-            clock,
-            Arc::new(|_| Ok(())),
-        )
-        .unwrap();
+        let acceptor =
+            Acceptor::new(config, credential(&servers.server()), trust(&[&clients]), clock.clone())
+                .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self { acceptor, servers, clients, listener }
+        Self { acceptor, servers, clients, clock, listener }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -168,12 +215,37 @@ impl Gateway {
             None => config.with_no_client_auth(),
             Some(leaf) => config
                 .with_client_auth_cert(
-                    vec![CertificateDer::from(leaf.der.clone())],
+                    std::iter::once(&leaf.der)
+                        .chain(&leaf.chain)
+                        .map(|der| CertificateDer::from(der.clone()))
+                        .collect(),
                     PrivateKeyDer::try_from(leaf.pkcs8.to_vec()).unwrap(),
                 )
                 .unwrap(),
         };
         Client(config)
+    }
+}
+
+/// What a client is told about the CAs that may have issued its certificate. It sends none.
+#[derive(Debug)]
+pub(crate) struct Told(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Told {
+    pub(crate) fn new() -> (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Self>) {
+        let told = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        (told.clone(), Arc::new(Self(told)))
+    }
+}
+
+impl ResolvesClientCert for Told {
+    fn resolve(&self, hints: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().unwrap() = hints.iter().map(|hint| hint.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -9,6 +9,8 @@
 )]
 
 mod certificates;
+mod chains;
+mod evidence;
 mod handshake;
 mod harness;
 mod hostile;

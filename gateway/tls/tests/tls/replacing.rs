@@ -9,7 +9,7 @@ use rcgen::KeyPair;
 use rustls::HandshakeKind;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::harness::{Authority, Gateway, VERSIONS, credential, rules, trust};
+use crate::harness::{Authority, Gateway, VERSIONS, believed, credential, rules, trust};
 
 fn kind(served: &crate::harness::Served) -> HandshakeKind {
     served.as_ref().unwrap().stream.get_ref().1.handshake_kind().unwrap()
@@ -62,7 +62,8 @@ async fn other_rules_with_the_same_cas_apply_to_resumed_sessions() {
     let leaf = gateway.clients.client("/app");
     let client = gateway.client(Some(&leaf));
     gateway.connect(&client).await.0.unwrap();
-    let nobody = ClientTrust::new(vec![gateway.clients.der()], IdentityRules::default()).unwrap();
+    let nobody =
+        ClientTrust::new(vec![believed(gateway.clients.der())], IdentityRules::default()).unwrap();
     gateway.acceptor.replace_trust(nobody).unwrap();
     let (served, _connected) = gateway.connect(&client).await;
     assert_eq!(kind(&served), HandshakeKind::Resumed);
