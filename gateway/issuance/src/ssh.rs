@@ -9,7 +9,7 @@ use chancery_audit::{Decision, Event, NameList, Outcome};
 use chancery_ca::{SshCa, SshSignError};
 use chancery_identity::{Identity, RequestContext, TenantId};
 use chancery_policy::{AccessRequest, Denial, context_attributes};
-use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey};
+use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey, check_principals};
 use chancery_store::{Commit, Key, ReadError};
 use chancery_x509::{RandomFailure, WeakKey};
 use jiff::Timestamp;
@@ -92,6 +92,19 @@ pub enum SshError {
     /// What was asked for is no certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Somebody wants it for longer than it may be valid. Who asks for no time gets what is allowed.
+    #[error(
+        "the ttl is larger than the maximum allowed: {} seconds were asked for, and {} are allowed", asked.as_secs(), allowed.as_secs()
+    )]
+    TtlTooLong {
+        /// How long it was to be valid.
+        asked: Duration,
+        /// How long it may be.
+        allowed: Duration,
+    },
+    /// The role is none.
+    #[error("the role has to be 1 to 128 printable characters without white space")]
+    Role,
     /// Signing, storing or recording failed. The request is fine; it may be tried again.
     #[error("the certificate could not be issued at the moment: {0}")]
     Unavailable(#[from] Unavailable),
@@ -117,7 +130,8 @@ impl SshError {
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
             Self::Denied { code, .. } => code,
-            Self::TooManyPrincipals(_) | Self::Certificate(_) => "bad-request",
+            Self::TooManyPrincipals(_) | Self::Certificate(_) | Self::Role => "bad-request",
+            Self::TtlTooLong { .. } => "ttl-too-long",
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -197,8 +211,12 @@ async fn issue(
         return Err(SshError::CompromisedKey);
     }
     let ceiling = ask_policy(inner, request, said).await?;
-    let ttl = request.ttl.unwrap_or(issuer.default_ttl).min(issuer.max_ttl);
-    let ttl = ceiling.map_or(ttl, |ceiling| ttl.min(ceiling));
+    let allowed = ceiling.map_or(issuer.max_ttl, |ceiling| ceiling.min(issuer.max_ttl));
+    let ttl = match request.ttl {
+        Some(asked) if asked > allowed => return Err(SshError::TtlTooLong { asked, allowed }),
+        Some(asked) => asked,
+        None => issuer.default_ttl.min(allowed),
+    };
     let now = inner.clock.now();
     let mut serial = [0; 8];
     SystemRandom::new().fill(&mut serial).map_err(|_| Unavailable::from(RandomFailure))?;
@@ -226,10 +244,15 @@ async fn ask_policy(
     request: &SshRequest,
     said: &mut Said,
 ) -> Result<Option<Duration>, SshError> {
-    match request.principals.len() {
-        0 => return Err(CertificateError::NoPrincipals.into()),
-        count if count > MOST_PRINCIPALS => return Err(SshError::TooManyPrincipals(count)),
-        _ => {}
+    if request.principals.len() > MOST_PRINCIPALS {
+        return Err(SshError::TooManyPrincipals(request.principals.len()));
+    }
+    // Before policies see them: names of options become attributes, of which others mean something else.
+    check_principals(&request.principals)?;
+    request.options.check(request.kind)?;
+    let plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
+    if !(1..=128).contains(&request.role.len()) || !request.role.chars().all(plain) {
+        return Err(SshError::Role);
     }
     request.context.check_evidence().map_err(|why| SshError::Denied {
         code: why.code().to_owned(),

@@ -46,7 +46,8 @@ struct SignArgs {
     /// It is the key of a host.
     #[arg(long)]
     host: bool,
-    /// How long it shall be valid, such as `1h`.
+    /// How long it shall be valid, such as `1h` [default: as the gateway has it]. More than policy allows is
+    /// refused.
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
     /// What it is for: policies see it.

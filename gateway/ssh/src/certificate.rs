@@ -5,9 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use chancery_x509::SignatureAlgorithm;
 use jiff::Timestamp;
 
+use crate::options::{is_visible, shown};
 use crate::signature::{self, algorithm_for};
 use crate::wire::put_string;
-use crate::{InvalidSignature, SshPublicKey};
+use crate::{InvalidSignature, Options, SshPublicKey};
 
 /// For whom a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +17,6 @@ pub enum Kind {
     User,
     /// Hosts, whom users trust.
     Host,
-}
-
-/// What a certificate allows and demands. Of users only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// What has to be heeded: `force-command`, `source-address`; with their values.
-    pub critical: BTreeMap<String, String>,
-    /// What is allowed: `permit-pty` and the like, mostly without a value.
-    pub extensions: BTreeMap<String, String>,
 }
 
 /// What a certificate shall say.
@@ -62,6 +54,14 @@ pub enum CertificateError {
     /// An option that is not known here, so that nobody could say what it does.
     #[error("the option `{0}` is not one that is certified here")]
     Option(String),
+    /// An option with a value that servers would not accept, or would read otherwise.
+    #[error("the option `{name}` cannot be certified so: {reason}")]
+    OptionValue {
+        /// Which.
+        name: String,
+        /// What is wrong with its value.
+        reason: &'static str,
+    },
     /// Options of a host.
     #[error("certificates of hosts have neither critical options nor extensions")]
     OptionsOfHost,
@@ -77,16 +77,6 @@ pub struct ToBeSigned {
     name: &'static str,
     algorithm: SignatureAlgorithm,
 }
-
-const CRITICAL: [&str; 2] = ["force-command", "source-address"];
-const EXTENSIONS: [&str; 6] = [
-    "no-touch-required",
-    "permit-X11-forwarding",
-    "permit-agent-forwarding",
-    "permit-port-forwarding",
-    "permit-pty",
-    "permit-user-rc",
-];
 
 impl Certificate {
     /// The certificate up to its signature by this CA; `nonce` is random, 16 bytes or more.
@@ -126,33 +116,27 @@ impl Certificate {
     }
 
     fn check(&self) -> Result<(), CertificateError> {
-        if self.principals.is_empty() {
-            return Err(CertificateError::NoPrincipals);
-        }
-        let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != ',';
-        for principal in &self.principals {
-            if !(1..=255).contains(&principal.len()) || !principal.chars().all(plain) {
-                let shown = principal.chars().take(60).flat_map(char::escape_debug).collect();
-                return Err(CertificateError::Principal(shown));
-            }
-        }
+        check_principals(&self.principals)?;
         if self.valid_after >= self.valid_before {
             return Err(CertificateError::Validity);
         }
-        let Options { critical, extensions } = &self.options;
-        if self.kind == Kind::Host && !(critical.is_empty() && extensions.is_empty()) {
-            return Err(CertificateError::OptionsOfHost);
-        }
-        let unknown = critical
-            .keys()
-            .filter(|name| !CRITICAL.contains(&name.as_str()))
-            .chain(extensions.keys().filter(|name| !EXTENSIONS.contains(&name.as_str())));
-        match unknown.into_iter().next() {
-            None => Ok(()),
-            Some(name) => Err(CertificateError::Option(
-                name.chars().take(60).flat_map(char::escape_debug).collect(),
-            )),
-        }
+        self.options.check(self.kind)
+    }
+}
+
+/// That hosts read the names as they are written, and people too.
+///
+/// # Errors
+/// There is none, or one has a character that is not printable, white space, a comma, or too many.
+pub fn check_principals(principals: &[String]) -> Result<(), CertificateError> {
+    if principals.is_empty() {
+        return Err(CertificateError::NoPrincipals);
+    }
+    let plain = |c: char| is_visible(c) && !c.is_whitespace() && c != ',';
+    let is_one = |name: &String| (1..=255).contains(&name.len()) && name.chars().all(plain);
+    match principals.iter().find(|name| !is_one(name)) {
+        Some(name) => Err(CertificateError::Principal(shown(name))),
+        None => Ok(()),
     }
 }
 
@@ -221,7 +205,9 @@ mod tests {
     #[test]
     fn what_would_be_read_otherwise_is_refused() {
         assert_eq!(error_after(|c| c.principals.clear()), CertificateError::NoPrincipals);
-        for bad in ["", "a b", "a,b", "a\n", &"x".repeat(256)] {
+        let bidirectional = ["\u{202e}a", "a\u{2066}b", "\u{200f}", "a\u{200b}", "\u{feff}a"];
+        let others = ["", "a b", "a,b", "a\n", "a\0", "\u{7f}", &"x".repeat(256)];
+        for bad in others.into_iter().chain(bidirectional) {
             let error = error_after(|c| c.principals.push(bad.to_owned()));
             assert!(matches!(error, CertificateError::Principal(_)), "{bad:?}");
         }

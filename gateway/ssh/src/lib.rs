@@ -6,10 +6,12 @@
 //! which whoever holds the CA's key makes over exactly these bytes.
 
 mod certificate;
+mod options;
 mod public_key;
 mod signature;
 mod wire;
 
-pub use certificate::{Certificate, CertificateError, Kind, Options, ToBeSigned};
+pub use certificate::{Certificate, CertificateError, Kind, ToBeSigned, check_principals};
+pub use options::Options;
 pub use public_key::{InvalidKey, SshPublicKey};
 pub use signature::{InvalidSignature, algorithm_for};

@@ -134,10 +134,12 @@ fn policy_and_the_rules_decide_who_gets_what() {
     let gateway = gateway(&site);
     let key = key(&site, "id", "ed25519");
     // Policy has a ceiling of eight hours, the configuration one of a day.
-    drop(
-        sign(&gateway, &key, &["--principal", "alice", "--principal", "bob", "--ttl", "99h"])
-            .success(),
-    );
+    let both = ["--principal", "alice", "--principal", "bob"];
+    for (asked, said) in [("99h", "28800 are allowed"), ("481m", "28800 are allowed")] {
+        let refused = sign(&gateway, &key, &[&both[..], &["--ttl", asked]].concat()).failure();
+        assert!(refused.stderr.contains(said), "{refused}");
+    }
+    drop(sign(&gateway, &key, &[&both[..], &["--ttl", "8h"]].concat()).success());
     let shown = certificate(&key);
     assert!(shown.contains("alice") && shown.contains("bob"), "{shown}");
     let line = gateway.audit().into_iter().rfind(|line| line["operation"] == "ssh.sign-user");
@@ -173,6 +175,26 @@ fn policy_and_the_rules_decide_who_gets_what() {
         (
             serde_json::json!({ "public_key": text, "valid_principals": "a", "key_id": "root" }),
             "key_id",
+        ),
+        (serde_json::json!({ "public_key": text, "valid_principals": "a\n" }), "not a principal"),
+        (
+            serde_json::json!({ "public_key": text, "valid_principals": "\u{202e}toor" }),
+            "not a principal",
+        ),
+        (
+            serde_json::json!({ "public_key": text, "valid_principals": "a",
+                "critical_options": { "force-command": "id\nid" } }),
+            "force-command",
+        ),
+        (
+            serde_json::json!({ "public_key": text, "valid_principals": "a",
+                "critical_options": { "source-address": "10.0.0.1/8" } }),
+            "source-address",
+        ),
+        (
+            serde_json::json!({ "public_key": text, "valid_principals": "a",
+                "critical_options": { "approval": "granted" } }),
+            "approval",
         ),
     ] {
         let refused = gateway.admin().post("/v1/ssh/sign/x", &body).expect(400);

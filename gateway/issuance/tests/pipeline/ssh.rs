@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +47,13 @@ async fn a_certificate_for_ssh_is_on_record_and_lives_as_long_as_it_may() {
     assert_eq!(line["details"]["serial"], format!("{:016x}", issued.serial));
     let kept = world.store.scan(b"default/issuance/ssh/", None, 10).await.unwrap();
     assert_eq!(kept.len(), 1);
+    let day = SshRequest { ttl: Some(DAY), ..request(key.clone(), &["alice"]) };
+    assert_eq!(world.issuance.sign_ssh(day).await.unwrap().valid_before, START + DAY);
+    // Nothing is shortened without a word.
     let long = SshRequest { ttl: Some(DAY * 9), ..request(key, &["alice"]) };
-    assert_eq!(world.issuance.sign_ssh(long).await.unwrap().valid_before, START + DAY);
+    let refused = world.issuance.sign_ssh(long).await.unwrap_err();
+    assert!(matches!(refused, SshError::TtlTooLong { allowed: DAY, .. }), "{refused:?}");
+    assert_eq!(world.last_line()["outcome"]["code"], "ttl-too-long");
 
     world.clock.advance(DAY * 3);
     world.issuance.prune(&tenant(), DAY).await.unwrap();
@@ -86,4 +92,35 @@ async fn a_key_that_was_proved_compromised_for_tls_is_none_for_ssh_either() {
     let refused = world.issuance.sign_ssh(request(key, &["alice"])).await;
     assert!(matches!(refused, Err(SshError::CompromisedKey)), "{refused:?}");
     assert_eq!(world.last_line()["outcome"]["code"], "compromised-key");
+}
+
+#[tokio::test]
+async fn what_is_no_certificate_is_refused_before_a_policy_sees_it() {
+    let world = World::new().await;
+    let key = SshPublicKey::of(csr(&["a.example"]).public_key()).unwrap();
+    let wanted = || request(key.clone(), &["alice"]);
+    let critical = |name: &str, value: &str| SshRequest {
+        options: Options {
+            critical: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            ..Options::default()
+        },
+        ..wanted()
+    };
+    for bad in [
+        // An attribute that policies take for the approval of a request.
+        critical("approval", "granted"),
+        critical("evidence", "certificate"),
+        critical("force-command", "a\nb"),
+        critical("force-command", ""),
+        critical("source-address", "everywhere"),
+        request(key.clone(), &["alice", "\u{202e}toor"]),
+        SshRequest { role: "ops\nroot".to_owned(), ..wanted() },
+        SshRequest { role: String::new(), ..wanted() },
+    ] {
+        let refused = world.issuance.sign_ssh(bad).await.unwrap_err();
+        assert_eq!(refused.code(), "bad-request", "{refused}");
+        let line = world.last_line();
+        assert_eq!(line["outcome"]["code"], "bad-request");
+        assert!(line["decisions"].as_array().is_none_or(Vec::is_empty), "{line}");
+    }
 }

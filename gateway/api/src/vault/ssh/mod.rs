@@ -89,7 +89,9 @@ fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
         .map_err(|error| VaultError::BadRequest(format!("public_key: {error}").into()))?;
     let kind = kind(text("cert_type")?.as_deref())?;
     let principals = text("valid_principals")?.unwrap_or_default();
-    let names = principals.split(',').map(str::trim).filter(|name| !name.is_empty());
+    // Blanks between names, as people write them; another white space is a part of the name, and refused.
+    let names = principals.split(',').map(|name| name.trim_matches(' '));
+    let names = names.filter(|name| !name.is_empty());
     // Clients that want the usual send an empty text or 0.
     let ttl = fields.span("ttl")?.filter(|ttl| !ttl.is_zero());
     // What users expect of a login, and nothing that reaches further.
