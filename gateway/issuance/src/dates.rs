@@ -69,9 +69,18 @@ pub(crate) fn of(
         return Err(IssueError::Template("its validity is shorter than a second".to_owned()));
     };
     let length = SignedDuration::from_secs(i64::try_from(length).unwrap_or(i64::MAX));
-    let not_after = not_before.checked_add(length).map_err(too_far)?;
+    // A requester that asked for a beginning can ask for another one.
+    let asked = request.not_before.is_some();
+    let not_after = match not_before.checked_add(length) {
+        Err(_) if asked => return Err(IssueError::Dates("it would end beyond the calendar")),
+        not_after => not_after.map_err(too_far)?,
+    };
     if not_after <= now {
-        return Err(IssueError::Template("it would be expired when it is issued".to_owned()));
+        return Err(if asked {
+            IssueError::Dates("it would have ended when it is issued")
+        } else {
+            IssueError::Template("it would be expired when it is issued".to_owned())
+        });
     }
     let not_after = request.not_after.map_or(not_after, |asked| not_after.min(asked));
     Ok((not_before, not_after))

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chancery_audit::{Decision, Event, NameList};
-use chancery_ca::{Ca, Prepared};
+use chancery_ca::{Ca, PrepareError, Prepared};
 use chancery_identity::Fingerprint;
 use chancery_upstream::AcmeUpstream;
 use chancery_x509::{GeneralName, ParsedCertificate};
@@ -115,7 +115,13 @@ impl Approved {
         let (issuer, chosen) = inner.issuers.choose(proposal.issuer.as_deref())?;
         let by = match chosen {
             Issuer::Private(ca) => {
-                let prepared = ca.prepare(proposal.for_private_ca(request), now)?;
+                let prepared = ca.prepare(proposal.for_private_ca(request), now);
+                let prepared = prepared.map_err(|error| match error {
+                    PrepareError::Validity { .. } if request.not_before.is_some() => {
+                        IssueError::Dates("it would begin when the issuing CA has ended")
+                    }
+                    other => other.into(),
+                })?;
                 Preparation::Private(ca, prepared)
             }
             Issuer::Upstream(upstream) => {

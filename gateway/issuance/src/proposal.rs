@@ -363,6 +363,18 @@ mod tests {
     }
 
     #[test]
+    fn a_beginning_that_makes_no_certificate_is_the_request_s_fault() {
+        let mut request = request(&["a.example"]);
+        let short =
+            || CertificateTemplate { validity: Duration::from_mins(2), ..template(&["a.example"]) };
+        for not_before in [Timestamp::MAX, NOW - SignedDuration::from_mins(4)] {
+            request.not_before = Some(not_before);
+            let refused = accept(short(), &request);
+            assert!(matches!(refused, Err(IssueError::Dates(_))), "{not_before}: {refused:?}");
+        }
+    }
+
+    #[test]
     fn another_ca_gets_the_request_only_with_the_names_in_it() {
         let request = request(&["a.example", "b.example"]);
         let same = accept(template(&["a.example"]), &request).unwrap();

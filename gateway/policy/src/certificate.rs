@@ -92,27 +92,50 @@ pub struct CertificateTemplate {
     pub issuer: Option<String>,
 }
 
+/// Why several policies propose no certificate together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disagreement {
+    /// What has to be the same is not.
+    Different(&'static str),
+    /// Each allows some, and none is allowed by all.
+    NothingInCommon(&'static str),
+}
+
 impl CertificateTemplate {
     /// The template that both policies would have: the names, usages and extensions of both, for the
-    /// shorter time. What cannot be narrowed has to be the same; otherwise, the name of what differs.
-    pub(crate) fn strictest(mut self, other: &Self) -> Result<Self, &'static str> {
+    /// shorter time. What cannot be narrowed has to be the same, and something has to be left.
+    pub(crate) fn strictest(mut self, other: &Self) -> Result<Self, Disagreement> {
         if self.profile != other.profile {
-            return Err("profile");
+            return Err(Disagreement::Different("profile"));
         }
         if self.subject != other.subject {
-            return Err("subject");
+            return Err(Disagreement::Different("subject"));
         }
         self.issuer = match (self.issuer.take(), &other.issuer) {
-            (Some(one), Some(two)) if one != *two => return Err("issuer"),
+            (Some(one), Some(two)) if one != *two => return Err(Disagreement::Different("issuer")),
             (one, two) => one.or_else(|| two.clone()),
         };
-        self.names.retain(|name| other.names.contains(name));
-        self.key_usages.retain(|usage| other.key_usages.contains(usage));
-        self.extended_key_usages.retain(|usage| other.extended_key_usages.contains(usage));
+        common("name", &mut self.names, &other.names)?;
+        common("key usage", &mut self.key_usages, &other.key_usages)?;
+        common("purpose", &mut self.extended_key_usages, &other.extended_key_usages)?;
         if self.extensions != other.extensions {
-            return Err("extensions");
+            return Err(Disagreement::Different("extensions"));
         }
         self.validity = self.validity.min(other.validity);
         Ok(self)
     }
+}
+
+/// Keeps what is in both.
+fn common<T: PartialEq>(
+    what: &'static str,
+    of: &mut Vec<T>,
+    other: &[T],
+) -> Result<(), Disagreement> {
+    let there_is_some = !of.is_empty() || !other.is_empty();
+    of.retain(|one| other.contains(one));
+    if of.is_empty() && there_is_some {
+        return Err(Disagreement::NothingInCommon(what));
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::binding::Mode;
+use crate::certificate::Disagreement;
 use crate::set::Asked;
 use crate::workers::NotRun;
 use crate::{AccessGrant, CertificateTemplate, Denial, Verdict};
@@ -86,9 +87,19 @@ pub(crate) fn narrowest(
     let mut templates = templates.into_iter().flatten();
     let Some(first) = templates.next() else { return Ok(None) };
     templates.try_fold(first, |narrowest, other| narrowest.strictest(&other)).map(Some).map_err(
-        |what| {
-            let audit = format!("several policies propose certificates with a different {what}");
-            Denial::new(Denial::AMBIGUOUS, CANNOT_DECIDE, audit)
+        |disagreement| match disagreement {
+            Disagreement::Different(what) => {
+                let message = format!("the policies want certificates with a different {what}");
+                let audit =
+                    format!("several policies propose certificates with a different {what}");
+                Denial::new(Denial::AMBIGUOUS, &message, audit)
+            }
+            Disagreement::NothingInCommon(what) => {
+                let message = format!("there is no {what} that all of the policies allow");
+                let audit =
+                    format!("several policies propose certificates without a common {what}");
+                Denial::new(Denial::NOTHING_IN_COMMON, &message, audit)
+            }
         },
     )
 }
@@ -230,6 +241,30 @@ mod tests {
         let both = narrowest(vec![Some(one.clone()), None, Some(two.clone())]);
         assert_eq!(both, Ok(Some(merged.clone())));
         assert_eq!(narrowest(vec![Some(two), Some(one)]), Ok(Some(merged)));
+    }
+
+    #[test]
+    fn where_nothing_is_left_the_policies_deny() {
+        let name = |value: &str| crate::Name { kind: "dns".to_owned(), value: value.to_owned() };
+        let whole = |usage: &str, purpose: &str, names: &[&str]| CertificateTemplate {
+            names: names.iter().copied().map(name).collect(),
+            extended_key_usages: vec![purpose.to_owned()],
+            ..template(1, &[usage])
+        };
+        let one = whole("sign", "server", &["a", "b"]);
+        for (other, what) in [
+            (whole("encipher", "server", &["a"]), "key usage"),
+            (whole("sign", "client", &["a"]), "purpose"),
+            (whole("sign", "server", &["c"]), "name"),
+            (whole("sign", "server", &[]), "name"),
+        ] {
+            for pair in [[one.clone(), other.clone()], [other, one.clone()]] {
+                let denial = narrowest(pair.into_iter().map(Some).collect()).unwrap_err();
+                assert_eq!(denial.code, Denial::NOTHING_IN_COMMON);
+                assert!(denial.message.contains(what), "{what}: {}", denial.message);
+            }
+        }
+        assert!(narrowest(vec![Some(one.clone()), Some(whole("sign", "server", &["b"]))]).is_ok());
     }
 
     #[test]

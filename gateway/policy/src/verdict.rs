@@ -48,6 +48,8 @@ impl Denial {
     pub const NEEDS_APPROVAL: &'static str = "needs-approval";
     /// Several certificate policies answered with templates that cannot be merged.
     pub const AMBIGUOUS: &'static str = "ambiguous-template";
+    /// Several certificate policies allow a certificate, and nothing of it that all of them allow is left.
+    pub const NOTHING_IN_COMMON: &'static str = "nothing-in-common";
 
     pub(crate) fn new(code: &str, message: &str, audit: impl Into<String>) -> Self {
         Self {

@@ -60,6 +60,31 @@ async fn one_audit_line_says_who_got_what_and_which_policy_said_so() {
     assert!(line["decisions"][0]["digest"].as_str().unwrap().starts_with("sha256:"));
 }
 
+#[tokio::test]
+async fn policies_without_a_common_purpose_deny_and_say_so() {
+    let world = World::new().await;
+    let mut request = request(&csr(&["a.example"]));
+    request.requester = Requester::AcmeAccount { id: "of-two-minds".to_owned() };
+    let refused = world.issuance.issue(request).await.unwrap_err();
+    assert!(matches!(refused, IssueError::Denied { .. }), "{refused:?}");
+    assert_eq!(refused.to_string(), "there is no purpose that all of the policies allow");
+    let line = world.last_line();
+    assert_eq!(line["outcome"]["result"], "denied");
+    assert_eq!(line["outcome"]["code"], "nothing-in-common");
+    let allowed = line["decisions"].as_array().unwrap();
+    assert!(allowed.len() == 2 && allowed.iter().all(|one| one["outcome"] == "allow"), "{line}");
+}
+
+#[tokio::test]
+async fn a_beginning_after_the_issuing_ca_s_end_is_the_request_s_fault() {
+    let world = World::new().await;
+    let mut request = request(&csr(&["a.example"]));
+    request.not_before = Some(START + DAY * 2000);
+    let refused = world.issuance.issue(request).await.unwrap_err();
+    assert!(matches!(refused, IssueError::Dates(_)), "{refused:?}");
+    assert_eq!(world.last_line()["outcome"]["result"], "denied");
+}
+
 /// A CSR may carry names in CN, SAN or both.
 #[tokio::test]
 async fn names_may_stand_in_the_common_name() {

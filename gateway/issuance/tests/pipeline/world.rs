@@ -185,6 +185,24 @@ validity = "3000d"
 names = { allow = ["dns:*"] }
 
 [[binding]]
+name = "clients-only"
+decision = "certificate"
+plugin = @certificate-template@
+match = { requesters = ["acme:of-two-minds"] }
+limits = { deadline_ms = 10000 }
+
+[[binding.settings.choose]]
+requester = "acme:*"
+profile = "tls-server"
+
+[binding.settings.profiles.tls-server]
+keys = ["ecdsa-p256", "rsa"]
+key_usages = ["digital-signature"]
+extended_key_usages = ["client-auth"]
+validity = "90d"
+names = { allow = ["dns:*"] }
+
+[[binding]]
 name = "rules"
 decision = "access"
 plugin = @access-rules@
