@@ -1,6 +1,6 @@
-//! Drives the built `chancery` binary from outside, with real clients: certbot, lego, dehydrated,
-//! curl, hvac, `openssl`, pkilint, SoftHSM, and a small ACME client of its own for the requests
-//! that no real client would send.
+//! Drives the built `chancery` binary from outside, with real clients: certbot, lego, dehydrated, acme.sh,
+//! HAProxy, Apache and the libraries of several languages, curl, hvac, `openssl`, pkilint, SoftHSM, and a
+//! small ACME client of its own for the requests that no real client would send.
 //!
 //! Every test has a [`site::Site`]: a loopback address and a directory that no other test uses. On
 //! it the test starts a [`gateway::Gateway`] (the binary, on port 0), and, where names must resolve,

@@ -1,5 +1,6 @@
 //! What others think of our certificates and CRLs: `openssl` and pkilint.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,6 +68,24 @@ pub fn assert_chain(site: &Site, chain: &str, root: &Path, purpose: Purpose) {
             &[leaf],
         );
     }
+}
+
+/// The certificates that a TLS server shows under a name, as PEM; nothing if it shows none.
+#[must_use]
+pub fn shown_chain(server: SocketAddr, name: &str) -> String {
+    let server = server.to_string();
+    let said = openssl(&["s_client", "-connect", &server, "-servername", name, "-showcerts"]);
+    let mut chain = String::new();
+    let mut inside = false;
+    for line in said.stdout.lines() {
+        inside |= line == "-----BEGIN CERTIFICATE-----";
+        if inside {
+            chain.push_str(line);
+            chain.push('\n');
+        }
+        inside &= line != "-----END CERTIFICATE-----";
+    }
+    chain
 }
 
 /// Verifies each certificate of a chain, and the last with the root, with a library that knows ML-DSA,

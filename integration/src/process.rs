@@ -27,13 +27,35 @@ pub fn tool(name: &str) -> PathBuf {
 /// The path of a program in the Python environment of the tests; fails naming what makes it.
 #[must_use]
 pub fn python_tool(name: &str) -> PathBuf {
-    let path = repository().join("target/venv/bin").join(name);
+    installed("venv/bin").join(name)
+}
+
+/// The path of something that the tests have below `target/`; fails naming what puts it there.
+#[must_use]
+pub fn installed(name: &str) -> PathBuf {
+    let path = repository().join("target").join(name);
     assert!(
-        path.is_file(),
+        path.exists(),
         "{} is missing; 'make test' installs what the tests need",
         path.display()
     );
     path
+}
+
+/// The first file below a folder whose name begins like this.
+#[must_use]
+pub fn find(folder: &Path, beginning: &str) -> Option<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            } else if entry.file_name().to_string_lossy().starts_with(beginning) {
+                return Some(entry.path());
+            }
+        }
+    }
+    None
 }
 
 /// The root of the repository.

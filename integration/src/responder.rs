@@ -1,13 +1,50 @@
-//! A web server for http-01 challenges.
+//! Web servers for http-01 challenges.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::process::{self, Server};
 use crate::site::Site;
+
+/// A web server for the files that a client puts into a folder (`--webroot`), at the http-01 port of a site.
+#[derive(Debug)]
+pub struct Folder {
+    challenges: PathBuf,
+    _server: Server,
+}
+
+impl Folder {
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    #[must_use]
+    pub fn serve(site: &Site) -> Self {
+        let challenges = site.folder("web/.well-known/acme-challenge");
+        let socket = site.socket(Site::HTTP01_PORT);
+        let mut command = Command::new(process::tool("python3"));
+        command
+            .args(["-m", "http.server", "--bind", &socket.ip().to_string()])
+            .arg("--directory")
+            .arg(site.folder("web"))
+            .arg(socket.port().to_string());
+        let server = Server::start("http.server", &mut command, &site.file("web.log"));
+        process::eventually("the web server listens", Duration::from_secs(30), || {
+            TcpStream::connect(socket).ok()
+        });
+        Self { challenges, _server: server }
+    }
+
+    /// The folder for answers to challenges.
+    #[must_use]
+    pub fn challenges(&self) -> &Path {
+        &self.challenges
+    }
+}
 
 /// Answers http-01 challenges at the address of a site.
 #[derive(Debug)]

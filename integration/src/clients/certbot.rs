@@ -15,13 +15,22 @@ pub struct Certbot<'a> {
     site: &'a Site,
     server: AcmeServer,
     folder: PathBuf,
+    program: PathBuf,
 }
 
 impl<'a> Certbot<'a> {
     /// A certbot that has not been used yet.
     #[must_use]
     pub fn new(site: &'a Site, server: AcmeServer) -> Self {
-        Self { site, server, folder: site.folder("certbot") }
+        let program = process::python_tool("certbot");
+        Self { site, server, folder: site.folder("certbot"), program }
+    }
+
+    /// The certbot of 2021 (1.21), as Debian 11 and Ubuntu 22.04 have it.
+    #[must_use]
+    pub fn of_2021(site: &'a Site, server: AcmeServer) -> Self {
+        let program = process::installed("clients/certbot-1.21/bin/certbot");
+        Self { site, server, folder: site.folder("certbot-1.21"), program }
     }
 
     /// Gets a certificate by http-01, with certbot's own web server.
@@ -119,7 +128,7 @@ impl<'a> Certbot<'a> {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(process::python_tool("certbot"));
+        let mut command = Command::new(&self.program);
         command
             .arg(verb)
             .arg("--config-dir")

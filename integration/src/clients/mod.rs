@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use crate::process;
 
+pub mod acme_sh;
 pub mod certbot;
 pub mod curl;
 pub mod dehydrated;
+pub mod haproxy;
 pub mod hvac;
 pub mod lego;
+pub mod mod_md;
+pub mod script;
 
 /// An ACME server, as a client is told about it.
 #[derive(Clone, Debug)]
@@ -31,4 +35,11 @@ pub struct Obtained {
 /// The script that the clients call to change DNS records.
 fn dns_hook() -> PathBuf {
     process::repository().join("integration/clients/dns-hook")
+}
+
+/// A file of a program that the machine's distribution does not have, or not new enough: from Debian's testing
+/// distribution, below `target/`.
+#[track_caller]
+fn newer(name: &str) -> PathBuf {
+    process::installed("clients/debian").join(name)
 }

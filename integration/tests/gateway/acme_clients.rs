@@ -10,14 +10,14 @@ use chancery_integration::http;
 use chancery_integration::lint::{self, Purpose};
 use chancery_integration::site::Site;
 
-fn server(gateway: &Gateway) -> AcmeServer {
+pub(crate) fn server(gateway: &Gateway) -> AcmeServer {
     let ready = gateway.ready();
     AcmeServer { directory: ready.acme_directory.clone(), root: ready.root.clone() }
 }
 
 /// Fails unless a certificate is sound, for these names and no other, and matches its key.
 #[track_caller]
-fn assert_sound(site: &Site, gateway: &Gateway, obtained: &Obtained, names: &[&str]) {
+pub(crate) fn assert_sound(site: &Site, gateway: &Gateway, obtained: &Obtained, names: &[&str]) {
     lint::assert_chain(site, &obtained.chain, &gateway.ready().root, Purpose::Server);
     let leaf = http::certificates(&obtained.chain).remove(0);
     let mut wanted: Vec<_> = names.iter().map(|name| format!("DNS:{name}")).collect();

@@ -14,6 +14,7 @@ mod audit;
 mod ceremonies;
 mod certificates;
 mod client_certificates;
+mod client_matrix;
 mod configuration;
 mod connections;
 mod directory;
