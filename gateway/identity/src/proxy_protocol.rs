@@ -71,10 +71,9 @@ impl Prefix {
             return Err(InvalidProxyHeader::Version(version));
         }
         let carries = match (command, transport) {
-            // §2.2: whatever a LOCAL header says about addresses is skipped.
-            (0, _) => Carries::Nothing,
-            // UNSPEC, and TCP over a UNIX socket, whose path is no address of a client.
-            (1, 0x00 | 0x31) => Carries::Nothing,
+            // §2.2: whatever a LOCAL header says about addresses is skipped. UNSPEC has none, and the
+            // path of a UNIX socket is no address of a client.
+            (0, _) | (1, 0x00 | 0x31) => Carries::Nothing,
             (1, 0x11) => Carries::Ipv4,
             (1, 0x21) => Carries::Ipv6,
             (1, other) => return Err(InvalidProxyHeader::Transport(*other)),

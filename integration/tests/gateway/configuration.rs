@@ -92,7 +92,7 @@ fn every_value_that_makes_no_sense_is_named_with_its_key() {
     let site = Site::new();
     let (good_file, config) = good(&site);
     let file = good_file.with_file_name("wrong.toml");
-    let cases: [(&str, &str, Value); 22] = [
+    let cases: [(&str, &str, Value); 29] = [
         ("server", "listen", "127.0.0.1".into()),
         ("server", "listen", "127.0.0.1:99999".into()),
         ("server", "http", "".into()),
@@ -102,6 +102,13 @@ fn every_value_that_makes_no_sense_is_named_with_its_key() {
         ("server", "drain_seconds", 1_000_000_000.into()),
         ("server", "handshake_seconds", 0.into()),
         ("server", "connections", 0.into()),
+        ("server", "metrics", "".into()),
+        ("server", "hosts", vec!["a b"].into()),
+        ("server", "idle_seconds", 0.into()),
+        ("server", "minimum_rate", 0.into()),
+        ("server", "connections_per_address", 0.into()),
+        ("server", "body_memory_mib", 1.into()),
+        ("server", "proxy_protocol_from", vec!["balancer"].into()),
         ("seal", "root_key_file", "no-such-file".into()),
         ("policy", "directory", "no-such-folder".into()),
         ("acme", "dns", "resolver".into()),

@@ -2,7 +2,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chancery_api::InvalidHostName;
 use chancery_x509::GeneralName;
 
 use super::validate::Check;
@@ -11,7 +10,7 @@ use super::{ConnectionsConfig, ServerConfig, document};
 impl Check<'_> {
     pub(super) fn server(
         &mut self,
-        server: document::Server,
+        server: &document::Server,
         directory: PathBuf,
         has_hsm: bool,
     ) -> Option<ServerConfig> {
@@ -31,7 +30,7 @@ impl Check<'_> {
         {
             self.refuse::<()>("server.metrics", "is the same address as server.listen");
         }
-        let public_http = server.public_http.clone().and_then(|url| match url::Url::parse(&url) {
+        let public_http = server.public_http.as_ref().and_then(|url| match url::Url::parse(url) {
             Ok(parsed) if parsed.scheme() == "http" && parsed.host().is_some() => {
                 Some(url.trim_end_matches('/').to_owned())
             }
@@ -41,7 +40,7 @@ impl Check<'_> {
         if server.names.is_empty() {
             self.refuse::<()>("server.names", "needs at least one name or address");
         }
-        let names: Vec<_> =
+        let names: Vec<GeneralName> =
             server.names.iter().filter_map(|name| self.host("server.names", name)).collect();
         let tls_hsm_key = server.tls_hsm_key.as_ref().and_then(|name| {
             if !has_hsm {
@@ -49,19 +48,14 @@ impl Check<'_> {
             }
             self.parsed("server.tls_hsm_key", name, "a label of 1 to 64 of a-z, 0-9, '.' and '-'")
         });
-        let own = names.iter().map(|name: &GeneralName| name.value().into_owned());
-        let hosts = own.collect::<Vec<_>>().into_iter().chain(server.hosts.iter().cloned());
-        let hosts = hosts
-            .filter_map(|host| match host.parse() {
-                Ok(host) => Some(host),
-                Err(InvalidHostName { .. }) => {
-                    let wanted = "such as ca.example.com, ca.example.com:9443 or 192.0.2.1";
-                    self.refuse("server.hosts", format!("`{host}` is no host name, {wanted}"))
-                }
-            })
-            .collect();
+        let own: Vec<_> = names.iter().map(|name| name.value().into_owned()).collect();
+        let hosts = own.iter().chain(&server.hosts).filter_map(|host| {
+            let wanted = "a host name, such as ca.example.com, ca.example.com:9443 or 192.0.2.1";
+            self.parsed("server.hosts", host, wanted)
+        });
+        let hosts = hosts.collect();
         let drain = self.within("server.drain_seconds", server.drain_seconds, 0..=3600);
-        let clients = self.connections(&server);
+        let clients = self.connections(server);
         Some(ServerConfig {
             directory,
             listen: listen?,

@@ -38,7 +38,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
         .audit
         .file
         .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
-    let server = check.server(document.server, directory, has_hsm);
+    let server = check.server(&document.server, directory, has_hsm);
     let Check { problems, trusted, .. } = check;
     match (server, root_key, ca) {
         (Some(server), Some(root_key), Some(ca)) if problems.is_empty() => Ok(Config {

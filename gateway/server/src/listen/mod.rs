@@ -327,7 +327,7 @@ async fn connection<F, Fut>(
     };
     tokio::select! {
         () = work => {}
-        _ = activity.over() => {}
+        () = activity.over() => {}
     }
     if let Some(reason) = activity.ended() {
         meters::ended(limits.port, reason);
