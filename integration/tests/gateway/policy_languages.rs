@@ -107,6 +107,26 @@ impl Author<'_> {
         assert!(said.stdout.lines().any(shown), "{said}");
     }
 
+    /// What the tutorial says of absent fields and 64-bit numbers in JavaScript. The language's tools decide
+    /// about them, and may come to decide otherwise.
+    #[track_caller]
+    fn types_are_what_the_tutorial_says(&self) {
+        self.make("types", "certificate");
+        let ours = repository().join("integration/tests/gateway/javascript_types");
+        let policy = self.site.path().join("types/policy.js");
+        fs::copy(ours.join("policy.js"), policy).expect("the policy can be replaced");
+        let component = self.build_in("types");
+        let test = |cases: &str| {
+            let cases = ours.join(cases);
+            let paths = [component.to_str().expect("a path"), cases.to_str().expect("a path")];
+            self.policy(&[&["test"], &paths[..], self.needs].concat())
+        };
+        drop(test("taken.toml").success().says("3 cases, 0 failed"));
+        let failing = test("failing.toml").failure().says("6 cases, 6 failed");
+        let failed = failing.stdout.lines().filter(|line| line.contains("the policy failed"));
+        assert_eq!(failed.count(), 6, "{failing}");
+    }
+
     /// Binds the access policy to a gateway that is running, and sees it decide there.
     #[track_caller]
     fn decides_in_a_gateway(&self, component: &Path, limits: &[&str]) {
@@ -155,6 +175,7 @@ fn in_javascript() {
     author.cases_hold(&certificate);
     author.bad_settings_are_refused(&certificate, "domains");
     author.an_exception_is_shown("access", "policy.js", "throw new Error(\"by hand\");");
+    author.types_are_what_the_tutorial_says();
 }
 
 /// The shell's commands in the tutorial, in order.
