@@ -75,6 +75,12 @@ impl IssueError {
         }
     }
 
+    /// Whether the policies were not asked because too many decisions are waiting: the same request
+    /// may succeed later.
+    pub fn is_overload(&self) -> bool {
+        self.code() == Denial::OVERLOADED
+    }
+
     /// How it stands in the audit log: refused, or allowed and not done.
     pub(crate) fn outcome(&self) -> Outcome {
         let code = self.code().to_owned();

@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use chancery_access::Caller;
-use chancery_audit::{AuditError, Event};
+use chancery_audit::{AuditError, Event, NameList};
 use chancery_identity::RequestContext;
 
 use crate::Secrets;
@@ -24,6 +26,7 @@ pub(crate) struct Allowed<'a> {
     secrets: &'a Secrets,
     operation: &'static str,
     event: Event,
+    max_ttl: Option<Duration>,
 }
 
 impl<'a> Allowed<'a> {
@@ -36,24 +39,55 @@ impl<'a> Allowed<'a> {
         resource: &str,
         facts: Vec<(String, String)>,
     ) -> Result<Self, E> {
-        let mut event = Event::new(context, operation, resource);
+        let resources = std::slice::from_ref(&resource);
+        Self::ask_each(secrets, context, caller, operation, resources, facts).await
+    }
+
+    /// The same about several resources, each by itself: one denial denies, and the shortest time counts.
+    pub(crate) async fn ask_each<E: OperationError>(
+        secrets: &'a Secrets,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        resources: &[impl AsRef<str>],
+        facts: Vec<(String, String)>,
+    ) -> Result<Self, E> {
+        let all: Vec<&str> = resources.iter().map(AsRef::as_ref).collect();
+        let mut event = Event::about_names(context, operation, &NameList::new(&all));
         if let Some(token) = caller.token() {
             event = event.detail("accessor", token.accessor.clone());
         }
         for (name, value) in &facts {
             event = event.detail(name, value.clone());
         }
-        match secrets.access.authorize(context, caller, operation, resource, facts).await {
-            Ok(grant) => Ok(Self { secrets, operation, event: event.decisions(grant.decisions) }),
-            Err(refusal) => {
-                count_outcome(operation, "denied");
-                secrets.audit.record(refusal.recorded_in(event)).await?;
-                if refusal.is_overload() {
-                    return Err(E::overloaded());
+        let mut max_ttl: Option<Duration> = None;
+        for resource in all {
+            let asked =
+                secrets.access.authorize(context, caller, operation, resource, facts.clone()).await;
+            match asked {
+                Ok(grant) => {
+                    max_ttl = max_ttl.into_iter().chain(grant.max_ttl).min();
+                    event = event.decisions(grant.decisions);
                 }
-                Err(E::denied(refusal.code, refusal.message))
+                Err(refusal) => {
+                    count_outcome(operation, "denied");
+                    if resources.len() > 1 {
+                        event = event.detail("denied", resource);
+                    }
+                    secrets.audit.record(refusal.recorded_in(event)).await?;
+                    if refusal.is_overload() {
+                        return Err(E::overloaded());
+                    }
+                    return Err(E::denied(refusal.code, refusal.message));
+                }
             }
         }
+        Ok(Self { secrets, operation, event, max_ttl })
+    }
+
+    /// Ceiling on the time-to-live of what is handed out; none if no policy set one.
+    pub(crate) fn max_ttl(&self) -> Option<Duration> {
+        self.max_ttl
     }
 
     /// What was allowed, as policies name it.

@@ -75,9 +75,9 @@ impl Secrets {
         Ssh::new(self, mount)
     }
 
-    /// Whether there are keys at the mount with this name.
-    pub fn holds_keys(&self, mount: &MountName) -> bool {
-        self.mounts.find(mount).is_some_and(|mount| mount.kind == MountKind::Transit)
+    /// What is at the mount with this name, if there is one.
+    pub fn kind_of(&self, mount: &MountName) -> Option<MountKind> {
+        self.mounts.find(mount).map(|mount| mount.kind)
     }
 
     pub(crate) fn mounts(&self) -> &Mounts {

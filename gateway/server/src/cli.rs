@@ -9,6 +9,7 @@ use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
 use crate::keys::KeysArgs;
 use crate::policy::PolicyArgs;
+use crate::remote::RemoteArgs;
 use crate::ssh::SshArgs;
 use crate::tokens::TokensArgs;
 
@@ -35,7 +36,10 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Issue a client certificate for an identity, through policy, while the gateway is stopped.
+    /// Issue a client certificate for an identity, or renew your own, through policy.
+    ///
+    /// A running gateway is asked with your client certificate; the key is made here and stays here. With
+    /// --config, a gateway that is stopped issues it: so begins the first administrator.
     ClientCertificate(ClientCertificateArgs),
     /// Hold ceremonies: make roots, certify and replace the keys of CAs.
     Ca(CaArgs),
@@ -71,18 +75,29 @@ pub(crate) struct ConfigArgs {
 /// `chancery client-certificate`.
 #[derive(Debug, Args)]
 pub(crate) struct ClientCertificateArgs {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The identity, such as `spiffe://prod.example/app`.
+    /// The configuration of a gateway that is stopped. Without it, the running gateway at --address is asked.
+    #[arg(long, value_name = "FILE", requires = "spiffe_id")]
+    pub(crate) config: Option<PathBuf>,
+    /// The identity, such as `spiffe://prod.example/app` [default: that of your own certificate].
     #[arg(long, value_name = "ID")]
-    pub(crate) spiffe_id: chancery_identity::SpiffeId,
-    /// Where the certificate chain goes.
+    pub(crate) spiffe_id: Option<chancery_identity::SpiffeId>,
+    /// Where the certificate chain goes. It is shown to the running gateway if --client-cert is not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: PathBuf,
     /// Where the private key goes (mode 0600).
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
+    /// The profile of the certificate policies.
+    #[arg(long, value_name = "NAME", default_value = "service")]
+    pub(crate) profile: String,
+    /// How long the certificate is to be valid at most, such as `24h` [default: what policy says].
+    #[arg(long, value_name = "TIME", conflicts_with = "config")]
+    pub(crate) ttl: Option<String>,
+    /// Where the running gateway has its certificates: `secrets.certificates` in its configuration.
+    #[arg(long, value_name = "MOUNT", default_value = "pki", conflicts_with = "config")]
+    pub(crate) mount: String,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// `chancery audit …`.

@@ -1,33 +1,125 @@
-//! Certificates that the operator issues by hand to identities: the first administrator's, and
-//! those of `chancery dev`. They pass policy, lint, inventory and audit like all others.
+//! Certificates for identities: the first administrator's and those of `chancery dev`, which the operator of a
+//! gateway issues by hand, and those that a running gateway issues. They pass policy, lint, inventory and
+//! audit like all others.
 
 use std::path::Path;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use chancery_identity::SpiffeId;
-use chancery_x509::{GeneralName, pem};
+use anyhow::{Context, Result, bail};
+use chancery_identity::{Clock, SpiffeId};
+use chancery_keys::KeyType;
+use chancery_keys::software::{self, SoftwareSigner};
+use chancery_x509::{GeneralName, ParsedCertificate, pem};
+use serde_json::json;
 
+use crate::cli::ClientCertificateArgs;
+use crate::commands::say;
+use crate::config::Config;
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
-use crate::request::{Wanted, certified};
+use crate::request::{Wanted, certified, signed_request};
 
 /// Who the policies see as the requester.
 const OPERATOR: &str = "operator";
 
-/// The profile that is asked for.
+/// The profile that `chancery dev` asks for.
 const PROFILE: &str = "service";
+
+/// `chancery client-certificate`.
+pub(crate) async fn run(args: ClientCertificateArgs) -> Result<ExitCode> {
+    let shown = format!("{} and {}: written", args.cert.display(), args.key.display());
+    match &args.config {
+        Some(config) => by_hand(&args, config).await?,
+        None => by_running_gateway(args).await?,
+    }
+    say(&shown)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn by_hand(args: &ClientCertificateArgs, config: &Path) -> Result<()> {
+    let config = Config::load(config)?;
+    let plain_url = config.plain_url();
+    let id = args.spiffe_id.as_ref().context("--spiffe-id is missing")?;
+    let gateway = Gateway::open(&config, &plain_url, Clock::system()).await?;
+    issue_by(&gateway, id, &args.profile, &args.cert, &args.key).await?;
+    gateway.close().await;
+    Ok(())
+}
 
 /// Makes a key and has a certificate for `id` issued; writes both.
 ///
 /// # Errors
 /// If policy denies it, or a file cannot be written.
 pub(crate) async fn issue(gateway: &Gateway, id: &SpiffeId, cert: &Path, key: &Path) -> Result<()> {
+    issue_by(gateway, id, PROFILE, cert, key).await
+}
+
+async fn issue_by(
+    gateway: &Gateway,
+    id: &SpiffeId,
+    profile: &str,
+    cert: &Path,
+    key: &Path,
+) -> Result<()> {
     let names = [GeneralName::Uri(id.to_string())];
-    let wanted =
-        Wanted { requester: OPERATOR, profile: PROFILE, names: &names, method: "operator" };
+    let wanted = Wanted { requester: OPERATOR, profile, names: &names, method: "operator" };
     let made = certified(gateway, wanted).await;
     let own = made.with_context(|| format!("issuing a certificate for {id}"))?;
-    let pem = pem::encode(pem::PRIVATE_KEY, &own.key);
-    files::replace(key, pem.as_bytes(), Readers::Owner)?;
-    files::replace(cert, own.issued.pem().as_bytes(), Readers::Everybody)
+    write(cert, &own.issued.pem(), key, &own.key)
+}
+
+/// Has the running gateway issue it. The private key is made here, and only a signing request leaves.
+async fn by_running_gateway(args: ClientCertificateArgs) -> Result<()> {
+    let shown_certificate = args.remote.client_cert().unwrap_or(&args.cert);
+    let name = match &args.spiffe_id {
+        Some(id) => GeneralName::Uri(id.to_string()),
+        None => own_name(shown_certificate)?,
+    };
+    let remote = args.remote.or_own(&args.cert, &args.key).open()?;
+    let key = software::generate(KeyType::EcdsaP256).context("making a key")?;
+    let signer = SoftwareSigner::new();
+    let label = "own".parse()?;
+    signer.insert_pkcs8(label, key.clone())?;
+    let csr = signed_request(vec![name.clone()], &signer, &"own".parse()?).await?;
+    let mut body = json!({ "csr": pem::encode(pem::CERTIFICATE_REQUEST, csr.der()) });
+    if let (Some(ttl), Some(fields)) = (args.ttl, body.as_object_mut()) {
+        fields.insert("ttl".to_owned(), ttl.into());
+    }
+    let path = format!("{}/sign/{}", args.mount, args.profile);
+    let issued = remote.write(&path, &body).await?;
+    let text = |value: &serde_json::Value| value.as_str().map(|text| format!("{text}\n"));
+    let leaf = text(&issued["certificate"]).context("the gateway sent no certificate")?;
+    let above = issued["ca_chain"].as_array().into_iter().flatten().filter_map(text);
+    let chain: String = std::iter::once(leaf).chain(above).collect();
+    write(&args.cert, &chain, &args.key, &key)
+}
+
+/// Key and certificate, each in one step; the key first, so that who waits for the certificate finds both.
+fn write(cert: &Path, chain: &str, key: &Path, pkcs8: &[u8]) -> Result<()> {
+    let text = zeroize::Zeroizing::new(pem::encode(pem::PRIVATE_KEY, pkcs8));
+    files::replace(key, text.as_bytes(), Readers::Owner)?;
+    files::replace(cert, chain.as_bytes(), Readers::Everybody)
+}
+
+/// The name in the certificate that is to be renewed: its SPIFFE ID, or else its one DNS name.
+fn own_name(certificate: &Path) -> Result<GeneralName> {
+    let shown = certificate.display();
+    let text = std::fs::read_to_string(certificate).with_context(|| {
+        format!(
+            "cannot read {shown}, which says who you are: give --spiffe-id, or your certificate"
+        )
+    })?;
+    let found = pem::certificates(&text).with_context(|| shown.to_string())?;
+    let leaf = found.first().with_context(|| format!("{shown}: no certificate in PEM"))?;
+    let parsed = ParsedCertificate::from_der(leaf).with_context(|| shown.to_string())?;
+    let is_spiffe =
+        |name: &&GeneralName| matches!(name, GeneralName::Uri(uri) if uri.starts_with("spiffe://"));
+    let names = parsed.names();
+    if let Some(id) = names.iter().find(is_spiffe) {
+        return Ok(id.clone());
+    }
+    match names {
+        [name @ GeneralName::Dns(_)] => Ok(name.clone()),
+        _ => bail!("{shown} has no SPIFFE ID and not just one DNS name: give --spiffe-id"),
+    }
 }

@@ -6,15 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use chancery_audit::Seal;
-use chancery_identity::Clock;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::RootKey;
 
-use crate::cli::ClientCertificateArgs;
-use crate::client_certificate;
 use crate::config::Config;
 use crate::foundation::{policy_config, stored_audit_key};
-use crate::gateway::Gateway;
 
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
@@ -73,17 +69,6 @@ pub(crate) fn root_key(file: &Path) -> Result<ExitCode> {
         "{}: made. Keep a copy where the gateway is not: without it nothing in the store opens.",
         file.display()
     ))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `chancery client-certificate`.
-pub(crate) async fn client_certificate(args: &ClientCertificateArgs) -> Result<ExitCode> {
-    let config = Config::load(&args.config)?;
-    let plain_url = config.plain_url();
-    let gateway = Gateway::open(&config, &plain_url, Clock::system()).await?;
-    client_certificate::issue(&gateway, &args.spiffe_id, &args.cert, &args.key).await?;
-    gateway.close().await;
-    say(&format!("{} and {}: written", args.cert.display(), args.key.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -58,7 +58,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(args) => run::serve(&args.config).await,
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey { file } => commands::root_key(&file),
-            Command::ClientCertificate(args) => commands::client_certificate(&args).await,
+            Command::ClientCertificate(args) => client_certificate::run(args).await,
             Command::Ca(args) => ca::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
             Command::Keys(args) => keys::run(args).await,

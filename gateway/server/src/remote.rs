@@ -47,6 +47,22 @@ pub(crate) struct Remote {
 }
 
 impl RemoteArgs {
+    /// The same with this certificate and key, where none are given.
+    pub(crate) fn or_own(self, certificate: &Path, key: &Path) -> Self {
+        match (&self.client_cert, &self.client_key) {
+            (None, None) => {
+                let (client_cert, client_key) = (certificate.to_owned(), key.to_owned());
+                Self { client_cert: Some(client_cert), client_key: Some(client_key), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// Where your client certificate is, if that is given.
+    pub(crate) fn client_cert(&self) -> Option<&Path> {
+        self.client_cert.as_deref()
+    }
+
     /// Reads certificate and key.
     ///
     /// # Errors

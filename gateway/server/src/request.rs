@@ -66,7 +66,10 @@ pub(crate) async fn certified_held(
 }
 
 /// A request for these names, signed with the key.
-async fn signed_request(
+///
+/// # Errors
+/// The holder of the key cannot sign.
+pub(crate) async fn signed_request(
     names: Vec<GeneralName>,
     signer: &dyn Signer,
     key: &KeyName,

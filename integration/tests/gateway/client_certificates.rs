@@ -216,3 +216,98 @@ fn with_clients_of(site: &Site, ca: &ForeignCa) -> Gateway {
         clients.as_table_mut().expect("a table").insert("roots".to_owned(), roots.into());
     })
 }
+
+/// What `openssl` says of the certificate in a file.
+fn shown(certificate: &std::path::Path, what: &str) -> String {
+    let mut command = std::process::Command::new("openssl");
+    command.args(["x509", "-noout", what, "-in"]).arg(certificate);
+    chancery_integration::process::run(&mut command).success().stdout
+}
+
+#[test]
+fn are_renewed_while_the_gateway_runs() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    put(&gateway);
+    let (cert, key) = (site.file("renewed.pem"), site.file("renewed.key"));
+    let files = ["--cert", cert.to_str().expect("a path"), "--key", key.to_str().expect("a path")];
+    let begin = [&["client-certificate"], &files[..]].concat();
+
+    // The application renews its own, and then with that once more, with nothing but the two files.
+    let mut first = gateway.command_of_app(&[&begin[..], &["--ttl", "12h"]].concat());
+    drop(chancery_integration::process::run(&mut first).success());
+    let serial = shown(&cert, "-serial");
+    let in_12_hours = std::process::Command::new("openssl")
+        .args(["x509", "-noout", "-checkend", "43300", "-in"])
+        .arg(&cert)
+        .status()
+        .expect("openssl runs");
+    assert!(!in_12_hours.success(), "it ends when it was asked to");
+    assert_eq!(
+        ask(&gateway.client(&Credential::read(&cert, &key))).expect("an answer").status,
+        200
+    );
+    let mut again = gateway.command_of_app(&begin);
+    again.env_remove("VAULT_CLIENT_CERT").env_remove("VAULT_CLIENT_KEY");
+    drop(chancery_integration::process::run(&mut again).success());
+    assert_ne!(shown(&cert, "-serial"), serial);
+    let names = std::process::Command::new("openssl")
+        .args(["x509", "-noout", "-ext", "subjectAltName", "-in"])
+        .arg(&cert)
+        .output()
+        .expect("openssl runs");
+    assert!(String::from_utf8_lossy(&names.stdout).contains("URI:spiffe://dev.chancery/app"));
+    assert_eq!(
+        ask(&gateway.client(&Credential::read(&cert, &key))).expect("an answer").status,
+        200
+    );
+
+    // Others' names are not the application's to ask for, and what is there stays.
+    let before = std::fs::read(&cert).expect("the certificate");
+    let mut others = gateway
+        .command_of_app(&[&begin[..], &["--spiffe-id", "spiffe://dev.chancery/admin"]].concat());
+    drop(chancery_integration::process::run(&mut others).failure().says("permission denied"));
+    assert_eq!(std::fs::read(&cert).expect("the certificate"), before);
+    let line = gateway.audit().into_iter().rfind(|line| line["operation"] == "certificates.sign");
+    let line = line.expect("the refusal is on record");
+    assert_eq!(line["resource"], "uri:spiffe://dev.chancery/admin", "{line}");
+
+    // The administrator issues for a new service, which then is somebody.
+    let id = ["--spiffe-id", "spiffe://dev.chancery/billing"];
+    drop(gateway.administer(&[&begin[..], &id].concat()).success());
+    let billing = gateway.client(&Credential::read(&cert, &key));
+    assert_eq!(billing.get("/v1/secret/data/app/db").status, 403, "it has no rights there");
+    drop(billing.post("/v1/auth/cert/login", &json!({})).expect(200));
+}
+
+#[test]
+fn are_signed_for_hvac() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let (key, csr) = (site.file("hvac.key"), site.file("hvac.csr"));
+    let mut request = std::process::Command::new("openssl");
+    request
+        .args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/", "-addext", "subjectAltName=URI:spiffe://dev.chancery/app"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&csr);
+    drop(chancery_integration::process::run(&mut request).success());
+    let program = format!(
+        "csr = open({csr:?}).read()\n\
+         client.auth.cert.login()\n\
+         def sign(**more):\n    \
+             return client.secrets.pki.sign_certificate('service', csr, '', more)\n\
+         made = sign(uri_sans='spiffe://dev.chancery/app')['data']\n\
+         assert made['certificate'].startswith('-----BEGIN'), made\n\
+         assert made['ca_chain'][0] == made['issuing_ca'], made\n\
+         for wrong in [dict(alt_names='x.example'), dict(format='der'), dict(ttl='-1h')]:\n    \
+             try:\n        \
+                 sign(**wrong)\n        \
+                 sys.exit(f'{{wrong}} was taken')\n    \
+             except hvac.exceptions.InvalidRequest as error:\n        \
+                 assert list(wrong)[0] in str(error), error\n"
+    );
+    drop(chancery_integration::clients::hvac::python(gateway.ready(), &program).success());
+}

@@ -146,7 +146,8 @@ fn the_policy_of_one_s_own_is_bound_and_denies() {
 fn a_gateway_for_real_is_set_up_as_it_says() {
     let site = Site::new();
     let dev = gateway(&site);
-    let blocks = blocks("## Run it for real", "sh");
+    let mut blocks = blocks("## Run it for real", "sh");
+    let renewal = blocks.pop().expect("what is issued while it runs");
     let script = blocks.concat();
     let (setup, serve) = script.trim_end().rsplit_once('\n').expect("several commands");
     assert_eq!(
@@ -172,7 +173,15 @@ fn a_gateway_for_real_is_set_up_as_it_says() {
         assert!(server.ended().is_none(), "it has ended; its log:\n{}", server.log());
         server.log().contains("serving").then_some(())
     });
-    assert!(etc.join("admin.pem").is_file());
+    let first = fs::read(etc.join("admin.pem")).expect("the first administrator's certificate");
+    let log = server.log();
+    let api = log.split("api=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let renewal = renewal
+        .replace("127.0.0.1:8443", api.expect("the log has its address"))
+        .replace(" billing.", &format!(" {}/billing.", site.path().display()));
+    drop(shell(&here(&site, &dev, &elsewhere(&renewal))).success());
+    assert_ne!(fs::read(etc.join("admin.pem")).expect("a certificate"), first, "it is renewed");
+    assert!(site.path().join("billing.key").is_file());
 }
 
 #[test]

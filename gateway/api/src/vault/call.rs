@@ -1,7 +1,7 @@
 use axum::extract::{FromRequest, Request};
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, RequestId, TenantId};
-use chancery_secrets::MountName;
+use chancery_secrets::{MountKind, MountName};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
@@ -113,7 +113,9 @@ impl Call {
                 // Strangers do not make the gateway wait for a body and keep it.
                 state.access.authenticate(&context, None).await?;
                 let announced = text(CONTENT_LENGTH).and_then(|text| text.parse().ok());
-                let limit = body::limit(parts.uri.path(), |mount| state.secrets.holds_keys(mount));
+                let limit = body::limit(parts.uri.path(), |mount| {
+                    state.secrets.kind_of(mount) == Some(MountKind::Transit)
+                });
                 JsonBody::read(content, announced, limit).await?
             }
             Verb::Get | Verb::List | Verb::Delete => JsonBody::empty(),

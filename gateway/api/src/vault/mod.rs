@@ -29,6 +29,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use chancery_secrets::MountKind;
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
@@ -112,10 +113,10 @@ pub fn router(state: VaultState) -> Router {
 
 /// `POST /v1/MOUNT/sign/NAME` means another thing for each kind of mount.
 async fn sign(state: State<VaultState>, call: call::Call) -> Result<Response, VaultError> {
-    if state.secrets.holds_keys(&call.mount()?) {
-        transit::signing::sign(state, call).await
-    } else {
-        ssh::sign(state, call).await
+    match state.secrets.kind_of(&call.mount()?) {
+        Some(MountKind::Transit) => transit::signing::sign(state, call).await,
+        Some(MountKind::Pki) => pki::sign::handle(state, call).await,
+        _ => ssh::sign(state, call).await,
     }
 }
 

@@ -8,6 +8,7 @@ use chancery_issuance::{
 use chancery_x509::{RevocationReason, Serial};
 
 use super::PkiError;
+use super::sign::{RENEW, SIGN};
 use crate::allowed::Allowed;
 use crate::mount::MountKind;
 use crate::{MountName, Secrets};
@@ -25,8 +26,8 @@ const REVOKE: &str = "certificates.revoke";
 /// The operations are to be run to their end: one whose future is dropped half-way may have been done
 /// and not recorded.
 pub struct Pki<'a> {
-    secrets: &'a Secrets,
-    issuance: Option<&'a Issuance>,
+    pub(super) secrets: &'a Secrets,
+    pub(super) issuance: Option<&'a Issuance>,
 }
 
 /// The certificates of the private CA, in DER.
@@ -42,7 +43,7 @@ pub struct Authority {
 
 impl<'a> Pki<'a> {
     /// What can be done here, as policies name it.
-    pub const OPERATIONS: [&'static str; 3] = [LIST, READ, REVOKE];
+    pub const OPERATIONS: [&'static str; 5] = [LIST, READ, REVOKE, RENEW, SIGN];
 
     pub(crate) fn new(secrets: &'a Secrets, mount: &MountName) -> Self {
         let is_here =

@@ -1,5 +1,5 @@
 use chancery_audit::AuditError;
-use chancery_issuance::{BulkError, RevokeError, SearchError, Unavailable};
+use chancery_issuance::{BulkError, IssueError, RevokeError, SearchError, Unavailable};
 use chancery_store::ReadError;
 
 use crate::allowed::OperationError;
@@ -34,6 +34,9 @@ pub enum PkiError {
     /// What was allowed could not be carried out.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// What was allowed cannot be issued: a policy, an issuer or its CA is at fault, and not the caller.
+    #[error(transparent)]
+    NotIssued(IssueError),
     /// The audit log could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -55,6 +58,7 @@ impl OperationError for PkiError {
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Refused(_) => "refused",
+            Self::NotIssued(error) => error.code(),
             Self::Read(_) | Self::Unavailable(_) | Self::Audit(_) => "unavailable",
         }
     }
@@ -88,6 +92,25 @@ impl From<BulkError> for PkiError {
         match error {
             BulkError::Unspecific => Self::Refused(error.to_string()),
             BulkError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<IssueError> for PkiError {
+    fn from(error: IssueError) -> Self {
+        let code = error.code().to_owned();
+        match error {
+            _ if error.is_overload() => Self::Overloaded,
+            IssueError::Denied { message, .. } => Self::Denied { code, message },
+            IssueError::Unavailable(error) => error.into(),
+            IssueError::WeakKey(_)
+            | IssueError::CompromisedKey
+            | IssueError::BadName(_)
+            | IssueError::NamesNotValidated(_)
+            | IssueError::NotPermitted(_)
+            | IssueError::Dates(_) => Self::Refused(error.to_string()),
+            // The policy or the CA is at fault: the log says how.
+            other => Self::NotIssued(other),
         }
     }
 }

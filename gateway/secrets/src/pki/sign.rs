@@ -1,22 +1,22 @@
 //! Certificates that callers get by a signing request: for their own name, or for others'.
 //!
 //! Policies decide twice. The access policies are asked about each name, whether the caller may have it
-//! certified: its own name ([`RENEW`]), or another one ([`SIGN`]). Then the certificate policies shape the
-//! certificate, as they shape every other.
+//! certified: [`RENEW`] if the request has the caller's own name and no other, else [`SIGN`]. Then the
+//! certificate policies shape the certificate, as they shape every other.
 
 use std::time::Duration;
 
 use chancery_access::Caller;
 use chancery_identity::{IdentityName, RequestContext};
-use chancery_issuance::{IssuanceRequest, IssueError, IssuedCertificate, Requester, ValidatedName};
+use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 use chancery_x509::{CertificateRequest, GeneralName};
 
 use super::{Pki, PkiError};
 use crate::allowed::Allowed;
 
-/// To have the caller's own name certified anew, as policies name it.
+/// To have the caller's own name certified, and no other, as policies name it.
 pub(super) const RENEW: &str = "certificates.renew";
-/// To have another name certified.
+/// To have other names certified.
 pub(super) const SIGN: &str = "certificates.sign";
 
 /// How many names one request may have: policies are asked about each.
@@ -51,34 +51,24 @@ impl Pki<'_> {
             return Err(PkiError::Refused(said));
         }
         let own = own_name(&caller.identity().name);
-        let mut allowed: Vec<Allowed<'_>> = Vec::new();
-        let mut validated = Vec::new();
-        for name in names {
-            let (operation, method) =
-                if Some(&name) == own.as_ref() { (RENEW, "identity") } else { (SIGN, "operator") };
-            let facts = vec![("profile".to_owned(), wanted.profile.clone())];
-            match self.ask(context, caller, operation, &name.to_string(), facts).await {
-                Ok(one) => allowed.push(one),
-                Err(refusal) => {
-                    // The names that were allowed came to nothing with this one.
-                    for one in allowed {
-                        one.overtaken_by_denial().await?;
-                    }
-                    return Err(refusal);
-                }
-            }
-            validated.push(ValidatedName { name, method: method.to_owned() });
-        }
-        let ceiling = allowed.iter().filter_map(Allowed::max_ttl).chain(wanted.ttl).min();
-        let result = self.issue(context, caller, wanted, validated, ceiling).await;
-        let serial = result.as_ref().ok().map(|issued| issued.serial.to_string());
-        for mut one in allowed {
-            if let Some(serial) = &serial {
-                one = one.detail("serial", serial.clone());
-            }
-            one.record(result.as_ref().err()).await?;
-        }
-        result
+        let is_own = names.iter().all(|name| Some(name) == own.as_ref());
+        let (operation, method) = if is_own { (RENEW, "identity") } else { (SIGN, "operator") };
+        let resources: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let facts = vec![("profile".to_owned(), wanted.profile.clone())];
+        let allowed: Allowed<'_> =
+            Allowed::ask_each(self.secrets, context, caller, operation, &resources, facts)
+                .await
+                .map_err(|refusal: PkiError| refusal)?;
+        let proved = |name| ValidatedName { name, method: method.to_owned() };
+        let validated = names.into_iter().map(proved).collect();
+        let ceiling = allowed.max_ttl().into_iter().chain(wanted.ttl).min();
+        let issued = self.issue(context, caller, wanted, validated, ceiling).await;
+        let serial = issued.as_ref().ok().map(|issued| issued.serial.to_string());
+        let allowed = match serial {
+            Some(serial) => allowed.detail("serial", serial),
+            None => allowed,
+        };
+        allowed.finish(issued).await
     }
 
     async fn issue(
@@ -116,23 +106,4 @@ fn own_name(identity: &IdentityName) -> Option<GeneralName> {
 
 fn refused(error: &dyn std::fmt::Display) -> PkiError {
     PkiError::Refused(error.to_string())
-}
-
-impl From<IssueError> for PkiError {
-    fn from(error: IssueError) -> Self {
-        let code = error.code().to_owned();
-        match error {
-            IssueError::Denied { .. } if code == chancery_issuance::OVERLOADED => Self::Overloaded,
-            IssueError::Denied { message, .. } => Self::Denied { code, message },
-            IssueError::Unavailable(error) => error.into(),
-            IssueError::WeakKey(_)
-            | IssueError::CompromisedKey
-            | IssueError::BadName(_)
-            | IssueError::NamesNotValidated(_)
-            | IssueError::NotPermitted(_)
-            | IssueError::Dates(_) => Self::Refused(error.to_string()),
-            // The policy or the CA is at fault: the log says how.
-            other => Self::NotIssued(other),
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! `/v1/MOUNT`: the resources of a mount for certificates, as Vault's PKI engine has them, and what
-//! operators need beyond: searching, and revoking many at once.
+//! operators need beyond: searching, and revoking many at once. Services renew their certificates here.
 
 pub(super) mod cert;
 pub(super) mod certs;
 pub(super) mod revoke;
 mod search;
+pub(super) mod sign;
 mod view;
 
 use chancery_secrets::pki::Serial;
