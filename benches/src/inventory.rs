@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaKeys};
-use chancery_identity::{Clock, Identity, IdentityName, RequestContext, TenantId};
+use chancery_identity::{Clock, Identity, IdentityName, RequestContext, TenantId, Tenants};
 use chancery_issuance::{
     BulkRevocation, Issuance, IssuanceRequest, IssuedCounts, Issuers, Requester, Search,
     ValidatedName,
@@ -118,7 +118,7 @@ impl World {
                 default: Issuers::PRIVATE.to_owned(),
             };
             let counts = Arc::new(IssuedCounts::open(store.clone(), clock.clone()).await.unwrap());
-            let tenants = [tenant()];
+            let tenants = Tenants::new([tenant()]);
             Issuance::open(issuers, policy, store.clone(), counts, audit, clock, &tenants)
                 .await
                 .unwrap()

@@ -82,7 +82,7 @@ impl Acme {
     #[tracing::instrument(name = "acme.resume", skip_all)]
     pub async fn resume(self: &Arc<Self>) -> Result<usize, Error> {
         let mut count = 0;
-        for tenant in &self.config.tenants {
+        for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             for key in self.keys_below(&records::unfinished_authorizations(tenant)).await? {
                 self.spawn_validation(&context, records::id_in(&key)?);
@@ -107,7 +107,7 @@ impl Acme {
     /// [`Error::Internal`] if the store fails; what was taken up before goes on.
     pub async fn take_up(self: &Arc<Self>) -> Result<usize, Error> {
         let mut count = 0;
-        for tenant in &self.config.tenants {
+        for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             let prefix = records::unfinished_authorizations(tenant);
             let mut after: Option<Key> = None;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use chancery_identity::TenantId;
+use chancery_identity::{TenantId, Tenants};
 use ipnet::IpNet;
 
 use crate::identifier::NameRules;
@@ -11,7 +11,9 @@ use crate::identifier::NameRules;
 #[derive(Debug, Clone)]
 pub struct AcmeConfig {
     /// The tenants that are served: whose unfinished work is taken up again after a start.
-    pub tenants: Vec<TenantId>,
+    pub tenants: Tenants,
+    /// The tenant of clients that show no certificate.
+    pub tenant: TenantId,
     /// Where the terms of service are; if set, new accounts must agree to them.
     pub terms_of_service: Option<String>,
     /// A page about this server.
@@ -70,7 +72,8 @@ impl Default for AcmeConfig {
         const HOUR: u64 = 3600;
         const DAY: u64 = 24 * HOUR;
         Self {
-            tenants: vec![TenantId::default_tenant()],
+            tenants: Tenants::new([]),
+            tenant: TenantId::default_tenant(),
             terms_of_service: None,
             website: None,
             profiles: BTreeMap::from([(

@@ -24,7 +24,7 @@ impl Acme {
     pub async fn sweep(&self) -> Result<usize, Error> {
         let lifetime = self.config.order_lifetime.max(self.config.authorization_lifetime);
         let mut count = 0;
-        for tenant in &self.config.tenants {
+        for tenant in self.config.tenants.all().iter() {
             // Ids begin with the time, so what is old comes first.
             let young = OrderId::first_of(self.clock.now() - lifetime - self.config.retention);
             let end = records::order(tenant, young)?;

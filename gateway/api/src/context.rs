@@ -10,12 +10,12 @@ use tracing::Instrument;
 /// Gives each request its id and its [`RequestContext`], counts and times it by route, and answers
 /// with the id in `x-request-id`.
 pub(crate) async fn attach(
-    State(clock): State<Clock>,
+    State((clock, tenant)): State<(Clock, TenantId)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let context = of_request(&clock, &request);
+    let context = of_request(&clock, tenant, &request);
     let id = context.id;
     // The template and not the path: a label must not grow with what callers send.
     let route = request
@@ -44,14 +44,12 @@ pub(crate) async fn attach(
     response
 }
 
-fn of_request(clock: &Clock, request: &Request) -> RequestContext {
+fn of_request(clock: &Clock, otherwise: TenantId, request: &Request) -> RequestContext {
     let peer = request.extensions().get::<Peer>();
     let evidence = peer.and_then(|peer| peer.evidence.clone());
     // Only where the request goes: whether the certificate counts is asked when an operation begins.
-    let tenant = evidence
-        .as_ref()
-        .and_then(|evidence| evidence.tenant())
-        .map_or_else(TenantId::default_tenant, Clone::clone);
+    let tenant =
+        evidence.as_ref().and_then(|evidence| evidence.tenant()).map_or(otherwise, Clone::clone);
     RequestContext {
         id: RequestId::random(),
         received: clock.now(),

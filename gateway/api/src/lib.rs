@@ -26,16 +26,17 @@ pub use plain::{PlainService, PlainSources};
 
 /// Everything that is served behind TLS, under the names of `hosts`. Requests must carry a
 /// [`chancery_identity::Peer`] extension, which the listener puts there; without one a request counts as
-/// coming from nobody.
+/// coming from nobody. A request without a certificate is the tenant's that the ACME server has for those.
 pub fn tls_router(
     acme: acme::AcmeState,
     vault: vault::VaultState,
     hosts: Hosts,
     clock: Clock,
 ) -> Router {
+    let tenant = acme.acme.config().tenant.clone();
     Router::new()
         .merge(acme::router(acme))
         .merge(vault::router(vault))
         .layer(from_fn_with_state(hosts, check_host))
-        .layer(from_fn_with_state(clock, context::attach))
+        .layer(from_fn_with_state((clock, tenant), context::attach))
 }

@@ -15,6 +15,7 @@ mod request;
 mod rules;
 mod spiffe;
 mod tenant;
+mod tenants;
 mod vouching;
 
 pub use clock::Clock;
@@ -26,6 +27,7 @@ pub use request::{RequestContext, RequestId};
 pub use rules::{IdentityRules, NoIdentity, PinnedIdentity, TenantRules};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};
 pub use tenant::{InvalidTenantId, TenantId};
+pub use tenants::Tenants;
 pub use vouching::{CaBinding, VouchesFor};
 
 use serde::{Deserialize, Serialize};

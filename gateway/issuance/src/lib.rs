@@ -32,7 +32,7 @@ use std::time::Duration;
 use chancery_audit::{Audit, Decision};
 use chancery_ca::{Ca, SshCa};
 use chancery_compute::Compute;
-use chancery_identity::{Clock, TenantId};
+use chancery_identity::{Clock, TenantId, Tenants};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
@@ -91,16 +91,24 @@ impl Issuance {
         counts: Arc<IssuedCounts>,
         audit: Audit,
         clock: Clock,
-        tenants: &[TenantId],
+        tenants: &Tenants,
     ) -> Result<Self, OpenError> {
         issuers.choose(None)?;
         let inventory = Inventory::new(store);
-        for tenant in tenants {
+        for tenant in tenants.all().iter() {
             inventory.reindex(tenant).await.map_err(OpenError::Reindex)?;
         }
         recovery::settle(&inventory, &audit, &clock).await?;
         let compute = Compute::default();
         Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock, compute })))
+    }
+
+    /// Gives the inventory of a tenant that there was not at the start the indexes of this version.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn add_tenant(&self, tenant: &TenantId) -> Result<(), OpenError> {
+        self.0.inventory.reindex(tenant).await.map_err(OpenError::Reindex)
     }
 
     /// Issues a certificate, or says why not. Once called it runs to its end even if the future is

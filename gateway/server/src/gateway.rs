@@ -1,18 +1,17 @@
 //! The composition root: opens every room in the order of the floors and hands each what it needs.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use chancery_access::Access;
+use chancery_access::{Access, Directory};
 use chancery_acme::Acme;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultState};
 use chancery_api::{Hosts, TokenHealth};
 use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
-use chancery_identity::{Clock, TenantId};
+use chancery_identity::{Clock, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Signer, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
@@ -39,6 +38,7 @@ pub(crate) struct Gateway {
     pub(crate) issuance: Issuance,
     pub(crate) counts: Arc<IssuedCounts>,
     pub(crate) access: Arc<Access>,
+    directory: Arc<Directory>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
     responses: ChallengeResponses,
@@ -47,7 +47,7 @@ pub(crate) struct Gateway {
     /// One for each issuing CA, unless certificates name none.
     pub(crate) responders: Vec<Arc<OcspResponder>>,
     /// Whose certificates there are.
-    pub(crate) tenants: Vec<TenantId>,
+    pub(crate) tenants: Tenants,
     condition: watch::Sender<Condition>,
     installation: Arc<Installation>,
 }
@@ -63,7 +63,8 @@ impl Gateway {
         let hsm = open_hsm(config)?;
         let store = open_store(config, hsm.as_deref()).await?;
         let audit = open_audit(config, &*store, clock.clone()).await?;
-        let (directory, counts) = open_lookups(config, &store, &clock).await?;
+        let tenants = Tenants::new(config.tenant_ids());
+        let (directory, counts) = open_lookups(&store, &clock, &tenants).await?;
         let lookups = lookups(&directory, &counts);
         let policy = PolicyHost::open(PolicyConfig {
             lookups,
@@ -89,10 +90,6 @@ impl Gateway {
             upstreams: open_upstreams(config, &store, &responses)?,
             default: Issuers::PRIVATE.to_owned(),
         };
-        // The gateway's own certificates are the default tenant's, whoever else there is.
-        let tenants = config.tenants.iter().map(|rules| rules.tenant.clone());
-        let tenants: BTreeSet<_> = tenants.chain([TenantId::default_tenant()]).collect();
-        let tenants: Vec<_> = tenants.into_iter().collect();
         let issuance = Issuance::open(
             issuers,
             policy.clone(),
@@ -105,14 +102,14 @@ impl Gateway {
         .await
         .context("opening the certificate pipeline")?;
         let access = open_access(config, &policy, &store, &audit, &clock);
-        let access = Arc::new(access.with_directory(directory));
+        let access = Arc::new(access.with_directory(directory.clone()));
         let mounts = mounts(config)?;
         let secrets =
             Secrets::new(access.clone(), store.clone(), audit.clone(), clock.clone(), mounts);
         let secrets = secrets.with_certificates(issuance.clone());
         let secrets = Arc::new(secrets.with_keys(Custody::new(hsm.clone())));
         let acme = Acme::new(
-            acme_config(config),
+            acme_config(config, &tenants),
             store,
             issuance.clone(),
             policy.clone(),
@@ -138,6 +135,7 @@ impl Gateway {
             issuance,
             counts,
             access,
+            directory,
             secrets,
             acme,
             responses,
@@ -147,6 +145,21 @@ impl Gateway {
             condition,
             installation,
         })
+    }
+
+    /// Opens the tenants of a configuration that was read anew and that there were not before. They count
+    /// once they are among [`tenants`](Self::tenants).
+    ///
+    /// # Errors
+    /// What is stored for a new tenant cannot be read.
+    pub(crate) async fn open_tenants(&self, tenants: &[TenantId]) -> Result<()> {
+        let known = self.tenants.all();
+        for tenant in tenants.iter().filter(|tenant| !known.contains(tenant)) {
+            let named = || format!("taking the tenant {tenant}");
+            self.directory.load(tenant).await.with_context(named)?;
+            self.issuance.add_tenant(tenant).await.with_context(named)?;
+        }
+        Ok(())
     }
 
     /// What is served behind TLS, under these names.

@@ -82,7 +82,7 @@ async fn is_issued(
     issuer: Arc<str>,
     serial: Serial,
 ) -> Result<bool, ReadError> {
-    for tenant in &gateway.tenants {
+    for tenant in gateway.tenants.all().iter() {
         let Some(found) = gateway.issuance.find(tenant, &serial).await? else { continue };
         let certificate = ParsedCertificate::from_der(&found.der).ok();
         return Ok(certificate.is_some_and(|one| one.authority_key_id() == Some(&*issuer)));

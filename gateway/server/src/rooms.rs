@@ -10,7 +10,7 @@ use chancery_acme::{AcmeConfig, NameRules, ValidationConfig};
 use chancery_api::vault::Installation;
 use chancery_audit::Audit;
 use chancery_ca::Ca;
-use chancery_identity::Clock;
+use chancery_identity::{Clock, Tenants};
 use chancery_issuance::IssuedCounts;
 use chancery_policy::{Lookups, PolicyHost};
 use chancery_secrets::{Mount, MountKind, Mounts};
@@ -25,12 +25,11 @@ const UPSTREAM_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What policies can look up, read into memory.
 pub(crate) async fn open_lookups(
-    config: &Config,
     store: &SharedStore,
     clock: &Clock,
+    tenants: &Tenants,
 ) -> Result<(Arc<Directory>, Arc<IssuedCounts>)> {
-    let tenants: Vec<_> = config.tenants.iter().map(|rules| rules.tenant.clone()).collect();
-    let directory = Directory::open(store.clone(), &tenants)
+    let directory = Directory::open(store.clone(), tenants)
         .await
         .context("reading the groups and data sets for policies")?;
     let counts = IssuedCounts::open(store.clone(), clock.clone())
@@ -116,10 +115,11 @@ pub(crate) fn mounts(config: &Config) -> Result<Mounts> {
     Ok(Mounts::new(mounts))
 }
 
-pub(crate) fn acme_config(config: &Config) -> AcmeConfig {
+pub(crate) fn acme_config(config: &Config, tenants: &Tenants) -> AcmeConfig {
     let acme = &config.acme;
     let mut settings = AcmeConfig {
-        tenants: config.tenants.iter().map(|rules| rules.tenant.clone()).collect(),
+        tenants: tenants.clone(),
+        tenant: acme.tenant.clone(),
         terms_of_service: acme.terms_of_service.clone(),
         website: acme.website.clone(),
         profiles: acme.profiles.clone(),

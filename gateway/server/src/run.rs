@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use chancery_api::{MonitoringSources, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
-use chancery_identity::{Clock, RequestContext, TenantId};
+use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
 use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -105,7 +105,7 @@ impl Running {
         let signals = Signals::take()?;
         let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
         // Each validation has a connection and asks a DNS server.
-        let outgoing = 2 * acme_config(&config).validation.concurrency + OTHERS;
+        let outgoing = 2 * acme_config(&config, &Tenants::new([])).validation.concurrency + OTHERS;
         let sockets = Sockets::bind(&config.server, outgoing).await?;
         let addresses = sockets.addresses()?;
         let plain_url = config
@@ -256,10 +256,12 @@ impl Running {
     async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
         let trust = trust::of_clients(&config, &self.gateway)?;
+        self.gateway.open_tenants(&config.tenant_ids()).await?;
         let signers = config.policy_signers.clone();
         let loaded =
             self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
         self.acceptor.replace_trust(trust)?;
+        self.gateway.tenants.replace(config.tenant_ids());
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;
         self.renew.notify_one();
@@ -389,7 +391,7 @@ async fn keep_inventory(gateway: Arc<Gateway>, keep_expired: Option<Duration>) {
     let mut tick = tokio::time::interval(INVENTORY);
     loop {
         tick.tick().await;
-        for tenant in &gateway.tenants {
+        for tenant in gateway.tenants.all().iter() {
             if let Err(error) = gateway.issuance.survey(tenant).await {
                 tracing::error!(%error, %tenant, "certificates were not counted");
             }

@@ -6,7 +6,7 @@ mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chancery_identity::TenantId;
+use chancery_identity::{TenantId, Tenants};
 use chancery_policy::LookupError;
 use chancery_store::{ReadError, SharedStore};
 use serde::{Deserialize, Serialize};
@@ -44,13 +44,21 @@ impl Directory {
     ///
     /// # Errors
     /// The store cannot be read, or a record in it is damaged.
-    pub async fn open(store: SharedStore, tenants: &[TenantId]) -> Result<Self, ReadError> {
+    pub async fn open(store: SharedStore, tenants: &Tenants) -> Result<Self, ReadError> {
         let directory = Self::new(store);
-        for tenant in tenants {
-            directory.groups.load(tenant).await?;
-            directory.data_sets.load(tenant).await?;
+        for tenant in tenants.all().iter() {
+            directory.load(tenant).await?;
         }
         Ok(directory)
+    }
+
+    /// Reads the directory of a tenant that there was not when it was opened.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a record in it is damaged.
+    pub async fn load(&self, tenant: &TenantId) -> Result<(), ReadError> {
+        self.groups.load(tenant).await?;
+        self.data_sets.load(tenant).await
     }
 
     /// Whether the identity is a member of the tenant's group.

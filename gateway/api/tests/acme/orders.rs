@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chancery_identity::{TenantId, Tenants};
 use chancery_store::Store as _;
 use serde_json::json;
 
@@ -186,6 +187,28 @@ async fn what_is_not_stored_is_not_acknowledged() {
     let orders = world.store.scan(b"default/acme/order/", None, 10).await.unwrap();
     assert!(orders.is_empty());
     steps::order(&mut client, &["a.localhost"]).await;
+}
+
+#[tokio::test]
+async fn work_of_a_tenant_that_came_by_a_reload_is_swept_too() {
+    let world = World::new().await;
+    let tenants = Tenants::new([]);
+    let team: TenantId = "team".parse().unwrap();
+    let server = world
+        .start_with(|config| (config.tenant, config.tenants) = (team.clone(), tenants.clone()))
+        .await;
+    let mut client = server.client().await;
+    steps::order(&mut client, &["a.localhost"]).await;
+    let stored = world.store.scan(b"team/acme/order/", None, 10).await.unwrap();
+    assert_eq!(
+        stored.len(),
+        1,
+        "clients without a certificate are the tenant's that is configured"
+    );
+    world.clock.advance(Duration::from_hours(37 * 24 + 1));
+    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    tenants.replace([team]);
+    assert_eq!(server.acme.sweep().await.unwrap(), 1);
 }
 
 #[tokio::test]

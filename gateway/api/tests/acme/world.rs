@@ -12,7 +12,7 @@ use chancery_api::acme::{AcmeState, router};
 use chancery_api::{Hosts, check_host};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, Evidence, RequestContext, RequestId, TenantId};
+use chancery_identity::{Clock, Evidence, RequestContext, RequestId};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -107,10 +107,11 @@ impl World {
             counts(store.clone(), &clock).await,
             audit.clone(),
             clock.clone(),
-            &[TenantId::default_tenant()],
+            &config.tenants,
         )
         .await
         .unwrap();
+        let tenant = config.tenant.clone();
         let acme = Acme::new(config, store, issuance, policy, audit, clock.clone()).unwrap();
         let evidence = Arc::clone(&self.evidence);
         let context = from_fn(move |mut request: Request, next: Next| {
@@ -118,7 +119,7 @@ impl World {
                 id: RequestId::random(),
                 received: clock.now(),
                 address: Some([127, 0, 0, 1].into()),
-                tenant: TenantId::default_tenant(),
+                tenant: tenant.clone(),
                 evidence: evidence.lock().unwrap().clone(),
             };
             request.extensions_mut().insert(context);

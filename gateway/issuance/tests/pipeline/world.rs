@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, RequestContext, TenantId};
+use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
 use chancery_issuance::{
     InventoryEntry, Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts,
     Issuers, Requester, Search, ValidatedName,
@@ -67,7 +67,7 @@ impl World {
             counts(shared, &clock).await,
             audit.clone(),
             clock.clone(),
-            &[tenant()],
+            &Tenants::new([tenant()]),
         )
         .await
         .unwrap();
@@ -87,7 +87,9 @@ impl World {
         let (policy, audit) = (self.policy.clone(), self.audit.clone());
         let counts = counts(store.clone(), &self.clock).await;
         let clock = self.clock.clone();
-        Issuance::open(issuers, policy, store, counts, audit, clock, &[tenant()]).await.unwrap()
+        Issuance::open(issuers, policy, store, counts, audit, clock, &Tenants::new([tenant()]))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn issue(

@@ -99,7 +99,7 @@ impl Pki<'_> {
 fn own_name(identity: &IdentityName) -> Option<GeneralName> {
     match identity {
         IdentityName::Spiffe(id) => Some(GeneralName::Uri(id.to_string())),
-        IdentityName::Dns(name) => Some(GeneralName::Dns(name.clone())),
+        IdentityName::Dns(name) => Some(GeneralName::Dns(name.to_string())),
         IdentityName::Pinned(_) => None,
     }
 }

@@ -245,6 +245,8 @@ pub(crate) struct Acme {
     pub(crate) profiles: BTreeMap<String, String>,
     /// The profile of an order that names none.
     pub(crate) default_profile: String,
+    /// The tenant of clients that show no certificate; `default` when left out.
+    pub(crate) tenant: Option<String>,
     pub(crate) limits: AcmeLimits,
     /// Whether names are certified whose top-level name the public suffix list does not have.
     pub(crate) unlisted_names: bool,
@@ -413,6 +415,7 @@ impl Default for Acme {
                 "TLS servers: server authentication for DNS names".to_owned(),
             )]),
             default_profile: "tls-server".to_owned(),
+            tenant: None,
             limits: AcmeLimits::default(),
             unlisted_names: true,
             allowed_origins: vec![],

@@ -23,7 +23,7 @@ use std::time::Duration;
 use chancery_api::HostName;
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted};
-use chancery_identity::{CaBinding, TenantRules, VouchesFor};
+use chancery_identity::{CaBinding, TenantId, TenantRules, VouchesFor};
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
 use chancery_policy::Signers;
@@ -168,6 +168,8 @@ pub(crate) struct AcmeConfig {
     pub(crate) website: Option<String>,
     pub(crate) profiles: BTreeMap<String, String>,
     pub(crate) default_profile: Option<String>,
+    /// The tenant of clients that show no certificate.
+    pub(crate) tenant: TenantId,
     pub(crate) limits: acme::AcmeLimits,
     pub(crate) unlisted_names: bool,
     pub(crate) allowed_origins: Vec<String>,
@@ -250,6 +252,11 @@ pub(crate) struct UpstreamConfig {
 }
 
 impl Config {
+    /// The ids of the tenants.
+    pub(crate) fn tenant_ids(&self) -> Vec<TenantId> {
+        self.tenants.iter().map(|rules| rules.tenant.clone()).collect()
+    }
+
     /// Where others reach the plain port, if it is bound where the configuration says.
     pub(crate) fn plain_url(&self) -> String {
         let ServerConfig { public_http, http, .. } = &self.server;

@@ -144,6 +144,11 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "server.handshake_seconds: 0 is not between",
         ),
         ("connections = 10000", "connections = 0", "server.connections: 0 is not between"),
+        (
+            "tenant = \"default\"",
+            "tenant = \"nobody\"",
+            "acme.tenant: `nobody` is not the id of one of [[tenants]]",
+        ),
         ("root_key_file =", "# root_key_file =", "seal: set exactly one of"),
         ("# passphrase_file", "passphrase_file", "seal: set exactly one of"),
         ("/root.key", "/absent.key", "seal.root_key_file: "),

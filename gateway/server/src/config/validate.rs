@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chancery_files::Trusted;
+use chancery_identity::{TenantId, TenantRules};
 use chancery_issuance::Issuers;
 use chancery_keys::KeyName;
 use chancery_secrets::MountName;
@@ -29,9 +30,9 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let cas = (document.ca, document.issuers);
     let (ca, issuers) = check.cas(cas, &document.upstreams, &tenants, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
-    let acme = check.acme(document.acme);
     let secrets = check.secrets(document.secrets);
     let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets));
+    let acme = check.acme(document.acme, &tenants);
     let telemetry = check.telemetry(document.telemetry);
     let upstreams = check.upstreams(document.upstreams);
     let audit_file = document
@@ -157,7 +158,8 @@ impl Check<'_> {
         }
     }
 
-    fn acme(&mut self, acme: document::Acme) -> AcmeConfig {
+    fn acme(&mut self, acme: document::Acme, tenants: &[TenantRules]) -> AcmeConfig {
+        let tenant = self.acme_tenant(acme.tenant, tenants);
         let dns = acme.dns.and_then(|text| {
             self.parsed("acme.dns", &text, "an address with a port, such as 127.0.0.1:53")
         });
@@ -188,6 +190,7 @@ impl Check<'_> {
             website: self.web_url("acme.website", acme.website),
             profiles: acme.profiles,
             default_profile: Some(acme.default_profile),
+            tenant,
             limits: self.acme_limits(acme.limits),
             unlisted_names: acme.unlisted_names,
             allowed_origins: self.origins(acme.allowed_origins),
@@ -209,6 +212,18 @@ impl Check<'_> {
             }
         }
         origins
+    }
+
+    fn acme_tenant(&mut self, tenant: Option<String>, tenants: &[TenantRules]) -> TenantId {
+        let Some(text) = tenant else { return TenantId::default_tenant() };
+        let found = tenants.iter().find(|rules| rules.tenant.as_str() == text);
+        found.map(|rules| rules.tenant.clone()).unwrap_or_else(|| {
+            self.refuse::<()>(
+                "acme.tenant",
+                format!("`{text}` is not the id of one of [[tenants]]"),
+            );
+            TenantId::default_tenant()
+        })
     }
 
     fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {
