@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
+use crate::confine::confine;
 use crate::engine::Sandbox;
 use crate::line::Line;
 use crate::prepare::{Compiled, Order, Refusal, compile};
@@ -48,6 +49,8 @@ struct Answer {
     /// Why the settings are not in its memory, if they are not.
     result: Result<Option<String>, Refusal>,
     lines: Vec<Line>,
+    /// What the kernel could not take from the process.
+    lacking: Vec<String>,
     /// Of the code, in bytes.
     size: usize,
 }
@@ -120,6 +123,12 @@ fn in_process(
     for line in &answer.lines {
         line.log(&order.binding);
     }
+    for lacking in &answer.lacking {
+        tracing::warn!(
+            binding = order.binding,
+            "the compiler of policies runs less confined than it could: {lacking}"
+        );
+    }
     let unconfigured = answer.result?;
     Ok(Compiled { code, unconfigured })
 }
@@ -141,7 +150,8 @@ fn read_answer(output: impl Read) -> io::Result<(Answer, Vec<u8>)> {
 
 /// What the process of [`Compiler::Process`] does: it reads one order from `input`, compiles the component
 /// that follows there, and writes to `output` what came of it. Closes whatever else is open, takes bounds of
-/// memory and time upon this process, and is to be the first and only thing that it does.
+/// memory and time upon this process and all rights from it but to compute and to answer, and is to be the first
+/// and only thing that it does.
 ///
 /// # Errors
 /// The bounds cannot be set, there is no engine, or the order cannot be read or answered. That the component
@@ -157,6 +167,7 @@ pub fn compile_ordered(input: impl Read, mut output: impl Write) -> io::Result<(
     for (resource, most) in bounds {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
+    let lacking = confine();
     let mut input = BufReader::new(input);
     let (mut line, mut wasm) = (String::new(), Vec::new());
     input.read_line(&mut line)?;
@@ -168,7 +179,8 @@ pub fn compile_ordered(input: impl Read, mut output: impl Write) -> io::Result<(
         Ok(Compiled { code, unconfigured }) => (Ok(unconfigured), code),
         Err(refusal) => (Err(refusal), Vec::new()),
     };
-    let answer = Answer { result, lines: lines.try_iter().collect(), size: code.len() };
+    let lines = lines.try_iter().collect();
+    let answer = Answer { result, lines, lacking, size: code.len() };
     serde_json::to_writer(&mut output, &answer)?;
     output.write_all(b"\n")?;
     output.write_all(&code)?;
@@ -270,7 +282,9 @@ mod tests {
     fn an_order_that_cannot_be_read_is_an_error() {
         assert!(read_answer(&b"no answer\n"[..]).is_err());
         assert!(read_answer(&b""[..]).is_err());
-        let answer = |rest: &str| format!(r#"{{"result":{{"Ok":null}},"lines":[],"size":{rest}"#);
+        let answer = |rest: &str| {
+            format!(r#"{{"result":{{"Ok":null}},"lines":[],"lacking":[],"size":{rest}"#)
+        };
         let read = |text: String| read_answer(text.as_bytes()).map(|(_, code)| code).ok();
         assert_eq!(read(answer("3}\nabc")).as_deref(), Some(&b"abc"[..]));
         // It ended in the middle, or promises more than there is room for.

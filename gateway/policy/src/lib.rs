@@ -18,6 +18,7 @@ pub mod cases;
 mod certificate;
 mod check;
 mod compiler;
+mod confine;
 mod context;
 mod deadline;
 mod decision;

@@ -20,11 +20,13 @@ mod policy;
 mod policy_compiler;
 mod policy_files;
 mod ports;
+mod process;
 mod ready;
 mod remote;
 mod request;
 mod rooms;
 mod run;
+mod service_manager;
 mod ssh;
 mod telemetry;
 mod tokens;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> anyhow::Result<ExitCode> {
+    process::harden()?;
     // Before there is a runtime: it closes what it finds open.
     if matches!(command, Command::CompilePolicy) {
         return policy_compiler::run();

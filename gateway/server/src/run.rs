@@ -24,12 +24,12 @@ use crate::credential;
 use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
-
 use crate::ocsp;
 use crate::policy_files::PolicyFiles;
 use crate::ports::{self, Addresses, Services, Sockets};
 use crate::ready::Ready;
 use crate::rooms::acme_config;
+use crate::service_manager;
 use crate::telemetry::Telemetry;
 use crate::trust;
 
@@ -63,6 +63,7 @@ pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
     let running = Running::start(config, file.to_owned()).await?;
     let Addresses { api, http, metrics } = running.addresses;
     tracing::info!(%api, %http, %metrics, "serving");
+    service_manager::tell(service_manager::READY);
     running.until_stopped().await
 }
 
@@ -199,6 +200,7 @@ impl Running {
             }
         }
         tracing::info!("stopping: requests under way are finished first");
+        service_manager::tell(service_manager::STOPPING);
         self.accepting.store(false, Ordering::Relaxed);
         self.stop.send_replace(true);
         for listener in self.listeners {

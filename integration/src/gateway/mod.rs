@@ -98,6 +98,15 @@ impl Gateway {
         Self::served_by(command, site, edit)
     }
 
+    /// The same with variables in the environment and the configuration as it is.
+    #[track_caller]
+    #[must_use]
+    pub fn serve_with(site: &Site, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(environment.iter().copied());
+        Self::served_by(command, site, |_| {})
+    }
+
     /// The same with the CA's keys in a token.
     #[track_caller]
     #[must_use]

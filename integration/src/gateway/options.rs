@@ -1,4 +1,6 @@
 use std::net::SocketAddr;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +21,8 @@ pub struct Options {
     http01_port: u16,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    program: PathBuf,
+    user: Option<u32>,
     log: PathBuf,
 }
 
@@ -35,8 +39,22 @@ impl Options {
             http01_port: Site::HTTP01_PORT,
             arguments: Vec::new(),
             environment: Vec::new(),
+            program: binary(),
+            user: None,
             log: site.file("gateway.log"),
         }
+    }
+
+    /// Runs as this user, with a copy of the program that the user can reach. Only root can do that.
+    #[must_use]
+    pub fn user(self, site: &Site, user: u32) -> Self {
+        let program = site.file("chancery");
+        std::fs::copy(binary(), &program).expect("the program can be copied");
+        std::fs::create_dir_all(&self.directory).expect("the folder can be made");
+        for path in [site.path(), &self.directory] {
+            chown(path, Some(user), Some(user)).expect("root may give a folder away");
+        }
+        Self { program, user: Some(user), ..self }
     }
 
     /// Asks for http-01 answers at another port than the site's.
@@ -145,7 +163,10 @@ impl Options {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
             .arg("dev")
             .arg("--dir")
