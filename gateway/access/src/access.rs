@@ -77,6 +77,10 @@ impl Access {
     ) -> Result<Caller, AccessError> {
         let (certificate, identity) = match Self::certificate_of(context) {
             Ok(found) => found,
+            Err(Unauthenticated::NoCertificate) if token.is_some_and(TokenSecret::looks_bound) => {
+                let reason = Unauthenticated::TokenWithoutCertificate;
+                return Err(self.refuse(context, reason).await?);
+            }
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
         let caller = Caller::of(certificate, identity);

@@ -22,6 +22,8 @@ pub struct Refusal {
     pub code: String,
     /// For the caller.
     pub message: String,
+    /// What the policies were asked, as `OPERATION on RESOURCE`; none if they were not. The caller sent it.
+    pub asked: Option<String>,
     /// For the audit log.
     pub reason: String,
     /// What each policy said, for the audit line of the operation.
@@ -65,6 +67,7 @@ impl Access {
             Err(denial) => Err(Refusal {
                 code: denial.code,
                 message: denial.message,
+                asked: Some(asked(operation, resource)),
                 reason: denial.audit,
                 decisions,
             }),
@@ -78,6 +81,7 @@ impl Refusal {
         Self {
             code: reason.code().to_owned(),
             message: reason.to_string(),
+            asked: None,
             reason: reason.to_string(),
             decisions: Vec::new(),
         }
@@ -87,6 +91,20 @@ impl Refusal {
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
         self.code == Denial::OVERLOADED
+    }
+
+    /// Why it was refused, for the caller: the policy's words, and what it was asked.
+    pub fn told(&self) -> String {
+        match &self.asked {
+            Some(asked) => format!("{} ({asked})", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same refusal for a caller who must not learn what it was about.
+    #[must_use]
+    pub(crate) fn about_something_hidden(self, operation: &str) -> Self {
+        Self { asked: Some(operation.to_owned()), ..self }
     }
 
     /// The event of the operation that was refused, ready to be recorded.
@@ -101,8 +119,13 @@ impl From<Refusal> for AccessError {
         if refusal.is_overload() {
             return Self::Overloaded;
         }
-        Self::Denied { code: refusal.code, message: refusal.message }
+        Self::Denied { message: refusal.told(), code: refusal.code }
     }
+}
+
+/// What is asked, in words.
+fn asked(operation: &str, resource: &str) -> String {
+    if resource.is_empty() { operation.to_owned() } else { format!("{operation} on {resource}") }
 }
 
 /// The policies' evaluations as the audit log keeps them.

@@ -59,6 +59,13 @@ pub enum Unauthenticated {
     /// The connection has none.
     #[error("a client certificate is required")]
     NoCertificate,
+    /// The connection has none, and the token that was shown is worth nothing without it.
+    #[error(
+        "the token is bound to the client certificate that obtained it, and this connection presents none: \
+         present the certificate with every request, not only at login (VAULT_CLIENT_CERT and \
+         VAULT_CLIENT_KEY), or log in under a role that gives bearer tokens"
+    )]
+    TokenWithoutCertificate,
     /// It was good when the connection was made and does not count any more.
     #[error(transparent)]
     Certificate(#[from] EvidenceError),
@@ -69,13 +76,15 @@ pub enum Unauthenticated {
     #[error("the client certificate belongs to another tenant")]
     OtherTenant,
     /// No such token, or not one at all.
-    #[error("the token is unknown")]
+    #[error("the token is unknown, or has ended: log in again")]
     UnknownToken,
     /// The token was obtained with another certificate.
-    #[error("the token belongs to another certificate")]
+    #[error(
+        "the token is bound to another client certificate than the one of this connection: log in with this one"
+    )]
     TokenOfAnotherCertificate,
     /// The token's time is over.
-    #[error("the token has expired")]
+    #[error("the token has expired: log in again")]
     TokenExpired,
 }
 
@@ -84,6 +93,7 @@ impl Unauthenticated {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoCertificate => "no-certificate",
+            Self::TokenWithoutCertificate => "token-without-certificate",
             Self::Certificate(why) => why.code(),
             Self::NoIdentity(_) => "no-identity",
             Self::OtherTenant => "other-tenant",
@@ -93,8 +103,7 @@ impl Unauthenticated {
         }
     }
 
-    /// Whether the certificate was good and the token was not. A caller is not told more than that:
-    /// which tokens exist is nobody else's business.
+    /// Whether the certificate was good and the token was not.
     pub fn is_about_token(&self) -> bool {
         matches!(self, Self::UnknownToken | Self::TokenOfAnotherCertificate | Self::TokenExpired)
     }

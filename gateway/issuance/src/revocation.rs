@@ -300,10 +300,10 @@ async fn ask_policy(
     };
     let verdict = inner.policy.decide_access(&question).await;
     said.extend(decisions(verdict.evaluations));
-    verdict
-        .decision
-        .map(drop)
-        .map_err(|denial| RevokeError::Denied { code: denial.code, message: denial.message })
+    verdict.decision.map(drop).map_err(|denial| RevokeError::Denied {
+        message: format!("{} ({} on {})", denial.message, question.operation, question.resource),
+        code: denial.code,
+    })
 }
 
 async fn at_issuer(

@@ -20,6 +20,9 @@ use crate::{Inner, Unavailable, decisions, store_key};
 /// How many principals a certificate may have: policy is asked about each.
 const MOST_PRINCIPALS: usize = 64;
 
+/// How many principals a refusal names.
+const MOST_TOLD: usize = 3;
+
 /// By how much a certificate begins earlier, for hosts whose clocks are slow.
 const BACKDATE: Duration = Duration::from_mins(1);
 
@@ -275,10 +278,12 @@ async fn ask_policy(
     said.decisions.extend(decisions(verdict.evaluations));
     let denied = verdict.denied.iter().filter_map(|(at, _)| request.principals.get(*at));
     said.denied.extend(denied.cloned());
-    verdict
-        .decision
-        .map(|grant| grant.max_ttl)
-        .map_err(|denial| SshError::Denied { code: denial.code, message: denial.message })
+    verdict.decision.map(|grant| grant.max_ttl).map_err(|denial| {
+        let about: Vec<_> = said.denied.iter().take(MOST_TOLD).map(String::as_str).collect();
+        let (operation, about) = (request.operation(), about.join(", "));
+        let message = format!("{} ({operation} on {about})", denial.message);
+        SshError::Denied { code: denial.code, message }
+    })
 }
 
 /// Puts it on record before it is signed.

@@ -78,7 +78,7 @@ impl<'a> Allowed<'a> {
                     if refusal.is_overload() {
                         return Err(E::overloaded());
                     }
-                    return Err(E::denied(refusal.code, refusal.message));
+                    return Err(E::denied(refusal.code.clone(), refusal.told()));
                 }
             }
         }

@@ -43,6 +43,11 @@ impl TokenSecret {
         (length == TIME_BYTES + RANDOM_BYTES).then_some(Self { text, issued })
     }
 
+    /// Whether this is the text of a token of ours, known or not.
+    pub(crate) fn looks_bound(text: &str) -> bool {
+        Self::parse(text).is_some()
+    }
+
     /// The text that the holder sends.
     pub fn expose(&self) -> &str {
         &self.text

@@ -169,6 +169,7 @@ async fn policies_decide_and_their_words_reach_the_audit_log() {
     let refusal = ask("secret/other").await.unwrap_err();
     assert_eq!(refusal.code, "no-rule");
     assert_eq!(refusal.message, "no rule allows this");
+    assert_eq!(refusal.told(), "no rule allows this (secrets.read on secret/other)");
     assert_eq!(refusal.decisions[0].binding, "test-access");
     assert!(refusal.decisions[0].digest.starts_with("sha256:"));
 }

@@ -58,9 +58,6 @@ impl VaultError {
         let denied = |why: Cow<'static, str>| (StatusCode::FORBIDDEN, vec![DENIED.into(), why]);
         match self {
             Self::Access(error) => match error {
-                AccessError::Unauthenticated(reason) if reason.is_about_token() => {
-                    denied("the token is unknown, expired, or bound to another certificate".into())
-                }
                 AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
                 AccessError::Denied { message, .. } => denied(message.clone().into()),
                 AccessError::TokenNeeded => denied(error.to_string().into()),

@@ -74,7 +74,7 @@ async fn a_bad_certificate_is_403_and_says_why() {
 async fn a_denial_has_the_policy_s_words_and_an_audit_line() {
     let f = Fixture::new();
     let errors = f.call("app", "GET", "/v1/secret/data/other").send().await.errors(403);
-    assert_eq!(errors, "permission denied, no rule allows this");
+    assert_eq!(errors, "permission denied, no rule allows this (secrets.read on secret/other)");
     let line = f.sink.lines().pop().unwrap();
     assert_eq!(line["operation"], "secrets.read");
     assert_eq!(line["resource"], "secret/other");

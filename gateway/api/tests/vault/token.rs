@@ -49,7 +49,9 @@ async fn login_passes_the_role_to_the_policies() {
         login(bad).send().await.errors(400);
     }
     let stranger = f.call("stranger", "POST", "/v1/auth/cert/login").send().await;
-    assert_eq!(stranger.errors(403), "permission denied, no rule allows this");
+    let said =
+        "permission denied, no rule allows this (auth.login on default/spiffe://test/stranger)";
+    assert_eq!(stranger.errors(403), said);
 }
 
 #[tokio::test]
@@ -104,6 +106,45 @@ async fn renew_self_takes_an_increment_in_seconds_or_as_a_text() {
         let body = json!({ "increment": bad });
         let renew = f.call("app", "PUT", "/v1/auth/token/renew-self").token(&token).json(&body);
         renew.send().await.errors(400);
+    }
+}
+
+#[tokio::test]
+async fn a_403_names_its_cause_as_far_as_the_caller_may_know_it() {
+    let f = Fixture::new();
+    let uri = "/v1/auth/token/lookup-self";
+    let token = f.login("app").await;
+    let said = async |call: crate::fixture::Call<'_>| {
+        let errors = call.send().await.errors(403);
+        errors.strip_prefix("permission denied, ").unwrap_or(&errors).to_owned()
+    };
+    let unknown = f.call("app", "GET", uri).token("chs.AAAA");
+    assert_eq!(said(unknown).await, "the token is unknown, or has ended: log in again");
+    let revoked = f.login("app").await;
+    f.call("app", "POST", "/v1/auth/token/revoke-self").token(&revoked).send().await;
+    let unknown = f.call("app", "GET", uri).token(&revoked);
+    assert_eq!(said(unknown).await, "the token is unknown, or has ended: log in again");
+    let of_another = said(f.call("admin", "GET", uri).token(&token)).await;
+    assert!(of_another.contains("bound to another client certificate"), "{of_another}");
+    // The certificate at login only: what is to be done about it.
+    let without = said(f.call("", "GET", uri).token(&token)).await;
+    assert!(without.contains("present the certificate with every request"), "{without}");
+    assert!(without.contains("VAULT_CLIENT_CERT"), "{without}");
+    // Without a certificate and with no token, or none of ours: nothing but that.
+    let nobody = said(f.call("", "GET", uri)).await;
+    assert_eq!(nobody, "a client certificate is required");
+    assert_eq!(said(f.call("", "GET", uri).token("hvs.root")).await, nobody);
+    f.clock.advance(Duration::from_hours(2));
+    let expired = f.call("app", "GET", uri).token(&token);
+    assert_eq!(said(expired).await, "the token has expired: log in again");
+    for (method, uri, asked) in [
+        ("GET", "/v1/secret/data/other/db", "secrets.read on secret/other/db"),
+        ("LIST", "/v1/secret/metadata/other", "secrets.list on secret/other/"),
+        ("GET", "/v1/transit/keys/orders", "keys.read on transit/orders"),
+        ("GET", "/v1/sys/groups", "group.list"),
+    ] {
+        let denied = said(f.call("app", method, uri)).await;
+        assert_eq!(denied, format!("no rule allows this ({asked})"), "{method} {uri}");
     }
 }
 
