@@ -1,14 +1,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use chancery_audit::{Audit, Event};
-use chancery_identity::{Clock, Identity, PeerCertificate, RequestContext, TenantId};
+use chancery_identity::{
+    Clock, EvidenceError, Identity, PeerCertificate, RequestContext, TenantId,
+};
 use chancery_policy::PolicyHost;
 use chancery_store::SharedStore;
+use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
+use crate::bearer::is_in;
 use crate::token::{self, HeldToken};
-use crate::{AccessError, Caller, Directory, TokenSecret, Unauthenticated};
+use crate::{AccessError, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated};
+
+/// Says whether the certificate with this authority key identifier and serial number was revoked. Asked
+/// with every bearer token, so it answers from memory.
+pub type IsRevoked = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// Authenticates and authorises. One per gateway.
 pub struct Access {
@@ -18,6 +27,8 @@ pub struct Access {
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
+    bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
+    is_revoked: IsRevoked,
 }
 
 /// How long tokens live where policy does not say less.
@@ -41,7 +52,31 @@ impl Access {
     pub fn new(policy: PolicyHost, store: SharedStore, audit: Audit, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(store.clone()));
         let limits = TokenLimits::default();
-        Self { policy, store, audit, clock, limits, directory }
+        let (bearer_roles, is_revoked) = (ArcSwap::default(), Arc::new(|_: &str, _: &str| false));
+        Self { policy, store, audit, clock, limits, directory, bearer_roles, is_revoked }
+    }
+
+    /// The same where bearer tokens end with the certificate that obtained them.
+    #[must_use]
+    pub fn with_revocations(mut self, is_revoked: IsRevoked) -> Self {
+        self.is_revoked = is_revoked;
+        self
+    }
+
+    /// Lets these roles give bearer tokens, and no others. Tokens of a role that is not among them count no
+    /// more from now on.
+    pub fn replace_bearer_roles(&self, roles: Vec<BearerRole>) {
+        self.bearer_roles.store(Arc::new(roles.into_iter().map(Arc::new).collect()));
+    }
+
+    /// The role, if its logins give bearer tokens.
+    pub(crate) fn bearer_role(&self, tenant: &TenantId, role: &str) -> Option<Arc<BearerRole>> {
+        let roles = self.bearer_roles.load();
+        roles.iter().find(|one| one.tenant == *tenant && one.role.as_str() == role).cloned()
+    }
+
+    fn gives_bearer_tokens(&self, tenant: &TenantId) -> bool {
+        self.bearer_roles.load().iter().any(|role| role.tenant == *tenant)
     }
 
     /// The same with the groups and data sets of a store that has some already.
@@ -59,7 +94,7 @@ impl Access {
     }
 
     /// Establishes who calls: by the certificate of the connection, and by the token if there is one,
-    /// which must have been obtained with the same certificate. Certificates are looked at with every
+    /// which must have been obtained with the same certificate; or by a bearer token alone. Certificates are looked at with every
     /// request because connections outlive them. Whoever waits for something after this, such as the
     /// request's body, authenticates again.
     ///
@@ -77,15 +112,14 @@ impl Access {
     ) -> Result<Caller, AccessError> {
         let (certificate, identity) = match Self::certificate_of(context) {
             Ok(found) => found,
-            Err(Unauthenticated::NoCertificate) if token.is_some_and(TokenSecret::looks_bound) => {
-                let reason = Unauthenticated::TokenWithoutCertificate;
-                return Err(self.refuse(context, reason).await?);
+            Err(Unauthenticated::NoCertificate) => {
+                return self.authenticate_bearer(context, token).await;
             }
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
         let caller = Caller::of(certificate, identity);
         let Some(token) = token else { return Ok(caller) };
-        match self.token_of(&caller, token).await? {
+        match self.token_of(context, &caller, token).await? {
             Ok(held) => Ok(caller.with_token(held)),
             Err(reason) => Err(self.refuse(context, reason).await?),
         }
@@ -126,10 +160,29 @@ impl Access {
         caller: &Caller,
     ) -> Result<(), Unauthenticated> {
         context.check_evidence()?;
-        match caller.token() {
-            Some(token) if token.expires <= self.clock.now() => Err(Unauthenticated::TokenExpired),
-            _ => Ok(()),
+        caller.token().map_or(Ok(()), |token| self.check_token(context, token))
+    }
+
+    /// Whether a token that is known counts at this moment, from where it comes.
+    pub(crate) fn check_token(
+        &self,
+        context: &RequestContext,
+        token: &TokenInfo,
+    ) -> Result<(), Unauthenticated> {
+        if token.expires <= self.clock.now() {
+            return Err(Unauthenticated::TokenExpired);
         }
+        let Some(bearer) = &token.bearer else { return Ok(()) };
+        let role = self.bearer_role(&token.identity.tenant, &token.role);
+        let role = role.ok_or(Unauthenticated::BearerRoleGone)?;
+        let is_here = |networks: &[IpNet]| is_in(networks, context.address);
+        if !is_here(&bearer.networks) || !is_here(&role.networks) {
+            return Err(Unauthenticated::BearerElsewhere);
+        }
+        if (self.is_revoked)(&bearer.authority_key_id, &bearer.serial) {
+            return Err(EvidenceError::Revoked.into());
+        }
+        Ok(())
     }
 
     /// The certificate and identity of a request, if they are good at this moment.
@@ -151,6 +204,7 @@ impl Access {
     /// Finds the token among those of the caller's tenant and checks that it is the caller's.
     async fn token_of(
         &self,
+        context: &RequestContext,
         caller: &Caller,
         text: &str,
     ) -> Result<Result<HeldToken, Unauthenticated>, AccessError> {
@@ -162,14 +216,51 @@ impl Access {
             return Ok(Err(Unauthenticated::UnknownToken));
         };
         let bound_to = held.info.fingerprint.as_bytes();
-        let same_certificate = bool::from(bound_to.ct_eq(caller.fingerprint().as_bytes()));
-        if !same_certificate || held.info.identity != *caller.identity() {
+        let same_certificate =
+            caller.fingerprint().is_some_and(|shown| bool::from(bound_to.ct_eq(shown.as_bytes())));
+        // With a bearer token may come another certificate of the same identity.
+        let is_here = same_certificate || !held.info.is_bound();
+        if !is_here || held.info.identity != *caller.identity() {
             return Ok(Err(Unauthenticated::TokenOfAnotherCertificate));
         }
-        if held.info.expires <= self.clock.now() {
-            return Ok(Err(Unauthenticated::TokenExpired));
+        Ok(self.check_token(context, &held.info).map(|()| held))
+    }
+
+    /// Establishes who calls without a certificate: the holder of a bearer token, or nobody.
+    async fn authenticate_bearer(
+        &self,
+        context: &RequestContext,
+        token: Option<&str>,
+    ) -> Result<Caller, AccessError> {
+        let Some(secret) = token.and_then(TokenSecret::parse) else {
+            return Err(self.refuse(context, Unauthenticated::NoCertificate).await?);
+        };
+        let Some(tenant) = secret.bearer_of() else {
+            return Err(self.refuse(context, Unauthenticated::TokenWithoutCertificate).await?);
+        };
+        // Where there are none, strangers do not make the gateway look for any.
+        let held = if self.gives_bearer_tokens(tenant) {
+            token::load(&*self.store, token::key(tenant, &secret)?).await?
+        } else {
+            None
+        };
+        let Some(held) = held else {
+            return Err(self.refuse(context, Unauthenticated::UnknownToken).await?);
+        };
+        if let Err(reason) = self.check_token(context, &held.info) {
+            count(&reason);
+            // Somebody known stands behind it, or has lost it.
+            let context = RequestContext { tenant: tenant.clone(), ..context.clone() };
+            let event = Event::new(&context, "auth.authenticate", "token")
+                .identity(held.info.identity.to_string())
+                .detail("accessor", held.info.accessor)
+                .detail("bearer", true)
+                .detail("reason", reason.to_string())
+                .denied(reason.code());
+            self.audit.record(event).await?;
+            return Err(reason.into());
         }
-        Ok(Ok(held))
+        Ok(Caller::bearer(held))
     }
 
     /// Records the refusal and makes the error of it.

@@ -4,7 +4,11 @@ use chancery_audit::{Decision, Event};
 use chancery_identity::RequestContext;
 use chancery_policy::{AccessRequest, Denial, Evaluation, context_attributes};
 
-use crate::{Access, AccessError, Caller, Unauthenticated};
+use crate::{Access, AccessError, Caller, Unauthenticated, bearer};
+
+/// The attribute that tells policies whether the token that was shown, or is asked for, is worth nothing
+/// without the certificate that obtained it.
+pub(crate) const TOKEN_BOUND: &str = "token.bound";
 
 /// The policies allowed it.
 #[derive(Debug, Clone)]
@@ -49,10 +53,16 @@ impl Access {
         if let Err(reason) = self.still_authenticated(context, caller) {
             return Err(Refusal::unauthenticated(&reason));
         }
+        if caller.is_bearer() && !bearer::may(operation) {
+            return Err(Refusal::of_bearer(operation, resource));
+        }
         let mut attributes = attributes;
         attributes.extend(context_attributes(context));
         attributes.push(("evidence".to_owned(), caller.evidence().to_owned()));
-        attributes.extend(caller.token().map(|token| ("role".to_owned(), token.role.clone())));
+        if let Some(token) = caller.token() {
+            attributes.push(("role".to_owned(), token.role.clone()));
+            attributes.push((TOKEN_BOUND.to_owned(), token.is_bound().to_string()));
+        }
         let request = AccessRequest {
             tenant: caller.identity().tenant.clone(),
             identity: caller.identity().to_string(),
@@ -83,6 +93,20 @@ impl Refusal {
             message: reason.to_string(),
             asked: None,
             reason: reason.to_string(),
+            decisions: Vec::new(),
+        }
+    }
+
+    /// What a bearer token is not good for, whatever policies would say.
+    fn of_bearer(operation: &str, resource: &str) -> Self {
+        Self {
+            code: "bearer-token".to_owned(),
+            message:
+                "this needs the client certificate: a bearer token reads, uses and writes secrets, \
+                      and does not administer or approve"
+                    .to_owned(),
+            asked: Some(asked(operation, resource)),
+            reason: String::new(),
             decisions: Vec::new(),
         }
     }
@@ -174,7 +198,7 @@ impl Access {
         operation: &str,
         resource: &str,
     ) -> Result<Event, AccessError> {
-        let event = Event::new(context, operation, resource);
+        let event = caller.event(context, operation, resource);
         match self.authorize(context, caller, operation, resource, Vec::new()).await {
             Ok(grant) => Ok(event.decisions(grant.decisions)),
             Err(refusal) => {

@@ -1,17 +1,25 @@
-use chancery_identity::{Fingerprint, Identity, PeerCertificate};
+use chancery_audit::Event;
+use chancery_identity::{Fingerprint, Identity, PeerCertificate, RequestContext};
 use jiff::Timestamp;
 
 use crate::TokenInfo;
 use crate::token::HeldToken;
 
-/// Somebody whose certificate, and token if one was shown, were found good for one request. Made only
-/// by [`Access::authenticate`](crate::Access::authenticate).
+/// Somebody whose certificate, or bearer token, or both, were found good for one request. Made only by
+/// [`Access::authenticate`](crate::Access::authenticate).
 #[derive(Debug)]
 pub struct Caller {
     identity: Identity,
+    /// None of a bearer token that came without one.
+    certificate: Option<Shown>,
+    token: Option<HeldToken>,
+}
+
+/// The certificate that was shown.
+#[derive(Debug)]
+struct Shown {
     fingerprint: Fingerprint,
     not_after: Timestamp,
-    token: Option<HeldToken>,
 }
 
 impl Caller {
@@ -19,10 +27,17 @@ impl Caller {
     pub(crate) fn of(certificate: &PeerCertificate, identity: &Identity) -> Self {
         Self {
             identity: identity.clone(),
-            fingerprint: certificate.fingerprint,
-            not_after: certificate.not_after,
+            certificate: Some(Shown {
+                fingerprint: certificate.fingerprint,
+                not_after: certificate.not_after,
+            }),
             token: None,
         }
+    }
+
+    /// The holder of this bearer token, which was found good, and of no certificate.
+    pub(crate) fn bearer(held: HeldToken) -> Self {
+        Self { identity: held.info.identity.clone(), certificate: None, token: Some(held) }
     }
 
     /// The same with a token, which was found good too.
@@ -35,9 +50,35 @@ impl Caller {
         &self.identity
     }
 
-    /// The certificate that proved it.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+    /// The certificate that proved it, if one was shown.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.certificate.as_ref().map(|shown| shown.fingerprint)
+    }
+
+    /// Whether a bearer token was shown, which limits what can be done even if a certificate came with it.
+    pub fn is_bearer(&self) -> bool {
+        self.token().is_some_and(|token| !token.is_bound())
+    }
+
+    /// The event of an operation of the caller's, which names it also where no certificate does, and its
+    /// token.
+    pub fn event(
+        &self,
+        context: &RequestContext,
+        operation: impl Into<String>,
+        resource: impl Into<String>,
+    ) -> Event {
+        self.named_in(Event::new(context, operation, resource))
+    }
+
+    /// The same event with the caller named in it.
+    pub fn named_in(&self, event: Event) -> Event {
+        let Some(token) = self.token() else { return event };
+        let event = event.detail("accessor", token.accessor.clone());
+        if token.is_bound() {
+            return event;
+        }
+        event.identity(self.identity.to_string()).detail("bearer", true)
     }
 
     /// The token that was shown, if any.
@@ -45,9 +86,9 @@ impl Caller {
         self.token.as_ref().map(|held| &held.info)
     }
 
-    /// Last moment at which the certificate is valid.
-    pub(crate) fn not_after(&self) -> Timestamp {
-        self.not_after
+    /// Last moment at which the certificate is valid, if one was shown.
+    pub(crate) fn not_after(&self) -> Option<Timestamp> {
+        self.certificate.as_ref().map(|shown| shown.not_after)
     }
 
     pub(crate) fn held_token(&self) -> Option<&HeldToken> {

@@ -83,6 +83,12 @@ pub enum Unauthenticated {
         "the token is bound to another client certificate than the one of this connection: log in with this one"
     )]
     TokenOfAnotherCertificate,
+    /// A bearer token, or a login for one, comes from an address for which it is not.
+    #[error("the role's bearer tokens are not good from this address")]
+    BearerElsewhere,
+    /// The configuration lets the role give no bearer tokens any more.
+    #[error("the role gives no bearer tokens any more: log in again")]
+    BearerRoleGone,
     /// The token's time is over.
     #[error("the token has expired: log in again")]
     TokenExpired,
@@ -99,13 +105,22 @@ impl Unauthenticated {
             Self::OtherTenant => "other-tenant",
             Self::UnknownToken => "unknown-token",
             Self::TokenOfAnotherCertificate => "token-of-another-certificate",
+            Self::BearerElsewhere => "bearer-elsewhere",
+            Self::BearerRoleGone => "bearer-role-gone",
             Self::TokenExpired => "token-expired",
         }
     }
 
     /// Whether the certificate was good and the token was not.
     pub fn is_about_token(&self) -> bool {
-        matches!(self, Self::UnknownToken | Self::TokenOfAnotherCertificate | Self::TokenExpired)
+        matches!(
+            self,
+            Self::UnknownToken
+                | Self::TokenOfAnotherCertificate
+                | Self::TokenExpired
+                | Self::BearerElsewhere
+                | Self::BearerRoleGone
+        )
     }
 }
 

@@ -3,26 +3,31 @@
 //!
 //! The certificate is the identity. A token only stands beside it for clients whose API wants one:
 //! it is worth nothing without the certificate that obtained it, and gives nothing that the
-//! certificate alone would not. [`Access::authenticate`] is the only source of a [`Caller`], and
+//! certificate alone would not. Where a role of the configuration allows it ([`BearerRole`]), a token is
+//! worth something alone, and then gives less. [`Access::authenticate`] is the only source of a [`Caller`], and
 //! [`Access::authorize`] asks the policies; there is no other gate and nobody who passes without.
 
 mod access;
 mod authorization;
+mod bearer;
 mod caller;
 mod directory;
 mod error;
 mod login;
 mod policies;
 mod role;
+mod sessions;
 mod sweep;
 mod token;
 
-pub use access::{Access, TokenLimits};
+pub use access::{Access, IsRevoked, TokenLimits};
 pub use authorization::{Grant, Refusal, decisions};
+pub use bearer::{BearerRole, MAX_BEARER_MAX_TTL, MAX_BEARER_TTL};
 pub use caller::Caller;
 pub use directory::{DataSet, Directory, Group, Shelved};
 pub use error::{AccessError, Unauthenticated};
 pub use login::Login;
 pub use policies::PolicySetView;
 pub use role::{InvalidRole, Role};
-pub use token::{TokenInfo, TokenSecret};
+pub use sessions::{MAX_SESSIONS, Sessions};
+pub use token::{Bearer, TokenInfo, TokenSecret};

@@ -5,7 +5,12 @@ use chancery_identity::{Identity, PeerCertificate, RequestContext};
 use chancery_store::Commit;
 use jiff::Timestamp;
 
-use crate::{Access, AccessError, Caller, Grant, Role, TokenInfo, TokenSecret, token};
+use crate::authorization::TOKEN_BOUND;
+use crate::bearer::is_in;
+use crate::{
+    Access, AccessError, Bearer, BearerRole, Caller, Grant, Role, TokenInfo, TokenLimits,
+    TokenSecret, Unauthenticated, token,
+};
 
 /// A fresh token. This is the only time that it is seen.
 #[derive(Debug)]
@@ -19,7 +24,8 @@ pub struct Login {
 impl Access {
     /// Gives the holder of the connection's certificate a token, if the policies allow `auth.login` on
     /// `ROLE/IDENTITY`. It lives for [`TokenLimits::default_ttl`](crate::TokenLimits), or less if a
-    /// policy says so or the certificate ends earlier.
+    /// policy says so or the certificate ends earlier. Under a [`BearerRole`] it is a bearer token, of which
+    /// policies are told `token.bound=false`.
     ///
     /// # Errors
     /// [`AccessError::Unauthenticated`], [`AccessError::Denied`], or why it could not be done.
@@ -34,7 +40,11 @@ impl Access {
             Err(reason) => return Err(self.refuse(context, reason).await?),
         };
         let caller = Caller::of(certificate, identity);
-        let attributes = vec![("role".to_owned(), role.as_str().to_owned())];
+        let bearer = self.bearer_role(&identity.tenant, role.as_str());
+        let attributes = vec![
+            ("role".to_owned(), role.as_str().to_owned()),
+            (TOKEN_BOUND.to_owned(), bearer.is_none().to_string()),
+        ];
         let resource = login_resource(role.as_str(), identity);
         let event = Event::new(context, "auth.login", resource.clone());
         let asked = self.authorize(context, &caller, "auth.login", &resource, attributes).await;
@@ -46,9 +56,16 @@ impl Access {
             }
         };
         let event = event.decisions(grant.decisions.iter().cloned());
-        match self.issue(certificate, identity, role, &grant).await {
+        if bearer.as_ref().is_some_and(|role| !is_in(&role.networks, context.address)) {
+            let reason = Unauthenticated::BearerElsewhere;
+            let event = event.detail("reason", reason.to_string()).denied(reason.code());
+            self.audit.record(event).await?;
+            return Err(reason.into());
+        }
+        match self.issue(certificate, identity, role, &grant, bearer.as_deref()).await {
             Ok(login) => {
                 let event = event
+                    .detail("bound", login.info.is_bound())
                     .detail("accessor", login.info.accessor.clone())
                     .detail("token", self.audit.keyed_hash(login.token.expose().as_bytes()))
                     .detail("expires", login.info.expires.to_string())
@@ -70,23 +87,33 @@ impl Access {
         identity: &Identity,
         role: &Role,
         grant: &Grant,
+        bearer: Option<&BearerRole>,
     ) -> Result<Login, AccessError> {
         let issued = self.clock.now();
+        let limits = bearer.map_or(self.limits, |role| TokenLimits {
+            default_ttl: role.ttl,
+            max_ttl: role.max_ttl,
+        });
         let until = |limit: Duration| {
             let limit = grant.max_ttl.map_or(limit, |policy| policy.min(limit));
             issued.checked_add(limit).unwrap_or(Timestamp::MAX).min(certificate.not_after)
         };
-        let expires = until(self.limits.default_ttl);
-        let token = TokenSecret::generate(issued)?;
+        let expires = until(limits.default_ttl);
+        let token = TokenSecret::generate(issued, bearer.map(|role| &role.tenant))?;
         let info = TokenInfo {
-            accessor: accessor()?,
+            accessor: token.accessor(),
             identity: identity.clone(),
             fingerprint: certificate.fingerprint,
             role: role.as_str().to_owned(),
             issued,
             creation_ttl: Duration::try_from(expires.duration_since(issued)).unwrap_or_default(),
             expires,
-            ceiling: until(self.limits.max_ttl),
+            ceiling: until(limits.max_ttl),
+            bearer: bearer.map(|role| Bearer {
+                networks: role.networks.clone(),
+                serial: certificate.serial.clone(),
+                authority_key_id: certificate.authority_key_id.clone(),
+            }),
         };
         let key = token::key(&identity.tenant, &token)?;
         let commit = token::put(Commit::new().check_absent(key.clone()), &key, &info)?;
@@ -98,11 +125,4 @@ impl Access {
 /// What policies are asked about, and the audit log names, for a login and all that follows from it.
 pub(crate) fn login_resource(role: &str, identity: &Identity) -> String {
     format!("{role}/{identity}")
-}
-
-/// 128 random bits in hex.
-fn accessor() -> Result<String, AccessError> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| AccessError::Random)?;
-    Ok(hex::encode(bytes))
 }

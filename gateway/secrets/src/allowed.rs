@@ -53,10 +53,8 @@ impl<'a> Allowed<'a> {
         facts: Vec<(String, String)>,
     ) -> Result<Self, E> {
         let all: Vec<&str> = resources.iter().map(AsRef::as_ref).collect();
-        let mut event = Event::about_names(context, operation, &NameList::new(&all));
-        if let Some(token) = caller.token() {
-            event = event.detail("accessor", token.accessor.clone());
-        }
+        let event = Event::about_names(context, operation, &NameList::new(&all));
+        let mut event = caller.named_in(event);
         for (name, value) in &facts {
             event = event.detail(name, value.clone());
         }

@@ -94,7 +94,7 @@ impl Secrets {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<Vec<&Mount>, AccessError> {
-        let mut event = Event::new(context, "mounts.list", "");
+        let mut event = caller.event(context, "mounts.list", "");
         let mut visible = Vec::new();
         for mount in self.mounts.iter() {
             let (may, asked) = self.may_anything(event, context, caller, &mount.name, "").await;
@@ -119,7 +119,7 @@ impl Secrets {
         path: &str,
     ) -> Result<&Mount, AccessError> {
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-        let mut event = Event::new(context, READ, path);
+        let mut event = caller.event(context, READ, path);
         // The policies are asked in any case: a missing mount is not to be told by a faster answer.
         if let Ok(name) = name.parse::<MountName>() {
             let (may, asked) = self.may_anything(event, context, caller, &name, rest).await;

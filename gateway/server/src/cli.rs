@@ -10,6 +10,7 @@ use crate::certificates::CertificatesArgs;
 use crate::keys::KeysArgs;
 use crate::policy::PolicyArgs;
 use crate::remote::RemoteArgs;
+use crate::sessions::SessionsArgs;
 use crate::ssh::SshArgs;
 use crate::tokens::TokensArgs;
 
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Look after the HSM's tokens of a running gateway.
     Tokens(TokensArgs),
+    /// List and end the sessions of others: who has a token of a running gateway.
+    Sessions(SessionsArgs),
     /// Get certificates for SSH from a running gateway.
     Ssh(SshArgs),
     /// Write, try out and look into policies.

@@ -101,7 +101,7 @@ impl Gateway {
         )
         .await
         .context("opening the certificate pipeline")?;
-        let access = open_access(config, &policy, &store, &audit, &clock);
+        let access = open_access(config, &policy, &store, &audit, &clock, &issuance);
         let access = Arc::new(access.with_directory(directory.clone()));
         let mounts = mounts(config)?;
         let secrets =

@@ -27,6 +27,7 @@ mod request;
 mod rooms;
 mod run;
 mod service_manager;
+mod sessions;
 mod ssh;
 mod telemetry;
 mod tokens;
@@ -67,6 +68,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Keys(args) => keys::run(args).await,
             Command::Ssh(args) => ssh::run(args).await,
             Command::Tokens(args) => tokens::run(args).await,
+            Command::Sessions(args) => sessions::run(args).await,
             Command::Policy(args) => policy::run(args).await,
             Command::CompilePolicy => policy_compiler::run(),
             Command::Audit { command: AuditCommand::Verify { file, config } } => {

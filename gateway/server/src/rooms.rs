@@ -11,7 +11,7 @@ use chancery_api::vault::Installation;
 use chancery_audit::Audit;
 use chancery_ca::Ca;
 use chancery_identity::{Clock, Tenants};
-use chancery_issuance::IssuedCounts;
+use chancery_issuance::{Issuance, IssuedCounts};
 use chancery_policy::{Lookups, PolicyHost};
 use chancery_secrets::{Mount, MountKind, Mounts};
 use chancery_store::SharedStore;
@@ -85,13 +85,18 @@ pub(crate) fn open_access(
     store: &SharedStore,
     audit: &Audit,
     clock: &Clock,
+    issuance: &Issuance,
 ) -> Access {
     let limits = TokenLimits {
         default_ttl: config.secrets.token_ttl,
         max_ttl: config.secrets.token_max_ttl,
     };
-    Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone())
+    let issuance = issuance.clone();
+    let access = Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone())
         .with_token_limits(limits)
+        .with_revocations(Arc::new(move |key_id, serial| issuance.is_revoked(key_id, serial)));
+    access.replace_bearer_roles(config.secrets.bearer_roles.clone());
+    access
 }
 
 pub(crate) fn mounts(config: &Config) -> Result<Mounts> {

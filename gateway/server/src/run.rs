@@ -264,6 +264,7 @@ impl Running {
             self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
         self.acceptor.replace_trust(trust)?;
         self.gateway.tenants.replace(config.tenant_ids());
+        self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;
         self.renew.notify_one();

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use chancery_identity::{Fingerprint, Identity};
 use chancery_store::{Key, Version};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ pub struct TokenInfo {
     pub accessor: String,
     /// Who obtained it.
     pub identity: Identity,
-    /// The certificate with which it was obtained, and without which it is worth nothing.
+    /// The certificate with which it was obtained, and without which it is worth nothing unless it is a
+    /// bearer token.
     pub fingerprint: Fingerprint,
     /// The role of the login.
     pub role: String,
@@ -24,6 +26,21 @@ pub struct TokenInfo {
     pub expires: Timestamp,
     /// Beyond which no renewal moves `expires`.
     pub ceiling: Timestamp,
+    /// What a bearer token is bound to in place of the certificate; none of a token that is bound to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<Bearer>,
+}
+
+/// What a bearer token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bearer {
+    /// From where it is good.
+    pub networks: Vec<IpNet>,
+    /// The serial number of the certificate that obtained it, as in
+    /// [`PeerCertificate`](chancery_identity::PeerCertificate): if that is revoked, the token ends too.
+    pub serial: String,
+    /// The same certificate's authority key identifier.
+    pub authority_key_id: String,
 }
 
 impl TokenInfo {
@@ -35,6 +52,11 @@ impl TokenInfo {
     /// Whether a renewal could move its expiry.
     pub fn renewable(&self) -> bool {
         self.expires < self.ceiling
+    }
+
+    /// Whether it is worth nothing without the certificate that obtained it.
+    pub fn is_bound(&self) -> bool {
+        self.bearer.is_none()
     }
 }
 

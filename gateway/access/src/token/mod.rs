@@ -5,11 +5,12 @@ mod own;
 mod secret;
 
 pub(crate) use info::HeldToken;
-pub use info::TokenInfo;
+pub use info::{Bearer, TokenInfo};
 pub use secret::TokenSecret;
+pub(crate) use secret::leads_to_record;
 
 use chancery_identity::TenantId;
-use chancery_store::{Commit, InvalidKey, Key, Store};
+use chancery_store::{Commit, InvalidKey, Key, Record, Store};
 use jiff::Timestamp;
 
 use crate::AccessError;
@@ -20,7 +21,12 @@ pub(crate) const EXPIRIES: &str = "_/access/token-expiry/";
 /// Where a token's record is. Tokens of another tenant are at other keys: a token is found only by a
 /// certificate of its own tenant.
 pub(crate) fn key(tenant: &TenantId, secret: &TokenSecret) -> Result<Key, InvalidKey> {
-    Key::new(format!("{tenant}/access/token/{}", secret.record_name()))
+    Key::new(format!("{}{}", keys(tenant), secret.record_name()))
+}
+
+/// What the keys of all tokens of a tenant begin with.
+pub(crate) fn keys(tenant: &TenantId) -> String {
+    format!("{tenant}/access/token/")
 }
 
 /// The index entry that leads from an expiry to the token at `token`.
@@ -37,10 +43,21 @@ pub(crate) fn parse_expiry_key(key: &Key) -> Option<(u64, Key)> {
 }
 
 pub(crate) async fn load(store: &dyn Store, key: Key) -> Result<Option<HeldToken>, AccessError> {
-    let Some(record) = store.get(&key).await? else { return Ok(None) };
-    let info =
-        serde_json::from_slice(&record.value).map_err(|_| AccessError::Record(key.to_string()))?;
-    Ok(Some(HeldToken { key, version: record.version, info }))
+    store.get(&key).await?.map(of_record).transpose()
+}
+
+/// The token in a record.
+pub(crate) fn of_record(record: Record) -> Result<HeldToken, AccessError> {
+    let info = serde_json::from_slice(&record.value)
+        .map_err(|_| AccessError::Record(record.key.to_string()))?;
+    Ok(HeldToken { key: record.key, version: record.version, info })
+}
+
+/// A commit that ends a token. Without a check: whatever a renewal makes of it meanwhile is to end too. Its
+/// entry among the expiries then leads nowhere, and is swept away in its time.
+pub(crate) fn end(commit: Commit, held: &HeldToken) -> Result<Commit, AccessError> {
+    let entry = expiry_key(held.info.expires, &held.key)?;
+    Ok(commit.delete(held.key.clone()).delete(entry))
 }
 
 /// Adds to `commit` what stores `info` at `key`, its expiry included.

@@ -5,7 +5,7 @@ use chancery_identity::RequestContext;
 use chancery_store::{Commit, CommitError};
 use jiff::Timestamp;
 
-use super::{HeldToken, TokenInfo, expiry_key, load, put};
+use super::{HeldToken, TokenInfo, end, expiry_key, load, put};
 use crate::login::login_resource;
 use crate::{Access, AccessError, Caller, Unauthenticated};
 
@@ -24,7 +24,7 @@ impl Access {
         caller: &Caller,
     ) -> Result<TokenInfo, AccessError> {
         let held = self.own_token(context, caller).await?;
-        let event = event(context, "auth.token.lookup", &held.info);
+        let event = event(context, caller, "auth.token.lookup", &held.info);
         self.audit.record(event.succeeded()).await?;
         Ok(held.info.clone())
     }
@@ -44,7 +44,7 @@ impl Access {
         increment: Option<Duration>,
     ) -> Result<TokenInfo, AccessError> {
         let held = self.own_token(context, caller).await?;
-        let event = event(context, "auth.token.renew", &held.info);
+        let event = event(context, caller, "auth.token.renew", &held.info);
         let attributes = vec![("renewal".to_owned(), "true".to_owned())];
         let resource = login_resource(&held.info.role, caller.identity());
         let asked = self.authorize(context, caller, "auth.login", &resource, attributes).await;
@@ -56,7 +56,15 @@ impl Access {
             }
         };
         let event = event.decisions(grant.decisions);
-        let wish = Wish { increment, policy: grant.max_ttl, certificate: caller.not_after() };
+        let role = self.bearer_role(&caller.identity().tenant, &held.info.role);
+        let role = role.filter(|_| !held.info.is_bound());
+        let wish = Wish {
+            increment,
+            usual: role.as_ref().map_or(self.limits.default_ttl, |role| role.ttl),
+            most: role.map(|role| role.ttl),
+            policy: grant.max_ttl,
+            certificate: caller.not_after(),
+        };
         match self.extend(held, &wish).await {
             Ok(info) => {
                 let event = event.detail("expires", info.expires.to_string()).succeeded();
@@ -98,9 +106,10 @@ impl Access {
     fn extended(&self, info: &TokenInfo, wish: &Wish) -> Result<Timestamp, AccessError> {
         let now = self.clock.now();
         let after = |from: Timestamp, by: Duration| from.checked_add(by).unwrap_or(Timestamp::MAX);
-        let increment =
-            wish.increment.filter(|by| !by.is_zero()).unwrap_or(self.limits.default_ttl);
-        let mut expires = after(now, increment).min(info.ceiling).min(wish.certificate);
+        let increment = wish.increment.filter(|by| !by.is_zero()).unwrap_or(wish.usual);
+        let increment = wish.most.map_or(increment, |most| increment.min(most));
+        let certificate = wish.certificate.unwrap_or(Timestamp::MAX);
+        let mut expires = after(now, increment).min(info.ceiling).min(certificate);
         if let Some(limit) = wish.policy {
             expires = expires.min(after(info.issued, limit));
         }
@@ -117,12 +126,8 @@ impl Access {
         caller: &Caller,
     ) -> Result<(), AccessError> {
         let held = self.own_token(context, caller).await?;
-        // Without a check: whatever a renewal made of it meanwhile is to end too. Its index entry
-        // then leads nowhere, and is swept away in its time.
-        let commit = Commit::new()
-            .delete(held.key.clone())
-            .delete(expiry_key(held.info.expires, &held.key)?);
-        let event = event(context, "auth.token.revoke", &held.info);
+        let commit = end(Commit::new(), held)?;
+        let event = event(context, caller, "auth.token.revoke", &held.info);
         match self.store.commit(commit).await {
             Ok(_) => Ok(self.audit.record(event.succeeded()).await?),
             Err(error) => {
@@ -151,11 +156,14 @@ impl Access {
 /// What bounds a renewal besides the token itself.
 struct Wish {
     increment: Option<Duration>,
+    /// For which time if the client wants none in particular.
+    usual: Duration,
+    /// For which time at most.
+    most: Option<Duration>,
     policy: Option<Duration>,
-    certificate: Timestamp,
+    certificate: Option<Timestamp>,
 }
 
-fn event(context: &RequestContext, operation: &str, token: &TokenInfo) -> Event {
-    let resource = login_resource(&token.role, &token.identity);
-    Event::new(context, operation, resource).detail("accessor", token.accessor.clone())
+fn event(context: &RequestContext, caller: &Caller, operation: &str, token: &TokenInfo) -> Event {
+    caller.event(context, operation, login_resource(&token.role, &token.identity))
 }

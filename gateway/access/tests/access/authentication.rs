@@ -28,9 +28,13 @@ async fn nobody_passes_without_a_certificate() {
     let token = f.login(&f.by("app")).await.token;
     let lines = f.sink.lines().len();
     let anonymous = f.request(None);
-    for token in [None, Some(token.expose())] {
+    for (token, reason) in [
+        (None, Unauthenticated::NoCertificate),
+        (Some("root"), Unauthenticated::NoCertificate),
+        (Some(token.expose()), Unauthenticated::TokenWithoutCertificate),
+    ] {
         let refused = why(f.access.authenticate(&anonymous, token).await);
-        assert_eq!(refused, Unauthenticated::NoCertificate);
+        assert_eq!(refused, reason);
     }
     let login = f.access.login_with_certificate(&anonymous, &Role::default_role()).await;
     assert!(matches!(login, Err(AccessError::Unauthenticated(Unauthenticated::NoCertificate))));

@@ -22,6 +22,10 @@ const RULES: &str = r#"
 rules = [
   { name = "app-login", identities = ["spiffe://test/app"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
   { name = "short-login", identities = ["spiffe://test/short"], operations = ["auth.login"], resources = ["*"], effect = "allow", max_ttl = "10m" },
+  { name = "bearer-login", identities = ["spiffe://test/app"], operations = ["auth.login"], resources = ["ansible/*"], when = { attributes = { "token.bound" = ["false"] } }, effect = "allow" },
+  { name = "bound-only", identities = ["spiffe://test/app"], operations = ["secrets.list"], resources = ["secret/app/*"], when = { attributes = { "token.bound" = ["true"] } }, effect = "allow" },
+  { name = "admins", identities = ["spiffe://test/admin"], operations = ["auth.login", "session.*", "group.*"], resources = ["*"], effect = "allow" },
+  { name = "helpdesk", identities = ["spiffe://test/helpdesk"], operations = ["session.*"], resources = ["default/spiffe://test/app"], effect = "allow" },
   { name = "app-reads", identities = ["spiffe://test/app"], operations = ["secrets.read"], resources = ["secret/app/*"], effect = "allow" },
 ]
 "#;
@@ -51,7 +55,11 @@ impl Fixture {
                 .unwrap();
         let store: SharedStore = Arc::new(MemoryStore::new());
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-        let access = Access::new(policy.clone(), store.clone(), audit, clock.clone());
+        let taken_back = revoked.clone();
+        let access = Access::new(policy.clone(), store.clone(), audit, clock.clone())
+            .with_revocations(Arc::new(move |_, serial| {
+                taken_back.lock().unwrap().contains(serial)
+            }));
         Self { access, store, clock, sink, policy, revoked, policies }
     }
 
@@ -91,6 +99,13 @@ impl Fixture {
         context.evidence = certificate
             .into()
             .map(|one| Evidence::new(Arc::new(one), self.clock.clone(), still_holds));
+        context
+    }
+
+    /// A request without a certificate from this address.
+    pub(crate) fn from(&self, address: &str) -> RequestContext {
+        let mut context = self.request(None);
+        context.address = Some(address.parse().unwrap());
         context
     }
 

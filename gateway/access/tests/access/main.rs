@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod tokens;

@@ -93,7 +93,8 @@ impl Call {
     ) -> Result<Self, VaultError> {
         let (parts, content) = request.into_parts();
         check_condition(state)?;
-        let context = context_of(&parts.extensions)?;
+        let mut context = context_of(&parts.extensions)?;
+        let shown = token.as_ref().map(|token| token.as_str());
         let addressed = namespace_in(&parts.headers)?;
         let verb = match parts.method.as_str() {
             "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
@@ -110,8 +111,10 @@ impl Call {
             content_type.is_some_and(|text| text.trim().eq_ignore_ascii_case(MERGE_PATCH));
         let body = match verb {
             Verb::Write | Verb::Patch => {
-                // Strangers do not make the gateway wait for a body and keep it.
-                state.access.authenticate(&context, None).await?;
+                // Strangers do not make the gateway wait for a body and keep it. With a certificate the
+                // token can wait.
+                let early = shown.filter(|_| context.evidence.is_none());
+                state.access.authenticate(&context, early).await?;
                 let announced = text(CONTENT_LENGTH).and_then(|text| text.parse().ok());
                 let limit = body::limit(parts.uri.path(), |mount| {
                     state.secrets.kind_of(mount) == Some(MountKind::Transit)
@@ -121,8 +124,9 @@ impl Call {
             Verb::Get | Verb::List | Verb::Delete => JsonBody::empty(),
         };
         check_condition(state)?;
-        let shown = token.as_ref().map(|token| token.as_str());
         let caller = state.access.authenticate(&context, shown).await?;
+        // Of a bearer token, the tenant is the token's.
+        context.tenant = caller.identity().tenant.clone();
         // Only now is it known whose request this is, which is what the audit log is to say.
         if let Some(tenant) = addressed {
             state.access.check_tenant(&context, &caller, &tenant).await?;

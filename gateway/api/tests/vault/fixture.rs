@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 /// Who may do what in these tests.
 const RULES: &str = r#"
 rules = [
-  { name = "logins", identities = ["spiffe://test/app", "spiffe://test/admin"], operations = ["auth.login"], resources = ["default/*"], effect = "allow" },
+  { name = "logins", identities = ["spiffe://test/app", "spiffe://test/admin"], operations = ["auth.login"], resources = ["default/*", "ansible/*"], effect = "allow" },
   { name = "root", identities = ["spiffe://test/root"], operations = ["*"], resources = ["*"], effect = "allow" },
   { name = "admins", identities = ["spiffe://test/admin"], operations = ["secrets.*"], resources = ["secret/*"], effect = "allow" },
   { name = "key admins", identities = ["spiffe://test/admin"], operations = ["keys.*", "crypto.*"], resources = ["transit/*"], effect = "allow" },
@@ -42,6 +42,7 @@ rules = [
 
 /// The router over a store in memory, at a time that stands still.
 pub(crate) struct Fixture {
+    pub(crate) access: Arc<Access>,
     router: Router,
     pub(crate) clock: Clock,
     pub(crate) sink: MemorySink,
@@ -101,7 +102,7 @@ impl Fixture {
         let router = router(VaultState {
             tokens,
             secrets: Arc::new(secrets),
-            access,
+            access: access.clone(),
             clock: clock.clone(),
             condition: watched,
             installation: Arc::new(Installation {
@@ -113,7 +114,15 @@ impl Fixture {
             }),
         });
         let revoked = Arc::new(Mutex::new(BTreeSet::from(["dead".to_owned()])));
-        Self { router, clock, sink, condition, revoked, _policies: policies }
+        Self {
+            access: access.clone(),
+            router,
+            clock,
+            sink,
+            condition,
+            revoked,
+            _policies: policies,
+        }
     }
 
     /// A certificate of a name under `spiffe://test/` that is good for a day.

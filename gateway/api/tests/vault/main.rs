@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod body;
 #[cfg(test)]
 mod directory;
@@ -25,6 +27,8 @@ mod lenient;
 mod parked;
 #[cfg(test)]
 mod paths;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod sys;
 #[cfg(test)]

@@ -267,6 +267,39 @@ pub(crate) struct Secrets {
     pub(crate) token_ttl_seconds: u64,
     /// From the login to the end of the last renewal.
     pub(crate) token_max_ttl_seconds: u64,
+    /// Roles whose logins give bearer tokens.
+    pub(crate) bearer_roles: Vec<BearerRole>,
+}
+
+/// A role whose logins give bearer tokens, for clients that show their certificate only when they log in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BearerRole {
+    /// The name that the client gives when it logs in.
+    pub(crate) role: String,
+    /// Whose logins.
+    #[serde(default = "default_tenant")]
+    pub(crate) tenant: String,
+    /// From where one logs in, and from where the tokens are good.
+    pub(crate) networks: Vec<String>,
+    /// From a login, or a renewal that does not ask for more, to expiry.
+    #[serde(default = "bearer_ttl")]
+    pub(crate) ttl_seconds: u64,
+    /// From the login to the end of the last renewal.
+    #[serde(default = "bearer_max_ttl")]
+    pub(crate) max_ttl_seconds: u64,
+}
+
+fn default_tenant() -> String {
+    "default".to_owned()
+}
+
+fn bearer_ttl() -> u64 {
+    900
+}
+
+fn bearer_max_ttl() -> u64 {
+    3600
 }
 
 /// Whose client certificates are believed.
@@ -431,6 +464,7 @@ impl Default for Secrets {
             keys: "transit".to_owned(),
             token_ttl_seconds: 3600,
             token_max_ttl_seconds: 86_400,
+            bearer_roles: vec![],
         }
     }
 }

@@ -2,6 +2,7 @@
 //! itself refuses.
 
 mod acme;
+mod bearer;
 mod ca;
 mod clients;
 mod diagnose;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chancery_access::BearerRole;
 use chancery_api::HostName;
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted};
@@ -183,6 +185,7 @@ pub(crate) struct SecretsConfig {
     pub(crate) keys: Option<String>,
     pub(crate) token_ttl: Duration,
     pub(crate) token_max_ttl: Duration,
+    pub(crate) bearer_roles: Vec<BearerRole>,
 }
 
 /// Whose client certificates are believed. The files are read at each reload.

@@ -93,7 +93,7 @@ fn a_key_that_does_not_exist_is_refused_in_every_table() {
         .filter(|(_, line)| line.starts_with('['))
         .map(|(index, line)| (index, line.to_owned()))
         .collect();
-    assert_eq!(tables.len(), 14);
+    assert_eq!(tables.len(), 17);
     for (index, table) in tables {
         let mut lines: Vec<_> = installed.text.lines().collect();
         lines.insert(index + 1, "no_such_key = 1");
@@ -236,6 +236,32 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "token_max_ttl_seconds = 86400",
             "token_max_ttl_seconds = 60",
             "secrets.token_max_ttl_seconds: 60 is not between 3600",
+        ),
+        ("role = \"ansible\"", "role = \"a b\"", "secrets.bearer_roles.role: `a b` is not a role"),
+        (
+            "tenant = \"default\"",
+            "tenant = \"other\"",
+            "secrets.bearer_roles.tenant: there is no tenant `other`",
+        ),
+        (
+            "networks = [\"10.1.0.0/16\"]",
+            "networks = []",
+            "secrets.bearer_roles.networks: name at least one network",
+        ),
+        (
+            "networks = [\"10.1.0.0/16\"]",
+            "networks = [\"0.0.0.0/0\"]",
+            "secrets.bearer_roles.networks: `0.0.0.0/0` is everywhere",
+        ),
+        (
+            "ttl_seconds = 900",
+            "ttl_seconds = 3601",
+            "secrets.bearer_roles.ttl_seconds: 3601 is not between 1 and 3600",
+        ),
+        (
+            "max_ttl_seconds = 3600 ",
+            "max_ttl_seconds = 60 ",
+            "secrets.bearer_roles.max_ttl_seconds: 60 is not between 900",
         ),
         ("trust_own_ca = true", "trust_own_ca = 1", "invalid type: integer `1`"),
         ("/clients.pem", "/absent.pem", "clients.cas.file: "),

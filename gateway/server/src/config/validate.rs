@@ -30,7 +30,8 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let cas = (document.ca, document.issuers);
     let (ca, issuers) = check.cas(cas, &document.upstreams, &tenants, has_hsm);
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
-    let secrets = check.secrets(document.secrets);
+    let tenant_ids: Vec<_> = tenants.iter().map(|rules| rules.tenant.to_string()).collect();
+    let secrets = check.secrets(document.secrets, &tenant_ids);
     let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets));
     let acme = check.acme(document.acme, &tenants);
     let telemetry = check.telemetry(document.telemetry);
@@ -234,7 +235,7 @@ impl Check<'_> {
         }
     }
 
-    fn secrets(&mut self, secrets: document::Secrets) -> SecretsConfig {
+    fn secrets(&mut self, secrets: document::Secrets, tenants: &[String]) -> SecretsConfig {
         for mount in &secrets.mounts {
             if let Err(error) = mount.parse::<MountName>() {
                 self.refuse::<()>("secrets.mounts", error.to_string());
@@ -262,6 +263,7 @@ impl Check<'_> {
             keys: Some(secrets.keys).filter(|name| !name.is_empty()),
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
+            bearer_roles: self.bearer_roles(secrets.bearer_roles, tenants),
         }
     }
 

@@ -13,10 +13,13 @@ use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
 
-/// A token as its holder may see it.
+/// A token as its holder, and those who look after sessions, may see it.
 #[derive(Serialize)]
-struct TokenView<'a> {
+pub(super) struct TokenView<'a> {
     accessor: &'a str,
+    /// Of a bearer token, from where it is good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_cidrs: Option<Vec<String>>,
     creation_time: i64,
     creation_ttl: u64,
     display_name: String,
@@ -36,10 +39,14 @@ struct TokenView<'a> {
 }
 
 impl<'a> TokenView<'a> {
-    fn of(token: &'a str, info: &'a TokenInfo, now: Timestamp) -> Self {
+    /// With the token itself for its holder; others see none.
+    pub(super) fn of(token: &'a str, info: &'a TokenInfo, now: Timestamp) -> Self {
+        let bearer = info.bearer.as_ref();
         let longest = Duration::try_from(info.ceiling.duration_since(info.issued));
         Self {
             accessor: &info.accessor,
+            bound_cidrs: bearer
+                .map(|bearer| bearer.networks.iter().map(ToString::to_string).collect()),
             creation_time: info.issued.as_second(),
             creation_ttl: seconds(info.creation_ttl),
             display_name: format!("cert-{}", info.identity),
