@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::Acme;
 use crate::error::Error;
 use crate::id::{AuthorizationId, OrderId};
+use crate::order::Order;
 use crate::records;
 
 /// How many unfinished things are read at once after a start.
@@ -28,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How much longer than its waiting and its own time may take a challenge is left to whoever began it.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What is stored with a challenge that is being validated.
+/// What is stored of an order whose challenges are being validated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Unfinished {
     /// From when on somebody else may take it up: whoever began it has put it off, or is gone.
@@ -84,9 +85,13 @@ impl Acme {
         let mut count = 0;
         for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
-            for key in self.keys_below(&records::unfinished_authorizations(tenant)).await? {
-                self.spawn_validation(&context, records::id_in(&key)?);
-                count += 1;
+            for prefix in Self::unfinished_validations(tenant) {
+                for key in self.keys_below(&prefix).await? {
+                    for id in self.validating(tenant, &key).await? {
+                        self.spawn_validation(&context, id);
+                        count += 1;
+                    }
+                }
             }
             for key in self.keys_below(&records::unfinished_orders(tenant)).await? {
                 self.spawn_issuance(&context, records::id_in(&key)?);
@@ -109,51 +114,76 @@ impl Acme {
         let mut count = 0;
         for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
-            let prefix = records::unfinished_authorizations(tenant);
-            let mut after: Option<Key> = None;
-            loop {
-                let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-                after = page.last().map(|record| record.key.clone());
-                let more = page.len() == PAGE;
-                for record in page {
-                    let id = records::id_in(&record.key)?;
-                    if self.is_mine(tenant, id, record).await? {
-                        self.spawn_validation(&context, id);
-                        count += 1;
+            for prefix in Self::unfinished_validations(tenant) {
+                let mut after: Option<Key> = None;
+                loop {
+                    let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+                    after = page.last().map(|record| record.key.clone());
+                    let more = page.len() == PAGE;
+                    for record in page {
+                        for id in self.claim(tenant, record).await? {
+                            self.spawn_validation(&context, id);
+                            count += 1;
+                        }
                     }
-                }
-                if !more {
-                    break;
+                    if !more {
+                        break;
+                    }
                 }
             }
         }
         Ok(count)
     }
 
-    /// Whether an unfinished challenge is due and nobody else was quicker to claim it.
-    async fn is_mine(
+    /// Where challenges are that are being validated: by order, and as earlier versions had them.
+    fn unfinished_validations(tenant: &TenantId) -> [String; 2] {
+        [records::unfinished_challenges(tenant), records::unfinished_authorizations(tenant)]
+    }
+
+    /// The authorizations behind the key of a record of unfinished validations.
+    async fn validating(
         &self,
         tenant: &TenantId,
-        id: AuthorizationId,
+        key: &Key,
+    ) -> Result<Vec<AuthorizationId>, Error> {
+        let of_earlier = records::unfinished_authorizations(tenant);
+        if key.as_bytes().starts_with(of_earlier.as_bytes()) {
+            return Ok(vec![records::id_in(key)?]);
+        }
+        let order = records::order(tenant, records::id_in(key)?)?;
+        let order = records::load::<Order>(self.store.as_ref(), order).await?;
+        let order = order.map(|stored| stored.value);
+        Ok(order.as_ref().map(Order::validating).unwrap_or_default())
+    }
+
+    /// Those behind a record of unfinished validations that nobody works on, if it is due and nobody
+    /// else was quicker to claim it.
+    async fn claim(
+        &self,
+        tenant: &TenantId,
         record: Record,
-    ) -> Result<bool, Error> {
+    ) -> Result<Vec<AuthorizationId>, Error> {
         // Those of earlier versions say nothing, and are due.
         let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
-        let is_due = unfinished.is_none_or(|unfinished| unfinished.due <= self.clock.now());
-        if !is_due || self.under_way.change(|all| all.contains(&(tenant.clone(), id))) {
-            return Ok(false);
+        if unfinished.is_some_and(|unfinished| unfinished.due > self.clock.now()) {
+            return Ok(Vec::new());
+        }
+        let mut ids = self.validating(tenant, &record.key).await?;
+        self.under_way.change(|all| ids.retain(|id| !all.contains(&(tenant.clone(), *id))));
+        if ids.is_empty() {
+            return Ok(ids);
         }
         let commit = Commit::new()
             .check_version(record.key.clone(), record.version)
             .put(record.key, self.unfinished()?);
         match self.store.commit(commit).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict { .. }) => Ok(false),
+            Ok(_) => Ok(ids),
+            Err(CommitError::Conflict { .. }) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What to store with a challenge whose validation begins now.
+    /// What to store of an order when the validation of a challenge begins.
     pub(crate) fn unfinished(&self) -> Result<Vec<u8>, Error> {
         let validation = &self.config.validation;
         let due = self.clock.now() + validation.turn_timeout + validation.timeout + GRACE;

@@ -28,12 +28,15 @@ pub struct AcmeConfig {
     /// The origins whose scripts may use this server from a browser (`https://app.example`); `*` for all, none
     /// by default.
     pub allowed_origins: Vec<String>,
-    /// How long an order and its authorizations may stay unfinished.
+    /// How long an order and its authorizations may stay unfinished: hours, since whoever has an account
+    /// makes orders for nothing.
     pub order_lifetime: Duration,
     /// How long a valid authorization counts, for revocation (RFC 8555 §7.6).
     pub authorization_lifetime: Duration,
-    /// How long dead orders and authorizations are kept after they expired.
+    /// How long orders and authorizations are kept after they are over.
     pub retention: Duration,
+    /// How much one account or client may have.
+    pub limits: Limits,
     /// The most names in one order.
     pub max_identifiers: usize,
     /// How long an answer to a finalize or challenge request waits for the outcome before it says
@@ -41,6 +44,26 @@ pub struct AcmeConfig {
     pub hold: Duration,
     /// How challenges are validated.
     pub validation: ValidationConfig,
+}
+
+/// How much one account or client may have. A client is an IPv4 address or a /64 of IPv6; 0 is no limit.
+/// All gateways over one store count together.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Orders of an account that are not finished, or failed within the last hour.
+    pub pending_orders_per_account: u16,
+    /// The same of all accounts that one client uses.
+    pub pending_orders_per_client: u16,
+    /// New accounts of a client within [`new_accounts_window`](Self::new_accounts_window).
+    pub new_accounts_per_client: u16,
+    /// The time over which new accounts are counted.
+    pub new_accounts_window: Duration,
+    /// After which time an account is removed that never had an order.
+    pub unused_accounts: Duration,
+    /// After which time since its last order an account is removed that has no order any more. It should
+    /// be longer than certificates are valid, since clients that renew late come with the account that
+    /// they have.
+    pub idle_accounts: Duration,
 }
 
 /// How challenges are validated.
@@ -83,12 +106,26 @@ impl Default for AcmeConfig {
             default_profile: Some("tls-server".to_owned()),
             names: NameRules { unlisted: true },
             allowed_origins: Vec::new(),
-            order_lifetime: Duration::from_secs(7 * DAY),
+            order_lifetime: Duration::from_secs(12 * HOUR),
             authorization_lifetime: Duration::from_secs(30 * DAY),
-            retention: Duration::from_secs(7 * DAY),
+            retention: Duration::from_secs(DAY),
+            limits: Limits::default(),
             max_identifiers: 100,
             hold: Duration::from_secs(2),
             validation: ValidationConfig::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending_orders_per_account: 100,
+            pending_orders_per_client: 1000,
+            new_accounts_per_client: 100,
+            new_accounts_window: Duration::from_hours(3),
+            unused_accounts: Duration::from_hours(30 * 24),
+            idle_accounts: Duration::from_hours(400 * 24),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use chancery_audit::AuditError;
 use chancery_compute::ComputeError;
 use chancery_identity::EvidenceError;
@@ -114,6 +116,14 @@ pub enum Error {
     /// The reason code is unknown or may not be used by this signer.
     #[error("{0}")]
     BadRevocationReason(String),
+    /// The account or the client has as much as it may have.
+    #[error("{message}")]
+    RateLimited {
+        /// What it has too much of.
+        message: String,
+        /// When to come again.
+        retry_after: Duration,
+    },
     /// Too many decisions are waiting for the policies, or too much work for the processors.
     #[error("too many requests at once: try again")]
     Overloaded,
@@ -146,6 +156,7 @@ impl Error {
             Self::KeyInUse { .. } => "key-in-use",
             Self::AlreadyRevoked => "already-revoked",
             Self::BadRevocationReason(_) => "bad-revocation-reason",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Overloaded => Denial::OVERLOADED,
             Self::Internal(_) => "internal",
         }

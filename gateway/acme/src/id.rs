@@ -1,6 +1,7 @@
 //! Identifiers of ACME resources: time-ordered UUIDs (version 7, RFC 9562 §5.7), written as 32
-//! lower-case hexadecimal digits in URLs and storage keys. They are names, not secrets: every
-//! request is signed.
+//! lower-case hexadecimal digits in URLs and storage keys. An authorization has the id of its order and
+//! four digits for its place in it, so that no index has to lead from one to the other. They are names,
+//! not secrets: every request is signed.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -21,8 +22,6 @@ pub struct Id<Kind> {
 pub type AccountId = Id<kind::Account>;
 /// Names an order.
 pub type OrderId = Id<kind::Order>;
-/// Names an authorization; its challenges are named by it and their type.
-pub type AuthorizationId = Id<kind::Authorization>;
 
 /// What an [`Id`] can name.
 pub mod kind {
@@ -32,9 +31,21 @@ pub mod kind {
     /// Orders.
     #[derive(Debug)]
     pub enum Order {}
-    /// Authorizations.
-    #[derive(Debug)]
-    pub enum Authorization {}
+}
+
+/// Names an authorization; its challenges are named by it and their type.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AuthorizationId {
+    /// That of a name of an order.
+    Of {
+        /// The order.
+        order: OrderId,
+        /// The name's place in it, from 0.
+        place: u16,
+    },
+    /// One of an earlier version of the gateway, which had ids of their own.
+    Own(Uuid),
 }
 
 /// The text is not an id.
@@ -57,6 +68,11 @@ impl<Kind> Id<Kind> {
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
         Self { uuid, kind: PhantomData }
     }
+
+    /// The id's random part: a number that nobody chose.
+    pub(crate) fn lottery(&self) -> u64 {
+        self.uuid.as_u64_pair().1
+    }
 }
 
 impl<Kind> std::fmt::Display for Id<Kind> {
@@ -77,12 +93,64 @@ impl<Kind> FromStr for Id<Kind> {
     /// Only the one spelling that [`Display`](std::fmt::Display) writes, so that a resource has one
     /// URL.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let own = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(own) {
-            return Err(InvalidId);
+        Ok(Self { uuid: uuid(text)?, kind: PhantomData })
+    }
+}
+
+/// 32 lower-case hexadecimal digits.
+fn uuid(text: &str) -> Result<Uuid, InvalidId> {
+    if text.len() != 32 || !text.bytes().all(is_digit) {
+        return Err(InvalidId);
+    }
+    Uuid::try_parse(text).map_err(|_| InvalidId)
+}
+
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'a'..=b'f')
+}
+
+impl std::fmt::Display for AuthorizationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Of { order, place } => write!(f, "{order}{place:04x}"),
+            Self::Own(uuid) => uuid.simple().fmt(f),
         }
-        let uuid = Uuid::try_parse(text).map_err(|_| InvalidId)?;
-        Ok(Self { uuid, kind: PhantomData })
+    }
+}
+
+impl std::fmt::Debug for AuthorizationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for AuthorizationId {
+    type Err = InvalidId;
+
+    /// Only the one spelling, as of the other ids.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text.split_at_checked(32) {
+            Some((own, "")) => Ok(Self::Own(uuid(own)?)),
+            Some((order, place)) if place.len() == 4 && place.bytes().all(is_digit) => {
+                let place = u16::from_str_radix(place, 16).map_err(|_| InvalidId)?;
+                Ok(Self::Of { order: order.parse()?, place })
+            }
+            _ => Err(InvalidId),
+        }
+    }
+}
+
+impl TryFrom<String> for AuthorizationId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<AuthorizationId> for String {
+    fn from(id: AuthorizationId) -> Self {
+        id.to_string()
     }
 }
 
@@ -143,6 +211,27 @@ mod tests {
         let hyphens = early.uuid.to_string();
         for bad in ["", "..", "x", &upper, &hyphens, &format!("{early}0")] {
             assert_eq!(bad.parse::<OrderId>(), Err(InvalidId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_authorization_is_named_by_its_order_and_place_or_as_it_was_before() {
+        let order = OrderId::new(Timestamp::from_second(1_000).unwrap());
+        let id = AuthorizationId::Of { order, place: 99 };
+        assert_eq!(id.to_string(), format!("{order}0063"));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(order.to_string().parse(), Ok(AuthorizationId::Own(order.uuid)));
+        for bad in [
+            String::new(),
+            format!("{order}0"),
+            format!("{order}006"),
+            format!("{order}+063"),
+            format!("{order}006A"),
+            format!("{order}00063"),
+            "ä".repeat(16),
+            format!("{}ä", "0".repeat(31)),
+        ] {
+            assert_eq!(bad.parse::<AuthorizationId>(), Err(InvalidId), "{bad}");
         }
     }
 }

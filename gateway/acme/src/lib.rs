@@ -33,13 +33,14 @@ pub mod jws;
 pub mod nonce;
 pub mod order;
 mod outcome;
+mod quota;
 mod records;
 pub mod revocation;
 mod service;
 mod sweep;
 
 pub use authenticate::{Authenticated, Target};
-pub use config::{AcmeConfig, ValidationConfig};
+pub use config::{AcmeConfig, Limits, ValidationConfig};
 pub use error::{DeniedIdentifier, Error, InternalError, RefusedIdentifier};
 pub use failure::{Failure, FailureKind};
 pub use identifier::{Identifier, InvalidIdentifier, NameRules};

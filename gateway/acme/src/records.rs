@@ -4,14 +4,26 @@
 //! |---|---|
 //! | `T/acme/account/A` | the account |
 //! | `T/acme/account-of-key/THUMBPRINT` | the account's id |
-//! | `T/acme/order/O` | the order in its state |
+//! | `T/acme/account-due/TIME/A` | empty: when to look whether the account is still used |
+//! | `T/acme/accounts-from/CLIENT/N` | a seat of the client's quota for new accounts |
+//! | `T/acme/order/O` | the order in its state, with its authorizations until they are valid |
 //! | `T/acme/order-of/A/O` | empty: the account's orders |
-//! | `T/acme/authorization/Z` | the authorization with its challenges in its state |
+//! | `T/acme/order-due/TIME/O` | empty: when to look whether the order is over |
+//! | `T/acme/pending-of/A/N`, `T/acme/pending-from/CLIENT/N` | a seat of the quota for pending orders |
+//! | `T/acme/authorization/Z` | how and when the authorization became valid |
 //! | `T/acme/authorized/A/TYPE:NAME` | until when the account's proof of the name counts |
-//! | `T/acme/unfinished/KIND/ID` | empty: what to take up again after a start |
+//! | `T/acme/unfinished/order/O` | empty: the order's certificate is being made |
+//! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
+//! | `T/acme/due` | empty: orders and accounts of earlier versions are among those that are due |
+//!
+//! Earlier versions of the gateway had each authorization, in whichever state, at
+//! `T/acme/authorization/Z` and those that were being validated at `T/acme/unfinished/authorization/Z`.
+//! `TIME` is in milliseconds, in hexadecimal.
 
 use chancery_identity::TenantId;
 use chancery_store::{Key, Store, Version};
+use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -84,6 +96,66 @@ pub(crate) fn unfinished_authorization(
     id: AuthorizationId,
 ) -> Result<Key, Error> {
     Ok(Key::new(format!("{tenant}/acme/unfinished/authorization/{id}"))?)
+}
+
+/// The orders of which challenges are being validated.
+pub(crate) fn unfinished_challenges(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/unfinished/challenges/")
+}
+
+pub(crate) fn unfinished_challenges_of(tenant: &TenantId, id: OrderId) -> Result<Key, Error> {
+    Ok(Key::new(format!("{tenant}/acme/unfinished/challenges/{id}"))?)
+}
+
+/// The seats for pending orders of an account.
+pub(crate) fn pending_of(tenant: &TenantId, account: AccountId) -> String {
+    format!("{tenant}/acme/pending-of/{account}/")
+}
+
+/// The seats for pending orders of a client.
+pub(crate) fn pending_from(tenant: &TenantId, client: IpNet) -> String {
+    format!("{tenant}/acme/pending-from/{}/", client.addr())
+}
+
+/// The seats for new accounts of a client.
+pub(crate) fn accounts_from(tenant: &TenantId, client: IpNet) -> String {
+    format!("{tenant}/acme/accounts-from/{}/", client.addr())
+}
+
+/// Orders by when to look whether they are over.
+pub(crate) fn orders_due(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/order-due/")
+}
+
+pub(crate) fn order_due(tenant: &TenantId, at: Timestamp, id: OrderId) -> Result<Key, Error> {
+    Ok(Key::new(format!("{}{:016x}/{id}", orders_due(tenant), millis(at)))?)
+}
+
+/// Accounts by when to look whether they are still used.
+pub(crate) fn accounts_due(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/account-due/")
+}
+
+pub(crate) fn account_due(tenant: &TenantId, at: Timestamp, id: AccountId) -> Result<Key, Error> {
+    Ok(Key::new(format!("{}{:016x}/{id}", accounts_due(tenant), millis(at)))?)
+}
+
+/// The first key that is not due at `now`, of those that begin with `prefix`.
+pub(crate) fn not_due(prefix: &str, now: Timestamp) -> Result<Key, Error> {
+    Ok(Key::new(format!("{prefix}{:016x}", millis(now).saturating_add(1)))?)
+}
+
+fn millis(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
+
+/// That everything of earlier versions has when it is due.
+pub(crate) fn due(tenant: &TenantId) -> Result<Key, Error> {
+    Ok(Key::new(format!("{tenant}/acme/due"))?)
+}
+
+pub(crate) fn accounts(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/account/")
 }
 
 /// The last segment of a key, as the id that it is.

@@ -13,6 +13,7 @@ use crate::config::AcmeConfig;
 use crate::error::{DeniedIdentifier, Error};
 use crate::identifier::Identifier;
 use crate::nonce::{NoRandomness, Nonces};
+use crate::order::change::Changes;
 
 /// The ACME server: everything but HTTP.
 pub struct Acme {
@@ -26,6 +27,7 @@ pub struct Acme {
     pub(crate) validator: Validator,
     pub(crate) under_way: UnderWay,
     pub(crate) compute: Compute,
+    pub(crate) changes: Changes,
 }
 
 /// Why the ACME server cannot start.
@@ -56,6 +58,7 @@ impl Acme {
             nonces: Nonces::new()?,
             validator: Validator::new(&config.validation)?,
             under_way: UnderWay::default(),
+            changes: Changes::default(),
             config,
             store,
             issuance,

@@ -1,19 +1,22 @@
 use chancery_identity::TenantId;
-use chancery_store::{Commit, Key, Record};
+use chancery_store::{Commit, Key};
 
 use crate::Acme;
-use crate::authorization::Proof;
+use crate::account::Account;
+use crate::authorization::{Progress, Proof};
 use crate::error::{Error, InternalError};
-use crate::id::OrderId;
-use crate::order::Order;
-use crate::records;
+use crate::id::{AuthorizationId, OrderId};
+use crate::order::{Facts, Order};
+use crate::records::{self, Stored};
 
-/// How many orders are looked at in one scan.
+/// How many things are looked at in one scan, and how many of a kind in one sweep.
 const PAGE: usize = 100;
+const MOST: usize = 10_000;
 
 impl Acme {
-    /// Deletes orders that ended long ago, with what belongs to them, and returns how many. To be
-    /// called now and then, such as every hour: without it the store grows for ever.
+    /// Deletes orders that are over, with what belongs to them, and accounts that nobody uses any more.
+    /// Returns how many orders. To be called now and then: without it the store grows for ever. It costs
+    /// little if nothing is due.
     ///
     /// An order goes [`retention`](crate::AcmeConfig::retention) after neither it nor its
     /// authorizations can count any more. Certificates stay in the inventory.
@@ -22,46 +25,83 @@ impl Acme {
     /// [`Error::Internal`]; what was deleted before stays deleted.
     #[tracing::instrument(name = "acme.sweep", skip_all)]
     pub async fn sweep(&self) -> Result<usize, Error> {
-        let lifetime = self.config.order_lifetime.max(self.config.authorization_lifetime);
         let mut count = 0;
         for tenant in self.config.tenants.all().iter() {
-            // Ids begin with the time, so what is old comes first.
-            let young = OrderId::first_of(self.clock.now() - lifetime - self.config.retention);
-            let end = records::order(tenant, young)?;
-            let mut after: Option<Key> = None;
-            loop {
-                let prefix = records::orders(tenant);
-                let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-                after = page.last().map(|record| record.key.clone());
-                let more = page.len() == PAGE && after.as_ref().is_some_and(|last| *last < end);
-                for record in page.into_iter().take_while(|record| record.key < end) {
-                    count += usize::from(self.delete_order(tenant, record).await?);
-                }
-                if !more {
-                    break;
-                }
+            self.adopt(tenant).await?;
+            for due in self.due(&records::orders_due(tenant)).await? {
+                count += usize::from(self.look_at_order(tenant, &due).await?);
+            }
+            for due in self.due(&records::accounts_due(tenant)).await? {
+                self.look_at_account(tenant, &due).await?;
             }
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
         Ok(count)
     }
 
-    async fn delete_order(&self, tenant: &TenantId, record: Record) -> Result<bool, Error> {
-        let order: Order = serde_json::from_slice(&record.value)
-            .map_err(|error| InternalError::Record { key: record.key.clone(), error })?;
-        if matches!(order, Order::Processing(_)) {
+    /// The keys of what is due, of those with this prefix.
+    async fn due(&self, prefix: &str) -> Result<Vec<Key>, Error> {
+        let end = records::not_due(prefix, self.clock.now())?;
+        let mut keys: Vec<Key> = Vec::new();
+        loop {
+            let page = self.store.scan(prefix.as_bytes(), keys.last(), PAGE).await?;
+            let is_full = page.len() == PAGE;
+            let before = keys.len();
+            keys.extend(page.into_iter().map(|one| one.key).take_while(|key| *key < end));
+            if !is_full || keys.len() < before + PAGE || keys.len() >= MOST {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Looks at the order behind a key of those that are due: deletes it if it is over, or finds another
+    /// time to look. Whether it was deleted.
+    async fn look_at_order(&self, tenant: &TenantId, due: &Key) -> Result<bool, Error> {
+        let id: OrderId = records::id_in(due)?;
+        let key = records::order(tenant, id)?;
+        let Some(order) = records::load::<Order>(self.store.as_ref(), key).await? else {
+            self.store.commit(Commit::new().delete(due.clone())).await?;
             return Ok(false);
+        };
+        let now = self.clock.now();
+        let end = order.value.end(&self.config);
+        if end > now || matches!(order.value, Order::Processing(_)) {
+            let next = end.max(now + self.config.retention);
+            let commit = Commit::new()
+                .check_version(order.key, order.version)
+                .delete(due.clone())
+                .put(records::order_due(tenant, next, id)?, Vec::new());
+            return self.commit_unless_changed(commit).await.map(|_| false);
         }
-        let facts = order.facts();
+        let commit = self.deletion(tenant, order).await?;
+        self.commit_unless_changed(commit.delete(due.clone())).await
+    }
+
+    async fn deletion(&self, tenant: &TenantId, order: Stored<Order>) -> Result<Commit, Error> {
+        let facts = order.value.facts();
         let mut commit = Commit::new()
-            .check_version(record.key.clone(), record.version)
+            .check_version(order.key.clone(), order.version)
+            .delete(order.key)
             .delete(records::order_of(tenant, facts.account, facts.id)?)
-            .delete(record.key);
-        for id in &facts.authorizations {
-            commit = commit
-                .delete(records::unfinished_authorization(tenant, *id)?)
-                .delete(records::authorization(tenant, *id)?);
+            .delete(records::unfinished_challenges_of(tenant, facts.id)?);
+        for (id, progress) in facts.authorizations().into_iter().zip(order.value.progress()) {
+            if matches!(id, AuthorizationId::Own(_)) {
+                commit = commit
+                    .delete(records::unfinished_authorization(tenant, id)?)
+                    .delete(records::authorization(tenant, id)?);
+            } else if matches!(progress, Progress::Proved(_)) {
+                commit = commit.delete(records::authorization(tenant, id)?);
+            }
         }
+        self.without_old_proofs(tenant, facts, commit).await
+    }
+
+    async fn without_old_proofs(
+        &self,
+        tenant: &TenantId,
+        facts: &Facts,
+        mut commit: Commit,
+    ) -> Result<Commit, Error> {
         for name in &facts.identifiers {
             // A newer order may have proved the name again.
             let key = records::authorized(tenant, facts.account, name)?;
@@ -70,7 +110,58 @@ impl Acme {
                 commit = commit.check_version(proof.key.clone(), proof.version).delete(proof.key);
             }
         }
-        self.store.commit(commit).await?;
-        Ok(true)
+        Ok(commit)
+    }
+
+    /// Puts orders and accounts that earlier versions of the gateway made among those that are due, once.
+    /// When such an account last had an order is not known, so that it counts from now.
+    async fn adopt(&self, tenant: &TenantId) -> Result<(), Error> {
+        let done = records::due(tenant)?;
+        if self.store.get(&done).await?.is_some() {
+            return Ok(());
+        }
+        let mut after: Option<Key> = None;
+        loop {
+            let prefix = records::orders(tenant);
+            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            let mut commit = Commit::new();
+            for record in page {
+                let order: Order = serde_json::from_slice(&record.value)
+                    .map_err(|error| InternalError::Record { key: record.key, error })?;
+                let (id, end) = (order.facts().id, order.end(&self.config));
+                commit = commit.put(records::order_due(tenant, end, id)?, Vec::new());
+            }
+            self.store.commit(commit).await?;
+        }
+        self.adopt_accounts(tenant).await?;
+        self.store.commit(Commit::new().put(done, Vec::new())).await?;
+        Ok(())
+    }
+
+    async fn adopt_accounts(&self, tenant: &TenantId) -> Result<(), Error> {
+        let mut after: Option<Key> = None;
+        loop {
+            let prefix = records::accounts(tenant);
+            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let Some(last) = page.last().map(|last| last.key.clone()) else { return Ok(()) };
+            let mut commit = Commit::new();
+            for record in page {
+                let account: Account = serde_json::from_slice(&record.value)
+                    .map_err(|error| InternalError::Record { key: record.key.clone(), error })?;
+                let due = account.due(&self.config.limits);
+                commit = commit.put(records::account_due(tenant, due, account.id)?, Vec::new());
+                if let Some(used) = account.used(self.clock.now()) {
+                    commit = commit
+                        .check_version(record.key.clone(), record.version)
+                        .put(record.key, records::encode(&used)?);
+                }
+            }
+            // If one of them was changed meanwhile, the page is looked at again.
+            if self.commit_unless_changed(commit).await? {
+                after = Some(last);
+            }
+        }
     }
 }

@@ -4,14 +4,19 @@ use chancery_store::{Commit, CommitError};
 
 use super::{Account, AccountStatus, contact};
 use crate::Acme;
+use crate::client;
 use crate::error::{Error, InternalError};
 use crate::id::AccountId;
 use crate::jws::AccountKey;
+use crate::quota::{FreeSeat, Quota};
 use crate::records::{self, Stored};
 use crate::service::Question;
 
 const OPERATION: &str = "acme.account.create";
 const RESOURCE: &str = "account";
+
+/// How often an account is stored anew because others took its seat.
+const TRIES: usize = 20;
 
 /// A request for an account (RFC 8555 §7.3).
 #[derive(Debug, Clone, Default)]
@@ -38,8 +43,8 @@ impl Acme {
     /// `acme.account.create`.
     ///
     /// # Errors
-    /// [`Error::NoAccount`] if one should only be found and there is none, [`Error::Denied`], and
-    /// what is wrong with the contacts or the terms.
+    /// [`Error::NoAccount`] if one should only be found and there is none, [`Error::Denied`],
+    /// [`Error::RateLimited`], and what is wrong with the contacts or the terms.
     #[tracing::instrument(name = "acme.account.create", skip_all)]
     pub async fn new_account(
         &self,
@@ -76,6 +81,7 @@ impl Acme {
         {
             return Err(Error::TermsNotAgreed { terms: terms.clone() });
         }
+        let mut seat = self.find_account_seat(context).await?;
         let mut attributes = vec![("thumbprint".to_owned(), thumbprint.clone())];
         attributes.extend(request.contact.iter().map(|one| ("contact".to_owned(), one.clone())));
         let question = Question {
@@ -86,36 +92,72 @@ impl Acme {
         };
         self.ask(context, event, question).await?;
 
+        let now = self.clock.now();
         let account = Account {
-            id: AccountId::new(self.clock.now()),
+            id: AccountId::new(now),
             key,
             status: AccountStatus::Valid,
             contact: request.contact,
             terms_agreed: request.terms_agreed,
-            created: self.clock.now(),
+            created: now,
+            last_order: None,
         };
         let by_key = records::account_of_key(&context.tenant, &thumbprint)?;
+        let due = account.due(&self.config.limits);
         let commit = Commit::new()
             .check_absent(by_key.clone())
-            .put(by_key, account.id.to_string().into_bytes())
-            .put(records::account(&context.tenant, account.id)?, records::encode(&account)?);
-        match self.store.commit(commit).await {
-            Ok(_) => {}
-            // The same key, sent twice at once: the other one made the account. This one was decided
-            // on too, and that is on record.
-            Err(CommitError::Conflict { .. }) => {
-                let found = self.account_of_key(context, &thumbprint).await?.ok_or_else(|| {
-                    InternalError::Inconsistent(format!("the account of key {thumbprint}"))
-                })?;
-                event.set_account(found.value.id.to_string());
-                event.add_detail("existing", true);
-                return Ok(Registered::Existing(found.value));
+            .put(by_key.clone(), account.id.to_string().into_bytes())
+            .put(records::account(&context.tenant, account.id)?, records::encode(&account)?)
+            .put(records::account_due(&context.tenant, due, account.id)?, Vec::new());
+        let mut tries = 0;
+        loop {
+            let commit = match &seat {
+                Some(seat) => {
+                    seat.take(commit.clone(), now + self.config.limits.new_accounts_window)?
+                }
+                None => commit.clone(),
+            };
+            let failed = match self.store.commit(commit).await {
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            tries += 1;
+            match failed {
+                // The same key, sent twice at once: the other one made the account. This one was decided
+                // on too, and that is on record.
+                CommitError::Conflict { key } if key == by_key => {
+                    let found = self.account_of_key(context, &thumbprint).await?;
+                    let found = found.ok_or_else(|| {
+                        InternalError::Inconsistent(format!("the account of key {thumbprint}"))
+                    })?;
+                    event.set_account(found.value.id.to_string());
+                    event.add_detail("existing", true);
+                    return Ok(Registered::Existing(found.value));
+                }
+                // Somebody else took the seat.
+                CommitError::Conflict { .. } if tries < TRIES => {
+                    seat = self.find_account_seat(context).await?;
+                }
+                error => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
         event.set_account(account.id.to_string());
         metrics::counter!("chancery_acme_accounts_created_total").increment(1);
         Ok(Registered::Created(account))
+    }
+
+    /// A free seat for one more account of the client.
+    async fn find_account_seat(&self, context: &RequestContext) -> Result<Option<FreeSeat>, Error> {
+        let Some(address) = context.address else { return Ok(None) };
+        let now = self.clock.now();
+        let quota = Quota {
+            prefix: records::accounts_from(&context.tenant, client::network(address)),
+            most: self.config.limits.new_accounts_per_client,
+            name: "new-accounts-per-client",
+            message: "your network has made as many accounts as it may lately: use one of them, or try \
+                      again later",
+        };
+        quota.find(self.store.as_ref(), AccountId::new(now).lottery(), now).await
     }
 
     pub(crate) async fn account_of_key(

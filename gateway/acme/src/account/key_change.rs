@@ -8,6 +8,9 @@ use crate::error::{Error, InternalError};
 use crate::jws::{AccountKey, Payload, SignedRequest, Signer};
 use crate::records;
 
+/// How often a change is tried that others come before.
+const TRIES: usize = 20;
+
 /// The inner request of a key change, proved to be signed by the new key (RFC 8555 §7.3.5).
 #[derive(Debug)]
 struct NewKey {
@@ -64,24 +67,36 @@ impl Acme {
         event.add_detail("thumbprint", thumbprint.clone());
         let taken = records::account_of_key(&context.tenant, &thumbprint)?;
         let old = records::account_of_key(&context.tenant, &stored.value.key.thumbprint())?;
-        let mut changed = stored.value;
-        changed.key = new.key;
-        let commit = Commit::new()
-            .check_absent(taken.clone())
-            .check_version(stored.key.clone(), stored.version)
-            .delete(old)
-            .put(taken.clone(), changed.id.to_string().into_bytes())
-            .put(stored.key, records::encode(&changed)?);
-        match self.store.commit(commit).await {
-            Ok(_) => {}
-            Err(CommitError::Conflict { key }) if key == taken => {
-                let other = self.account_of_key(context, &thumbprint).await?;
-                let other = other.ok_or_else(|| InternalError::Inconsistent(taken.to_string()))?;
-                return Err(Error::KeyInUse { account: other.value.id });
+        let mut stored = stored;
+        for _ in 0..TRIES {
+            let changed = Account { key: new.key.clone(), ..stored.value.clone() };
+            let commit = Commit::new()
+                .check_absent(taken.clone())
+                .check_version(stored.key.clone(), stored.version)
+                .delete(old.clone())
+                .put(taken.clone(), changed.id.to_string().into_bytes())
+                .put(stored.key.clone(), records::encode(&changed)?);
+            match self.store.commit(commit).await {
+                Ok(_) => return Ok(changed),
+                Err(CommitError::Conflict { key }) if key == taken => {
+                    let other = self.account_of_key(context, &thumbprint).await?;
+                    let other =
+                        other.ok_or_else(|| InternalError::Inconsistent(taken.to_string()))?;
+                    return Err(Error::KeyInUse { account: other.value.id });
+                }
+                // An order of it came at the same time, or another change.
+                Err(CommitError::Conflict { .. }) => {
+                    let found = records::load(self.store.as_ref(), stored.key).await?;
+                    stored = ActiveAccount::of(found)?.0;
+                    if stored.value.key != change.old_key {
+                        let detail = "`oldKey` is not the account's key any more";
+                        return Err(Error::Malformed(detail.to_owned()));
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
-        Ok(changed)
+        Err(CommitError::Conflict { key: stored.key }.into())
     }
 
     /// Checks the inner JWS: a bare key, the outer `url`, no nonce, its own signature.

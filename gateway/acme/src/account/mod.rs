@@ -2,15 +2,19 @@
 
 mod contact;
 mod create;
+mod idle;
 mod key_change;
 mod update;
 
 pub use create::{NewAccount, Registered};
 pub use update::AccountUpdate;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::id::AccountId;
 use crate::jws::AccountKey;
 use crate::records::Stored;
@@ -30,6 +34,9 @@ pub struct Account {
     pub terms_agreed: bool,
     /// When it was made.
     pub created: Timestamp,
+    /// When it last had an order, to the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_order: Option<Timestamp>,
 }
 
 /// The states of an account (RFC 8555 §7.1.6). `revoked` would be the server's doing, for which
@@ -48,6 +55,15 @@ pub enum AccountStatus {
 pub struct ActiveAccount(pub(crate) Stored<Account>);
 
 impl ActiveAccount {
+    /// The account that was found, if it may act.
+    pub(crate) fn of(found: Option<Stored<Account>>) -> Result<Self, Error> {
+        let found = found.ok_or(Error::NoAccount)?;
+        match found.value.status {
+            AccountStatus::Valid => Ok(Self(found)),
+            AccountStatus::Deactivated => Err(Error::AccountDeactivated),
+        }
+    }
+
     /// The account.
     pub fn account(&self) -> &Account {
         &self.0.value
@@ -59,7 +75,16 @@ impl ActiveAccount {
     }
 }
 
+/// How exactly the last order of an account is known: not every one is worth a write.
+const DAY: Duration = Duration::from_hours(24);
+
 impl Account {
+    /// The account with an order at `now`, if that is worth writing down.
+    pub(crate) fn used(&self, now: Timestamp) -> Option<Self> {
+        let is_known = self.last_order.is_some_and(|last| now < last + DAY);
+        (!is_known).then(|| Self { last_order: Some(now), ..self.clone() })
+    }
+
     /// The account as policies and the inventory of certificates name it: `acme:` and its id.
     pub fn requester(id: AccountId) -> String {
         format!("acme:{id}")

@@ -1,11 +1,14 @@
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
-use chancery_store::Commit;
+use chancery_store::{Commit, CommitError};
 
 use super::{Account, AccountStatus, ActiveAccount, contact};
 use crate::Acme;
 use crate::error::Error;
 use crate::records;
+
+/// How often a change is tried that others come before.
+const TRIES: usize = 20;
 
 /// A change to an account (RFC 8555 §7.3.2, §7.3.6).
 #[derive(Debug, Clone, Default)]
@@ -43,17 +46,26 @@ impl Acme {
         ActiveAccount(stored): ActiveAccount,
         update: AccountUpdate,
     ) -> Result<Account, Error> {
-        let mut changed = stored.value;
-        if let Some(contacts) = update.contact {
-            changed.contact = contact::parse(contacts)?;
+        let contacts = update.contact.map(contact::parse).transpose()?;
+        let mut stored = stored;
+        for _ in 0..TRIES {
+            let mut changed = stored.value.clone();
+            if let Some(contacts) = &contacts {
+                changed.contact.clone_from(contacts);
+            }
+            if update.deactivate {
+                changed.status = AccountStatus::Deactivated;
+            }
+            let commit = Commit::new()
+                .check_version(stored.key.clone(), stored.version)
+                .put(stored.key.clone(), records::encode(&changed)?);
+            if self.commit_unless_changed(commit).await? {
+                return Ok(changed);
+            }
+            // An order of it came at the same time, or another change.
+            let found = records::load(self.store.as_ref(), stored.key).await?;
+            stored = ActiveAccount::of(found)?.0;
         }
-        if update.deactivate {
-            changed.status = AccountStatus::Deactivated;
-        }
-        let commit = Commit::new()
-            .check_version(stored.key.clone(), stored.version)
-            .put(stored.key, records::encode(&changed)?);
-        self.store.commit(commit).await?;
-        Ok(changed)
+        Err(CommitError::Conflict { key: stored.key }.into())
     }
 }

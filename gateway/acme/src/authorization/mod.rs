@@ -1,24 +1,24 @@
 //! Authorizations (RFC 8555 §7.1.4, §7.5): an account's proof that it controls one name.
 
+mod progress;
 pub mod state;
 
+pub(crate) use progress::{Own, Progress};
 pub use state::Authorization;
 
 use chancery_audit::Event;
-use chancery_identity::RequestContext;
-use chancery_store::{Commit, CommitError};
+use chancery_identity::{RequestContext, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Acme;
 use crate::account::ActiveAccount;
-use crate::challenge;
 use crate::error::{Error, InternalError};
-use crate::failure::{Failure, FailureKind};
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
 use crate::order::Order;
-use crate::records::{self, Stored};
+use crate::order::change::Change;
+use crate::records;
 
 /// What does not change about an authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,19 +40,7 @@ pub struct Facts {
 /// That an account proved a name, apart from any order: what entitles to revoke (RFC 8555 §7.6).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Proof {
-    pub(crate) authorization: AuthorizationId,
     pub(crate) until: Timestamp,
-}
-
-impl Authorization {
-    /// A new authorization with the challenges that suit its name.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if there is no randomness for tokens.
-    pub fn new(facts: Facts) -> Result<Self, Error> {
-        let offers = challenge::offers(&facts.identifier)?;
-        Ok(Self::Pending(state::In::new(facts, offers)))
-    }
 }
 
 impl Acme {
@@ -66,7 +54,9 @@ impl Acme {
         account: &ActiveAccount,
         id: AuthorizationId,
     ) -> Result<Authorization, Error> {
-        Ok(self.load_authorization(context, account, id).await?.value)
+        let found = self.find_authorization(&context.tenant, id).await?;
+        let found = found.filter(|found| found.facts().account == account.id());
+        Ok(found.ok_or(Error::NotFound("authorization"))?.at(self.clock.now()))
     }
 
     /// Gives an authorization up (RFC 8555 §7.5.2). An order that still needs it becomes invalid.
@@ -75,7 +65,7 @@ impl Acme {
     /// [`Error::NotFound`]; [`Error::Malformed`] if it is not pending or valid.
     #[tracing::instrument(name = "acme.authorization.deactivate", skip_all)]
     pub async fn deactivate_authorization(
-        &self,
+        self: &std::sync::Arc<Self>,
         context: &RequestContext,
         account: &ActiveAccount,
         id: AuthorizationId,
@@ -87,80 +77,55 @@ impl Acme {
     }
 
     async fn give_up(
-        &self,
+        self: &std::sync::Arc<Self>,
         context: &RequestContext,
         account: &ActiveAccount,
         id: AuthorizationId,
         event: &mut Event,
     ) -> Result<Authorization, Error> {
-        loop {
-            let stored = self.load_authorization(context, account, id).await?;
-            event.add_detail("identifier", stored.value.facts().identifier.to_string());
-            let changed = Authorization::Deactivated(match stored.value {
-                Authorization::Pending(one) => one.deactivate(),
-                Authorization::Valid(one) => one.deactivate(),
-                Authorization::Deactivated(_) => return Ok(stored.value),
-                Authorization::Validating(_) | Authorization::Invalid(_) => {
-                    return Err(Error::Malformed(
-                        "only a pending or valid authorization can be deactivated".to_owned(),
-                    ));
-                }
-            });
-            let facts = changed.facts();
-            let proof = records::authorized(&context.tenant, facts.account, &facts.identifier)?;
-            let mut commit = Commit::new()
-                .check_version(stored.key.clone(), stored.version)
-                .put(stored.key, records::encode(&changed)?)
-                .delete(proof);
-            let order = self.order_of(context, facts.order).await?;
-            let failure = Failure::new(
-                FailureKind::Abandoned,
-                format!("the authorization for {} was deactivated", facts.identifier),
-            );
-            let dead = match order.value {
-                Order::Pending(one) => Some(one.fail(failure)),
-                Order::Ready(one) => Some(one.fail(failure)),
-                Order::Processing(_) | Order::Valid(_) | Order::Invalid(_) => None,
-            };
-            if let Some(dead) = dead {
-                commit = commit
-                    .check_version(order.key.clone(), order.version)
-                    .put(order.key, records::encode(&Order::Invalid(dead))?);
-            }
-            match self.store.commit(commit).await {
-                Ok(_) => return Ok(changed),
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let found = self.authorization(context, account, id).await?;
+        event.add_detail("identifier", found.facts().identifier.to_string());
+        let changed = self.change(&context.tenant, &found, Change::GiveUp).await?;
+        Ok(changed.authorization)
     }
 
-    pub(crate) async fn load_authorization(
+    /// The authorization with this id, as it was stored.
+    pub(crate) async fn find_authorization(
         &self,
-        context: &RequestContext,
-        account: &ActiveAccount,
+        tenant: &TenantId,
         id: AuthorizationId,
-    ) -> Result<Stored<Authorization>, Error> {
-        let key = records::authorization(&context.tenant, id)?;
-        let stored = records::load::<Authorization>(self.store.as_ref(), key).await?;
-        let mut stored = stored
-            .filter(|stored| stored.value.facts().account == account.id())
-            .ok_or(Error::NotFound("authorization"))?;
-        stored.value = stored.value.at(self.clock.now());
-        Ok(stored)
+    ) -> Result<Option<Authorization>, Error> {
+        let (order, own) = match id {
+            AuthorizationId::Of { order, .. } => (order, None),
+            AuthorizationId::Own(_) => match self.own_record(tenant, id).await? {
+                Some(Own::Whole(whole)) => (whole.facts().order, Some(Own::Whole(whole))),
+                _ => return Ok(None),
+            },
+        };
+        let key = records::order(tenant, order)?;
+        let Some(order) = records::load::<Order>(self.store.as_ref(), key).await? else {
+            // What is apart and its order are deleted together.
+            return Ok(None);
+        };
+        let order = order.value;
+        let Some(place) = order.facts().place_of(id) else { return Ok(None) };
+        let progress = order.progress().get(usize::from(place)).cloned().unwrap_or_default();
+        let own = match (own, &progress) {
+            (None, Progress::Proved(_)) => self.own_record(tenant, id).await?,
+            (own, _) => own,
+        };
+        Authorization::of(order.facts(), place, &progress, own).map(Some)
     }
 
-    /// The order that an authorization belongs to, as it is now.
-    pub(crate) async fn order_of(
+    /// The record that an authorization has of its own, if it has one.
+    pub(crate) async fn own_record(
         &self,
-        context: &RequestContext,
-        id: OrderId,
-    ) -> Result<Stored<Order>, Error> {
-        let key = records::order(&context.tenant, id)?;
-        let mut stored = records::load::<Order>(self.store.as_ref(), key)
-            .await?
-            .ok_or_else(|| InternalError::Inconsistent(format!("order {id}")))?;
-        stored.value = stored.value.at(self.clock.now());
-        Ok(stored)
+        tenant: &TenantId,
+        id: AuthorizationId,
+    ) -> Result<Option<Own>, Error> {
+        let key = records::authorization(tenant, id)?;
+        let Some(record) = self.store.get(&key).await? else { return Ok(None) };
+        let own = Own::decode(id, &record.value);
+        Ok(Some(own.map_err(|error| InternalError::Record { key, error })?))
     }
 }

@@ -53,7 +53,11 @@ pub struct Invalid {
 
 /// The client gave the authorization up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deactivated {}
+pub struct Deactivated {
+    /// What it was before, if it was valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved: Option<Valid>,
+}
 
 /// An authorization in whichever state it is: what is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +92,7 @@ impl<S> In<S> {
 }
 
 impl In<Pending> {
-    /// A new authorization with these challenges.
+    /// An authorization with these challenges.
     pub fn new(facts: Facts, offers: Vec<Offer>) -> Self {
         Self { facts, offers, state: Pending {} }
     }
@@ -102,12 +106,16 @@ impl In<Pending> {
     /// The client gives it up.
     #[must_use]
     pub fn deactivate(self) -> In<Deactivated> {
-        self.into(Deactivated {})
+        self.into(Deactivated { proved: None })
+    }
+
+    pub(super) fn fail(self, chosen: Option<ChallengeType>, failure: Failure) -> In<Invalid> {
+        self.into(Invalid { chosen, failure })
     }
 
     fn expire(self) -> In<Invalid> {
         let failure = Failure::new(FailureKind::Abandoned, "the authorization expired unproved");
-        self.into(Invalid { chosen: None, failure })
+        self.fail(None, failure)
     }
 }
 
@@ -151,7 +159,15 @@ impl In<Valid> {
     /// The client gives it up.
     #[must_use]
     pub fn deactivate(self) -> In<Deactivated> {
-        self.into(Deactivated {})
+        let proved = Some(self.state.clone());
+        self.into(Deactivated { proved })
+    }
+}
+
+impl In<Deactivated> {
+    /// By which challenge, when, and until when it was proved, if it was.
+    pub(super) fn proved(&self) -> Option<(ChallengeType, Timestamp, Timestamp)> {
+        self.state.proved.as_ref().map(|one| (one.chosen, one.validated, one.until))
     }
 }
 
@@ -226,7 +242,7 @@ mod tests {
 
     fn pending() -> In<Pending> {
         let facts = Facts {
-            id: AuthorizationId::new(at(0)),
+            id: AuthorizationId::Of { order: OrderId::new(at(0)), place: 0 },
             account: AccountId::new(at(0)),
             order: OrderId::new(at(0)),
             identifier: Identifier::parse("dns", "*.a.example").unwrap(),
@@ -246,6 +262,7 @@ mod tests {
             Authorization::Valid(trying().proved(at(1), at(2))),
             Authorization::Invalid(trying().refuted(Failure::new(FailureKind::Tls, "x"))),
             Authorization::Deactivated(pending().deactivate()),
+            Authorization::Deactivated(trying().proved(at(1), at(2)).deactivate()),
         ] {
             let stored = serde_json::to_vec(&one).unwrap();
             assert_eq!(serde_json::from_slice::<Authorization>(&stored).unwrap(), one);

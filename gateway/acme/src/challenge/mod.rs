@@ -16,12 +16,9 @@ pub use networks::Networks;
 pub use slots::{NoTurn, Slot, Whose};
 pub use validator::{Task, Validator, ValidatorError};
 
-use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, InternalError};
 use crate::identifier::Identifier;
-use crate::jws::base64url;
 
 /// The kinds of challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,47 +59,21 @@ impl ChallengeType {
     }
 }
 
-/// The challenges that can prove `identifier`: a wildcard only by DNS, an address only by connecting
-/// to it (RFC 8738 §7).
-pub(crate) fn offers(identifier: &Identifier) -> Result<Vec<Offer>, Error> {
-    let kinds: &[ChallengeType] = match identifier {
+/// The kinds of challenge that can prove `identifier`: a wildcard only by DNS, an address only by
+/// connecting to it (RFC 8738 §7).
+pub(crate) fn kinds(identifier: &Identifier) -> &'static [ChallengeType] {
+    match identifier {
         Identifier::Dns(_) if identifier.is_wildcard() => &[ChallengeType::Dns01],
         Identifier::Dns(_) => {
             &[ChallengeType::Http01, ChallengeType::Dns01, ChallengeType::TlsAlpn01]
         }
         Identifier::Ip(_) => &[ChallengeType::Http01, ChallengeType::TlsAlpn01],
-    };
-    kinds.iter().map(|kind| Ok(Offer { kind: *kind, token: token()? })).collect()
-}
-
-fn token() -> Result<String, Error> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| InternalError::NoRandomness)?;
-    Ok(base64url::encode(bytes))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kinds(kind: &str, value: &str) -> Vec<&'static str> {
-        let identifier = Identifier::parse(kind, value).unwrap();
-        offers(&identifier).unwrap().iter().map(|offer| offer.kind.as_str()).collect()
-    }
-
-    #[test]
-    fn each_kind_of_name_gets_the_challenges_that_can_prove_it() {
-        assert_eq!(kinds("dns", "a.example"), ["http-01", "dns-01", "tls-alpn-01"]);
-        assert_eq!(kinds("dns", "*.a.example"), ["dns-01"]);
-        assert_eq!(kinds("ip", "192.0.2.1"), ["http-01", "tls-alpn-01"]);
-    }
-
-    #[test]
-    fn tokens_are_long_and_never_the_same() {
-        let (one, other) = (token().unwrap(), token().unwrap());
-        assert_eq!(one.len(), 43);
-        assert_ne!(one, other);
-    }
 
     #[test]
     fn names_are_those_of_the_wire() {

@@ -2,21 +2,24 @@ use std::collections::HashSet;
 
 use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
-use chancery_store::Commit;
+use chancery_store::{Commit, CommitError};
 use jiff::Timestamp;
 
+use super::seats::Seats;
 use super::state::In;
-use super::{Facts, Order};
+use super::{Authorizations, Facts, Order, TokenKey};
 use crate::Acme;
 use crate::account::{Account, ActiveAccount};
-use crate::authorization::{self, Authorization};
 use crate::error::{Error, RefusedIdentifier};
-use crate::id::{AuthorizationId, OrderId};
+use crate::id::OrderId;
 use crate::identifier::{Identifier, InvalidIdentifier};
 use crate::records;
 use crate::service::QuestionForEach;
 
 const OPERATION: &str = "acme.order.create";
+
+/// How often an order is stored anew because others took its seats.
+const TRIES: usize = 20;
 
 /// A request for a certificate (RFC 8555 §7.4).
 #[derive(Debug, Clone, Default)]
@@ -37,7 +40,7 @@ impl Acme {
     ///
     /// # Errors
     /// [`Error::Identifiers`], [`Error::InvalidProfile`], [`Error::DeniedIdentifiers`],
-    /// [`Error::Malformed`].
+    /// [`Error::RateLimited`], [`Error::Malformed`].
     #[tracing::instrument(name = "acme.order.create", skip_all)]
     pub async fn new_order(
         &self,
@@ -64,6 +67,9 @@ impl Acme {
         let now = self.clock.now();
         self.check_validity(request.not_before, request.not_after)?;
 
+        // Looked at before the policies are, which costs more, and taken when the order is stored.
+        let seats = self.find_seats(context, account.id(), now).await?;
+
         let mut attributes = vec![("thumbprint".to_owned(), account.account().key.thumbprint())];
         attributes.extend(profile.iter().map(|name| ("profile".to_owned(), name.clone())));
         let question = QuestionForEach {
@@ -76,42 +82,66 @@ impl Acme {
 
         let lifetime = self.config.order_lifetime;
         let expires = now + grant.max_ttl.map_or(lifetime, |ceiling| ceiling.min(lifetime));
-        let id = OrderId::new(now);
-        let mut commit = Commit::new();
-        let mut authorizations = Vec::with_capacity(identifiers.len());
-        for identifier in &identifiers {
-            let facts = authorization::Facts {
-                id: AuthorizationId::new(now),
-                account: account.id(),
-                order: id,
-                identifier: identifier.clone(),
-                created: now,
-                expires,
-            };
-            authorizations.push(facts.id);
-            let key = records::authorization(&context.tenant, facts.id)?;
-            commit = commit.put(key, records::encode(&Authorization::new(facts)?)?);
-        }
-        let order = Order::Pending(In::new(Facts {
-            id,
+        let facts = Facts {
+            id: OrderId::new(now),
             account: account.id(),
             identifiers,
-            authorizations,
+            authorizations: Authorizations::Within(TokenKey::random()?),
             profile,
             not_before: request.not_before,
             not_after: request.not_after,
             created: now,
             expires,
-        }));
-        let key = records::order(&context.tenant, id)?;
-        commit = commit
-            .check_absent(key.clone())
-            .put(key, records::encode(&order)?)
-            .put(records::order_of(&context.tenant, account.id(), id)?, Vec::new());
-        self.store.commit(commit).await?;
-        event.add_detail("order", id.to_string());
+            seats: Vec::new(),
+        };
+        let order = self.store_order(context, account, facts, seats).await?;
+        event.add_detail("order", order.facts().id.to_string());
         metrics::counter!("chancery_acme_orders_created_total").increment(1);
         Ok(order)
+    }
+
+    /// Stores a new order with its seats, and with its account, if that has had none for a while.
+    async fn store_order(
+        &self,
+        context: &RequestContext,
+        account: &ActiveAccount,
+        mut facts: Facts,
+        mut seats: Seats,
+    ) -> Result<Order, Error> {
+        let (tenant, now) = (&context.tenant, facts.created);
+        let mut account = account.0.clone();
+        let key = records::order(tenant, facts.id)?;
+        let mut tries = 0;
+        loop {
+            let commit = seats.take(&mut facts, Commit::new())?;
+            let order = Order::Pending(In::new(facts.clone()));
+            let due = order.end(&self.config);
+            let mut commit = commit
+                .check_absent(key.clone())
+                .put(key.clone(), records::encode(&order)?)
+                .put(records::order_of(tenant, facts.account, facts.id)?, Vec::new())
+                .put(records::order_due(tenant, due, facts.id)?, Vec::new());
+            if let Some(used) = account.value.used(now) {
+                commit = commit
+                    .check_version(account.key.clone(), account.version)
+                    .put(account.key.clone(), records::encode(&used)?);
+            }
+            let failed = match self.store.commit(commit).await {
+                Ok(_) => return Ok(order),
+                Err(error) => error,
+            };
+            tries += 1;
+            match &failed {
+                CommitError::Conflict { key } if tries < TRIES && seats.are_at(key) => {
+                    seats = self.find_seats(context, facts.account, now).await?;
+                }
+                CommitError::Conflict { key } if tries < TRIES && *key == account.key => {
+                    let found = records::load(self.store.as_ref(), account.key).await?;
+                    account = ActiveAccount::of(found)?.0;
+                }
+                _ => return Err(failed.into()),
+            }
+        }
     }
 
     /// The names, each once; all that is wrong with any of them is said at once.

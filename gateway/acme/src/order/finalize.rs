@@ -135,8 +135,14 @@ impl Acme {
             }
             Err(failure) => Order::Invalid(order.fail(failure.clone())),
         };
-        let commit = Commit::new()
-            .check_version(key.clone(), version)
+        let commit = Commit::new().check_version(key.clone(), version);
+        let commit = match &finished {
+            Order::Valid(_) => Self::give_seats_back(commit, &facts, self.clock.now())?,
+            Order::Invalid(_) => Self::keep_seats(commit, &facts, self.clock.now())?,
+            // It counts on.
+            Order::Pending(_) | Order::Ready(_) | Order::Processing(_) => commit,
+        };
+        let commit = commit
             .put(key, records::encode(&finished)?)
             .delete(records::unfinished_order(&context.tenant, id)?);
         self.store.commit(commit).await?;
@@ -161,7 +167,7 @@ impl Acme {
                 Failure::new(FailureKind::Internal, UNABLE)
             }
         })?;
-        let validated = order.validated().iter().map(|one| ValidatedName {
+        let validated = order.validated().map(|one| ValidatedName {
             name: one.identifier.general_name(),
             method: one.method.as_str().to_owned(),
         });

@@ -1,28 +1,34 @@
-//! Orders (RFC 8555 §7.1.3, §7.4): a request for one certificate.
+//! Orders (RFC 8555 §7.1.3, §7.4): a request for one certificate. Its authorizations are part of it until
+//! they are valid.
 
+pub(crate) mod change;
 mod create;
 mod csr;
 mod finalize;
 mod list;
+mod record;
+mod seats;
 pub mod state;
+mod tokens;
 
 pub use create::NewOrder;
 pub use list::OrderPage;
 pub use state::Order;
+pub use tokens::TokenKey;
 
 use chancery_identity::RequestContext;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::Acme;
 use crate::account::ActiveAccount;
 use crate::error::Error;
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
+use crate::quota::SeatName;
 use crate::records::{self, Stored};
 
 /// What does not change about an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Its id.
     pub id: OrderId,
@@ -30,8 +36,8 @@ pub struct Facts {
     pub account: AccountId,
     /// The names to certify, each once, in the order asked for.
     pub identifiers: Vec<Identifier>,
-    /// One authorization for each name, in the same order.
-    pub authorizations: Vec<AuthorizationId>,
+    /// Where the authorizations are.
+    pub authorizations: Authorizations,
     /// The profile of the certificate.
     pub profile: Option<String>,
     /// The first moment of validity asked for.
@@ -42,6 +48,45 @@ pub struct Facts {
     pub created: Timestamp,
     /// Until when it can be finished.
     pub expires: Timestamp,
+    /// What it occupies of the quotas for pending orders.
+    pub seats: Vec<SeatName>,
+}
+
+/// Where the authorizations of an order's names are, one for each in the same order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorizations {
+    /// In the order, with tokens that are derived from this key, and in records of their own once they
+    /// are valid.
+    Within(TokenKey),
+    /// In records of their own, as earlier versions of the gateway had them.
+    Apart(Vec<AuthorizationId>),
+}
+
+impl Facts {
+    /// The ids of the authorizations, one for each name in the same order.
+    pub fn authorizations(&self) -> Vec<AuthorizationId> {
+        match &self.authorizations {
+            Authorizations::Within(_) => (0..self.identifiers.len())
+                .filter_map(|place| u16::try_from(place).ok())
+                .map(|place| AuthorizationId::Of { order: self.id, place })
+                .collect(),
+            Authorizations::Apart(ids) => ids.clone(),
+        }
+    }
+
+    /// The place of the name that this authorization is for.
+    pub(crate) fn place_of(&self, id: AuthorizationId) -> Option<u16> {
+        match (&self.authorizations, id) {
+            (Authorizations::Within(_), AuthorizationId::Of { order, place }) => {
+                (order == self.id && usize::from(place) < self.identifiers.len()).then_some(place)
+            }
+            (Authorizations::Apart(ids), id) => {
+                let place = ids.iter().position(|one| *one == id)?;
+                u16::try_from(place).ok()
+            }
+            (Authorizations::Within(_), AuthorizationId::Own(_)) => None,
+        }
+    }
 }
 
 impl Acme {

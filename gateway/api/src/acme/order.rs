@@ -150,7 +150,11 @@ fn answer(urls: &Urls, order: &Order) -> Response {
             Order::Ready(order) => order.rejected().map(problem::of_failure),
             _ => None,
         },
-        authorizations: facts.authorizations.iter().map(|id| urls.authorization(*id)).collect(),
+        authorizations: facts
+            .authorizations()
+            .into_iter()
+            .map(|id| urls.authorization(id))
+            .collect(),
         finalize: urls.finalize(facts.id),
         certificate: match order {
             Order::Valid(order) => Some(urls.certificate(order.certificate())),

@@ -30,6 +30,7 @@ pub(super) enum Type {
     InvalidProfile,
     Malformed,
     OrderNotReady,
+    RateLimited,
     RejectedIdentifier,
     ServerInternal,
     Tls,
@@ -106,6 +107,7 @@ impl Type {
             Self::InvalidProfile => "urn:ietf:params:acme:error:invalidProfile",
             Self::Malformed => "urn:ietf:params:acme:error:malformed",
             Self::OrderNotReady => "urn:ietf:params:acme:error:orderNotReady",
+            Self::RateLimited => "urn:ietf:params:acme:error:rateLimited",
             Self::RejectedIdentifier => "urn:ietf:params:acme:error:rejectedIdentifier",
             Self::ServerInternal => "urn:ietf:params:acme:error:serverInternal",
             Self::Tls => "urn:ietf:params:acme:error:tls",
@@ -258,6 +260,10 @@ impl From<Error> for Problem {
             Error::KeyInUse { .. } => Self::new(StatusCode::CONFLICT, Type::Malformed, detail),
             Error::AlreadyRevoked => bad(Type::AlreadyRevoked),
             Error::BadRevocationReason(_) => bad(Type::BadRevocationReason),
+            Error::RateLimited { retry_after, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Type::RateLimited, detail)
+                    .with(header::RETRY_AFTER, retry_after.as_secs().max(1).to_string())
+            }
             Error::Overloaded => Self::unavailable(),
             Error::Internal(error) => {
                 tracing::error!(%error, "an ACME request failed");

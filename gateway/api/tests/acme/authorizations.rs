@@ -1,9 +1,10 @@
 //! RFC 8555 §7.5 and §8.
 
 use chancery_store::{Key, Store as _};
+use http::Method;
 use serde_json::json;
 
-use crate::client::{Client, url};
+use crate::client::{Client, plain, url};
 use crate::steps;
 use crate::world::World;
 
@@ -75,6 +76,40 @@ async fn of_two_validations_of_one_authorization_at_once_one_wins() {
     world.until(&mut client, authorization, "valid").await;
     assert_eq!(world.web.requests(), 1);
     assert_eq!(world.audited("acme.challenge.validate").len(), 1);
+}
+
+#[tokio::test]
+async fn answers_to_all_challenges_of_an_order_at_once_through_two_gateways_all_count() {
+    let world = World::new().await;
+    let servers = [world.start().await, world.start().await];
+    let mut client = servers[0].client().await;
+    let names: Vec<_> = (0..30).map(|number| format!("n{number}.localhost")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let order = steps::order(&mut client, &names).await;
+    let mut answers = Vec::new();
+    for (at, authorization) in order.json()["authorizations"].as_array().unwrap().iter().enumerate()
+    {
+        let found = client.get(authorization.as_str().unwrap()).await.ok();
+        let challenge = steps::challenge(&found, "http-01");
+        world.web.show(challenge["token"].as_str().unwrap(), &client.key.thumbprint());
+        let url = challenge["url"].as_str().unwrap().to_owned();
+        let mut sender = Client::new(servers[at % 2].router.clone());
+        let nonce = plain(&servers[at % 2].router, Method::HEAD, "/acme/new-nonce").await;
+        client.nonce = Some(nonce.header("replay-nonce").to_owned());
+        let header = client.header(&url).await;
+        let body = client.key.jws(&header, "{}").to_string();
+        client.nonce = None;
+        answers.push(tokio::spawn(async move { sender.send(&url, &body).await.ok() }));
+    }
+    for answer in answers {
+        assert_eq!(answer.await.unwrap()["status"], "valid");
+    }
+    assert_eq!(client.get(order.header("location")).await.ok()["status"], "ready");
+    assert_eq!(world.web.requests(), 30);
+    assert_eq!(world.audited("acme.challenge.validate").len(), 30);
+    let left = world.store.scan(b"default/acme/unfinished/", None, 10).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    steps::finalize(&mut client, order.header("location"), &steps::csr_for(&names)).await.ok();
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) web: Web,
     /// What the connections of the clients come with.
     pub(crate) evidence: Arc<Mutex<Option<Evidence>>>,
+    /// From where.
+    address: Arc<Mutex<IpAddr>>,
     policies: Arc<TempDir>,
 }
 
@@ -60,6 +63,7 @@ impl World {
             clock: Clock::manual("2026-03-01T12:00:00Z".parse().unwrap()),
             web: Web::start().await,
             evidence: Arc::default(),
+            address: Arc::new(Mutex::new([127, 0, 0, 1].into())),
             policies: Arc::new(policies),
         }
     }
@@ -113,12 +117,12 @@ impl World {
         .unwrap();
         let tenant = config.tenant.clone();
         let acme = Acme::new(config, store, issuance, policy, audit, clock.clone()).unwrap();
-        let evidence = Arc::clone(&self.evidence);
+        let (evidence, address) = (Arc::clone(&self.evidence), Arc::clone(&self.address));
         let context = from_fn(move |mut request: Request, next: Next| {
             let context = RequestContext {
                 id: RequestId::random(),
                 received: clock.now(),
-                address: Some([127, 0, 0, 1].into()),
+                address: Some(*address.lock().unwrap()),
                 tenant: tenant.clone(),
                 evidence: evidence.lock().unwrap().clone(),
             };
@@ -140,6 +144,11 @@ impl World {
         turn.lock().unwrap();
         let config = PolicyConfig::new(self.policies.path().to_owned(), cache());
         PolicyHost::open(PolicyConfig { workers: 1, ..config }).unwrap()
+    }
+
+    /// From where requests come from now on.
+    pub(crate) fn comes_from(&self, address: &str) {
+        *self.address.lock().unwrap() = address.parse().unwrap();
     }
 
     /// The audit log's lines about an operation.

@@ -19,11 +19,38 @@ pub(crate) struct AcmeLimits {
     pub(crate) connect_seconds: u64,
     /// How long a challenge waits for its turn before it is put off.
     pub(crate) turn_seconds: u64,
+    /// How long an order may stay unfinished.
+    pub(crate) order_hours: u64,
+    /// How long orders are kept after they are over.
+    pub(crate) keep_hours: u64,
+    /// Orders that are not finished; 0 for no limit.
+    pub(crate) pending_orders_per_account: u16,
+    pub(crate) pending_orders_per_client: u16,
+    /// New accounts within `new_accounts_hours`; 0 for no limit.
+    pub(crate) new_accounts_per_client: u16,
+    pub(crate) new_accounts_hours: u64,
+    /// When an account is removed that never had an order.
+    pub(crate) unused_account_days: u64,
+    /// When one is that had its last order so long ago.
+    pub(crate) idle_account_days: u64,
 }
 
 impl Default for AcmeLimits {
     fn default() -> Self {
-        Self { validations: 256, validation_seconds: 10, connect_seconds: 3, turn_seconds: 30 }
+        Self {
+            validations: 256,
+            validation_seconds: 10,
+            connect_seconds: 3,
+            turn_seconds: 30,
+            order_hours: 12,
+            keep_hours: 24,
+            pending_orders_per_account: 100,
+            pending_orders_per_client: 1000,
+            new_accounts_per_client: 100,
+            new_accounts_hours: 3,
+            unused_account_days: 30,
+            idle_account_days: 400,
+        }
     }
 }
 
@@ -36,16 +63,35 @@ impl AcmeLimits {
         validation.timeout = seconds(self.validation_seconds);
         validation.connect_timeout = seconds(self.connect_seconds);
         validation.turn_timeout = seconds(self.turn_seconds);
+        let hours = |hours: u64| seconds(hours.saturating_mul(3600));
+        acme.order_lifetime = hours(self.order_hours);
+        acme.retention = hours(self.keep_hours);
+        acme.limits = chancery_acme::Limits {
+            pending_orders_per_account: self.pending_orders_per_account,
+            pending_orders_per_client: self.pending_orders_per_client,
+            new_accounts_per_client: self.new_accounts_per_client,
+            new_accounts_window: hours(self.new_accounts_hours),
+            unused_accounts: hours(self.unused_account_days.saturating_mul(24)),
+            idle_accounts: hours(self.idle_account_days.saturating_mul(24)),
+        };
     }
 }
 
 impl Check<'_> {
     pub(super) fn acme_limits(&mut self, limits: AcmeLimits) -> AcmeLimits {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 4] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 12] = [
             ("validations", limits.validations.into(), 4..=10_000),
             ("validation_seconds", limits.validation_seconds, 1..=300),
             ("connect_seconds", limits.connect_seconds, 1..=limits.validation_seconds.max(1)),
             ("turn_seconds", limits.turn_seconds, 1..=3600),
+            ("order_hours", limits.order_hours, 1..=30 * 24),
+            ("keep_hours", limits.keep_hours, 1..=365 * 24),
+            ("pending_orders_per_account", limits.pending_orders_per_account.into(), 0..=10_000),
+            ("pending_orders_per_client", limits.pending_orders_per_client.into(), 0..=10_000),
+            ("new_accounts_per_client", limits.new_accounts_per_client.into(), 0..=10_000),
+            ("new_accounts_hours", limits.new_accounts_hours, 1..=30 * 24),
+            ("unused_account_days", limits.unused_account_days, 1..=36_500),
+            ("idle_account_days", limits.idle_account_days, 1..=36_500),
         ];
         for (key, value, range) in ranges {
             self.within(&format!("acme.limits.{key}"), value, range);

@@ -10,11 +10,19 @@ const HELP: &[(&str, &str)] = &[
         "Requests whose certificate or token was not accepted.",
     ),
     ("chancery_acme_accounts_created_total", "ACME accounts that were made."),
+    (
+        "chancery_acme_accounts_removed_total",
+        "ACME accounts that nobody used any more and that are removed.",
+    ),
     ("chancery_acme_orders_created_total", "ACME orders that were made."),
     ("chancery_acme_orders_deleted_total", "ACME orders that were over and are deleted."),
     (
         "chancery_acme_orders_finished_total",
         "ACME orders that became valid or invalid at finalization.",
+    ),
+    (
+        "chancery_acme_rate_limited_total",
+        "Accounts and orders that were refused because there are too many, by limit.",
     ),
     (
         "chancery_acme_validations_postponed_total",

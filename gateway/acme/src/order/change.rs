@@ -1,0 +1,319 @@
+//! Changes of an order's authorizations. All of them are in one record, so that answers to many
+//! challenges at once would make each other's commits fail: changes of one order are put together, and
+//! those that come while a commit is being made go into the next one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chancery_identity::TenantId;
+use chancery_store::{Commit, CommitError};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
+use super::Order;
+use crate::Acme;
+use crate::authorization::{Authorization, Own, Progress, Proof};
+use crate::challenge::ChallengeType;
+use crate::error::{Error, InternalError};
+use crate::failure::Failure;
+use crate::id::{AuthorizationId, OrderId};
+use crate::records::{self, Stored};
+
+/// How often a change is tried that another gateway's change comes before.
+const TRIES: usize = 100;
+
+/// What is to become of an authorization.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// The client is ready for this challenge.
+    Respond(ChallengeType),
+    /// This came of the challenge that was tried.
+    Settle(Result<(), Failure>),
+    /// The client gives it up.
+    GiveUp,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Changed {
+    /// The authorization as it is now.
+    pub(crate) authorization: Authorization,
+    /// Whether the change made it so; else it was over, or begun, already.
+    pub(crate) is_new: bool,
+}
+
+type Reply = oneshot::Sender<Result<Changed, Error>>;
+type Place = (TenantId, OrderId);
+
+/// Changes that wait, by order. An order that is among them has somebody who works on it.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Mutex<HashMap<Place, Vec<Wish>>>);
+
+#[derive(Debug)]
+struct Wish {
+    id: AuthorizationId,
+    change: Change,
+    reply: Reply,
+}
+
+/// Whoever works on an order. When it is dropped, nobody does.
+struct Worker {
+    acme: Arc<Acme>,
+    place: Place,
+}
+
+impl Changes {
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<Place, Vec<Wish>>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets the change wait, and says whether nobody works on the order.
+    fn add(&self, place: &Place, wish: Wish) -> bool {
+        self.with(|all| {
+            if let Some(waiting) = all.get_mut(place) {
+                waiting.push(wish);
+                return false;
+            }
+            all.insert(place.clone(), vec![wish]);
+            true
+        })
+    }
+
+    /// Takes what waits; the order is given up if that is nothing.
+    fn take(&self, place: &Place) -> Option<Vec<Wish>> {
+        self.with(|all| {
+            let waiting = std::mem::take(all.get_mut(place)?);
+            if waiting.is_empty() {
+                all.remove(place);
+                return None;
+            }
+            Some(waiting)
+        })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // There is something left only if the work panicked: whoever waits learns it from the channel.
+        self.acme.changes.with(|all| all.remove(&self.place));
+    }
+}
+
+impl Acme {
+    /// Changes an authorization and, in the same commit, its order: nobody sees the last authorization
+    /// valid while the order is still pending.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is gone or has no such challenge, [`Error::Malformed`] if the change
+    /// makes no sense, [`Error::Internal`].
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        authorization: &Authorization,
+        change: Change,
+    ) -> Result<Changed, Error> {
+        let facts = authorization.facts();
+        let place = (tenant.clone(), facts.order);
+        let (reply, answer) = oneshot::channel();
+        if self.changes.add(&place, Wish { id: facts.id, change, reply }) {
+            let worker = Worker { acme: Arc::clone(self), place };
+            let work = async move {
+                let Worker { acme, place } = &worker;
+                while let Some(wishes) = acme.changes.take(place) {
+                    acme.carry_out(place, wishes).await;
+                }
+            };
+            // In a task of its own: others rely on it.
+            tokio::spawn(work.in_current_span());
+        }
+        let lost = |_| InternalError::Inconsistent(format!("order {}", facts.order));
+        answer.await.map_err(lost)?
+    }
+
+    async fn carry_out(&self, place: &Place, wishes: Vec<Wish>) {
+        for _ in 0..TRIES {
+            match self.try_to_carry_out(place, &wishes).await {
+                Ok(outcomes) => {
+                    for (wish, outcome) in wishes.into_iter().zip(outcomes) {
+                        // Whoever asked may have gone meanwhile.
+                        let _ = wish.reply.send(outcome);
+                    }
+                    return;
+                }
+                Err(Error::Internal(InternalError::Commit(CommitError::Conflict { .. }))) => {}
+                Err(error) => return refuse_all(wishes, &error),
+            }
+        }
+        let busy = "an order is changed all the time by others".to_owned();
+        let busy = InternalError::Commit(CommitError::Unavailable(busy));
+        refuse_all(wishes, &busy.into());
+    }
+
+    async fn try_to_carry_out(
+        &self,
+        (tenant, id): &Place,
+        wishes: &[Wish],
+    ) -> Result<Vec<Result<Changed, Error>>, Error> {
+        let now = self.clock.now();
+        let key = records::order(tenant, *id)?;
+        let Some(stored) = records::load::<Order>(self.store.as_ref(), key).await? else {
+            return Ok(wishes.iter().map(|_| Err(Error::NotFound("authorization"))).collect());
+        };
+        let Stored { key, value, version } = stored;
+        let mut work = Work {
+            tenant,
+            was_open: value.is_open(),
+            order: value.at(now),
+            seen: BTreeMap::new(),
+            commit: Commit::new().check_version(key.clone(), version),
+            began: false,
+            changed: false,
+        };
+        let mut outcomes = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            let Some(place) = work.order.facts().place_of(wish.id) else {
+                outcomes.push(Err(Error::NotFound("authorization")));
+                continue;
+            };
+            let before = work.authorization(self, wish.id, place).await?.at(now);
+            outcomes.push(match self.next(before.clone(), wish.change.clone(), now) {
+                Ok(Some(after)) => {
+                    work.put(place, &after)?;
+                    Ok(Changed { authorization: after, is_new: true })
+                }
+                Ok(None) => Ok(Changed { authorization: before, is_new: false }),
+                Err(error) => Err(error),
+            });
+        }
+        if work.changed {
+            self.store.commit(work.finish(self, key, now)?).await?;
+        }
+        Ok(outcomes)
+    }
+
+    /// What an authorization becomes by a change; none if it stays as it is.
+    fn next(
+        &self,
+        before: Authorization,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Option<Authorization>, Error> {
+        use Authorization::{Deactivated, Invalid, Pending, Valid, Validating};
+        Ok(match (before, change) {
+            (before, Change::Respond(kind))
+                if !before.offers().iter().any(|offer| offer.kind == kind) =>
+            {
+                return Err(Error::NotFound("challenge"));
+            }
+            (Pending(one), Change::Respond(kind)) => Some(Validating(one.respond(kind))),
+            (Deactivated(_), Change::Respond(_)) => {
+                return Err(Error::Malformed("the authorization was deactivated".to_owned()));
+            }
+            (Validating(one), Change::Settle(Ok(()))) => {
+                Some(Valid(one.proved(now, now + self.config.authorization_lifetime)))
+            }
+            (Validating(one), Change::Settle(Err(failure))) => Some(Invalid(one.refuted(failure))),
+            (Pending(one), Change::GiveUp) => Some(Deactivated(one.deactivate())),
+            (Valid(one), Change::GiveUp) => Some(Deactivated(one.deactivate())),
+            (Validating(_) | Invalid(_), Change::GiveUp) => {
+                return Err(Error::Malformed(
+                    "only a pending or valid authorization can be deactivated".to_owned(),
+                ));
+            }
+            // Of several responses the first one counts; what was settled is settled.
+            (Validating(_) | Valid(_) | Invalid(_), Change::Respond(_))
+            | (Pending(_) | Valid(_) | Invalid(_) | Deactivated(_), Change::Settle(_))
+            | (Deactivated(_), Change::GiveUp) => None,
+        })
+    }
+}
+
+/// Changes of one order that go into one commit.
+struct Work<'a> {
+    tenant: &'a TenantId,
+    /// Whether the record says that it waits for the client.
+    was_open: bool,
+    order: Order,
+    /// The authorizations that were looked at, as they are now.
+    seen: BTreeMap<u16, Authorization>,
+    commit: Commit,
+    /// Whether a challenge begins to be validated.
+    began: bool,
+    changed: bool,
+}
+
+impl Work<'_> {
+    async fn authorization(
+        &mut self,
+        acme: &Acme,
+        id: AuthorizationId,
+        place: u16,
+    ) -> Result<Authorization, Error> {
+        if let Some(seen) = self.seen.get(&place) {
+            return Ok(seen.clone());
+        }
+        let progress = self.order.progress().get(usize::from(place)).cloned().unwrap_or_default();
+        let has_own =
+            matches!(id, AuthorizationId::Own(_)) || matches!(progress, Progress::Proved(_));
+        let own: Option<Own> = if has_own { acme.own_record(self.tenant, id).await? } else { None };
+        Authorization::of(self.order.facts(), place, &progress, own)
+    }
+
+    fn put(&mut self, place: u16, after: &Authorization) -> Result<(), Error> {
+        let mut commit = std::mem::take(&mut self.commit);
+        let facts = after.facts();
+        if let Some(own) = after.own_record()? {
+            commit = commit.put(records::authorization(self.tenant, facts.id)?, own);
+        }
+        let proof = records::authorized(self.tenant, facts.account, &facts.identifier)?;
+        match after {
+            Authorization::Valid(one) => {
+                commit = commit.put(proof, records::encode(&Proof { until: one.until() })?);
+            }
+            Authorization::Deactivated(_) => commit = commit.delete(proof),
+            Authorization::Validating(_) => self.began = true,
+            Authorization::Pending(_) | Authorization::Invalid(_) => {}
+        }
+        if matches!(facts.id, AuthorizationId::Own(_)) {
+            commit = commit.delete(records::unfinished_authorization(self.tenant, facts.id)?);
+        }
+        self.commit = commit;
+        self.order = self.order.clone().authorized(place, after);
+        self.seen.insert(place, after.clone());
+        self.changed = true;
+        Ok(())
+    }
+
+    /// The whole commit.
+    fn finish(
+        self,
+        acme: &Acme,
+        key: chancery_store::Key,
+        now: Timestamp,
+    ) -> Result<Commit, Error> {
+        let Self { tenant, was_open, order, mut commit, began, .. } = self;
+        let unfinished = records::unfinished_challenges_of(tenant, order.facts().id)?;
+        if began {
+            commit = commit.put(unfinished, acme.unfinished()?);
+        } else if !order.is_validating() {
+            commit = commit.delete(unfinished);
+        }
+        if was_open && !order.is_open() {
+            commit = Acme::keep_seats(commit, order.facts(), now)?;
+        }
+        Ok(commit.put(key, records::encode(&order)?))
+    }
+}
+
+/// Tells everybody the same error.
+fn refuse_all(wishes: Vec<Wish>, error: &Error) {
+    for wish in wishes {
+        let error = match error {
+            Error::Internal(InternalError::Read(error)) => error.clone().into(),
+            Error::Internal(InternalError::Commit(error)) => error.clone().into(),
+            other => InternalError::Inconsistent(other.to_string()).into(),
+        };
+        let _ = wish.reply.send(Err(error));
+    }
+}

@@ -1,0 +1,281 @@
+//! How an order is stored. Earlier versions of the gateway kept its authorizations apart, and a list of
+//! those that were valid; what they wrote can be read.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::state::{In, Invalid, Pending, Processing, Ready, Valid, Validated};
+use super::{Authorizations, Facts, Order, TokenKey};
+use crate::authorization::Progress;
+use crate::failure::Failure;
+use crate::id::{AccountId, AuthorizationId, OrderId};
+use crate::identifier::Identifier;
+use crate::quota::SeatName;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    status: Status,
+    id: OrderId,
+    account: AccountId,
+    identifiers: Vec<Identifier>,
+    /// Of the challenges' tokens, if the authorizations are within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokenKey>,
+    /// If they are apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    authorizations: Vec<AuthorizationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_after: Option<Timestamp>,
+    created: Timestamp,
+    expires: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seats: Vec<SeatName>,
+    /// By place, of the names that are not open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    progress: BTreeMap<u16, Progress>,
+    /// What earlier versions had in the place of `progress`.
+    #[serde(default, skip_serializing)]
+    validated: Option<Earlier>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    csr: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rejected: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Pending,
+    Ready,
+    Processing,
+    Valid,
+    Invalid,
+}
+
+/// Of a pending order by authorization, and a list of one that was not.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Earlier {
+    ById(BTreeMap<AuthorizationId, Validated>),
+    List(Vec<Validated>),
+}
+
+impl Earlier {
+    fn names(self) -> Vec<Validated> {
+        match self {
+            Self::ById(names) => names.into_values().collect(),
+            Self::List(names) => names,
+        }
+    }
+}
+
+impl TryFrom<Record> for Order {
+    type Error = &'static str;
+
+    fn try_from(record: Record) -> Result<Self, Self::Error> {
+        let authorizations = match record.tokens {
+            Some(key) => Authorizations::Within(key),
+            None if record.authorizations.len() == record.identifiers.len() => {
+                Authorizations::Apart(record.authorizations)
+            }
+            None => return Err("an order has an authorization for each name"),
+        };
+        let validated = record.validated.map(Earlier::names).unwrap_or_default();
+        let come_so_far = |(place, name): (usize, &Identifier)| {
+            let proved = validated.iter().find(|one| one.identifier == *name);
+            let own = u16::try_from(place).ok().and_then(|place| record.progress.get(&place));
+            own.cloned()
+                .or_else(|| proved.map(|one| Progress::Proved(one.method)))
+                .unwrap_or_default()
+        };
+        let progress = record.identifiers.iter().enumerate().map(come_so_far).collect();
+        let facts = Facts {
+            id: record.id,
+            account: record.account,
+            identifiers: record.identifiers,
+            authorizations,
+            profile: record.profile,
+            not_before: record.not_before,
+            not_after: record.not_after,
+            created: record.created,
+            expires: record.expires,
+            seats: record.seats,
+        };
+        Ok(match record.status {
+            Status::Pending => Self::Pending(In { facts, progress, state: Pending }),
+            Status::Ready => {
+                let state = Ready { rejected: record.rejected };
+                Self::Ready(In { facts, progress, state })
+            }
+            Status::Processing => {
+                let csr = record.csr.ok_or("an order in processing has a CSR")?;
+                Self::Processing(In { facts, progress, state: Processing { csr } })
+            }
+            Status::Valid => {
+                let certificate = record.certificate.ok_or("a valid order has a certificate")?;
+                Self::Valid(In { facts, progress, state: Valid { certificate } })
+            }
+            Status::Invalid => {
+                let failure = record.failure.ok_or("an invalid order has a reason")?;
+                Self::Invalid(In { facts, progress, state: Invalid { failure } })
+            }
+        })
+    }
+}
+
+impl From<Order> for Record {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Pending(order) => Self::of(Status::Pending, order).0,
+            Order::Ready(order) => {
+                let (record, Ready { rejected }) = Self::of(Status::Ready, order);
+                Self { rejected, ..record }
+            }
+            Order::Processing(order) => {
+                let (record, Processing { csr }) = Self::of(Status::Processing, order);
+                Self { csr: Some(csr), ..record }
+            }
+            Order::Valid(order) => {
+                let (record, Valid { certificate }) = Self::of(Status::Valid, order);
+                Self { certificate: Some(certificate), ..record }
+            }
+            Order::Invalid(order) => {
+                let (record, Invalid { failure }) = Self::of(Status::Invalid, order);
+                Self { failure: Some(failure), ..record }
+            }
+        }
+    }
+}
+
+impl Record {
+    fn of<S>(status: Status, order: In<S>) -> (Self, S) {
+        let In { facts, progress, state } = order;
+        let (tokens, authorizations) = match facts.authorizations {
+            Authorizations::Within(key) => (Some(key), Vec::new()),
+            Authorizations::Apart(ids) => (None, ids),
+        };
+        let progress = (0..).zip(progress).filter(|(_, one)| *one != Progress::Open).collect();
+        let record = Self {
+            status,
+            id: facts.id,
+            account: facts.account,
+            identifiers: facts.identifiers,
+            tokens,
+            authorizations,
+            profile: facts.profile,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            created: facts.created,
+            expires: facts.expires,
+            seats: facts.seats,
+            progress,
+            validated: None,
+            csr: None,
+            certificate: None,
+            failure: None,
+            rejected: None,
+        };
+        (record, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorization::Authorization;
+    use crate::challenge::ChallengeType;
+    use crate::failure::FailureKind;
+    use crate::order::state::tests::{facts, ready};
+
+    #[test]
+    fn every_state_survives_storage() {
+        let failure = || Failure::new(FailureKind::Dns, "no");
+        let two = facts(&["a.example", "*.b.example"]);
+        let dns01 = Progress::Validating(ChallengeType::Dns01);
+        let trying = Authorization::of(&two, 1, &dns01, None).unwrap();
+        let Authorization::Validating(answered) = trying.clone() else { panic!("{trying:?}") };
+        let failed = Authorization::Invalid(answered.refuted(failure()));
+        let names = ["a.example", "b.example"];
+        for order in [
+            Order::Pending(In::new(two.clone())),
+            Order::Pending(In::new(two.clone())).authorized(1, &trying),
+            Order::Pending(In::new(two)).authorized(1, &failed),
+            Order::Ready(ready(&names)),
+            Order::Ready(ready(&names).finalize("AA".into()).reject(failure())),
+            Order::Processing(ready(&names).finalize("AA".into())),
+            Order::Valid(ready(&names).finalize("AA".into()).issued("01".into())),
+            Order::Invalid(ready(&names).finalize("AA".into()).fail(failure())),
+        ] {
+            let stored = serde_json::to_vec(&order).unwrap();
+            assert_eq!(serde_json::from_slice::<Order>(&stored).unwrap(), order);
+        }
+    }
+
+    const ID: &str = "019c2a00000070008000000000000001";
+    const FIRST: &str = "019c2a00000070008000000000000009";
+    const SECOND: &str = "019c2a00000070008000000000000002";
+
+    /// An order as the version before stored it.
+    fn earlier(status: &str, more: &str) -> Order {
+        let text = format!(
+            r#"{{"status":"{status}","id":"{ID}","account":"{ID}","identifiers":[
+            {{"type":"dns","value":"a.example"}},{{"type":"dns","value":"b.example"}}],
+            "authorizations":["{FIRST}","{SECOND}"],"profile":"tls-server","not_before":null,
+            "not_after":null,"created":"2026-03-01T12:00:00Z","expires":"2026-03-08T12:00:00Z",
+            {more}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn orders_of_earlier_versions_can_be_read() {
+        let validated = |name: &str, method: &str| {
+            format!(
+                r#"{{"identifier":{{"type":"dns","value":"{name}.example"}},"method":"{method}"}}"#
+            )
+        };
+        let (a, b) = (validated("a", "http-01"), validated("b", "dns-01"));
+        let pending = earlier("pending", &format!(r#""validated":{{"{SECOND}":{b}}}"#));
+        assert_eq!(pending.progress(), [Progress::Open, Progress::Proved(ChallengeType::Dns01)]);
+        assert_eq!(pending.facts().authorizations()[1], SECOND.parse().unwrap());
+        assert_eq!(pending.facts().place_of(SECOND.parse().unwrap()), Some(1));
+        // The list is in the order of the ids, and not of the names.
+        let list = format!(r#""validated":[{b},{a}]"#);
+        let proved =
+            [Progress::Proved(ChallengeType::Http01), Progress::Proved(ChallengeType::Dns01)];
+        assert_eq!(earlier("ready", &list).progress(), proved);
+        let processing = earlier("processing", &format!(r#"{list},"csr":"AA""#));
+        let Order::Processing(order) = &processing else { panic!("{processing:?}") };
+        let names: Vec<_> = order.validated().map(|one| one.identifier.to_string()).collect();
+        assert_eq!((order.csr(), names), ("AA", vec!["a.example".into(), "b.example".into()]));
+        let valid = earlier("valid", r#""certificate":"01""#);
+        assert_eq!(valid.status(), "valid");
+        let invalid = earlier("invalid", r#""failure":{"kind":"dns","detail":"no"}"#);
+        assert_eq!(invalid.status(), "invalid");
+        for order in [pending, processing, valid, invalid] {
+            let stored = serde_json::to_vec(&order).unwrap();
+            assert_eq!(serde_json::from_slice::<Order>(&stored).unwrap(), order);
+        }
+    }
+
+    #[test]
+    fn a_record_that_lacks_something_is_refused() {
+        for (status, more) in [("processing", ""), ("valid", ""), ("invalid", "")] {
+            let text = format!(
+                r#"{{"status":"{status}","id":"{ID}","account":"{ID}","identifiers":[],
+                "created":"2026-03-01T12:00:00Z","expires":"2026-03-08T12:00:00Z"{more}}}"#
+            );
+            assert!(serde_json::from_str::<Order>(&text).is_err(), "{status}");
+        }
+    }
+}
