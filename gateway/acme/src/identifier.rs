@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Identifier {
     /// A DNS name; a wildcard begins with `*.`.
     Dns(String),
-    /// An IP address.
+    /// An IP address, never the IPv6 form of an IPv4 address.
     Ip(IpAddr),
 }
 
@@ -87,12 +87,18 @@ impl Identifier {
             }),
             "ip" => match value.parse::<IpAddr>() {
                 Ok(address) if address.to_string() == value.to_ascii_lowercase() => {
-                    Ok(Self::Ip(address))
+                    Ok(Self::ip(address))
                 }
                 _ => Err(InvalidIdentifier::Ip(value.chars().take(80).collect())),
             },
             other => Err(InvalidIdentifier::UnsupportedType(other.chars().take(40).collect())),
         }
+    }
+
+    /// An address. An IPv4 address that comes as the IPv6 address which maps it is the IPv4 address:
+    /// validation connects to the same host, and rules about the one are meant for the other.
+    pub fn ip(address: IpAddr) -> Self {
+        Self::Ip(address.to_canonical())
     }
 
     /// `dns` or `ip`.
@@ -129,7 +135,7 @@ impl Identifier {
     pub fn general_name(&self) -> GeneralName {
         match self {
             Self::Dns(name) => GeneralName::Dns(name.clone()),
-            Self::Ip(address) => GeneralName::Ip(*address),
+            Self::Ip(address) => GeneralName::ip(*address),
         }
     }
 }
@@ -252,9 +258,22 @@ mod tests {
     fn takes_ip_addresses_in_canonical_spelling_only() {
         assert!(Identifier::parse("ip", "192.0.2.1").is_ok());
         assert!(Identifier::parse("ip", "2001:db8::1").is_ok());
+        // Hexadecimal digits are not how RFC 5952 §5 writes a mapped address.
+        assert!(Identifier::parse("ip", "::ffff:c000:201").is_err());
         for bad in ["2001:db8:0::1", "192.0.2.01", "192.0.2.1/32", "a.example", ""] {
             assert!(matches!(Identifier::parse("ip", bad), Err(InvalidIdentifier::Ip(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_mapped_ipv4_address_is_the_ipv4_address() {
+        let v4 = Identifier::parse("ip", "192.0.2.1").unwrap();
+        let mapped = Identifier::parse("ip", "::ffff:192.0.2.1").unwrap();
+        assert_eq!(mapped, v4);
+        assert_eq!(mapped.value(), "192.0.2.1");
+        let stored = r#"{"type":"ip","value":"::ffff:192.0.2.1"}"#;
+        assert_eq!(serde_json::from_str::<Identifier>(stored).unwrap(), v4);
+        assert_eq!(mapped.general_name().to_string(), "ip:192.0.2.1");
     }
 
     #[test]

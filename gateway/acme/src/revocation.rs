@@ -128,7 +128,7 @@ impl Acme {
     ) -> Result<bool, Error> {
         let identifier = match name {
             GeneralName::Dns(name) => Identifier::parse("dns", name).ok(),
-            GeneralName::Ip(address) => Some(Identifier::Ip(*address)),
+            GeneralName::Ip(address) => Some(Identifier::ip(*address)),
             _ => None,
         };
         let Some(identifier) = identifier else { return Ok(false) };

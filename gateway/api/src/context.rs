@@ -53,7 +53,8 @@ fn of_request(clock: &Clock, otherwise: TenantId, request: &Request) -> RequestC
     RequestContext {
         id: RequestId::random(),
         received: clock.now(),
-        address: peer.map(|peer| peer.address.ip()),
+        // A socket that listens on both versions has IPv4 peers as IPv6 addresses that map theirs.
+        address: peer.map(|peer| peer.address.ip().to_canonical()),
         tenant,
         evidence,
     }

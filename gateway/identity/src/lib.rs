@@ -5,6 +5,7 @@
 //! policies, tokens and the audit log use. They reach it through [`Evidence`] only, which looks at each
 //! use whether the certificate still counts.
 
+mod address;
 mod clock;
 mod dns_name;
 mod evidence;
@@ -18,6 +19,7 @@ mod tenant;
 mod tenants;
 mod vouching;
 
+pub use address::canonical_network;
 pub use clock::Clock;
 pub use dns_name::{DnsName, InvalidDnsName};
 pub use evidence::{Evidence, EvidenceError, StillHolds};

@@ -63,7 +63,7 @@ pub(crate) fn alternative_names(decoded: &SubjectAltName) -> (Vec<GeneralName>, 
             }
             DerName::Rfc822Name(text) => names.push(GeneralName::Email(text.as_str().to_owned())),
             DerName::IpAddress(bytes) => match ip_address(bytes.as_bytes()) {
-                Some(address) => names.push(GeneralName::Ip(address)),
+                Some(address) => names.push(GeneralName::ip(address)),
                 None => others.push("an IP address of neither 4 nor 16 bytes"),
             },
             DerName::OtherName(_) => others.push("otherName"),
@@ -80,8 +80,10 @@ pub(crate) fn der_name(name: &GeneralName) -> der::Result<DerName> {
         GeneralName::Dns(text) => DerName::DnsName(Ia5String::new(text)?),
         GeneralName::Uri(text) => DerName::UniformResourceIdentifier(Ia5String::new(text)?),
         GeneralName::Email(text) => DerName::Rfc822Name(Ia5String::new(text)?),
-        GeneralName::Ip(IpAddr::V4(v4)) => DerName::IpAddress(OctetString::new(v4.octets())?),
-        GeneralName::Ip(IpAddr::V6(v6)) => DerName::IpAddress(OctetString::new(v6.octets())?),
+        GeneralName::Ip(address) => DerName::IpAddress(match address.to_canonical() {
+            IpAddr::V4(v4) => OctetString::new(v4.octets())?,
+            IpAddr::V6(v6) => OctetString::new(v6.octets())?,
+        }),
     })
 }
 
@@ -90,4 +92,21 @@ fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
         return Some(Ipv4Addr::from(v4).into());
     }
     <[u8; 16]>::try_from(bytes).ok().map(|v6| Ipv6Addr::from(v6).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_ipv4_address_is_read_and_written_as_the_ipv4_address() {
+        let mapped = [[0; 10].as_slice(), &[0xff, 0xff, 192, 0, 2, 1]].concat();
+        let name = DerName::IpAddress(OctetString::new(mapped).unwrap());
+        let (names, others) = alternative_names(&SubjectAltName(vec![name]));
+        assert_eq!(names, [GeneralName::Ip("192.0.2.1".parse().unwrap())]);
+        assert!(others.is_empty());
+        let made_otherwise = GeneralName::Ip("::ffff:192.0.2.1".parse().unwrap());
+        let DerName::IpAddress(bytes) = der_name(&made_otherwise).unwrap() else { panic!() };
+        assert_eq!(bytes.as_bytes(), [192, 0, 2, 1]);
+    }
 }

@@ -17,7 +17,7 @@ use crate::dns;
 pub enum GeneralName {
     /// A host name, lower case, possibly with `*.` in front.
     Dns(String),
-    /// An address.
+    /// An address, never the IPv6 form of an IPv4 address.
     Ip(IpAddr),
     /// An absolute URI.
     Uri(String),
@@ -80,6 +80,13 @@ impl GeneralName {
         }
     }
 
+    /// An address. An IPv4 address that comes as the IPv6 address which maps it (`::ffff:192.0.2.1`, RFC
+    /// 4291 §2.5.5.2) is the IPv4 address: it reaches the same host, and rules about the one are meant for
+    /// the other.
+    pub fn ip(address: IpAddr) -> Self {
+        Self::Ip(address.to_canonical())
+    }
+
     /// The name of this kind (`dns`, `ip`, `uri`, `email`) with this value, checked.
     ///
     /// # Errors
@@ -87,7 +94,7 @@ impl GeneralName {
     pub fn from_parts(kind: &str, value: &str) -> Result<Self, InvalidName> {
         match kind {
             "dns" => Self::dns(value),
-            "ip" => value.parse().map(Self::Ip).map_err(|_| {
+            "ip" => value.parse().map(Self::ip).map_err(|_| {
                 InvalidName::new("IP", value, "it is neither an IPv4 nor an IPv6 address")
             }),
             "uri" => Self::uri(value),
@@ -123,7 +130,8 @@ impl GeneralName {
         if again == *self {
             Ok(())
         } else {
-            Err(InvalidName::new(self.kind(), &self.value(), "it is not in lower case"))
+            let reason = "it is not written as it should be: in lower case, IPv4 addresses as such";
+            Err(InvalidName::new(self.kind(), &self.value(), reason))
         }
     }
 }
@@ -300,6 +308,20 @@ mod tests {
         assert!(GeneralName::Dns("a b".to_owned()).check().is_err());
         assert!(GeneralName::Uri("no".to_owned()).check().is_err());
         assert!(GeneralName::Email("a@B".to_owned()).check().is_err());
+        assert!(GeneralName::Ip("::ffff:192.0.2.1".parse().unwrap()).check().is_err());
+    }
+
+    #[test]
+    fn a_mapped_ipv4_address_is_the_ipv4_address() {
+        let v4: GeneralName = "ip:192.0.2.1".parse().unwrap();
+        for mapped in ["ip:::ffff:192.0.2.1", "ip:::FFFF:c000:201", "ip:0:0:0:0:0:ffff:192.0.2.1"] {
+            let read: GeneralName = mapped.parse().unwrap();
+            assert_eq!(read, v4, "{mapped}");
+            assert_eq!(read.to_string(), "ip:192.0.2.1");
+            assert!(read.check().is_ok());
+        }
+        let compatible: GeneralName = "ip:::192.0.2.1".parse().unwrap();
+        assert_ne!(compatible, v4);
     }
 
     proptest! {

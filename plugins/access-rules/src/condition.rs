@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use chancery_guest::Globs;
+use chancery_guest::{Globs, Network};
 use chancery_guest::access::{Request, SettingsError};
-use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::time::{Hours, Moment};
@@ -15,7 +14,7 @@ use crate::time::{Hours, Moment};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Condition {
     /// Networks of which the caller's address is in one.
-    addresses: Vec<IpNet>,
+    addresses: Vec<Network>,
     /// Attributes of the context, with patterns of which a value of each has to fit one.
     attributes: BTreeMap<String, Globs>,
     /// Hours of the week.
@@ -81,10 +80,8 @@ impl Condition {
             return Holds::Yes;
         }
         match request.attribute("address").map(str::parse::<IpAddr>) {
-            // An IPv4 address may come as an IPv6 one that maps it.
             Some(Ok(address)) => {
-                let address = address.to_canonical();
-                self.addresses.iter().any(|network| network.contains(&address)).into()
+                self.addresses.iter().any(|network| network.contains(address)).into()
             }
             _ => Holds::Unknown,
         }

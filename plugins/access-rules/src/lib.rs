@@ -138,12 +138,14 @@ mod tests {
 
     #[test]
     fn a_rule_that_denies_applies_if_its_circumstances_cannot_be_told() {
-        let inside = r#"{"addresses":["10.0.0.0/8"]}"#;
+        let inside = r#"{"addresses":["::ffff:10.0.0.0/104"]}"#;
         for (key, address, denied) in [
             ("when", Some("10.0.0.1"), true),
+            ("when", Some("::ffff:10.0.0.1"), true),
             ("when", Some("11.0.0.1"), false),
             ("when", None, true),
             ("unless", Some("10.0.0.1"), false),
+            ("unless", Some("::ffff:10.0.0.1"), false),
             ("unless", Some("11.0.0.1"), true),
             ("unless", None, true),
         ] {

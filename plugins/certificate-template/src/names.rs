@@ -1,6 +1,5 @@
-use chancery_guest::Globs;
+use chancery_guest::{Globs, Network};
 use chancery_guest::certificate::{Denial, Name, Request, ValidatedName};
-use ipnet::IpNet;
 
 /// Which subject alternative names there may and must be. Patterns are written over `KIND:NAME`, as
 /// `dns:*.example.com`, `ip:10.*` or `uri:spiffe://example.com/*`.
@@ -13,7 +12,7 @@ pub struct NameRules {
     /// Each of these has to be met by a name.
     pub require: Globs,
     /// Networks of which every address has to lie in one; all addresses may be if not given.
-    pub networks: Option<Vec<IpNet>>,
+    pub networks: Option<Vec<Network>>,
     /// Whether DNS names may be wildcards (`*.example.com`).
     pub wildcards: bool,
     /// Ways of validation that count for wildcards. The CA/Browser Forum's rules for public CAs want
@@ -41,6 +40,10 @@ impl NameRules {
                 if !KINDS.contains(&kind) {
                     let message =
                         format!("`{pattern}` begins with none of dns:, ip:, uri:, email:");
+                    return Err((key, message));
+                }
+                if pattern.to_ascii_lowercase().starts_with("ip:::ffff:") {
+                    let message = format!("`{pattern}`: write the IPv4 address, which is what is asked about");
                     return Err((key, message));
                 }
             }
@@ -104,7 +107,7 @@ impl NameRules {
         }
         if let (Some(networks), "ip") = (&self.networks, name.kind.as_str()) {
             let address = name.value.parse::<std::net::IpAddr>();
-            if !address.is_ok_and(|address| networks.iter().any(|net| net.contains(&address))) {
+            if !address.is_ok_and(|address| networks.iter().any(|net| net.contains(address))) {
                 let message = format!("{text} is in none of the networks of this profile");
                 return Err(Denial::new("address-not-allowed", &message, text));
             }

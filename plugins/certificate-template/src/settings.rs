@@ -58,7 +58,7 @@ struct NameSettings {
     #[serde(default)]
     deny: Globs,
     require: Option<Globs>,
-    networks: Option<Vec<ipnet::IpNet>>,
+    networks: Option<Vec<chancery_guest::Network>>,
     wildcards: Option<bool>,
     wildcard_methods: Option<Globs>,
     wildcard_labels: Option<usize>,

@@ -206,9 +206,12 @@ fn wildcards_want_dns_01_and_a_parent_of_two_labels_and_addresses_a_network() {
     let none = r#"{"base":"tls-server","names":{"wildcards":false}}"#;
     assert_eq!(code(wild(none, "dns:*.a.example", "dns-01")), "wildcard-not-allowed");
 
-    let inside = r#"{"base":"tls-server","names":{"networks":["10.0.0.0/8","fd00::/8"]}}"#;
+    let inside =
+        r#"{"base":"tls-server","names":{"networks":["::ffff:10.0.0.0/104","fd00::/8"]}}"#;
     for (name, allowed) in [
         ("ip:10.1.2.3", true),
+        ("ip:::ffff:10.1.2.3", true),
+        ("ip:::ffff:11.0.0.1", false),
         ("ip:fd00::1", true),
         ("ip:11.0.0.1", false),
         ("ip:::1", false),
@@ -277,6 +280,7 @@ fn what_contradicts_itself_is_refused_with_its_place() {
         (r#""subject_from_request":{"X":[]}"#, "subject_from_request"),
         (r#""subject":{"O":"a"},"subject_from_request":{"O":["*"]}"#, "subject_from_request"),
         (r#""names":{"networks":[]}"#, "names.networks"),
+        (r#""names":{"deny":["ip:::ffff:10.*"]}"#, "names.deny"),
         (r#""names":{"wildcard_labels":0}"#, "names.wildcard_labels"),
     ] {
         let settings = format!(r#"{{"base":"tls-server",{more}}}"#);

@@ -36,12 +36,16 @@ pub mod certificate;
 mod component;
 pub mod glob;
 pub mod host;
+#[cfg(feature = "networks")]
+mod network;
 mod panics;
 mod period;
 mod settings;
 
 pub use bindings::host::chancery::policy::types::{Attribute, Denial, Description};
 pub use glob::{Glob, Globs};
+#[cfg(feature = "networks")]
+pub use network::Network;
 #[doc(hidden)]
 pub use panics::say_panics;
 pub use period::Period;

@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use chancery_identity::canonical_network;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Which addresses validation may connect to. A client chooses the names and so, through DNS and
@@ -50,7 +51,7 @@ const fn v6(first: u16, second: u16, length: u8) -> Ipv6Net {
 impl Networks {
     /// Public addresses and these.
     pub fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed }
+        Self { allowed: allowed.into_iter().map(canonical_network).collect() }
     }
 
     /// Whether `address` may be connected to. An IPv4 address in IPv6 clothing counts as itself.
@@ -76,6 +77,15 @@ mod tests {
 
     fn permit(networks: &Networks, address: &str) -> bool {
         networks.permit(address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_allowed_network_of_mapped_addresses_is_the_ipv4_network() {
+        let networks = Networks::new(vec!["::ffff:10.0.0.0/104".parse().unwrap()]);
+        for allowed in ["10.1.2.3", "::ffff:10.1.2.3"] {
+            assert!(permit(&networks, allowed), "{allowed}");
+        }
+        assert!(!permit(&networks, "127.0.0.1") && !permit(&networks, "::ffff:127.0.0.1"));
     }
 
     #[test]

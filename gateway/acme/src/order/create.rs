@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
@@ -208,7 +209,11 @@ impl Acme {
     }
 }
 
-/// The names as they were asked for, each shortened to what a line of the log should hold.
+/// The names as they were asked for, each shortened to what a line of the log should hold; addresses as policies
+/// and certificates have them.
 fn shown(asked: &[(String, String)]) -> NameList {
-    NameList::new(asked.iter().map(|(_, value)| value.chars().take(253).collect::<String>()))
+    NameList::new(asked.iter().map(|(kind, value)| match value.parse::<IpAddr>() {
+        Ok(address) if kind == "ip" => Identifier::ip(address).value(),
+        _ => value.chars().take(253).collect(),
+    }))
 }

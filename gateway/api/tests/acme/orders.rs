@@ -24,6 +24,18 @@ async fn names_are_lowered_and_taken_once() {
 }
 
 #[tokio::test]
+async fn a_mapped_ipv4_address_is_the_ipv4_address_to_clients_policies_and_the_audit_log() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let ip = |value: &str| json!({"type": "ip", "value": value});
+    let asked = json!({"identifiers": [ip("::ffff:127.0.0.1"), ip("127.0.0.1")]});
+    let order = client.post(&url("new-order"), &asked).await.ok();
+    assert_eq!(order["identifiers"], json!([ip("127.0.0.1")]));
+    let line = world.audited("acme.order.create").pop().unwrap().to_string();
+    assert!(line.contains("127.0.0.1") && !line.contains("::ffff"), "{line}");
+}
+
+#[tokio::test]
 async fn a_wildcard_is_authorized_for_its_base_by_dns_only() {
     let world = World::new().await;
     let mut client = world.start().await.client().await;

@@ -123,7 +123,7 @@ impl Check<'_> {
 
     fn host(&mut self, key: &str, text: &str) -> Option<GeneralName> {
         if let Ok(address) = text.parse() {
-            return Some(GeneralName::Ip(address));
+            return Some(GeneralName::ip(address));
         }
         match GeneralName::dns(text) {
             Ok(name) => Some(name),

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use chancery_identity::canonical_network;
 use chancery_identity::proxy_protocol::{InvalidProxyHeader, Prefix};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -23,7 +24,7 @@ pub(super) enum ProxyError {
 
 impl Balancers {
     pub(crate) fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+        Self(networks.into_iter().map(canonical_network).collect())
     }
 
     /// Whether this is one of them.
@@ -57,6 +58,8 @@ mod tests {
         let v4 = of("10.0.0.0/8");
         assert!(is(&v4, "10.1.2.3") && is(&v4, "::ffff:10.1.2.3"));
         assert!(!is(&v4, "11.1.2.3") && !is(&v4, "2001:db8::1"));
+        let mapped = of("::ffff:10.0.0.0/104");
+        assert!(is(&mapped, "10.1.2.3") && is(&mapped, "::ffff:10.1.2.3"));
         assert!(is(&of("2001:db8::/32"), "2001:db8::1"));
         assert!(!is(&Balancers::default(), "127.0.0.1"));
     }

@@ -31,7 +31,8 @@ pub struct NameConstraints {
 pub enum Subtree {
     /// A DNS name and all below it; all DNS names if empty.
     Dns(String),
-    /// Addresses that agree with this one where the mask has ones: both 4 or both 16 bytes.
+    /// Addresses that agree with this one where the mask has ones: both 4 or both 16 bytes. Never IPv6
+    /// addresses that map IPv4 ones: these are here as IPv4 (4 bytes).
     Ip {
         /// The network's address.
         address: Vec<u8>,
@@ -140,7 +141,7 @@ impl Subtree {
                 base.is_empty() || host_matches(base, &host_of(uri).to_ascii_lowercase())
             }
             (Self::Ip { address, mask }, GeneralName::Ip(ip)) => {
-                let bytes = match ip {
+                let bytes = match ip.to_canonical() {
                     IpAddr::V4(v4) => v4.octets().to_vec(),
                     IpAddr::V6(v6) => v6.octets().to_vec(),
                 };
@@ -148,6 +149,19 @@ impl Subtree {
                     && bytes.iter().zip(address).zip(mask).all(|((a, b), m)| a & m == b & m)
             }
             _ => false,
+        }
+    }
+
+    /// Addresses that agree with this one under the mask, both of the same length. Those that map IPv4
+    /// addresses (RFC 4291 §2.5.5.2) are these.
+    fn ip(address: Vec<u8>, mask: Vec<u8>) -> Self {
+        const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+        const ALL: [u8; 12] = [0xff; 12];
+        match (address.split_first_chunk(), mask.split_first_chunk()) {
+            (Some((&MAPPED, v4)), Some((&ALL, of_v4))) => {
+                Self::Ip { address: v4.to_vec(), mask: of_v4.to_vec() }
+            }
+            _ => Self::Ip { address, mask },
         }
     }
 
@@ -161,7 +175,7 @@ impl Subtree {
             DerName::IpAddress(bytes) => {
                 let (address, mask) =
                     bytes.as_bytes().split_at_checked(bytes.as_bytes().len() / 2)?;
-                Self::Ip { address: address.to_vec(), mask: mask.to_vec() }
+                Self::ip(address.to_vec(), mask.to_vec())
             }
             _ => return None,
         })
@@ -212,7 +226,8 @@ fn network(text: &str) -> Option<Subtree> {
         let ones = bits.saturating_sub(at * 8).min(8);
         u8::try_from(0xff00_u32 >> ones & 0xff).unwrap_or(0)
     });
-    Some(Subtree::Ip { mask: mask.collect(), address })
+    let mask = mask.collect();
+    Some(Subtree::ip(address, mask))
 }
 
 fn below(base: &str, name: &str) -> bool {
@@ -284,6 +299,29 @@ mod tests {
             &["uri:spiffe://prod.example/app", "uri:https://u@a.web.example:8443/x"],
             &["uri:spiffe://dev.example/prod.example", "uri:https://web.example/"],
         );
+    }
+
+    #[test]
+    fn mapped_ipv4_addresses_are_within_the_constraints_on_ipv4() {
+        for excluded in ["ip:10.0.0.0/8", "ip:::ffff:10.0.0.0/104"] {
+            let constraints = constraints(&[], &[excluded]);
+            assert_allowed(
+                &constraints,
+                &["ip:11.0.0.1", "ip:::ffff:11.0.0.1", "ip:2001:db8::1"],
+                &["ip:10.1.2.3", "ip:::ffff:10.1.2.3", "ip:::ffff:a01:203"],
+            );
+            let made_otherwise = GeneralName::Ip("::ffff:10.1.2.3".parse().unwrap());
+            assert!(!constraints.allow(&made_otherwise));
+        }
+        let network = "ip:::ffff:10.0.0.0/104".parse::<Subtree>().unwrap();
+        assert_eq!(network, "ip:10.0.0.0/8".parse().unwrap());
+        let wider = "ip:::ffff:0:0/95".parse::<Subtree>().unwrap();
+        assert!(matches!(wider, Subtree::Ip { address, .. } if address.len() == 16));
+        // As they stand in a certificate.
+        let mut bytes = [[0; 10].as_slice(), &[0xff, 0xff, 10, 0, 0, 0]].concat();
+        bytes.extend([[0xff; 12].as_slice(), &[0xff, 0, 0, 0]].concat());
+        let read = Subtree::from_der(&DerName::IpAddress(OctetString::new(bytes).unwrap()));
+        assert_eq!(read, Some("ip:10.0.0.0/8".parse().unwrap()));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl CertificateRequest {
         let mut all: BTreeSet<_> = self.names.iter().cloned().collect();
         if let Some(name) = self.common_name() {
             all.insert(match name.parse() {
-                Ok(address) => GeneralName::Ip(address),
+                Ok(address) => GeneralName::ip(address),
                 Err(_) => GeneralName::dns(name)?,
             });
         }

@@ -1,0 +1,36 @@
+use ipnet::{IpNet, Ipv4Net};
+
+/// The network with IPv4 addresses as such: one that is written as the IPv6 addresses that map them
+/// (`::ffff:10.0.0.0/104`, RFC 4291 §2.5.5.2) is the IPv4 network (`10.0.0.0/8`). Addresses are made
+/// canonical wherever they come in, so a mapped network would contain none of them.
+pub fn canonical_network(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(v6) = network else { return network };
+    let v4 = v6.network().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED));
+    let v4 = v4.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    v4.map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_network_is_the_ipv4_network() {
+        for (given, is) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3/128", "10.1.2.3/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            // More than the mapped addresses.
+            ("::ffff:0:0/95", "::ffff:0:0/95"),
+            ("::/0", "::/0"),
+            // Compatible addresses are others (RFC 4291 §2.5.5.1).
+            ("::10.0.0.0/104", "::10.0.0.0/104"),
+        ] {
+            let network: IpNet = given.parse().unwrap();
+            assert_eq!(canonical_network(network), is.parse().unwrap(), "{given}");
+        }
+    }
+}
