@@ -1,3 +1,5 @@
+//! What every request behind TLS gets before it is looked at: an id, its context, its count.
+
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};

@@ -1,3 +1,5 @@
+//! The TLS side of a connection, from the first byte of the handshake to the peer behind it.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

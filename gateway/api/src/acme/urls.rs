@@ -1,3 +1,5 @@
+//! The URLs of ACME's resources.
+
 use chancery_acme::challenge::ChallengeType;
 use chancery_acme::id::{AccountId, AuthorizationId, OrderId};
 use http::Extensions;

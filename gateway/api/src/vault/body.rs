@@ -1,3 +1,5 @@
+//! The body of a request: how long it may be, and that it is tame JSON.
+
 use axum::body::Body;
 use chancery_secrets::MountName;
 use http_body_util::BodyExt;

@@ -1,6 +1,8 @@
 //! Signed requests that are wrong (RFC 8555 §6).
 
 use axum::body::Body;
+use chancery_api::BodyError;
+use futures_util::stream;
 use http::{Method, Request};
 use serde_json::json;
 
@@ -52,6 +54,23 @@ async fn a_request_without_host_or_with_a_strange_one_is_malformed() {
         let request = request.header("content-type", "application/jose+json");
         let answer = exchange(&server.router, request.body(Body::from("{}")).unwrap()).await;
         answer.is_problem(400, "malformed");
+    }
+}
+
+/// The listener breaks off bodies that are too slow or find no room.
+#[tokio::test]
+async fn a_body_that_was_broken_off_is_told_so() {
+    let world = World::new().await;
+    let server = world.start().await;
+    for (error, status, kind) in
+        [(BodyError::TooSlow, 408, "malformed"), (BodyError::NoRoom, 503, "serverInternal")]
+    {
+        let broken = Body::from_stream(stream::iter([Ok("{"), Err(error)]));
+        let request = Request::post("/acme/new-order")
+            .header("host", BASE.trim_start_matches("https://"))
+            .header("content-type", "application/jose+json");
+        let answer = exchange(&server.router, request.body(broken).unwrap()).await;
+        answer.is_problem(status, kind);
     }
 }
 

@@ -1,3 +1,4 @@
+use chancery_api::BodyError;
 use serde_json::json;
 
 use crate::fixture::Fixture;
@@ -29,6 +30,16 @@ async fn a_body_over_a_mebibyte_is_413_in_the_form_of_an_error() {
 async fn nobody_s_body_is_not_even_read() {
     let f = Fixture::new();
     f.call("", "POST", URI).body(body_of(LIMIT + 1)).send().await.errors(403);
+}
+
+/// The listener breaks off bodies that are too slow or find no room.
+#[tokio::test]
+async fn a_body_that_was_broken_off_is_told_so() {
+    let f = Fixture::new();
+    for (error, status) in [(BodyError::TooSlow, 408), (BodyError::NoRoom, 503)] {
+        let broken = f.call("admin", "POST", URI).broken_off(error).send().await;
+        assert_eq!(broken.errors(status), error.to_string());
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use chancery_access::Access;
+use chancery_api::BodyError;
 use chancery_api::vault::{Condition, Installation, Tokens, VaultState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
@@ -197,6 +198,12 @@ impl Call<'_> {
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into().into();
+        self
+    }
+
+    /// The body is broken off by the listener.
+    pub(crate) fn broken_off(mut self, error: BodyError) -> Self {
+        self.body = Body::from_stream(stream::iter([Ok("{"), Err(error)]));
         self
     }
 
