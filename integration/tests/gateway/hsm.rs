@@ -59,6 +59,51 @@ fn certbot_gets_a_certificate_signed_in_the_token() {
 }
 
 #[test]
+fn a_token_is_named_by_the_uri_that_p11tool_prints() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    drop(Options::new(&site).token(&token).start().stop());
+    let module = token.module().display().to_string();
+    let p11tool = |arguments: &[&str]| {
+        let mut command = Command::new(process::tool("p11tool"));
+        command.env("SOFTHSM2_CONF", token.config()).args(["--provider", &module]).args(arguments);
+        let said = process::run(&mut command).success().stdout;
+        said.lines().find(|line| line.starts_with("pkcs11:")).expect("a URI").trim().to_owned()
+    };
+    let pin = token.pin_file().display().to_string();
+    let with = |uri: &str| {
+        let uri = format!("{uri}?module-path={module}&pin-source=file:{pin}");
+        move |config: &mut toml::Table| {
+            let mut table = toml::Table::new();
+            table.insert("uris".to_owned(), vec![uri].into());
+            config.insert("pkcs11".to_owned(), table.into());
+        }
+    };
+    for arguments in [&["--list-token-urls"][..], &["--detailed-url", "--list-token-urls"]] {
+        let uri = p11tool(arguments);
+        let gateway = Gateway::serve_with_token(&site, &token, with(&uri));
+        let name = gateway.monitoring().get("/health/tokens").expect(200).json();
+        let name = name["tokens"][0]["token"].as_str().expect("a name").to_owned();
+        assert!(name.starts_with("chancery:"), "{name}");
+        // By its label alone it is found too.
+        drop(gateway.administer(&["tokens", "drain", Token::LABEL]).success());
+        drop(gateway.administer(&["tokens", "resume", &name]).success());
+        let (status, _) = gateway.stop();
+        assert!(status.success(), "{status}");
+    }
+    let other = p11tool(&["--list-token-urls"]).replace("SoftHSM%20v2", "SoftHSM%20v3");
+    let said = Gateway::serve_fails_with_token(&site, &token, with(&other));
+    assert!(said.stderr.contains("the model `SoftHSM v3`"), "{said}");
+    let other = p11tool(&["--detailed-url", "--list-token-urls"]);
+    let other = other.replace("library-manufacturer=SoftHSM", "library-manufacturer=Somebody");
+    let said = Gateway::serve_fails_with_token(&site, &token, with(&other));
+    assert!(said.stderr.contains("has the manufacturer `SoftHSM`"), "{said}");
+    let object = format!("{};object=k;type=private", p11tool(&["--list-token-urls"]));
+    let said = Gateway::serve_fails_with_token(&site, &token, with(&object));
+    assert!(said.stderr.contains("names an object"), "{said}");
+}
+
+#[test]
 fn a_wrong_pin_is_a_clear_error_and_tried_once() {
     let site = Site::new();
     let token = Token::new(&site);

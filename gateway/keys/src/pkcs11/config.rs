@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::TokenSelector;
+
 /// Which tokens hold the keys and how much of them to use.
 #[derive(Debug, Clone)]
 pub struct Pkcs11Config {
@@ -47,15 +49,6 @@ pub struct TokenConfig {
     pub pin: Zeroizing<String>,
 }
 
-/// Chooses a token. There is no choice by slot number: it changes when a token is plugged elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSelector {
-    /// By its label (`CKA_LABEL` of the token, without the padding).
-    Label(String),
-    /// By its serial number.
-    Serial(String),
-}
-
 impl Pkcs11Config {
     /// The usual settings for these tokens: 4 sessions each, 256 waiting operations, 5 seconds,
     /// sessions checked after 10 seconds without use, no session copies, every signature verified, 5 seconds
@@ -90,24 +83,6 @@ impl std::fmt::Debug for TokenConfig {
             .field("token", &self.token)
             .field("pin", &"(hidden)")
             .finish()
-    }
-}
-
-impl TokenSelector {
-    /// The label or the number.
-    pub fn value(&self) -> &str {
-        match self {
-            Self::Label(value) | Self::Serial(value) => value,
-        }
-    }
-}
-
-impl std::fmt::Display for TokenSelector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Label(label) => write!(f, "with the label `{label}`"),
-            Self::Serial(serial) => write!(f, "with the serial number `{serial}`"),
-        }
     }
 }
 

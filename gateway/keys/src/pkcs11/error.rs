@@ -22,6 +22,18 @@ pub enum OpenError {
         /// The configured file.
         module: PathBuf,
     },
+    /// The library is another one than the URI says.
+    #[error("the PKCS#11 module {module} has the {what} `{found}`, and not `{wanted}`")]
+    OtherLibrary {
+        /// The configured file.
+        module: PathBuf,
+        /// Of what it says of itself.
+        what: &'static str,
+        /// What was said of it.
+        wanted: String,
+        /// What it says.
+        found: String,
+    },
     /// No token matches.
     #[error("there is no initialised token {token}; the module shows: {present}")]
     NoSuchToken {

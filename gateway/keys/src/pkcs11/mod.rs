@@ -35,6 +35,7 @@ mod meters;
 mod module;
 mod public_key;
 mod recovery;
+mod selector;
 mod sign;
 mod threads;
 mod token;
@@ -43,10 +44,11 @@ mod usage;
 mod worker;
 mod wrap;
 
-pub use config::{Pkcs11Config, TokenConfig, TokenSelector};
+pub use config::{Pkcs11Config, TokenConfig};
 pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
 pub use import::Brought;
 pub use inspection::{InspectError, TokenKey};
+pub use selector::{TokenAttributes, TokenSelector};
 pub use usage::Usage;
 
 use std::collections::HashMap;
@@ -82,7 +84,7 @@ pub struct Pkcs11Signer {
 /// How a token is, for whoever operates it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenStatus {
-    /// Its label or serial number, as configured.
+    /// Its label or serial number, as configured; both with a colon between them if both are.
     pub token: String,
     /// Why it cannot be used; none if it can.
     pub trouble: Option<String>,
@@ -120,6 +122,7 @@ impl Pkcs11Signer {
                 None => Module::load(&token.module)?,
             };
             modules.insert(&token.module, Arc::clone(&module));
+            module.expect_library(&token.token)?;
             let latch = Latch::new(config.latches.as_deref(), &token.token);
             if let (Tries::Enough, Some(file)) = (latch.tries(), latch.file()) {
                 return Err(OpenError::Latched { file: file.to_owned() });
@@ -159,13 +162,21 @@ impl Pkcs11Signer {
         self.lanes.iter().map(status).collect()
     }
 
-    /// Takes a token out of use for maintenance, or back into use: the token with this label or serial
-    /// number, as it was configured. What it has begun it finishes; it is done when nothing is
+    /// Takes a token out of use for maintenance, or back into use: the one with this
+    /// [name](TokenStatus::token), or the only one with this label or serial number. What it has begun it finishes; it is done when nothing is
     /// [outstanding](TokenStatus::outstanding). Not remembered by the next process.
     ///
     /// Returns whether there is such a token.
     pub fn drain(&self, token: &str, drained: bool) -> bool {
-        let lane = self.lanes.iter().find(|lane| lane.token.selector().value() == token);
+        let mut called = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.token.selector().is_called(token))
+            .collect::<Vec<_>>();
+        if called.len() > 1 {
+            called.retain(|lane| lane.token.selector().value() == token);
+        }
+        let lane = called.pop();
         if let Some(lane) = lane {
             tracing::info!(token, drained, "a token is taken out of use, or back into it");
             lane.drain(drained);

@@ -8,6 +8,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::slot::Slot;
 
+use super::selector::{Library, TokenSelector};
 use super::token::{Quiet, Token};
 use super::token_info::{TokenInfo, TokenInfoReader};
 use super::{OpenError, meters};
@@ -59,6 +60,29 @@ impl Module {
             rhythm: Mutex::new(rhythm),
             ended: AtomicBool::new(false),
         }))
+    }
+
+    /// That the library is the one that is meant.
+    pub(super) fn expect_library(&self, selector: &TokenSelector) -> Result<(), OpenError> {
+        if !selector.is_about_the_library() {
+            return Ok(());
+        }
+        let told = self.context.get_library_info().map_err(|error| OpenError::Module {
+            module: self.path.clone(),
+            reason: format!("it does not say what it is: {error}"),
+        })?;
+        let library = Library {
+            description: told.library_description().to_owned(),
+            manufacturer: told.manufacturer_id().to_owned(),
+            version: told.library_version().to_string(),
+        };
+        let Some((what, wanted, found)) = selector.other_library(&library) else { return Ok(()) };
+        Err(OpenError::OtherLibrary {
+            module: self.path.clone(),
+            what,
+            wanted: wanted.to_owned(),
+            found: found.to_owned(),
+        })
     }
 
     /// What the token in a slot says of itself.

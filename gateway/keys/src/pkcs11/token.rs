@@ -181,15 +181,6 @@ impl From<Refusal> for Fault {
     }
 }
 
-impl TokenSelector {
-    fn matches(&self, info: &TokenInfo) -> bool {
-        match self {
-            Self::Label(label) => info.label == *label,
-            Self::Serial(serial) => info.serial == *serial,
-        }
-    }
-}
-
 fn listing(tokens: &[(Slot, TokenInfo)]) -> String {
     if tokens.is_empty() {
         return "none".to_owned();

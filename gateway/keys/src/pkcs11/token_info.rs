@@ -23,10 +23,12 @@ pub(super) struct TokenInfoReader {
 }
 
 /// What is needed of `CK_TOKEN_INFO`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TokenInfo {
     pub(super) label: String,
     pub(super) serial: String,
+    pub(super) model: String,
+    pub(super) manufacturer: String,
     flags: CK_FLAGS,
     /// How many sessions the token admits; none if it does not say or sets no limit.
     pub(super) session_limit: Option<u64>,
@@ -109,6 +111,8 @@ impl From<&CK_TOKEN_INFO> for TokenInfo {
         Self {
             label: text(&info.label),
             serial: text(&info.serialNumber),
+            model: text(&info.model),
+            manufacturer: text(&info.manufacturerID),
             flags: info.flags,
             session_limit,
         }
