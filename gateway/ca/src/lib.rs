@@ -118,6 +118,17 @@ impl Ca {
         Ok(Arc::new(ca))
     }
 
+    /// Where the issuing CA's own certificate says that its root's CRL is, and where the configuration has it
+    /// now, if these are two places: the configuration was changed after the certificate was made. None if
+    /// the root's key is elsewhere, and its CRL with it.
+    pub fn stale_location(&self) -> Option<(String, String)> {
+        self.root_crl()?;
+        let now = self.config.crl_url(self.root_id());
+        let then = self.current.authority.certificate().crl_urls();
+        let stale = !then.is_empty() && !then.contains(&now);
+        then.into_iter().next().filter(|_| stale).map(|then| (then, now))
+    }
+
     /// The name in the configuration.
     pub fn name(&self) -> &str {
         &self.config.name

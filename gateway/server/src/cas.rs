@@ -22,7 +22,17 @@ pub(crate) async fn open(
 ) -> Result<Arc<Ca>> {
     let keys = ca_keys(config, hsm);
     let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
-    opened.with_context(|| format!("opening the CA `{}`", config.name))
+    let ca = opened.with_context(|| format!("opening the CA `{}`", config.name))?;
+    if let Some((then, now)) = ca.stale_location() {
+        tracing::warn!(
+            ca = ca.name(),
+            then,
+            now,
+            "the issuing CA's certificate says that its root's CRL is elsewhere than server.public_http has \
+             it now: keep the old address reachable, or hold `chancery ca rotate`"
+        );
+    }
+    Ok(ca)
 }
 
 /// Opens the CA for SSH, whose keys are where those of `ca` are.

@@ -15,7 +15,20 @@ use crate::foundation::{policy_config, stored_audit_key};
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Nothing can be done if even this cannot be written.
-    let _ = writeln!(std::io::stderr(), "chancery: {error:#}");
+    let _ = writeln!(std::io::stderr(), "chancery: {}", told(error));
+}
+
+/// An error and its causes, each once: some errors have their cause in their own text, others do not.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Says something on standard output.
@@ -102,4 +115,22 @@ pub(crate) async fn audit_verify(file: &Path, config: Option<&Path>) -> Result<E
         verified.lines, verified.last_hash
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the outer one: {0}")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let inner = || std::io::Error::other("the inner one");
+        let doubled = anyhow::Error::new(Outer(inner())).context("opening it");
+        assert_eq!(told(&doubled), "opening it: the outer one: the inner one");
+        let single = anyhow::Error::new(inner()).context("opening it");
+        assert_eq!(told(&single), "opening it: the inner one");
+    }
 }

@@ -119,6 +119,10 @@ impl Running {
         // What everybody who connects has to trust.
         let root = config.server.directory.join("root.pem");
         files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
+        for ca in &gateway.further {
+            let root = config.server.directory.join(format!("root-{}.pem", ca.name()));
+            files::replace(&root, ca.root_pem().as_bytes(), Readers::Everybody)?;
+        }
         let own = credential::issue(&gateway, &config.server).await?;
         let mut delegated = vec![];
         for (profile, responder) in ocsp::delegating(&gateway) {

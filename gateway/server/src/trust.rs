@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use chancery_identity::{EvidenceError, IdentityRules};
 use chancery_issuance::Issuance;
 use chancery_tls::{ChainCheck, ClientCa, ClientTrust};
-use chancery_x509::{ParsedCertificate, pem};
+use chancery_x509::{NameConstraints, ParsedCertificate, pem};
 
 use crate::config::{CaConfig, ClientCaConfig, ClientRule, Config};
 use crate::gateway::Gateway;
@@ -54,6 +54,12 @@ fn read<'a>(configs: impl IntoIterator<Item = &'a ClientCaConfig>) -> Result<Vec
             .with_context(|| format!("{}: cannot read {origin}", config.key()))?;
         let found =
             certificates_in(&text).with_context(|| format!("{}: {origin}", config.key()))?;
+        for der in &found {
+            let certificate = ParsedCertificate::from_der(der)?;
+            // Everybody below it would be locked out.
+            NameConstraints::check_judged(&certificate)
+                .with_context(|| format!("{}: {origin}", config.key()))?;
+        }
         cas.extend(found.into_iter().filter_map(|der| client_ca(der, &origin, &config.rule)));
     }
     Ok(cas)

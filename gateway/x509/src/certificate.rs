@@ -7,10 +7,11 @@ use x509_cert::Version;
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::Raw;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::GeneralName as DerName;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName as DerName};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage as DerExtendedKeyUsage,
-    KeyUsage as DerKeyUsage, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
+    ExtendedKeyUsage as DerExtendedKeyUsage, KeyUsage as DerKeyUsage, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::time::Validity;
@@ -241,6 +242,22 @@ impl ParsedCertificate {
             _ => None,
         });
         key && serial && directories.next().is_none_or(|name| name == issuer.issuer_der)
+    }
+
+    /// Where its issuer's CRLs are (RFC 5280 §4.2.1.13), as far as it says so with URLs.
+    pub fn crl_urls(&self) -> Vec<String> {
+        let points = find::<CrlDistributionPoints>(&self.extensions).ok().flatten();
+        let names = points.into_iter().flat_map(|points| points.0).filter_map(|point| {
+            let DistributionPointName::FullName(names) = point.distribution_point? else {
+                return None;
+            };
+            Some(names)
+        });
+        let urls = names.flatten().filter_map(|name| match name {
+            DerName::UniformResourceIdentifier(url) => Some(url.as_str().to_owned()),
+            _ => None,
+        });
+        urls.collect()
     }
 
     /// The object identifiers of the extensions that whoever does not understand them must not ignore.

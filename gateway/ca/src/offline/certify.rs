@@ -104,6 +104,7 @@ impl OfflineRoot {
         now: Timestamp,
     ) -> Result<Template, OfflineError> {
         public_key.check_strength()?;
+        check_validity(terms.validity)?;
         let not_after = last_second(now, terms.validity).min(self.authority.issuer().not_after());
         Ok(Template {
             not_after,
@@ -145,6 +146,11 @@ impl OfflineRoot {
         self.note(now, action, &details).await?;
         Ok(der)
     }
+}
+
+/// That something is valid for an hour at least: nobody wants what ends as it begins.
+pub(super) fn check_validity(validity: Duration) -> Result<(), OfflineError> {
+    if validity < Duration::from_hours(1) { Err(OfflineError::Validity) } else { Ok(()) }
 }
 
 fn template_path_length(certificate: &ParsedCertificate) -> String {

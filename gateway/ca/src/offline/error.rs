@@ -29,6 +29,9 @@ pub enum OfflineError {
     /// It is revoked already.
     #[error("the certificate {0} is revoked already")]
     AlreadyRevoked(Serial),
+    /// It would end as it begins.
+    #[error("it has to be valid for an hour at least")]
+    Validity,
     /// A CA without a name.
     #[error("the request names no common name: give one")]
     NoName,

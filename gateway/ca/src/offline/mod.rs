@@ -66,6 +66,7 @@ impl RootPlan {
     /// # Errors
     /// [`OpenError::Lint`] with all of it.
     pub fn check(&self, now: Timestamp) -> Result<(), OfflineError> {
+        certify::check_validity(self.validity)?;
         let (template, issuer) = self.template(&certify::throwaway(self.key_type)?, now)?;
         content(&template, &issuer)?;
         Ok(())
@@ -205,6 +206,7 @@ impl OfflineRoot {
     /// # Errors
     /// It cannot be signed.
     pub async fn crl(&self, validity: Duration, now: Timestamp) -> Result<Vec<u8>, OfflineError> {
+        certify::check_validity(validity)?;
         let revoked = self.records.revocations(self.id()).await?;
         let revoked: Vec<_> = revoked.into_iter().map(RevokedEntry::from).collect();
         let entries = revoked.len();

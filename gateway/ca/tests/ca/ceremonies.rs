@@ -186,6 +186,17 @@ async fn names_outside_the_constraints_of_the_chain_are_not_certified() {
 }
 
 #[tokio::test]
+async fn nothing_is_made_that_ends_as_it_begins() {
+    let nothing = RootPlan { validity: Duration::ZERO, ..plan() };
+    assert!(matches!(nothing.check(start()), Err(OfflineError::Validity)));
+    let (store, root) = (MemoryStore::new(), offline_root().await);
+    let asked = request(&store, &elsewhere()).await;
+    let none = Terms { validity: Duration::ZERO, ..terms() };
+    assert!(matches!(root.check(&asked, &none, start()), Err(OfflineError::Validity)));
+    assert!(matches!(root.crl(Duration::ZERO, start()).await, Err(OfflineError::Validity)));
+}
+
+#[tokio::test]
 async fn constraints_that_verifiers_do_not_judge_are_not_certified() {
     let (store, root) = (MemoryStore::new(), offline_root().await);
     let asked = request(&store, &elsewhere()).await;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_ca::OpenError;
+use chancery_ca::{CaConfig, OpenError};
 use chancery_keys::KeyType;
 use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_store::memory::MemoryStore;
@@ -216,4 +216,15 @@ async fn every_key_type_makes_a_ca() {
         certificate(&issued.der).verify_signed_by(issuing.public_key().unwrap()).unwrap();
         assert_eq!(read_crl(&ca.crl()).number, 1, "{key_type}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_names_an_old_address_is_noticed() {
+    let first = Software::first_start().await;
+    assert_eq!(first.ca.stale_location(), None);
+    let moved = CaConfig { crl_url_base: "http://pki.example/crl".to_owned(), ..config() };
+    let again = Software::start(moved, first.store, start()).await.unwrap();
+    let (then, now) = again.ca.stale_location().unwrap();
+    assert!(then.starts_with("http://127.0.0.1:8080/crl/"), "{then}");
+    assert!(now.starts_with("http://pki.example/crl/"), "{now}");
 }

@@ -54,7 +54,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "TYPE", default_value = "ecdsa-p384")]
     key_type: KeyType,
     /// How long it is valid.
-    #[arg(long, value_name = "DAYS", default_value_t = 7300)]
+    #[arg(long, value_name = "DAYS", default_value_t = 7300, value_parser = clap::value_parser!(u32).range(1..=36525))]
     days: u32,
     /// How many CAs may stand one below the other under it [default: no limit].
     #[arg(long, value_name = "N")]
@@ -71,11 +71,12 @@ pub(super) struct InitArgs {
 #[derive(Debug, Args)]
 struct TermsArgs {
     /// How long the certificate is valid.
-    #[arg(long, value_name = "DAYS", default_value_t = 1825)]
+    #[arg(long, value_name = "DAYS", default_value_t = 1825, value_parser = clap::value_parser!(u32).range(1..=36525))]
     days: u32,
-    /// How many CAs may stand below it.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    path_length: u8,
+    /// How many CAs may stand below it [default: none; of a CA that is certified once more, as many as its
+    /// certificate says, and one below a root that does not say].
+    #[arg(long, value_name = "N")]
+    path_length: Option<u8>,
     /// Names that may stand in certificates below it: `dns:example.com` or `ip:10.0.0.0/8`. May be given
     /// several times.
     #[arg(long = "permit", value_name = "NAMES")]
@@ -137,7 +138,7 @@ pub(super) struct CrlArgs {
     #[command(flatten)]
     place: Place,
     /// How long it is valid.
-    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36525))]
     days: u32,
 }
 
@@ -192,11 +193,11 @@ impl Place {
 }
 
 impl TermsArgs {
-    fn terms(&self, name: Option<String>) -> Terms {
+    fn terms(&self, name: Option<String>, path_length: u8) -> Terms {
         Terms {
             common_name: name,
             validity: days(self.days),
-            path_length: Some(self.path_length),
+            path_length: Some(self.path_length.unwrap_or(path_length)),
             name_constraints: NameConstraints {
                 permitted: self.permitted.clone(),
                 excluded: self.excluded.clone(),
@@ -242,7 +243,7 @@ pub(super) async fn intermediate(args: IntermediateArgs) -> Result<()> {
     let request = CertificateRequest::from_der(request.first().map_or(&[][..], Vec::as_slice))
         .with_context(|| shown.to_string())?;
     let root = args.place.open().await?;
-    let terms = args.terms.terms(args.name.clone());
+    let terms = args.terms.terms(args.name.clone(), 0);
     let now = Clock::system().now();
     if args.dry_run {
         root.check(&request, &terms, now)?;
@@ -258,7 +259,9 @@ pub(super) async fn intermediate(args: IntermediateArgs) -> Result<()> {
 pub(super) async fn cross_sign(args: CrossSignArgs) -> Result<()> {
     let certificate = certificate(&args.certificate)?;
     let root = args.place.open().await?;
-    let terms = args.terms.terms(None);
+    let is_root = certificate.subject_der() == certificate.issuer_der();
+    let path_length = certificate.path_length().unwrap_or(u8::from(is_root));
+    let terms = args.terms.terms(None, path_length);
     let der = root.cross_certify(&certificate, &terms, Clock::system().now()).await?;
     args.place.write_transcript(&root).await?;
     let chain = [der, root.certificate().to_vec()];
