@@ -81,21 +81,16 @@ impl Quota<'_> {
         let free = is_free.iter().enumerate().filter(|(_, is_free)| **is_free).map(|(at, _)| at);
         let free: Vec<usize> = free.collect();
         let place = usize::try_from(lottery % (free.len().max(1) as u64)).unwrap_or_default();
-        match free.get(place) {
-            Some(at) => {
-                let key = Key::new(format!("{}{at:05}", self.prefix))?;
-                Ok(Some(FreeSeat { key, expected: None }))
-            }
-            None => {
-                metrics::counter!("chancery_acme_rate_limited_total", "limit" => self.name)
-                    .increment(1);
-                let wait = first.map_or(Duration::ZERO, |first| {
-                    first.duration_since(now).try_into().unwrap_or(Duration::ZERO)
-                });
-                let retry_after = wait.clamp(Duration::from_secs(1), LATEST_RETRY);
-                Err(Error::RateLimited { message: self.message.to_owned(), retry_after })
-            }
+        if let Some(at) = free.get(place) {
+            let key = Key::new(format!("{}{at:05}", self.prefix))?;
+            return Ok(Some(FreeSeat { key, expected: None }));
         }
+        metrics::counter!("chancery_acme_rate_limited_total", "limit" => self.name).increment(1);
+        let wait = first.map_or(Duration::ZERO, |first| {
+            first.duration_since(now).try_into().unwrap_or(Duration::ZERO)
+        });
+        let retry_after = wait.clamp(Duration::from_secs(1), LATEST_RETRY);
+        Err(Error::RateLimited { message: self.message.to_owned(), retry_after })
     }
 }
 

@@ -33,7 +33,7 @@ impl NameList {
             count += 1;
         }
         if count > SHOWN {
-            shown.push_str(&format!(" and {} more", count - SHOWN));
+            shown = format!("{shown} and {} more", count - SHOWN);
         }
         Self { shown, count, sha256: hex::encode(digest.finish()) }
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_the_whole_list_with_a_newline_behind_each_name() {
-        let all: String = names(5).iter().map(|name| format!("{name}\n")).collect();
+        let all = names(5).join("\n") + "\n";
         let expected = hex::encode(digest(&SHA256, all.as_bytes()));
         assert_eq!(event(&names(5))["details"]["names_sha256"], json!(expected));
     }

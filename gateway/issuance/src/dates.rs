@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{IssuanceRequest, IssueError};
 
 /// How far before now certificates begin unless a beginning was asked for, because clocks differ.
-const BACKDATE: Duration = Duration::from_secs(60);
+const BACKDATE: Duration = Duration::from_mins(1);
 /// How far in the past a beginning may be that was asked for.
 const OLDEST_START: SignedDuration = SignedDuration::from_mins(5);
 

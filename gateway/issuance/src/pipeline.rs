@@ -253,16 +253,13 @@ fn event(
     result: &Result<Stored, IssueError>,
 ) -> Event {
     let key = hex::encode(request.csr.public_key().fingerprint());
-    let event = match result {
+    let event = if let Ok((entry, _)) = result {
         // What was certified is said in full: the log outlives the inventory.
-        Ok((entry, _)) => {
-            let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
-            Event::new(&request.context, OPERATION, names.join(","))
-        }
-        Err(_) => {
-            let names = NameList::new(request.csr.names().iter().map(ToString::to_string));
-            Event::about_names(&request.context, OPERATION, &names)
-        }
+        let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
+        Event::new(&request.context, OPERATION, names.join(","))
+    } else {
+        let names = NameList::new(request.csr.names().iter().map(ToString::to_string));
+        Event::about_names(&request.context, OPERATION, &names)
     };
     let mut event = event
         .decisions(said)

@@ -178,13 +178,12 @@ struct Said {
 pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued, SshError> {
     let mut said = Said::default();
     let result = issue(inner, &request, &mut said).await;
-    let event = match &result {
-        Ok(_) => Event::new(&request.context, request.operation(), request.principals.join(",")),
-        Err(_) => {
-            let principals = NameList::new(&request.principals);
-            let event = Event::about_names(&request.context, request.operation(), &principals);
-            if said.denied.is_empty() { event } else { event.detail("denied", said.denied) }
-        }
+    let event = if result.is_ok() {
+        Event::new(&request.context, request.operation(), request.principals.join(","))
+    } else {
+        let principals = NameList::new(&request.principals);
+        let event = Event::about_names(&request.context, request.operation(), &principals);
+        if said.denied.is_empty() { event } else { event.detail("denied", said.denied) }
     };
     let event = event
         .decisions(said.decisions)

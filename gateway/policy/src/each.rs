@@ -201,15 +201,13 @@ impl Trail {
                     *details += 1;
                 }
             }
-            match self.places.get(&key).and_then(|at| self.entries.get_mut(*at)) {
-                Some((entry, count)) => {
-                    entry.micros = entry.micros.saturating_add(one.micros);
-                    *count += 1;
-                }
-                None => {
-                    self.places.insert(key, self.entries.len());
-                    self.entries.push((one, 1));
-                }
+            let entry = self.places.get(&key).and_then(|at| self.entries.get_mut(*at));
+            if let Some((entry, count)) = entry {
+                entry.micros = entry.micros.saturating_add(one.micros);
+                *count += 1;
+            } else {
+                self.places.insert(key, self.entries.len());
+                self.entries.push((one, 1));
             }
         }
     }

@@ -117,10 +117,7 @@ impl Acme {
                 }
                 None => commit.clone(),
             };
-            let failed = match self.store.commit(commit).await {
-                Ok(_) => break,
-                Err(error) => error,
-            };
+            let Err(failed) = self.store.commit(commit).await else { break };
             tries += 1;
             match failed {
                 // The same key, sent twice at once: the other one made the account. This one was decided

@@ -388,7 +388,7 @@ mod tests {
     async fn the_line_has_an_end_for_all_and_for_each_account() {
         let slots = Slots::new(1, PATIENCE);
         let held = slots.take(&of("a")).await.unwrap();
-        let whose: Vec<_> = (0..LINE + 1).map(|number| of(&format!("n{number}"))).collect();
+        let whose: Vec<_> = (0..=LINE).map(|number| of(&format!("n{number}"))).collect();
         let mut line: Vec<_> = whose.iter().map(|one| Box::pin(slots.take(one))).collect();
         let last = line.pop().unwrap();
         for place in &mut line {

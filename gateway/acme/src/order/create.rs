@@ -127,10 +127,7 @@ impl Acme {
                     .check_version(account.key.clone(), account.version)
                     .put(account.key.clone(), records::encode(&used)?);
             }
-            let failed = match self.store.commit(commit).await {
-                Ok(_) => return Ok(order),
-                Err(error) => error,
-            };
+            let Err(failed) = self.store.commit(commit).await else { return Ok(order) };
             tries += 1;
             match &failed {
                 CommitError::Conflict { key } if tries < TRIES && seats.are_at(key) => {

@@ -108,7 +108,7 @@ async fn an_order_of_many_names_has_one_short_line_that_names_every_denied_one()
         "n0.team.localhost,n1.team.localhost,n2.team.localhost,n3.team.localhost and 96 more"
     );
     assert_eq!(line["details"]["names"], 100, "{line}");
-    let all: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let all = names.join("\n") + "\n";
     let sum = hex::encode(digest(&SHA256, all.as_bytes()));
     assert_eq!(line["details"]["names_sha256"], json!(sum), "{line}");
     assert_eq!(line["details"]["denied"], json!(["vault.team.localhost", "evil.localhost"]));

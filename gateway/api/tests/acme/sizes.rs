@@ -72,9 +72,6 @@ async fn an_order_of_100_names_takes_little_room_and_few_commits() {
     assert_eq!(finalized["status"], "valid", "{finalized}");
     let valid = bytes(&world).await - room;
     assert!(valid <= ready + 200, "valid: {valid} bytes, ready: {ready}");
-    eprintln!(
-        "pending: {pending}, ready: {ready}, valid: {valid} bytes; answered in {answered} commits"
-    );
 }
 
 #[tokio::test]
