@@ -1,34 +1,59 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use chancery_identity::Clock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::file::FileSink;
-use crate::line::{self, Tip};
+use crate::checkpoint::LogName;
+use crate::keeper::{Ask, Keeper};
+use crate::line::{Chain, MAX_LINE};
+use crate::log::Log;
+use crate::mark::{KnownMark, Marks};
+use crate::writer::{Message, Output, Writer};
 use crate::{AuditKey, Event, HeadError, Sink, WeakKey};
 
 /// How many events may wait for the writer before [`Audit::record`] waits too.
 const QUEUE: usize = 4096;
-/// The most bytes that go into one write.
-const GROUP_BYTES: usize = 4 * line::MAX_LINE;
+/// How often the writer is told that time goes on, at most.
+const TICK: Duration = Duration::from_mins(1);
 
 /// The audit log. Cheap to clone; clones write the same log.
 #[derive(Debug, Clone)]
 pub struct Audit {
     queue: mpsc::Sender<Message>,
+    /// Of a log in files.
+    keeper: Option<mpsc::Sender<Ask>>,
     key: Arc<AuditKey>,
 }
 
 /// Where the audit log is and what seals it.
 pub struct AuditConfig {
-    /// The log file; its head is kept beside it as `PATH.head`. Both are made with mode 0600.
+    /// The file that is written. Its head, its newest checkpoint and its public key are beside it
+    /// (`PATH.head`, `PATH.checkpoint`, `PATH.pub`), and so are the files that were closed. The files
+    /// have mode 0600.
     pub path: PathBuf,
     /// At least 32 random bytes, the same at every start.
     pub key: Zeroizing<Vec<u8>>,
+    /// What the log is called in its checkpoints.
+    pub name: LogName,
+    /// The high-water mark in the caller's store.
+    pub marks: Marks,
+    /// When a file is closed and the next is begun.
+    pub rotation: Rotation,
+    /// How often it is signed how far the log has come, while it grows.
+    pub checkpoints: Duration,
+}
+
+/// When a file is closed and the next is begun; never of itself by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Once it has so many bytes.
+    pub bytes: Option<u64>,
+    /// Once its first line is so old and there are others.
+    pub age: Option<Duration>,
 }
 
 /// The event is not on record: the caller must not answer as if the operation was done.
@@ -41,7 +66,7 @@ pub enum AuditError {
     #[error("the audit log is closed")]
     Closed,
     /// The event does not fit into a line.
-    #[error("the audit event has {0} bytes; a line holds at most {max}", max = line::MAX_LINE)]
+    #[error("the audit event has {0} bytes; a line holds at most {max}", max = MAX_LINE)]
     TooLarge(usize),
     /// The event is not expressible as JSON.
     #[error("the audit event cannot be encoded: {0}")]
@@ -68,22 +93,27 @@ pub enum OpenError {
     #[error("audit log {0} is in use by another process")]
     InUse(PathBuf),
     /// The head does not fit: missing, damaged or made with another key.
-    #[error("audit log {path}: {problem}")]
+    #[error("audit log {path}: {problem}; {ADVICE}")]
     Head {
         /// The log.
         path: PathBuf,
         /// What is wrong with its head.
         problem: HeadError,
     },
-    /// The log does not continue from what its head sealed.
-    #[error(
-        "audit log {path}: {problem}; look at it with `chancery audit verify`, keep it as evidence, \
-         and move it away together with its head to begin a new log"
-    )]
+    /// The log does not go on to where it was written, as its mark or its head says.
+    #[error("audit log {path}: {problem}; {ADVICE}")]
     Broken {
         /// The log.
         path: PathBuf,
         /// What does not fit.
+        problem: String,
+    },
+    /// The mark could not be stored, so that nothing would show later that this log was shortened.
+    #[error("audit log {path}: its mark could not be stored: {problem}")]
+    Mark {
+        /// The log.
+        path: PathBuf,
+        /// What the store said.
         problem: String,
     },
     /// The writer thread could not be started.
@@ -91,25 +121,46 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
-enum Message {
-    Record { event: Vec<u8>, done: oneshot::Sender<Result<(), AuditError>> },
-    Close { done: oneshot::Sender<()> },
-}
+/// What to do about a log that is not whole.
+const ADVICE: &str = "look at it with `chancery audit verify`, keep it as evidence, and put back what \
+                      is missing; if nobody has that any more, `chancery audit accept-loss --config \
+                      FILE --reason TEXT` begins a new file and puts that on record";
 
 impl Audit {
-    /// Opens the log, or begins it, and starts its writer thread. A torn last line, which a crash
-    /// leaves of an event that nobody was told of, is cut off and that is recorded.
+    /// Opens the log, or begins it, and starts its writer thread and, on the runtime of the caller, the
+    /// task that has its mark written. A torn last line, which a crash leaves of an event that nobody
+    /// was told of, is cut off and that is recorded. A log of the first format, whose lines have no
+    /// MAC, is continued, once, and that is recorded. When this returns, the mark is stored.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(config: AuditConfig, clock: Clock) -> Result<Self, OpenError> {
-        let AuditConfig { path, key } = config;
-        let key = Arc::new(AuditKey::new(&key)?);
-        let (sink, tip) = FileSink::open(&path, Arc::clone(&key), &clock)?;
-        Self::start(Box::new(sink), tip, key, clock)
+    ///
+    /// # Panics
+    /// Outside a runtime of tokio.
+    pub async fn open(config: AuditConfig, clock: Clock) -> Result<Self, OpenError> {
+        let key = Arc::new(AuditKey::new(&config.key)?);
+        let log = Log::open(&config, &key, &clock)?;
+        let AuditConfig { path, marks, rotation, checkpoints, .. } = config;
+        let mark = log.mark();
+        let marked = match marks.known {
+            KnownMark::At(known) if known == mark => mark.lines(),
+            _ => {
+                let written = (marks.write)(mark.clone()).await;
+                written.map_err(|problem| OpenError::Mark { path, problem })?;
+                mark.lines()
+            }
+        };
+        let (position, follow) = watch::channel(mark);
+        let (asks, asked) = mpsc::channel(1);
+        let output = Output::Files { log: Box::new(log), position };
+        let audit = Self::start(output, key, Some(asks), clock)?;
+        tokio::spawn(Keeper::new(marks.write, follow, asked, marked).run());
+        let tick = rotation.age.unwrap_or(TICK).min(checkpoints).min(TICK);
+        tokio::spawn(tell_time(audit.queue.downgrade(), tick.max(Duration::from_secs(1))));
+        Ok(audit)
     }
 
-    /// Begins a chain on another sink, which has no head and no memory of an earlier start.
+    /// Begins a chain on another sink, which has no head, no mark and no memory of an earlier start.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -118,21 +169,23 @@ impl Audit {
         key: &Zeroizing<Vec<u8>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        Self::start(sink, Tip::start(), Arc::new(AuditKey::new(key)?), clock)
+        let key = Arc::new(AuditKey::new(key)?);
+        Self::start(Output::Sink { sink, chain: Chain::start() }, key, None, clock)
     }
 
     fn start(
-        sink: Box<dyn Sink>,
-        tip: Tip,
+        output: Output,
         key: Arc<AuditKey>,
+        keeper: Option<mpsc::Sender<Ask>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let (queue, inbox) = mpsc::channel(QUEUE);
+        let writer = Writer { output, key: Arc::clone(&key), clock };
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || Writer { sink, tip, clock }.run(inbox))
+            .spawn(move || writer.run(inbox))
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue, key })
+        Ok(Self { queue, keeper, key })
     }
 
     /// Writes the event. When this returns `Ok` the line is durable; concurrent events share one
@@ -142,16 +195,27 @@ impl Audit {
     /// The event is not on record, so the caller must not answer; see [`AuditError`].
     #[tracing::instrument(name = "audit.record", level = "debug", skip_all)]
     pub async fn record(&self, event: Event) -> Result<(), AuditError> {
-        let event =
-            serde_json::to_vec(&event).map_err(|error| AuditError::Encoding(error.to_string()))?;
-        // Sequence number, time and two hashes take less than 512 bytes.
-        if event.len() + 512 > line::MAX_LINE {
+        let event = event.encode().map_err(|error| AuditError::Encoding(error.to_string()))?;
+        // Sequence number, time, hashes and MAC take less than 512 bytes.
+        if event.len() + 512 > MAX_LINE {
             return Err(AuditError::TooLarge(event.len()));
         }
-        let (done, written) = oneshot::channel();
-        let message = Message::Record { event, done };
-        self.queue.send(message).await.map_err(|_| AuditError::Closed)?;
-        written.await.map_err(|_| AuditError::Closed)?
+        self.ask(|done| Message::Record { event, done }).await?
+    }
+
+    /// Goes on in a new file if the one that is written was moved away, as `logrotate` does before it
+    /// sends SIGHUP; says whether. If it is where it belongs, nothing happens. The mark is stored before
+    /// this returns, if the store takes it.
+    ///
+    /// # Errors
+    /// There is another file in the way, or none can be made: the lines go on into the file that was
+    /// moved.
+    pub async fn reopen(&self) -> Result<bool, AuditError> {
+        let reopened = self.ask(|done| Message::Reopen { done }).await??;
+        if reopened {
+            self.store_mark(Ask::Mark).await;
+        }
+        Ok(reopened)
     }
 
     /// A name for a value that may not be written down; see [`AuditKey::hash_value`].
@@ -159,83 +223,40 @@ impl Audit {
         self.key.hash_value(value)
     }
 
-    /// Writes what is queued and closes the log for all clones; later events get
-    /// [`AuditError::Closed`].
+    /// Writes what is queued and a last checkpoint, closes the log for all clones, and has the mark
+    /// stored; later events get [`AuditError::Closed`].
     pub async fn close(&self) {
-        let (done, closed) = oneshot::channel();
-        if self.queue.send(Message::Close { done }).await.is_ok() {
-            // An error means that the writer has ended already.
-            let _ = closed.await;
+        // An error means that the writer has ended already.
+        let _ = self.ask(|done| Message::Close { done }).await;
+        self.store_mark(Ask::End).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, AuditError> {
+        let (done, answer) = oneshot::channel();
+        self.queue.send(message(done)).await.map_err(|_| AuditError::Closed)?;
+        answer.await.map_err(|_| AuditError::Closed)
+    }
+
+    /// The keeper logs why it could not.
+    async fn store_mark(&self, ask: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Ask) {
+        let Some(keeper) = &self.keeper else { return };
+        let (done, stored) = oneshot::channel();
+        if keeper.send(ask(done)).await.is_ok() {
+            let _ = stored.await;
         }
     }
 }
 
-/// The thread that owns the sink: takes what waits, writes it at once, then tells everybody.
-struct Writer {
-    sink: Box<dyn Sink>,
-    tip: Tip,
-    clock: Clock,
-}
-
-impl Writer {
-    fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut lines = Vec::new();
-        let mut waiting = Vec::new();
-        while let Some(first) = inbox.blocking_recv() {
-            let mut tip = self.tip.clone();
-            let mut closing = None;
-            let mut next = Some(first);
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Record { event, done } => {
-                        tip = line::write(&mut lines, &tip, self.clock.now(), &event);
-                        waiting.push(done);
-                        if lines.len() < GROUP_BYTES {
-                            next = inbox.try_recv().ok();
-                        }
-                    }
-                    Message::Close { done } => closing = Some(done),
-                }
-            }
-            self.write(&lines, tip, &mut waiting);
-            lines.clear();
-            if let Some(done) = closing {
-                // Closed before the answer, so that the file can be opened again at once.
-                drop((self.sink, inbox));
-                let _ = done.send(());
-                return;
-            }
-        }
-    }
-
-    fn write(
-        &mut self,
-        lines: &[u8],
-        tip: Tip,
-        waiting: &mut Vec<oneshot::Sender<Result<(), AuditError>>>,
-    ) {
-        if waiting.is_empty() {
+/// Tells the writer that time goes on, until the log is closed.
+async fn tell_time(queue: mpsc::WeakSender<Message>, tick: Duration) {
+    loop {
+        tokio::time::sleep(tick).await;
+        let Some(queue) = queue.upgrade() else { return };
+        if queue.send(Message::Keep).await.is_err() {
             return;
-        }
-        let started = Instant::now();
-        let result = self.sink.append(lines, &tip);
-        metrics::histogram!("chancery_audit_write_seconds").record(started.elapsed());
-        let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
-        let answer = match result {
-            Ok(()) => {
-                self.tip = tip;
-                metrics::counter!("chancery_audit_lines_total").increment(count);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, events = count, "the audit log could not be written");
-                metrics::counter!("chancery_audit_failures_total").increment(count);
-                Err(AuditError::Write(Arc::new(error)))
-            }
-        };
-        for done in waiting.drain(..) {
-            // A caller that has gone away does not need to know.
-            let _ = done.send(answer.clone());
         }
     }
 }

@@ -8,9 +8,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bound::Budget;
+
+/// The most decisions that a line tells of.
+const DECISIONS: usize = 64;
+
 /// One operation and how it ended. Built with [`Event::new`] and the methods that follow it.
 ///
-/// Nothing in an event is filtered: callers put names, ids and codes into it, never a secret value.
+/// Nothing in an event is filtered: callers put names, ids and codes into it, never a secret value. When
+/// it is recorded, a text of more than 4 KiB is cut, and so is what goes beyond 32 KiB together; a cut
+/// text ends with `…[cut, N bytes, sha256:…]`, which is of the whole text.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     request: RequestId,
@@ -120,6 +127,36 @@ impl Event {
         }
     }
 
+    /// As it stands in a line: one JSON object, bounded whatever callers have sent.
+    pub(crate) fn encode(mut self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut budget = Budget::new();
+        budget.text(&mut self.operation);
+        budget.text(&mut self.resource);
+        let Actor { identity, account, .. } = &mut self.actor;
+        [identity, account].into_iter().flatten().for_each(|text| budget.text(text));
+        if let Outcome::Denied { code } | Outcome::Failed { code } = &mut self.outcome {
+            budget.text(code);
+        }
+        let left_out = Budget::list(&mut self.decisions, DECISIONS);
+        for decision in &mut self.decisions {
+            let Decision { binding, plugin, digest, version, outcome, detail, micros: _ } =
+                decision;
+            for text in [binding, plugin, digest, version, outcome, detail] {
+                budget.text(text);
+            }
+        }
+        for (name, mut value) in std::mem::take(&mut self.details) {
+            let mut name = name;
+            budget.text(&mut name);
+            budget.value(&mut value);
+            self.details.insert(name, value);
+        }
+        if left_out > 0 {
+            self.details.insert("decisions_left_out".to_owned(), left_out.into());
+        }
+        serde_json::to_vec(&self)
+    }
+
     /// Names the ACME account that acted, while the operation goes on.
     pub fn set_account(&mut self, account: impl Into<String>) {
         self.actor.account = Some(account.into());
@@ -217,6 +254,32 @@ mod tests {
         let event = Event::new(&context, "secrets.read", "secret/a");
         assert_eq!(json(&event)["outcome"]["code"], "outcome-not-stated");
         assert_eq!(json(&event.succeeded())["outcome"], serde_json::json!({"result": "success"}));
+    }
+
+    #[test]
+    fn what_callers_send_does_not_make_a_line_long() {
+        let context = RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
+        let long = "\"".repeat(1 << 14);
+        let decision = Decision {
+            binding: long.clone(),
+            plugin: long.clone(),
+            digest: long.clone(),
+            version: long.clone(),
+            micros: 1,
+            outcome: long.clone(),
+            detail: long.clone(),
+        };
+        let event = Event::new(&context, long.clone(), long.clone())
+            .identity(long.clone())
+            .account(long.clone())
+            .decisions(vec![decision; 100])
+            .detail(long.clone(), vec![long.clone(); 1000])
+            .denied(long.clone());
+        let bytes = event.encode().unwrap();
+        assert!(bytes.len() < 64 << 10, "{}", bytes.len());
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["details"]["decisions_left_out"], 36);
+        assert!(value["resource"].as_str().unwrap().contains("…[cut, 16384 bytes, sha256:"));
     }
 
     #[test]

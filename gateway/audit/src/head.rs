@@ -1,10 +1,13 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use chancery_files::Readers;
 
 use crate::AuditKey;
 use crate::line::Tip;
+use crate::mark::Place;
 
 /// The end of a log, sealed: without it, cutting lines off the end would leave a sound chain.
 ///
@@ -12,14 +15,15 @@ use crate::line::Tip;
 /// either the old or the new head. It is written after the lines are durable and before anybody is
 /// told, and it is itself not synced: after a power failure it may lag behind the log, never run
 /// ahead of it.
+///
+/// It is beside the log, so whoever puts back an older log can put back its head too; the mark
+/// ([`crate::Mark`]) shows that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     /// The last line.
     pub(crate) tip: Tip,
-    /// Offset in the log where the last line begins.
-    pub(crate) start: u64,
-    /// Offset in the log after the last line's newline.
-    pub(crate) end: u64,
+    /// Where it is.
+    pub(crate) place: Place,
 }
 
 /// What is wrong with the head of a log.
@@ -39,34 +43,10 @@ pub enum HeadError {
 }
 
 impl Head {
-    pub(crate) fn start() -> Self {
-        Self { tip: Tip::start(), start: 0, end: 0 }
-    }
-
-    /// Where the head of the log at `log` is.
-    pub(crate) fn path(log: &Path) -> PathBuf {
-        let mut path = log.as_os_str().to_owned();
-        path.push(".head");
-        path.into()
-    }
-
     /// Makes a new head file, whole or not at all, and opens it.
     pub(crate) fn create(&self, path: &Path, key: &AuditKey) -> io::Result<File> {
-        let draft = path.with_extension("head.new");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(self.encode(key).as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(directory)?.sync_all()?;
-        }
-        Ok(file)
+        chancery_files::replace(path, self.encode(key).as_bytes(), Readers::Owner)?;
+        OpenOptions::new().read(true).write(true).open(path)
     }
 
     /// Overwrites the head in place.
@@ -91,9 +71,9 @@ impl Head {
     }
 
     fn encode(&self, key: &AuditKey) -> String {
-        let Self { tip, start, end } = self;
+        let Self { tip: Tip { seq, hash }, place: Place { first, start, end } } = self;
         let text =
-            format!("chancery-audit-head 1 {:020} {} {start:020} {end:020}", tip.seq, tip.hash);
+            format!("chancery-audit-head 2 {seq:020} {hash} {first:020} {start:020} {end:020}");
         let mac = key.mac_head(&text);
         format!("{text} {mac}\n")
     }
@@ -108,15 +88,17 @@ impl Head {
             return Err(HeadError::Forged);
         }
         let fields: Vec<&str> = text.split(' ').collect();
-        let ["chancery-audit-head", "1", seq, hash, start, end] = fields.as_slice() else {
-            return Err(HeadError::Malformed);
+        let (seq, hash, first, start, end) = match fields.as_slice() {
+            ["chancery-audit-head", "2", seq, hash, first, start, end] => {
+                (seq, hash, *first, start, end)
+            }
+            // Of a gateway whose log was one file for ever.
+            ["chancery-audit-head", "1", seq, hash, start, end] => (seq, hash, "1", start, end),
+            _ => return Err(HeadError::Malformed),
         };
         let number = |text: &str| text.parse::<u64>().map_err(|_| HeadError::Malformed);
-        Ok(Self {
-            tip: Tip { seq: number(seq)?, hash: (*hash).to_owned() },
-            start: number(start)?,
-            end: number(end)?,
-        })
+        let place = Place { first: number(first)?, start: number(start)?, end: number(end)? };
+        Ok(Self { tip: Tip { seq: number(seq)?, hash: (*hash).to_owned() }, place })
     }
 }
 

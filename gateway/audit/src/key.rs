@@ -1,11 +1,14 @@
+use aws_lc_rs::signature::Ed25519KeyPair;
 use aws_lc_rs::{constant_time, hmac};
 use zeroize::Zeroizing;
 
-/// The secret behind an audit log: it seals the head and keys the hashes of values. Two keys are
-/// derived from it, so that neither use says anything about the other.
+/// The secret behind an audit log. Keys for its uses are derived from it, so that no use says anything
+/// about another: MACs of lines and of the head, names of values, and the key that signs checkpoints.
 pub struct AuditKey {
+    line: hmac::Key,
     head: hmac::Key,
     value: hmac::Key,
+    checkpoint: Ed25519KeyPair,
 }
 
 /// The audit key is shorter than 32 bytes.
@@ -22,11 +25,19 @@ impl AuditKey {
         if secret.len() < 32 {
             return Err(WeakKey(secret.len()));
         }
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let derive = |label: &str| {
-            hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, label.as_bytes()).as_ref())
-        };
-        Ok(Self { head: derive("chancery audit head 1"), value: derive("chancery audit value 1") })
+        let secret_key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derive = |label: &str| hmac::sign(&secret_key, label.as_bytes());
+        let mac = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, derive(label).as_ref());
+        let seed = Zeroizing::new(derive("chancery audit checkpoint 1").as_ref().to_vec());
+        // A seed of Ed25519 has 32 bytes (RFC 8032 §5.1.5), as SHA-256 has, and each is one.
+        let checkpoint =
+            Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| WeakKey(seed.len()))?;
+        Ok(Self {
+            line: mac("chancery audit line 1"),
+            head: mac("chancery audit head 1"),
+            value: mac("chancery audit value 1"),
+            checkpoint,
+        })
     }
 
     /// A name for a value that may not be written down: equal values get equal names, and without
@@ -35,14 +46,30 @@ impl AuditKey {
         format!("hmac-sha256:{}", hex::encode(hmac::sign(&self.value, value)))
     }
 
+    /// The key pair that signs checkpoints.
+    pub(crate) fn checkpoint(&self) -> &Ed25519KeyPair {
+        &self.checkpoint
+    }
+
+    pub(crate) fn mac_line(&self, hash: &str) -> String {
+        hex::encode(hmac::sign(&self.line, hash.as_bytes()))
+    }
+
+    pub(crate) fn made_line(&self, hash: &str, mac: &str) -> bool {
+        equal(&self.mac_line(hash), mac)
+    }
+
     pub(crate) fn mac_head(&self, text: &str) -> String {
         hex::encode(hmac::sign(&self.head, text.as_bytes()))
     }
 
     pub(crate) fn made_head(&self, text: &str, mac: &str) -> bool {
-        constant_time::verify_slices_are_equal(self.mac_head(text).as_bytes(), mac.as_bytes())
-            .is_ok()
+        equal(&self.mac_head(text), mac)
     }
+}
+
+fn equal(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 impl std::fmt::Debug for AuditKey {
@@ -65,6 +92,9 @@ mod tests {
         assert_ne!(key(1).hash_value(b"x"), key(2).hash_value(b"x"));
         assert_ne!(key(1).hash_value(b"x"), key(1).hash_value(b"y"));
         assert_ne!(key(1).hash_value(b"x"), format!("hmac-sha256:{}", key(1).mac_head("x")));
+        assert_ne!(key(1).mac_line("x"), key(1).mac_head("x"));
+        assert!(key(1).made_line("x", &key(1).mac_line("x")));
+        assert!(!key(2).made_line("x", &key(1).mac_line("x")));
     }
 
     #[test]

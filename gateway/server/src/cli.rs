@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::AuditCommand;
 use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
 use crate::keys::KeysArgs;
@@ -101,23 +102,6 @@ pub(crate) struct ClientCertificateArgs {
     pub(crate) mount: String,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
-}
-
-/// `chancery audit …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Check that no line was removed, changed or reordered.
-    ///
-    /// How many lines there have to be stands in the head beside the log. Whoever can change the log
-    /// can change that too, unless it is checked with the audit key: give `--config` for that.
-    Verify {
-        /// The audit log.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Check the head with the key in this gateway's store, while the gateway is stopped.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
 }
 
 /// `chancery dev`.

@@ -4,13 +4,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use chancery_audit::Seal;
+use anyhow::{Context, Result};
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 use chancery_seal::RootKey;
 
 use crate::config::Config;
-use crate::foundation::{policy_config, stored_audit_key};
+use crate::foundation::policy_config;
 
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
@@ -81,38 +80,6 @@ pub(crate) fn root_key(file: &Path) -> Result<ExitCode> {
     say(&format!(
         "{}: made. Keep a copy where the gateway is not: without it nothing in the store opens.",
         file.display()
-    ))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `chancery audit verify`. Without a head, lines may be missing at the end: that is no success.
-pub(crate) async fn audit_verify(file: &Path, config: Option<&Path>) -> Result<ExitCode> {
-    let key = match config {
-        Some(config) => Some(stored_audit_key(&Config::load(config)?).await?),
-        None => None,
-    };
-    let verified = chancery_audit::verify(file, key.as_ref())?;
-    let shown = file.display();
-    let end = match verified.seal {
-        Seal::Authentic => "its end is authentic",
-        Seal::Unchecked => {
-            "its end agrees with the head beside it, which was not checked with the audit key (use \
-             --config for that)"
-        }
-        Seal::Absent if verified.lines == 0 => "it is empty",
-        Seal::Absent => bail!(
-            "audit log {shown}: the head beside it is missing, so lines may have been removed at the \
-             end; the {} lines that are there were not changed or reordered",
-            verified.lines
-        ),
-    };
-    let torn = match verified.torn_bytes {
-        0 => String::new(),
-        bytes => format!("; {bytes} bytes of an unfinished line follow, as a crash leaves them"),
-    };
-    say(&format!(
-        "{shown}: {} lines, none removed, changed or reordered; last hash {}; {end}{torn}",
-        verified.lines, verified.last_hash
     ))?;
     Ok(ExitCode::SUCCESS)
 }

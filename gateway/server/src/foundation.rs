@@ -1,26 +1,20 @@
-//! What the commands beside `serve` open too: the HSM, the store and the audit log, and where policies are.
+//! What the commands beside `serve` open too: the HSM and the store, and where policies are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use chancery_audit::{Audit, AuditConfig, AuditKey};
-use chancery_identity::Clock;
+use anyhow::{Context, Result};
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
 use chancery_policy::PolicyConfig;
 use chancery_seal::{Barrier, RootKey};
+use chancery_store::SharedStore;
 use chancery_store::redb::RedbStore;
-use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
-use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeySource};
 use crate::policy_compiler;
 
 /// Name of the embedded store in the state directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
-
-/// Key of the record that holds the audit log's MAC key.
-const AUDIT_KEY: &str = "_/audit/key";
 
 /// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
 pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
@@ -75,49 +69,4 @@ pub(crate) async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> R
     };
     let barrier: SharedStore = Barrier::open(raw, root).await.context("opening the seal")?;
     Ok(barrier)
-}
-
-pub(crate) async fn open_audit(config: &Config, store: &dyn Store, clock: Clock) -> Result<Audit> {
-    let file = &config.audit_file;
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make {}", parent.display()))?;
-    }
-    let key = audit_key(store).await.context("the audit log's key")?;
-    Audit::open(AuditConfig { path: file.clone(), key }, clock)
-        .with_context(|| format!("opening the audit log {}", file.display()))
-}
-
-/// The audit key of a gateway that is stopped: a running one keeps its store to itself.
-///
-/// # Errors
-/// There is no store, it cannot be opened, or the gateway never started.
-pub(crate) async fn stored_audit_key(config: &Config) -> Result<AuditKey> {
-    let path = config.server.directory.join(STORE_FILE);
-    // Opening would make one.
-    ensure!(path.is_file(), "{}: there is no store", path.display());
-    let hsm = open_hsm(config)?;
-    let store = open_store(config, hsm.as_deref()).await?;
-    let record = store.get(&Key::new(AUDIT_KEY)?).await?;
-    if let Some(hsm) = hsm {
-        tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
-    }
-    let record = record.with_context(|| format!("{}: it has no audit key", path.display()))?;
-    Ok(AuditKey::new(&Zeroizing::new(record.value.to_vec()))?)
-}
-
-/// Reads the key, or makes it on the first start.
-async fn audit_key(store: &dyn Store) -> Result<Zeroizing<Vec<u8>>> {
-    let key = Key::new(AUDIT_KEY)?;
-    if let Some(record) = store.get(&key).await? {
-        return Ok(Zeroizing::new(record.value.to_vec()));
-    }
-    let mut fresh = Zeroizing::new(vec![0; 32]);
-    aws_lc_rs::rand::fill(&mut fresh).context("the system gives no randomness")?;
-    let commit = Commit::new().check_absent(key.clone()).put(key, fresh.to_vec());
-    match store.commit(commit).await {
-        Ok(_) => Ok(fresh),
-        Err(error @ CommitError::Conflict { .. }) => Err(error).context("made by somebody else"),
-        Err(error) => Err(error.into()),
-    }
 }

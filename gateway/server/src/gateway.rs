@@ -21,9 +21,10 @@ use chancery_secrets::transit::Custody;
 use chancery_upstream::ChallengeResponses;
 use tokio::sync::watch;
 
+use crate::audit;
 use crate::cas;
 use crate::config::Config;
-use crate::foundation::{open_audit, open_hsm, open_store, policy_config, policy_history};
+use crate::foundation::{open_hsm, open_store, policy_config, policy_history};
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
@@ -62,7 +63,7 @@ impl Gateway {
         config.trusted.make_directory(directory)?;
         let hsm = open_hsm(config)?;
         let store = open_store(config, hsm.as_deref()).await?;
-        let audit = open_audit(config, &*store, clock.clone()).await?;
+        let audit = audit::open(config, &store, clock.clone()).await?;
         let tenants = Tenants::new(config.tenant_ids());
         let (directory, counts) = open_lookups(&store, &clock, &tenants).await?;
         let lookups = lookups(&directory, &counts);

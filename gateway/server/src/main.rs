@@ -1,5 +1,6 @@
 //! The binary `chancery`: command line, configuration, composition, shutdown.
 
+mod audit;
 mod ca;
 mod cas;
 mod certificates;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{AuditCommand, Cli, Command};
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match start(Cli::parse().command) {
@@ -71,9 +72,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Sessions(args) => sessions::run(args).await,
             Command::Policy(args) => policy::run(args).await,
             Command::CompilePolicy => policy_compiler::run(),
-            Command::Audit { command: AuditCommand::Verify { file, config } } => {
-                commands::audit_verify(&file, config.as_deref()).await
-            }
+            Command::Audit { command } => audit::run(command).await,
         }
     })
 }

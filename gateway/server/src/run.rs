@@ -193,13 +193,16 @@ impl Running {
             tokio::select! {
                 _ = self.signals.terminate.recv() => break,
                 _ = self.signals.interrupt.recv() => break,
-                _ = self.signals.hangup.recv() => match self.reload().await {
-                    Ok(bindings) => tracing::info!(bindings, "reloaded"),
-                    Err(error) => {
-                        let error = format_args!("{error:#}");
-                        tracing::error!(error, "reload failed, the old set stays in force");
+                _ = self.signals.hangup.recv() => {
+                    self.reopen_audit().await;
+                    match self.reload().await {
+                        Ok(bindings) => tracing::info!(bindings, "reloaded"),
+                        Err(error) => {
+                            let error = format_args!("{error:#}");
+                            tracing::error!(error, "reload failed, the old set stays in force");
+                        }
                     }
-                },
+                }
                 () = self.policy_files.settled() => self.take_changed_policies().await,
             }
         }
@@ -213,6 +216,17 @@ impl Running {
         self.gateway.close().await;
         self.telemetry.shutdown();
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// `logrotate` and its like move the file away and send SIGHUP.
+    async fn reopen_audit(&self) {
+        match self.gateway.audit.reopen().await {
+            Ok(true) => tracing::info!("the file of the audit log was moved away: began the next"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the audit log goes on in the file that was moved away")
+            }
+        }
     }
 
     async fn take_changed_policies(&self) {

@@ -1,7 +1,7 @@
 //! The audit log tells everything that was done and decided, and tells when somebody has changed it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options, chancery};
@@ -93,7 +93,14 @@ fn verify_does_not_vouch_for_an_end_that_it_cannot_know() {
     let config = site.path().join("state/chancery.toml").display().to_string();
     let with_key = || chancery(&["audit", "verify", &file.to_string_lossy(), "--config", &config]);
     drop(verify(&file).success().says("was not checked with the audit key"));
-    drop(with_key().success().says("its end is authentic"));
+    let said = with_key().success();
+    for text in [
+        "its end is authentic",
+        "each line was written with the audit key",
+        "which the store's mark names, is in it",
+    ] {
+        assert!(said.stdout.contains(text), "{text}: {said}");
+    }
 
     let mut head = file.clone().into_os_string();
     head.push(".head");
@@ -129,6 +136,138 @@ fn a_gateway_does_not_go_on_with_a_log_that_was_changed() {
     assert!(said.stderr.contains("audit"), "{said}");
     fs::write(&file, good).expect("the log can be written");
     Gateway::start(&site).assert_up();
+}
+
+/// Copies of a log and its head.
+fn pair(file: &Path) -> [(PathBuf, Vec<u8>); 2] {
+    let head = file.with_extension("jsonl.head");
+    [file.to_owned(), head].map(|path| {
+        let bytes = fs::read(&path).expect("the log and its head can be read");
+        (path, bytes)
+    })
+}
+
+#[test]
+fn an_older_log_is_refused_until_an_operator_accepts_the_loss_on_the_record() {
+    let (site, file) = with_a_log();
+    let older = pair(&file);
+    let gateway = Gateway::start(&site);
+    drop(gateway.app().post("/v1/secret/data/app/lost", &json!({ "data": {} })).expect(200));
+    drop(gateway.stop());
+    let config = site.path().join("state/chancery.toml").display().to_string();
+    for (path, bytes) in &older {
+        fs::write(path, bytes).expect("it can be put back");
+    }
+    // By itself it is whole, and everything about it is genuine.
+    drop(verify(&file).success());
+    let by_store = chancery(&["audit", "verify", "--config", &config]).failure();
+    assert!(by_store.stderr.contains("the store's mark says that it had"), "{by_store}");
+    let refused = Options::new(&site).start_fails();
+    for text in ["of the store's mark is not in it", "chancery audit accept-loss"] {
+        assert!(refused.stderr.contains(text), "{text}: {refused}");
+    }
+    // Nor without any.
+    for (path, _) in &older {
+        fs::remove_file(path).expect("it can be removed");
+    }
+    let refused = Options::new(&site).start_fails();
+    assert!(refused.stderr.contains("is not there"), "{refused}");
+    assert!(!file.exists(), "no new log was begun");
+
+    for (path, bytes) in &older {
+        fs::write(path, bytes).expect("it can be put back");
+    }
+    let accept = ["audit", "accept-loss", "--config", &config, "--reason", "the disk died"];
+    let said = chancery(&accept).success();
+    assert!(said.stdout.contains("goes on with line"), "{said}");
+    let gateway = Gateway::start(&site);
+    let lines = gateway.audit();
+    assert_eq!(lines[0]["operation"], "audit.accept-loss", "{}", lines[0]);
+    assert_eq!(lines[0]["details"]["reason"], "the disk died", "{}", lines[0]);
+    assert!(lines[0]["details"]["by"].is_string(), "{}", lines[0]);
+    drop(gateway.stop());
+    let said = chancery(&["audit", "verify", "--config", &config]).success();
+    assert!(said.stdout.contains("an operator accepted that in line"), "{said}");
+    drop(chancery(&accept).failure());
+}
+
+#[test]
+fn whoever_has_the_public_key_checks_the_log_without_a_secret() {
+    let (site, file) = with_a_log();
+    let config = site.path().join("state/chancery.toml").display().to_string();
+    let key = chancery(&["audit", "public-key", "--config", &config]).success().stdout;
+    let beside = |end: &str| file.with_extension(format!("jsonl.{end}"));
+    assert_eq!(fs::read_to_string(beside("pub")).expect("it is beside the log"), key);
+    // What somebody else was given.
+    let (theirs, kept) = (site.path().join("theirs.jsonl"), site.path().join("kept"));
+    fs::copy(&file, &theirs).expect("it can be copied");
+    fs::copy(beside("checkpoint"), &kept).expect("it can be copied");
+    let check = |more: &[&str]| {
+        let theirs = theirs.display().to_string();
+        let arguments = ["audit", "verify", &theirs, "--public-key", key.trim()];
+        chancery(&[&arguments, more].concat())
+    };
+    let said = check(&[]).success();
+    assert!(said.stdout.contains("1 of 1 are signed by the public key"), "{said}");
+    let kept = kept.display().to_string();
+    drop(check(&["--checkpoint", &kept]).success());
+
+    // Another log of the same gateway cannot take its place.
+    let text = fs::read_to_string(&theirs).expect("it can be read");
+    let lines: Vec<_> = text.lines().collect();
+    fs::write(&theirs, lines[..3].join("\n") + "\n").expect("it can be written");
+    let said = check(&["--checkpoint", &kept]).failure();
+    assert!(said.stderr.contains("the checkpoint that was kept says that it had"), "{said}");
+    let stranger = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+    let shown = file.display().to_string();
+    let said = chancery(&["audit", "verify", &shown, "--public-key", stranger]).failure();
+    assert!(said.stderr.contains("no checkpoint in it is signed by this public key"), "{said}");
+}
+
+#[test]
+fn after_sighup_the_log_goes_on_in_a_new_file_if_this_one_was_moved() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let gateway = Gateway::serve(&site, |_| {});
+    let file = gateway.audit_file();
+    let write = |name: &str| {
+        drop(
+            gateway
+                .app()
+                .post(&format!("/v1/secret/data/app/{name}"), &json!({ "data": {} }))
+                .expect(200),
+        );
+    };
+    let has = |path: &Path, name: &str| {
+        let text = fs::read_to_string(path).expect("the log can be read");
+        text.contains(&format!("secret/app/{name}"))
+    };
+    // Nothing was moved: the file stays.
+    drop(gateway.reload());
+    write("one");
+    assert!(has(&file, "one"));
+    let moved = file.with_extension("jsonl.1");
+    fs::rename(&file, &moved).expect("it can be moved");
+    write("two");
+    assert!(has(&moved, "two"), "until the signal the lines go where they went");
+    drop(gateway.reload());
+    write("three");
+    assert!(has(&file, "three") && !has(&moved, "three"));
+    let first = &gateway.audit()[0];
+    assert_eq!(first["operation"], "audit.begin", "{first}");
+    assert_eq!(first["details"]["previous"]["name"], "audit.jsonl.1", "{first}");
+    drop(gateway.stop());
+
+    let config = site.path().join("serve.toml").display().to_string();
+    let paths = [&file, &moved].map(|path| path.display().to_string());
+    let said = chancery(&["audit", "verify", &paths[0], &paths[1]]).success();
+    assert!(said.stdout.contains("none removed"), "{said}");
+    drop(chancery(&["audit", "verify", "--config", &config]).success());
+    let said = chancery(&["audit", "verify", &paths[0]]).failure();
+    assert!(said.stderr.contains("a file before this one is missing"), "{said}");
+    let from = first["seq"].to_string();
+    drop(chancery(&["audit", "verify", &paths[0], "--from-line", &from]).success());
+    drop(chancery(&["audit", "verify", &paths[1]]).success().says("its last file was closed"));
 }
 
 #[test]

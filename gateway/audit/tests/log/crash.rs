@@ -3,9 +3,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use chancery_audit::verify;
+use chancery_audit::{Audit, Checks, Verified, files_of, verify};
+use chancery_identity::Clock;
 
-use crate::setup::{event, head_of, key, lines, open, resources, write};
+use crate::setup::{
+    config, event, head_of, key, lines, mark_of, open, operations, resources, store_of, values,
+    verify_bare, verify_with_key, write,
+};
 
 const CHILD: &str = "CHANCERY_AUDIT_TEST_LOG";
 
@@ -32,20 +36,31 @@ fn what_was_acknowledged_before_a_sigkill_is_on_record() {
         acknowledged.extend(acks.take(200 * round));
         child.kill().unwrap();
         child.wait().unwrap();
-        verify(&log, Some(&key())).unwrap();
+        check(&log);
     }
     assert_eq!(acknowledged.len(), 1200);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(write(&log, 1));
-    assert_eq!(verify(&log, Some(&key())).unwrap().torn_bytes, 0);
-    let written: BTreeSet<_> = resources(&log).into_iter().collect();
+    assert_eq!(check(&log).torn_bytes, 0);
+    let files = files_of(&log).unwrap();
+    assert!(files.len() > 5, "it was killed between files, too: {files:?}");
+    let written: BTreeSet<_> = files.iter().flat_map(|file| resources(file)).collect();
     let lost: Vec<_> = acknowledged.difference(&written).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
 
+/// All files, with the key and the mark, which is behind at most.
+fn check(log: &Path) -> Verified {
+    let (key, mark) = (key(), mark_of(log));
+    let checks = Checks { key: Some(&key), mark: Some(&mark), ..Checks::default() };
+    verify(&files_of(log).unwrap(), &checks).unwrap()
+}
+
 #[tokio::main]
 async fn record_until_killed(log: &Path) {
-    let audit = open(log).unwrap();
+    let mut config = config(log);
+    config.rotation.bytes = Some(30_000);
+    let audit = Audit::open(config, Clock::system()).await.unwrap();
     let tasks: Vec<_> = (0..16)
         .map(|task| {
             let audit = audit.clone();
@@ -70,19 +85,19 @@ async fn a_torn_last_line_is_cut_off_and_that_is_recorded() {
     let log = dir.path().join("audit.jsonl");
     write(&log, 3).await;
     let whole = lines(&log);
-    let head = std::fs::read(head_of(&log)).unwrap();
-    let next_line = whole[2].replace("\"seq\":3", "\"seq\":4");
-    for cut in [1, 20, next_line.len() - 1] {
+    assert_eq!(whole.len(), 5);
+    let next_line = whole[2].replace("\"seq\":3", "\"seq\":6");
+    for (round, cut) in [1, 20, next_line.len() - 1].into_iter().enumerate() {
         let torn = &next_line[..cut];
-        std::fs::write(&log, whole.concat() + torn).unwrap();
-        std::fs::write(head_of(&log), &head).unwrap();
-        assert_eq!(verify(&log, None).unwrap().torn_bytes, cut as u64);
+        let before = lines(&log);
+        std::fs::write(&log, before.concat() + torn).unwrap();
+        assert_eq!(verify_bare(&log).unwrap().torn_bytes, cut as u64);
 
         write(&log, 1).await;
-        assert_eq!(verify(&log, Some(&key())).unwrap().lines, 5);
+        assert_eq!(verify_with_key(&log).unwrap().lines, 5 + 3 * (round as u64 + 1));
         let found = lines(&log);
-        assert_eq!(found[..3], whole);
-        let mended: serde_json::Value = serde_json::from_str(&found[3]).unwrap();
+        assert_eq!(found[..before.len()], before);
+        let mended = &values(&log)[before.len()];
         assert_eq!(mended["operation"], "audit.recover");
         assert_eq!(mended["details"]["torn_bytes"], cut);
     }
@@ -96,37 +111,66 @@ async fn a_head_that_lags_behind_catches_up() {
     let old_head = std::fs::read(head_of(&log)).unwrap();
     write(&log, 4).await;
     std::fs::write(head_of(&log), &old_head).unwrap();
-    verify(&log, Some(&key())).unwrap();
+    verify_with_key(&log).unwrap();
     write(&log, 1).await;
-    assert_eq!(verify(&log, Some(&key())).unwrap().lines, 8);
+    verify_with_key(&log).unwrap();
+    assert_eq!(resources(&log).len(), 8);
+}
 
-    // Beyond the head nothing may be wrong either.
-    let mut changed = lines(&log);
-    changed[5] = changed[5].replace("secrets.read", "secrets.list");
+#[tokio::test]
+async fn beyond_the_mark_nothing_may_be_wrong_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    let audit = open(&log).await.unwrap();
+    let mark = std::fs::read(store_of(&log)).unwrap();
+    audit.record(event("a")).await.unwrap();
+    audit.record(event("b")).await.unwrap();
+    audit.close().await;
+    std::fs::write(store_of(&log), mark).unwrap();
+    let whole = lines(&log);
+    let mut changed = whole.clone();
+    changed[2] = changed[2].replace("secrets.read", "secrets.list");
     std::fs::write(&log, changed.concat()).unwrap();
-    std::fs::write(head_of(&log), &old_head).unwrap();
-    let refused = open(&log).unwrap_err().to_string();
-    assert!(refused.contains("does not follow from line 5"), "{refused}");
+    let refused = open(&log).await.unwrap_err().to_string();
+    assert!(refused.contains("what follows line 2"), "{refused}");
+    // As it was, it is ahead of its mark, and taken.
+    std::fs::write(&log, whole.concat()).unwrap();
+    write(&log, 1).await;
 }
 
 #[tokio::test]
 async fn a_crash_while_the_log_was_begun_is_no_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
-    std::fs::write(&log, "").unwrap();
+    let draft = dir.path().join("audit.jsonl.new");
+    // Before the first line, or in the middle of it.
+    std::fs::write(&draft, "{\"seq\":1,").unwrap();
     write(&log, 1).await;
-    // The head's draft is left over, too.
-    std::fs::write(dir.path().join("audit.jsonl.head.new"), "half").unwrap();
+    assert!(!draft.exists());
     write(&log, 1).await;
-    assert_eq!(verify(&log, Some(&key())).unwrap().lines, 2);
+    verify_with_key(&log).unwrap();
+    assert_eq!(operations(&log).iter().filter(|name| *name == "audit.begin").count(), 1);
+}
+
+#[tokio::test]
+async fn a_crash_between_the_first_line_and_its_mark_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    write(&log, 0).await;
+    let head = std::fs::read_to_string(head_of(&log)).unwrap();
+    // The mark of a log that has not begun, and the head that is made before the first line.
+    std::fs::remove_file(store_of(&log)).unwrap();
+    write(&log, 1).await;
+    assert_ne!(std::fs::read_to_string(head_of(&log)).unwrap(), head);
+    verify_with_key(&log).unwrap();
 }
 
 #[tokio::test]
 async fn a_log_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
-    let audit = open(&log).unwrap();
-    assert!(open(&log).unwrap_err().to_string().contains("in use"));
+    let audit = open(&log).await.unwrap();
+    assert!(open(&log).await.unwrap_err().to_string().contains("in use"));
     audit.close().await;
-    open(&log).unwrap();
+    open(&log).await.unwrap();
 }

@@ -2,9 +2,19 @@
 //! not be written is not acknowledged.
 
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod first_format;
+#[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod replaced;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]
@@ -13,8 +23,13 @@ mod writing;
 #[cfg(test)]
 mod setup {
     use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    use chancery_audit::{Audit, AuditConfig, AuditKey, Event, OpenError};
+    use chancery_audit::{
+        Audit, AuditConfig, AuditKey, Checks, Event, KnownMark, LogName, Mark, Marks, OpenError,
+        PublicKey, Rotation, Verified, VerifyError,
+    };
     use chancery_identity::{Clock, RequestContext, TenantId};
     use jiff::Timestamp;
     use zeroize::Zeroizing;
@@ -27,9 +42,67 @@ mod setup {
         AuditKey::new(&key_bytes()).unwrap()
     }
 
-    pub(crate) fn open(path: &Path) -> Result<Audit, OpenError> {
-        let config = AuditConfig { path: path.to_owned(), key: key_bytes() };
-        Audit::open(config, Clock::manual(Timestamp::UNIX_EPOCH))
+    pub(crate) fn name() -> LogName {
+        "gw.example/audit".parse().unwrap()
+    }
+
+    pub(crate) fn public_key() -> PublicKey {
+        PublicKey::of(name(), &key())
+    }
+
+    /// Where the mark of a log is, in place of a sealed store.
+    pub(crate) fn store_of(log: &Path) -> PathBuf {
+        let directory = log.parent().unwrap().with_extension("store");
+        std::fs::create_dir_all(&directory).unwrap();
+        directory.join("mark")
+    }
+
+    pub(crate) fn mark_of(log: &Path) -> Mark {
+        Mark::decode(&std::fs::read(store_of(log)).unwrap()).unwrap()
+    }
+
+    /// What a gateway's store says: before the first start, there is a mark of nothing.
+    pub(crate) fn marks(log: &Path) -> Marks {
+        let store = store_of(log);
+        let known = match std::fs::read(&store) {
+            Ok(mark) => KnownMark::At(Mark::decode(&mark).unwrap()),
+            Err(_) => KnownMark::At(Mark::start()),
+        };
+        let write = Arc::new(move |mark: Mark| {
+            let draft = store.with_extension("new");
+            let stored = std::fs::write(&draft, mark.encode())
+                .and_then(|()| std::fs::rename(&draft, &store))
+                .map_err(|error| error.to_string());
+            Box::pin(std::future::ready(stored)) as _
+        });
+        Marks { known, write }
+    }
+
+    pub(crate) fn config(path: &Path) -> AuditConfig {
+        AuditConfig {
+            path: path.to_owned(),
+            key: key_bytes(),
+            name: name(),
+            marks: marks(path),
+            rotation: Rotation::default(),
+            checkpoints: Duration::from_mins(5),
+        }
+    }
+
+    pub(crate) async fn open(path: &Path) -> Result<Audit, OpenError> {
+        Audit::open(config(path), Clock::manual(Timestamp::UNIX_EPOCH)).await
+    }
+
+    /// Checks one file with the audit key.
+    pub(crate) fn verify_with_key(log: &Path) -> Result<Verified, VerifyError> {
+        let key = key();
+        let checks = Checks { key: Some(&key), ..Checks::default() };
+        chancery_audit::verify(&[log.to_owned()], &checks)
+    }
+
+    /// Checks one file without anything.
+    pub(crate) fn verify_bare(log: &Path) -> Result<Verified, VerifyError> {
+        chancery_audit::verify(&[log.to_owned()], &Checks::default())
     }
 
     pub(crate) fn event(resource: impl Into<String>) -> Event {
@@ -39,7 +112,7 @@ mod setup {
 
     /// Writes `count` lines for the resources `0`, `1`, … and closes the log.
     pub(crate) async fn write(path: &Path, count: usize) {
-        let audit = open(path).unwrap();
+        let audit = open(path).await.unwrap();
         for n in 0..count {
             audit.record(event(n.to_string())).await.unwrap();
         }
@@ -55,11 +128,20 @@ mod setup {
         text.split_inclusive('\n').map(str::to_owned).collect()
     }
 
+    pub(crate) fn values(log: &Path) -> Vec<serde_json::Value> {
+        lines(log).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn operations(log: &Path) -> Vec<String> {
+        let text = |value: &serde_json::Value| value["operation"].as_str().unwrap().to_owned();
+        values(log).iter().map(text).collect()
+    }
+
+    /// Of the lines that are not about the log itself.
     pub(crate) fn resources(log: &Path) -> Vec<String> {
-        let resource = |line: &String| {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            value["resource"].as_str().unwrap().to_owned()
-        };
-        lines(log).iter().map(resource).collect()
+        let of_others =
+            |value: &serde_json::Value| !value["operation"].as_str().unwrap().starts_with("audit.");
+        let text = |value: serde_json::Value| value["resource"].as_str().unwrap().to_owned();
+        values(log).into_iter().filter(of_others).map(text).collect()
     }
 }

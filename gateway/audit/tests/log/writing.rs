@@ -1,10 +1,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use chancery_audit::{Audit, AuditError, MemorySink, verify};
+use chancery_audit::{Audit, AuditError, MemorySink};
 use chancery_identity::Clock;
 use jiff::Timestamp;
 
-use crate::setup::{event, head_of, key, key_bytes, open, resources, write};
+use crate::setup::{
+    event, head_of, key, key_bytes, open, operations, resources, verify_bare, verify_with_key,
+    write,
+};
 
 fn in_memory() -> (Audit, MemorySink) {
     let sink = MemorySink::new();
@@ -16,7 +19,7 @@ fn in_memory() -> (Audit, MemorySink) {
 async fn concurrent_events_are_all_written_in_one_chain() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
-    let audit = open(&log).unwrap();
+    let audit = open(&log).await.unwrap();
     let tasks: Vec<_> = (0..500)
         .map(|n| {
             let audit = audit.clone();
@@ -27,7 +30,8 @@ async fn concurrent_events_are_all_written_in_one_chain() {
         task.await.unwrap().unwrap();
     }
     audit.close().await;
-    assert_eq!(verify(&log, Some(&key())).unwrap().lines, 500);
+    // With the first line and the last checkpoint.
+    assert_eq!(verify_with_key(&log).unwrap().lines, 502);
     let mut written = resources(&log);
     written.sort();
     assert_eq!(written, (0..500).map(|n| format!("{n:03}")).collect::<Vec<_>>());
@@ -44,7 +48,7 @@ async fn a_refused_event_leaves_no_gap_in_the_chain() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
     std::fs::write(&log, sink.bytes()).unwrap();
-    assert_eq!(verify(&log, None).unwrap().lines, 2);
+    assert_eq!(verify_bare(&log).unwrap().lines, 2);
     assert_eq!(resources(&log), ["a", "c"]);
 }
 
@@ -58,19 +62,30 @@ async fn a_closed_log_refuses() {
 }
 
 #[tokio::test]
-async fn an_oversized_event_is_refused_alone() {
+async fn an_oversized_event_is_cut() {
     let (audit, sink) = in_memory();
-    let refused = audit.record(event("x".repeat(1 << 20))).await;
-    assert!(matches!(refused, Err(AuditError::TooLarge(_))));
-    audit.record(event("x".repeat((1 << 20) - 2048))).await.unwrap();
-    assert_eq!(sink.lines().len(), 1);
+    audit.record(event("x".repeat(1 << 20))).await.unwrap();
+    let [line] = &sink.lines()[..] else { panic!("one line") };
+    let resource = line["resource"].as_str().unwrap();
+    assert!(resource.len() < 5_000 && resource.contains("[cut, 1048576 bytes, sha256:"));
+}
+
+#[tokio::test]
+async fn a_log_begins_and_ends_with_lines_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    write(&log, 1).await;
+    assert_eq!(operations(&log), ["audit.begin", "secrets.read", "audit.checkpoint"]);
+    // What was signed already is not signed again.
+    write(&log, 0).await;
+    assert_eq!(operations(&log).len(), 3);
 }
 
 #[tokio::test]
 async fn a_log_that_another_program_changes_or_removes_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
-    let audit = open(&log).unwrap();
+    let audit = open(&log).await.unwrap();
     audit.record(event("a")).await.unwrap();
     let whole = std::fs::read(&log).unwrap();
 

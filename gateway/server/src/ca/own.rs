@@ -14,10 +14,11 @@ use chancery_x509::{ParsedCertificate, pem};
 use clap::Args;
 
 use super::{deliver, read};
+use crate::audit;
 use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
-use crate::foundation::{open_audit, open_hsm, open_store};
+use crate::foundation::{open_hsm, open_store};
 use crate::trust;
 
 /// Which CA.
@@ -83,7 +84,7 @@ impl Stopped {
             .with_context(|| format!("cannot make {}", directory.display()))?;
         let hsm = open_hsm(&config)?;
         let store = open_store(&config, hsm.as_deref()).await?;
-        let audit = open_audit(&config, &*store, Clock::system()).await?;
+        let audit = audit::open(&config, &store, Clock::system()).await?;
         let plain_url = config.plain_url();
         let keys = ca_keys(ca, hsm.clone());
         Ok(Self { config: ca_config(ca, &plain_url), keys, store, hsm, audit })

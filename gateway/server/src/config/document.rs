@@ -356,11 +356,19 @@ pub(crate) struct Pinned {
 }
 
 /// The audit log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Audit {
     /// Defaults to `audit/audit.jsonl` in the state directory.
     pub(crate) file: Option<PathBuf>,
+    /// What the log is called in its checkpoints; defaults to the first of `server.names` with `/audit`.
+    pub(crate) name: Option<String>,
+    /// A file is closed, and the next begun, at this size; 0 for never.
+    pub(crate) rotate_mib: u64,
+    /// A file is closed, and the next begun, when it is so old; 0 for never.
+    pub(crate) rotate_hours: u64,
+    /// How often a log that grows is signed.
+    pub(crate) checkpoint_seconds: u64,
 }
 
 /// Who besides root and the gateway's user may have a hand in the files that it reads and keeps.
@@ -478,6 +486,12 @@ impl Default for Clients {
 impl Default for Files {
     fn default() -> Self {
         Self { trusted_users: vec![], trusted_groups: vec![], secret_readers: "owner".to_owned() }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { file: None, name: None, rotate_mib: 1024, rotate_hours: 0, checkpoint_seconds: 300 }
     }
 }
 

@@ -2,6 +2,7 @@
 //! itself refuses.
 
 mod acme;
+mod audit;
 mod bearer;
 mod ca;
 mod clients;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use chancery_access::BearerRole;
 use chancery_api::HostName;
+use chancery_audit::{LogName, Rotation};
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted};
 use chancery_identity::{CaBinding, TenantId, TenantRules, VouchesFor};
@@ -55,7 +57,7 @@ pub(crate) struct Config {
     pub(crate) secrets: SecretsConfig,
     pub(crate) clients: ClientsConfig,
     pub(crate) tenants: Vec<TenantRules>,
-    pub(crate) audit_file: PathBuf,
+    pub(crate) audit: AuditSettings,
     /// Who may have a hand in the files.
     pub(crate) trusted: Trusted,
     pub(crate) telemetry: TelemetryConfig,
@@ -233,6 +235,16 @@ impl ClientRule {
             VouchesFor::Only(CaBinding { tenants, .. }) => tenants.is_empty(),
         }
     }
+}
+
+/// The audit log.
+#[derive(Debug)]
+pub(crate) struct AuditSettings {
+    pub(crate) file: PathBuf,
+    pub(crate) name: LogName,
+    pub(crate) rotation: Rotation,
+    /// How often a log that grows is signed.
+    pub(crate) checkpoints: Duration,
 }
 
 /// Logs and traces.

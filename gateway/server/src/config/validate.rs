@@ -36,32 +36,31 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let acme = check.acme(document.acme, &tenants);
     let telemetry = check.telemetry(document.telemetry);
     let upstreams = check.upstreams(document.upstreams);
-    let audit_file = document
-        .audit
-        .file
-        .map_or_else(|| directory.join("audit/audit.jsonl"), |path| check.path(&path));
+    let audit = check.audit(document.audit, &directory, &document.server.names);
     let server = check.server(&document.server, directory, has_hsm);
     let Check { problems, trusted, .. } = check;
-    match (server, root_key, ca) {
-        (Some(server), Some(root_key), Some(ca)) if problems.is_empty() => Ok(Config {
-            server,
-            root_key,
-            hsm,
-            ca,
-            issuers,
-            ssh,
-            policy_directory,
-            policy_watch: document.policy.watch,
-            policy_signers,
-            acme,
-            secrets,
-            clients,
-            tenants,
-            audit_file,
-            trusted,
-            telemetry,
-            upstreams,
-        }),
+    match (server, root_key, ca, audit) {
+        (Some(server), Some(root_key), Some(ca), Some(audit)) if problems.is_empty() => {
+            Ok(Config {
+                server,
+                root_key,
+                hsm,
+                ca,
+                issuers,
+                ssh,
+                policy_directory,
+                policy_watch: document.policy.watch,
+                policy_signers,
+                acme,
+                secrets,
+                clients,
+                tenants,
+                audit,
+                trusted,
+                telemetry,
+                upstreams,
+            })
+        }
         _ => Err(ConfigError::Invalid(problems)),
     }
 }

@@ -1,0 +1,193 @@
+//! Bounds for what stands in a line. Much of an event comes from callers, who must not decide how long
+//! the log's lines are.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::Value;
+
+/// The most bytes of one text.
+const TEXT: usize = 4096;
+/// The most bytes of all texts of an event together, as they stand in JSON.
+const EVENT: usize = 32 << 10;
+/// The most members of an array or an object.
+const MEMBERS: usize = 256;
+/// How deep arrays and objects may stand in each other.
+const DEPTH: usize = 8;
+
+/// What stands in place of what has no room at all.
+const CUT: &str = "…[cut]";
+/// Room for the mark of a text that is cut.
+const LEAST: usize = 128;
+
+/// What an event may still take.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    /// For one event.
+    pub(crate) fn new() -> Self {
+        Self { left: EVENT }
+    }
+
+    /// Cuts a text that is too long, and marks it with its length and its SHA-256, so that whoever
+    /// has the whole text can show that it was this one.
+    pub(crate) fn text(&mut self, text: &mut String) {
+        let size = encoded(text);
+        if text.len() <= TEXT && size <= self.left {
+            self.left -= size;
+            return;
+        }
+        if self.left < LEAST {
+            if text.len() > CUT.len() {
+                CUT.clone_into(text);
+            }
+            return;
+        }
+        let mark = format!(
+            "…[cut, {} bytes, sha256:{}]",
+            text.len(),
+            hex::encode(digest(&SHA256, text.as_bytes()))
+        );
+        let room = (self.left - LEAST).min(TEXT);
+        let mut taken = 0;
+        let end = text
+            .char_indices()
+            .find(|(at, character)| {
+                taken += encoded(character.encode_utf8(&mut [0; 4]));
+                taken > room || at + character.len_utf8() > TEXT
+            })
+            .map_or(text.len(), |(at, _)| at);
+        text.truncate(end);
+        text.push_str(&mark);
+        self.left -= encoded(text).min(self.left);
+    }
+
+    /// Keeps so many entries; says how many were left out.
+    pub(crate) fn list<T>(list: &mut Vec<T>, most: usize) -> usize {
+        let left_out = list.len().saturating_sub(most);
+        list.truncate(most);
+        left_out
+    }
+
+    /// The same for everything in a value.
+    pub(crate) fn value(&mut self, value: &mut Value) {
+        self.nested(value, DEPTH);
+    }
+
+    fn nested(&mut self, value: &mut Value, depth: usize) {
+        // A bracket, a comma, or a number.
+        let least = 24;
+        if self.left < least || (depth == 0 && (value.is_array() || value.is_object())) {
+            *value = Value::from(CUT);
+            return;
+        }
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.left -= least,
+            Value::String(text) => self.text(text),
+            Value::Array(values) => {
+                let left_out = Self::list(values, MEMBERS);
+                self.left -= least;
+                for value in values.iter_mut() {
+                    self.nested(value, depth - 1);
+                }
+                if left_out > 0 {
+                    values.push(Value::from(format!("…[{left_out} more]")));
+                }
+            }
+            Value::Object(members) => {
+                let left_out = members.len().saturating_sub(MEMBERS);
+                let all = std::mem::take(members);
+                self.left -= least;
+                for (mut name, mut value) in all.into_iter().take(MEMBERS) {
+                    self.text(&mut name);
+                    self.nested(&mut value, depth - 1);
+                    members.insert(name, value);
+                }
+                if left_out > 0 {
+                    members.insert("…".to_owned(), Value::from(format!("{left_out} more")));
+                }
+            }
+        }
+    }
+}
+
+/// How many bytes a text takes in JSON.
+fn encoded(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            0..=0x1f => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_short_stays_as_it_is() {
+        let mut value = json!({"a": ["b", 1, null, {"c": true}], "d": "x".repeat(TEXT)});
+        let before = value.clone();
+        Budget::new().value(&mut value);
+        assert_eq!(value, before);
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_says_so() {
+        let mut text = "ä".repeat(5_000);
+        let hash = hex::encode(digest(&SHA256, text.as_bytes()));
+        Budget::new().text(&mut text);
+        let mark = format!("…[cut, 10000 bytes, sha256:{hash}]");
+        assert_eq!(text, "ä".repeat(TEXT / 2) + &mark);
+        let mut budget = Budget { left: LEAST + 10 };
+        let mut texts = vec!["x".repeat(200), "y".repeat(100), "z".to_owned()];
+        for text in &mut texts {
+            budget.text(text);
+        }
+        assert!(texts[0].starts_with("xxxxxxxxxx…[cut, 200 bytes"), "{texts:?}");
+        assert_eq!(texts[1..], [CUT, "z"]);
+
+        let mut value = json!([vec![0; 1000], {"a": [[[[[[[1]]]]]]]}]);
+        Budget::new().value(&mut value);
+        assert_eq!(value[0][256], "…[744 more]");
+        assert_eq!(value[1]["a"][0][0][0][0][0][0], "…[cut]");
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<u64>().prop_map(Value::from),
+            "(?s).{0,20}".prop_map(Value::from),
+            ("[\"\\\\\u{1}xä]", 0..6000_usize).prop_map(|(text, times)| text.repeat(times).into()),
+        ];
+        leaf.prop_recursive(10, 40, 8, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                (inner.clone(), 0..400_usize)
+                    .prop_map(|(value, times)| Value::from(vec![value; times])),
+                proptest::collection::btree_map("(?s).{0,40}", inner, 0..8)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn nothing_is_longer_than_an_event_may_be(values in proptest::collection::vec(value(), 0..8)) {
+            let mut budget = Budget::new();
+            let mut all = Value::Array(values);
+            budget.value(&mut all);
+            // Marks of cut texts and closing brackets come on top.
+            let length = serde_json::to_vec(&all).unwrap().len();
+            prop_assert!(length <= 4 * EVENT, "{length}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The files of a log in the order of their lines.
+
+use std::path::PathBuf;
+
+use super::VerifyError;
+use super::finding::{Finding, Kind};
+use crate::paths::{Names, closed_number, first_line};
+
+/// A file in its place.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    /// The number of its first line.
+    pub(super) first: u64,
+}
+
+/// Puts files in order by their first lines. One without any line comes last, as the file of a log that
+/// has just begun, or where its name says.
+pub(super) fn order(files: &[PathBuf]) -> Result<Vec<Part>, VerifyError> {
+    let mut row = Vec::new();
+    for path in files {
+        let read = |cause| VerifyError::Read { path: path.clone(), cause };
+        let named = closed_number(path);
+        let first = first_line(path).map_err(read)?;
+        if let (Some(named), Some(first)) = (named, first)
+            && named != first
+        {
+            let closed = Names::new(path).closed(first);
+            // Its own name has a number, which is in the way of the right one.
+            let name = closed.file_name().unwrap_or_default().to_string_lossy();
+            let name = name.replacen(&format!("-{named:020}"), "", 1);
+            return Err(VerifyError::Renamed { path: path.clone(), name });
+        }
+        if let (Some(seq), None) = (named, first)
+            && std::fs::metadata(path).map_err(read)?.len() == 0
+        {
+            let finding = Finding { line: 0, seq: Some(seq), kind: Kind::CutOff };
+            return Err(VerifyError::Broken { path: path.clone(), finding });
+        }
+        let first = first.or(named).unwrap_or(if files.len() == 1 { 1 } else { u64::MAX });
+        row.push(Part { path: path.clone(), first });
+    }
+    row.sort_by_key(|part| part.first);
+    for pair in row.windows(2) {
+        if let [one, other] = pair
+            && one.first == other.first
+        {
+            return Err(VerifyError::Twice {
+                path: other.path.clone(),
+                other: one.path.clone(),
+                first: one.first,
+            });
+        }
+    }
+    Ok(row)
+}

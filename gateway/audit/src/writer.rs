@@ -1,0 +1,149 @@
+//! The thread that owns the log: takes what waits, writes it at once, then tells everybody.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chancery_identity::Clock;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::line::{Chain, MAX_LINE};
+use crate::log::Log;
+use crate::{AuditError, AuditKey, Mark, Sink};
+
+/// The most bytes that go into one write.
+const GROUP_BYTES: usize = 4 * MAX_LINE;
+
+/// What the thread is told.
+pub(crate) enum Message {
+    Record {
+        event: Vec<u8>,
+        done: Done,
+    },
+    /// Time has passed.
+    Keep,
+    Reopen {
+        done: oneshot::Sender<Result<bool, AuditError>>,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
+}
+
+type Done = oneshot::Sender<Result<(), AuditError>>;
+
+/// Where the lines go.
+pub(crate) enum Output {
+    /// Into files. Whoever follows the position hears how far they came.
+    Files { log: Box<Log>, position: watch::Sender<Mark> },
+    /// Elsewhere, which has no memory of an earlier start.
+    Sink { sink: Box<dyn Sink>, chain: Chain },
+}
+
+impl Output {
+    fn chain(&self) -> &Chain {
+        match self {
+            Self::Files { log, .. } => log.chain(),
+            Self::Sink { chain, .. } => chain,
+        }
+    }
+
+    fn append(&mut self, lines: &[u8], next: Chain) -> io::Result<()> {
+        match self {
+            Self::Files { log, .. } => log.append(lines, next),
+            Self::Sink { sink, chain } => {
+                sink.append(lines, &next.tip)?;
+                *chain = next;
+                Ok(())
+            }
+        }
+    }
+
+    fn with_log<T>(&mut self, work: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        match self {
+            Self::Files { log, .. } => Some(work(log)),
+            Self::Sink { .. } => None,
+        }
+    }
+
+    fn tell_position(&self) {
+        if let Self::Files { log, position } = self {
+            position.send_replace(log.mark());
+        }
+    }
+}
+
+pub(crate) struct Writer {
+    pub(crate) output: Output,
+    pub(crate) key: Arc<AuditKey>,
+    pub(crate) clock: Clock,
+}
+
+impl Writer {
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut lines = Vec::new();
+        let mut waiting = Vec::new();
+        while let Some(first) = inbox.blocking_recv() {
+            let mut chain = self.output.chain().clone();
+            let mut other = None;
+            let mut next = Some(first);
+            while let Some(message) = next.take() {
+                match message {
+                    Message::Record { event, done } => {
+                        chain.write(&mut lines, self.clock.now(), &event, &self.key);
+                        waiting.push(done);
+                        if lines.len() < GROUP_BYTES {
+                            next = inbox.try_recv().ok();
+                        }
+                    }
+                    message => other = Some(message),
+                }
+            }
+            self.write(&lines, chain, &mut waiting);
+            lines.clear();
+            match other {
+                None | Some(Message::Record { .. }) => {}
+                Some(Message::Keep) => drop(self.output.with_log(Log::keep)),
+                Some(Message::Reopen { done }) => {
+                    let opened = self.output.with_log(Log::reopen).unwrap_or(Ok(false));
+                    self.output.tell_position();
+                    let _ = done.send(opened.map_err(|error| AuditError::Write(Arc::new(error))));
+                }
+                Some(Message::Close { done }) => {
+                    self.output.with_log(Log::stop);
+                    self.output.tell_position();
+                    // Closed before the answer, so that the file can be opened again at once.
+                    drop((self.output, inbox));
+                    let _ = done.send(());
+                    return;
+                }
+            }
+            self.output.tell_position();
+        }
+    }
+
+    fn write(&mut self, lines: &[u8], chain: Chain, waiting: &mut Vec<Done>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        let result = self.output.append(lines, chain);
+        metrics::histogram!("chancery_audit_write_seconds").record(started.elapsed());
+        let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        let answer = match result {
+            Ok(()) => {
+                metrics::counter!("chancery_audit_lines_total").increment(count);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, events = count, "the audit log could not be written");
+                metrics::counter!("chancery_audit_failures_total").increment(count);
+                Err(AuditError::Write(Arc::new(error)))
+            }
+        };
+        for done in waiting.drain(..) {
+            // A caller that has gone away does not need to know.
+            let _ = done.send(answer.clone());
+        }
+    }
+}
