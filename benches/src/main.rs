@@ -2,8 +2,8 @@
 //! the same run. Figures move from machine to machine and from minute to minute; ratios hold.
 //!
 //! Prints a table and writes `target/bench.json`. Arguments name the groups to run, all without any:
-//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `inventory`, `store`, `secrets`,
-//! `keys`, `acme`.
+//! `policy`, `policy-load`, `policy-engines`, `signatures`, `ca`, `inventory`, `store`, `audit`,
+//! `secrets`, `keys`, `acme`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@
 )]
 
 mod acme;
+mod audit;
 mod authority;
 mod bare_token;
 mod inventory;
@@ -38,7 +39,7 @@ use report::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The name of each group and what measures it.
-const GROUPS: [(&str, Measure); 10] = [
+const GROUPS: [(&str, Measure); 11] = [
     ("policy", policy::rows),
     ("policy-load", policy_load::rows),
     ("policy-engines", policy_engines::rows),
@@ -46,6 +47,7 @@ const GROUPS: [(&str, Measure); 10] = [
     ("ca", authority::rows),
     ("inventory", inventory::rows),
     ("store", store::rows),
+    ("audit", audit::rows),
     ("secrets", secrets::rows),
     ("keys", keys::rows),
     ("acme", acme::rows),
