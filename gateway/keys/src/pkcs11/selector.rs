@@ -10,7 +10,7 @@ pub enum TokenSelector {
     /// By its serial number.
     Serial(String),
     /// By all of these, as a PKCS#11 URI has them (RFC 7512 §2.3).
-    All(TokenAttributes),
+    All(Box<TokenAttributes>),
 }
 
 /// What a token and its module's library say of themselves. What is there has to agree.
@@ -163,20 +163,20 @@ mod tests {
         let fits = |change: fn(&mut TokenAttributes)| {
             let mut attributes = both();
             change(&mut attributes);
-            TokenSelector::All(attributes).matches(&info())
+            TokenSelector::All(Box::new(attributes)).matches(&info())
         };
         assert!(fits(|_| ()));
         assert!(fits(|all| all.model = Some("SoftHSM v2".to_owned())));
         assert!(!fits(|all| all.model = Some("SoftHSM v3".to_owned())));
         assert!(!fits(|all| all.manufacturer = Some("somebody".to_owned())));
         let other = TokenAttributes::new(Some("one".to_owned()), Some("ffff".to_owned()));
-        assert!(!TokenSelector::All(other.unwrap()).matches(&info()));
+        assert!(!TokenSelector::All(Box::new(other.unwrap())).matches(&info()));
         assert_eq!(TokenAttributes::new(None, None), None);
     }
 
     #[test]
     fn it_is_found_by_each_of_its_names() {
-        let selector = TokenSelector::All(both());
+        let selector = TokenSelector::All(Box::new(both()));
         for name in ["one", "0a1b", "one:0a1b"] {
             assert!(selector.is_called(name), "{name}");
         }
@@ -193,9 +193,9 @@ mod tests {
         };
         let mut attributes = both();
         attributes.library_manufacturer = Some("SoftHSM".to_owned());
-        assert_eq!(TokenSelector::All(attributes.clone()).other_library(&library), None);
+        assert_eq!(TokenSelector::All(Box::new(attributes.clone())).other_library(&library), None);
         attributes.library_version = Some("2.7".to_owned());
-        let told = TokenSelector::All(attributes);
+        let told = TokenSelector::All(Box::new(attributes));
         assert_eq!(told.other_library(&library), Some(("version", "2.7", "2.6")));
         assert!(told.is_about_the_library());
     }

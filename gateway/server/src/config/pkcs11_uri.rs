@@ -120,7 +120,7 @@ impl Path {
                 all.library_description = self.library_description;
                 all.library_manufacturer = self.library_manufacturer;
                 all.library_version = self.library_version;
-                Ok(TokenSelector::All(all))
+                Ok(TokenSelector::All(Box::new(all)))
             }
         }
     }
