@@ -137,8 +137,10 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::Jws(JwsError::BadSignature) => "bad-signature",
-            Self::Jws(_) | Self::Malformed(_) | Self::WrongUrl { .. } => "malformed",
-            Self::BadNonce(BadNonce::Malformed) => "malformed",
+            Self::Jws(_)
+            | Self::Malformed(_)
+            | Self::WrongUrl { .. }
+            | Self::BadNonce(BadNonce::Malformed) => "malformed",
             Self::BadNonce(BadNonce::Unknown) => "bad-nonce",
             Self::NoAccount => "no-account",
             Self::AccountDeactivated => "account-deactivated",

@@ -1,5 +1,6 @@
 //! Apache's mod_md, which gets the certificates of a web server, from the Debian archive.
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -44,9 +45,11 @@ impl<'a> ModMd<'a> {
                 Path::new(&file).is_file(),
                 "{file} is missing; 'make test' installs what the tests need"
             );
-            config.push_str(&format!("LoadModule {module}_module {file}\n"));
+            writeln!(config, "LoadModule {module}_module {file}")
+                .expect("a string can be written to");
         }
-        config.push_str(&format!(
+        write!(
+            config,
             "ServerRoot {folder}\n\
              ServerName {name}\n\
              PidFile {folder}/apache.pid\n\
@@ -76,7 +79,8 @@ impl<'a> ModMd<'a> {
             https_port = PORT,
             directory = acme.directory,
             root = root.display(),
-        ));
+        )
+        .expect("a string can be written to");
         let config = site.write("apache/httpd.conf", config);
         let mut command = Command::new(process::tool("apache2"));
         command.args(["-D", "FOREGROUND", "-f"]).arg(config);

@@ -5,7 +5,7 @@ const MAX: usize = 10;
 
 /// The contacts of an account (RFC 8555 §7.3) as they are kept: `mailto:` with exactly one address and no
 /// header fields. Space around the address is dropped: getssl writes `mailto: a@example.com`.
-pub(super) fn parse(contacts: Vec<String>) -> Result<Vec<String>, Error> {
+pub(super) fn parse(contacts: &[String]) -> Result<Vec<String>, Error> {
     if contacts.len() > MAX {
         return Err(Error::Malformed(format!("an account has at most {MAX} contacts")));
     }
@@ -42,12 +42,12 @@ mod tests {
     use super::*;
 
     fn check_single(contact: &str) -> Result<String, Error> {
-        parse(vec![contact.to_owned()]).map(|mut kept| kept.remove(0))
+        parse(&[contact.to_owned()]).map(|mut kept| kept.remove(0))
     }
 
     #[test]
     fn takes_single_mail_addresses() {
-        assert_eq!(parse(vec![]).unwrap(), Vec::<String>::new());
+        assert_eq!(parse(&[]).unwrap(), Vec::<String>::new());
         for good in ["mailto:a@example.com", "MailTo:a+b@example.com"] {
             assert_eq!(check_single(good).unwrap(), good);
         }
@@ -86,6 +86,6 @@ mod tests {
     #[test]
     fn limits_their_number() {
         let many = vec!["mailto:a@b".to_owned(); MAX + 1];
-        assert!(matches!(parse(many), Err(Error::Malformed(_))));
+        assert!(matches!(parse(&many), Err(Error::Malformed(_))));
     }
 }

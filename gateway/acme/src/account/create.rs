@@ -75,7 +75,7 @@ impl Acme {
         event: &mut Event,
     ) -> Result<Registered, Error> {
         let thumbprint = key.thumbprint();
-        request.contact = contact::parse(request.contact)?;
+        request.contact = contact::parse(&request.contact)?;
         if let Some(terms) = &self.config.terms_of_service
             && !request.terms_agreed
         {

@@ -46,7 +46,7 @@ impl Acme {
         ActiveAccount(stored): ActiveAccount,
         update: AccountUpdate,
     ) -> Result<Account, Error> {
-        let contacts = update.contact.map(contact::parse).transpose()?;
+        let contacts = update.contact.as_deref().map(contact::parse).transpose()?;
         let mut stored = stored;
         for _ in 0..TRIES {
             let mut changed = stored.value.clone();

@@ -88,10 +88,9 @@ impl fmt::Display for Cost {
 fn operation(key_type: TransitKeyType, work: Work) -> u64 {
     let TransitKeyType::Pair(pair) = key_type else { return 2 };
     let (private, public) = match pair {
-        KeyType::EcdsaP256 => (25, 60),
+        KeyType::EcdsaP256 | KeyType::Ed25519 => (25, 60),
         KeyType::EcdsaP384 => (150, 200),
         KeyType::EcdsaP521 => (300, 300),
-        KeyType::Ed25519 => (25, 60),
         KeyType::Rsa2048 => (700, 30),
         KeyType::Rsa3072 => (2_000, 60),
         KeyType::Rsa4096 => (4_500, 100),
