@@ -105,8 +105,8 @@ impl Running {
     async fn start(config: Config, file: PathBuf) -> Result<Self> {
         let signals = Signals::take()?;
         let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
-        // Each validation has a connection and asks a DNS server.
-        let outgoing = 2 * acme_config(&config, &Tenants::new([])).validation.concurrency + OTHERS;
+        // Each validation has a connection, and questions to DNS for both families of addresses.
+        let outgoing = 4 * acme_config(&config, &Tenants::new([])).validation.concurrency + OTHERS;
         let sockets = Sockets::bind(&config.server, outgoing).await?;
         let addresses = sockets.addresses()?;
         let plain_url = config
