@@ -45,9 +45,9 @@ impl Refusal {
 
     /// Why no path was found, in the TLS library's words as far as it has some: the peer's alert follows
     /// from them.
-    pub(crate) fn of_path(error: webpki::Error) -> CertificateError {
+    pub(crate) fn of_path(error: &webpki::Error) -> CertificateError {
         use webpki::Error as Path;
-        let why = match error {
+        let why = match *error {
             Path::BadDer | Path::BadDerTime | Path::TrailingData(_) => {
                 return CertificateError::BadEncoding;
             }

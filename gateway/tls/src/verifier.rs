@@ -117,7 +117,7 @@ impl Verifier {
     ) -> Result<ClientPath, CertificateError> {
         let (leaf, others) = chain.split_first().ok_or(CertificateError::BadEncoding)?;
         let read = ParsedCertificate::from_der(leaf).map_err(Refusal::Unreadable)?;
-        let end_entity = EndEntityCert::try_from(leaf).map_err(Refusal::of_path)?;
+        let end_entity = EndEntityCert::try_from(leaf).map_err(|error| Refusal::of_path(&error))?;
         let candidates = RefCell::new(Candidates::default());
         // An error has the next path tried.
         let next = || Err(webpki::Error::UnknownIssuer);
@@ -152,7 +152,7 @@ impl Verifier {
         match (somebody.or(nobody), refused, built) {
             (Some(found), _, _) => Ok(found),
             (None, Some(refused), _) => Err(refused.into()),
-            (None, None, Err(error)) => Err(Refusal::of_path(error)),
+            (None, None, Err(error)) => Err(Refusal::of_path(&error)),
             (None, None, Ok(())) => Err(CertificateError::ApplicationVerificationFailure),
         }
     }

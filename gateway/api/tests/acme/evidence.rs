@@ -12,6 +12,7 @@ use chancery_identity::{
 use serde_json::{Value, json};
 
 use crate::client::{Client, SigningKey, url};
+use crate::steps;
 use crate::world::World;
 
 /// From now on the connections of the clients come with a certificate that is good for an hour; the flag
@@ -119,4 +120,30 @@ async fn a_certificate_that_ends_before_the_body_comes_is_refused() {
     answer.is_problem(403, "unauthorized");
     assert_refused(&world, "certificate-expired");
     assert!(world.audited("acme.order.create").is_empty());
+}
+
+/// Work goes on after the request that began it, and the certificate that came with it may end meanwhile.
+#[tokio::test]
+async fn what_goes_on_in_the_background_does_not_name_a_certificate_that_ended() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let revoked = show_a_certificate(&world);
+    let order = client.post(&url("new-order"), &order()).await.ok();
+    let authorization = client.get(order["authorizations"][0].as_str().unwrap()).await.ok();
+    let challenge = steps::challenge(&authorization, "http-01");
+    world.web.show(challenge["token"].as_str().unwrap(), &client.key.thumbprint());
+    world.web.close();
+    let answer_it = tokio::spawn(async move {
+        client.post(challenge["url"].as_str().unwrap(), &json!({})).await.ok()
+    });
+    world.web.came(1).await;
+    revoked.store(true, Ordering::SeqCst);
+    world.web.open();
+    assert_eq!(answer_it.await.unwrap()["status"], "valid");
+    let line = world.audited("acme.challenge.validate").pop().unwrap();
+    assert_eq!(line["outcome"]["result"], "success", "{line}");
+    assert_eq!(line["actor"]["identity"], Value::Null, "{line}");
+    assert!(line["actor"]["account"].is_string(), "{line}");
+    assert_eq!(line["details"]["certificate_refused"]["reason"], "certificate-revoked", "{line}");
 }

@@ -89,12 +89,11 @@ impl Check<'_> {
         let mut tenants = BTreeSet::new();
         for name in named {
             let found = name.parse::<TenantId>().ok();
-            match found.filter(|id| known.iter().any(|rules| rules.tenant == *id)) {
-                Some(id) => drop(tenants.insert(id)),
-                None => {
-                    let what = format!("`{name}` is the id of none of the [[tenants]]");
-                    self.refuse::<()>(&format!("{table}.tenants"), what);
-                }
+            if let Some(id) = found.filter(|id| known.iter().any(|rules| rules.tenant == *id)) {
+                tenants.insert(id);
+            } else {
+                let what = format!("`{name}` is the id of none of the [[tenants]]");
+                self.refuse::<()>(&format!("{table}.tenants"), what);
             }
         }
         let rules: Vec<_> = known.iter().filter(|rules| tenants.contains(&rules.tenant)).collect();
