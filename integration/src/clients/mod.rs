@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::process;
 
 pub mod acme_sh;
+pub mod bao;
 pub mod certbot;
 pub mod curl;
 pub mod dehydrated;

@@ -46,3 +46,4 @@ mod telemetry;
 mod tour;
 mod trust;
 mod upstream;
+mod vault_clients;

@@ -48,6 +48,7 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/sys/init", any(sys::init::handle))
         .route("/v1/sys/leader", any(sys::leader::handle))
         .route("/v1/sys/mounts", any(sys::mounts::all))
+        .route("/v1/sys/auth", any(sys::mounts::auth))
         .route("/v1/sys/internal/ui/mounts", any(sys::mounts::visible))
         .route("/v1/sys/internal/ui/mounts/{*path}", any(sys::mounts::behind))
         .route("/v1/sys/groups", any(sys::directory::groups))

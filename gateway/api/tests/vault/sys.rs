@@ -123,3 +123,24 @@ async fn mounts_repeat_their_data_at_the_top_level() {
     let app = f.call("app", "GET", "/v1/sys/internal/ui/mounts").send().await.data();
     assert_eq!(app["secret"], json!({}), "it may do nothing at the top of the mount");
 }
+
+#[tokio::test]
+async fn the_ways_to_log_in_are_listed_as_vault_lists_them() {
+    let f = Fixture::new();
+    let answer = f.call("app", "GET", "/v1/sys/auth").send().await.json();
+    assert_eq!(answer["data"]["cert/"]["type"], "cert");
+    assert_eq!(answer["token/"], answer["data"]["token/"]);
+    f.call("", "GET", "/v1/sys/auth").send().await.errors(403);
+    f.call("app", "POST", "/v1/sys/auth").send().await.errors(405);
+}
+
+#[tokio::test]
+async fn whoever_wants_to_initialise_it_is_told_that_it_is_initialised() {
+    let f = Fixture::new();
+    for method in ["PUT", "POST"] {
+        let init = f.call("", method, "/v1/sys/init").json(&json!({"secret_shares": 5}));
+        assert_eq!(init.send().await.errors(400), "Vault is already initialized");
+    }
+    assert_eq!(f.call("", "GET", "/v1/sys/init").send().await.json(), json!({"initialized": true}));
+    f.call("", "DELETE", "/v1/sys/init").send().await.errors(405);
+}

@@ -46,3 +46,14 @@ async fn a_key_that_is_there_is_made_again_without_naming_its_type() {
     let usual = f.call("admin", "POST", "/v1/transit/keys/new").send().await.data();
     assert_eq!(usual["type"], "aes256-gcm96");
 }
+
+#[tokio::test]
+async fn a_backup_of_more_than_a_mebibyte_is_restored() {
+    let f = Fixture::new();
+    f.admin_sends("POST", "/v1/transit/keys/orders", json!({})).await.data();
+    let backup = f.admin("GET", "/v1/transit/backup/orders").await.data();
+    // As long as one of a key with thousands of versions; line breaks are passed over.
+    let backup = backup["backup"].as_str().unwrap().to_owned() + &"\n".repeat(12 * 1024 * 1024);
+    let restored = f.admin_sends("POST", "/v1/transit/restore/again", json!({"backup": backup}));
+    assert_eq!(restored.await.data()["latest_version"], json!(1));
+}

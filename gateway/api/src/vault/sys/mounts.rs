@@ -11,6 +11,12 @@ use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
 use crate::vault::{envelope, path};
 
+/// How one logs in: path, type and description.
+const METHODS: [(&str, &str, &str); 2] = [
+    ("cert/", "cert", "login with the client certificate"),
+    ("token/", "token", "tokens bound to client certificates"),
+];
+
 /// A mount as clients know it.
 #[derive(Serialize)]
 struct MountView {
@@ -48,10 +54,14 @@ impl MountView {
             MountKind::Ssh => ("ssh", None),
             MountKind::Transit => ("transit", None),
         };
+        Self::new(kind, &mount.name.to_string(), &mount.description, options)
+    }
+
+    fn new(kind: &'static str, name: &str, description: &str, options: Option<Options>) -> Self {
         Self {
-            accessor: format!("{kind}_{}", mount.name),
+            accessor: format!("{kind}_{name}"),
             config: Config { default_lease_ttl: 0, max_lease_ttl: 0, force_no_cache: false },
-            description: mount.description.clone(),
+            description: description.to_owned(),
             external_entropy_access: false,
             local: false,
             options,
@@ -104,11 +114,9 @@ pub(in crate::vault) async fn visible(
     }
     call.expect(Verb::Get)?;
     let secret = mounts(&state, &call).await?;
-    let method = |description, r#type| Method { description, options: None, r#type };
-    let auth = BTreeMap::from([
-        ("cert/", method("login with the client certificate", "cert")),
-        ("token/", method("tokens bound to client certificates", "token")),
-    ]);
+    let method =
+        |(path, r#type, description)| (path, Method { description, options: None, r#type });
+    let auth = METHODS.map(method).into();
     Ok(envelope::data(call.id(), "system", Visible { auth, secret }))
 }
 
@@ -119,6 +127,16 @@ pub(in crate::vault) async fn all(
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Get)?;
     Ok(envelope::data_twice(call.id(), &mounts(&state, &call).await?))
+}
+
+/// `GET /v1/sys/auth`: how one logs in, in the form of old clients too. It is the same for everybody.
+pub(in crate::vault) async fn auth(call: Call) -> Result<Response, VaultError> {
+    call.expect(Verb::Get)?;
+    let method = |(path, kind, description): (&'static str, &'static str, &str)| {
+        (path, MountView::new(kind, kind, description, None))
+    };
+    let methods: BTreeMap<_, _> = METHODS.map(method).into();
+    Ok(envelope::data_twice(call.id(), &methods))
 }
 
 async fn mounts(
