@@ -68,7 +68,8 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<ExitCode> {
         SessionsCommand::Revoke { identity: Some(identity), .. } => {
             let asked = json!({ "identity": identity });
             let ended = remote.write("auth/token/revoke-identity", &asked).await?;
-            let text = || format!("{identity}: {} sessions ended", ended["revoked"]);
+            let count = ended.get("revoked").and_then(Value::as_u64).unwrap_or_default();
+            let text = || format!("{identity}: {count} sessions ended");
             print(args.output, &ended, text)?;
         }
         SessionsCommand::Revoke { accessors, identity: None } => {
