@@ -168,6 +168,11 @@ impl Records {
         self.store.get(key).await
     }
 
+    /// The second since 1970 at which the store was put back to an earlier state, if it ever was.
+    pub(crate) async fn restored(&self) -> Result<Option<u64>, ReadError> {
+        chancery_store::restored::last(&*self.store).await
+    }
+
     pub(crate) async fn read_private_key(
         &self,
         name: &KeyName,

@@ -8,10 +8,12 @@
 mod access;
 mod accounts;
 mod check;
+mod draft;
 mod error;
 mod write;
 
 pub use accounts::{group_id, user_id};
 pub use check::{SecretReaders, Trusted};
+pub use draft::Draft;
 pub use error::{Untrusted, WhoMay};
-pub use write::{Readers, create, make_directory, remove, replace};
+pub use write::{Readers, create, make_directory, remove, rename, replace};

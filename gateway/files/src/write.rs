@@ -1,10 +1,11 @@
 //! Changing small files so that a crash at any moment leaves the old file or the new one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::draft::Draft;
 
 /// Who may read a file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Readers {
 }
 
 impl Readers {
-    fn mode(self) -> u32 {
+    pub(crate) fn mode(self) -> u32 {
         match self {
             Self::Owner => 0o600,
             Self::Everybody => 0o644,
@@ -31,12 +32,9 @@ impl Readers {
 /// # Errors
 /// What the system said; the old content is still there.
 pub fn replace(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
-    let beside = write_beside(path, content, readers)?;
-    if let Err(error) = fs::rename(&beside, path) {
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
-    sync_parent(path)
+    let mut draft = Draft::new(path, readers)?;
+    draft.write_all(content)?;
+    draft.keep()
 }
 
 /// Writes a file that is not there yet, in one step as [`replace`] does.
@@ -44,13 +42,19 @@ pub fn replace(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> 
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if there is anything of this name; else what the system said.
 pub fn create(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
-    let beside = write_beside(path, content, readers)?;
-    let linked = fs::hard_link(&beside, path);
-    // Whether or not it got its name, it does not keep this one.
-    let removed = fs::remove_file(&beside);
-    linked?;
-    removed?;
-    sync_parent(path)
+    let mut draft = Draft::new(path, readers)?;
+    draft.write_all(content)?;
+    draft.keep_new()
+}
+
+/// Gives a file, of which nothing is left to be written, another name in the same directory. When this returns, it
+/// has that name on the disk.
+///
+/// # Errors
+/// What the system said.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_parent(to)
 }
 
 /// Removes a file. When this returns, it is gone from the disk.
@@ -81,34 +85,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes the content to a new file in the same directory.
-fn write_beside(path: &Path, content: &[u8], readers: Readers) -> io::Result<PathBuf> {
-    // Two who write the same file at once, in this process or in two, must not get into each other's.
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    name.push(format!(".{}-{number}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    let open =
-        || OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&beside);
-    let mut file = match open() {
-        // A process that had the same number left it when it was killed.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&beside)?;
-            open()?
-        }
-        opened => opened?,
-    };
-    match file.write_all(content).and_then(|()| file.sync_all()) {
-        Ok(()) => Ok(beside),
-        Err(error) => {
-            let _ = fs::remove_file(&beside);
-            Err(error)
-        }
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
 }
 

@@ -6,6 +6,7 @@ use chancery_store::{
     Version, Watch, Write,
 };
 
+use crate::backup::BackupKey;
 use crate::envelope::{Envelope, Refused, SealingKey};
 use crate::keyring::{Keyrings, damaged, unavailable};
 use crate::names::{self, RESERVED};
@@ -21,6 +22,7 @@ const ROOT_ID: u32 = 0;
 pub struct Barrier {
     inner: SharedStore,
     keyrings: Keyrings,
+    backup_key: BackupKey,
 }
 
 /// Why a store could not be unsealed.
@@ -60,6 +62,7 @@ impl Barrier {
     /// See [`OpenError`]: above all, if `root` is not the key that the store was sealed with.
     pub async fn open(inner: SharedStore, root: RootKey) -> Result<Arc<Self>, OpenError> {
         let key = SealingKey::new(ROOT_ID, root.bytes()).map_err(unavailable)?;
+        let backup_key = BackupKey::of(&root);
         let check = Key::new(names::CHECK).map_err(ReadError::from)?;
         loop {
             if let Some(record) = inner.get(&check).await? {
@@ -68,7 +71,7 @@ impl Barrier {
                 return match opened {
                     Ok(text) if **text == *CHECK_TEXT => {
                         let keyrings = Keyrings::new(inner.clone(), key);
-                        Ok(Arc::new(Self { inner, keyrings }))
+                        Ok(Arc::new(Self { inner, keyrings, backup_key }))
                     }
                     _ => Err(OpenError::WrongRootKey { origin: root.origin().to_owned() }),
                 };
@@ -92,6 +95,31 @@ impl Barrier {
     /// As for [`Store::commit`].
     pub async fn rotate(&self, tenant: &[u8]) -> Result<u32, CommitError> {
         self.keyrings.rotate(tenant).await
+    }
+
+    /// [Rotates](Self::rotate) the key of every tenant that has one.
+    ///
+    /// # Errors
+    /// As for [`Store::commit`].
+    pub async fn rotate_all(&self) -> Result<(), CommitError> {
+        for tenant in self.keyrings.tenants().await? {
+            self.keyrings.rotate(&tenant).await?;
+        }
+        Ok(())
+    }
+
+    /// The key under which backups of this store are authentic.
+    pub(crate) fn backup_key(&self) -> &BackupKey {
+        &self.backup_key
+    }
+
+    /// Makes sure that a record of the inner store opens.
+    pub(crate) async fn verify(&self, sealed: &Record) -> Result<(), ReadError> {
+        if is_reserved(&sealed.key) {
+            self.keyrings.verify(sealed)
+        } else {
+            self.open_record(sealed.clone()).await.map(drop)
+        }
     }
 
     async fn open_record(&self, sealed: Record) -> Result<Record, ReadError> {

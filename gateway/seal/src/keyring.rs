@@ -1,6 +1,6 @@
 //! The keys of the tenants: kept in the inner store, sealed with the root key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -91,6 +91,34 @@ impl Keyrings {
             Err(error) => return Err(error),
         }
         Ok(self.load(tenant).await?)
+    }
+
+    /// The tenants that have a key.
+    pub(crate) async fn tenants(&self) -> Result<BTreeSet<Vec<u8>>, ReadError> {
+        const PAGE: usize = 1000;
+        let (mut tenants, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.store.scan(names::TENANT_KEYS, after.as_ref(), PAGE).await?;
+            tenants.extend(page.iter().filter_map(|record| names::tenant_of(&record.key)));
+            match page.into_iter().next_back() {
+                Some(last) => after = Some(last.key),
+                None => return Ok(tenants),
+            }
+        }
+    }
+
+    /// Makes sure that a record of the seal itself opens. What makes the root key is in the clear: whether it is
+    /// good is found out by opening the store with it.
+    pub(crate) fn verify(&self, record: &Record) -> Result<(), ReadError> {
+        if names::tenant_key_id(&record.key).is_some() {
+            return self.open(record).map(drop);
+        }
+        if record.key.as_bytes() == names::CHECK.as_bytes() {
+            let opened = Envelope::parse(&record.value)
+                .and_then(|envelope| self.root.open(&record.key, &envelope));
+            return opened.map(drop).map_err(|reason| damaged(&record.key, reason));
+        }
+        Ok(())
     }
 
     fn cached(&self, tenant: &[u8]) -> Option<Arc<Keyring>> {

@@ -11,6 +11,7 @@
 //! without rewriting anything. The tenants' keys are records too, below `_/seal/`, sealed with the
 //! [`RootKey`]; the root key is not in the store, except wrapped by a key in an HSM.
 
+pub mod backup;
 mod barrier;
 mod envelope;
 mod keyring;
@@ -18,6 +19,12 @@ mod root;
 
 pub use barrier::{Barrier, OpenError};
 pub use root::{RootKey, RootKeyError};
+
+/// Whether a record of the inner store says how the root key is made of a passphrase, or holds it wrapped by a
+/// token. Neither is sealed.
+pub fn makes_root_key(key: &chancery_store::Key) -> bool {
+    [names::PASSPHRASE, names::WRAPPED_ROOT].iter().any(|name| name.as_bytes() == key.as_bytes())
+}
 
 /// The keys of the records that belong to the seal itself. They are neither read nor written through
 /// a barrier.
@@ -36,7 +43,8 @@ pub(crate) mod names {
     /// The root key, wrapped by a key in an HSM.
     pub(crate) const WRAPPED_ROOT: &str = "_/seal/wrapped-root";
 
-    const TENANT_KEYS: &[u8] = b"_/seal/key/";
+    /// Where the keys of all tenants are.
+    pub(crate) const TENANT_KEYS: &[u8] = b"_/seal/key/";
 
     /// What the keys of all keys of `tenant` start with. A tenant's name has no `/`.
     pub(crate) fn tenant_keys(tenant: &[u8]) -> Vec<u8> {
@@ -48,9 +56,16 @@ pub(crate) mod names {
         Key::new([&tenant_keys(tenant)[..], format!("{id:08x}").as_bytes()].concat())
     }
 
+    /// Whose key is at this key.
+    pub(crate) fn tenant_of(key: &Key) -> Option<Vec<u8>> {
+        let rest = key.as_bytes().strip_prefix(TENANT_KEYS)?;
+        rest.split(|byte| *byte == b'/').next().map(<[u8]>::to_vec)
+    }
+
     /// The number at the end of the key of a tenant's key.
     pub(crate) fn tenant_key_id(key: &Key) -> Option<u32> {
-        let digits = key.as_bytes().rsplit(|byte| *byte == b'/').next()?;
+        let key = key.as_bytes().strip_prefix(TENANT_KEYS)?;
+        let digits = key.rsplit(|byte| *byte == b'/').next()?;
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditCommand;
+use crate::backup::BackupArgs;
 use crate::ca::CaArgs;
 use crate::certificates::CertificatesArgs;
 use crate::keys::KeysArgs;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     /// A running gateway is asked with your client certificate; the key is made here and stays here. With
     /// --config, a gateway that is stopped issues it: so begins the first administrator.
     ClientCertificate(ClientCertificateArgs),
+    /// Make, check and put back copies of the store.
+    Backup(BackupArgs),
     /// Hold ceremonies: make roots, certify and replace the keys of CAs.
     Ca(CaArgs),
     /// Find, export and revoke the certificates of a running gateway.

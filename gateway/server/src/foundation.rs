@@ -1,4 +1,4 @@
-//! What the commands beside `serve` open too: the HSM and the store, and where policies are.
+//! What the commands beside `serve` open too: the HSM, and where policies are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,15 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
 use chancery_policy::PolicyConfig;
-use chancery_seal::{Barrier, RootKey};
-use chancery_store::SharedStore;
-use chancery_store::redb::RedbStore;
 
-use crate::config::{Config, RootKeySource};
+use crate::config::Config;
 use crate::policy_compiler;
-
-/// Name of the embedded store in the state directory.
-pub(crate) const STORE_FILE: &str = "store.redb";
 
 /// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
 pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
@@ -43,30 +37,4 @@ pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
     config.session_copies = hsm.session_copies;
     config.latches = Some(latches);
     Ok(Some(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?)))
-}
-
-/// The embedded store with the barrier over it: what every room above sees is sealed.
-pub(crate) async fn open_store(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<SharedStore> {
-    let path = config.server.directory.join(STORE_FILE);
-    let trusted = &config.trusted;
-    trusted.directory(&config.server.directory)?;
-    if path.exists() {
-        trusted.file(&path)?;
-    }
-    let raw: SharedStore =
-        Arc::new(RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?);
-    let root = match (&config.root_key, hsm) {
-        (RootKeySource::File(file), _) => RootKey::from_file(file, trusted)?,
-        (RootKeySource::PassphraseFile(file), _) => {
-            RootKey::from_passphrase_file(file, trusted, &*raw).await?
-        }
-        (RootKeySource::Pkcs11Key(name), Some(hsm)) => {
-            RootKey::from_pkcs11(hsm, name, &*raw).await?
-        }
-        (RootKeySource::Pkcs11Key(_), None) => {
-            anyhow::bail!("seal.pkcs11_key needs a [pkcs11] table")
-        }
-    };
-    let barrier: SharedStore = Barrier::open(raw, root).await.context("opening the seal")?;
-    Ok(barrier)
 }

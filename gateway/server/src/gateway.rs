@@ -22,12 +22,14 @@ use chancery_upstream::ChallengeResponses;
 use tokio::sync::watch;
 
 use crate::audit;
+use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
-use crate::foundation::{open_hsm, open_store, policy_config, policy_history};
+use crate::foundation::{open_hsm, policy_config, policy_history};
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
+use crate::store::OpenStore;
 
 /// Every room, opened.
 pub(crate) struct Gateway {
@@ -51,6 +53,7 @@ pub(crate) struct Gateway {
     pub(crate) tenants: Tenants,
     condition: watch::Sender<Condition>,
     installation: Arc<Installation>,
+    backups: Backups,
 }
 
 impl Gateway {
@@ -62,7 +65,8 @@ impl Gateway {
         let directory = &config.server.directory;
         config.trusted.make_directory(directory)?;
         let hsm = open_hsm(config)?;
-        let store = open_store(config, hsm.as_deref()).await?;
+        let sealed = OpenStore::open(config, hsm.as_deref()).await?;
+        let store = sealed.store();
         let audit = audit::open(config, &store, clock.clone()).await?;
         let tenants = Tenants::new(config.tenant_ids());
         let (directory, counts) = open_lookups(&store, &clock, &tenants).await?;
@@ -127,6 +131,7 @@ impl Gateway {
         }
         let condition = watch::Sender::new(Condition::Active);
         let installation = Arc::new(installation(config, &ca));
+        let backups = Backups::new(sealed, clock.clone());
         Ok(Self {
             clock,
             audit,
@@ -145,6 +150,7 @@ impl Gateway {
             tenants,
             condition,
             installation,
+            backups,
         })
     }
 
@@ -176,8 +182,10 @@ impl Gateway {
                 Box::pin(async move { gateway.keys_in_tokens().await })
             }),
         };
+        let for_backup = self.clone();
         let vault = VaultState {
             tokens,
+            backup: Arc::new(move || for_backup.backups.begin()),
             secrets: self.secrets.clone(),
             access: self.access.clone(),
             clock: self.clock.clone(),

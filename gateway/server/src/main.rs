@@ -1,6 +1,7 @@
 //! The binary `chancery`: command line, configuration, composition, shutdown.
 
 mod audit;
+mod backup;
 mod ca;
 mod cas;
 mod certificates;
@@ -30,6 +31,7 @@ mod run;
 mod service_manager;
 mod sessions;
 mod ssh;
+mod store;
 mod telemetry;
 mod tokens;
 mod trust;
@@ -64,6 +66,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey { file } => commands::root_key(&file),
             Command::ClientCertificate(args) => client_certificate::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
             Command::Ca(args) => ca::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
             Command::Keys(args) => keys::run(args).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use reqwest::{Certificate, Client, Identity, Method, StatusCode, Url};
+use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -114,6 +114,24 @@ impl Remote {
         self.call(Method::DELETE, path, &[], None).await
     }
 
+    /// Reads what is no JSON, piece by piece.
+    pub(crate) async fn fetch(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (shown, request) = self.request(Method::GET, path, &[])?;
+        let mut answer = request.send().await.with_context(|| shown.clone())?;
+        if !answer.status().is_success() {
+            let (status, text) = (answer.status(), answer.bytes().await.unwrap_or_default());
+            return Err(refused(&shown, status, &text));
+        }
+        while let Some(piece) = answer.chunk().await.with_context(|| shown.clone())? {
+            each(&piece)?;
+        }
+        Ok(())
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -133,6 +151,30 @@ impl Remote {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Option<Value>> {
+        let (shown, mut request) = self.request(method, path, query)?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.with_context(|| shown.clone())?;
+        let status = answer.status();
+        let text = answer.bytes().await.with_context(|| shown.clone())?;
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        if status.is_success() {
+            return Ok(Some(value.get("data").cloned().unwrap_or_default()));
+        }
+        match (status, errors(&value).is_empty()) {
+            (StatusCode::NOT_FOUND, true) => Ok(None),
+            _ => Err(refused(&shown, status, &text)),
+        }
+    }
+
+    /// A request, and how it is shown in errors.
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<(String, RequestBuilder)> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("{}: not the address of a gateway", self.base))?
@@ -147,23 +189,21 @@ impl Remote {
         if let Some(namespace) = &self.namespace {
             request = request.header("X-Vault-Namespace", namespace);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.with_context(|| shown.clone())?;
-        let status = answer.status();
-        let text = answer.bytes().await.with_context(|| shown.clone())?;
-        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
-        if status.is_success() {
-            return Ok(Some(value.get("data").cloned().unwrap_or_default()));
-        }
-        let errors = value.get("errors").and_then(Value::as_array);
-        let errors: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
-        match (status, errors.is_empty()) {
-            (StatusCode::NOT_FOUND, true) => Ok(None),
-            (_, true) => bail!("{shown}: the gateway answered {status}"),
-            (_, false) => bail!("{shown}: {}", errors.join(": ")),
-        }
+        Ok((shown, request))
+    }
+}
+
+/// What the gateway says is wrong.
+fn errors(answer: &Value) -> Vec<&str> {
+    let errors = answer.get("errors").and_then(Value::as_array);
+    errors.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn refused(shown: &str, status: StatusCode, text: &[u8]) -> anyhow::Error {
+    let value: Value = serde_json::from_slice(text).unwrap_or_default();
+    match errors(&value) {
+        errors if errors.is_empty() => anyhow::anyhow!("{shown}: the gateway answered {status}"),
+        errors => anyhow::anyhow!("{shown}: {}", errors.join(": ")),
     }
 }
 

@@ -18,6 +18,7 @@ mod error;
 mod key;
 pub mod memory;
 pub mod redb;
+pub mod restored;
 mod watch;
 
 use std::future::Future;

@@ -23,7 +23,7 @@ struct Shared {
     watchers: Watchers,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     records: BTreeMap<Key, (Bytes, Version)>,
     newest: u64,
@@ -40,6 +40,13 @@ impl MemoryStore {
     /// a full disk for the tests of those who must not answer before a commit is durable.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// A store of its own with the records as they are now: what a backup would be.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let state = self.lock().clone();
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), ..Shared::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -220,6 +220,12 @@ impl Gateway {
         process::run(&mut self.command(arguments, &self.ready.admin_cert, &self.ready.admin_key))
     }
 
+    /// `chancery` with these arguments, as the administrator would run it against this gateway.
+    #[must_use]
+    pub fn command_of_admin(&self, arguments: &[&str]) -> Command {
+        self.command(arguments, &self.ready.admin_cert, &self.ready.admin_key)
+    }
+
     /// `chancery` with these arguments, as the application would run it against this gateway.
     #[must_use]
     pub fn command_of_app(&self, arguments: &[&str]) -> Command {

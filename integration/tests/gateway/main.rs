@@ -11,6 +11,7 @@ mod acme_clients;
 mod acme_requests;
 mod attacks;
 mod audit;
+mod backup;
 mod ceremonies;
 mod certificates;
 mod client_certificates;

@@ -37,6 +37,8 @@ pub(super) enum VaultError {
     PatchFormat,
     /// A namespace that is not the caller's tenant.
     Namespace,
+    /// It cannot be done now, and may be later.
+    Busy(&'static str),
     /// The gateway is not serving.
     Sealed,
     /// Something that cannot happen did.
@@ -133,6 +135,7 @@ impl VaultError {
                 vec!["PATCH requires Content-Type application/merge-patch+json".into()],
             ),
             Self::Namespace => denied("there is no such namespace for this identity".into()),
+            Self::Busy(why) => (StatusCode::TOO_MANY_REQUESTS, vec![(*why).into()]),
             Self::Sealed => (StatusCode::SERVICE_UNAVAILABLE, vec!["the gateway is sealed".into()]),
             Self::Internal(what) => internal(what),
         }

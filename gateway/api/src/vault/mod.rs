@@ -35,7 +35,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
 
 use self::error::VaultError;
-pub use self::state::{Condition, Installation, KeyInToken, Tokens, VaultState};
+pub use self::state::{
+    BackupStream, BeginBackup, Condition, Installation, KeyInToken, Tokens, VaultState,
+};
 use crate::Held;
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -60,6 +62,7 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/sys/policy-set", any(sys::policy_set::show))
         .route("/v1/sys/policy-set/reload", any(sys::policy_set::reload))
         .route("/v1/sys/policy-set/rollback", any(sys::policy_set::roll_back))
+        .route("/v1/sys/backup", any(sys::backup::make))
         .route("/v1/sys/keys", any(sys::tokens::keys))
         .route("/v1/sys/tokens", any(sys::tokens::list))
         .route("/v1/sys/tokens/{token}/drain", any(sys::tokens::drain))

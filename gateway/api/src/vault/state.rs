@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chancery_access::Access;
 use chancery_identity::Clock;
 use chancery_secrets::Secrets;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::TokenHealth;
 
@@ -18,12 +19,27 @@ pub struct VaultState {
     pub access: Arc<Access>,
     /// The HSM's tokens.
     pub tokens: Tokens,
+    /// Begins a backup of the store.
+    pub backup: Arc<BeginBackup>,
     /// The time of day.
     pub clock: Clock,
     /// Whether the gateway serves, as it stands at any moment.
     pub condition: watch::Receiver<Condition>,
     /// What the gateway says about itself.
     pub installation: Arc<Installation>,
+}
+
+/// Begins a backup of the store; none while another one is being made. The error is for the log.
+pub type BeginBackup = dyn Fn() -> Result<Option<BackupStream>, String> + Send + Sync;
+
+/// A backup that is being made.
+pub struct BackupStream {
+    /// The number of the newest commit that is in it.
+    pub newest: u64,
+    /// The pieces, in order.
+    pub pieces: mpsc::Receiver<Bytes>,
+    /// How it ended, once there are no more pieces: without an error it is whole.
+    pub outcome: oneshot::Receiver<Result<(), String>>,
 }
 
 type ListKeys = dyn Fn() -> BoxFuture<'static, Result<Vec<KeyInToken>, String>> + Send + Sync;

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use chancery_access::Access;
 use chancery_api::BodyError;
-use chancery_api::vault::{Condition, Installation, Tokens, VaultState, router};
+use chancery_api::vault::{BackupStream, Condition, Installation, Tokens, VaultState, router};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
     Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, PeerCertificate,
@@ -24,7 +24,7 @@ use chancery_store::memory::MemoryStore;
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
@@ -102,6 +102,7 @@ impl Fixture {
         };
         let router = router(VaultState {
             tokens,
+            backup: Arc::new(begin_backup),
             secrets: Arc::new(secrets),
             access: access.clone(),
             clock: clock.clone(),
@@ -270,7 +271,7 @@ impl Answer {
         assert_eq!(self.headers["cache-control"], "no-store", "{self:?}");
         if self.status == StatusCode::NO_CONTENT.as_u16() {
             assert!(self.text.is_empty(), "{self:?}");
-        } else {
+        } else if self.headers["content-type"] != "application/octet-stream" {
             assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
         }
         if self.status >= 400 && self.json().get("request_id").is_none() && !self.is_status() {
@@ -325,4 +326,15 @@ fn bind(directory: &Path) {
          limits = {{ deadline_ms = 2000 }}\n[binding.settings]\n{RULES}\n"
     );
     std::fs::write(directory.join("test.toml"), document).unwrap();
+}
+
+/// A backup of two pieces; nobody can make two at once here.
+fn begin_backup() -> Result<Option<BackupStream>, String> {
+    let (out, pieces) = mpsc::channel(2);
+    let (tell, outcome) = oneshot::channel();
+    for piece in ["whole ", "backup"] {
+        let _ = out.try_send(piece.into());
+    }
+    let _ = tell.send(Ok(()));
+    Ok(Some(BackupStream { newest: 7, pieces, outcome }))
 }

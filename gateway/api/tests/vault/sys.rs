@@ -144,3 +144,14 @@ async fn whoever_wants_to_initialise_it_is_told_that_it_is_initialised() {
     assert_eq!(f.call("", "GET", "/v1/sys/init").send().await.json(), json!({"initialized": true}));
     f.call("", "DELETE", "/v1/sys/init").send().await.errors(405);
 }
+
+#[tokio::test]
+async fn a_backup_is_for_those_who_may_and_comes_in_pieces() {
+    let f = Fixture::new();
+    let answer = f.call("root", "GET", "/v1/sys/backup").send().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text, "whole backup");
+    f.call("app", "GET", "/v1/sys/backup").send().await.errors(403);
+    f.call("root", "POST", "/v1/sys/backup").send().await.errors(405);
+    f.call("", "GET", "/v1/sys/backup").send().await.errors(403);
+}

@@ -81,7 +81,13 @@ impl Ca {
             if let Some(kept) = stored.kept {
                 let renew_at = halfway_back(kept.next_update, ROOT_CRL_VALIDITY);
                 let der = hex::decode(&kept.der).unwrap_or_default();
-                if renew_at > now && !der.is_empty() {
+                // Since the store was put back, a later one may have been published.
+                let made_at = kept.next_update.checked_sub(ROOT_CRL_VALIDITY);
+                let made_at = made_at.map_or(i64::MIN, Timestamp::as_second);
+                let restored = records.restored().await?;
+                let is_last =
+                    restored.is_none_or(|at| i64::try_from(at).is_ok_and(|at| made_at >= at));
+                if renew_at > now && !der.is_empty() && is_last {
                     publisher.publish(der, renew_at, 0);
                     return Ok(());
                 }

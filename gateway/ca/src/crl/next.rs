@@ -67,16 +67,18 @@ pub(crate) fn halfway_back(next_update: Timestamp, validity: Duration) -> Timest
     next_update.checked_sub(validity / 2).unwrap_or(Timestamp::MIN)
 }
 
-/// Takes the next CRL number for good: a number whose CRL then fails is not used again.
+/// Takes the next CRL number for good: a number whose CRL then fails is not used again. In a store that was put
+/// back to an earlier state, it is above those that were published since (RFC 5280 §5.2.3).
 pub(crate) async fn next_number(records: &Records, name: &str) -> Result<(u64, Version), CrlError> {
     let place = records.crl_key(name)?;
+    let least = records.restored().await?.unwrap_or(1);
     loop {
         let found = records.read(&place).await?;
         let last = match &found {
             Some(found) => record::decode::<CrlRecord>(found)?,
             None => CrlRecord { number: 0, kept: None },
         };
-        let next = CrlRecord { number: last.number.saturating_add(1), ..last };
+        let next = CrlRecord { number: last.number.saturating_add(1).max(least), ..last };
         let commit = match found {
             Some(found) => Commit::new().check_version(place.clone(), found.version),
             None => Commit::new().check_absent(place.clone()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use chancery_ca::RevokeError;
-use chancery_store::{CommitError, Key, Store};
+use chancery_store::{Commit, CommitError, Key, Store, restored};
 use chancery_x509::{RevocationReason, Serial};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
@@ -183,6 +183,32 @@ async fn the_root_s_crl_is_kept_for_half_a_year_and_then_renewed() {
     assert_eq!(read_crl(&second).number, 2);
     let again = restarted.restart(start() + DAY * 184).await;
     assert_eq!(again.ca.root_crl().unwrap(), second);
+}
+
+/// What was published after the backup is not known any more.
+#[tokio::test]
+async fn numbers_of_crls_do_not_go_back_when_the_store_does() {
+    let started = Software::first_start().await;
+    let backup = started.store.backup();
+    let root_crl = read_crl(&started.ca.root_crl().unwrap());
+    let mut published = 0;
+    for number in 1..=5 {
+        started.ca.revoke(revoked(&started.ca, serial(number), REASON, minutes(1))).await.unwrap();
+        published = read_crl(&started.ca.crl()).number;
+    }
+    assert_eq!(published, 6);
+    let restored = minutes(10);
+    let mark = restored::mark(Commit::new(), restored.as_second().unsigned_abs()).unwrap();
+    backup.commit(mark).await.unwrap();
+    let again = Software { store: backup, ..started }.restart(restored).await;
+    let number = read_crl(&again.ca.crl()).number;
+    assert!(number > published, "{number}");
+    // The root may have signed another one in the meantime, too.
+    let again_root = read_crl(&again.ca.root_crl().unwrap());
+    assert!(again_root.number > root_crl.number, "{}", again_root.number);
+    let later = again.restart(minutes(11)).await;
+    assert_eq!(read_crl(&later.ca.crl()).number, number + 1);
+    assert_eq!(read_crl(&later.ca.root_crl().unwrap()).number, again_root.number);
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ use clap::{Args, Subcommand};
 use self::sealed::Sealed;
 use crate::commands::say;
 use crate::config::Config;
-use crate::foundation::{STORE_FILE, open_hsm, open_store};
+use crate::foundation::open_hsm;
+use crate::store::{OpenStore, store_file};
 
 /// `chancery audit …`.
 #[derive(Debug, Subcommand)]
@@ -99,11 +100,11 @@ struct Stopped {
 
 impl Stopped {
     async fn open(config: &Config) -> Result<Self> {
-        let path = config.server.directory.join(STORE_FILE);
+        let path = store_file(config);
         // Opening would make one.
         ensure!(path.is_file(), "{}: there is no store", path.display());
         let hsm = open_hsm(config)?;
-        let store = open_store(config, hsm.as_deref()).await?;
+        let store = OpenStore::open(config, hsm.as_deref()).await?.store();
         Ok(Self { store, hsm })
     }
 

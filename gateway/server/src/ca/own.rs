@@ -18,7 +18,8 @@ use crate::audit;
 use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
-use crate::foundation::{open_hsm, open_store};
+use crate::foundation::open_hsm;
+use crate::store::OpenStore;
 use crate::trust;
 
 /// Which CA.
@@ -80,10 +81,9 @@ impl Stopped {
             format!("{}: there is no CA `{}`", which.config.display(), which.issuer)
         })?;
         let directory = &config.server.directory;
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        config.trusted.make_directory(directory)?;
         let hsm = open_hsm(&config)?;
-        let store = open_store(&config, hsm.as_deref()).await?;
+        let store = OpenStore::open(&config, hsm.as_deref()).await?.store();
         let audit = audit::open(&config, &store, Clock::system()).await?;
         let plain_url = config.plain_url();
         let keys = ca_keys(ca, hsm.clone());

@@ -15,6 +15,7 @@ use chancery_seal::RootKey;
 use crate::cli::DevArgs;
 use crate::config::Config;
 use crate::files::{self, Readers};
+use crate::store::STORE_FILE;
 
 pub(crate) use identities::DevIdentities;
 
@@ -38,7 +39,7 @@ const WRITTEN: [&str; 15] = [
     "policy-history",
     "root.key",
     "root.pem",
-    crate::foundation::STORE_FILE,
+    STORE_FILE,
 ];
 
 /// Makes what is missing in the directory and gives the configuration to start with.
@@ -56,7 +57,7 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
     let root_key = dir.join("root.key");
     if !root_key.exists() {
         ensure!(
-            !dir.join(crate::foundation::STORE_FILE).exists(),
+            !dir.join(STORE_FILE).exists(),
             "{} holds a store but no root.key: without the key nothing in it can be opened; \
              restore the key, or start with another --dir",
             dir.display()

@@ -43,6 +43,8 @@ const HELP: &[(&str, &str)] = &[
         "Times that the store did not take the mark of the audit log.",
     ),
     ("chancery_audit_write_seconds", "Time to write and flush a group of audit lines."),
+    ("chancery_backup_last_success_timestamp_seconds", "When the last backup was made."),
+    ("chancery_backups_total", "Backups by outcome."),
     ("chancery_ca_certificates_total", "Certificates signed by the private CA."),
     ("chancery_ca_crls_total", "CRLs signed by the private CA."),
     ("chancery_ca_ocsp_answers_total", "OCSP answers by whether they were kept, signed or failed."),

@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod faults;
+mod frozen;
 mod snapshot;
 mod space;
 mod writer;
@@ -23,6 +24,7 @@ use ::redb::{Builder, Database, DatabaseError, StorageError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
+pub use self::frozen::{Frozen, Import};
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;
 use self::writer::{Request, Writer};
@@ -85,7 +87,7 @@ impl RedbStore {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
-        create_private(path).map_err(|error| io_error(path, &error))?;
+        create_private(path, true).map_err(|error| io_error(path, &error))?;
         let space = Space::of(path, options.reserve_bytes);
         let (file, cache_bytes) = (path.to_owned(), options.cache_bytes);
         let opener: Opener =
@@ -107,6 +109,15 @@ impl RedbStore {
             .spawn(move || writer.run())
             .map_err(|error| io_error(path, &error))?;
         Ok(Self { requests: Some(requests), snapshots, watchers, writer: Some(writer) })
+    }
+
+    /// The state as it is now, which stays as it is for whoever holds it. For backups: reads go to the newest
+    /// state by themselves.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub fn freeze(&self) -> Result<Frozen, ReadError> {
+        Ok(Frozen(self.snapshots.borrow().snapshot()?))
     }
 
     /// Reads from the newest snapshot. If that one's file handle has failed, the writer is asked for
@@ -202,9 +213,9 @@ async fn scan(
     tokio::task::spawn_blocking(scan).await.unwrap_or(Err(snapshot::Error::Cancelled))
 }
 
-/// Creates the file with mode 0600 if it is missing, and makes its directory entry durable: a file
+/// Creates the file with mode 0600 if it is missing (or only then, unless it `may_exist`), and makes its directory entry durable: a file
 /// that a power cut removes again loses every commit in it.
-fn create_private(path: &Path) -> std::io::Result<()> {
+fn create_private(path: &Path, may_exist: bool) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
 
     let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -213,7 +224,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if may_exist && error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }

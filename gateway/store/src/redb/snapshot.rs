@@ -22,9 +22,9 @@ pub(super) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::n
 pub(super) const NEWEST: &str = "newest";
 
 /// Fact: how the tables are to be read.
-const FORMAT: &str = "format";
+pub(super) const FORMAT: &str = "format";
 
-const KNOWN_FORMAT: u64 = 1;
+pub(super) const KNOWN_FORMAT: u64 = 1;
 
 const VERSION_LEN: usize = 8;
 
@@ -106,7 +106,7 @@ impl Snapshot {
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
         let Some(stored) = self.records.get(key.as_bytes())? else { return Ok(None) };
-        decode(key.clone(), &stored).map(Some)
+        decode(key.clone(), &stored).map(Some).map_err(|key| Error::Damaged { key })
     }
 
     pub(super) fn scan(
@@ -115,6 +115,17 @@ impl Snapshot {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
+        let found = self.scan_each(prefix, after, limit)?;
+        found.into_iter().map(|found| found.map_err(|key| Error::Damaged { key })).collect()
+    }
+
+    /// The same, with the key of each record that is damaged in its place.
+    pub(super) fn scan_each(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Result<Record, Key>>, Error> {
         let start = match after {
             Some(after) if after.as_bytes() >= prefix => Bound::Excluded(after.as_bytes()),
             _ => Bound::Included(prefix),
@@ -126,7 +137,7 @@ impl Snapshot {
                 break;
             }
             let key = Key::new(key.value()).map_err(|_| Error::Foreign)?;
-            found.push(decode(key, &stored)?);
+            found.push(decode(key, &stored));
         }
         Ok(found)
     }
@@ -157,10 +168,11 @@ pub(super) fn encode(into: &mut [u8], version: Version, value: &[u8]) {
     }
 }
 
-fn decode(key: Key, stored: &AccessGuard<'_, &'static [u8]>) -> Result<Record, Error> {
+/// The record that is stored; its key if that is too short to be one.
+fn decode(key: Key, stored: &AccessGuard<'_, &'static [u8]>) -> Result<Record, Key> {
     let stored = stored.value();
     let (Some(version), Some(value)) = (version_of(stored), stored.get(VERSION_LEN..)) else {
-        return Err(Error::Damaged { key });
+        return Err(key);
     };
     Ok(Record { key, value: Bytes::copy_from_slice(value), version })
 }

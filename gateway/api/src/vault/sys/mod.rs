@@ -1,5 +1,6 @@
 //! `/v1/sys`: the state of the gateway and what is mounted.
 
+pub(super) mod backup;
 pub(super) mod directory;
 pub(super) mod health;
 pub(super) mod init;

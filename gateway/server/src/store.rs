@@ -1,0 +1,103 @@
+//! The embedded store with the barrier over it: what every room above sees is sealed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use chancery_keys::pkcs11::Pkcs11Signer;
+use chancery_seal::{Barrier, RootKey};
+use chancery_store::redb::RedbStore;
+use chancery_store::{Commit, SharedStore, Store, restored};
+use jiff::Timestamp;
+
+use crate::config::{Config, RootKeySource};
+
+/// Name of the embedded store in the state directory.
+pub(crate) const STORE_FILE: &str = "store.redb";
+
+/// Where the store of a gateway is.
+pub(crate) fn store_file(config: &Config) -> PathBuf {
+    config.server.directory.join(STORE_FILE)
+}
+
+/// The store, opened.
+#[derive(Clone)]
+pub(crate) struct OpenStore {
+    pub(crate) raw: Arc<RedbStore>,
+    pub(crate) barrier: Arc<Barrier>,
+}
+
+impl OpenStore {
+    /// Opens the store of a gateway, or makes it.
+    ///
+    /// # Errors
+    /// Others may change it, it cannot be opened, or not with this root key.
+    pub(crate) async fn open(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Self> {
+        config.trusted.directory(&config.server.directory)?;
+        let path = store_file(config);
+        if path.exists() {
+            config.trusted.file(&path)?;
+        }
+        let raw = raw(&path)?;
+        let root = root_key(config, hsm, &*raw).await?;
+        Self::with_root(raw, root).await
+    }
+
+    /// Puts the barrier over a store.
+    ///
+    /// # Errors
+    /// It was sealed with another root key, or cannot be read.
+    pub(crate) async fn with_root(raw: Arc<RedbStore>, root: RootKey) -> Result<Self> {
+        let barrier = Barrier::open(raw.clone(), root).await.context("opening the seal")?;
+        Ok(Self { raw, barrier })
+    }
+
+    /// What the rooms above see.
+    pub(crate) fn store(&self) -> SharedStore {
+        self.barrier.clone()
+    }
+
+    /// Takes into account that others have seen what came after this state: numbers that others remember go on
+    /// above those that they may have seen, and nothing is sealed any more under keys of which it is not known how
+    /// often they were used.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub(crate) async fn mark_restored(&self, now: Timestamp) -> Result<()> {
+        self.barrier.rotate_all().await.context("new keys for the tenants")?;
+        let second = u64::try_from(now.as_second()).context("the clock is before 1970")?;
+        self.barrier.commit(restored::mark(Commit::new(), second)?).await?;
+        Ok(())
+    }
+}
+
+/// Opens the file of a store.
+///
+/// # Errors
+/// It is in use, damaged or out of reach.
+pub(crate) fn raw(path: &Path) -> Result<Arc<RedbStore>> {
+    let raw = RedbStore::open(path).with_context(|| format!("opening {}", path.display()))?;
+    Ok(Arc::new(raw))
+}
+
+/// The root key, from where the configuration says; `records` are those of the inner store that make it.
+///
+/// # Errors
+/// There is none, or it may be read by others.
+pub(crate) async fn root_key(
+    config: &Config,
+    hsm: Option<&Pkcs11Signer>,
+    records: &dyn Store,
+) -> Result<RootKey> {
+    let trusted = &config.trusted;
+    Ok(match (&config.root_key, hsm) {
+        (RootKeySource::File(file), _) => RootKey::from_file(file, trusted)?,
+        (RootKeySource::PassphraseFile(file), _) => {
+            RootKey::from_passphrase_file(file, trusted, records).await?
+        }
+        (RootKeySource::Pkcs11Key(name), Some(hsm)) => {
+            RootKey::from_pkcs11(hsm, name, records).await?
+        }
+        (RootKeySource::Pkcs11Key(_), None) => bail!("seal.pkcs11_key needs a [pkcs11] table"),
+    })
+}

@@ -1,0 +1,98 @@
+//! One state of a store's file, and a file made of one.
+
+use std::path::Path;
+
+use ::redb::{Database, Durability};
+
+use super::snapshot::{self, FACTS, FORMAT, KNOWN_FORMAT, NEWEST, RECORDS, Snapshot};
+use super::{create_private, io_error, open_error};
+use crate::{Key, OpenError, ReadError, Record, Version};
+
+/// All records as one commit left them, however long others go on committing. As long as it is held, the file
+/// keeps what it shows, and so grows.
+#[derive(Debug)]
+pub struct Frozen(pub(super) Snapshot);
+
+impl Frozen {
+    /// The newest commit in it.
+    pub fn newest(&self) -> Version {
+        self.0.newest()
+    }
+
+    /// The first `limit` records after `after`, in ascending order of keys; of one that is too short to be a
+    /// record, the key. Reads the file: call it where it may block.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub fn scan(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Result<Record, Key>>, ReadError> {
+        Ok(self.0.scan_each(b"", after, limit)?)
+    }
+}
+
+/// The file of a store that is made from the records of another one, each as it was, with its version. It is a
+/// store once it is [finished](Self::finish), and not before.
+#[derive(Debug)]
+pub struct Import {
+    database: Database,
+    path: std::path::PathBuf,
+}
+
+impl Import {
+    /// Begins a new file (mode 0600). Blocks, as does all that follows.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`], also if there is anything at `path`.
+    pub fn create(path: &Path) -> Result<Self, OpenError> {
+        create_private(path, false).map_err(|error| io_error(path, &error))?;
+        let database = Database::create(path).map_err(|error| open_error(path, error))?;
+        Ok(Self { database, path: path.to_owned() })
+    }
+
+    /// Adds records.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn put(&mut self, records: &[Record]) -> Result<(), OpenError> {
+        self.write(Durability::None, |transaction| {
+            let mut table = transaction.open_table(RECORDS)?;
+            for Record { key, value, version } in records {
+                let length = snapshot::stored_len(value.len());
+                let mut stored = table.insert_reserve(key.as_bytes(), length)?;
+                snapshot::encode(stored.as_mut(), *version, value);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the file a store whose newest commit is `newest`, and gets it onto the disk.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn finish(mut self, newest: Version) -> Result<(), OpenError> {
+        self.write(Durability::Immediate, |transaction| {
+            transaction.open_table(RECORDS)?;
+            let mut facts = transaction.open_table(FACTS)?;
+            facts.insert(FORMAT, KNOWN_FORMAT)?;
+            facts.insert(NEWEST, newest.get())?;
+            Ok(())
+        })
+    }
+
+    fn write(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&::redb::WriteTransaction) -> Result<(), ::redb::Error>,
+    ) -> Result<(), OpenError> {
+        let done =
+            self.database.begin_write().map_err(::redb::Error::from).and_then(|mut transaction| {
+                transaction.set_durability(durability)?;
+                work(&transaction)?;
+                Ok(transaction.commit()?)
+            });
+        done.map_err(|error| OpenError::Io { path: self.path.clone(), reason: error.to_string() })
+    }
+}
