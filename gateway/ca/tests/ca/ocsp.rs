@@ -53,10 +53,19 @@ pub(crate) fn request_below(issuing: &[u8], serial: &Serial) -> Vec<u8> {
         tagged(0x30, b"\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00"),
         tagged(0x04, hash(issuing.subject_der()).as_ref()),
         tagged(0x04, hash(key.key_bits()).as_ref()),
-        tagged(0x02, serial.as_bytes()),
+        tagged(0x02, integer(serial.as_bytes())),
     ];
     let list = tagged(0x30, &tagged(0x30, &tagged(0x30, &id.concat())));
     tagged(0x30, &tagged(0x30, &list))
+}
+
+/// The content of an INTEGER (X.690 §8.3.2): without zeros in front that it does not need for its sign. One
+/// serial number in 256 begins with one.
+fn integer(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [0, rest @ ..] if rest.first().is_some_and(|next| *next < 0x80) => integer(rest),
+        _ => bytes,
+    }
 }
 
 async fn ask(responder: &OcspResponder, request: &[u8], now: Timestamp) -> OcspAnswer {

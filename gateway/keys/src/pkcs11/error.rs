@@ -65,7 +65,8 @@ pub enum OpenError {
     /// A login failed, and the token did not say whether it looked at the PIN.
     #[error(
         "the login to the token failed ({reason}), and it is not known whether the token counted a \
-         wrong PIN; there is one more try after {pause:?}"
+         wrong PIN; there is one more try after {} seconds",
+        .pause.as_secs_f32()
     )]
     LoginUnclear {
         /// What the token said.

@@ -161,7 +161,7 @@ impl Login {
                 }
                 tracing::warn!(
                     reason,
-                    pause = ?self.pause,
+                    pause_seconds = self.pause.as_secs_f32(),
                     "the token gave no clear answer to a login; there is one more try after a pause, \
                      unless the token shows by then that it counted a wrong PIN"
                 );
