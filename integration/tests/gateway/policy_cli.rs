@@ -1,6 +1,7 @@
 //! `chancery policy …`, as authors and operators type it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -231,6 +232,8 @@ fn a_signature_counts_for_one_component_and_key() {
     let public = before.expect("a key");
     fs::copy(repository().join(TEMPLATE), &component).expect("the plugin is built");
     drop(chancery(&["verify", &component, "--key", &public]).failure().says("is over sha256:"));
+    // A key that others can read is refused before it is looked at.
+    fs::set_permissions(&public, fs::Permissions::from_mode(0o600)).expect("it is ours");
     drop(chancery(&["sign", &component, "--key", &public]).failure().says("PRIVATE KEY"));
     drop(chancery(&["sign", &component]).failure().says("--key"));
 }
