@@ -79,6 +79,11 @@ impl<'a> Fields<'a> {
         Ok(self.secret_text(name, expected)?.map(|text| text.to_string()))
     }
 
+    /// The same, where an empty text is none: clients send those for what they do not use.
+    pub(super) fn named(&self, name: &str, expected: &str) -> Result<Option<String>, VaultError> {
+        Ok(self.text(name, expected)?.filter(|text| !text.is_empty()))
+    }
+
     /// The same as a text that is wiped.
     pub(super) fn secret_text(
         &self,
@@ -89,6 +94,20 @@ impl<'a> Fields<'a> {
         Scalar::read(raw)
             .map(|scalar| Some(scalar.into_text()))
             .ok_or_else(|| must_be(name, expected))
+    }
+
+    /// Several texts: a list of them, or one text with commas between. Blanks around them, as people write
+    /// them, are not theirs; other white space is.
+    pub(super) fn texts(&self, name: &str, expected: &str) -> Result<Vec<String>, VaultError> {
+        let Some(raw) = self.raw(name) else { return Ok(vec![]) };
+        let texts = if raw.starts_with('[') {
+            self.get::<Vec<String>>(name, expected)?.unwrap_or_default()
+        } else {
+            let text = self.text(name, expected)?.unwrap_or_default();
+            text.split(',').map(str::to_owned).collect()
+        };
+        let texts = texts.iter().map(|text| text.trim_matches(' ')).filter(|text| !text.is_empty());
+        Ok(texts.map(str::to_owned).collect())
     }
 
     /// An object of texts. A number or a boolean in it is its text, as in Vault, and what is null is none.
@@ -362,6 +381,26 @@ mod tests {
         let patch = with("{\"a\":null,\"b\":2}", |fields| fields.map("x", "texts"));
         let expected = [("a".to_owned(), None), ("b".to_owned(), Some("2".to_owned()))];
         assert_eq!(patch, Some(Some(BTreeMap::from(expected))));
+    }
+
+    #[test]
+    fn several_texts_are_a_list_or_have_commas_between() {
+        let texts = |value| with(value, |fields| fields.texts("x", "texts"));
+        for value in ["[\"a\",\"b\"]", "\"a,b\"", "\" a , b,\"", "[\"a\",\" b \",\"\"]"] {
+            assert_eq!(texts(value), Some(vec!["a".to_owned(), "b".to_owned()]), "{value}");
+        }
+        for none in ["null", "\"\"", "[]"] {
+            assert_eq!(texts(none), Some(vec![]), "{none}");
+        }
+        for bad in ["[1]", "{}", "[[\"a\"]]"] {
+            assert_eq!(texts(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_names_nothing() {
+        assert_eq!(with("\"\"", |fields| fields.named("x", "a text")), Some(None));
+        assert_eq!(with("\"a\"", |fields| fields.named("x", "a text")), Some(Some("a".to_owned())));
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub(in crate::vault) async fn one(
     }
     call.expect(Verb::Write)?;
     let fields = call.fields()?;
-    let by_serial = fields.text("serial_number", "a text")?;
-    let by_certificate = fields.text("certificate", "a certificate in PEM")?;
+    let by_serial = fields.named("serial_number", "a text")?;
+    let by_certificate = fields.named("certificate", "a certificate in PEM")?;
     let serial = match (by_serial, by_certificate) {
         (Some(text), None) => serial(&text)?,
         (None, Some(pem)) => serial_in(&pem).ok_or_else(|| {
@@ -63,7 +63,7 @@ pub(in crate::vault) async fn matching(
     }
     call.expect(Verb::Write)?;
     let fields = call.fields()?;
-    let search = search::read(state.clock.now(), |name| fields.text(name, "a text"))?;
+    let search = search::read(state.clock.now(), |name| fields.named(name, "a text"))?;
     let reason = reason(&fields)?;
     let pki = state.secrets.pki(&call.mount()?);
     let outcome = pki.revoke_matching(&call.context, &call.caller, search, reason).await?;
@@ -73,7 +73,7 @@ pub(in crate::vault) async fn matching(
 }
 
 fn reason(fields: &Fields<'_>) -> Result<RevocationReason, VaultError> {
-    let given = fields.text("reason", "a revocation reason as RFC 5280 names it")?;
+    let given = fields.named("reason", "a revocation reason as RFC 5280 names it")?;
     given.map_or(Ok(RevocationReason::Unspecified), |text| {
         text.parse().map_err(|error| VaultError::BadRequest(format!("reason: {error}").into()))
     })

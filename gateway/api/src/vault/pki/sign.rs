@@ -57,20 +57,16 @@ fn wanted(profile: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
         ("uri_sans", Some("uri")),
         ("ip_sans", Some("ip")),
     ] {
-        let names = given(field)?.unwrap_or_default();
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            if !has(&csr, kind, name) {
+        for name in fields.texts(field, "names, in a list or with commas between")? {
+            if !has(&csr, kind, &name) {
                 return Err(bad(format!(
                     "{field}: put every name into the signing request, it has no {name}"
                 )));
             }
         }
     }
-    let ttl = fields.duration("ttl")?.filter(|ttl| !ttl.length.is_zero());
-    if ttl.as_ref().is_some_and(|ttl| ttl.negative) {
-        return Err(bad("ttl must not be negative".into()));
-    }
-    Ok(Wanted { profile, csr, ttl: ttl.map(|ttl| ttl.length) })
+    let ttl = fields.span("ttl")?.filter(|ttl| !ttl.is_zero());
+    Ok(Wanted { profile, csr, ttl })
 }
 
 /// Whether the request has the name, of this kind where it is known.

@@ -88,10 +88,7 @@ fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
     let public_key = SshPublicKey::parse(&public_key)
         .map_err(|error| VaultError::BadRequest(format!("public_key: {error}").into()))?;
     let kind = kind(text("cert_type")?.as_deref())?;
-    let principals = text("valid_principals")?.unwrap_or_default();
-    // Blanks between names, as people write them; another white space is a part of the name, and refused.
-    let names = principals.split(',').map(|name| name.trim_matches(' '));
-    let names = names.filter(|name| !name.is_empty());
+    let principals = fields.texts("valid_principals", "names, in a list or with commas between")?;
     // Clients that want the usual send an empty text or 0.
     let ttl = fields.span("ttl")?.filter(|ttl| !ttl.is_zero());
     // What users expect of a login, and nothing that reaches further.
@@ -103,7 +100,7 @@ fn wanted(role: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
         role,
         public_key,
         kind,
-        principals: names.map(str::to_owned).collect(),
+        principals,
         ttl,
         options: Options {
             critical: map("critical_options")?.unwrap_or_default(),

@@ -99,18 +99,18 @@ fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {
 }
 
 pub(super) fn protection(fields: &Fields<'_>) -> Result<Option<Protection>, VaultError> {
-    let protection = fields.text("protection", "a text")?.filter(|text| !text.is_empty());
+    let protection = fields.named("protection", "a text")?;
     protection.map(|text| parsed(&text)).transpose()
 }
 
 /// The type of key; `ml-dsa` has its size elsewhere.
 pub(super) fn key_type(fields: &Fields<'_>) -> Result<Option<TransitKeyType>, VaultError> {
-    let text = fields.text("type", "a text")?.filter(|text| !text.is_empty());
+    let text = fields.named("type", "a text")?;
     let Some(text) = text else { return Ok(None) };
     if text != "ml-dsa" {
         return parsed(&text).map(Some);
     }
-    let size = fields.text("parameter_set", "44, 65 or 87")?;
+    let size = fields.named("parameter_set", "44, 65 or 87")?;
     parsed(&format!("ml-dsa-{}", size.as_deref().unwrap_or("65"))).map(Some)
 }
 

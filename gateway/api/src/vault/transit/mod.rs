@@ -40,6 +40,6 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T,
 
 /// The hash in OAEP; of use to keys of type RSA only.
 fn hash(fields: &Fields<'_>) -> Result<OaepHash, VaultError> {
-    let named = fields.text("hash_function", "a text")?;
+    let named = fields.named("hash_function", "a text")?;
     named.map_or(Ok(OaepHash::default()), |text| parsed(&text))
 }

@@ -146,9 +146,8 @@ fn hash_name(call: &Call, fields: &Fields<'_>) -> Result<Option<String>, VaultEr
     if !in_path.is_empty() {
         return Ok(Some(in_path));
     }
-    let text = |name: &str| fields.text(name, "a text");
-    let named = text("hash_algorithm")?.or(text("algorithm")?);
-    Ok(named.filter(|name| !name.is_empty()))
+    let named = |name: &str| fields.named(name, "a text");
+    Ok(named("hash_algorithm")?.or(named("algorithm")?))
 }
 
 fn mac_hash(call: &Call, fields: &Fields<'_>) -> Result<Sha2, VaultError> {

@@ -69,10 +69,11 @@ async fn bring_in(
 
 fn wanted(fields: &Fields<'_>) -> Result<Import, VaultError> {
     input::without(fields, &["derived", "context", "allow_plaintext_backup"])?;
-    let public = fields.text("public_key", "a public key in PEM")?;
-    let holder = fields.text("unwrapped_in", "software or hsm")?;
+    let public = fields.named("public_key", "a public key in PEM")?;
+    let holder = fields.named("unwrapped_in", "software or hsm")?;
     let holder = holder.map_or(Ok(Protection::default()), |text| parsed(&text))?;
-    let what = match (input::bytes(fields, "ciphertext")?, public, holder) {
+    let ciphertext = input::bytes(fields, "ciphertext")?.filter(|bytes| !bytes.is_empty());
+    let what = match (ciphertext, public, holder) {
         (Some(ciphertext), None, Protection::Software) => {
             Imported::Wrapped { ciphertext: ciphertext.to_vec(), hash: hash(fields)? }
         }
