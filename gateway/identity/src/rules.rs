@@ -262,12 +262,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_vouched(by: &VouchesFor, uri: &str, dns: &str, is: Result<&str, NoIdentity>) {
+    fn assert_vouched(by: &VouchesFor, uri: &str, dns: &str, is: &Result<&str, NoIdentity>) {
         let list = |text: &str| if text.is_empty() { vec![] } else { vec![text.to_owned()] };
         let names = CertificateNames { uris: list(uri), dns: list(dns) };
         let found = rules().resolve(by, Fingerprint::of_certificate(b"other"), &names);
         let found = found.map(|id| format!("{}:{}", id.tenant, id.name));
-        assert_eq!(found.as_deref().map_err(Clone::clone), is, "{uri}{dns}");
+        assert_eq!(&found.as_deref().map_err(Clone::clone), is, "{uri}{dns}");
     }
 
     #[test]
@@ -275,28 +275,28 @@ mod tests {
         let not = || Err(NoIdentity::NotVouchedFor);
         let b = bound(&["b"], &["b.example"], &["team.b.example"]);
         let id = "spiffe://b.example/x";
-        assert_vouched(&b, id, "", Ok("b:spiffe://b.example/x"));
-        assert_vouched(&b, "spiffe://a.example/admin", "", not());
-        assert_vouched(&b, "spiffe://c.example/x", "", Err(NoIdentity::Unrecognised));
-        assert_vouched(&b, "", "x.team.b.example", Ok("b:dns:x.team.b.example"));
-        assert_vouched(&b, "", "x.b.example", not());
-        assert_vouched(&b, "", "x.a.example", not());
+        assert_vouched(&b, id, "", &Ok("b:spiffe://b.example/x"));
+        assert_vouched(&b, "spiffe://a.example/admin", "", &not());
+        assert_vouched(&b, "spiffe://c.example/x", "", &Err(NoIdentity::Unrecognised));
+        assert_vouched(&b, "", "x.team.b.example", &Ok("b:dns:x.team.b.example"));
+        assert_vouched(&b, "", "x.b.example", &not());
+        assert_vouched(&b, "", "x.a.example", &not());
         // The tenant alone is not enough, and neither is the name alone.
-        assert_vouched(&bound(&["b"], &[], &[]), id, "", not());
-        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), id, "", not());
-        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), "", "x.b.example", not());
+        assert_vouched(&bound(&["b"], &[], &[]), id, "", &not());
+        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), id, "", &not());
+        assert_vouched(&bound(&["a"], &["b.example"], &["b.example"]), "", "x.b.example", &not());
         // A suffix above the tenant's does not widen what the tenant recognises.
         assert_vouched(
             &bound(&["b"], &[], &["example"]),
             "",
             "x.b.example",
-            Ok("b:dns:x.b.example"),
+            &Ok("b:dns:x.b.example"),
         );
         assert_vouched(
             &bound(&["b"], &[], &["example"]),
             "",
             "x.c.example",
-            Err(NoIdentity::Unrecognised),
+            &Err(NoIdentity::Unrecognised),
         );
     }
 

@@ -10,7 +10,7 @@ use chancery_identity::{Clock, SpiffeId};
 use chancery_keys::KeyType;
 use chancery_keys::software::{self, SoftwareSigner};
 use chancery_x509::{GeneralName, ParsedCertificate, pem};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::ClientCertificateArgs;
 use crate::commands::say;
@@ -87,9 +87,11 @@ async fn by_running_gateway(args: ClientCertificateArgs) -> Result<()> {
     }
     let path = format!("{}/sign/{}", args.mount, args.profile);
     let issued = remote.write(&path, &body).await?;
-    let text = |value: &serde_json::Value| value.as_str().map(|text| format!("{text}\n"));
-    let leaf = text(&issued["certificate"]).context("the gateway sent no certificate")?;
-    let above = issued["ca_chain"].as_array().into_iter().flatten().filter_map(text);
+    let text = |value: &Value| value.as_str().map(|text| format!("{text}\n"));
+    let leaf =
+        issued.get("certificate").and_then(text).context("the gateway sent no certificate")?;
+    let above =
+        issued.get("ca_chain").and_then(Value::as_array).into_iter().flatten().filter_map(text);
     let chain: String = std::iter::once(leaf).chain(above).collect();
     write(&args.cert, &chain, &args.key, &key)
 }

@@ -224,7 +224,7 @@ impl Running {
             Ok(true) => tracing::info!("the file of the audit log was moved away: began the next"),
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(%error, "the audit log goes on in the file that was moved away")
+                tracing::error!(%error, "the audit log goes on in the file that was moved away");
             }
         }
     }

@@ -150,8 +150,9 @@ fn a_backup_that_is_killed_in_the_middle_leaves_the_one_before() {
         let mut child = command.stdout(Stdio::null()).spawn().expect("it can be started");
         process::eventually("it writes or has ended", Duration::from_mins(1), || {
             let begun = fs::read_dir(site.path()).expect("it is there").flatten().any(|entry| {
+                let path = entry.path();
                 let name = entry.file_name().into_string().unwrap_or_default();
-                name.starts_with("gateway.backup.") && name.ends_with(".new")
+                name.starts_with("gateway.backup.") && path.extension().is_some_and(|e| e == "new")
             });
             (begun || child.try_wait().expect("it can be asked").is_some()).then_some(())
         });

@@ -189,7 +189,9 @@ mod tests {
             newest: 7,
         };
         let mut encoder = Encoder::new(&header).unwrap();
-        records().iter().for_each(|record| encoder.record(record));
+        for record in &records() {
+            encoder.record(record);
+        }
         encoder.end(&BackupKey::of(root));
         encoder.take().to_vec()
     }

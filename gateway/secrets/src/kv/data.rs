@@ -273,24 +273,26 @@ mod tests {
         Value::Object(result)
     }
 
+    /// Whether the names are those of the value, with null for what is no object.
+    fn are_names_of(names: &Value, value: &Value) -> bool {
+        match (names, value) {
+            (Value::Object(names), Value::Object(value)) => {
+                names.len() == value.len()
+                    && names.iter().all(|(name, inner)| are_names_of(inner, &value[name]))
+            }
+            (Value::Null, Value::Object(value)) => value.is_empty(),
+            (names, _) => names.is_null(),
+        }
+    }
+
     proptest! {
         #[test]
         fn subkeys_are_an_object_of_nulls(value in object()) {
             let names = data(&value.to_string()).subkeys(None);
             prop_assert!(names.as_json().len() <= value.to_string().len() * 4);
             let names: Value = serde_json::from_str(names.as_json()).unwrap();
-            fn check(names: &Value, value: &Value) -> bool {
-                match (names, value) {
-                    (Value::Object(names), Value::Object(value)) => {
-                        names.len() == value.len()
-                            && names.iter().all(|(name, inner)| check(inner, &value[name]))
-                    }
-                    (Value::Null, Value::Object(value)) => value.is_empty(),
-                    (names, _) => names.is_null(),
-                }
-            }
             let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty);
-            prop_assert!(is_empty || check(&names, &value));
+            prop_assert!(is_empty || are_names_of(&names, &value));
         }
 
         #[test]

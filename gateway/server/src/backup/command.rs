@@ -117,15 +117,15 @@ fn said(view: &View) -> String {
     let View { file, header: BackupHeader { created, newest, .. }, records, damaged, authentic } =
         view;
     let authentic = if *authentic { "authentic" } else { "not checked with the root key" };
-    let mut text = format!(
+    let text = format!(
         "{}: whole, {authentic}; {records} records as of {created}, commit {newest}",
         file.display()
     );
     if *damaged > 0 {
-        text.push_str(&format!(
-            "\n{damaged} records of the store do not open. The gateway's log names them; `chancery store check` \
+        return format!(
+            "{text}\n{damaged} records of the store do not open. The gateway's log names them; `chancery store check` \
              does too, while it is stopped."
-        ));
+        );
     }
     text
 }

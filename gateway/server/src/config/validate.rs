@@ -217,13 +217,12 @@ impl Check<'_> {
     fn acme_tenant(&mut self, tenant: Option<String>, tenants: &[TenantRules]) -> TenantId {
         let Some(text) = tenant else { return TenantId::default_tenant() };
         let found = tenants.iter().find(|rules| rules.tenant.as_str() == text);
-        found.map(|rules| rules.tenant.clone()).unwrap_or_else(|| {
-            self.refuse::<()>(
-                "acme.tenant",
-                format!("`{text}` is not the id of one of [[tenants]]"),
-            );
-            TenantId::default_tenant()
-        })
+        if let Some(rules) = found {
+            return rules.tenant.clone();
+        }
+        let why = format!("`{text}` is not the id of one of [[tenants]]");
+        self.refuse::<()>("acme.tenant", why);
+        TenantId::default_tenant()
     }
 
     fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {

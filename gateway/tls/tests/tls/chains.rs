@@ -301,7 +301,7 @@ async fn of_two_paths_that_one_counts_by_which_the_certificate_is_somebody() {
     let gateway = Gateway::start().await;
     let (ca_of_default, ca_of_b) = (Authority::new("default's"), Authority::new("b's"));
     let shared = ca_of_b.below(authority("shared"));
-    let crossed = ca_of_default.cross(&shared, authority("shared"));
+    let crossed = ca_of_default.cross(&shared, &authority("shared"));
     let cas =
         vec![bound(&ca_of_default, "default", "test.example"), bound(&ca_of_b, "b", "b.example")];
     let trust = ClientTrust::new(cas, tenants()).unwrap();
@@ -324,7 +324,7 @@ fn a_ca_that_is_bound_twice_to_different_things_is_refused() {
     let lenient = ClientCa { allow_no_extended_key_usage: true, ..a.clone() };
     trust(vec![a.clone(), lenient]).unwrap_err();
     // Another certificate of the same CA is no way round that.
-    let renewed = ca.cross(&ca, authority("clients"));
+    let renewed = ca.cross(&ca, &authority("clients"));
     assert_ne!(renewed, ca.der());
     let again = |ca: &ClientCa| ClientCa { certificate: renewed.clone(), ..ca.clone() };
     trust(vec![a.clone(), again(&b)]).unwrap_err();

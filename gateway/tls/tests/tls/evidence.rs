@@ -71,7 +71,7 @@ async fn ends_when_the_ca_s_check_says_so_which_is_asked_about_all_of_the_chain(
     let (expected, anchor) = (intermediate.der(), gateway.clients.der());
     let ca = ClientCa {
         check: Arc::new(move |chain| {
-            assert_eq!(chain.intermediates, [expected.clone()]);
+            assert_eq!(chain.intermediates, std::slice::from_ref(&expected));
             assert_eq!(chain.ca, anchor);
             assert!(chain.certificate.identity.is_ok());
             if asked.load(Ordering::SeqCst) { Err(EvidenceError::Revoked) } else { Ok(()) }

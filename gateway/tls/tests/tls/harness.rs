@@ -49,7 +49,7 @@ impl Authority {
     }
 
     /// A certificate with these parameters for the name and key of another CA, signed by this one.
-    pub(crate) fn cross(&self, other: &Self, params: CertificateParams) -> Vec<u8> {
+    pub(crate) fn cross(&self, other: &Self, params: &CertificateParams) -> Vec<u8> {
         params.signed_by(other.0.key(), &self.0).unwrap().der().to_vec()
     }
 
@@ -229,11 +229,14 @@ impl Gateway {
 
 /// What a client is told about the CAs that may have issued its certificate. It sends none.
 #[derive(Debug)]
-pub(crate) struct Told(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Told(Hints);
+
+/// The names of CAs, in DER.
+type Hints = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Told {
-    pub(crate) fn new() -> (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Self>) {
-        let told = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    pub(crate) fn new() -> (Hints, Arc<Self>) {
+        let told = Hints::default();
         (told.clone(), Arc::new(Self(told)))
     }
 }
