@@ -59,7 +59,7 @@ fn every_path_in_the_documents_exists() {
             .split('`')
             .skip(1)
             .step_by(2)
-            .chain(text.split("](").skip(1).filter_map(|rest| rest.split(')').next()))
+            .chain(text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()))
             .filter(|path| TOP_LEVEL.iter().any(|top| path.starts_with(top)))
             // A pattern or a placeholder stands for many files.
             .filter(|path| !path.contains(['*', '<', '{', ' ']) && !path.contains("NAME"))

@@ -242,8 +242,8 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ),
         ("role = \"ansible\"", "role = \"a b\"", "secrets.bearer_roles.role: `a b` is not a role"),
         (
-            "tenant = \"default\"",
-            "tenant = \"other\"",
+            "tenant = \"default\"                     # whose logins",
+            "tenant = \"other\" # whose logins",
             "secrets.bearer_roles.tenant: there is no tenant `other`",
         ),
         (
@@ -301,13 +301,13 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "tenants.id: `default` stands twice",
         ),
         (
-            "trust_domains = [\"prod.example\"]",
-            "trust_domains = [\"a/b\"]",
+            "trust_domains = [\"prod.example\"]\n",
+            "trust_domains = [\"a/b\"]\n",
             "tenants.trust_domains: `a/b`",
         ),
         (
-            "dns_suffixes = [\"example.com\"]",
-            "dns_suffixes = [\"Example.com\"]",
+            "dns_suffixes = [\"example.com\"]\n",
+            "dns_suffixes = [\"Example.com\"]\n",
             "tenants.dns_suffixes: `Example.com`",
         ),
         (
@@ -463,7 +463,7 @@ fn files_that_others_may_change_are_refused() {
         ("root.key", "seal.root_key_file"),
         ("pin", "pkcs11.pin_file"),
         ("libsofthsm2.so", "pkcs11.module"),
-        ("clients.pem", "clients.roots"),
+        ("clients.pem", "clients.cas.file"),
         ("policy-signer.pem", "tenants.policy_signers"),
         ("upstream-roots.pem", "upstreams.roots"),
         ("policies", "policy.directory"),

@@ -51,6 +51,10 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_ca_prepare_seconds", "Time to build and lint a certificate."),
     ("chancery_ca_revocations_total", "Certificates that the private CA revoked."),
     (
+        "chancery_compute_refused_total",
+        "Expensive calculations that were refused because too many waited.",
+    ),
+    (
         "chancery_issuance_certificates_expiring",
         "Valid certificates that end within 1d, 7d and 30d, by tenant; counted every ten minutes.",
     ),
