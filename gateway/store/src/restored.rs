@@ -1,7 +1,7 @@
 //! That a store was put back to an earlier state: what others have seen since is not in it.
 //!
 //! A number that only ever rises, and that others remember (that of a CRL), may have been further than the store
-//! knows. Whoever counts takes the second of the [mark](mark) for the least that comes next, which is above what
+//! knows. What counts takes the second of the [mark] for the least that comes next, which is above what
 //! was counted before as long as that rose by less than one each second.
 
 use crate::{Commit, InvalidKey, Key, ReadError, Store};

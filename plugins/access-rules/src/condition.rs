@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use chancery_guest::{Globs, Network};
 use chancery_guest::access::{Request, SettingsError};
+use chancery_guest::{Globs, Network};
 use serde::Deserialize;
 
 use crate::time::{Hours, Moment};

@@ -1,5 +1,5 @@
-use chancery_guest::{Globs, Network};
 use chancery_guest::certificate::{Denial, Name, Request, ValidatedName};
+use chancery_guest::{Globs, Network};
 
 /// Which subject alternative names there may and must be. Patterns are written over `KIND:NAME`, as
 /// `dns:*.example.com`, `ip:10.*` or `uri:spiffe://example.com/*`.
@@ -43,7 +43,9 @@ impl NameRules {
                     return Err((key, message));
                 }
                 if pattern.to_ascii_lowercase().starts_with("ip:::ffff:") {
-                    let message = format!("`{pattern}`: write the IPv4 address, which is what is asked about");
+                    let message = format!(
+                        "`{pattern}`: write the IPv4 address, which is what is asked about"
+                    );
                     return Err((key, message));
                 }
             }

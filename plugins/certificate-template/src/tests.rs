@@ -206,8 +206,7 @@ fn wildcards_want_dns_01_and_a_parent_of_two_labels_and_addresses_a_network() {
     let none = r#"{"base":"tls-server","names":{"wildcards":false}}"#;
     assert_eq!(code(wild(none, "dns:*.a.example", "dns-01")), "wildcard-not-allowed");
 
-    let inside =
-        r#"{"base":"tls-server","names":{"networks":["::ffff:10.0.0.0/104","fd00::/8"]}}"#;
+    let inside = r#"{"base":"tls-server","names":{"networks":["::ffff:10.0.0.0/104","fd00::/8"]}}"#;
     for (name, allowed) in [
         ("ip:10.1.2.3", true),
         ("ip:::ffff:10.1.2.3", true),

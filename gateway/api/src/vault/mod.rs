@@ -1,7 +1,7 @@
 //! The Vault HTTP API, version 1, as its real clients need it: one file per resource.
 //!
 //! Every answer is `application/json` and must not be cached. The certificate is looked at before a body
-//! is read, and certificate and token when it is there: a handler gets a [`Call`](call::Call), which has
+//! is read, and certificate and token when it is there: a handler gets a `Call`, which has
 //! both behind it. The path is checked before any policy sees it; what an operation means is decided in
 //! `chancery_secrets` and `chancery_access`. A request that is malformed never becomes an operation: it
 //! is counted by route and status, and is not in the audit log.

@@ -1,7 +1,7 @@
 //! The listeners. They are bound before anything else is opened, since certificates carry the plain
 //! port's address and port 0 becomes a number only here.
 //!
-//! A port has a [table](table) of connections with a share for each client address. A connection is
+//! A port has a [table] of connections with a share for each client address. A connection is
 //! watched ([activity]) by its stream and its requests, and ends when it has done nothing good for
 //! longer than its [deadlines]; the bodies of its requests come out of a [budget].
 
