@@ -3,7 +3,6 @@
 mod sealed;
 mod verify;
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -156,8 +155,7 @@ async fn accept(args: &ConfigArgs, reason: &str) -> Result<ExitCode> {
 
 /// Who runs this command, as far as the system says.
 fn operator() -> String {
-    let user = std::fs::metadata("/proc/self").map(|process| process.uid());
-    let user = user.map_or_else(|_| "unknown user".to_owned(), |uid| format!("uid {uid}"));
+    let user = format!("uid {}", rustix::process::getuid().as_raw());
     match std::env::var("SUDO_USER") {
         Ok(name) if !name.is_empty() => format!("{user}, {name} by sudo"),
         _ => user,

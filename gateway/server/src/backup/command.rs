@@ -123,8 +123,8 @@ fn said(view: &View) -> String {
     );
     if *damaged > 0 {
         return format!(
-            "{text}\n{damaged} records of the store do not open. The gateway's log names them; `chancery store check` \
-             does too, while it is stopped."
+            "{text}\n{damaged} records of the store do not open. The log of the gateway, or of this command, \
+             names them."
         );
     }
     text
