@@ -65,6 +65,7 @@ const GUEST: Files = guest![
     "glob.rs",
     "host.rs",
     "lib.rs",
+    "network.rs",
     "panics.rs",
     "period.rs",
     "settings.rs",
