@@ -40,7 +40,8 @@ impl Keeper {
 
     /// Until it is asked to end, or nobody is there any more who could.
     pub(crate) async fn run(mut self) {
-        let (mut pending, mut failing) = (false, false);
+        // `over`: the writer has ended, so the position moves no more.
+        let (mut pending, mut failing, mut over) = (false, false, false);
         loop {
             let position = self.position.clone();
             let ask = tokio::select! {
@@ -48,10 +49,9 @@ impl Keeper {
                     Some(ask) => Some(ask),
                     None => return,
                 },
-                moved = self.position.changed(), if !pending => {
-                    if moved.is_err() {
-                        return;
-                    }
+                moved = self.position.changed(), if !pending && !over => {
+                    // The writer ends before the task is asked to: its last lines are still to be marked.
+                    over = moved.is_err();
                     pending = true;
                     continue;
                 }
@@ -65,10 +65,19 @@ impl Keeper {
                 None => {}
                 Some(Ask::Mark(done)) => drop(done.send(written)),
                 Some(Ask::End(done)) => {
-                    let _ = done.send(written);
-                    return;
+                    let _ = done.send(written.clone());
+                    return self.end(&written).await;
                 }
             }
+        }
+    }
+
+    /// Answers those who asked meanwhile. What stayed in the queue would be waited for without end, because
+    /// the one who asks holds the queue open.
+    async fn end(mut self, written: &Result<(), String>) {
+        self.asked.close();
+        while let Some(Ask::Mark(done) | Ask::End(done)) = self.asked.recv().await {
+            let _ = done.send(written.clone());
         }
     }
 
@@ -167,5 +176,32 @@ mod tests {
         assert_eq!(ended.await, Ok(Ok(())));
         assert_eq!(stores.recv().await, Some(LINES * 2 + 1));
         assert_eq!(stores.recv().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_mark_is_stored_and_the_end_answered_after_the_writer_has_ended() {
+        let (position, asks, mut stores) = keeper(0);
+        position.send_replace(at(3));
+        drop(position);
+        assert_eq!(stores.recv().await, Some(3));
+        tokio::time::sleep(PAUSE * 10).await;
+        let (done, ended) = oneshot::channel();
+        asks.send(Ask::End(done)).await.unwrap();
+        assert_eq!(ended.await, Ok(Ok(())));
+        assert!(asks.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_ask_while_it_ends_are_answered() {
+        let (position, asks, _stores) = keeper(0);
+        position.send_replace(at(1));
+        let ask = || async {
+            let (done, ended) = oneshot::channel();
+            if asks.send(Ask::End(done)).await.is_ok() {
+                ended.await.expect("an answer").expect("the store is there");
+            }
+        };
+        let all = async { tokio::join!(ask(), ask(), ask()) };
+        tokio::time::timeout(PAUSE * 60, all).await.expect("nobody waits without end");
     }
 }
