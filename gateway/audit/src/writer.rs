@@ -79,6 +79,14 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
 }
 
+/// Lets go of what was sent while the log was closed, each of which is told so by that. Dropping the queue
+/// alone could miss one that is being sent at that moment: it would wait without end, because the one who
+/// sends holds the queue open.
+fn refuse_the_rest(mut inbox: mpsc::Receiver<Message>) {
+    inbox.close();
+    while inbox.blocking_recv().is_some() {}
+}
+
 impl Writer {
     pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut lines = Vec::new();
@@ -113,7 +121,8 @@ impl Writer {
                     self.output.with_log(Log::stop);
                     self.output.tell_position();
                     // Closed before the answer, so that the file can be opened again at once.
-                    drop((self.output, inbox));
+                    drop(self.output);
+                    refuse_the_rest(inbox);
                     let _ = done.send(());
                     return;
                 }
