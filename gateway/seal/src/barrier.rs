@@ -5,6 +5,7 @@ use chancery_store::{
     BoxFuture, Commit, CommitError, InvalidKey, Key, ReadError, Record, SharedStore, Store,
     Version, Watch, Write,
 };
+use jiff::Timestamp;
 
 use crate::backup::BackupKey;
 use crate::envelope::{Envelope, Refused, SealingKey};
@@ -205,6 +206,10 @@ impl Store for Barrier {
 
     fn watch(&self, prefix: &[u8]) -> Watch {
         self.inner.watch(prefix).hiding(RESERVED)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Timestamp, ReadError>> {
+        self.inner.now()
     }
 }
 

@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 pub use commit::{Check, Commit, Write};
 pub use error::{CommitError, OpenError, ReadError};
@@ -67,6 +68,10 @@ pub trait Store: Send + Sync {
     /// is acknowledged after this call. What a commit changed is in the watch before the commit is
     /// acknowledged.
     fn watch(&self, prefix: &[u8]) -> Watch;
+
+    /// The time by the store's own clock, which all gateways on one store share. The ends of leases are
+    /// moments of this clock.
+    fn now(&self) -> BoxFuture<'_, Result<Timestamp, ReadError>>;
 }
 
 /// One key with its value.

@@ -5,6 +5,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use chancery_identity::Clock;
+use jiff::Timestamp;
 
 use crate::{
     BoxFuture, Check, Commit, CommitError, Key, ReadError, Record, Store, Version, Watch, Watchers,
@@ -12,15 +14,16 @@ use crate::{
 };
 
 /// A [`Store`] in memory. Clones share their records.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     watchers: Watchers,
+    clock: Clock,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -33,7 +36,17 @@ struct State {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_clock(Clock::system())
+    }
+
+    /// An empty store whose [time](Store::now) is that of this clock.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self::with_state(State::default(), clock)
+    }
+
+    fn with_state(state: State, clock: Clock) -> Self {
+        let (state, watchers) = (Mutex::new(state), Watchers::default());
+        Self { shared: Arc::new(Shared { state, watchers, clock }) }
     }
 
     /// Makes every commit that writes something fail with [`CommitError::Full`], or stops doing so:
@@ -46,7 +59,7 @@ impl MemoryStore {
     #[must_use]
     pub fn backup(&self) -> Self {
         let state = self.lock().clone();
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), ..Shared::default() }) }
+        Self::with_state(state, self.shared.clock.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,6 +93,12 @@ impl MemoryStore {
         // Published under the lock, so that watches see commits in their order.
         self.shared.watchers.publish(commit, version);
         Ok(version)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -132,6 +151,10 @@ impl Store for MemoryStore {
 
     fn watch(&self, prefix: &[u8]) -> Watch {
         self.shared.watchers.watch(prefix)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Timestamp, ReadError>> {
+        Box::pin(async { Ok(self.shared.clock.now()) })
     }
 }
 

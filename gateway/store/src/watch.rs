@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -62,6 +62,12 @@ impl Watch {
         self.queue.lock().take(self.hidden.as_deref())
     }
 
+    /// Whether the store is closed, so that it tells of no changes any more. What it told of before can
+    /// still be taken.
+    pub fn has_ended(&self) -> bool {
+        self.queue.lock().closed
+    }
+
     /// This watch without what happens below `prefix`: for stores that keep records of their own in
     /// another store.
     #[must_use]
@@ -84,13 +90,16 @@ impl Change {
 /// [`Store::watch`](crate::Store::watch). Dropping it ends them.
 #[derive(Debug, Default)]
 pub struct Watchers {
-    subscriptions: Mutex<Vec<Subscription>>,
+    subscriptions: Mutex<Subscriptions>,
 }
 
-#[derive(Debug)]
-struct Subscription {
-    prefix: Vec<u8>,
-    queue: Weak<Queue>,
+/// Watches by their prefix, so that a commit costs the same however many there are: a key is looked up
+/// once for each length of prefix.
+#[derive(Debug, Default)]
+struct Subscriptions {
+    by_prefix: HashMap<Vec<u8>, Vec<Weak<Queue>>>,
+    /// How many prefixes have which length.
+    lengths: BTreeMap<usize, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -110,41 +119,77 @@ impl Watchers {
     /// A watch on `prefix` from now on.
     pub fn watch(&self, prefix: &[u8]) -> Watch {
         let queue = Arc::new(Queue::default());
-        self.lock().push(Subscription { prefix: prefix.to_vec(), queue: Arc::downgrade(&queue) });
+        self.lock().add(prefix, &queue);
         Watch { queue, hidden: None }
     }
 
     /// Tells the watches about the writes of `commit`. To be called in the order of commits, before
-    /// the commit is acknowledged.
+    /// the commit is acknowledged. A watch gets all changes of a commit at once.
     pub fn publish(&self, commit: &Commit, version: Version) {
-        self.lock().retain(|subscription| {
-            let Some(queue) = subscription.queue.upgrade() else { return false };
-            let mut touched = false;
-            for (key, write) in commit.writes() {
-                if key.as_bytes().starts_with(&subscription.prefix) {
-                    let key = key.clone();
-                    queue.lock().push(match write {
-                        Write::Put(_) => Change::Put { key, version },
-                        Write::Delete => Change::Deleted { key, version },
-                    });
-                    touched = true;
+        let mut subscriptions = self.lock();
+        let lengths: Vec<usize> = subscriptions.lengths.keys().copied().collect();
+        for length in lengths {
+            let keys = commit.writes().iter().filter_map(|(key, write)| {
+                key.as_bytes().get(..length).map(|prefix| (prefix, key, write))
+            });
+            let mut keys = keys.peekable();
+            // Keys are in order, so that those with the same prefix stand together.
+            while let Some((prefix, key, write)) = keys.next() {
+                let mut changes = vec![change(key, write, version)];
+                while let Some((_, key, write)) = keys.next_if(|(next, _, _)| *next == prefix) {
+                    changes.push(change(key, write, version));
                 }
+                subscriptions.tell(prefix, &changes);
             }
-            if touched {
-                queue.changed.notify_one();
-            }
-            true
-        });
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Subscription>> {
+    fn lock(&self) -> MutexGuard<'_, Subscriptions> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriptions {
+    fn add(&mut self, prefix: &[u8], queue: &Arc<Queue>) {
+        let queues = self.by_prefix.entry(prefix.to_vec()).or_insert_with(|| {
+            *self.lengths.entry(prefix.len()).or_default() += 1;
+            Vec::new()
+        });
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(queue));
+    }
+
+    fn tell(&mut self, prefix: &[u8], changes: &[Change]) {
+        let Some(queues) = self.by_prefix.get_mut(prefix) else { return };
+        queues.retain(|queue| {
+            let Some(queue) = queue.upgrade() else { return false };
+            queue.push(changes);
+            true
+        });
+        if queues.is_empty() {
+            self.by_prefix.remove(prefix);
+            if let Some(count) = self.lengths.get_mut(&prefix.len()) {
+                *count -= 1;
+                if *count == 0 {
+                    self.lengths.remove(&prefix.len());
+                }
+            }
+        }
+    }
+}
+
+fn change(key: &Key, write: &Write, version: Version) -> Change {
+    let key = key.clone();
+    match write {
+        Write::Put(_) => Change::Put { key, version },
+        Write::Delete => Change::Deleted { key, version },
     }
 }
 
 impl Drop for Watchers {
     fn drop(&mut self) {
-        for queue in self.lock().iter().filter_map(|subscription| subscription.queue.upgrade()) {
+        let subscriptions = self.lock();
+        for queue in subscriptions.by_prefix.values().flatten().filter_map(Weak::upgrade) {
             queue.lock().closed = true;
             queue.changed.notify_one();
         }
@@ -152,6 +197,16 @@ impl Drop for Watchers {
 }
 
 impl Queue {
+    /// Adds changes that are taken together.
+    fn push(&self, changes: &[Change]) {
+        let mut state = self.lock();
+        for change in changes {
+            state.push(change.clone());
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,8 +290,32 @@ mod tests {
     #[test]
     fn a_dropped_watch_is_forgotten() {
         let watchers = Watchers::default();
+        drop(watchers.watch(b"k"));
         drop(watchers.watch(b""));
+        let kept = watchers.watch(b"");
         watchers.publish(&Commit::new().put(key("k"), ""), Version::new(1));
-        assert!(watchers.lock().is_empty());
+        assert_eq!(watchers.lock().by_prefix.len(), 1);
+        assert_eq!(watchers.lock().lengths.keys().collect::<Vec<_>>(), [&0]);
+        drop(kept);
+        watchers.publish(&Commit::new().put(key("k"), ""), Version::new(2));
+        assert!(watchers.lock().by_prefix.is_empty() && watchers.lock().lengths.is_empty());
+    }
+
+    #[test]
+    fn each_watch_is_told_of_its_prefix_whatever_the_others_watch() {
+        let watchers = Watchers::default();
+        let prefixes = ["", "a/", "a/b", "a/b/", "b/", "a/b/c/d"];
+        let mut watches = prefixes.map(|prefix| watchers.watch(prefix.as_bytes()));
+        let keys = ["a", "a/", "a/b", "a/b/1", "a/b/2", "a/bc", "a/c", "b/1"];
+        let commit = keys.iter().fold(Commit::new(), |commit, text| commit.put(key(text), ""));
+        watchers.publish(&commit, Version::new(1));
+        for (prefix, watch) in prefixes.iter().zip(&mut watches) {
+            let told: Vec<String> = std::iter::from_fn(|| watch.try_next())
+                .map(|change| change.key().unwrap().to_string())
+                .collect();
+            let expected: Vec<&str> =
+                keys.iter().copied().filter(|key| key.starts_with(prefix)).collect();
+            assert_eq!(told, expected, "below {prefix:?}");
+        }
     }
 }

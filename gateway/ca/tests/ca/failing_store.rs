@@ -5,6 +5,7 @@ use chancery_store::memory::MemoryStore;
 use chancery_store::{
     BoxFuture, Commit, CommitError, Key, ReadError, Record, Store, Version, Watch,
 };
+use jiff::Timestamp;
 
 /// A store that fails one commit, counted from zero.
 #[derive(Clone)]
@@ -65,5 +66,9 @@ impl Store for FailingStore {
 
     fn watch(&self, prefix: &[u8]) -> Watch {
         self.inner.watch(prefix)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Timestamp, ReadError>> {
+        self.inner.now()
     }
 }

@@ -69,6 +69,8 @@ macro_rules! conformance_battery {
             a_commit_is_in_the_watch_before_it_is_acknowledged
             a_watch_keeps_the_order_of_concurrent_commits
             a_watch_waits_for_the_next_change
+            a_watch_gets_a_commit_at_once
+            the_time_goes_on
             behaves_like_a_map
         );
     };

@@ -73,3 +73,33 @@ pub async fn a_watch_waits_for_the_next_change(store: SharedStore) {
     let version = put(&*store, "t/a", "").await;
     assert_eq!(reader.await.unwrap(), Some(Change::Put { key: key("t/a"), version }));
 }
+
+/// A reader that has seen one change of a commit can take all others of it without waiting.
+pub async fn a_watch_gets_a_commit_at_once(store: SharedStore) {
+    const WRITES: usize = 40;
+    let mut watch = store.watch(b"t/");
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for _ in 0..20 {
+                let each = |commit: Commit, n| commit.put(key(format!("t/{n:04}")), "x");
+                store.commit((0..WRITES).fold(Commit::new(), each)).await.unwrap();
+            }
+        }
+    });
+    for _ in 0..20 {
+        let Some(Change::Put { version, .. }) = watch.next().await else { panic!("lagged") };
+        for _ in 1..WRITES {
+            let next = watch.try_next();
+            assert!(matches!(next, Some(Change::Put { version: of, .. }) if of == version));
+        }
+    }
+    writer.await.unwrap();
+}
+
+/// The store's clock does not go backwards from one look to the next.
+pub async fn the_time_goes_on(store: SharedStore) {
+    let first = store.now().await.unwrap();
+    put(&*store, "t/a", "1").await;
+    assert!(store.now().await.unwrap() >= first);
+}

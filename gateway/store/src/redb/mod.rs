@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use ::redb::{Builder, Database, DatabaseError, StorageError};
+use chancery_identity::Clock;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
@@ -48,6 +50,7 @@ pub struct RedbStore {
     requests: Option<mpsc::Sender<Request>>,
     snapshots: watch::Receiver<Published>,
     watchers: Arc<Watchers>,
+    clock: Clock,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -59,12 +62,14 @@ pub struct RedbOptions {
     pub reserve_bytes: u64,
     /// The most memory to use for pages of the file, in bytes.
     pub cache_bytes: usize,
+    /// What its [time](Store::now) is.
+    pub clock: Clock,
 }
 
 impl Default for RedbOptions {
-    /// 16 MiB of disk in reserve, 128 MiB of memory.
+    /// 16 MiB of disk in reserve, 128 MiB of memory, the machine's clock.
     fn default() -> Self {
-        Self { reserve_bytes: 16 << 20, cache_bytes: 128 << 20 }
+        Self { reserve_bytes: 16 << 20, cache_bytes: 128 << 20, clock: Clock::system() }
     }
 }
 
@@ -92,10 +97,10 @@ impl RedbStore {
         let (file, cache_bytes) = (path.to_owned(), options.cache_bytes);
         let opener: Opener =
             Box::new(move || Builder::new().set_cache_size(cache_bytes).create(&file));
-        Self::start(path, opener, space)
+        Self::start(path, opener, space, options.clock.clone())
     }
 
-    fn start(path: &Path, opener: Opener, space: Space) -> Result<Self, OpenError> {
+    fn start(path: &Path, opener: Opener, space: Space, clock: Clock) -> Result<Self, OpenError> {
         let database = opener().map_err(|error| open_error(path, error))?;
         let snapshot = Snapshot::prepare(path, &database)?;
         let watchers = Arc::<Watchers>::default();
@@ -108,7 +113,7 @@ impl RedbStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| io_error(path, &error))?;
-        Ok(Self { requests: Some(requests), snapshots, watchers, writer: Some(writer) })
+        Ok(Self { requests: Some(requests), snapshots, watchers, clock, writer: Some(writer) })
     }
 
     /// The state as it is now, which stays as it is for whoever holds it. For backups: reads go to the newest
@@ -185,6 +190,10 @@ impl Store for RedbStore {
 
     fn watch(&self, prefix: &[u8]) -> Watch {
         self.watchers.watch(prefix)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Timestamp, ReadError>> {
+        Box::pin(async { Ok(self.clock.now()) })
     }
 }
 

@@ -21,7 +21,13 @@ impl Disk {
         let disk = self.clone();
         let opener: Opener =
             Box::new(move || Builder::new().set_cache_size(0).create_with_backend(disk.clone()));
-        RedbStore::start(Path::new("simulated"), opener, Space::of(Path::new("/"), 0)).unwrap()
+        RedbStore::start(
+            Path::new("simulated"),
+            opener,
+            Space::of(Path::new("/"), 0),
+            chancery_identity::Clock::system(),
+        )
+        .unwrap()
     }
 }
 
