@@ -1,6 +1,7 @@
 use chancery_audit::AuditError;
 use chancery_identity::{EvidenceError, NoIdentity};
 use chancery_policy::LoadError;
+use chancery_records::ViewError;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
 /// Why access was not given, or could not be decided.
@@ -42,6 +43,9 @@ pub enum AccessError {
     /// The store could not be written.
     #[error("tokens cannot be written: {0}")]
     Commit(#[from] CommitError),
+    /// What is in memory of the directory may be out of date, or is damaged.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// A token's record is not what this release writes.
     #[error("the token record {0} cannot be understood: was it written by a newer release?")]
     Record(String),

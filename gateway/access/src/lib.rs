@@ -24,7 +24,7 @@ pub use access::{Access, IsRevoked, TokenLimits};
 pub use authorization::{Grant, Refusal, decisions};
 pub use bearer::{BearerRole, MAX_BEARER_MAX_TTL, MAX_BEARER_TTL};
 pub use caller::Caller;
-pub use directory::{DataSet, Directory, Group, Shelved};
+pub use directory::{DataSet, Directory, Group, Registered};
 pub use error::{AccessError, Unauthenticated};
 pub use login::Login;
 pub use policies::PolicySetView;

@@ -2,10 +2,9 @@ use std::sync::Arc;
 
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use chancery_records::{Recorded, Stored};
 
-use super::{DataSet, Group, Shelf};
+use super::{DataSet, Group, Registry};
 use crate::{Access, AccessError, Caller};
 
 /// The most members of a group, and keys of a data set.
@@ -15,24 +14,24 @@ const LONGEST: usize = 4096;
 
 /// What callers do with groups, or with data sets. Each operation asks the policies (as
 /// `group.read`, `data-set.update` and so on, on the name) and leaves a line in the audit log.
-pub struct Shelved<'a, T> {
+pub struct Registered<'a, T> {
     access: &'a Access,
-    shelf: &'a Shelf<T>,
+    registry: &'a Registry<T>,
 }
 
 impl Access {
     /// Groups of identities.
-    pub fn groups(&self) -> Shelved<'_, Group> {
-        Shelved { access: self, shelf: &self.directory.groups }
+    pub fn groups(&self) -> Registered<'_, Group> {
+        Registered { access: self, registry: &self.directory.groups }
     }
 
     /// Data sets.
-    pub fn data_sets(&self) -> Shelved<'_, DataSet> {
-        Shelved { access: self, shelf: &self.directory.data_sets }
+    pub fn data_sets(&self) -> Registered<'_, DataSet> {
+        Registered { access: self, registry: &self.directory.data_sets }
     }
 }
 
-/// What can be put on a shelf.
+/// What has a name in the directory.
 trait Bounded {
     /// What is wrong with it, if anything is.
     fn check(&self) -> Result<(), &'static str>;
@@ -64,7 +63,7 @@ impl Bounded for DataSet {
 }
 
 #[expect(private_bounds, reason = "there are groups and data sets, and nothing else")]
-impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
+impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
     /// The names, sorted.
     ///
     /// # Errors
@@ -75,9 +74,10 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
         caller: &Caller,
     ) -> Result<Vec<String>, AccessError> {
         let event = self.ask(context, caller, "list", "").await?;
-        let names = self.shelf.names(&context.tenant);
-        self.access.audit.record(event.succeeded()).await?;
-        Ok(names)
+        let names = self.registry.names(&context.tenant);
+        let event = if names.is_ok() { event.succeeded() } else { event.failed("not-known") };
+        self.access.audit.record(event).await?;
+        Ok(names?)
     }
 
     /// What has this name.
@@ -89,12 +89,16 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
         context: &RequestContext,
         caller: &Caller,
         name: &str,
-    ) -> Result<Arc<T>, AccessError> {
+    ) -> Result<Arc<Stored<T>>, AccessError> {
         let event = self.ask(context, caller, "read", name).await?;
-        let found = self.shelf.get(&context.tenant, name);
-        let event = if found.is_some() { event.succeeded() } else { event.failed("not-found") };
+        let found = self.registry.get(&context.tenant, name);
+        let event = match &found {
+            Ok(Some(_)) => event.succeeded(),
+            Ok(None) => event.failed("not-found"),
+            Err(_) => event.failed("not-known"),
+        };
         self.access.audit.record(event).await?;
-        found.ok_or(AccessError::NotFound)
+        found?.ok_or(AccessError::NotFound)
     }
 
     /// Makes this what has the name, whatever had it before.
@@ -112,7 +116,7 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
         check_name(name)?;
         item.check().map_err(AccessError::Directory)?;
         let event = self.ask(context, caller, "update", name).await?;
-        let done = self.shelf.put(&context.tenant, name, item).await;
+        let done = self.registry.put(&context.tenant, name, &item).await;
         self.finish(event, done).await
     }
 
@@ -129,7 +133,7 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
     ) -> Result<(), AccessError> {
         check_name(name)?;
         let event = self.ask(context, caller, "delete", name).await?;
-        let done = self.shelf.delete(&context.tenant, name).await;
+        let done = self.registry.delete(&context.tenant, name).await;
         self.finish(event, done).await
     }
 
@@ -140,18 +144,14 @@ impl<T: Bounded + Serialize + DeserializeOwned> Shelved<'_, T> {
         verb: &str,
         name: &str,
     ) -> Result<Event, AccessError> {
-        let operation = format!("{}.{verb}", self.shelf.kind());
+        let operation = format!("{}.{verb}", self.registry.kind());
         self.access.may(context, caller, &operation, name).await
     }
 
-    async fn finish<E: Into<AccessError>>(
-        &self,
-        event: Event,
-        done: Result<(), E>,
-    ) -> Result<(), AccessError> {
+    async fn finish(&self, event: Event, done: Result<(), AccessError>) -> Result<(), AccessError> {
         let event = if done.is_ok() { event.succeeded() } else { event.failed("not-stored") };
         self.access.audit.record(event).await?;
-        done.map_err(Into::into)
+        done
     }
 }
 

@@ -121,6 +121,14 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_tls_handshakes_total", "TLS handshakes by outcome."),
     ("chancery_upstream_failures_total", "Issuances that another CA refused or failed."),
     ("chancery_upstream_issue_seconds", "Time of an issuance by another CA."),
+    (
+        "chancery_view_refused_total",
+        "Questions that records in memory did not answer, since they may be out of date, by kind.",
+    ),
+    (
+        "chancery_view_reloads_total",
+        "Times that records in memory were read anew, since changes were missed, by kind.",
+    ),
 ];
 
 /// Tells the recorder; to be called once it is installed.

@@ -44,7 +44,7 @@ pub(in crate::vault) async fn group(
     match call.verb {
         Verb::Get => {
             let group = groups.read(&call.context, &call.caller, &name).await?;
-            Ok(envelope::data(call.id(), SYSTEM, View { members: &group }))
+            Ok(envelope::data(call.id(), SYSTEM, View { members: &group.value }))
         }
         Verb::Write => {
             let members = call.fields()?.get("members", "a list of identities")?;
@@ -86,7 +86,7 @@ pub(in crate::vault) async fn data_set(
     match call.verb {
         Verb::Get => {
             let set = sets.read(&call.context, &call.caller, &name).await?;
-            Ok(envelope::data(call.id(), SYSTEM, View { entries: &set }))
+            Ok(envelope::data(call.id(), SYSTEM, View { entries: &set.value }))
         }
         Verb::Write => {
             let entries = call.fields()?.get("entries", "an object of texts")?;
