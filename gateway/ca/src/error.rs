@@ -1,4 +1,5 @@
 use chancery_keys::{KeyName, pkcs11, software};
+use chancery_records::ViewError;
 use chancery_store::{CommitError, ReadError};
 use chancery_x509::lint::Finding;
 use chancery_x509::{BuildError, CertificateError, GeneralName, RandomFailure, Serial, WeakKey};
@@ -76,6 +77,9 @@ pub enum OpenError {
     /// The first CRLs cannot be made.
     #[error(transparent)]
     Crl(#[from] CrlError),
+    /// It is not known what is revoked.
+    #[error("the revocations cannot be used: {0}")]
+    Revocations(#[from] ViewError),
 }
 
 /// Why a certificate is not prepared: it must not, or cannot, be issued as proposed.
@@ -138,12 +142,9 @@ pub enum RevokeError {
     /// The revocation cannot be stored.
     #[error("the revocation cannot be stored: {0}")]
     Commit(#[from] CommitError),
-    /// The revocation cannot be read back.
-    #[error("the stored revocation cannot be read: {0}")]
+    /// Its place in the store has no name.
+    #[error("the revocation cannot be stored: {0}")]
     Read(#[from] ReadError),
-    /// The stored revocation is not what this release writes.
-    #[error("the stored revocation is damaged: {0}")]
-    Record(String),
     /// The process is ending; it is unknown whether the revocation was stored.
     #[error("the revocation was interrupted: the gateway is ending; try again")]
     Interrupted,
@@ -175,6 +176,9 @@ pub enum CrlError {
     /// The signer gave no signature.
     #[error("the CRL is not signed: {0}")]
     Sign(#[from] chancery_keys::SignError),
+    /// It is not known what is revoked.
+    #[error("no CRL is made, since it is not known what is revoked: {0}")]
+    Revocations(#[from] ViewError),
     /// The process is ending.
     #[error("building the CRL was interrupted: the gateway is ending")]
     Interrupted,

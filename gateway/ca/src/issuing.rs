@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use chancery_x509::{GeneralName, NameConstraints, ParsedCertificate};
 use jiff::Timestamp;
 
@@ -23,7 +25,7 @@ pub(crate) struct IssuingCa {
     /// has no CRL any longer, but what it revoked stays revoked here.
     pub(crate) signs: bool,
     pub(crate) revocations: Revocations,
-    pub(crate) crls: IssuingCrls,
+    pub(crate) crls: Arc<IssuingCrls>,
 }
 
 /// A chain to another root.
@@ -75,6 +77,7 @@ impl IssuingCa {
         let constraints = constraints
             .map_err(|_| OpenError::Mismatch("the name constraints in the chain are malformed"))?;
         let chain = whole.iter().take(whole.len() - 1).map(|one| one.der().to_vec()).collect();
+        let crls = Arc::new(IssuingCrls::open(config, records, authority.id()).await?);
         Ok(Self {
             chain,
             alternates: generation
@@ -85,8 +88,8 @@ impl IssuingCa {
             constraints: constraints.into_iter().filter(|one| !one.is_empty()).collect(),
             root_id: root_id.to_owned(),
             signs: true,
-            revocations: Revocations::load(records, authority.id()).await?,
-            crls: IssuingCrls::open(config, records, authority.id()).await?,
+            revocations: Revocations::open(records, authority.id(), crls.clone()).await?,
+            crls,
             authority,
         })
     }

@@ -225,7 +225,8 @@ impl Ca {
     }
 
     /// Whether the issuing CA with this key identifier has revoked this serial number. Answers from
-    /// memory, which holds what was stored at the start and what this process has revoked since.
+    /// memory, which follows the store. While what is there may be out of date, or is damaged, every
+    /// certificate counts as revoked.
     pub fn is_revoked(&self, issuer: &str, serial: &Serial) -> bool {
         self.issuing(issuer).is_some_and(|issuing| issuing.revocations.contains(serial))
     }

@@ -162,8 +162,12 @@ impl OcspResponder {
         for certificate in request.certificates {
             let serial = *certificate.serial();
             let status = match issuing.revocations.find(&serial) {
-                Some(entry) => CertificateStatus::Revoked(entry),
-                None => match issued(serial).await {
+                Err(error) => {
+                    tracing::error!(%error, "the status of a certificate cannot be told");
+                    return failed(OcspFailure::TryLater);
+                }
+                Ok(Some(entry)) => CertificateStatus::Revoked(entry),
+                Ok(None) => match issued(serial).await {
                     Ok(true) => CertificateStatus::Good,
                     Ok(false) => CertificateStatus::Unknown,
                     Err(error) => {

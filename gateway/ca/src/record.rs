@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use chancery_keys::KeyName;
-use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Version};
+use chancery_records::{Recorded, Table};
+use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -181,31 +182,21 @@ impl Records {
         Ok(record.map(|record| Zeroizing::new(record.value.to_vec())))
     }
 
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Version, CommitError> {
         self.store.commit(commit).await
     }
 
-    /// All revocations of this issuer.
-    pub(crate) async fn revocations(
-        &self,
-        issuer: &str,
-    ) -> Result<Vec<RevocationRecord>, OpenError> {
-        const PAGE: usize = 1000;
-        let prefix = format!("{}/revoked/{issuer}/", self.prefix);
-        let mut found = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-            for record in &page {
-                found.push(decode(record)?);
-            }
-            match page.into_iter().next_back() {
-                Some(last) => after = Some(last.key),
-                None => return Ok(found),
-            }
-        }
+    /// The revocations of this issuer, by serial number.
+    pub(crate) fn revocation_table(&self, issuer: &str) -> Table<RevocationRecord> {
+        Table::new(self.store.clone(), format!("{}/revoked/{issuer}/", self.prefix))
     }
 }
+
+impl Recorded for RevocationRecord {}
 
 /// The DER of a certificate in a record.
 pub(crate) fn certificate(hex: &str) -> Result<Vec<u8>, OpenError> {

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_records::{Damage, Model, Stored, View, ViewError};
 use chancery_store::{Commit, CommitError};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
 use jiff::Timestamp;
 use tracing::Instrument;
 
+use crate::crl::IssuingCrls;
 use crate::record::{self, Records, RevocationRecord};
 use crate::{Ca, OpenError, RevokeError};
 
@@ -25,30 +27,61 @@ pub struct RevokedCertificate {
     pub at: Timestamp,
 }
 
-/// All revocations of an issuer, in memory: looked at on every request, so no store is asked.
-pub(crate) struct Revocations(RwLock<BTreeMap<Serial, RevocationRecord>>);
+/// How old the knowledge of what is revoked may be. Beyond it every certificate counts as revoked.
+const GREATEST_AGE: Duration = Duration::from_secs(30);
+
+/// All revocations of an issuer, in memory, since they are looked at on every request. They follow the
+/// store, so that what another gateway revokes counts here too.
+pub(crate) struct Revocations(View<RevocationRecord, Revoked>);
+
+/// What is kept of the revocations of an issuer.
+struct Revoked {
+    by_serial: BTreeMap<Serial, RevocationRecord>,
+    /// Records that cannot be read. Which certificates they revoke is in their keys.
+    damaged: BTreeMap<Serial, Damage>,
+    /// A record whose key says no serial number.
+    lost: Option<Damage>,
+    /// What has to be made anew after a revocation.
+    crls: Arc<IssuingCrls>,
+}
 
 impl Revocations {
-    pub(crate) async fn load(records: &Records, issuer: &str) -> Result<Self, OpenError> {
-        let found = records.revocations(issuer).await?;
-        Ok(Self(RwLock::new(found.into_iter().map(|record| (record.serial, record)).collect())))
+    pub(crate) async fn open(
+        records: &Records,
+        issuer: &str,
+        crls: Arc<IssuingCrls>,
+    ) -> Result<Self, OpenError> {
+        let make = move || Revoked {
+            by_serial: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            lost: None,
+            crls: crls.clone(),
+        };
+        let table = records.revocation_table(issuer);
+        let view = View::open("revocations", table, GREATEST_AGE, make).await?;
+        view.known()?.intact()?;
+        Ok(Self(view))
     }
 
+    /// Whether the certificate is revoked, or nobody can tell.
     pub(crate) fn contains(&self, serial: &Serial) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(serial)
+        match self.0.known() {
+            Ok(known) => {
+                known.by_serial.contains_key(serial)
+                    || known.damaged.contains_key(serial)
+                    || known.lost.is_some()
+            }
+            Err(_) => true,
+        }
     }
 
-    pub(crate) fn find(&self, serial: &Serial) -> Option<RevokedEntry> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(serial).copied().map(RevokedEntry::from)
-    }
-
-    pub(crate) fn add(&self, record: RevocationRecord) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(record.serial, record);
-    }
-
-    fn remove(&self, serial: &Serial) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(serial);
+    /// The certificate's revocation, if there is one.
+    pub(crate) fn find(&self, serial: &Serial) -> Result<Option<RevokedEntry>, ViewError> {
+        let known = self.0.known()?;
+        if let Some(damage) = known.damaged.get(serial).or(known.lost.as_ref()) {
+            return Err(damage.clone().into());
+        }
+        Ok(known.by_serial.get(serial).copied().map(RevokedEntry::from))
     }
 
     /// Those that a CRL has to list, by serial number: a certificate has to be on one CRL that was made
@@ -58,14 +91,64 @@ impl Revocations {
         now: Timestamp,
         validity: Duration,
         matches: impl Fn(&RevokedEntry) -> bool,
-    ) -> Vec<RevokedEntry> {
+    ) -> Result<Vec<RevokedEntry>, ViewError> {
         let since = now.checked_sub(validity).unwrap_or(Timestamp::MIN);
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.values()
+        let known = self.0.known()?;
+        known.intact()?;
+        let listed = known
+            .by_serial
+            .values()
             .filter(|record| record.not_after.is_none_or(|end| end >= since))
             .map(|record| RevokedEntry::from(*record))
-            .filter(matches)
-            .collect()
+            .filter(matches);
+        Ok(listed.collect())
+    }
+
+    /// Waits until what was just committed counts. If that cannot be found out, every certificate
+    /// counts as revoked until it can.
+    async fn catch_up(&self) {
+        if let Err(error) = self.0.catch_up().await {
+            tracing::error!(%error, "a change of what is revoked cannot be read back");
+        }
+    }
+}
+
+impl Revoked {
+    /// Whether everything could be read.
+    fn intact(&self) -> Result<(), ViewError> {
+        match self.damaged.values().next().or(self.lost.as_ref()) {
+            Some(damage) => Err(damage.clone().into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Model<RevocationRecord> for Revoked {
+    fn put(&mut self, id: &str, stored: Stored<RevocationRecord>) {
+        let record = stored.value;
+        if id != record.serial.to_string() {
+            let reason = "it revokes another certificate than its key says".to_owned();
+            return self.damaged(id, Damage { key: stored.key, reason });
+        }
+        self.damaged.remove(&record.serial);
+        self.by_serial.insert(record.serial, record);
+        self.crls.mark_outdated(&record.serial);
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Ok(serial) = id.parse() {
+            self.by_serial.remove(&serial);
+            self.damaged.remove(&serial);
+        }
+    }
+
+    fn damaged(&mut self, id: &str, damage: Damage) {
+        match id.parse() {
+            Ok(serial) => {
+                self.damaged.insert(serial, damage);
+            }
+            Err(_) => self.lost = Some(damage),
+        }
     }
 }
 
@@ -120,22 +203,14 @@ impl Ca {
             .put(place.clone(), record::encode(&revocation)?);
         let outcome = match records.commit(commit).await {
             Ok(_) => {
-                issuing.revocations.add(revocation);
                 metrics::counter!("chancery_ca_revocations_total").increment(1);
                 Ok(())
             }
             // Stored before, perhaps by a commit whose outcome its caller never learnt.
-            Err(CommitError::Conflict { .. }) => {
-                if let Some(found) = records.read(&place).await? {
-                    let stored: RevocationRecord =
-                        record::decode(&found).map_err(|e| RevokeError::Record(e.reason))?;
-                    issuing.revocations.add(stored);
-                }
-                Err(RevokeError::AlreadyRevoked(serial))
-            }
+            Err(CommitError::Conflict { .. }) => Err(RevokeError::AlreadyRevoked(serial)),
             Err(error) => return Err(error.into()),
         };
-        issuing.crls.mark_outdated(&serial);
+        issuing.revocations.catch_up().await;
         outcome
     }
 
@@ -147,7 +222,7 @@ impl Ca {
         for issuing in self.all_issuing().filter(|one| one.revocations.contains(serial)) {
             let place = self.records.revocation_key(issuing.id(), serial)?;
             self.records.commit(Commit::new().delete(place)).await?;
-            issuing.revocations.remove(serial);
+            issuing.revocations.catch_up().await;
         }
         Ok(())
     }

@@ -2,7 +2,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chancery_store::{Commit, CommitError};
+use chancery_records::Tries;
+use chancery_store::Commit;
 use chancery_x509::{CrlScope, Serial};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -134,7 +135,7 @@ impl Ca {
         let next = Next {
             issuer: &issuing.authority,
             scope: CrlScope::Complete { delta_url },
-            revoked: issuing.revocations.listed(now, validity, |_| true),
+            revoked: issuing.revocations.listed(now, validity, |_| true)?,
             validity,
             now,
         };
@@ -167,7 +168,7 @@ impl Ca {
             scope: CrlScope::Shard { urls: urls.collect() },
             revoked: issuing
                 .revocations
-                .listed(now, validity, |entry| Scope::Shard(shard).contains(&entry.serial)),
+                .listed(now, validity, |entry| Scope::Shard(shard).contains(&entry.serial))?,
             validity,
             now,
         };
@@ -197,7 +198,7 @@ impl Ca {
             scope: CrlScope::Delta { base: base.number },
             revoked: issuing
                 .revocations
-                .listed(now, self.config.crl_validity, |entry| entry.at >= since),
+                .listed(now, self.config.crl_validity, |entry| entry.at >= since)?,
             validity,
             now,
         };
@@ -215,6 +216,7 @@ async fn places(
 ) -> Result<Vec<DistributionRecord>, OpenError> {
     let key = records.distribution_key()?;
     let now = DistributionRecord { base: config.crl_url_base.clone(), shards: config.crl_shards };
+    let mut tries = Tries::default();
     loop {
         let found = records.read(&key).await?;
         let mut places: Vec<DistributionRecord> =
@@ -227,10 +229,9 @@ async fn places(
             Some(found) => Commit::new().check_version(key.clone(), found.version),
             None => Commit::new().check_absent(key.clone()),
         };
-        match records.commit(commit.put(key.clone(), record::encode(&places)?)).await {
-            Ok(_) => return Ok(places),
-            Err(CommitError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
+        let commit = commit.put(key.clone(), record::encode(&places)?);
+        if tries.commit(records.store(), commit).await?.is_some() {
+            return Ok(places);
         }
     }
 }

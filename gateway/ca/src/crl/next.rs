@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use chancery_keys::Signer;
-use chancery_store::{Commit, CommitError, Version};
+use chancery_records::Tries;
+use chancery_store::{Commit, Version};
 use chancery_x509::{CrlScope, CrlTemplate, RevokedEntry, SignatureAlgorithm, ToBeSigned, lint};
 use jiff::Timestamp;
 
@@ -72,6 +73,7 @@ pub(crate) fn halfway_back(next_update: Timestamp, validity: Duration) -> Timest
 pub(crate) async fn next_number(records: &Records, name: &str) -> Result<(u64, Version), CrlError> {
     let place = records.crl_key(name)?;
     let least = records.restored().await?.unwrap_or(1);
+    let mut tries = Tries::default();
     loop {
         let found = records.read(&place).await?;
         let last = match &found {
@@ -83,10 +85,9 @@ pub(crate) async fn next_number(records: &Records, name: &str) -> Result<(u64, V
             Some(found) => Commit::new().check_version(place.clone(), found.version),
             None => Commit::new().check_absent(place.clone()),
         };
-        match records.commit(commit.put(place.clone(), record::encode(&next)?)).await {
-            Ok(version) => return Ok((next.number, version)),
-            Err(CommitError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
+        let commit = commit.put(place.clone(), record::encode(&next)?);
+        if let Some(version) = tries.commit(records.store(), commit).await? {
+            return Ok((next.number, version));
         }
     }
 }

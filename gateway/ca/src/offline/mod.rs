@@ -207,8 +207,9 @@ impl OfflineRoot {
     /// It cannot be signed.
     pub async fn crl(&self, validity: Duration, now: Timestamp) -> Result<Vec<u8>, OfflineError> {
         certify::check_validity(validity)?;
-        let revoked = self.records.revocations(self.id()).await?;
-        let revoked: Vec<_> = revoked.into_iter().map(RevokedEntry::from).collect();
+        let revoked = self.records.revocation_table(self.id()).all().await?;
+        let revoked: Vec<_> =
+            revoked.into_iter().map(|one| RevokedEntry::from(one.value)).collect();
         let entries = revoked.len();
         let next = Next {
             issuer: &self.authority,

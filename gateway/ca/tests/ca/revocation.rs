@@ -220,3 +220,49 @@ async fn a_clock_that_was_set_back_does_not_hold_up_a_revocation() {
     assert_eq!(crl.revoked, ["1", "2"]);
     assert_eq!(crl.this_update, minutes(100));
 }
+
+#[tokio::test]
+async fn what_one_gateway_revokes_is_revoked_at_the_others() {
+    let a = Software::first_start().await;
+    let b = open(config(), Arc::new(a.store.clone()), &a.signer, start()).await.unwrap();
+    a.ca.revoke(revoked(&a.ca, serial(7), REASON, minutes(1))).await.unwrap();
+    while !b.is_revoked(b.issuer_id(), &serial(7)) {
+        tokio::task::yield_now().await;
+    }
+    assert!(read_crl(&b.crl()).revoked.is_empty());
+    b.refresh_crl(minutes(2)).await.unwrap();
+    assert_eq!(read_crl(&b.crl()).revoked, ["7"]);
+    let again = b.revoke(revoked(&b, serial(7), REASON, minutes(3))).await;
+    assert_eq!(again, Err(RevokeError::AlreadyRevoked(serial(7))));
+    b.forget(&serial(7)).await.unwrap();
+    assert!(!b.is_revoked(b.issuer_id(), &serial(7)));
+    while a.ca.is_revoked(a.ca.issuer_id(), &serial(7)) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_damaged_still_revokes_and_stops_crls() {
+    let started = Software::first_start().await;
+    let ca = &started.ca;
+    ca.revoke(revoked(ca, serial(7), REASON, minutes(1))).await.unwrap();
+    let place = Key::new(format!("_/ca/private/revoked/{}/7", ca.issuer_id())).unwrap();
+    let good = started.store.get(&place).await.unwrap().unwrap().value;
+    let other = String::from_utf8(good.to_vec()).unwrap().replace(r#""7""#, r#""8""#);
+    for bad in ["{", other.as_str()] {
+        started.store.commit(Commit::new().put(place.clone(), bad.to_owned())).await.unwrap();
+        // Another revocation, so that the view has caught up.
+        let number = 100 + u64::try_from(bad.len()).unwrap();
+        ca.revoke(revoked(ca, serial(number), REASON, minutes(2))).await.unwrap();
+        assert!(ca.is_revoked(ca.issuer_id(), &serial(7)), "what it says is not known: {bad}");
+        assert!(!ca.is_revoked(ca.issuer_id(), &serial(8)));
+        let refused = ca.refresh_crl(minutes(3)).await.unwrap_err();
+        assert!(refused.to_string().contains("it is not known what is revoked"), "{refused}");
+        let closed =
+            open(config(), Arc::new(started.store.clone()), &started.signer, start()).await;
+        assert!(closed.is_err(), "nor does a gateway start with it");
+    }
+    started.store.commit(Commit::new().put(place, good)).await.unwrap();
+    ca.revoke(revoked(ca, serial(9), REASON, minutes(4))).await.unwrap();
+    assert!(read_crl(&ca.crl()).revoked.contains(&"7".to_owned()));
+}
