@@ -15,7 +15,7 @@ use crate::time::{Hours, Moment};
 pub(crate) struct Condition {
     /// Networks of which the caller's address is in one.
     addresses: Vec<Network>,
-    /// Attributes of the context, with patterns of which a value of each has to fit one.
+    /// Attributes of the context, with patterns of which every value has to fit one.
     attributes: BTreeMap<String, Globs>,
     /// Hours of the week.
     hours: Option<Hours>,
@@ -25,12 +25,18 @@ pub(crate) struct Condition {
     until: Option<Moment>,
 }
 
-/// Whether a condition holds. Nobody knows if the gateway does not say what it depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Attributes whose values the gateway joins by commas, which none of the values has.
+const JOINED: [&str; 2] = ["names", "principals"];
+
+/// Whether a condition holds. The later of these counts more where several are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Holds {
     Yes,
-    No,
+    /// The gateway does not say what it depends on.
     Unknown,
+    /// Some values of an attribute fit, and others do not.
+    Partly,
+    No,
 }
 
 impl From<bool> for Holds {
@@ -54,6 +60,14 @@ impl Condition {
             let message = "name a value, or \"*\" for all";
             return Err(SettingsError::at(format!("attributes.{name}"), message));
         }
+        let spans = |name: &str| {
+            let globs = self.attributes.get(name).map_or(&[][..], Globs::as_slice);
+            globs.iter().any(|glob| glob.as_str().contains(','))
+        };
+        if let Some(name) = JOINED.into_iter().find(|name| spans(name)) {
+            let message = "each name is compared by itself, and none has a comma";
+            return Err(SettingsError::at(format!("attributes.{name}"), message));
+        }
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from >= until
         {
@@ -64,15 +78,7 @@ impl Condition {
 
     /// Whether it holds for the request.
     pub(crate) fn holds(&self, request: &Request) -> Holds {
-        let mut all = Holds::Yes;
-        for part in [self.address(request), self.attributes(request), self.time(request)] {
-            match part {
-                Holds::No => return Holds::No,
-                Holds::Unknown => all = Holds::Unknown,
-                Holds::Yes => {}
-            }
-        }
-        all
+        self.address(request).max(self.attributes(request)).max(self.time(request))
     }
 
     fn address(&self, request: &Request) -> Holds {
@@ -88,16 +94,22 @@ impl Condition {
     }
 
     fn attributes(&self, request: &Request) -> Holds {
-        let mut all = Holds::Yes;
-        for (name, globs) in &self.attributes {
-            let mut values = request.attributes_named(name).peekable();
-            if values.peek().is_none() {
-                all = Holds::Unknown;
-            } else if !values.any(|value| globs.matches(value)) {
-                return Holds::No;
+        let each = self.attributes.iter().map(|(name, globs)| {
+            let joined = JOINED.contains(&name.as_str());
+            let (mut fits, mut does_not) = (false, false);
+            for text in request.attributes_named(name) {
+                for value in text.split(|c| joined && c == ',') {
+                    if globs.matches(value) { fits = true } else { does_not = true }
+                }
             }
-        }
-        all
+            match (fits, does_not) {
+                (true, false) => Holds::Yes,
+                (true, true) => Holds::Partly,
+                (false, true) => Holds::No,
+                (false, false) => Holds::Unknown,
+            }
+        });
+        each.max().unwrap_or(Holds::Yes)
     }
 
     fn time(&self, request: &Request) -> Holds {
@@ -159,14 +171,40 @@ mod tests {
     }
 
     #[test]
-    fn one_value_of_each_attribute_has_to_fit() {
+    fn every_value_of_each_attribute_has_to_fit() {
         let condition = condition(r#"{"attributes": {"role": ["a-*"], "evidence": ["token"]}}"#);
         let (role, token) = (("role", "a-1"), ("evidence", "token"));
         assert_eq!(holds(&condition, &[role, token]), Holds::Yes);
-        assert_eq!(holds(&condition, &[("role", "b"), role, token]), Holds::Yes);
+        assert_eq!(holds(&condition, &[("role", "a-2"), role, token]), Holds::Yes);
+        assert_eq!(holds(&condition, &[("role", "b"), role, token]), Holds::Partly);
+        assert_eq!(holds(&condition, &[role, ("role", "b"), token]), Holds::Partly);
         assert_eq!(holds(&condition, &[("role", "b"), token]), Holds::No);
         assert_eq!(holds(&condition, &[role]), Holds::Unknown);
         assert_eq!(holds(&condition, &[("role", "b")]), Holds::No, "whatever the other is");
+        assert_eq!(
+            holds(&condition, &[("role", "b"), role]),
+            Holds::Partly,
+            "whatever the other is"
+        );
+    }
+
+    #[test]
+    fn names_that_the_gateway_joins_are_values_of_their_own() {
+        for name in ["names", "principals"] {
+            let condition =
+                condition(&format!(r#"{{"attributes": {{"{name}": ["*.team", "x"]}}}}"#));
+            for (value, expected) in [
+                ("a.team", Holds::Yes),
+                ("x,b.team,a.team", Holds::Yes),
+                ("evil,a.team", Holds::Partly),
+                ("a.team,evil", Holds::Partly),
+                ("evil,worse", Holds::No),
+            ] {
+                assert_eq!(holds(&condition, &[(name, value)]), expected, "{name} {value}");
+            }
+        }
+        let other = condition(r#"{"attributes": {"ou": ["a,b"]}}"#);
+        assert_eq!(holds(&other, &[("ou", "a,b")]), Holds::Yes, "no list");
     }
 
     #[test]
@@ -193,6 +231,8 @@ mod tests {
         for json in [
             "{}",
             r#"{"attributes": {"role": []}}"#,
+            r#"{"attributes": {"names": ["x", "*,y"]}}"#,
+            r#"{"attributes": {"principals": ["a,*"]}}"#,
             r#"{"from": "2026-03-01T00:00:00Z", "until": "2026-03-01T00:00:00Z"}"#,
         ] {
             let condition: Condition = serde_json::from_str(json).unwrap();

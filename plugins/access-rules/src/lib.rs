@@ -3,6 +3,10 @@
 //! A rule applies when the caller, the operation and the resource fit its patterns. One applicable
 //! rule that denies is enough to deny; without one that allows, access is denied too. If several
 //! allow, the shortest of their ceilings counts.
+//!
+//! An attribute may have several values, of which a caller chooses some: the names of a certificate. One
+//! that is added to a request never makes a denial a permission: circumstances have to be those of every
+//! value for a rule to allow, and of one for a rule to deny or to demand something.
 
 mod condition;
 mod index;
@@ -17,7 +21,7 @@ use std::collections::BTreeSet;
 use chancery_guest::access::{Denial, Grant, Policy, Refusal, Request, SettingsError};
 use chancery_guest::{Attribute, Period};
 
-use crate::rule::Rule;
+use crate::rule::{Applies, Rule};
 pub use crate::table::Rules;
 
 chancery_guest::access_policy!(compact Rules, include_str!("../settings.schema.json"));
@@ -47,24 +51,30 @@ impl Policy for Rules {
             )
             .into());
         }
-        let mut allowed: Vec<Rule<'_>> = Vec::new();
-        for rule in self.about(&request.resource).filter(|rule| self.applies(rule, request)) {
+        let mut allowed = false;
+        let mut demanding: Vec<Rule<'_>> = Vec::new();
+        for rule in self.about(&request.resource) {
+            let applies = self.applies(&rule, request);
+            if applies == Applies::No {
+                continue;
+            }
             if rule.denies() {
                 return Err(Denial::new("denied-by-rule", "a rule denies this", rule.name()).into());
             }
-            allowed.push(rule);
+            allowed |= applies == Applies::Fully;
+            demanding.push(rule);
         }
-        if allowed.is_empty() {
+        if !allowed {
             return Err(Denial::new("no-rule", "no rule allows this", "").into());
         }
-        match allowed.iter().find_map(|rule| rule.missing_approval(request)) {
+        match demanding.iter().find_map(|rule| rule.missing_approval(request)) {
             Some(approval) => Err(approval.into()),
-            None => Ok(strictest(&allowed)),
+            None => Ok(strictest(&demanding)),
         }
     }
 }
 
-/// What all of the rules allow: the shortest times, and every obligation.
+/// What all of the rules demand: the shortest times, and every obligation.
 fn strictest(rules: &[Rule<'_>]) -> Grant {
     let rules = || rules.iter().map(Rule::special);
     let obligations: BTreeSet<_> = rules().flat_map(|rule| &rule.obligations).collect();

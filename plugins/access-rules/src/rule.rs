@@ -38,6 +38,16 @@ pub(crate) enum Effect {
     Deny,
 }
 
+/// Whether a rule applies to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applies {
+    No,
+    /// It allows some of what the request is about, but not all: it does not allow the request, and
+    /// what it demands is demanded all the same if others do.
+    Partly,
+    Fully,
+}
+
 /// What few rules have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Special {
@@ -161,19 +171,19 @@ impl<'a> Rule<'a> {
         Ok(())
     }
 
-    /// Whether the circumstances are the rule's. If it cannot be told, a rule that denies applies, and one
-    /// that allows does not.
-    pub(crate) fn is_the_case(&self, request: &Request) -> bool {
-        let unknown = self.denies();
-        let told = |condition: Option<&Condition>, otherwise: Holds, unknown: bool| match condition
-            .map_or(otherwise, |condition| condition.holds(request))
-        {
-            Holds::Yes => true,
-            Holds::No => false,
-            Holds::Unknown => unknown,
-        };
+    /// What the circumstances make of the rule. If it cannot be told whether they are the rule's, a rule
+    /// that denies applies, and one that allows does not.
+    pub(crate) fn is_the_case(&self, request: &Request) -> Applies {
         let Special { when, unless, .. } = self.special;
-        told(when.as_ref(), Holds::Yes, unknown) && !told(unless.as_ref(), Holds::No, !unknown)
+        let when = when.as_ref().map_or(Holds::Yes, |condition| condition.holds(request));
+        let unless = unless.as_ref().map_or(Holds::No, |condition| condition.holds(request));
+        match (when, unless) {
+            (Holds::No, _) | (_, Holds::Yes) => Applies::No,
+            (Holds::Yes, Holds::No) => Applies::Fully,
+            _ if self.denies() => Applies::Fully,
+            (Holds::Unknown, _) | (_, Holds::Unknown) => Applies::No,
+            (Holds::Yes | Holds::Partly, Holds::No | Holds::Partly) => Applies::Partly,
+        }
     }
 
     /// The approval that the request does not have yet. Each approver counts once.

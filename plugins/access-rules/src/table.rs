@@ -7,7 +7,7 @@ use chancery_guest::access::Request;
 use serde::Deserialize;
 
 use crate::index::Index;
-use crate::rule::{Deed, Rule, Special, USUAL};
+use crate::rule::{Applies, Deed, Rule, Special, USUAL};
 use crate::texts::Texts;
 
 /// The rules of a binding.
@@ -78,12 +78,14 @@ impl Rules {
         self.roles.contains_key(role)
     }
 
-    pub(crate) fn applies(&self, rule: &Rule<'_>, request: &Request) -> bool {
+    pub(crate) fn applies(&self, rule: &Rule<'_>, request: &Request) -> Applies {
         let is_member = |role: &str| {
             self.roles.get(role).is_some_and(|members| members.matches(&request.identity))
         };
-        rule.is_about(request)
-            && rule.is_the_case(request)
-            && (rule.names(&request.identity) || rule.roles().any(is_member))
+        let is_meant = || rule.names(&request.identity) || rule.roles().any(is_member);
+        if !rule.is_about(request) || !is_meant() {
+            return Applies::No;
+        }
+        rule.is_the_case(request)
     }
 }

@@ -62,12 +62,14 @@ impl Grant {
 }
 
 impl Request {
-    /// The first value of an attribute of the context.
+    /// The first value of an attribute of the context. For those that have one, as `time` and `address`:
+    /// of the names of a certificate, whoever asks may choose which is the first.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes_named(name).next()
     }
 
-    /// All values of an attribute of the context.
+    /// All values of an attribute of the context. Where callers choose some of them, allow what holds for
+    /// all, and deny what holds for any.
     pub fn attributes_named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.attributes
             .iter()

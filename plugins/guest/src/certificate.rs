@@ -44,7 +44,7 @@ impl From<Result<Proposal, Denial>> for Decision {
 }
 
 impl Request {
-    /// The first value of an attribute of the context.
+    /// The first value of an attribute of the context, as `time` or `address`.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let mut attributes = self.attributes.iter();
         attributes.find(|attribute| attribute.name == name).map(|found| found.value.as_str())

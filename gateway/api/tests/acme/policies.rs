@@ -45,7 +45,7 @@ identities = ["*"]
 operations = ["acme.order.create"]
 resources = ["a.team.localhost"]
 effect = "deny"
-when = { attributes = { names = ["*,lonely.team.localhost"] } }
+when = { attributes = { names = ["lonely.team.localhost"] } }
 "#;
 
 /// The names that a problem is about.
