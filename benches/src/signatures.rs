@@ -130,7 +130,7 @@ fn measured(tokens: &Tokens) -> ! {
         let goal = if what == ", not verified" { "; goal >= 0.95" } else { "" };
         tell(&format!("hsm: P-256 signatures{what} (floor: C_Sign loop{goal})"), "1/s", figures);
         drop(bare);
-        signer.shutdown();
+        let _ = signer.shutdown();
     }
 
     for (what, set) in [
@@ -164,7 +164,7 @@ fn measured(tokens: &Tokens) -> ! {
             tell(&row, "µs", figures);
         }
         drop(beside);
-        signer.shutdown();
+        let _ = signer.shutdown();
     }
 
     // Before there are a thousand keys: SoftHSM takes a tenth of a second to close the sessions of such a
@@ -183,7 +183,7 @@ fn measured(tokens: &Tokens) -> ! {
         );
         tell(&name, "1/s", figures);
         drop(beside);
-        signer.shutdown();
+        let _ = signer.shutdown();
     }
     // Whatever the module does when the process ends is not measured.
     std::process::exit(0);
@@ -207,7 +207,7 @@ fn failover(tokens: &Tokens, runtime: &tokio::runtime::Runtime, name: &KeyName) 
         "ms",
         figures,
     );
-    signer.shutdown();
+    let _ = signer.shutdown();
 }
 
 /// Enough requests under way to keep every session busy.

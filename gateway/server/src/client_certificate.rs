@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use chancery_identity::{Clock, SpiffeId};
 use chancery_keys::KeyType;
+use chancery_keys::pkcs11::Stop;
 use chancery_keys::software::{self, SoftwareSigner};
 use chancery_x509::{GeneralName, ParsedCertificate, pem};
 use serde_json::{Value, json};
@@ -40,9 +41,9 @@ async fn by_hand(args: &ClientCertificateArgs, config: &Path) -> Result<()> {
     let config = Config::load(config)?;
     let plain_url = config.plain_url();
     let id = args.spiffe_id.as_ref().context("--spiffe-id is missing")?;
-    let gateway = Gateway::open(&config, &plain_url, Clock::system()).await?;
+    let gateway = Gateway::open(&config, &plain_url, Clock::system(), &Stop::default()).await?;
     issue_by(&gateway, id, &args.profile, &args.cert, &args.key).await?;
-    gateway.close().await;
+    let _ = gateway.close().await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
+use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, Stop};
 use chancery_policy::PolicyConfig;
 
 use crate::config::Config;
@@ -27,7 +27,25 @@ pub(crate) fn policy_history(config: &Config) -> PathBuf {
 }
 
 pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
-    let Some(hsm) = &config.hsm else { return Ok(None) };
+    hsm_config(config).map(open).transpose()
+}
+
+/// The same beside the async threads, until somebody says stop.
+pub(crate) async fn open_hsm_unless(
+    config: &Config,
+    stop: &Stop,
+) -> Result<Option<Arc<Pkcs11Signer>>> {
+    let Some(config) = hsm_config(config) else { return Ok(None) };
+    let config = Pkcs11Config { stop: stop.clone(), ..config };
+    tokio::task::spawn_blocking(move || open(config)).await?.map(Some)
+}
+
+fn open(config: Pkcs11Config) -> Result<Arc<Pkcs11Signer>> {
+    Ok(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?))
+}
+
+fn hsm_config(config: &Config) -> Option<Pkcs11Config> {
+    let hsm = config.hsm.as_ref()?;
     let latches = config.server.directory.clone();
     let mut config = Pkcs11Config::new(hsm.tokens.clone());
     config.sessions = hsm.sessions;
@@ -36,5 +54,5 @@ pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {
     config.patience = hsm.wait;
     config.session_copies = hsm.session_copies;
     config.latches = Some(latches);
-    Ok(Some(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?)))
+    Some(config)
 }

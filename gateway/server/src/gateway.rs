@@ -13,7 +13,7 @@ use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
 use chancery_identity::{Clock, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
-use chancery_keys::pkcs11::{Pkcs11Signer, TokenKey, TokenStatus};
+use chancery_keys::pkcs11::{Pkcs11Signer, Stop, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
 use chancery_secrets::Secrets;
 use chancery_secrets::ssh::Kind;
@@ -25,7 +25,7 @@ use crate::audit;
 use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
-use crate::foundation::{open_hsm, policy_config, policy_history};
+use crate::foundation::{open_hsm_unless, policy_config, policy_history};
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
@@ -57,14 +57,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the rooms. `plain_url` is where others reach the plain port; certificates carry it.
+    /// Opens the rooms. `plain_url` is where others reach the plain port; certificates carry it. `stop` ends the
+    /// wait for a token.
     ///
     /// # Errors
     /// Says which room could not be opened and why; nothing is running then.
-    pub(crate) async fn open(config: &Config, plain_url: &str, clock: Clock) -> Result<Self> {
+    pub(crate) async fn open(
+        config: &Config,
+        plain_url: &str,
+        clock: Clock,
+        stop: &Stop,
+    ) -> Result<Self> {
         let directory = &config.server.directory;
         config.trusted.make_directory(directory)?;
-        let hsm = open_hsm(config)?;
+        let hsm = open_hsm_unless(config, stop).await?;
         let sealed = OpenStore::open(config, hsm.as_deref()).await?;
         let store = sealed.store();
         let audit = audit::open(config, &store, clock.clone()).await?;
@@ -260,14 +266,15 @@ impl Gateway {
     }
 
     /// Ends in order: nothing is written to the audit log after this, and the token's sessions close
-    /// before the process takes the module's statics down.
-    pub(crate) async fn close(&self) {
+    /// before the process takes the module's statics down. Returns whether that was so: false if a call into
+    /// the module hangs.
+    pub(crate) async fn close(&self) -> bool {
         self.audit.close().await;
-        if let Some(hsm) = self.hsm.clone() {
-            let closed = tokio::task::spawn_blocking(move || hsm.shutdown()).await;
-            if let Err(error) = closed {
-                tracing::warn!(%error, "the PKCS#11 token was not closed");
-            }
-        }
+        let Some(hsm) = self.hsm.clone() else { return true };
+        let closed = tokio::task::spawn_blocking(move || hsm.shutdown()).await;
+        closed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the PKCS#11 token was not closed");
+            false
+        })
     }
 }

@@ -30,6 +30,7 @@ mod rooms;
 mod run;
 mod service_manager;
 mod sessions;
+mod signals;
 mod ssh;
 mod store;
 mod telemetry;

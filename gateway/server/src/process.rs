@@ -1,5 +1,7 @@
 //! What this process gives up before it does anything else.
 
+use std::io::Write as _;
+
 use anyhow::{Context, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
@@ -20,4 +22,15 @@ pub(crate) fn harden() -> Result<()> {
         rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
     }
     Ok(())
+}
+
+/// Ends the process at once, without running what libraries have for its end: while a call into a PKCS#11 module
+/// hangs, the module is in use, and cannot be finalised (PKCS#11 v3.0 §5.4).
+pub(crate) fn abandon() -> ! {
+    let _ = std::io::stdout().flush();
+    #[expect(unsafe_code, reason = "the standard library ends a process by running destructors")]
+    // SAFETY: it takes any number, and nothing of this process runs after it.
+    unsafe {
+        libc::_exit(1)
+    }
 }

@@ -11,10 +11,10 @@ use chancery_api::{MonitoringSources, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
 use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
+use chancery_keys::pkcs11::Stop;
 use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::cli::DevArgs;
@@ -27,9 +27,11 @@ use crate::gateway::Gateway;
 use crate::ocsp;
 use crate::policy_files::PolicyFiles;
 use crate::ports::{self, Addresses, Services, Sockets};
+use crate::process;
 use crate::ready::Ready;
 use crate::rooms::acme_config;
 use crate::service_manager;
+use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::trust;
 
@@ -49,7 +51,7 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     let config = dev::prepare(args)?;
     let file = config.server.directory.join("chancery.toml");
     let files = DevIdentities::in_directory(&config.server.directory);
-    let running = Running::start(config, file).await?;
+    let Some(running) = Running::start(config, file).await? else { return Ok(ExitCode::SUCCESS) };
     files.ensure(&running.gateway).await?;
     let ready = Ready::new(running.addresses, &files);
     let text = if args.ready_json { serde_json::to_string(&ready)? } else { ready.for_people() };
@@ -60,7 +62,9 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
 /// `chancery serve`.
 pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
     let config = Config::load(file)?;
-    let running = Running::start(config, file.to_owned()).await?;
+    let Some(running) = Running::start(config, file.to_owned()).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let Addresses { api, http, metrics } = running.addresses;
     tracing::info!(%api, %http, %metrics, "serving");
     service_manager::tell(service_manager::READY);
@@ -83,27 +87,10 @@ struct Running {
     signals: Signals,
 }
 
-/// Taken before anything is opened, so that no signal finds the default action.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn take() -> Result<Self> {
-        let take = |kind| signal(kind).context("cannot handle signals");
-        Ok(Self {
-            terminate: take(SignalKind::terminate())?,
-            interrupt: take(SignalKind::interrupt())?,
-            hangup: take(SignalKind::hangup())?,
-        })
-    }
-}
-
 impl Running {
-    async fn start(config: Config, file: PathBuf) -> Result<Self> {
-        let signals = Signals::take()?;
+    /// None if a signal came before the gateway was open.
+    async fn start(config: Config, file: PathBuf) -> Result<Option<Self>> {
+        let mut signals = Signals::take()?;
         let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
         // Each validation has a connection, and questions to DNS for both families of addresses.
         let outgoing = 4 * acme_config(&config, &Tenants::new([])).validation.concurrency + OTHERS;
@@ -114,7 +101,10 @@ impl Running {
             .public_http
             .clone()
             .unwrap_or_else(|| format!("http://{}", addresses.http));
-        let gateway = Arc::new(Gateway::open(&config, &plain_url, Clock::system()).await?);
+        let stop = Stop::default();
+        let opening = Gateway::open(&config, &plain_url, Clock::system(), &stop);
+        let Some(gateway) = signals.unless_stopped(&stop, opening).await? else { return Ok(None) };
+        let gateway = Arc::new(gateway);
 
         // What everybody who connects has to trust.
         let root = config.server.directory.join("root.pem");
@@ -158,7 +148,7 @@ impl Running {
             let (gateway, names) = (running.gateway.clone(), running.config.server.names.clone());
             tokio::spawn(renew_ocsp_signer(gateway, responder, profile, names, renew_at));
         }
-        Ok(running.listen(sockets, own.renew_at, &stopped))
+        Ok(Some(running.listen(sockets, own.renew_at, &stopped)))
     }
 
     fn listen(
@@ -213,8 +203,11 @@ impl Running {
         for listener in self.listeners {
             listener.await.context("a listener failed")?;
         }
-        self.gateway.close().await;
+        let closed = self.gateway.close().await;
         self.telemetry.shutdown();
+        if !closed {
+            process::abandon();
+        }
         Ok(ExitCode::SUCCESS)
     }
 

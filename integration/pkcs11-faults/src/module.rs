@@ -12,7 +12,7 @@ use cryptoki_sys::{
     CK_ULONG, CKF_CLOCK_ON_TOKEN, CKR_DEVICE_REMOVED, CKR_OK,
 };
 
-use crate::plan::{Effect, Fault, LOGINS, Numbered, PLAN, Plan, PlanFile, TRIES};
+use crate::plan::{Effect, Fault, HANGS, LOGINS, Numbered, PLAN, Plan, PlanFile, TRIES};
 
 /// How often a call that hangs looks for another plan.
 const LOOK: Duration = Duration::from_millis(2);
@@ -147,6 +147,7 @@ impl Module {
             Effect::Delay(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
             Effect::Hang => {
                 let number = self.state().number;
+                self.append(HANGS, 1);
                 while self.state().number == number {
                     std::thread::sleep(LOOK);
                 }

@@ -10,6 +10,9 @@ pub(crate) const LOGINS: &str = "logins";
 /// A line for each login that was begun in it: the PIN's length.
 pub(crate) const TRIES: &str = "logins-begun";
 
+/// A line for each call that hung in it.
+pub(crate) const HANGS: &str = "hangs";
+
 /// What shall go wrong. The default is nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Plan {
@@ -155,7 +158,16 @@ impl PlanFile {
 
     /// How many logins were begun so far, whether or not they came to an end.
     pub fn tries(&self) -> usize {
-        std::fs::read_to_string(self.directory.join(TRIES)).unwrap_or_default().lines().count()
+        self.lines(TRIES)
+    }
+
+    /// How many calls hung so far, or hang now.
+    pub fn hangs(&self) -> usize {
+        self.lines(HANGS)
+    }
+
+    fn lines(&self, name: &str) -> usize {
+        std::fs::read_to_string(self.directory.join(name)).unwrap_or_default().lines().count()
     }
 }
 

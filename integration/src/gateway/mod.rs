@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use chancery_pkcs11_faults::PlanFile;
 use rustix::process::Signal;
 use serde::Deserialize;
 
@@ -132,6 +133,22 @@ impl Gateway {
         let mut command = Command::new(binary());
         command.env("SOFTHSM2_CONF", token.config()).arg("serve").arg("--config").arg(config);
         process::run(&mut command).failure()
+    }
+
+    /// Begins `chancery serve` in the same way, with a token whose module fails as planned.
+    #[track_caller]
+    #[must_use]
+    pub fn serve_begins_with_token(
+        site: &Site,
+        token: &Token,
+        plan: &PlanFile,
+        edit: impl FnOnce(&mut toml::Table),
+    ) -> Server {
+        let config = served_config(site, &site.path().join("state"), edit);
+        let mut command = Command::new(binary());
+        command.env("SOFTHSM2_CONF", token.config()).env(PlanFile::VARIABLE, plan.directory());
+        command.arg("serve").arg("--config").arg(config);
+        Server::start("chancery serve", &mut command, &site.file("gateway.log"))
     }
 
     #[track_caller]

@@ -11,6 +11,7 @@ use chancery_integration::process;
 use chancery_integration::responder::Http01;
 use chancery_integration::site::{self, Site};
 use chancery_pkcs11_faults::{Effect, Fault, Plan};
+use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const PIN_INCORRECT: u64 = 0xa0;
@@ -186,4 +187,65 @@ fn a_stop_under_load_leaves_the_module_in_order() {
         assert!(status.success(), "{status}");
         drop(finalizing.join().expect("it was answered").expect(200));
     });
+}
+
+#[test]
+fn a_start_that_waits_for_a_token_ends_when_it_is_told_to() {
+    let site = Site::new();
+    let (token, plan) = Token::faulty(&site);
+    drop(Options::new(&site).faulty_token(&token, &plan).start().stop());
+    plan.set(&Plan { away: vec![Token::LABEL.to_owned()], ..Plan::default() });
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Gateway::serve_begins_with_token(&site, &token, &plan, |config| {
+            let pkcs11 = config["pkcs11"].as_table_mut().expect("the token's table");
+            pkcs11.insert("wait_seconds".to_owned(), 86_400.into());
+        });
+        process::eventually("it waits for the token", PATIENCE, || {
+            assert!(server.ended().is_none(), "{}", server.log());
+            // Behind what the one before said.
+            let log = server.log();
+            log.rsplit("told to stop").next()?.contains("waiting for the token").then_some(())
+        });
+        server.signal(signal);
+        let status = server.wait();
+        assert!(status.success(), "{status}: {}", server.log());
+        assert!(server.log().trim_end().ends_with("waited for the token"), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_start_whose_login_hangs_ends_when_it_is_told_to() {
+    let site = Site::new();
+    let (token, plan) = Token::faulty(&site);
+    plan.set(&Plan::of(Fault::at("C_Login", Effect::Hang)));
+    let mut server = Options::new(&site).faulty_token(&token, &plan).begin();
+    process::eventually("the login hangs", PATIENCE, || (plan.hangs() == 1).then_some(()));
+    server.signal(Signal::TERM);
+    // No segmentation fault: nothing of the module runs at the end.
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+}
+
+#[test]
+fn a_call_that_hangs_does_not_keep_the_gateway_from_ending() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let (token, plan) = Token::faulty(&site);
+    let options = || Options::new(&site).dns(&dns).faulty_token(&token, &plan);
+    let mut gateway = options().start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let names = ["a.example.com"];
+    let order = account.order(&names);
+    account.prove(&order, &responder);
+    let order = account.until(&order, "ready");
+    plan.set(&Plan::of(Fault::at("C_Sign", Effect::Hang)));
+    drop(account.finalize(&order, &request(&names).0));
+    process::eventually("a call hangs", PATIENCE, || (plan.hangs() > 0).then_some(()));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(1), "{}", gateway.log());
+    assert!(gateway.log().contains("leaving the module as it is"), "{}", gateway.log());
+
+    // The next one finds everything in order.
+    plan.set(&Plan::default());
+    drop(options().start());
 }

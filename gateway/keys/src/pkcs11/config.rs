@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::TokenSelector;
+use super::{Stop, TokenSelector};
 
 /// Which tokens hold the keys and how much of them to use.
 #[derive(Debug, Clone)]
@@ -36,6 +36,9 @@ pub struct Pkcs11Config {
     /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
     /// begin with.
     pub patience: Duration,
+    /// Ends that wait before its time: opening then fails with [`OpenError::Stopped`](super::OpenError), and
+    /// leaves no thread, no session and no initialised module.
+    pub stop: Stop,
 }
 
 /// How to reach a token.
@@ -65,6 +68,7 @@ impl Pkcs11Config {
             latches: None,
             login_pause: Duration::from_secs(5),
             patience: Duration::ZERO,
+            stop: Stop::default(),
         }
     }
 }

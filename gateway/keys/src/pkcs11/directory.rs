@@ -10,7 +10,8 @@ use cryptoki::session::Session;
 use dashmap::DashMap;
 use metrics::Histogram;
 
-use super::{TokenSelector, Usage, meters, public_key};
+use super::public_key::Unreadable;
+use super::{TokenSelector, Usage, inspection, meters, object, public_key};
 use crate::{KeyName, SignError};
 
 /// The keys that the token holds, read when it is reached and extended by what is generated here: so
@@ -63,6 +64,7 @@ struct Named {
     name: KeyName,
     id: Vec<u8>,
     usage: Usage,
+    malformed: bool,
 }
 
 impl Directory {
@@ -72,11 +74,11 @@ impl Directory {
     }
 
     /// Reads all keys anew. Objects whose label is no [`KeyName`] belong to somebody else and are left
-    /// out; keys without `CKA_ID` or public half are known as unusable.
+    /// out; keys that are malformed, or without `CKA_ID` or public half, are known as unusable.
     pub(super) fn read(&self, session: &Session) -> Result<(), Error> {
         let mut private =
             named(session, &[Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true)])?;
-        private.retain(|key| key.usage != Usage::NONE);
+        private.retain(|key| key.usage != Usage::NONE || key.malformed);
         let secret = named(
             session,
             &[
@@ -106,6 +108,7 @@ impl Directory {
             let halves = public.get(&key.id).map(Vec::as_slice).unwrap_or_default();
             let entry = match halves {
                 _ if !unique(key) => Entry::Ambiguous,
+                _ if key.malformed => Entry::Unusable(MALFORMED),
                 _ if key.id.is_empty() => Entry::Unusable(NO_ID),
                 [] => Entry::Unusable(NO_PUBLIC_KEY),
                 [object] => match public_key::read(session, *object) {
@@ -118,6 +121,9 @@ impl Directory {
                     })),
                     Err(error) => {
                         tracing::warn!(key = %key.name, %error, "a public key cannot be read");
+                        if let Unreadable::Token(error) = error {
+                            object::expect_of_the_object(session, error)?;
+                        }
                         Entry::Unusable(ODD_PUBLIC_KEY)
                     }
                 },
@@ -126,7 +132,9 @@ impl Directory {
             entries.insert(key.name.clone(), entry);
         }
         for key in &secret {
-            let entry = if unique(key) && key.id.is_empty() {
+            let entry = if unique(key) && key.malformed {
+                Entry::Unusable(MALFORMED)
+            } else if unique(key) && key.id.is_empty() {
                 Entry::Unusable(NO_ID)
             } else if unique(key) {
                 Entry::Wrapping(Arc::new(WrappingKey {
@@ -211,6 +219,8 @@ fn unusable(name: &KeyName, reason: &str) -> SignError {
     SignError::Failed { key: name.clone(), reason: reason.to_owned() }
 }
 
+const MALFORMED: &str =
+    "the token cannot say what it is (the log has why): repair or remove the object";
 const NO_ID: &str = "it has no CKA_ID in the token; give it one (pkcs11-tool --set-id), and the \
                      public key the same";
 const NO_PUBLIC_KEY: &str = "no public key in the token has the same CKA_ID";
@@ -221,9 +231,10 @@ const ODD_PUBLIC_KEY: &str = "its public key in the token is of a type that is n
 
 fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error> {
     let mut found = Vec::new();
-    for object in session.find_objects(template)? {
+    for handle in session.find_objects(template)? {
         let (mut label, mut id, mut usage) = (None, Vec::new(), Usage::NONE);
-        for attribute in session.get_attributes(object, &ASKED)? {
+        let object::Seen { attributes, malformed } = object::read(session, handle, &ASKED)?;
+        for attribute in attributes {
             match attribute {
                 Attribute::Label(bytes) => label = String::from_utf8(bytes).ok(),
                 Attribute::Id(bytes) => id = bytes,
@@ -233,8 +244,18 @@ fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error>
                 _ => {}
             }
         }
+        if let Some(why) = &malformed {
+            let id = inspection::hex(&id);
+            tracing::warn!(
+                why,
+                label = label.as_deref().unwrap_or("(not legible)"),
+                id,
+                %handle,
+                "a key in the token is malformed and cannot be used"
+            );
+        }
         let Some(Ok(name)) = label.map(|label| label.parse()) else { continue };
-        found.push(Named { name, id, usage });
+        found.push(Named { name, id, usage, malformed: malformed.is_some() });
     }
     Ok(found)
 }
@@ -250,10 +271,15 @@ const ASKED: [AttributeType; 5] = [
 fn by_id(session: &Session) -> Result<HashMap<Vec<u8>, Vec<ObjectHandle>>, Error> {
     let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true)];
     let mut found: HashMap<Vec<u8>, Vec<ObjectHandle>> = HashMap::new();
-    for object in session.find_objects(&template)? {
-        for attribute in session.get_attributes(object, &[AttributeType::Id])? {
+    for handle in session.find_objects(&template)? {
+        let object::Seen { attributes, malformed } =
+            object::read(session, handle, &[AttributeType::Id])?;
+        if let Some(why) = malformed {
+            tracing::warn!(why, %handle, "a public key in the token is malformed and cannot be used");
+        }
+        for attribute in attributes {
             if let Attribute::Id(id) = attribute {
-                found.entry(id).or_default().push(object);
+                found.entry(id).or_default().push(handle);
             }
         }
     }

@@ -92,6 +92,9 @@ pub enum OpenError {
         /// Its name.
         setting: &'static str,
     },
+    /// Somebody [stopped](super::Stop) the wait for a token.
+    #[error("told to stop while it waited for the token")]
+    Stopped,
     /// A worker thread could not be started.
     #[error("a thread for a PKCS#11 session cannot be started: {0}")]
     Thread(#[source] std::io::Error),

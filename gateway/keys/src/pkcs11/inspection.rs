@@ -4,7 +4,7 @@ use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::TokenSelector;
+use super::{TokenSelector, object};
 
 /// A private or secret key in a token, as the token describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +94,15 @@ fn key(session: &Session, object: ObjectHandle, token: &TokenSelector) -> Result
         local: false,
         usable: false,
     };
-    for attribute in session.get_attributes(object, &ASKED)? {
+    let object::Seen { attributes, malformed } = object::read(session, object, &ASKED)?;
+    if let Some(why) = malformed {
+        tracing::warn!(why, handle = %object, "a key in the token is malformed");
+    }
+    for attribute in attributes {
         match attribute {
             Attribute::Label(label) => key.label = String::from_utf8_lossy(&label).into_owned(),
             Attribute::Id(id) => {
-                key.id = id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+                key.id = hex(&id);
             }
             Attribute::Sensitive(is) => key.sensitive = is,
             Attribute::Extractable(is) => key.extractable = is,
@@ -109,4 +113,8 @@ fn key(session: &Session, object: ObjectHandle, token: &TokenSelector) -> Result
         }
     }
     Ok(key)
+}
+
+pub(super) fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -5,11 +5,13 @@
 //!
 //! - It took the PIN: nothing is counted any more.
 //! - It called the PIN wrong: there is no other try.
-//! - It did not look at the PIN, because it is away, or the PIN is locked or not set: the try did not
-//!   count.
-//! - Any other code says nothing. Some modules answer a wrong PIN so. If the token's flags do not show
-//!   that it counted a wrong PIN, there is one more try after a pause. A try that was interrupted, by
-//!   the end of the process too, is treated the same.
+//! - It did not look at the PIN, because the PIN is locked or not set: the try did not count.
+//! - It says that it is away, and does not answer other calls either: the try did not count. If that
+//!   happens again and again, the pauses between tries grow.
+//! - Any other code says nothing, and "I am away" says nothing of a token that answers other calls. Some
+//!   modules answer a wrong PIN so. If the token's flags do not show that it counted a wrong PIN, there is
+//!   one more try after a pause. A try that was interrupted, by the end of the process too, is treated the
+//!   same.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -36,7 +38,14 @@ pub(super) struct Login {
     unclear: Option<(String, Instant)>,
     /// How long there is no other try after one that was unclear.
     pause: Duration,
+    /// Tries during which the token went away, one after the other.
+    lost: u32,
+    /// After several of these there is none before this.
+    lost_until: Option<Instant>,
 }
+
+/// How often the pause after logins during which the token went away doubles.
+const DOUBLINGS: u32 = 7;
 
 enum Pin {
     /// Not tried yet, or accepted before.
@@ -51,6 +60,8 @@ pub(super) enum Refusal {
     Pin(PinRefused),
     /// The last try was unclear, and there is another one later.
     Later { reason: String, pause: Duration },
+    /// The token went away during several tries, and there is another one later.
+    Away { pause: Duration },
     /// A try cannot be counted, so it is not made.
     Uncounted(io::Error),
     /// The token is not there, or out of order.
@@ -63,10 +74,8 @@ enum Verdict {
     Wrong,
     Locked,
     NotSet,
-    /// The token did not see it.
+    /// The token did not see it, if it really is away: whether the rest of it still answers tells.
     Lost,
-    /// The token may have seen it: whether the rest of it still answers tells.
-    LostOrUnclear,
     Unclear,
 }
 
@@ -76,7 +85,7 @@ impl Login {
         let unclear = (latch.tries() == Tries::One)
             .then(|| ("the last login was interrupted".to_owned(), Instant::now() + pause));
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
-        Self { anchor: None, pin, latch, unclear, pause }
+        Self { anchor: None, pin, latch, unclear, pause, lost: 0, lost_until: None }
     }
 
     /// Logs in unless somebody has.
@@ -99,6 +108,12 @@ impl Login {
                 return Err(Refusal::Later { reason: reason.clone(), pause });
             }
         }
+        if let Some(pause) =
+            self.lost_until.map(|until| until.saturating_duration_since(Instant::now()))
+            && !pause.is_zero()
+        {
+            return Err(Refusal::Away { pause });
+        }
         let info = module.token_info(slot).map_err(Refusal::Token)?;
         if let Some(refused) = danger(&info) {
             return Err(self.give_up(refused));
@@ -113,6 +128,7 @@ impl Login {
         match session.login(UserType::User, Some(pin)) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
                 self.unclear = None;
+                (self.lost, self.lost_until) = (0, None);
                 self.settle(Tries::None);
                 Ok(())
             }
@@ -145,15 +161,17 @@ impl Login {
                 self.settle(before);
                 self.give_up(PinRefused::NotSet)
             }
-            Verdict::Lost if !counted => {
+            Verdict::Lost if !answers && !counted => {
                 self.settle(before);
+                // The first may be chance; a token that goes away at each login may have counted them.
+                if self.lost > 0 {
+                    let pause = self.pause * 2_u32.pow((self.lost - 1).min(DOUBLINGS));
+                    self.lost_until = Some(Instant::now() + pause);
+                }
+                self.lost = self.lost.saturating_add(1);
                 Refusal::Token(error)
             }
-            Verdict::LostOrUnclear if !answers => {
-                self.settle(before);
-                Refusal::Token(error)
-            }
-            Verdict::Lost | Verdict::LostOrUnclear | Verdict::Unclear => {
+            Verdict::Lost | Verdict::Unclear => {
                 let reason = Code(&error).to_string();
                 if counted || self.latch.tries() == Tries::Enough {
                     let refused = self.no_clear_answer(reason);
@@ -246,10 +264,10 @@ fn verdict(error: &Error) -> Verdict {
         | RvError::SessionHandleInvalid
         | RvError::SlotIdInvalid
         | RvError::TokenNotPresent
-        | RvError::TokenNotRecognized => Verdict::Lost,
+        | RvError::TokenNotRecognized
         // "Some problem has occurred with the token and/or slot": with a reader that loses answers, the
         // card has counted.
-        RvError::DeviceError => Verdict::LostOrUnclear,
+        | RvError::DeviceError => Verdict::Lost,
         _ => Verdict::Unclear,
     }
 }
@@ -267,7 +285,7 @@ mod tests {
         assert_eq!(verdict(RvError::PinLenRange), Verdict::Wrong);
         assert_eq!(verdict(RvError::PinLocked), Verdict::Locked);
         assert_eq!(verdict(RvError::TokenNotPresent), Verdict::Lost);
-        assert_eq!(verdict(RvError::DeviceError), Verdict::LostOrUnclear);
+        assert_eq!(verdict(RvError::DeviceError), Verdict::Lost);
         for code in [
             RvError::GeneralError,
             RvError::FunctionFailed,

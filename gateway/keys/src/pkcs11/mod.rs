@@ -33,10 +33,12 @@ mod latch;
 mod login;
 mod meters;
 mod module;
+mod object;
 mod public_key;
 mod recovery;
 mod selector;
 mod sign;
+mod stop;
 mod threads;
 mod token;
 mod token_info;
@@ -49,6 +51,7 @@ pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
 pub use import::Brought;
 pub use inspection::{InspectError, TokenKey};
 pub use selector::{TokenAttributes, TokenSelector};
+pub use stop::Stop;
 pub use usage::Usage;
 
 use std::collections::HashMap;
@@ -63,7 +66,7 @@ use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
 use lane::{Lane, Operation};
 use latch::{Latch, Tries};
 use login::Login;
-use module::{Module, lock};
+use module::{Module, lock_until};
 use token::Token;
 
 /// Sessions beside the workers': the one that keeps the login, and one for administration.
@@ -138,7 +141,7 @@ impl Pkcs11Signer {
             deadline: config.deadline,
             grace: config.deadline.max(SHUTDOWN_GRACE),
         };
-        recovery::first(&signer.lanes, config.patience)?;
+        recovery::first(&signer.lanes, config.patience, &config.stop)?;
         for lane in &signer.lanes {
             recovery::start(lane).map_err(OpenError::Thread)?;
         }
@@ -187,23 +190,33 @@ impl Pkcs11Signer {
     /// Lets what is queued finish, closes the sessions and ends the use of the module. Call it before
     /// the process ends, off the async workers: it blocks, for as long as an operation may take.
     /// Dropping the signer does the same.
-    pub fn shutdown(&self) {
-        *lock(&self.admin) = false;
+    ///
+    /// A call into a module that does not return by then is left alone, and the module is not finalised:
+    /// `C_Finalize` while another thread is in a call is undefined (PKCS#11 v3.0 §5.4), and no call can be
+    /// interrupted from outside. End the process then without running destructors of libraries, as `_exit`
+    /// does: some modules crash in theirs while they are in use.
+    ///
+    /// Returns whether that was so: false if a call hangs.
+    #[must_use = "a process ends otherwise while a call hangs"]
+    pub fn shutdown(&self) -> bool {
         for lane in &self.lanes {
             lane.close();
         }
         let until = Instant::now() + self.grace;
+        let admin = lock_until(&self.admin, until).map(|mut open| *open = false);
         // Every one is waited for, whatever another one does.
         let hanging = self
             .lanes
             .iter()
             .filter(|lane| !(lane.threads.join(until) && lane.token.fall_silent(until).is_some()));
-        if hanging.count() == 0 {
+        let silent = hanging.count() == 0 && admin.is_some();
+        if silent {
             // Only now: tokens of one module share its use.
             self.lanes.iter().for_each(|lane| lane.token.module().end());
         } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
+        silent
     }
 }
 
@@ -276,7 +289,7 @@ impl Pkcs11Signer {
 
 impl Drop for Pkcs11Signer {
     fn drop(&mut self) {
-        self.shutdown();
+        let _ = self.shutdown();
     }
 }
 

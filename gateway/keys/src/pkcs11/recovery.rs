@@ -4,16 +4,16 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::OpenError;
 use super::lane::Lane;
+use super::{OpenError, Stop};
 
 /// How soon a token is tried again, and how late at most: the pause doubles.
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(2);
 
 /// Reaches the tokens for the first time. One of them has to be there, at the latest when the patience
-/// ends; a login that is to be tried once more is, whatever the patience.
-pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration) -> Result<(), OpenError> {
+/// ends or somebody says stop; a login that is to be tried once more is, whatever the patience.
+pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration, stop: &Stop) -> Result<(), OpenError> {
     let until = Instant::now() + patience;
     loop {
         let (mut failure, mut again) = (None, None);
@@ -48,8 +48,8 @@ pub(super) fn first(lanes: &[Arc<Lane>], patience: Duration) -> Result<(), OpenE
                 lane.token.module().reinitialise();
             }
         }
-        if let Some(lane) = lanes.first() {
-            lane.health.pause(pause);
+        if !stop.pause(pause) {
+            return Err(OpenError::Stopped);
         }
     }
 }

@@ -166,6 +166,13 @@ impl From<Refusal> for OpenError {
         match refusal {
             Refusal::Pin(refused) => refused.into(),
             Refusal::Later { reason, pause } => Self::LoginUnclear { reason, pause },
+            Refusal::Away { pause } => {
+                let seconds = pause.as_secs_f32();
+                let reason = format!(
+                    "it went away during several logins; there is another try after {seconds} seconds"
+                );
+                Self::Token { doing: "logging in", reason }
+            }
             Refusal::Uncounted(error) => Self::Uncounted(error),
             Refusal::Token(error) => failed_at("logging in")(error),
         }

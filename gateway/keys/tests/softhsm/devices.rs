@@ -462,3 +462,27 @@ fn a_drained_token_is_asked_nothing_new_until_it_is_resumed() {
         });
     });
 }
+
+#[test]
+fn a_key_that_is_made_for_ever_does_not_keep_the_signer_from_ending() {
+    with_faults(
+        "devices::a_key_that_is_made_for_ever_does_not_keep_the_signer_from_ending",
+        |plan| {
+            let mut short = config();
+            short.deadline = Duration::from_millis(10);
+            let signer = Arc::new(Pkcs11Signer::open(faulty(&short)).unwrap());
+            plan.set(&Plan::of(Fault::at("C_GenerateKeyPair", Effect::Hang)));
+            let making = {
+                let signer = Arc::clone(&signer);
+                std::thread::spawn(move || run(signer.generate(&name("k"), KeyType::EcdsaP256)))
+            };
+            while plan.hangs() == 0 {
+                std::thread::yield_now();
+            }
+            assert!(!signer.shutdown(), "the module is in use");
+            plan.set(&Plan::default());
+            let _ = making.join().unwrap();
+            assert!(signer.shutdown());
+        },
+    );
+}

@@ -120,12 +120,96 @@ fn what_a_token_says_of_itself_may_be_rubbish_where_nobody_needs_it() {
 }
 
 #[test]
+fn an_opening_that_waits_for_a_token_ends_when_it_is_told_to() {
+    with_faults("opening::an_opening_that_waits_for_a_token_ends_when_it_is_told_to", |plan| {
+        another_token("second");
+        plan.set(&Plan { away: vec![LABEL.to_owned(), "second".to_owned()], ..Plan::default() });
+        let mut two = faulty(&config());
+        two.tokens.push(two.tokens[0].clone());
+        two.tokens[1].token = TokenSelector::Label("second".to_owned());
+        two.patience = std::time::Duration::from_hours(24);
+        let stop = two.stop.clone();
+        let opening = {
+            let two = two.clone();
+            std::thread::spawn(move || Pkcs11Signer::open(two).map(drop))
+        };
+        stop.now();
+        let stopped = opening.join().unwrap().unwrap_err();
+        assert!(matches!(stopped, OpenError::Stopped), "{stopped}");
+        assert_eq!(threads(), [] as [String; 0]);
+        // The module was finalised.
+        plan.set(&Plan::default());
+        two.stop = chancery_keys::pkcs11::Stop::default();
+        drop(Pkcs11Signer::open(two).unwrap());
+    });
+}
+
+#[test]
+fn a_malformed_object_takes_no_other_key_along() {
+    const GENERAL_ERROR: u64 = 0x05;
+    const ATTRIBUTE_VALUE_INVALID: u64 = 0x13;
+    with_faults("opening::a_malformed_object_takes_no_other_key_along", |plan| {
+        let first = Pkcs11Signer::open(faulty(&config())).unwrap();
+        for key in ["a", "b", "c"] {
+            run(first.generate(&name(key), KeyType::EcdsaP256)).unwrap();
+        }
+        drop(first);
+        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+        for code in [GENERAL_ERROR, ATTRIBUTE_VALUE_INVALID] {
+            // What is asked of an object is asked in two calls, and if one fails, one by one.
+            for times in [1, 2, 4, 6] {
+                let fault = Fault::at("C_GetAttributeValue", Effect::Return(code)).times(times);
+                plan.set(&Plan::of(fault));
+                let signer = Pkcs11Signer::open(faulty(&config())).unwrap();
+                let signs = ["a", "b", "c"].map(|key| {
+                    run(signer.sign(&name(key), algorithm, b"m")).map(drop).map_err(|error| {
+                        // One of which even the name cannot be read is as if it were not there.
+                        let known = matches!(error, SignError::Failed { .. });
+                        assert!(known || times > 1, "{code:x} {times}: {error:?}");
+                    })
+                });
+                let count = signs.iter().filter(|signs| signs.is_ok()).count();
+                assert_eq!(count, 2, "{code:x} {times}");
+                assert_eq!(signer.status().remove(0).trouble, None);
+                if times > 1 {
+                    continue;
+                }
+                // Asked for, it is named; and nobody gets another key under its name.
+                let at = signs.iter().position(Result::is_err).unwrap();
+                let odd = name(["a", "b", "c"][at]);
+                let told = run(signer.sign(&odd, algorithm, b"m")).unwrap_err().to_string();
+                assert!(told.contains(odd.as_str()) && told.contains("repair"), "{told}");
+                assert!(run(signer.generate(&odd, KeyType::EcdsaP256)).is_err());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_device_that_goes_while_its_keys_are_read_loses_none() {
+    const DEVICE_REMOVED: u64 = 0x32;
+    with_faults("opening::a_device_that_goes_while_its_keys_are_read_loses_none", |plan| {
+        let first = Pkcs11Signer::open(faulty(&config())).unwrap();
+        run(first.generate(&name("k"), KeyType::EcdsaP256)).unwrap();
+        drop(first);
+        for calls in 0..6 {
+            let fault = Fault::at("C_GetAttributeValue", Effect::Return(DEVICE_REMOVED));
+            plan.set(&Plan::of(fault.after(calls).times(1)));
+            let mut patient = faulty(&config());
+            patient.patience = std::time::Duration::from_mins(1);
+            let signer = Pkcs11Signer::open(patient).unwrap();
+            run(signer.sign(&name("k"), SignatureAlgorithm::EcdsaP256Sha256, b"m")).unwrap();
+        }
+    });
+}
+
+#[test]
 fn after_shutdown_there_are_no_signatures() {
     with_token("opening::after_shutdown_there_are_no_signatures", || {
         let signer = signer();
         let key = name("k");
         run(signer.generate(&key, KeyType::Ed25519)).unwrap();
-        signer.shutdown();
+        assert!(signer.shutdown());
         let answer = run(signer.sign(&key, SignatureAlgorithm::Ed25519, b"m"));
         assert!(matches!(answer, Err(SignError::Unavailable { .. })), "{answer:?}");
         assert!(run(signer.generate(&name("l"), KeyType::Ed25519)).is_err());
@@ -160,7 +244,7 @@ fn after_shutdown_the_module_is_free_for_others_whoever_still_holds_the_signer()
         "opening::after_shutdown_the_module_is_free_for_others_whoever_still_holds_the_signer";
     with_token(name, || {
         let first = signer();
-        first.shutdown();
+        assert!(first.shutdown());
         drop(signer());
         drop(first);
         drop(signer());

@@ -12,6 +12,7 @@ use crate::harness::{LABEL, config, faulty, name, run, with_faults};
 
 // Return codes by PKCS#11 §A.
 const HOST_MEMORY: u64 = 0x02;
+const SLOT_ID_INVALID: u64 = 0x03;
 const GENERAL_ERROR: u64 = 0x05;
 const FUNCTION_FAILED: u64 = 0x06;
 const ARGUMENTS_BAD: u64 = 0x07;
@@ -20,11 +21,29 @@ const DEVICE_REMOVED: u64 = 0x32;
 const PIN_INCORRECT: u64 = 0xa0;
 const PIN_LOCKED: u64 = 0xa4;
 const TOKEN_NOT_PRESENT: u64 = 0xe0;
+const SESSION_CLOSED: u64 = 0xb0;
+const SESSION_HANDLE_INVALID: u64 = 0xb3;
+const TOKEN_NOT_RECOGNIZED: u64 = 0xe1;
+const CRYPTOKI_NOT_INITIALIZED: u64 = 0x190;
 const VENDOR_DEFINED: u64 = 0x8000_0123;
 
-/// What a module may answer to a wrong PIN without saying so.
-const UNCLEAR: [u64; 6] =
-    [HOST_MEMORY, GENERAL_ERROR, FUNCTION_FAILED, ARGUMENTS_BAD, DEVICE_ERROR, VENDOR_DEFINED];
+/// What a module may answer to a wrong PIN without saying so. That the token is away is not the case if it
+/// answers everything else.
+const UNCLEAR: [u64; 13] = [
+    HOST_MEMORY,
+    SLOT_ID_INVALID,
+    GENERAL_ERROR,
+    FUNCTION_FAILED,
+    ARGUMENTS_BAD,
+    DEVICE_ERROR,
+    DEVICE_REMOVED,
+    SESSION_CLOSED,
+    SESSION_HANDLE_INVALID,
+    TOKEN_NOT_PRESENT,
+    TOKEN_NOT_RECOGNIZED,
+    CRYPTOKI_NOT_INITIALIZED,
+    VENDOR_DEFINED,
+];
 
 // Flags by PKCS#11 §3.3.
 const USER_PIN_COUNT_LOW: u64 = 0x0001_0000;
@@ -83,7 +102,14 @@ fn an_unclear_answer_while_serving_is_tried_once_more_and_then_never() {
     with_faults(
         "pins::an_unclear_answer_while_serving_is_tried_once_more_and_then_never",
         |plan| {
-            for code in [GENERAL_ERROR, FUNCTION_FAILED, ARGUMENTS_BAD, VENDOR_DEFINED] {
+            for code in [
+                GENERAL_ERROR,
+                FUNCTION_FAILED,
+                ARGUMENTS_BAD,
+                DEVICE_REMOVED,
+                TOKEN_NOT_PRESENT,
+                VENDOR_DEFINED,
+            ] {
                 let latches = tempfile::tempdir().unwrap();
                 let signer = Pkcs11Signer::open(counting(latches.path())).unwrap();
                 let before = plan.tries();
@@ -180,10 +206,19 @@ fn a_device_that_is_away_costs_no_try() {
     with_faults("pins::a_device_that_is_away_costs_no_try", |plan| {
         for code in [DEVICE_REMOVED, TOKEN_NOT_PRESENT] {
             let latches = tempfile::tempdir().unwrap();
-            plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(code)).times(5)));
+            let before = plan.tries();
+            let mut lost = Plan::of(Fault::at("C_Login", Effect::Return(code)).times(5));
+            // It does not answer what is asked after each of the logins: its flags. Before, it is asked for them
+            // three times, twice of them while it is looked for.
+            for login in 0..5 {
+                let flags = Fault::at("C_GetTokenInfo", Effect::Return(code));
+                lost.faults.push(flags.after(3 + 3 * login).times(1));
+            }
+            plan.set(&lost);
             let mut patient = counting(latches.path());
             patient.patience = Duration::from_mins(1);
             drop(Pkcs11Signer::open(patient).unwrap());
+            assert_eq!(plan.tries() - before, 6, "{code:x}");
             assert_eq!(files(latches.path()), 0, "{code:x}");
         }
     });

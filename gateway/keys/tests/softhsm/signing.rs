@@ -40,7 +40,7 @@ fn every_key_type_signs_with_every_algorithm_of_its_own() {
                 Err(SignError::Unsupported { key, algorithm })
             );
         });
-        signer.shutdown();
+        assert!(signer.shutdown());
     });
 }
 
