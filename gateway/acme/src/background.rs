@@ -18,6 +18,7 @@ use crate::Acme;
 use crate::error::Error;
 use crate::id::{AuthorizationId, OrderId};
 use crate::order::Order;
+use crate::order::awaiting::{Awaiting, Waiting};
 use crate::records;
 
 /// How many unfinished things are read at once after a start.
@@ -66,12 +67,20 @@ impl Acme {
         context: &RequestContext,
         id: AuthorizationId,
     ) {
-        self.hold(self.spawn_validation(context, id)).await;
+        self.hold(&mut self.spawn_validation(context, id)).await;
     }
 
     /// Makes an order's certificate apart from the request, and waits likewise.
-    pub(crate) async fn begin_issuance(self: &Arc<Self>, context: &RequestContext, id: OrderId) {
-        self.hold(self.spawn_issuance(context, id)).await;
+    pub(crate) async fn begin_issuance(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        id: OrderId,
+        waiting: Waiting,
+    ) {
+        let mut task = self.spawn_issuance(context, id, waiting.shared());
+        if !self.hold(&mut task).await && !waiting.leave() {
+            self.hold(&mut task).await;
+        }
     }
 
     /// Takes up what was unfinished when the gateway last stopped: challenges that were being
@@ -94,7 +103,7 @@ impl Acme {
                 }
             }
             for key in self.keys_below(&records::unfinished_orders(tenant)).await? {
-                self.spawn_issuance(&context, records::id_in(&key)?);
+                self.spawn_issuance(&context, records::id_in(&key)?, Awaiting::nobody());
                 count += 1;
             }
         }
@@ -205,17 +214,22 @@ impl Acme {
         })
     }
 
-    fn spawn_issuance(self: &Arc<Self>, context: &RequestContext, id: OrderId) -> JoinHandle<()> {
+    fn spawn_issuance(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        id: OrderId,
+        client: Arc<Awaiting>,
+    ) -> JoinHandle<()> {
         let (acme, context) = (Arc::clone(self), context.clone());
         spawn(move || {
-            let (acme, context) = (Arc::clone(&acme), context.clone());
-            async move { acme.make_certificate(&context, id).await }
+            let (acme, context, client) = (Arc::clone(&acme), context.clone(), Arc::clone(&client));
+            async move { acme.make_certificate(&context, id, &client).await }
         })
     }
 
-    async fn hold(&self, task: JoinHandle<()>) {
+    async fn hold(&self, task: &mut JoinHandle<()>) -> bool {
         // Either it ended, or the answer says that it has not.
-        let _ = tokio::time::timeout(self.config.hold, task).await;
+        tokio::time::timeout(self.config.hold, task).await.is_ok()
     }
 
     async fn keys_below(&self, prefix: &str) -> Result<Vec<Key>, Error> {

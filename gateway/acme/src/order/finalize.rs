@@ -5,9 +5,10 @@ use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
 use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
 use chancery_policy::Denial;
-use chancery_store::{Commit, CommitError};
+use chancery_store::{Commit, CommitError, Key, Version};
 use chancery_x509::Serial;
 
+use super::awaiting::{Awaiting, Waiting};
 use super::csr;
 use super::state::{In, Order, Processing};
 use crate::Acme;
@@ -51,7 +52,7 @@ impl Acme {
                 .detail("order", id.to_string());
             return Err(self.refuse(event, error).await);
         }
-        self.begin_issuance(context, id).await;
+        self.begin_issuance(context, id, Waiting::new()).await;
         let order = self.order(context, account, id).await?;
         if let Order::Ready(ready) = &order
             && let Some(failure) = ready.rejected()
@@ -100,19 +101,17 @@ impl Acme {
         }
     }
 
-    /// Makes the certificate of an order that is in `Processing`, and writes down what came of it.
+    /// Makes the certificate of an order that is in `Processing`, and writes down what came of it. An order whose
+    /// CSR is refused goes back to `Ready` only if `client` hears of that as the answer to its CSR.
     #[tracing::instrument(name = "acme.issue", skip_all)]
     pub(crate) async fn make_certificate(
         &self,
         context: &RequestContext,
         id: OrderId,
+        client: &Awaiting,
     ) -> Result<(), Error> {
         let key = records::order(&context.tenant, id)?;
-        let Some(Stored { key, value: Order::Processing(order), version }) =
-            records::load::<Order>(self.store.as_ref(), key).await?
-        else {
-            return Ok(());
-        };
+        let Some((mut order, mut version)) = self.processing(&key).await? else { return Ok(()) };
         let facts = order.facts().clone();
         let outcome = self.issue(context, &order).await;
         let names = NameList::new(facts.identifiers.iter().map(ToString::to_string));
@@ -127,28 +126,59 @@ impl Acme {
         };
         // Before the commit: once that is made, anybody who polls sees the outcome.
         self.audit.record(event).await?;
-        let finished = match &outcome {
+        loop {
+            let finished = Self::finished(order, &outcome, client);
+            let commit = Commit::new().check_version(key.clone(), version);
+            let commit = match &finished {
+                Order::Valid(_) => Self::give_seats_back(commit, &facts, self.clock.now())?,
+                Order::Invalid(_) => Self::keep_seats(commit, &facts, self.clock.now())?,
+                // It counts on.
+                Order::Pending(_) | Order::Ready(_) | Order::Processing(_) => commit,
+            };
+            let commit = commit
+                .put(key.clone(), records::encode(&finished)?)
+                .delete(records::unfinished_order(&context.tenant, id)?);
+            match self.store.commit(commit).await {
+                Ok(_) => {
+                    metrics::counter!(
+                        "chancery_acme_orders_finished_total",
+                        "status" => finished.status()
+                    )
+                    .increment(1);
+                    return Ok(());
+                }
+                // One of its authorizations changed meanwhile. The certificate is not made twice for that.
+                Err(CommitError::Conflict { .. }) => match self.processing(&key).await? {
+                    Some(found) => (order, version) = found,
+                    None => return Ok(()),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The order at this key, if its certificate is being made.
+    async fn processing(&self, key: &Key) -> Result<Option<(In<Processing>, Version)>, Error> {
+        let stored = records::load::<Order>(self.store.as_ref(), key.clone()).await?;
+        Ok(match stored {
+            Some(Stored { value: Order::Processing(order), version, .. }) => Some((order, version)),
+            _ => None,
+        })
+    }
+
+    fn finished(
+        order: In<Processing>,
+        outcome: &Result<Serial, Failure>,
+        client: &Awaiting,
+    ) -> Order {
+        match outcome {
             Ok(serial) => Order::Valid(order.issued(serial.to_string())),
             // Another CSR may do.
-            Err(failure) if failure.kind == FailureKind::BadCsr => {
+            Err(failure) if failure.kind == FailureKind::BadCsr && client.settle() => {
                 Order::Ready(order.reject(failure.clone()))
             }
             Err(failure) => Order::Invalid(order.fail(failure.clone())),
-        };
-        let commit = Commit::new().check_version(key.clone(), version);
-        let commit = match &finished {
-            Order::Valid(_) => Self::give_seats_back(commit, &facts, self.clock.now())?,
-            Order::Invalid(_) => Self::keep_seats(commit, &facts, self.clock.now())?,
-            // It counts on.
-            Order::Pending(_) | Order::Ready(_) | Order::Processing(_) => commit,
-        };
-        let commit = commit
-            .put(key, records::encode(&finished)?)
-            .delete(records::unfinished_order(&context.tenant, id)?);
-        self.store.commit(commit).await?;
-        metrics::counter!("chancery_acme_orders_finished_total", "status" => finished.status())
-            .increment(1);
-        Ok(())
+        }
     }
 
     async fn request(

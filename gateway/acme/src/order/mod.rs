@@ -1,6 +1,7 @@
 //! Orders (RFC 8555 §7.1.3, §7.4): a request for one certificate. Its authorizations are part of it until
 //! they are valid.
 
+pub(crate) mod awaiting;
 pub(crate) mod change;
 mod create;
 mod csr;

@@ -1,5 +1,7 @@
 //! RFC 8555 §7.4, the second half: from a ready order to a certificate.
 
+use std::time::Duration;
+
 use chancery_acme::jws::base64url;
 use chancery_x509::{ParsedCertificate, pem};
 use rcgen::KeyPair;
@@ -159,6 +161,25 @@ async fn a_key_that_policy_does_not_want_is_a_bad_csr_and_another_one_may_follow
     let done = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await.ok();
     assert_eq!(done["status"], "valid");
     assert!(done.get("error").is_none());
+}
+
+#[tokio::test]
+async fn an_order_that_was_said_to_be_processing_does_not_become_ready_again() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = ready_order(&world, &mut client, &["a.localhost"]).await;
+    let hasty = world.start_with(|config| config.hold = Duration::ZERO).await;
+    client.reconnect(hasty.router.clone());
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    let answer = finalize(&mut client, &order, &csr(&key, None, &["a.localhost"])).await;
+    assert_eq!(answer.ok()["status"], "processing");
+    let mut found = client.get(&order).await.ok();
+    while found["status"] == "processing" {
+        tokio::task::yield_now().await;
+        found = client.get(&order).await.ok();
+    }
+    assert_eq!(found["status"], "invalid");
+    assert_eq!(found["error"]["type"], "urn:ietf:params:acme:error:badCSR");
 }
 
 #[tokio::test]
