@@ -6,8 +6,8 @@ use hickory_resolver::net::NetError;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Validator;
 use super::lookup::Family;
+use super::{Validator, shortage};
 use crate::failure::{Failure, FailureKind};
 
 /// How long one family of addresses waits for the other. RFC 8305 §3 has 50 ms, for people who wait; a
@@ -46,23 +46,34 @@ impl Validator {
             Err(first) => {
                 let addresses = (&mut other).await.map_err(|second| {
                     // The error that says more than that there are none.
-                    failed(name, if first.is_no_records_found() { &second } else { &first })
+                    let first_says_little =
+                        first.is_no_records_found() || shortage::of_lookup(&second);
+                    failed(name, if first_says_little { &second } else { &first })
                 })?;
                 return self.connect(host, addresses, port).await;
             }
         };
         if let Ok(second) = timeout(FAMILY_PATIENCE, &mut other).await {
+            let unknown = second.as_ref().err().filter(|error| shortage::of_lookup(error));
+            let unknown = unknown.map(|error| failed(name, error));
             addresses.extend(second.unwrap_or_default());
             addresses.sort_by_key(IpAddr::is_ipv4);
-            return self.connect(host, addresses, port).await;
+            let connected = self.connect(host, addresses, port).await;
+            return connected.map_err(|refused| unknown.unwrap_or(refused));
         }
         let refused = match self.connect(host, addresses, port).await {
             Ok(stream) => return Ok(stream),
             Err(refused) => refused,
         };
-        let Ok(late) = other.await else { return Err(refused) };
+        let late = match other.await {
+            Ok(late) => late,
+            Err(error) if shortage::of_lookup(&error) => return Err(failed(name, &error)),
+            Err(_) => return Err(refused),
+        };
         self.connect(host, late, port).await.map_err(|also| {
-            Failure::new(refused.kind, format!("{}; {}", refused.detail, also.detail))
+            // Nothing is known as long as one of them is.
+            let kind = if also.kind == FailureKind::Internal { also.kind } else { refused.kind };
+            Failure::new(kind, format!("{}; {}", refused.detail, also.detail))
         })
     }
 
@@ -78,25 +89,36 @@ impl Validator {
             .iter()
             .map(|address| format!("{address} is in a network that is not connected to from here"))
             .collect();
+        let mut kind = FailureKind::Connection;
         for address in allowed {
             let address = SocketAddr::new(address, port);
             match timeout(self.connect_timeout, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => tried.push(format!("{address}: {error}")),
+                Ok(Err(error)) => {
+                    if shortage::of_connection(&error, address) {
+                        kind = FailureKind::Internal;
+                    }
+                    tried.push(format!("{address}: {error}"));
+                }
                 Err(_) => {
                     tried.push(format!("{address}: no answer within {:?}", self.connect_timeout));
                 }
             }
         }
         Err(Failure::new(
-            FailureKind::Connection,
+            kind,
             format!("cannot connect to {host} on port {port}: {}", tried.join("; ")),
         ))
     }
 }
 
 fn failed(name: &str, error: &NetError) -> Failure {
-    Failure::new(FailureKind::Dns, format!("looking up addresses of {name}: {error}"))
+    Failure::new(kind_of(error), format!("looking up addresses of {name}: {error}"))
+}
+
+/// Whose fault it is that a lookup failed.
+pub(super) fn kind_of(error: &NetError) -> FailureKind {
+    if shortage::of_lookup(error) { FailureKind::Internal } else { FailureKind::Dns }
 }
 
 impl std::fmt::Display for Host {

@@ -1,7 +1,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use hickory_resolver::proto::rr::RData;
 
-use super::{Task, Validator};
+use super::{Task, Validator, dial};
 use crate::failure::{Failure, FailureKind};
 use crate::jws::base64url;
 
@@ -12,7 +12,8 @@ impl Validator {
         let name = format!("_acme-challenge.{}", task.identifier.base());
         let expected = base64url::encode(digest(&SHA256, task.key_authorization().as_bytes()));
         let found = self.lookups.txt(&name).await.map_err(|error| {
-            Failure::new(FailureKind::Dns, format!("looking up TXT records of {name}: {error}"))
+            let kind = dial::kind_of(&error);
+            Failure::new(kind, format!("looking up TXT records of {name}: {error}"))
         })?;
         let mut others = 0;
         for record in found.answers() {

@@ -7,6 +7,7 @@ mod http01;
 mod lookup;
 mod networks;
 mod respond;
+mod shortage;
 mod slots;
 mod tls;
 mod tls_alpn01;

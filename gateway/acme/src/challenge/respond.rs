@@ -58,7 +58,7 @@ impl Acme {
     }
 
     /// Validates an authorization that is in `Validating`, and writes down what came of it. It stays so
-    /// if there was no turn for it, and is taken up again later.
+    /// if there was no turn for it or the gateway could not look, and is taken up again later.
     #[tracing::instrument(name = "acme.challenge.validate", skip_all)]
     pub(crate) async fn validate_authorization(
         self: &Arc<Self>,
@@ -78,7 +78,8 @@ impl Acme {
             // It was put off for too long.
             _ if self.clock.now() > facts.expires => Err(Failure::new(
                 FailureKind::Abandoned,
-                "there were too many validations under way until the authorization expired",
+                "there were too many validations under way, or the server could not look, until the \
+                 authorization expired: order again",
             )),
             AccountStatus::Valid => {
                 let token = validating.offers().iter().find(|one| one.kind == validating.chosen());
@@ -95,7 +96,14 @@ impl Acme {
                     tracing::debug!(identifier = %task.identifier, "no turn to validate: put off");
                     return Ok(());
                 };
-                self.validator.validate(&task).await
+                match self.validator.validate(&task).await {
+                    Err(failure) if failure.kind == FailureKind::Internal => {
+                        let identifier = &task.identifier;
+                        tracing::warn!(%identifier, %failure, "cannot validate now: put off");
+                        return Ok(());
+                    }
+                    outcome => outcome,
+                }
             }
             AccountStatus::Deactivated => {
                 Err(Failure::new(FailureKind::Unauthorized, "the account was deactivated"))

@@ -91,7 +91,8 @@ impl Validator {
     /// Looks whether the challenge is met, within the configured time.
     ///
     /// # Errors
-    /// What was found instead.
+    /// What was found instead; [`FailureKind::Internal`] if the gateway lacks what it takes to look, which says
+    /// nothing about the challenge.
     #[tracing::instrument(name = "acme.validate", skip_all, fields(kind = task.kind.as_str()))]
     pub async fn validate(&self, task: &Task) -> Result<(), Failure> {
         let look = async {

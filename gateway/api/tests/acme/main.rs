@@ -22,6 +22,7 @@ mod policies;
 mod requests;
 mod restart;
 mod revocation;
+mod shortage;
 mod sizes;
 mod steps;
 mod web;
