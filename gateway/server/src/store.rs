@@ -20,6 +20,38 @@ pub(crate) fn store_file(config: &Config) -> PathBuf {
     config.server.directory.join(STORE_FILE)
 }
 
+/// A store that may be new. A new one is removed again unless it is kept: what is left of an attempt that failed
+/// would pass for a store.
+pub(crate) struct Begun {
+    new: Option<PathBuf>,
+}
+
+impl Begun {
+    /// The open store in this file. It is new if there is nothing in it; nobody else can have it open.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) async fn of(path: &Path, open: &dyn Store) -> Result<Self> {
+        let is_new = open.scan(b"", None, 1).await?.is_empty();
+        Ok(Self { new: is_new.then(|| path.to_owned()) })
+    }
+
+    /// It is in order.
+    pub(crate) fn keep(mut self) {
+        self.new = None;
+    }
+}
+
+/// To be dropped before the store is closed, from when on it may be somebody else's.
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Some(path) = &self.new else { return };
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::warn!(%error, path = %path.display(), "what was begun stays: remove it");
+        }
+    }
+}
+
 /// The store, opened.
 #[derive(Clone)]
 pub(crate) struct OpenStore {
@@ -39,8 +71,11 @@ impl OpenStore {
             config.trusted.file(&path)?;
         }
         let raw = raw(&path)?;
+        let begun = Begun::of(&path, &*raw).await?;
         let root = root_key(config, hsm, &*raw).await?;
-        Self::with_root(raw, root).await
+        let opened = Self::with_root(raw.clone(), root).await?;
+        begun.keep();
+        Ok(opened)
     }
 
     /// Puts the barrier over a store.

@@ -63,6 +63,33 @@ impl<'a> Offline<'a> {
     }
 }
 
+#[test]
+fn a_root_that_cannot_be_made_leaves_nothing() {
+    let site = Site::new();
+    let mut offline = Offline::new(&site, None);
+    let plan = ["--name", "Offline Root", "--url", "http://pki.example.com/root"];
+    let short = site.write("short", "short");
+    let open = site.write("open", "correct horse battery staple");
+    site::private(&short);
+    let right = std::mem::replace(&mut offline.passphrase, site.path().join("nowhere"));
+    for wrong in [site.path().join("nowhere"), short, open] {
+        offline.passphrase = wrong;
+        drop(offline.run("init", &plan).failure());
+        assert!(!site.path().join("offline").exists(), "{}", offline.passphrase.display());
+    }
+    offline.passphrase = right;
+    let uri = "pkcs11:token=none?module-path=/nowhere.so&pin-source=file:/nowhere";
+    drop(offline.run("init", &[&plan[..], &["--pkcs11-uri", uri]].concat()).failure());
+    assert!(!site.path().join("offline").exists());
+    offline.init();
+
+    // And what is there stays, whatever is wrong the next time.
+    offline.passphrase = site.path().join("nowhere");
+    drop(offline.run("init", &plan).failure());
+    drop(offline.run("crl", &[]).failure());
+    assert!(site.path().join("offline/root.redb").exists());
+}
+
 /// A gateway with the configuration of `chancery dev` and `parent = "elsewhere"`.
 pub(crate) fn serve_below_another(site: &Site) -> Gateway {
     Gateway::serve(site, |config| {

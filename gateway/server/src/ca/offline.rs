@@ -22,6 +22,7 @@ use clap::Args;
 use super::{days, deliver, publish, read};
 use crate::commands::say;
 use crate::config::token_of_uri;
+use crate::store::Begun;
 use crate::trust;
 
 /// Where the root is, and who watches.
@@ -154,16 +155,30 @@ pub(super) struct VerifyTranscriptArgs {
 }
 
 impl Place {
+    /// Of the sealed records.
+    fn file(&self) -> PathBuf {
+        self.dir.join("root.redb")
+    }
+
     async fn store(&self) -> Result<SharedStore> {
-        let path = self.dir.join("root.redb");
+        let path = self.file();
         Trusted::process().make_directory(&self.dir)?;
         let raw: SharedStore = Arc::new(
             RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?,
         );
         let trusted = Trusted::process();
+        let begun = Begun::of(&path, &*raw).await?;
         let key = RootKey::from_passphrase_file(&self.passphrase_file, &trusted, &*raw).await?;
-        let barrier: SharedStore = Barrier::open(raw, key).await.context("opening the seal")?;
+        let barrier = Barrier::open(raw.clone(), key).await.context("opening the seal")?;
+        begun.keep();
         Ok(barrier)
+    }
+
+    /// Opens a place for a root that is not there yet; what can fail for a mistake comes first.
+    async fn make(&self) -> Result<(SharedStore, CaKeys)> {
+        Trusted::process().make_directory(&self.dir)?;
+        let keys = self.keys()?;
+        Ok((self.store().await?, keys))
     }
 
     fn keys(&self) -> Result<CaKeys> {
@@ -179,9 +194,8 @@ impl Place {
     }
 
     async fn open(&self) -> Result<OfflineRoot> {
-        let path = self.dir.join("root.redb");
         // Opening would make one.
-        ensure!(path.is_file(), "{}: there is no root", self.dir.display());
+        ensure!(self.file().is_file(), "{}: there is no root", self.dir.display());
         let store = self.store().await?;
         Ok(OfflineRoot::open(store, self.keys()?, self.witnesses.clone()).await?)
     }
@@ -217,12 +231,19 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
         url_base: args.url.to_string(),
     };
     let now = Clock::system().now();
+    // Before anything is made.
+    plan.check(now)?;
     if args.dry_run {
-        plan.check(now)?;
         return say("the root's certificate would be fine");
     }
     let Place { dir, witnesses, .. } = &args.place;
-    let (store, keys) = (args.place.store().await?, args.place.keys()?);
+    let is_new = !dir.exists();
+    let opened = args.place.make().await;
+    if opened.is_err() && is_new {
+        // Only if there is nothing in it.
+        let _ = std::fs::remove_dir(dir);
+    }
+    let (store, keys) = opened?;
     let root = OfflineRoot::init(&plan, store, keys, witnesses.clone(), now).await?;
     publish(&dir.join("root.pem"), pem::encode(pem::CERTIFICATE, root.certificate()).as_bytes())?;
     publish(&dir.join(format!("{}.der", root.id())), root.certificate())?;
