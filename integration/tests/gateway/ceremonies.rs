@@ -90,6 +90,24 @@ fn a_root_that_cannot_be_made_leaves_nothing() {
     assert!(site.path().join("offline/root.redb").exists());
 }
 
+#[test]
+fn a_request_that_openssl_made_may_ask_for_what_the_ceremony_decides() {
+    let site = Site::new();
+    let offline = Offline::new(&site, None);
+    offline.init();
+    let (key, csr) = (site.path().join("ca.key"), site.path().join("ca.csr"));
+    let mut request = Command::new(process::tool("openssl"));
+    request.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    request.args(["-nodes", "-subj", "/CN=Other CA", "-keyout"]).arg(&key).arg("-out").arg(&csr);
+    request.args(["-addext", "basicConstraints=critical,CA:TRUE,pathlen:7"]);
+    request.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
+    drop(process::run(&mut request).success());
+    let csr = csr.display().to_string();
+    let said = offline.run("intermediate", &["--csr", &csr]).success();
+    let text = field(&site, &http::certificates(&said.stdout)[0], "-text");
+    assert!(text.contains("CA:TRUE, pathlen:0"), "{text}");
+}
+
 /// A gateway with the configuration of `chancery dev` and `parent = "elsewhere"`.
 pub(crate) fn serve_below_another(site: &Site) -> Gateway {
     Gateway::serve(site, |config| {

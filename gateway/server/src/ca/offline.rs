@@ -261,8 +261,9 @@ pub(super) async fn intermediate(args: IntermediateArgs) -> Result<()> {
     let shown = args.csr.display();
     let request = pem::decode(pem::CERTIFICATE_REQUEST, &read(&args.csr)?)
         .with_context(|| shown.to_string())?;
-    let request = CertificateRequest::from_der(request.first().map_or(&[][..], Vec::as_slice))
-        .with_context(|| shown.to_string())?;
+    let request =
+        CertificateRequest::of_ca_from_der(request.first().map_or(&[][..], Vec::as_slice))
+            .with_context(|| shown.to_string())?;
     let root = args.place.open().await?;
     let terms = args.terms.terms(args.name.clone(), 0);
     let now = Clock::system().now();

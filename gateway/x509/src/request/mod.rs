@@ -78,6 +78,21 @@ impl CertificateRequest {
     /// See [`CsrError`]. RSA keys below 2,048 bits are refused here; other weak keys are found by
     /// [`PublicKey::check_strength`].
     pub fn from_der(der: &[u8]) -> Result<Self, CsrError> {
+        let (request, asks_for_ca) = Self::read(der)?;
+        if asks_for_ca { Err(CsrError::AsksForCa) } else { Ok(request) }
+    }
+
+    /// The same for the request of a CA, which may ask for a CA certificate: whoever certifies it decides what it
+    /// becomes.
+    ///
+    /// # Errors
+    /// Those of [`from_der`](Self::from_der), but for [`CsrError::AsksForCa`].
+    pub fn of_ca_from_der(der: &[u8]) -> Result<Self, CsrError> {
+        Self::read(der).map(|(request, _)| request)
+    }
+
+    /// A request, and whether it asks for a CA certificate.
+    fn read(der: &[u8]) -> Result<(Self, bool), CsrError> {
         if der.len() > Self::MAX_LENGTH {
             return Err(CsrError::TooLong(der.len()));
         }
@@ -95,17 +110,16 @@ impl CertificateRequest {
             .verify_identified(signed.algorithm, signed.content, signed.signature)
             .map_err(|_| CsrError::Signature)?;
         let requested = requested_extensions(&info)?;
-        if extensions::find::<BasicConstraints>(&requested)?.is_some_and(|(_, found)| found.ca) {
-            return Err(CsrError::AsksForCa);
-        }
-        Ok(Self {
+        let constraints = extensions::find::<BasicConstraints>(&requested)?;
+        let request = Self {
             der: der.to_vec(),
             public_key,
             common_name: subject::common_name(&info.subject)?,
             subject: info.subject.iter().map(subject::shown).collect(),
             names: names(&requested)?,
             extensions: others(&requested)?,
-        })
+        };
+        Ok((request, constraints.is_some_and(|(_, found)| found.ca)))
     }
 
     /// What kind of key a DER request is for, without verifying anything: whether

@@ -259,11 +259,17 @@ fn weak_and_impossible_keys_are_refused_before_the_signature_is_looked_at() {
 }
 
 #[test]
-fn a_request_for_a_ca_is_refused() {
+fn a_request_for_a_ca_is_refused_but_where_one_is_certified() {
     let mut draft = Draft::new().names(&[dns("a.example")]);
     let constraints = BasicConstraints { ca: true, path_len_constraint: None };
     draft.extensions.push(extensions::encode(true, &constraints).unwrap());
-    assert_eq!(refusal(&draft.sign()), CsrError::AsksForCa);
+    let der = draft.sign();
+    assert_eq!(refusal(&der), CsrError::AsksForCa);
+    let request = CertificateRequest::of_ca_from_der(&der).unwrap();
+    assert_eq!(request.names(), [dns("a.example")]);
+    let mut other = der.clone();
+    *other.last_mut().unwrap() ^= 1;
+    assert!(CertificateRequest::of_ca_from_der(&other).is_err(), "everything else counts");
 }
 
 #[test]
