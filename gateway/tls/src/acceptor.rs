@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::credential::Current;
+use crate::turns::Turns;
 use crate::verifier::Verifier;
 use crate::{AcceptError, ClientTrust, Credential, TrustError, metrics, peer};
 
@@ -55,6 +56,7 @@ struct Inner {
     credential: Arc<Current>,
     /// Shared with the evidence of connections, which holds by the trust that is in use.
     trust: Arc<ArcSwap<Trusted>>,
+    turns: Turns,
 }
 
 /// A client trust in use, with what must not outlive it.
@@ -128,7 +130,8 @@ impl Acceptor {
         let sessions = ServerSessionMemoryCache::new(config.remembered_sessions);
         let context = Common { provider: &provider, clock: &clock, credential: &credential };
         let trust = Arc::new(ArcSwap::from_pointee(context.trusting(0, trust, sessions)?));
-        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust })))
+        let turns = Turns::new();
+        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust, turns })))
     }
 
     /// Shows this certificate from the next handshake on. Resumable sessions stay: they do not
@@ -204,7 +207,16 @@ impl Acceptor {
     {
         let deadline = self.0.config.handshake_deadline;
         let shaking = TlsAcceptor::from(Arc::clone(&trusted.server)).accept(stream);
-        let stream = match timeout(deadline, shaking.into_fallible()).await {
+        let shaking = async {
+            let shaking = shaking.into_fallible();
+            // Whoever waits for a token would keep others waiting in its turn.
+            if self.0.credential.is_held() {
+                shaking.await
+            } else {
+                self.0.turns.take(shaking).await
+            }
+        };
+        let stream = match timeout(deadline, shaking).await {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {
                 farewell(stream).await;

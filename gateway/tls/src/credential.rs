@@ -18,6 +18,8 @@ use crate::metrics;
 pub struct Credential {
     key: Arc<CertifiedKey>,
     leaf: Arc<ParsedCertificate>,
+    /// Whether somebody else has the key, and is waited for.
+    is_held: bool,
 }
 
 /// Why a credential cannot be used. The one in use stays in use.
@@ -50,7 +52,7 @@ impl Credential {
     pub fn new(chain: Vec<Vec<u8>>, pkcs8: &Zeroizing<Vec<u8>>) -> Result<Self, CredentialError> {
         let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
         let key = any_supported_type(&pkcs8).map_err(|_| CredentialError::Key)?;
-        Self::certified(chain, key)
+        Self::certified(chain, key, false)
     }
 
     /// The same with a key that this holder has under this name, as an HSM does. It signs once in each
@@ -64,16 +66,20 @@ impl Credential {
         name: KeyName,
     ) -> Result<Self, CredentialError> {
         let public = holder.public_key(&name).map_err(|_| CredentialError::Key)?;
-        Self::certified(chain, Arc::new(HeldKey::new(holder, name, public)))
+        Self::certified(chain, Arc::new(HeldKey::new(holder, name, public)), true)
     }
 
-    fn certified(chain: Vec<Vec<u8>>, key: Arc<dyn SigningKey>) -> Result<Self, CredentialError> {
+    fn certified(
+        chain: Vec<Vec<u8>>,
+        key: Arc<dyn SigningKey>,
+        is_held: bool,
+    ) -> Result<Self, CredentialError> {
         let first = chain.first().ok_or(CredentialError::Empty)?;
         let leaf = ParsedCertificate::from_der(first).map_err(CredentialError::Certificate)?;
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         let key = CertifiedKey::new(chain, key);
         key.keys_match().map_err(|_| CredentialError::Mismatch)?;
-        Ok(Self { key: Arc::new(key), leaf: Arc::new(leaf) })
+        Ok(Self { key: Arc::new(key), leaf: Arc::new(leaf), is_held })
     }
 
     /// The server's own certificate.
@@ -99,6 +105,11 @@ impl Current {
     pub(crate) fn new(credential: Credential) -> Self {
         metrics::credential_expires(credential.leaf.not_after());
         Self(ArcSwap::from_pointee(credential))
+    }
+
+    /// Whether handshakes wait for somebody who has the key.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.load().is_held
     }
 
     pub(crate) fn replace(&self, credential: Credential) {

@@ -11,9 +11,11 @@ mod credential;
 mod error;
 mod held_key;
 mod metrics;
+mod paths;
 mod peer;
 mod refusal;
 mod trust;
+mod turns;
 mod verifier;
 
 pub use acceptor::{Accepted, Acceptor, Protocol, TlsConfig, TrustLease};

@@ -31,11 +31,18 @@ pub(crate) enum Refusal {
          between it and the certificate"
     )]
     TooLong { ca: String, limit: u8, counted: usize },
+    #[error(
+        "it came with too many or too long certificates: a client sends its own and those of the CAs above \
+         it, {most} at most, of 64 KiB together"
+    )]
+    TooManyCertificates { most: usize },
     #[error("{0}")]
     Chain(&'static str),
 }
 
 impl Refusal {
+    pub(crate) const TOO_MUCH_WORK: Self = Self::Chain("its chain takes too much work to verify");
+
     pub(crate) fn ca_not_for_certificates(certificate: &ParsedCertificate) -> Self {
         let name = certificate.subject_common_name().unwrap_or("no common name");
         Self::CaNotForCertificates {
@@ -86,7 +93,7 @@ impl Refusal {
             | Path::MaximumSignatureChecksExceeded
             | Path::MaximumPathBuildCallsExceeded
             | Path::MaximumNameConstraintComparisonsExceeded => {
-                "its chain takes too much work to verify"
+                return Self::TOO_MUCH_WORK.into();
             }
             Path::UnsupportedSignatureAlgorithmContext(_)
             | Path::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {

@@ -18,6 +18,7 @@ use rustls::{
 };
 use webpki::{EndEntityCert, VerifiedPath, anchor_from_trusted_cert};
 
+use crate::paths::{self, Paths};
 use crate::refusal::Refusal;
 use crate::trust::Anchor;
 use crate::{ClientTrust, TrustError, peer};
@@ -28,6 +29,9 @@ const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 /// How many chains are remembered as verified, and how many bytes they take at most.
 const REMEMBERED: (usize, u64) = (4096, 4 * 1024 * 1024);
 
+/// The longest chain that is presented, in bytes: eight certificates of eight kilobytes.
+const LARGEST: usize = 64 * 1024;
+
 /// Verifies client certificates, and tells which CA vouched for one: what the TLS library's own verifier
 /// keeps to itself.
 ///
@@ -37,6 +41,8 @@ pub(crate) struct Verifier {
     trust: Arc<ClientTrust>,
     /// Those of the trust, in the same order.
     anchors: Vec<TrustAnchor<'static>>,
+    /// Their certificates.
+    cas: Vec<ParsedCertificate>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
     verified: Cache<[u8; 32], Arc<ClientPath>, Bytes>,
@@ -74,12 +80,16 @@ impl Verifier {
         provider: &CryptoProvider,
     ) -> Result<Self, TrustError> {
         let mut anchors = Vec::with_capacity(trust.anchors().len());
+        let mut cas = Vec::with_capacity(trust.anchors().len());
         for Anchor { ca, .. } in trust.anchors() {
+            let unreadable =
+                |reason: String| TrustError::Unreadable { origin: ca.origin.clone(), reason };
             let der = CertificateDer::from(ca.certificate.as_slice());
-            let anchor = anchor_from_trusted_cert(&der).map_err(|error| {
-                TrustError::Unreadable { origin: ca.origin.clone(), reason: error.to_string() }
-            })?;
+            let anchor =
+                anchor_from_trusted_cert(&der).map_err(|error| unreadable(error.to_string()))?;
             anchors.push(anchor.to_owned());
+            let read = ParsedCertificate::from_der(&ca.certificate);
+            cas.push(read.map_err(|error| unreadable(error.to_string()))?);
         }
         let hint = |anchor: &TrustAnchor<'_>| DistinguishedName::in_sequence(&anchor.subject);
         Ok(Self {
@@ -88,6 +98,7 @@ impl Verifier {
             verified: Cache::with_weighter(REMEMBERED.0, REMEMBERED.1, Bytes),
             trust,
             anchors,
+            cas,
         })
     }
 
@@ -115,9 +126,37 @@ impl Verifier {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientPath, CertificateError> {
+        if chain.len() > paths::LONGEST
+            || chain.iter().map(|der| der.len()).sum::<usize>() > LARGEST
+        {
+            return Err(Refusal::TooManyCertificates { most: paths::LONGEST }.into());
+        }
         let (leaf, others) = chain.split_first().ok_or(CertificateError::BadEncoding)?;
         let read = ParsedCertificate::from_der(leaf).map_err(Refusal::Unreadable)?;
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| Refusal::of_path(&error))?;
+        // What is wrong with the certificate itself says more than where it leads, and costs nothing.
+        match self.verify(&end_entity, (&[], &[]), now, &|_| Ok(())) {
+            Ok(()) | Err(webpki::Error::UnknownIssuer) => {}
+            Err(error) => return Err(Refusal::of_path(&error)),
+        }
+        // What cannot be read leads nowhere.
+        let mut unreadable = None;
+        let (mut presented, mut ders) = (vec![read.clone()], vec![leaf]);
+        for der in others {
+            match ParsedCertificate::from_der(der) {
+                Ok(read) => {
+                    presented.push(read);
+                    ders.push(der);
+                }
+                Err(error) => drop(unreadable.get_or_insert(error)),
+            }
+        }
+        let paths = Paths::of(&self.cas, &presented).all().map_err(|error| match unreadable {
+            Some(unreadable) if error == CertificateError::UnknownIssuer => {
+                Refusal::UnreadableCa(unreadable).into()
+            }
+            _ => error,
+        })?;
         let candidates = RefCell::new(Candidates::default());
         // An error has the next path tried.
         let next = || Err(webpki::Error::UnknownIssuer);
@@ -138,16 +177,16 @@ impl Verifier {
                 }
             }
         };
-        let built = end_entity.verify_for_usage(
-            self.algorithms.all,
-            &self.anchors,
-            others,
-            now,
-            webpki::KeyUsage::client_auth(),
-            None,
-            Some(&judge),
-        );
-        let built = built.map(drop);
+        let mut built = Ok(());
+        for path in paths {
+            let between: Vec<_> = path.iter().filter_map(|place| ders.get(*place)).collect();
+            let between: Vec<_> = between.into_iter().map(|der| borrowed(der)).collect();
+            let this = self.verify(&end_entity, (&self.anchors, &between), now, &judge);
+            if candidates.borrow().somebody.is_some() {
+                break;
+            }
+            built = built.and(this);
+        }
         let Candidates { somebody, nobody, refused } = candidates.into_inner();
         match (somebody.or(nobody), refused, built) {
             (Some(found), _, _) => Ok(found),
@@ -155,6 +194,18 @@ impl Verifier {
             (None, None, Err(error)) => Err(Refusal::of_path(&error)),
             (None, None, Ok(())) => Err(CertificateError::ApplicationVerificationFailure),
         }
+    }
+
+    fn verify(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        (anchors, between): (&[TrustAnchor<'_>], &[CertificateDer<'_>]),
+        now: UnixTime,
+        judge: &dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>,
+    ) -> Result<(), webpki::Error> {
+        let usage = webpki::KeyUsage::client_auth();
+        let all = self.algorithms.all;
+        leaf.verify_for_usage(all, anchors, between, now, usage, None, Some(judge)).map(drop)
     }
 
     /// What the path builder does not look at: key usages (RFC 8446 §4.4.2.2, RFC 5280 §4.2.1.3), the

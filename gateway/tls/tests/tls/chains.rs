@@ -241,6 +241,29 @@ async fn a_good_path_is_found_among_bad_ones() {
     assert_eq!(taken_for(&gateway, &leaf).await.unwrap(), APP);
 }
 
+/// A stranger's chain of CAs that are all above each other makes no work: nothing of it was signed by an anchor.
+#[tokio::test]
+async fn a_ladder_of_cas_that_a_stranger_made_is_refused_at_its_first_signature() {
+    let gateway = Gateway::start().await;
+    let x = Authority::new("X");
+    let mut rungs: Vec<_> = (0..6).map(|_| x.below(authority("X"))).collect();
+    // The last one is, by its name, below the anchor.
+    rungs.push(Authority::new("clients").below(authority("X")));
+    let leaf = x.client("/app").over(&rungs.iter().collect::<Vec<_>>());
+    refused(&gateway, &leaf, "was not signed with the key of the CA", "Decrypt").await;
+}
+
+#[tokio::test]
+async fn more_certificates_than_a_client_has_are_refused() {
+    let gateway = Gateway::start().await;
+    let strangers: Vec<_> = (0..8).map(|n| Authority::new(&format!("stranger {n}"))).collect();
+    let with = |n: usize| {
+        gateway.clients.client("/app").over(&strangers.iter().take(n).collect::<Vec<_>>())
+    };
+    assert_eq!(taken_for(&gateway, &with(7)).await.unwrap(), APP);
+    refused(&gateway, &with(8), "8 at most", "CertificateUnknown").await;
+}
+
 fn tenants() -> IdentityRules {
     let tenant = |id: &str, domain: &str| TenantRules {
         tenant: id.parse().unwrap(),
