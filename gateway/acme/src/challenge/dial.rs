@@ -85,10 +85,13 @@ impl Validator {
     ) -> Result<TcpStream, Failure> {
         let (allowed, forbidden): (Vec<IpAddr>, Vec<IpAddr>) =
             addresses.into_iter().partition(|address| self.networks.permit(*address));
-        let mut tried: Vec<String> = forbidden
-            .iter()
-            .map(|address| format!("{address} is in a network that is not connected to from here"))
-            .collect();
+        let mut tried = vec![];
+        if !forbidden.is_empty() {
+            // Whoever asks need not learn what a name that is not public resolves to; the log may.
+            tracing::info!(%host, addresses = ?forbidden, "refused to connect for a validation");
+            let address = if forbidden.len() == 1 { "an address" } else { "addresses" };
+            tried.push(format!("{address} in a network that is not connected to from here"));
+        }
         let mut kind = FailureKind::Connection;
         for address in allowed {
             let address = SocketAddr::new(address, port);

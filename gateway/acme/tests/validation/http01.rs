@@ -238,6 +238,14 @@ async fn the_address_that_is_dialled_is_checked_first_and_on_every_redirect() {
     }
 }
 
+/// What internal names resolve to is nobody's business.
+#[tokio::test]
+async fn an_address_that_may_not_be_dialled_is_not_told() {
+    let failure = refused(|_, _| redirect("http://internal.example/")).await;
+    assert!(failure.detail.contains("not connected to"), "{failure}");
+    assert!(!failure.detail.contains("10.0.0.1"), "{failure}");
+}
+
 #[tokio::test]
 async fn names_without_addresses_and_broken_dns_are_dns_failures() {
     let unknown = validator(&settings(1).await);
