@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The DNS name of a host, in lower case (RFC 1034 §3.5, RFC 1123 §2.1): labels of 1 to 63 letters,
 /// digits, `-` and `_`, a hyphen neither first nor last, at most 253 bytes in all, without a dot at the end, the
-/// last label not a number. An underscore is no part of a host's name by these, and hosts are called so
+/// last label not a number, neither in decimal nor, as `0x1`, in hexadecimal. An underscore is no part of a host's name by these, and hosts are called so
 /// all the same. A wildcard is no host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -49,10 +49,19 @@ impl FromStr for DnsName {
             }
         }
         let last = text.rsplit('.').next().unwrap_or_default();
-        if last.bytes().all(|b| b.is_ascii_digit()) {
+        if is_number(last) {
             return refuse("the last label is a number");
         }
         Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+/// Whether a name that ends with this label is an IPv4 address for many who read it, as `127.0.0.1` and
+/// `0x7f000001` are (WHATWG URL §3.5, "ends in a number").
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
@@ -85,7 +94,9 @@ mod tests {
     #[test]
     fn accepts_what_hosts_are_called() {
         let long = format!("{}.{}.{}.example", "a".repeat(63), "b".repeat(63), "c".repeat(63));
-        for good in ["a", "App.Example", "xn--bcher-kva.example", "1.example", "my_host.a", &long] {
+        for good in
+            ["a", "App.Example", "xn--bcher-kva.example", "1.example", "0x1.a", "my_host.a", &long]
+        {
             let name: DnsName = good.parse().unwrap();
             assert_eq!(name.as_str(), good.to_ascii_lowercase());
         }
@@ -115,6 +126,9 @@ mod tests {
             "a-.example",
             "192.0.2.1",
             "a.1",
+            "0x7f000001",
+            "127.0.0.0X1",
+            "a.0x",
             "ä.example",
             "a\u{3002}example",
             "a@example",

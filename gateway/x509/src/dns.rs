@@ -15,13 +15,21 @@ pub(crate) fn fault(name: &str) -> Option<&'static str> {
         return Some(fault);
     }
     let last = host.rsplit('.').next().unwrap_or_default();
-    // Otherwise `192.0.2.1`, `1.2` and the like would pass for host names (WHATWG URL §3.5).
-    if last.bytes().all(|b| b.is_ascii_digit()) {
+    if is_number(last) {
         return Some("the last label is a number");
     }
     // Of some suffixes the list says that whatever is right below them is one, as of `kobe.jp`.
     (host.len() != name.len() && (is_public_suffix(host) || is_public_suffix(name)))
         .then_some("a wildcard right below a public suffix would be for other people's names")
+}
+
+/// Whether a name that ends with this label is an IPv4 address for many who read it: `192.0.2.1` and `1.2`,
+/// and `0x7f000001` and `127.0.0.0x1` (WHATWG URL §3.5, "ends in a number").
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 fn label_fault(label: &str) -> Option<&'static str> {
@@ -106,6 +114,26 @@ mod tests {
             // Not reserved for anything yet, and in use.
             "r1---sn-abc.example",
         ] {
+            assert_eq!(fault(taken), None, "{taken}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_addresses_for_others_are_refused() {
+        for refused in [
+            "192.0.2.1",
+            "1.2",
+            "1",
+            "0x7f000001",
+            "0X7F000001",
+            "127.0.0.0x1",
+            "a.example.0x1",
+            "a.0x",
+            "*.0xff",
+        ] {
+            assert_eq!(fault(refused), Some("the last label is a number"), "{refused}");
+        }
+        for taken in ["0x7f.example", "1.example", "a.0xfg", "a.x1", "a.0x-1", "a.00x1"] {
             assert_eq!(fault(taken), None, "{taken}");
         }
     }

@@ -32,10 +32,18 @@ impl Validator {
     /// certified yet.
     pub(super) async fn http01(&self, task: &Task) -> Result<(), Failure> {
         let mut url = self.first_url(task)?;
+        // What is to be proved is who controls this name, however a URL would be read.
+        let mut host = match &task.identifier {
+            Identifier::Dns(name) => Host::Name(name.clone()),
+            Identifier::Ip(address) => Host::Address(*address),
+        };
         for _ in 0..=MAX_REDIRECTS {
-            match self.get(&url).await? {
+            match self.get(host, &url).await? {
                 Answer::Body(body) => return compare(&url, &body, &task.key_authorization()),
-                Answer::Redirect(location) => url = self.redirected(&url, &location)?,
+                Answer::Redirect(location) => {
+                    url = self.redirected(&url, &location)?;
+                    host = host_of(&url)?;
+                }
             }
         }
         Err(incorrect(&url, format_args!("more than {MAX_REDIRECTS} redirects")))
@@ -86,20 +94,14 @@ impl Validator {
         Ok(to)
     }
 
-    async fn get(&self, url: &Url) -> Result<Answer, Failure> {
-        let no_host = || incorrect(url, format_args!("the URL has no host"));
-        let host = match url.host().ok_or_else(no_host)? {
-            UrlHost::Domain(name) => Host::Name(name.trim_end_matches('.').to_owned()),
-            UrlHost::Ipv4(address) => Host::Address(address.into()),
-            UrlHost::Ipv6(address) => Host::Address(address.into()),
-        };
+    async fn get(&self, host: Host, url: &Url) -> Result<Answer, Failure> {
         let stream = self.dial(&host, url.port_or_known_default().unwrap_or(80)).await?;
         if url.scheme() == "http" {
             return exchange(stream, url).await;
         }
         let name = match host {
             Host::Address(address) => ServerName::from(address),
-            Host::Name(name) => ServerName::try_from(name).map_err(|_| no_host())?,
+            Host::Name(name) => ServerName::try_from(name).map_err(|_| no_host(url))?,
         };
         let stream = TlsConnector::from(self.https.clone()).connect(name, stream).await;
         let stream = stream.map_err(|error| {
@@ -107,6 +109,19 @@ impl Validator {
         })?;
         exchange(stream, url).await
     }
+}
+
+fn no_host(url: &Url) -> Failure {
+    incorrect(url, format_args!("the URL has no host"))
+}
+
+/// The host of a URL that a server has sent us to.
+fn host_of(url: &Url) -> Result<Host, Failure> {
+    Ok(match url.host().ok_or_else(|| no_host(url))? {
+        UrlHost::Domain(name) => Host::Name(name.trim_end_matches('.').to_owned()),
+        UrlHost::Ipv4(address) => Host::Address(address.into()),
+        UrlHost::Ipv6(address) => Host::Address(address.into()),
+    })
 }
 
 /// One request and its answer on a fresh connection.

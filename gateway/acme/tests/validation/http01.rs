@@ -2,7 +2,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use chancery_acme::challenge::ChallengeType::Http01;
-use chancery_acme::{Failure, FailureKind, ValidationConfig};
+use chancery_acme::challenge::Task;
+use chancery_acme::{Failure, FailureKind, Identifier, ValidationConfig};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -244,6 +245,18 @@ async fn an_address_that_may_not_be_dialled_is_not_told() {
     let failure = refused(|_, _| redirect("http://internal.example/")).await;
     assert!(failure.detail.contains("not connected to"), "{failure}");
     assert!(!failure.detail.contains("10.0.0.1"), "{failure}");
+}
+
+/// An identifier is looked up as what it is, although a URL with it leads to 127.0.0.1 without.
+#[tokio::test]
+async fn a_dns_name_is_looked_up_however_a_url_reads_it() {
+    let validator = validator(&settings(web::serve(good).await).await);
+    for name in ["0x7f000001", "127.0.0.0x1", "2130706433"] {
+        let identifier = Identifier::Dns(name.to_owned());
+        let task = Task { identifier, ..task(Http01, "a.example") };
+        let failure = validator.validate(&task).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Dns, "{failure}");
+    }
 }
 
 #[tokio::test]
