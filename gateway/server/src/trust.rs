@@ -1,5 +1,6 @@
 //! Whose client certificates are believed: read at start and at each reload.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -7,9 +8,14 @@ use chancery_identity::{EvidenceError, IdentityRules};
 use chancery_issuance::Issuance;
 use chancery_tls::{ChainCheck, ClientCa, ClientTrust};
 use chancery_x509::{NameConstraints, ParsedCertificate, pem};
+use jiff::{SignedDuration, Timestamp};
+use metrics::gauge;
 
 use crate::config::{CaConfig, ClientCaConfig, ClientRule, Config};
 use crate::gateway::Gateway;
+
+/// So long before a client CA's certificate ends, a warning says so at each start and reload.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The client CAs of the configuration and, unless switched off, the gateway's own issuing CAs: not the
 /// roots above these, since other CAs may stand below them.
@@ -31,10 +37,39 @@ pub(crate) fn of_clients(config: &Config, gateway: &Gateway) -> Result<ClientTru
             }
         }
     }
-    cas.extend(read(&config.clients.cas)?);
+    let others = read(&config.clients.cas)?;
+    tell_ends(&others, gateway.clock.now())?;
+    cas.extend(others);
     let check = not_revoked(&gateway.issuance);
     let cas = cas.into_iter().map(|ca| ClientCa { check: check.clone(), ..ca }).collect();
     Ok(ClientTrust::new(cas, IdentityRules::new(config.tenants.clone()))?)
+}
+
+/// Says when the certificates of these CAs end: those of somebody else, which nobody here renews.
+#[expect(clippy::cast_precision_loss, reason = "exact for the next hundred million years")]
+fn tell_ends(cas: &[ClientCa], now: Timestamp) -> Result<()> {
+    let soon = now.checked_add(SOON).unwrap_or(Timestamp::MAX);
+    let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for ca in cas {
+        let certificate = ParsedCertificate::from_der(&ca.certificate)?;
+        let (origin, ends) = (ca.origin.as_str(), certificate.not_after());
+        let of_file = first.entry(origin).or_insert(ends);
+        *of_file = ends.min(*of_file);
+        if ends <= soon {
+            let subject = certificate.subject_common_name().unwrap_or("no common name");
+            let ended = if ends < now { "has ended" } else { "ends soon" };
+            tracing::warn!(
+                file = origin, %subject, %ends,
+                "the certificate of a client CA {ended}, and then its client certificates do not count: \
+                 replace it"
+            );
+        }
+    }
+    for (file, ends) in first {
+        gauge!("chancery_tls_client_ca_expiry_timestamp_seconds", "file" => file.to_owned())
+            .set(ends.as_second() as f64);
+    }
+    Ok(())
 }
 
 /// The client CAs in the files of the configuration, looked at by themselves: `check` has no gateway.

@@ -32,6 +32,11 @@ pub(crate) enum Refusal {
     )]
     TooLong { ca: String, limit: u8, counted: usize },
     #[error(
+        "the certificate of the client CA `{ca}` is valid from {from} to {until} only: replace it in the file \
+         of its [[clients.cas]] table, or remove the table"
+    )]
+    CaOutOfDate { ca: String, from: Timestamp, until: Timestamp },
+    #[error(
         "it came with too many or too long certificates: a client sends its own and those of the CAs above \
          it, {most} at most, of 64 KiB together"
     )]

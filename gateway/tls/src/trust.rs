@@ -112,9 +112,8 @@ pub(crate) struct Anchor {
 
 impl ClientTrust {
     /// Trusts these CAs, and reads identities by these rules. Without any CA, no client certificate is
-    /// asked for. An anchor's own expiry is not looked at (RFC 5280 §6.1.1 (d) takes only name and key from
-    /// it); remove it to end its trust. A CA may come with several certificates, or several times, as long
-    /// as the same is said about it.
+    /// asked for. An anchor vouches for nobody before its certificate begins and after it ended. A CA may
+    /// come with several certificates, or several times, as long as the same is said about it.
     ///
     /// # Errors
     /// See [`TrustError`].

@@ -116,7 +116,7 @@ impl Verifier {
         {
             return Ok(known);
         }
-        let found = Arc::new(self.build(chain, now)?);
+        let found = Arc::new(self.build(chain, now, moment)?);
         self.verified.insert(key, Arc::clone(&found));
         Ok(found)
     }
@@ -125,6 +125,7 @@ impl Verifier {
         &self,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
+        moment: Timestamp,
     ) -> Result<ClientPath, CertificateError> {
         if chain.len() > paths::LONGEST
             || chain.iter().map(|der| der.len()).sum::<usize>() > LARGEST
@@ -162,7 +163,7 @@ impl Verifier {
         let next = || Err(webpki::Error::UnknownIssuer);
         let judge = |path: &VerifiedPath<'_>| {
             let mut candidates = candidates.borrow_mut();
-            match self.judge(path, &read) {
+            match self.judge(path, &read, moment) {
                 Err(refusal) => {
                     candidates.refused.get_or_insert(refusal);
                     next()
@@ -209,11 +210,13 @@ impl Verifier {
     }
 
     /// What the path builder does not look at: key usages (RFC 8446 §4.4.2.2, RFC 5280 §4.2.1.3), the
-    /// limit on the length of paths in the anchor, and whether the CA may leave out extended key usages.
+    /// dates of the anchor and its limit on the length of paths, and whether the CA may leave out extended key
+    /// usages.
     fn judge(
         &self,
         path: &VerifiedPath<'_>,
         leaf: &ParsedCertificate,
+        now: Timestamp,
     ) -> Result<ClientPath, Refusal> {
         let at = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
         let anchor = at.and_then(|at| self.trust.anchors().get(at));
@@ -225,7 +228,14 @@ impl Verifier {
         if !has_extended_key_usage && !anchor.ca.allow_no_extended_key_usage {
             return Err(Refusal::NoExtendedKeyUsage);
         }
-        let (mut not_before, mut not_after) = (leaf.not_before(), leaf.not_after());
+        let ca = at.and_then(|at| self.cas.get(at));
+        let ca = ca.ok_or(Refusal::Chain("the path ends at no client CA"))?;
+        if now < ca.not_before() || now > ca.not_after() {
+            let (from, until) = (ca.not_before(), ca.not_after());
+            return Err(Refusal::CaOutOfDate { ca: anchor.subject.clone(), from, until });
+        }
+        let mut not_before = leaf.not_before().max(ca.not_before());
+        let mut not_after = leaf.not_after().min(ca.not_after());
         let (mut intermediates, mut counted) = (vec![], 0);
         for certificate in path.intermediate_certificates() {
             let der = certificate.der().to_vec();

@@ -116,6 +116,10 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_store_group_commits", "Commits in one durable write."),
     ("chancery_store_group_seconds", "Time of one durable write."),
     ("chancery_store_recoveries_total", "Times that the store was repaired when it was opened."),
+    (
+        "chancery_tls_client_ca_expiry_timestamp_seconds",
+        "When a client CA's certificate ends, by file.",
+    ),
     ("chancery_tls_credential_expiry_timestamp_seconds", "When the server's own certificate ends."),
     ("chancery_tls_handshake_seconds", "Time of a TLS handshake."),
     ("chancery_tls_handshakes_total", "TLS handshakes by outcome."),

@@ -8,6 +8,7 @@ use chancery_identity::{CaBinding, Evidence, EvidenceError, IdentityRules, Vouch
 use chancery_tls::{ClientCa, ClientTrust};
 use rcgen::{KeyUsagePurpose, date_time_ymd};
 
+use crate::certificates::refused;
 use crate::harness::{Authority, Gateway, Leaf, authority, believed, client, rules, trust};
 
 async fn evidence(gateway: &Gateway, leaf: &Leaf) -> Evidence {
@@ -47,6 +48,34 @@ async fn ends_with_a_ca_s_certificate_above_it() {
     // A session that is resumed then does not bring it back either.
     let (served, _connected) = gateway.connect(&gateway.client(Some(&leaf))).await;
     assert!(served.is_err());
+}
+
+/// An anchor ends too, on open connections and on new ones, and does not count before it begins.
+#[tokio::test]
+async fn ends_with_the_certificate_of_the_client_ca() {
+    let gateway = Gateway::start().await;
+    let mut params = authority("short");
+    params.not_after = date_time_ymd(2026, 1, 2);
+    let short = Authority::root(params);
+    gateway.acceptor.replace_trust(trust(&[&short])).unwrap();
+    let leaf = short.client("/app");
+    let evidence = evidence(&gateway, &leaf).await;
+    assert_eq!(now(&evidence), Ok(()));
+    gateway.clock.advance(Duration::from_secs(24 * 60 * 60 + 1));
+    assert_eq!(now(&evidence), Err(EvidenceError::Expired));
+    let why = "the certificate of the client CA `short` is valid from";
+    refused(&gateway, &leaf, why, "CertificateUnknown").await;
+    let mut params = authority("early");
+    params.not_before = date_time_ymd(2027, 1, 1);
+    let early = Authority::root(params);
+    gateway.acceptor.replace_trust(trust(&[&early])).unwrap();
+    let why = "the certificate of the client CA `early` is valid from 2027-01-01";
+    refused(&gateway, &early.client("/app"), why, "CertificateUnknown").await;
+    // Renewed, it counts again.
+    let renewed = short.cross(&short, &authority("short"));
+    let cas = vec![believed(short.der()), believed(renewed)];
+    gateway.acceptor.replace_trust(ClientTrust::new(cas, rules()).unwrap()).unwrap();
+    gateway.connect(&gateway.client(Some(&leaf))).await.0.unwrap();
 }
 
 #[tokio::test]
