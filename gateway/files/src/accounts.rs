@@ -17,6 +17,26 @@ pub fn group_id(name: &str) -> Option<u32> {
     id(name, &fs::read_to_string(GROUP).unwrap_or_default())
 }
 
+/// The name of the user with this number, or the number if `/etc/passwd` has no name for it.
+pub fn user_name(id: u32) -> String {
+    name_of_user(id).unwrap_or_else(|| id.to_string())
+}
+
+/// The same of a group.
+pub(crate) fn group_name(id: u32) -> String {
+    name(id, &fs::read_to_string(GROUP).unwrap_or_default()).unwrap_or_else(|| id.to_string())
+}
+
+/// The name that `/etc/passwd` has for a user.
+pub(crate) fn name_of_user(id: u32) -> Option<String> {
+    name(id, &fs::read_to_string(PASSWD).unwrap_or_default())
+}
+
+fn name(id: u32, database: &str) -> Option<String> {
+    let fields = database.lines().map(|line| line.split(':'));
+    fields.filter_map(named).find(|(_, found)| *found == id).map(|(name, _)| name.to_owned())
+}
+
 fn id(name: &str, database: &str) -> Option<u32> {
     if let Ok(number) = name.parse() {
         return Some(number);
@@ -84,6 +104,10 @@ mod tests {
         assert_eq!(id("nobody", GROUPS), None);
         assert_eq!(group_id("root"), Some(0));
         assert_eq!(user_id("root"), Some(0));
+        assert_eq!(name(1001, USERS).as_deref(), Some("bob"));
+        assert_eq!(name(200, GROUPS).as_deref(), Some("team"));
+        assert_eq!(name(7, USERS), None);
+        assert_eq!(user_name(0), "root");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{Access, Class};
 use crate::accounts;
-use crate::error::{Untrusted, WhoMay};
+use crate::error::{READ_SECRET, Untrusted, WhoMay};
 use crate::write::make_directory;
 
 /// How many symbolic links may lead to a file, as in Linux.
@@ -45,7 +45,8 @@ pub struct Trusted {
     user: u32,
     users: BTreeSet<u32>,
     groups: BTreeSet<u32>,
-    secret_readers: SecretReaders,
+    /// None where no configuration says anything about it.
+    secret_readers: Option<SecretReaders>,
 }
 
 /// What a path leads to.
@@ -61,7 +62,7 @@ impl Trusted {
             user: rustix::process::geteuid().as_raw(),
             users: BTreeSet::new(),
             groups: BTreeSet::new(),
-            secret_readers: SecretReaders::Owner,
+            secret_readers: None,
         }
     }
 
@@ -80,7 +81,7 @@ impl Trusted {
     /// Lets others read secrets.
     #[must_use]
     pub fn with_secret_readers(self, secret_readers: SecretReaders) -> Self {
-        Self { secret_readers, ..self }
+        Self { secret_readers: Some(secret_readers), ..self }
     }
 
     /// Checks a regular file, and gives its path without symbolic links.
@@ -121,7 +122,7 @@ impl Trusted {
     pub fn read(&self, path: &Path, largest: u64) -> Result<Vec<u8>, Untrusted> {
         let found = self.find_file(path)?;
         let mut content = Vec::new();
-        open(&found, largest)?
+        open(&found, largest, "read")?
             .take(largest)
             .read_to_end(&mut content)
             .map_err(Untrusted::io("read", path))?;
@@ -138,7 +139,7 @@ impl Trusted {
         let length = usize::try_from(found.metadata.len()).unwrap_or(0);
         // Large enough from the start: a buffer that grows leaves copies behind.
         let mut content = Zeroizing::new(Vec::with_capacity(length + 1));
-        open(&found, largest)?
+        open(&found, largest, READ_SECRET)?
             .take(length as u64)
             .read_to_end(&mut content)
             .map_err(Untrusted::io("read", path))?;
@@ -284,8 +285,9 @@ impl Trusted {
     fn readers(&self, found: &Found) -> Result<(), Untrusted> {
         let Found { path, metadata } = found;
         let access = Access::of(path, metadata).map_err(Untrusted::io("examine", path))?;
-        let readers = self.secret_readers;
-        let by = access.grants.iter().find_map(|grant| match grant.class {
+        let readers = self.secret_readers.unwrap_or_default();
+        // Others are last in a list: if they may too, that is what matters.
+        let by = access.grants.iter().rev().find_map(|grant| match grant.class {
             // systemd hands credentials to the user of a unit by such an entry.
             Class::User(id) if self.trusts(id) => None,
             Class::User(_) | Class::Group(_) | Class::Others if !grant.may_anything() => None,
@@ -301,6 +303,7 @@ impl Trusted {
                 mode: metadata.mode() & 0o7777,
                 by,
                 by_list: access.by_list,
+                settable: self.secret_readers.is_some(),
             }),
             None => Ok(()),
         }
@@ -312,7 +315,7 @@ impl Trusted {
 }
 
 /// Opens what was found, unless it is too large.
-fn open(found: &Found, largest: u64) -> Result<File, Untrusted> {
+fn open(found: &Found, largest: u64, action: &'static str) -> Result<File, Untrusted> {
     let length = found.metadata.len();
     if length > largest {
         return Err(Untrusted::TooLarge { path: found.path.clone(), length, largest });
@@ -323,7 +326,7 @@ fn open(found: &Found, largest: u64) -> Result<File, Untrusted> {
         .read(true)
         .custom_flags(flags)
         .open(&found.path)
-        .map_err(Untrusted::io("read", &found.path))
+        .map_err(Untrusted::io(action, &found.path))
 }
 
 fn parts(path: &Path) -> impl Iterator<Item = OsString> {

@@ -25,6 +25,10 @@ impl Draft {
         // Two who write the same file at once, in this process or in two, must not get into each other's.
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
+        // Said now, and not after the work that the file is to hold.
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         name.push(format!(".{}-{number}.new", std::process::id()));
         let beside = path.with_file_name(name);
@@ -39,6 +43,23 @@ impl Draft {
             opened => opened?,
         };
         Ok(Self { file, beside, path: path.to_owned(), kept: false })
+    }
+
+    /// Where it is to be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Has what was written on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Takes its place, once it is on the disk.
+    pub(crate) fn move_in(mut self) -> io::Result<()> {
+        fs::rename(&self.beside, &self.path)?;
+        self.kept = true;
+        Ok(())
     }
 
     /// Where it is until then.

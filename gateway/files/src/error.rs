@@ -1,10 +1,16 @@
 use std::path::{Path, PathBuf};
 
+use crate::accounts;
+use crate::process::{as_user, explained, explained_secret};
+
+/// What is done with a file that holds a secret.
+pub(crate) const READ_SECRET: &str = "read the secret";
+
 /// Why a file is not to be trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum Untrusted {
     /// The file cannot be reached.
-    #[error("cannot {action} {}: {cause}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), said(action, path, cause))]
     Io {
         /// What was being done, as a verb.
         action: &'static str,
@@ -39,8 +45,24 @@ pub enum Untrusted {
         /// The number of the user.
         owner: u32,
     },
+    /// It is the state of a gateway that runs as another user, and this process is root's.
+    #[error(
+        "{} belongs to the user {}, as whom the gateway runs, and could not be read by it any more if root \
+         wrote there: run the command as that user: `{}` (if root is to run the gateway: `chown --recursive \
+         root {}`)",
+        path.display(),
+        accounts::user_name(*owner),
+        as_user(*owner),
+        path.display()
+    )]
+    Foreign {
+        /// The state directory.
+        path: PathBuf,
+        /// The number of the user.
+        owner: u32,
+    },
     /// It holds a secret, and somebody else may read it.
-    #[error("{}", readable(path, *mode, *by, *by_list))]
+    #[error("{}", readable(path, *mode, *by, *by_list, *settable))]
     Readable {
         /// The file.
         path: PathBuf,
@@ -50,6 +72,8 @@ pub enum Untrusted {
         by: WhoMay,
         /// Whether an access control list says so.
         by_list: bool,
+        /// Whether there is a configuration that could allow it.
+        settable: bool,
     },
     /// It should be a file and is something else.
     #[error("{} is no regular file", .0.display())]
@@ -139,29 +163,44 @@ fn writable(
 }
 
 fn owned(path: &Path, asked: &Path, owner: u32) -> String {
-    let (shown, way) = (path.display(), way(path, asked));
+    let (shown, way, name) = (path.display(), way(path, asked), accounts::user_name(owner));
+    // Root looks at the files of a gateway that has a user of its own: that user may not lose them.
+    let first = if rustix::process::geteuid().is_root() {
+        format!(
+            "if the gateway runs as that user, run this as that user too (`{}`); else ",
+            as_user(owner)
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{shown} belongs to the user {owner}, who is neither root nor the user of this process, and may \
-         change it{way}: run `chown --no-dereference root {shown}`, or list the user in \
+        "{shown} belongs to the user {name}, who is neither root nor the user of this process, and may \
+         change it{way}: {first}run `chown --no-dereference root {shown}`, or list the user in \
          `files.trusted_users`"
     )
 }
 
-fn readable(path: &Path, mode: u32, by: WhoMay, by_list: bool) -> String {
+fn readable(path: &Path, mode: u32, by: WhoMay, by_list: bool, settable: bool) -> String {
     let (shown, mend) = (path.display(), mend(path, "go-rwx", by_list));
     let setting = match by {
         WhoMay::Everybody => "everybody",
         WhoMay::Group(_) | WhoMay::User(_) => "group",
     };
-    format!(
-        "{shown} has mode {mode:04o}, so {by} can reach the secret in it: run `{mend}`, or set \
-         `files.secret_readers = \"{setting}\"` if that is meant"
-    )
+    let or = if settable {
+        format!(", or set `files.secret_readers = \"{setting}\"` if that is meant")
+    } else {
+        String::new()
+    };
+    format!("{shown} has mode {mode:04o}, so {by} can reach the secret in it: run `{mend}`{or}")
 }
 
 fn mend(path: &Path, bits: &str, by_list: bool) -> String {
     let shown = path.display();
     if by_list { format!("setfacl --remove-all {shown}") } else { format!("chmod {bits} {shown}") }
+}
+
+fn said(action: &str, path: &Path, cause: &std::io::Error) -> String {
+    if action == READ_SECRET { explained_secret(path, cause) } else { explained(path, cause) }
 }
 
 /// What a directory has to do with the file that was asked for.

@@ -10,10 +10,14 @@ mod accounts;
 mod check;
 mod draft;
 mod error;
+mod process;
+mod together;
 mod write;
 
-pub use accounts::{group_id, user_id};
+pub use accounts::{group_id, user_id, user_name};
 pub use check::{SecretReaders, Trusted};
 pub use draft::Draft;
 pub use error::{Untrusted, WhoMay};
+pub use process::{explained, refuse_root_in_foreign};
+pub use together::{NotKept, keep_together};
 pub use write::{Readers, create, make_directory, remove, rename, replace};

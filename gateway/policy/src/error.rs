@@ -8,7 +8,7 @@ use crate::binding::{Binding, place};
 #[non_exhaustive]
 pub enum LoadError {
     /// A file or directory could not be read or written.
-    #[error("cannot {action} {}: {cause}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), chancery_files::explained(path, cause))]
     Io {
         /// What was being done, as a verb.
         action: &'static str,

@@ -2,10 +2,12 @@
 //! gateway issues by hand, and those that a running gateway issues. They pass policy, lint, inventory and
 //! audit like all others.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use chancery_files::{Draft, keep_together};
 use chancery_identity::{Clock, SpiffeId};
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::Stop;
@@ -62,11 +64,12 @@ async fn issue_by(
     cert: &Path,
     key: &Path,
 ) -> Result<()> {
+    let place = Place::of(cert, key)?;
     let names = [GeneralName::Uri(id.to_string())];
     let wanted = Wanted { requester: OPERATOR, profile, names: &names, method: "operator" };
     let made = certified(gateway, wanted).await;
     let own = made.with_context(|| format!("issuing a certificate for {id}"))?;
-    write(cert, &own.issued.pem(), key, &own.key)
+    place.write(&own.issued.pem(), &own.key)
 }
 
 /// Has the running gateway issue it. The private key is made here, and only a signing request leaves.
@@ -77,6 +80,7 @@ async fn by_running_gateway(args: ClientCertificateArgs) -> Result<()> {
         None => own_name(shown_certificate)?,
     };
     let remote = args.remote.or_own(&args.cert, &args.key).open()?;
+    let place = Place::of(&args.cert, &args.key)?;
     let key = software::generate(KeyType::EcdsaP256).context("making a key")?;
     let signer = SoftwareSigner::new();
     let label = "own".parse()?;
@@ -94,14 +98,33 @@ async fn by_running_gateway(args: ClientCertificateArgs) -> Result<()> {
     let above =
         issued.get("ca_chain").and_then(Value::as_array).into_iter().flatten().filter_map(text);
     let chain: String = std::iter::once(leaf).chain(above).collect();
-    write(&args.cert, &chain, &args.key, &key)
+    place.write(&chain, &key)
 }
 
-/// Key and certificate, each in one step; the key first, so that who waits for the certificate finds both.
-fn write(cert: &Path, chain: &str, key: &Path, pkcs8: &[u8]) -> Result<()> {
-    let text = zeroize::Zeroizing::new(pem::encode(pem::PRIVATE_KEY, pkcs8));
-    files::replace(key, text.as_bytes(), Readers::Owner)?;
-    files::replace(cert, chain.as_bytes(), Readers::Everybody)
+/// Where key and certificate go. Both can be written there, which is known before anybody is asked for a
+/// certificate, and neither is changed before both are on the disk.
+struct Place {
+    key: Draft,
+    cert: Draft,
+}
+
+impl Place {
+    fn of(cert: &Path, key: &Path) -> Result<Self> {
+        ensure!(cert != key, "--cert and --key name the same file, {}", cert.display());
+        let key = files::draft(key, Readers::Owner)?;
+        Ok(Self { key, cert: files::draft(cert, Readers::Everybody)? })
+    }
+
+    /// The key first, so that who waits for the certificate finds both.
+    fn write(self, chain: &str, pkcs8: &[u8]) -> Result<()> {
+        let Self { mut key, mut cert } = self;
+        let text = zeroize::Zeroizing::new(pem::encode(pem::PRIVATE_KEY, pkcs8));
+        for (draft, content) in [(&mut key, text.as_bytes()), (&mut cert, chain.as_bytes())] {
+            let path = draft.path().to_owned();
+            draft.write_all(content).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(keep_together([key, cert])?)
+    }
 }
 
 /// The name in the certificate that is to be renewed: its SPIFFE ID, or else its one DNS name.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 pub(crate) use chancery_files::Readers;
-use chancery_files::Trusted;
+use chancery_files::{Draft, Trusted};
 use zeroize::Zeroizing;
 
 /// The largest file with a password, a PIN or a private key, in bytes.
@@ -18,6 +18,14 @@ const LARGEST_SECRET: u64 = 64 * 1024;
 pub(crate) fn replace(path: &Path, content: &[u8], readers: Readers) -> Result<()> {
     chancery_files::replace(path, content, readers)
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Begins a file beside its place: that it cannot be written is known before the work for it is done.
+///
+/// # Errors
+/// Names the file and what the system said.
+pub(crate) fn draft(path: &Path, readers: Readers) -> Result<Draft> {
+    Draft::new(path, readers).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Reads a secret, which nobody but its owner may be able to read, and nobody but root and the user of this

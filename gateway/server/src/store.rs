@@ -11,6 +11,7 @@ use chancery_store::{Commit, SharedStore, Store, restored};
 use jiff::Timestamp;
 
 use crate::config::{Config, RootKeySource};
+use crate::foundation::policy_history;
 
 /// Name of the embedded store in the state directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
@@ -60,15 +61,18 @@ pub(crate) struct OpenStore {
 }
 
 impl OpenStore {
-    /// Opens the store of a gateway, or makes it.
+    /// Opens the store of a gateway, or makes it on the first start.
     ///
     /// # Errors
-    /// Others may change it, it cannot be opened, or not with this root key.
+    /// Others may change it, it cannot be opened, or not with this root key; or it is missing, and this is not the
+    /// first start.
     pub(crate) async fn open(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Self> {
         config.trusted.directory(&config.server.directory)?;
         let path = store_file(config);
         if path.exists() {
             config.trusted.file(&path)?;
+        } else {
+            refuse_second_first_start(config)?;
         }
         let raw = raw(&path)?;
         let begun = Begun::of(&path, &*raw).await?;
@@ -104,6 +108,28 @@ impl OpenStore {
         self.barrier.commit(restored::mark(Commit::new(), second)?).await?;
         Ok(())
     }
+}
+
+/// What a gateway that has run leaves beside its store. (The count of tries of the PIN is not among it: it is made
+/// before there is a store.)
+fn left_by_a_start(config: &Config) -> Option<PathBuf> {
+    let directory = &config.server.directory;
+    let left = [config.audit.file.clone(), directory.join("root.pem"), policy_history(config)];
+    left.into_iter().find(|path| path.exists())
+}
+
+/// A gateway that finds no store makes one, with a new CA. That must not happen because the store was lost or its
+/// disk is not mounted.
+fn refuse_second_first_start(config: &Config) -> Result<()> {
+    let Some(left) = left_by_a_start(config) else { return Ok(()) };
+    bail!(
+        "the store is missing: {} is not there, but {} is, so this gateway has run before. Restore it from a \
+         backup (`chancery backup restore FILE --config CONFIG`), or mount the disk that it is on. Nothing was \
+         made. (If this is to be a new gateway with a new CA, give it an empty server.directory and an \
+         audit.file of its own.)",
+        store_file(config).display(),
+        left.display()
+    )
 }
 
 /// Opens the file of a store.

@@ -28,6 +28,7 @@ mod inventory;
 mod keys;
 mod lifecycle;
 mod ocsp;
+mod operators;
 mod packaging;
 mod parked;
 mod paths;

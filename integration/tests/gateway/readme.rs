@@ -1,6 +1,7 @@
 //! The README's ten minutes, typed as they stand there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,7 +12,12 @@ use chancery_integration::site::Site;
 
 /// The code blocks of a language below a heading, up to the next heading of the same level or above.
 fn blocks(heading: &str, language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("the README is there");
+    blocks_of("README.md", heading, language)
+}
+
+/// The same of another document.
+fn blocks_of(document: &str, heading: &str, language: &str) -> Vec<String> {
+    let readme = fs::read_to_string(repository().join(document)).expect("the document is there");
     let level = heading.split(' ').next().expect("a heading begins with its level");
     let mut lines = readme.lines().skip_while(|line| *line != heading).skip(1).peekable();
     assert!(lines.peek().is_some(), "there is no {heading:?} in the README");
@@ -146,33 +152,13 @@ fn the_policy_of_one_s_own_is_bound_and_denies() {
 fn a_gateway_for_real_is_set_up_as_it_says() {
     let site = Site::new();
     let dev = gateway(&site);
-    let mut blocks = blocks("## Run it for real", "sh");
-    let renewal = blocks.pop().expect("what is issued while it runs");
-    let script = blocks.concat();
-    let (setup, serve) = script.trim_end().rsplit_once('\n').expect("several commands");
-    assert_eq!(
-        serve, "target/release/chancery serve --config /etc/chancery/chancery.toml",
-        "the last command is the one that stays"
-    );
-    let setup = setup.strip_prefix("make build\n").expect("it is built first");
-    let (etc, state) = (site.path().join("etc"), site.path().join("var"));
-    let elsewhere = |text: &str| {
-        text.replace("/etc/chancery", &etc.to_string_lossy())
-            .replace("/var/lib/chancery", &state.to_string_lossy())
-            .replace(":8443", ":0")
-            .replace(":8080", ":0")
-            .replace(":8081", ":0")
-            .replace("target/release/chancery", &binary().to_string_lossy())
-    };
-    drop(shell(&here(&site, &dev, &elsewhere(setup))).success().says("are valid"));
+    let [setup, serve, renewal] = for_real();
+    let etc = site.path().join("etc");
+    let elsewhere = |text: &str| elsewhere(&site, text);
+    drop(shell(&here(&site, &dev, &elsewhere(&setup))).success().says("are valid"));
     let mut server = Command::new("bash");
-    server.args(["-c", &format!("exec {}", elsewhere(serve))]);
-    let log = site.path().join("serve.log");
-    let mut server = Server::start("chancery serve", &mut server, &log);
-    process::eventually("it serves", Duration::from_mins(2), || {
-        assert!(server.ended().is_none(), "it has ended; its log:\n{}", server.log());
-        server.log().contains("serving").then_some(())
-    });
+    server.args(["-c", &format!("exec {}", elsewhere(&serve))]);
+    let server = serving(&site, &mut server);
     let first = fs::read(etc.join("admin.pem")).expect("the first administrator's certificate");
     let log = server.log();
     let api = log.split("api=").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -182,6 +168,86 @@ fn a_gateway_for_real_is_set_up_as_it_says() {
     drop(shell(&here(&site, &dev, &elsewhere(&renewal))).success());
     assert_ne!(fs::read(etc.join("admin.pem")).expect("a certificate"), first, "it is renewed");
     assert!(site.path().join("billing.key").is_file());
+}
+
+/// The commands that set a gateway up, the one that stays, and those for while it runs.
+fn for_real() -> [String; 3] {
+    let mut blocks = blocks("## Run it for real", "sh");
+    let renewal = blocks.pop().expect("what is issued while it runs");
+    let script = blocks.concat();
+    let (setup, serve) = script.trim_end().rsplit_once('\n').expect("several commands");
+    assert_eq!(
+        serve, "target/release/chancery serve --config /etc/chancery/chancery.toml",
+        "the last command is the one that stays"
+    );
+    let setup = setup.strip_prefix("make build\n").expect("it is built first");
+    [setup.to_owned(), serve.to_owned(), renewal]
+}
+
+/// Commands for a gateway whose files are in the site and whose ports are free ones.
+fn elsewhere(site: &Site, text: &str) -> String {
+    text.replace("/etc/chancery", &site.path().join("etc").to_string_lossy())
+        .replace("/var/lib/chancery", &site.path().join("var").to_string_lossy())
+        .replace(":8443", ":0")
+        .replace(":8080", ":0")
+        .replace(":8081", ":0")
+        .replace("target/release/chancery", &binary().to_string_lossy())
+}
+
+/// Starts a gateway and waits until it serves.
+fn serving(site: &Site, command: &mut Command) -> Server {
+    let log = site.path().join("serve.log");
+    let mut server = Server::start("chancery serve", command, &log);
+    process::eventually("it serves", Duration::from_mins(2), || {
+        assert!(server.ended().is_none(), "it has ended; its log:\n{}", server.log());
+        server.log().contains("serving").then_some(())
+    });
+    server
+}
+
+/// A user and a group that every system has, for the service's.
+const SERVICE: u32 = 65_534;
+
+#[test]
+fn a_gateway_for_real_runs_as_a_service_with_its_own_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let dev = gateway(&site);
+    let [setup, _, _] = for_real();
+    drop(shell(&here(&site, &dev, &elsewhere(&site, &setup))).success());
+    let page = blocks_of("docs/operating/service.md", "# As a systemd service", "sh");
+    let [_, files, start, ..] = &page[..] else { panic!("three blocks: {page:?}") };
+    let files = files
+        .replace("chancery:chancery", &format!("{SERVICE}:{SERVICE}"))
+        .replace("root:chancery", &format!("root:{SERVICE}"))
+        .replace("--group chancery", &format!("--group {SERVICE}"));
+    // The user can reach the program and the folders on the way.
+    let program = site.file("chancery");
+    fs::copy(binary(), &program).expect("the program can be copied");
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o711)).expect("it can be set");
+    let program = program.to_string_lossy();
+    let as_service =
+        format!("setpriv --reuid {SERVICE} --regid {SERVICE} --clear-groups {program}");
+    let check = start.lines().next().expect("it is checked first");
+    let check = check.replace("runuser -u chancery -- chancery", &as_service);
+    assert!(check.starts_with(&as_service), "{check}");
+    // Without the commands it says what to do, as the user and as root.
+    let said = shell(&elsewhere(&site, &check)).failure();
+    assert!(said.stderr.contains("this process is the user nobody"), "{said}");
+    drop(shell(&elsewhere(&site, &files)).success());
+    drop(shell(&elsewhere(&site, &check)).success().says("are valid"));
+    let mut server = Command::new("bash");
+    let serve = format!("exec {as_service} serve --config /etc/chancery/chancery.toml");
+    server.args(["-c", &elsewhere(&site, &serve)]);
+    let server = serving(&site, &mut server);
+    drop(server);
+    let root = shell(&elsewhere(
+        &site,
+        "target/release/chancery check --config /etc/chancery/chancery.toml",
+    ));
+    assert!(root.failure().stderr.contains("`runuser -u nobody -- chancery …`"));
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 mod offline;
 mod own;
+mod shown;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chancery_files::Draft;
 use clap::{Args, Subcommand};
 
 use crate::files::{self, Readers};
@@ -69,10 +72,22 @@ fn publish(path: &Path, content: &[u8]) -> Result<()> {
     files::replace(path, content, Readers::Everybody)
 }
 
-/// Where to write, if it is said; else standard output.
-fn deliver(out: Option<&PathBuf>, text: &str) -> Result<()> {
-    match out {
-        Some(path) => publish(path, text.as_bytes()),
-        None => crate::commands::say(text.trim_end()),
+/// Where a result goes: to a file, if it is said, else to standard output. It is looked at before the ceremony, since
+/// what was signed is signed, wherever it can be written.
+struct Delivery(Option<Draft>);
+
+impl Delivery {
+    fn to(out: Option<&PathBuf>) -> Result<Self> {
+        let draft = out.map(|path| files::draft(path, Readers::Everybody)).transpose()?;
+        Ok(Self(draft))
+    }
+
+    fn deliver(self, text: &str) -> Result<()> {
+        let Some(mut draft) = self.0 else { return crate::commands::say(text.trim_end()) };
+        let path = draft.path().to_owned();
+        let named = || format!("cannot write {}", path.display());
+        draft.write_all(text.as_bytes()).with_context(named)?;
+        draft.keep().with_context(named)?;
+        crate::commands::say(&format!("{}: written", path.display()))
     }
 }

@@ -19,7 +19,7 @@ use chancery_x509::{
 };
 use clap::Args;
 
-use super::{days, deliver, publish, read};
+use super::{Delivery, days, publish, read, shown};
 use crate::commands::say;
 use crate::config::token_of_uri;
 use crate::store::Begun;
@@ -200,8 +200,11 @@ impl Place {
         Ok(OfflineRoot::open(store, self.keys()?, self.witnesses.clone()).await?)
     }
 
-    /// Writes the transcript anew: after each ceremony.
-    async fn write_transcript(&self, root: &OfflineRoot) -> Result<()> {
+    /// Writes what is public anew, after each ceremony: also what an earlier one could not write.
+    async fn write_copies(&self, root: &OfflineRoot) -> Result<()> {
+        let certificate = root.certificate();
+        publish(&self.dir.join("root.pem"), pem::encode(pem::CERTIFICATE, certificate).as_bytes())?;
+        publish(&self.dir.join(format!("{}.der", root.id())), certificate)?;
         publish(&self.dir.join("transcript.jsonl"), root.transcript().await?.as_bytes())
     }
 }
@@ -245,9 +248,8 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
     }
     let (store, keys) = opened?;
     let root = OfflineRoot::init(&plan, store, keys, witnesses.clone(), now).await?;
-    publish(&dir.join("root.pem"), pem::encode(pem::CERTIFICATE, root.certificate()).as_bytes())?;
-    publish(&dir.join(format!("{}.der", root.id())), root.certificate())?;
-    args.place.write_transcript(&root).await?;
+    args.place.write_copies(&root).await?;
+    shown::certificate(root.certificate());
     say(&format!(
         "{}: made. Publish ID.der at {}, and ID.crl (`chancery ca crl`) at {}",
         dir.join("root.pem").display(),
@@ -268,13 +270,16 @@ pub(super) async fn intermediate(args: IntermediateArgs) -> Result<()> {
     let terms = args.terms.terms(args.name.clone(), 0);
     let now = Clock::system().now();
     if args.dry_run {
+        shown::request(&request);
         root.check(&request, &terms, now)?;
         return say("the certificate would be fine");
     }
+    let out = Delivery::to(args.terms.out.as_ref())?;
     let der = root.certify(&request, &terms, now).await?;
-    args.place.write_transcript(&root).await?;
+    shown::certificate(&der);
+    args.place.write_copies(&root).await?;
     let chain = [der, root.certificate().to_vec()];
-    deliver(args.terms.out.as_ref(), &pem::encode_chain(&chain))
+    out.deliver(&pem::encode_chain(&chain))
 }
 
 /// `chancery ca cross-sign`.
@@ -284,17 +289,19 @@ pub(super) async fn cross_sign(args: CrossSignArgs) -> Result<()> {
     let is_root = certificate.subject_der() == certificate.issuer_der();
     let path_length = certificate.path_length().unwrap_or(u8::from(is_root));
     let terms = args.terms.terms(None, path_length);
+    let out = Delivery::to(args.terms.out.as_ref())?;
     let der = root.cross_certify(&certificate, &terms, Clock::system().now()).await?;
-    args.place.write_transcript(&root).await?;
+    shown::certificate(&der);
+    args.place.write_copies(&root).await?;
     let chain = [der, root.certificate().to_vec()];
-    deliver(args.terms.out.as_ref(), &pem::encode_chain(&chain))
+    out.deliver(&pem::encode_chain(&chain))
 }
 
 /// `chancery ca revoke`.
 pub(super) async fn revoke(args: RevokeArgs) -> Result<()> {
     let root = args.place.open().await?;
     root.revoke(args.serial, args.reason, Clock::system().now()).await?;
-    args.place.write_transcript(&root).await?;
+    args.place.write_copies(&root).await?;
     say(&format!("{}: revoked; `chancery ca crl` makes the CRL that says so", args.serial))
 }
 
@@ -302,7 +309,7 @@ pub(super) async fn revoke(args: RevokeArgs) -> Result<()> {
 pub(super) async fn crl(args: CrlArgs) -> Result<()> {
     let root = args.place.open().await?;
     let der = root.crl(days(args.days), Clock::system().now()).await?;
-    args.place.write_transcript(&root).await?;
+    args.place.write_copies(&root).await?;
     let path = args.place.dir.join(format!("{}.crl", root.id()));
     publish(&path, &der)?;
     say(&format!("{}: publish it at {}", path.display(), root.crl_url()))

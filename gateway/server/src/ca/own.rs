@@ -10,10 +10,10 @@ use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_issuance::Issuers;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_store::SharedStore;
-use chancery_x509::{ParsedCertificate, pem};
+use chancery_x509::{CertificateRequest, ParsedCertificate, pem};
 use clap::Args;
 
-use super::{deliver, read};
+use super::{Delivery, read, shown};
 use crate::audit;
 use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
@@ -124,10 +124,12 @@ impl Stopped {
 
 /// `chancery ca request`.
 pub(super) async fn request(args: RequestArgs) -> Result<()> {
+    let out = Delivery::to(args.out.as_ref())?;
     let stopped = Stopped::open(&args.which).await?;
     let done = stopped.ceremony()?.request().await;
     let der = stopped.conclude("ca.request", done, |_| vec![]).await?;
-    deliver(args.out.as_ref(), &pem::encode(pem::CERTIFICATE_REQUEST, &der))
+    shown::request(&CertificateRequest::from_der(&der)?);
+    out.deliver(&pem::encode(pem::CERTIFICATE_REQUEST, &der))
 }
 
 /// `chancery ca install`.
@@ -137,6 +139,7 @@ pub(super) async fn install(args: InstallArgs) -> Result<()> {
     let stopped = Stopped::open(&args.which).await?;
     let name = stopped.config.name.clone();
     let first = chain.first().cloned().unwrap_or_default();
+    shown::certificate(&first);
     let now = Clock::system().now();
     if args.alternate {
         let done = stopped.ceremony()?.install_alternate(&chain, now).await;
@@ -157,7 +160,8 @@ pub(super) async fn rotate(args: RotateArgs) -> Result<()> {
     let stopped = Stopped::open(&args.which).await?;
     let name = stopped.config.name.clone();
     let done = stopped.ceremony()?.rotate(Clock::system().now()).await;
-    stopped.conclude("ca.rotate", done, |der| facts(der)).await?;
+    let der = stopped.conclude("ca.rotate", done, |der| facts(der)).await?;
+    shown::certificate(&der);
     say(&format!(
         "the CA `{name}` issues with a new key from the next start on; what it issued before stays \
          valid, and the key before signs CRLs and OCSP answers for it"

@@ -11,6 +11,14 @@ pub(crate) enum ConfigError {
         /// Why.
         cause: chancery_files::Untrusted,
     },
+    /// The gateway has a user of its own, and this process is root's.
+    #[error("{}: server.directory: {cause}", file.display())]
+    WrongUser {
+        /// The configuration.
+        file: PathBuf,
+        /// As whom to run the command.
+        cause: chancery_files::Untrusted,
+    },
     /// Not TOML, a key that does not exist, or a value of the wrong type.
     #[error("{}:{line}: {message}", file.display())]
     Syntax {

@@ -26,7 +26,7 @@ use chancery_access::BearerRole;
 use chancery_api::HostName;
 use chancery_audit::{LogName, Rotation};
 use chancery_ca::Parent;
-use chancery_files::{Trusted, Untrusted};
+use chancery_files::{Trusted, Untrusted, refuse_root_in_foreign};
 use chancery_identity::{CaBinding, TenantId, TenantRules, VouchesFor};
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
@@ -295,8 +295,12 @@ impl Config {
     /// Validates configuration text; `file` is what messages call it, and relative paths start from
     /// its directory.
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let document =
+        let document: document::Document =
             toml::from_str(text).map_err(|error| diagnose::syntax_error(file, text, &error))?;
+        // Before anything else: what else is wrong then is only so for root.
+        let directory = file.parent().unwrap_or(Path::new("")).join(&document.server.directory);
+        refuse_root_in_foreign(&directory)
+            .map_err(|cause| ConfigError::WrongUser { file: file.to_owned(), cause })?;
         validate::validate(file, text, document)
     }
 }

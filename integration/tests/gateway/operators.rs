@@ -1,0 +1,155 @@
+//! What operators do beside a gateway: as which user, and what is left when something goes wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
+
+use chancery_integration::gateway::{Gateway, chancery};
+use chancery_integration::site::Site;
+
+/// A user that every system has, with no rights and no files.
+const NOBODY: u32 = 65_534;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of these tests is text")
+}
+
+/// Every file below a directory with its owner.
+fn owners(directory: &Path) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).expect("it can be listed").flatten() {
+        let path = entry.path();
+        let owner = entry.metadata().expect("it is there").uid();
+        if path.is_dir() {
+            found.extend(owners(&path));
+        }
+        found.insert(path.display().to_string(), owner);
+    }
+    found
+}
+
+/// Gives everything below a directory, and it, to a user.
+fn give(directory: &Path, user: u32) {
+    for path in owners(directory).keys() {
+        chown(path, Some(user), Some(user)).expect("root may give files away");
+    }
+    chown(directory, Some(user), Some(user)).expect("root may give a folder away");
+}
+
+#[test]
+fn root_is_told_as_whom_to_run_a_command_and_writes_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let state = site.path().join("state");
+    let own = state.join("chancery.toml");
+    // Whom the configuration trusts makes no difference: the files would be root's.
+    let trusting = format!(
+        "{}\n[files]\ntrusted_users = [\"nobody\"]\n",
+        fs::read_to_string(&own).expect("`dev` leaves its configuration")
+    );
+    let config = site.write("chancery.toml", trusting);
+    give(&state, NOBODY);
+    let before = owners(&state);
+    let (out, config) = (site.path().join("out"), text(&config));
+    let out = text(&out);
+    for command in [
+        &["check"][..],
+        &["serve"],
+        &["backup", "create", "--out", out],
+        &["backup", "restore", out],
+        &["audit", "verify", out],
+        &["audit", "public-key"],
+        &["audit", "accept-loss", "--reason", "x"],
+        &["ca", "rotate"],
+        &["ca", "request", "--out", out],
+        &[
+            "client-certificate",
+            "--spiffe-id",
+            "spiffe://dev.chancery/x",
+            "--cert",
+            out,
+            "--key",
+            "k",
+        ],
+        &["policy", "list"],
+        &["policy", "history"],
+        &["policy", "rollback"],
+    ] {
+        let said = chancery(&[command, &["--config", config]].concat()).failure();
+        assert!(said.stderr.contains("`runuser -u nobody -- chancery …`"), "{command:?}: {said}");
+        assert!(!said.stderr.contains("trusted_users"), "{command:?}: {said}");
+        assert_eq!(owners(&state), before, "{command:?}");
+        assert!(!Path::new(out).exists(), "{command:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_missing_is_not_made_anew() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let state = site.path().join("state");
+    let (store, away) = (state.join("store.redb"), site.path().join("away"));
+    fs::rename(&store, &away).expect("it can be moved");
+    let before = owners(&state);
+    let config = state.join("chancery.toml");
+    for command in [&["serve"][..], &["ca", "rotate"]] {
+        let said = chancery(&[command, &["--config", text(&config)]].concat()).failure();
+        assert!(said.stderr.contains("the store is missing"), "{said}");
+        assert!(said.stderr.contains("chancery backup restore"), "{said}");
+        assert!(!said.stderr.contains("accept-loss"), "{said}");
+        assert_eq!(owners(&state), before, "something was made");
+    }
+    fs::rename(&away, &store).expect("it can be moved");
+    Gateway::serve(&site, |_| {}).assert_up();
+}
+
+#[test]
+fn a_first_start_that_fails_leaves_no_store() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let state = site.path().join("state");
+    let config = fs::read_to_string(state.join("chancery.toml")).expect("it is there");
+    let fresh = site.path().join("fresh");
+    let mut config: toml::Table = config.parse().expect("it is TOML");
+    let server = config["server"].as_table_mut().expect("a table");
+    server.insert("directory".to_owned(), text(&fresh).into());
+    let key = site.write("wrong.key", "hello\n");
+    chancery_integration::site::private(&key);
+    let seal = config["seal"].as_table_mut().expect("a table");
+    seal.insert("root_key_file".to_owned(), text(&key).into());
+    let file = site.write("fresh.toml", config.to_string());
+    drop(chancery(&["serve", "--config", text(&file)]).failure());
+    assert!(!fresh.join("store.redb").exists());
+}
+
+#[test]
+fn a_renewal_that_cannot_be_written_keeps_the_pair_and_asks_for_nothing() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let (cert, key) = (site.path().join("own.pem"), site.path().join("own.key"));
+    let renew = |cert: &Path| {
+        gateway.administer(&["client-certificate", "--cert", text(cert), "--key", text(&key)])
+    };
+    drop(renew(&cert).success());
+    let issued =
+        || gateway.audit().iter().filter(|line| line["operation"] == "certificates.issue").count();
+    let (before, asked) = (fs::read(&key).expect("the key"), issued());
+    let directory = site.folder("directory");
+    for wrong in [directory.as_path(), &site.path().join("missing/own.pem"), &key] {
+        drop(renew(wrong).failure());
+        assert_eq!(fs::read(&key).expect("the key"), before, "{}", wrong.display());
+    }
+    assert!(asked > 0, "the log calls it otherwise");
+    assert_eq!(issued(), asked, "a certificate was issued that nobody has");
+    drop(renew(&cert).success());
+    assert_ne!(fs::read(&key).expect("the key"), before);
+    let left: Vec<_> = owners(site.path())
+        .into_keys()
+        .filter(|name| name.contains(".new") || name.contains(".old"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
