@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args, Subcommand};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -201,7 +202,8 @@ async fn revoke(
     }
     if let Some(serial) = serial {
         let body = json!({ "serial_number": serial, "reason": reason });
-        let done = remote.write(&format!("{mount}/revoke"), &body).await?;
+        let done = remote.write(&format!("{mount}/revoke"), &body).await;
+        let done = done.with_context(|| format!("the certificate {serial}"))?;
         let at = done.get("revocation_time_rfc3339").and_then(Value::as_str).unwrap_or_default();
         print(output, &done, || format!("{serial}: revoked at {at}"))?;
         return Ok(ExitCode::SUCCESS);
@@ -215,6 +217,9 @@ async fn revoke(
     print(output, &done, || {
         format!("{} revoked, {refused} kept by policy, {failed} failed", count("revoked"))
     })?;
+    if count("revoked") + refused + failed == 0 {
+        complain(&anyhow::anyhow!("no certificate matches that is not revoked"));
+    }
     if refused > 0 || failed > 0 {
         bail!("not all were revoked: the audit log says why for each");
     }
@@ -259,13 +264,22 @@ impl SearchArgs {
 
 fn line(certificate: &Certificate) -> String {
     let Certificate { serial_number, names, requester, issuer, not_after, .. } = certificate;
-    let state = if certificate.revocation_time > 0 { "revoked" } else { "valid until" };
-    format!("{serial_number}  {state} {not_after}  {issuer}  {requester}  {}", names.join(" "))
+    // Each of its own: when it was revoked is not when it would have ended.
+    let state = match Timestamp::from_second(certificate.revocation_time) {
+        Ok(at) if certificate.revocation_time > 0 => format!("revoked {at}, ends {not_after}"),
+        _ => format!("valid until {not_after}"),
+    };
+    format!("{serial_number}  {state}  {issuer}  {requester}  {}", names.join(" "))
 }
 
 fn show(certificate: &Value) -> String {
     let mut text = String::new();
-    for (name, value) in certificate.as_object().into_iter().flatten() {
+    // What says that it is not revoked reads as if it were.
+    let is_said = |name: &str, value: &Value| {
+        !name.starts_with("revocation_time") || *value != json!(0) && *value != json!("")
+    };
+    let fields = certificate.as_object().into_iter().flatten();
+    for (name, value) in fields.filter(|(name, value)| is_said(name, value)) {
         let value = match value {
             Value::String(value) if name == "certificate" => value.trim_end().to_owned(),
             Value::String(value) => format!("{name}: {value}"),

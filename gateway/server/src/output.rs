@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::commands::say;
+use crate::commands::{complain, say};
 
 /// For whom results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,7 +22,14 @@ pub(crate) fn print(
     text: impl FnOnce() -> String,
 ) -> Result<()> {
     match output {
-        Output::Text => say(text().trim_end()),
+        Output::Text => match text().trim_end() {
+            // An empty line would look like success to whoever mistyped a name.
+            "" => {
+                complain(&anyhow::anyhow!("nothing matches"));
+                Ok(())
+            }
+            text => say(text),
+        },
         Output::Json => say(&serde_json::to_string_pretty(result)?),
     }
 }

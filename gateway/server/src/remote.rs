@@ -1,14 +1,18 @@
 //! A running gateway, as its administrators reach it: over its own API, with a client certificate. The
 //! variables are those of Vault's own tools.
 
+mod unreachable;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+use self::unreachable::Given;
 
 /// Many certificates take their time to be revoked.
 const TIMEOUT: Duration = Duration::from_hours(1);
@@ -22,7 +26,8 @@ pub(crate) struct RemoteArgs {
         global = true,
         value_name = "URL",
         env = "VAULT_ADDR",
-        default_value = "https://127.0.0.1:8443"
+        default_value = "https://127.0.0.1:8443",
+        value_parser = unreachable::address
     )]
     address: Url,
     /// The root certificate of the gateway (PEM).
@@ -42,7 +47,7 @@ pub(crate) struct RemoteArgs {
 /// The gateway, ready to be asked.
 pub(crate) struct Remote {
     client: Client,
-    base: Url,
+    given: Given,
     namespace: Option<String>,
 }
 
@@ -74,21 +79,37 @@ impl RemoteArgs {
                  --client-key, or set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
             );
         };
-        let mut pem = Zeroizing::new(read(certificate)?);
-        pem.push(b'\n');
-        pem.extend_from_slice(&Zeroizing::new(read(key)?));
-        let identity = Identity::from_pem(&pem).with_context(|| {
-            format!("{} and {}: no certificate with its key", certificate.display(), key.display())
+        let certificates = read(certificate)?;
+        let private = Zeroizing::new(read(key)?);
+        let pem = Zeroizing::new([&certificates, &b"\n"[..], &private].concat());
+        let identity = Identity::from_pem(&pem).map_err(|_| {
+            let wrong = unreachable::identity((certificate, &certificates), (key, &private));
+            anyhow::anyhow!(wrong)
         })?;
         let mut client = Client::builder().identity(identity).https_only(true).timeout(TIMEOUT);
         if let Some(root) = &self.ca_cert {
             let roots = Certificate::from_pem_bundle(&read(root)?)
                 .with_context(|| format!("{}: no certificates in PEM", root.display()))?;
+            ensure!(
+                !roots.is_empty(),
+                "{}: no certificate in PEM (--ca-cert, VAULT_CACERT)",
+                root.display()
+            );
             client = client.tls_certs_only(roots);
         }
-        let client = client.build().context("preparing the connection")?;
-        let (base, namespace) = (self.address.clone(), self.namespace.clone());
-        Ok(Remote { client, base, namespace })
+        let client = client.build().map_err(|_| {
+            anyhow::anyhow!(
+                "the certificate {} and the key {} cannot be used together: is the key that of the certificate?",
+                certificate.display(),
+                key.display()
+            )
+        })?;
+        let given = Given {
+            address: self.address.clone(),
+            root: self.ca_cert.as_ref().map(|root| root.display().to_string()),
+            certificate: certificate.display().to_string(),
+        };
+        Ok(Remote { client, given, namespace: self.namespace.clone() })
     }
 }
 
@@ -121,7 +142,7 @@ impl Remote {
         mut each: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let (shown, request) = self.request(Method::GET, path, &[])?;
-        let mut answer = request.send().await.with_context(|| shown.clone())?;
+        let mut answer = self.send(request, &shown).await?;
         if !answer.status().is_success() {
             let (status, text) = (answer.status(), answer.bytes().await.unwrap_or_default());
             return Err(refused(&shown, status, &text));
@@ -155,7 +176,7 @@ impl Remote {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.with_context(|| shown.clone())?;
+        let answer = self.send(request, &shown).await?;
         let status = answer.status();
         let text = answer.bytes().await.with_context(|| shown.clone())?;
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -168,6 +189,13 @@ impl Remote {
         }
     }
 
+    async fn send(&self, request: RequestBuilder, shown: &str) -> Result<Response> {
+        request.send().await.map_err(|error| match unreachable::explained(&error, &self.given) {
+            Some(meaning) => anyhow::anyhow!(meaning),
+            None => anyhow::Error::new(error).context(shown.to_owned()),
+        })
+    }
+
     /// A request, and how it is shown in errors.
     fn request(
         &self,
@@ -175,9 +203,10 @@ impl Remote {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<(String, RequestBuilder)> {
-        let mut url = self.base.clone();
+        let base = &self.given.address;
+        let mut url = base.clone();
         url.path_segments_mut()
-            .map_err(|()| anyhow::anyhow!("{}: not the address of a gateway", self.base))?
+            .map_err(|()| anyhow::anyhow!("{base}: not the address of a gateway"))?
             .pop_if_empty()
             .push("v1")
             .extend(path.split('/'));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{Barrier, RootKey};
 use chancery_store::redb::RedbStore;
@@ -73,6 +73,7 @@ impl OpenStore {
             config.trusted.file(&path)?;
         } else {
             refuse_second_first_start(config)?;
+            refuse_small_disk(&config.server.directory)?;
         }
         let raw = raw(&path)?;
         let begun = Begun::of(&path, &*raw).await?;
@@ -130,6 +131,25 @@ fn refuse_second_first_start(config: &Config) -> Result<()> {
         store_file(config).display(),
         left.display()
     )
+}
+
+/// What a first start needs on its disk: the store with its reserve, compiled policies, the audit log.
+const LEAST_DISK: u64 = 64 << 20;
+
+/// A gateway that begins on a disk that is too small would find it full at once.
+fn refuse_small_disk(directory: &Path) -> Result<()> {
+    // A file system that cannot say is tried.
+    let Ok(status) = rustix::fs::statvfs(directory) else { return Ok(()) };
+    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    let (mib, shown) = (|bytes: u64| bytes >> 20, directory.display());
+    ensure!(
+        free >= LEAST_DISK,
+        "{shown} has {} MiB free, and a new gateway needs {}: 16 are kept in reserve, and compiled policies and \
+         the audit log take the rest; give it a larger disk",
+        mib(free),
+        mib(LEAST_DISK)
+    );
+    Ok(())
 }
 
 /// Opens the file of a store.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -52,17 +52,24 @@ pub(crate) async fn run(args: TokensArgs) -> Result<ExitCode> {
         }
         TokensCommand::Keys => list_keys(&remote, args.output).await?,
         TokensCommand::Drain { token } => {
-            remote.write(&format!("sys/tokens/{token}/drain"), &json!({})).await?;
+            let drained = remote.write(&format!("sys/tokens/{token}/drain"), &json!({})).await;
+            drained.with_context(|| unknown(&token))?;
             say(&format!(
                 "{token}: drained; what is under way is done when `chancery tokens list` shows none"
             ))?;
         }
         TokensCommand::Resume { token } => {
-            remote.write(&format!("sys/tokens/{token}/resume"), &json!({})).await?;
+            let resumed = remote.write(&format!("sys/tokens/{token}/resume"), &json!({})).await;
+            resumed.with_context(|| unknown(&token))?;
             say(&format!("{token}: in use"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is told with an error about a token.
+fn unknown(token: &str) -> String {
+    format!("the token `{token}` (`chancery tokens list` shows those there are)")
 }
 
 /// Shows the private and secret keys in the tokens.

@@ -38,7 +38,9 @@ pub enum CommitError {
         key: Key,
     },
     /// There is no room for it on the disk. Earlier commits are safe and can be read.
-    #[error("the store's disk is full: free some space, then try again")]
+    #[error(
+        "the store's disk is full (16 MiB of it are kept in reserve): free some space, then try again"
+    )]
     Full,
     /// The commit writes more than a commit may.
     #[error("the commit writes {bytes} bytes, more than the {limit} that one commit may")]

@@ -153,3 +153,59 @@ fn a_renewal_that_cannot_be_written_keeps_the_pair_and_asks_for_nothing() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn who_cannot_reach_the_gateway_is_told_which_setting_is_wrong() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let app = gateway.command_of_app(&["certificates", "list"]);
+    let given = |name: &str, value: &str| {
+        let mut command = std::process::Command::new(app.get_program());
+        command.args(app.get_args());
+        for (name, value) in app.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        chancery_integration::process::run(command.env(name, value)).failure().stderr
+    };
+    let admin = gateway.path("dev/admin.key");
+    let (plain, config) =
+        (gateway.ready().http.replace("http://", "https://"), site.write("c", "x"));
+    for (name, value, wanted) in [
+        ("VAULT_ADDR", "127.0.0.1:18443", "VAULT_ADDR"),
+        ("VAULT_ADDR", "http://127.0.0.1:18443", "TLS port only"),
+        ("VAULT_ADDR", plain.as_str(), "plain port"),
+        ("VAULT_CACERT", text(&config), "no certificate in PEM (--ca-cert, VAULT_CACERT)"),
+        (
+            "VAULT_CACERT",
+            "/etc/ssl/certs/ca-certificates.crt",
+            "leads to no root that is trusted here",
+        ),
+        ("VAULT_CLIENT_KEY", text(&admin), "cannot be used together"),
+        ("VAULT_CLIENT_KEY", text(&config), "no private key in PEM"),
+        ("VAULT_CLIENT_CERT", text(&config), "no certificate in PEM (--client-cert"),
+    ] {
+        let said = given(name, value);
+        assert!(said.contains(wanted), "{name}={value}: {said}");
+        assert!(!said.contains("builder error"), "{name}={value}: {said}");
+    }
+}
+
+#[test]
+fn who_finds_nothing_is_told_so() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    for command in [
+        &["certificates", "list", "--requester", "acme:typo"][..],
+        &["certificates", "revoke", "--requester", "acme:typo", "--dry-run"],
+        &["certificates", "revoke", "--requester", "acme:typo"],
+        &["sessions", "list"],
+    ] {
+        let said = gateway.administer(command).success();
+        assert!(said.stderr.contains("match"), "{command:?}: {said}");
+        assert!(!said.stdout.starts_with('\n'), "{command:?}: {said}");
+    }
+    let said = gateway.administer(&["certificates", "revoke", "5f:03"]).failure();
+    assert!(said.stderr.contains("5f:03"), "{said}");
+    let said = gateway.administer(&["tokens", "drain", "nix"]).failure();
+    assert!(said.stderr.contains("`nix`") && said.stderr.contains("tokens list"), "{said}");
+}

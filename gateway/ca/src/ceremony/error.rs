@@ -27,6 +27,12 @@ pub enum CeremonyError {
     /// The chain is none.
     #[error("the chain is empty: give the CA's certificate and those above it, up to the root")]
     EmptyChain,
+    /// There is nothing between a root and nobody.
+    #[error(
+        "the chain has one certificate only: it begins with the certificate that was made of the request, and those \
+         above it follow, up to the root"
+    )]
+    OneCertificate,
     /// The certificate is for another key.
     #[error(
         "the first certificate of the chain is not for the key that was requested: its key identifier \

@@ -114,7 +114,12 @@ impl<'a> Ceremony<'a> {
         chain: &[Vec<u8>],
         now: Timestamp,
     ) -> Result<Vec<ChainNotice>, CeremonyError> {
-        let [first, between @ .., root] = chain else { return Err(CeremonyError::EmptyChain) };
+        let [first, between @ .., root] = chain else {
+            return Err(match chain {
+                [] => CeremonyError::EmptyChain,
+                _ => CeremonyError::OneCertificate,
+            });
+        };
         let (made, place) = self.waiting().await?;
         let (made, key) = made;
         let public = match self.records.read_private_key(&key).await? {

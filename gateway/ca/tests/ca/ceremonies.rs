@@ -133,6 +133,8 @@ async fn only_a_chain_that_holds_and_is_for_the_requested_key_is_installed() {
     let (store, root) = (MemoryStore::new(), offline_root().await);
     let chain = [root.certificate().to_vec()];
     let nothing = install(&store, &elsewhere(), &chain).await;
+    assert!(matches!(nothing, Err(CeremonyError::OneCertificate)), "{nothing:?}");
+    let nothing = install(&store, &elsewhere(), &[]).await;
     assert!(matches!(nothing, Err(CeremonyError::EmptyChain)), "{nothing:?}");
     let asked = request(&store, &elsewhere()).await;
     let good = root.certify(&asked, &terms(), start()).await.unwrap();

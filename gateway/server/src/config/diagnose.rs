@@ -69,6 +69,10 @@ impl InvalidValue {
 pub(crate) fn syntax_error(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
     let message = match unknown_field(error.message()) {
+        Some(("pin", known)) if known.contains(&"pin_file") => {
+            "unknown key `pin`: no PIN stands in the configuration; name a file that holds it by `pin_file`"
+                .to_owned()
+        }
         Some((key, known)) => match nearest(key, &known) {
             Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
             None => format!("unknown key `{key}`; known here: {}", known.join(", ")),
@@ -135,6 +139,22 @@ mod tests {
     struct Example {
         listen: Option<String>,
         directory: Option<String>,
+    }
+
+    #[test]
+    fn a_pin_is_not_said_to_be_the_name_of_a_variable() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its keys matter")]
+        struct Token {
+            pin_file: Option<String>,
+            pin_env: Option<String>,
+        }
+        let text = "pin = '12345678'";
+        let error = toml::from_str::<Token>(text).unwrap_err();
+        let said = syntax_error(Path::new("f.toml"), text, &error).to_string();
+        assert!(said.contains("`pin_file`") && !said.contains("pin_env"), "{said}");
+        assert!(!said.contains("12345678"), "{said}");
     }
 
     fn message(text: &str) -> String {

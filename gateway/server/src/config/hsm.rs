@@ -106,7 +106,11 @@ impl Check<'_> {
     }
 
     fn pin_in_variable(&mut self, key: &str, variable: &str) -> Option<Zeroizing<String>> {
-        let raw = Zeroizing::new(std::env::var(variable).unwrap_or_default());
+        let Ok(raw) = std::env::var(variable).map(Zeroizing::new) else {
+            // Its name may be a PIN that stands in the wrong place.
+            return self
+                .refuse(key, "names a variable that is not set; it takes a name, not the PIN");
+        };
         let pin = Zeroizing::new(raw.trim_end_matches(['\r', '\n']).to_owned());
         if pin.is_empty() { self.refuse(key, "holds no PIN") } else { Some(pin) }
     }

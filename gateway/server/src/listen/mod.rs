@@ -18,11 +18,12 @@ mod proxy;
 mod stream;
 mod table;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use chancery_api::{MonitoringService, PlainService};
@@ -57,8 +58,16 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_mins(1), Duration::
 /// # Errors
 /// Says which setting's address it was and what the system answered.
 pub(crate) async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} ({setting}): is another program using the port?")
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program is using the port",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE (docs/operating/service.md)"
+            }
+            _ => "the system refuses",
+        };
+        anyhow::anyhow!("cannot listen on {address} ({setting}): {hint}: {error}")
     })
 }
 
