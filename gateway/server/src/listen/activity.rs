@@ -38,6 +38,9 @@ struct State {
     /// HTTP/2: whatever comes between requests is no beginning of one.
     multiplexed: bool,
     under_way: usize,
+    /// Since when something has been under way without anything being done.
+    toils_since: Option<Instant>,
+    peer: Peer,
     given_up: u32,
     /// Writing to the peer.
     writing: Pace,
@@ -49,6 +52,13 @@ struct State {
     /// Since when the connection has been closing.
     parting_since: Option<Instant>,
     ended: Option<Ended>,
+}
+
+/// Whether a peer has shown who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Stranger,
+    Known,
 }
 
 /// Why a connection was ended.
@@ -97,6 +107,8 @@ impl Activity {
             head_since: None,
             multiplexed: false,
             under_way: 0,
+            toils_since: None,
+            peer: Peer::Stranger,
             given_up: 0,
             writing: Pace::new(deadlines.answers()),
             handed: HashMap::new(),
@@ -115,6 +127,11 @@ impl Activity {
         state.spoke = false;
         state.head_since = None;
         state.multiplexed = multiplexed;
+    }
+
+    /// The peer has shown who it is.
+    pub(super) fn is_known(&self) {
+        self.state().peer = Peer::Known;
     }
 
     /// Bytes have come.
@@ -146,6 +163,7 @@ impl Activity {
         state.multiplexed |= multiplexed;
         state.head_since = None;
         state.under_way += 1;
+        state.toils_since.get_or_insert_with(Instant::now);
         state.next += 1;
         UnderWay { activity: self.clone(), number: state.next, answered: false }
     }
@@ -165,6 +183,12 @@ impl Activity {
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.under_way == 0 && state.ended.is_none()).then_some(state.quiet_since)
+    }
+
+    /// Since when a stranger has had something under way without an end of anything; none of whoever is known.
+    pub(super) fn toils_since(&self) -> Option<Instant> {
+        let state = self.state();
+        state.toils_since.filter(|_| state.peer == Peer::Stranger && state.ended.is_none())
     }
 
     /// The connection is told to close.
@@ -248,8 +272,12 @@ impl Drop for UnderWay {
         let mut state = self.activity.state();
         state.handed.remove(&self.number);
         state.under_way = state.under_way.saturating_sub(1);
+        let now = Instant::now();
         if state.under_way == 0 {
-            state.quiet_since = Instant::now();
+            state.quiet_since = now;
+            state.toils_since = None;
+        } else if self.answered {
+            state.toils_since = Some(now);
         }
         if self.answered {
             state.given_up = state.given_up.saturating_sub(1);
@@ -287,7 +315,7 @@ impl fmt::Display for Ended {
             Self::Stalled => "answers were not read in time",
             Self::Farewell => "it was told to close and did not",
             Self::GivingUp => "most of the requests were given up by the peer",
-            Self::Displaced => "it was idle and others wanted its place",
+            Self::Displaced => "it was idle, or a slow stranger's, and others wanted its place",
         })
     }
 }

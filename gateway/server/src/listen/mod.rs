@@ -38,7 +38,7 @@ use tower::ServiceExt;
 use self::activity::Activity;
 use self::conversation::{Caller, Http};
 use self::stream::Watched;
-use self::table::{Place, Table};
+use self::table::{Place, Share, Table};
 
 pub(crate) use self::budget::Bodies;
 pub(crate) use self::deadlines::Deadlines;
@@ -78,7 +78,7 @@ pub(crate) struct Limits {
     pub(crate) port: &'static str,
     /// Connections at once.
     pub(crate) connections: usize,
-    /// Connections of one address at once; none for a quarter of all.
+    /// Connections of one address at once; none for a part of the room that there is.
     pub(crate) per_address: Option<usize>,
     /// HTTP/2: requests of one connection at once.
     pub(crate) streams: u32,
@@ -94,11 +94,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// A quarter of the table, but enough for a client that opens a few connections where the table is
-    /// small.
-    fn share(&self) -> usize {
-        const ENOUGH: usize = 16;
-        self.per_address.unwrap_or((self.connections / 4).max(ENOUGH))
+    fn share(&self) -> Share {
+        self.per_address.map_or(Share::OfWhatIsFree, Share::Of)
     }
 }
 
@@ -129,6 +126,9 @@ pub(crate) async fn serve_tls(
                 tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
             };
             let peer = accepted.peer;
+            if peer.evidence.is_some() {
+                activity.is_known();
+            }
             let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
             let answer = move |mut request: http::Request<Body>| {
                 request.extensions_mut().insert(peer.clone());
@@ -259,7 +259,10 @@ async fn accept(
     }
     if table.is_full() {
         let port = limits.port;
-        tracing::warn!(port, "every place is taken: new connections wait for those that are idle");
+        tracing::warn!(
+            port,
+            "every place is taken: new connections wait for those that are idle, or strangers' and slow"
+        );
     }
     place.enter().await;
     prepare(&stream);

@@ -16,11 +16,28 @@ use super::budget::{Bodies, Budget};
 /// A connection has to be idle for so long before it is ended to make room.
 const IDLE_ENOUGH: Duration = Duration::from_secs(1);
 
+/// So long a stranger may take for a request where others wait for the place. Rates alone do not help: at
+/// the least one a body takes minutes, and there are many addresses.
+const SLOW_ENOUGH: Duration = Duration::from_secs(5);
+
+/// What an address may have of a table that is nearly full.
+const FEW: usize = 4;
+
+/// How many connections one address may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// So many.
+    Of(usize),
+    /// As many as a third of the places that are free: a quarter of an empty table, and less and less the fuller
+    /// it is, so that a few addresses never fill it.
+    OfWhatIsFree,
+}
+
 /// The connections of one port.
 #[derive(Debug)]
 pub(super) struct Table {
     room: Arc<Semaphore>,
-    share: usize,
+    share: Share,
     bodies: Bodies,
     clients: Mutex<HashMap<Network, Client>>,
     connections: Mutex<HashMap<u64, Weak<Activity>>>,
@@ -49,7 +66,7 @@ pub(super) struct Place {
 
 impl Table {
     /// Room for `size` connections, of which one address may have `share`.
-    pub(super) fn new(size: usize, share: usize, bodies: Bodies) -> Arc<Self> {
+    pub(super) fn new(size: usize, share: Share, bodies: Bodies) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
             share,
@@ -71,25 +88,37 @@ impl Table {
         Place { room: None, table: self.clone(), number, client: None }
     }
 
-    /// Ends the connection that has been idle for the longest time, if there is one.
+    /// Ends the connection that has been idle for the longest time, or else that of the stranger who has been at
+    /// a request for the longest, if there is one.
     fn make_room(&self, now: Instant) -> bool {
-        let connections: Vec<_> = locked(&self.connections).values().cloned().collect();
-        let idlest = connections
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|activity| activity.idle_since().map(|since| (since, activity)))
-            .min_by_key(|(since, _)| *since)
-            .filter(|(since, _)| now.saturating_duration_since(*since) >= IDLE_ENOUGH);
-        if let Some((_, activity)) = &idlest {
+        let connections: Vec<_> =
+            locked(&self.connections).values().filter_map(Weak::upgrade).collect();
+        let longest = |since: fn(&Activity) -> Option<Instant>, enough: Duration| {
+            let all = connections.iter();
+            all.filter_map(|activity| since(activity).map(|since| (since, activity)))
+                .min_by_key(|(since, _)| *since)
+                .filter(|(since, _)| now.saturating_duration_since(*since) >= enough)
+        };
+        let worst = longest(Activity::idle_since, IDLE_ENOUGH)
+            .or_else(|| longest(Activity::toils_since, SLOW_ENOUGH));
+        if let Some((_, activity)) = worst {
             activity.end(Ended::Displaced);
         }
-        idlest.is_some()
+        worst.is_some()
+    }
+
+    /// How many connections an address may have now.
+    fn share(&self) -> usize {
+        match self.share {
+            Share::Of(share) => share,
+            Share::OfWhatIsFree => (self.room.available_permits() / 3).max(FEW),
+        }
     }
 }
 
 impl Place {
-    /// Takes the place, once there is room: when the table is full, the connection that has been idle
-    /// for the longest time ends for that. Cancelling the wait loses nothing.
+    /// Takes the place, once there is room: when the table is full, a connection that is idle or of a slow
+    /// stranger ends for that. Cancelling the wait loses nothing.
     pub(super) async fn enter(&mut self) {
         let room = &self.table.room;
         loop {
@@ -115,12 +144,13 @@ impl Place {
     /// the connection has to end.
     pub(super) fn belongs_to(&mut self, address: IpAddr) -> bool {
         let network = Network::of(address);
+        let share = self.table.share();
         let mut clients = locked(&self.table.clients);
         let client = clients.entry(network).or_insert_with(|| Client {
             connections: 0,
             bodies: Arc::new(self.table.bodies.share()),
         });
-        if client.connections >= self.table.share {
+        if client.connections >= share {
             return false;
         }
         client.connections += 1;
@@ -170,7 +200,7 @@ mod tests {
     use super::*;
 
     fn table(size: usize, share: usize) -> Arc<Table> {
-        Table::new(size, share, Bodies::new(1000))
+        Table::new(size, Share::Of(share), Bodies::new(1000))
     }
 
     fn address(text: &str) -> IpAddr {
@@ -242,6 +272,48 @@ mod tests {
         assert_eq!(ended(&all), [None, Some(Ended::Displaced), None], "the first has a request");
         all[1] = (table.place(), Arc::new(Activity::new(deadlines(), Instant::now())));
         entering.await;
+    }
+
+    #[tokio::test]
+    async fn a_stranger_who_is_slow_makes_room_and_whoever_is_known_does_not() {
+        let table = table(2, 2);
+        let (_known, known) = connected(&table, 0).await;
+        known.is_known();
+        let _request = known.request(false);
+        let (_stranger, stranger) = connected(&table, 0).await;
+        let request = stranger.request(true);
+        let mut other = stranger.request(true);
+        let start = Instant::now();
+        assert!(!table.make_room(start), "it may take its time");
+        other.answered();
+        drop(other);
+        assert!(stranger.toils_since().unwrap() >= start, "something was done");
+        assert!(table.make_room(Instant::now() + SLOW_ENOUGH));
+        assert_eq!((known.ended(), stranger.ended()), (None, Some(Ended::Displaced)));
+        drop(request);
+        assert!(!table.make_room(Instant::now() + SLOW_ENOUGH), "the other one is known");
+    }
+
+    #[tokio::test]
+    async fn a_few_addresses_do_not_fill_the_table() {
+        let table = Table::new(64, Share::OfWhatIsFree, Bodies::new(1000));
+        let mut places = vec![];
+        let mut of = vec![];
+        for client in 0..5 {
+            let before = places.len();
+            loop {
+                let mut place = table.place();
+                if !place.belongs_to(IpAddr::from([192, 0, 2, client])) {
+                    break;
+                }
+                place.enter().await;
+                places.push(place);
+            }
+            of.push(places.len() - before);
+        }
+        assert_eq!(of, [16, 12, 9, 7, 5]);
+        drop(places);
+        assert_eq!(table.share(), 21);
     }
 
     #[tokio::test]
