@@ -22,7 +22,17 @@ pub(crate) async fn open(
 ) -> Result<Arc<Ca>> {
     let keys = ca_keys(config, hsm);
     let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
-    let ca = opened.with_context(|| format!("opening the CA `{}`", config.name))?;
+    let ca = opened.map_err(|error| {
+        let context = format!("opening the CA `{}`", config.name);
+        // Its certificates begin when they were made, so this is a clock that goes wrong.
+        let context = if error.to_string().contains("update-outside-issuer") {
+            let now = clock.now();
+            format!("{context}: the clock of this machine says {now}, when the CA is not valid: is it right?")
+        } else {
+            context
+        };
+        anyhow::Error::new(error).context(context)
+    })?;
     if let Some((then, now)) = ca.stale_location() {
         tracing::warn!(
             ca = ca.name(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
-use chancery_integration::gateway::{Gateway, chancery};
+use chancery_integration::gateway::{Gateway, Options, chancery};
 use chancery_integration::site::Site;
 
 /// A user that every system has, with no rights and no files.
@@ -208,4 +208,12 @@ fn who_finds_nothing_is_told_so() {
     assert!(said.stderr.contains("5f:03"), "{said}");
     let said = gateway.administer(&["tokens", "drain", "nix"]).failure();
     assert!(said.stderr.contains("`nix`") && said.stderr.contains("tokens list"), "{said}");
+}
+
+#[test]
+fn a_clock_that_is_behind_is_asked_about() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let said = Options::new(&site).clock("-10d").start_fails();
+    assert!(said.stderr.contains("the clock of this machine says"), "{said}");
 }
