@@ -4,14 +4,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body as AxumBody;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::{StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::activity::UnderWay;
+use super::budget::Taken;
+use super::meters;
 
-/// How much of an answer HTTP/2 is given at a time, in bytes. It keeps what it was given until the peer
-/// opens its window, where nobody can see that the peer does not.
+/// How much of an answer HTTP is given at a time, in bytes. It keeps what it was given until the peer
+/// takes it, where no budget counts it and, in HTTP/2, nobody can see that the peer does not.
 const PART: usize = 16 * 1024;
 
 /// The body of an answer.
@@ -21,12 +25,33 @@ pub(super) struct Outbound {
     rest: Bytes,
     under_way: UnderWay,
     multiplexed: bool,
+    /// What the answer holds of the budget.
+    _taken: Taken,
 }
 
 impl Outbound {
-    pub(super) fn new(body: AxumBody, under_way: UnderWay, multiplexed: bool) -> Self {
-        Self { body, rest: Bytes::new(), under_way, multiplexed }
+    /// The answer, or that there is no room for it. One that is short always goes out: it tells what became of
+    /// a change, and streams are few enough.
+    pub(super) fn response(
+        response: Response,
+        under_way: UnderWay,
+        multiplexed: bool,
+        taken: Taken,
+    ) -> http::Response<Self> {
+        let bytes = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
+        let fits = taken.take(bytes) || bytes <= PART;
+        let response = if fits { response } else { no_room() };
+        let new = |body| Self { body, rest: Bytes::new(), under_way, multiplexed, _taken: taken };
+        response.map(new)
     }
+}
+
+fn no_room() -> Response {
+    const BODY: &str =
+        r#"{"errors":["too many answers are waiting to be read: read them, then try again"]}"#;
+    meters::answer_refused();
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::RETRY_AFTER, "1")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, BODY).into_response()
 }
 
 impl Body for Outbound {
@@ -38,11 +63,10 @@ impl Body for Outbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let me = &mut *self;
-        if !me.multiplexed {
-            // Whether the peer takes it shows at the stream.
-            return Pin::new(&mut me.body).poll_frame(cx);
+        if me.multiplexed {
+            // In HTTP/1.1 it shows at the stream whether the peer takes it.
+            me.under_way.taken();
         }
-        me.under_way.taken();
         if me.rest.is_empty() {
             match ready!(Pin::new(&mut me.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -52,8 +76,11 @@ impl Body for Outbound {
                 other => return Poll::Ready(other),
             }
         }
-        let part = me.rest.split_to(me.rest.len().min(PART));
-        me.under_way.handed(Instant::now());
+        // A copy: a part of the whole would keep all of it.
+        let part = Bytes::copy_from_slice(&me.rest.split_to(me.rest.len().min(PART)));
+        if me.multiplexed {
+            me.under_way.handed(Instant::now());
+        }
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
@@ -82,12 +109,15 @@ mod tests {
 
     use super::super::activity::tests::deadlines;
     use super::super::activity::{Activity, Ended, Verdict};
+    use super::super::budget::Bodies;
     use super::*;
 
     fn outbound(bytes: usize, multiplexed: bool) -> (Outbound, Arc<Activity>) {
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
         let under_way = activity.request(false);
-        (Outbound::new(AxumBody::from(vec![7; bytes]), under_way, multiplexed), activity)
+        let taken = Bodies::new(1_000_000).account(None, false);
+        let response = Response::new(AxumBody::from(vec![7; bytes]));
+        (Outbound::response(response, under_way, multiplexed, taken).into_body(), activity)
     }
 
     #[tokio::test]
@@ -103,7 +133,7 @@ mod tests {
                     body.frame().await
                 } {
                     let data = frame.unwrap().into_data().unwrap();
-                    assert!(!multiplexed || data.len() <= PART);
+                    assert!(data.len() <= PART);
                     received += data.len();
                 }
                 assert_eq!(received, bytes);
@@ -111,6 +141,25 @@ mod tests {
                 assert!(activity.idle_since().is_some());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn answers_come_out_of_the_budget_until_they_are_taken() {
+        let bodies = Bodies::new(5 * PART);
+        let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
+        let answer = |bytes: usize| {
+            let (under_way, taken) = (activity.request(true), bodies.account(None, false));
+            let response = Response::new(AxumBody::from(vec![7; bytes]));
+            Outbound::response(response, under_way, true, taken)
+        };
+        let first = answer(4 * PART);
+        assert_eq!(first.status(), StatusCode::OK);
+        let second = answer(2 * PART);
+        assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(second.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(answer(PART).status(), StatusCode::OK, "a short one always goes out");
+        drop((first, second));
+        assert_eq!(answer(5 * PART).status(), StatusCode::OK);
     }
 
     #[tokio::test]

@@ -144,12 +144,13 @@ impl Http {
             request
         };
         let held = request.extensions().get::<Held>().cloned();
+        let for_answer = self.bodies.account(caller.bodies.clone(), caller.stranger);
         let answer = answer(request);
         async move {
             let response = answer.await?;
             drop(held);
             under_way.answered();
-            Ok(response.map(|body| Outbound::new(body, under_way, multiplexed)))
+            Ok(Outbound::response(response, under_way, multiplexed, for_answer))
         }
     }
 }

@@ -33,6 +33,11 @@ pub(super) fn body_refused(error: BodyError) {
     counter!("chancery_server_bodies_refused_total", "reason" => reason).increment(1);
 }
 
+/// There was no room for an answer.
+pub(super) fn answer_refused() {
+    counter!("chancery_server_answers_refused_total").increment(1);
+}
+
 /// It was ended from here.
 pub(super) fn ended(port: &'static str, reason: Ended) {
     counter!(

@@ -99,6 +99,7 @@ const HELP: &[(&str, &str)] = &[
         "Writes of secrets that met another and were tried again.",
     ),
     ("chancery_secrets_operations_total", "Operations on secrets by outcome."),
+    ("chancery_server_answers_refused_total", "Answers for which there was no room."),
     (
         "chancery_server_bodies_refused_total",
         "Bodies of requests that were too slow or found no room, by reason.",
