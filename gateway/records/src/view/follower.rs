@@ -24,19 +24,27 @@ pub(super) struct Follower<T, M> {
     changed: BTreeSet<Key>,
     /// The watch has missed something, so that everything has to be read again.
     missed: bool,
+    /// The last attempt to catch up failed.
+    failed: bool,
     waiters: Vec<Waiter>,
 }
 
 impl<T: Recorded, M: Model<T>> Follower<T, M> {
     pub(super) fn new(shared: Arc<Shared<T, M>>, watch: Watch) -> Self {
-        Self { shared, watch, changed: BTreeSet::new(), missed: false, waiters: Vec::new() }
+        Self {
+            shared,
+            watch,
+            changed: BTreeSet::new(),
+            missed: false,
+            failed: false,
+            waiters: Vec::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Waiter>) {
         // Looks often enough that one failure does not make the view stale.
         let mut look = tokio::time::interval(self.shared.greatest_age / 3);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failed = false;
         loop {
             tokio::select! {
                 change = self.watch.next() => match change {
@@ -48,12 +56,12 @@ impl<T: Recorded, M: Model<T>> Follower<T, M> {
                     None => break,
                 },
                 _ = look.tick() => {}
-                () = tokio::time::sleep(PAUSE), if failed => {}
+                () = tokio::time::sleep(PAUSE), if self.failed => {}
             }
             while let Ok(waiter) = waiting.try_recv() {
                 self.waiters.push(waiter);
             }
-            failed = !self.catch_up().await;
+            self.catch_up().await;
         }
         self.shared.write().ended = true;
     }
@@ -67,8 +75,8 @@ impl<T: Recorded, M: Model<T>> Follower<T, M> {
         }
     }
 
-    /// Reads what has changed. Whether it could.
-    async fn catch_up(&mut self) -> bool {
+    /// Reads what has changed. A failure is logged once, until the store can be read again.
+    async fn catch_up(&mut self) {
         let began = Instant::now();
         while let Some(change) = self.watch.try_next() {
             self.note(change);
@@ -80,15 +88,18 @@ impl<T: Recorded, M: Model<T>> Follower<T, M> {
                 for waiter in self.waiters.drain(..) {
                     let _ = waiter.send(Ok(()));
                 }
-                true
+                self.failed = false;
             }
             Err(error) => {
                 let stale = self.shared.stale(&self.shared.read());
-                tracing::warn!(target: "records", %error, "{stale}");
+                if !self.failed {
+                    let view = self.shared.name;
+                    tracing::warn!(target: "records", view, %error, "cannot follow the store");
+                }
                 for waiter in self.waiters.drain(..) {
                     let _ = waiter.send(Err(stale.clone()));
                 }
-                false
+                self.failed = true;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Views and caches beside a store that fails, is closed, or tells of too much at once.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cache;
 mod flaky_store;
