@@ -21,7 +21,7 @@ pub fn refuse_root_in_foreign(directory: &Path) -> Result<(), Untrusted> {
         Ok(found) if found.uid() != 0 => {
             Err(Untrusted::Foreign { path: directory.to_owned(), owner: found.uid() })
         }
-        // What else is wrong with it is said by whoever opens it.
+        // The caller that opens it reports other errors.
         _ => Ok(()),
     }
 }

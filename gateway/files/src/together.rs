@@ -26,7 +26,7 @@ struct Before {
 }
 
 /// Puts files in their places together: all of them, or none. Each is on the disk before the first takes its place,
-/// and what was there keeps a name (with `.old` behind it) until the last has. So whoever is stopped in between
+/// and what was there keeps a name (with `.old` behind it) until the last has. After an interruption one
 /// finds the old files and the new ones.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ pub(crate) fn print(
 ) -> Result<()> {
     match output {
         Output::Text => match text().trim_end() {
-            // An empty line would look like success to whoever mistyped a name.
+            // After a mistyped name an empty line would look like success.
             "" => {
                 complain(&anyhow::anyhow!("nothing matches"));
                 Ok(())

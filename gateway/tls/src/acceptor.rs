@@ -209,7 +209,7 @@ impl Acceptor {
         let shaking = TlsAcceptor::from(Arc::clone(&trusted.server)).accept(stream);
         let shaking = async {
             let shaking = shaking.into_fallible();
-            // Whoever waits for a token would keep others waiting in its turn.
+            // A handshake that waits for a token would make others wait for its turn.
             if self.0.credential.is_held() {
                 shaking.await
             } else {

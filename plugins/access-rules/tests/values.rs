@@ -1,6 +1,6 @@
-//! Whoever asks chooses some of the values of attributes, such as the names of a certificate. One more of them
+//! Callers choose some of the values of attributes, such as the names of a certificate. One more of them
 //! must never bring a permission about, nor take away what is demanded.
-#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use access_rules::Rules;
 use chancery_guest::Attribute;

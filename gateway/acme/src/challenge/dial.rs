@@ -87,7 +87,7 @@ impl Validator {
             addresses.into_iter().partition(|address| self.networks.permit(*address));
         let mut tried = vec![];
         if !forbidden.is_empty() {
-            // Whoever asks need not learn what a name that is not public resolves to; the log may.
+            // Clients must not learn the addresses of internal names. The log is for operators.
             let some: Vec<String> = forbidden.iter().take(8).map(ToString::to_string).collect();
             let addresses = some.join(", ");
             tracing::info!(%host, addresses, "refused to connect for a validation");

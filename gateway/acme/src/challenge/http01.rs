@@ -32,7 +32,7 @@ impl Validator {
     /// certified yet.
     pub(super) async fn http01(&self, task: &Task) -> Result<(), Failure> {
         let mut url = self.first_url(task)?;
-        // What is to be proved is who controls this name, however a URL would be read.
+        // The client proves control of this name. A URL could read the same text as an address.
         let mut host = match &task.identifier {
             Identifier::Dns(name) => Host::Name(name.clone()),
             Identifier::Ip(address) => Host::Address(*address),

@@ -1,5 +1,5 @@
-//! What the gateway itself has too little of. Whoever tries to prove control of a name can do nothing about it, so
-//! it proves nothing against them: the challenge is tried again later.
+//! Errors for lack of the gateway's own descriptors, memory or ports. The client can do nothing about them, so they
+//! fail no challenge: it is tried again later.
 
 use std::io;
 use std::net::SocketAddr;

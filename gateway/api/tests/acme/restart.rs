@@ -78,7 +78,7 @@ async fn a_validation_that_a_crash_interrupted_is_taken_up() {
     world.until(&mut client, &order_url, "ready").await;
 }
 
-/// Has the one challenge taken up that was put off, as soon as whoever put it off is done with it.
+/// Takes up the one challenge that was put off, once the task that put it off has ended.
 async fn taken_up(server: &Server) {
     while server.acme.take_up().await.unwrap() == 0 {
         tokio::task::yield_now().await;

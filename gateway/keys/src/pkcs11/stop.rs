@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::module::lock;
 
-/// Tells whoever waits for a token that the wait is over: the process is to end. Copies tell the same.
+/// Ends the waits for tokens, because the process is to end. Copies tell the same.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<State>);
 

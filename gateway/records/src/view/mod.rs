@@ -30,7 +30,7 @@ const LEAST_AGE: Duration = Duration::from_secs(3);
 /// A task follows the store: what any gateway commits is in the view as soon as the store has told of
 /// it. If the store told of too much at once, the task reads everything again. If the task has not
 /// been able to make sure for longer than the greatest age that the view is up to date, the view
-/// answers nothing but [`ViewError::Stale`]: whoever decides by it refuses.
+/// answers nothing but [`ViewError::Stale`]: the reader refuses what it was asked.
 ///
 /// What is kept of the records is the [`Model`]'s affair: [`Items`] keeps them as they are.
 ///

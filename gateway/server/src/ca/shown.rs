@@ -58,7 +58,7 @@ fn shown(name: Option<&str>) -> String {
 }
 
 fn show(text: &str) {
-    // Whoever closed standard error does not want to know.
+    // If standard error is closed, nobody reads it.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
 }
 

@@ -39,7 +39,7 @@ struct State {
     multiplexed: bool,
     under_way: usize,
     /// Since when something has been under way without anything being done.
-    toils_since: Option<Instant>,
+    busy_since: Option<Instant>,
     peer: Peer,
     given_up: u32,
     /// Writing to the peer.
@@ -107,7 +107,7 @@ impl Activity {
             head_since: None,
             multiplexed: false,
             under_way: 0,
-            toils_since: None,
+            busy_since: None,
             peer: Peer::Stranger,
             given_up: 0,
             writing: Pace::new(deadlines.answers()),
@@ -163,7 +163,7 @@ impl Activity {
         state.multiplexed |= multiplexed;
         state.head_since = None;
         state.under_way += 1;
-        state.toils_since.get_or_insert_with(Instant::now);
+        state.busy_since.get_or_insert_with(Instant::now);
         state.next += 1;
         UnderWay { activity: self.clone(), number: state.next, answered: false }
     }
@@ -185,10 +185,10 @@ impl Activity {
         (state.under_way == 0 && state.ended.is_none()).then_some(state.quiet_since)
     }
 
-    /// Since when a stranger has had something under way without an end of anything; none of whoever is known.
-    pub(super) fn toils_since(&self) -> Option<Instant> {
+    /// Since when a stranger has had requests under way without finishing one. None for a client with a certificate.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
         let state = self.state();
-        state.toils_since.filter(|_| state.peer == Peer::Stranger && state.ended.is_none())
+        state.busy_since.filter(|_| state.peer == Peer::Stranger && state.ended.is_none())
     }
 
     /// The connection is told to close.
@@ -275,9 +275,9 @@ impl Drop for UnderWay {
         let now = Instant::now();
         if state.under_way == 0 {
             state.quiet_since = now;
-            state.toils_since = None;
+            state.busy_since = None;
         } else if self.answered {
-            state.toils_since = Some(now);
+            state.busy_since = Some(now);
         }
         if self.answered {
             state.given_up = state.given_up.saturating_sub(1);

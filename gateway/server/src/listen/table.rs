@@ -100,7 +100,7 @@ impl Table {
                 .filter(|(since, _)| now.saturating_duration_since(*since) >= enough)
         };
         let worst = longest(Activity::idle_since, IDLE_ENOUGH)
-            .or_else(|| longest(Activity::toils_since, SLOW_ENOUGH));
+            .or_else(|| longest(Activity::busy_since, SLOW_ENOUGH));
         if let Some((_, activity)) = worst {
             activity.end(Ended::Displaced);
         }
@@ -287,7 +287,7 @@ mod tests {
         assert!(!table.make_room(start), "it may take its time");
         other.answered();
         drop(other);
-        assert!(stranger.toils_since().unwrap() >= start, "something was done");
+        assert!(stranger.busy_since().unwrap() >= start, "something was done");
         assert!(table.make_room(Instant::now() + SLOW_ENOUGH));
         assert_eq!((known.ended(), stranger.ended()), (None, Some(Ended::Displaced)));
         drop(request);

@@ -82,8 +82,8 @@ impl CertificateRequest {
         if asks_for_ca { Err(CsrError::AsksForCa) } else { Ok(request) }
     }
 
-    /// The same for the request of a CA, which may ask for a CA certificate: whoever certifies it decides what it
-    /// becomes.
+    /// The same for the request of a CA, which may ask for a CA certificate: the CA that certifies it decides
+    /// what it becomes.
     ///
     /// # Errors
     /// Those of [`from_der`](Self::from_der), but for [`CsrError::AsksForCa`].
