@@ -44,5 +44,5 @@ deny: ## Check licences, sources and bans of the dependencies
 doc: ## Build the documentation of the crates in target/doc
 	cargo doc --workspace --no-deps --locked
 
-advisories: ## Check the dependencies for known holes (needs the network)
+advisories: ## Check the dependencies for known holes: before each release (needs the network)
 	@scripts/test advisories
