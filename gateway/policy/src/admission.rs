@@ -1,17 +1,21 @@
 //! What a binding has to pass, once its plugin is loaded, before its set comes into force: the plugin
-//! says properly what it is, is signed where that is required, does not go back to an older version
-//! unasked, and decides its own golden cases as they say.
+//! says properly what it is, does not go back to an older version unasked, and decides its own golden cases as
+//! they say. And what the documents have to pass: to be signed where that is required.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::binding::Binding;
 use crate::cases::Cases;
+use crate::documents::{DocumentSignatures, SIGNATURES, with_a_say};
 use crate::error::{LoadError, Subject};
 use crate::plugin::Program;
-use crate::signature::{PolicySignature, SignerKey, Signers};
+use crate::set::Read;
+use crate::signature::Signers;
 use crate::sources::Sources;
 
 /// Which version of which plugin each binding had last.
@@ -49,35 +53,47 @@ impl Admission<'_> {
         let subject = || Box::new(Subject::of(binding));
         let refuse = |reason: String| LoadError::Plugin { subject: subject(), reason };
         let installed = described(program).map_err(refuse)?;
-        self.check_signature(binding).map_err(refuse)?;
         self.check_version(binding, &installed).map_err(refuse)?;
         self.check_cases(binding, program)?;
         Ok(installed)
     }
 
-    fn check_signature(&self, binding: &Binding) -> Result<(), String> {
-        let reached = self.signers.iter().filter(|(tenant, _)| binding.scope.reaches(tenant));
-        for (tenant, keys) in reached {
-            self.signed_by(binding, keys).map_err(|why| {
-                format!("the tenant `{tenant}` takes signed policies only: {why}")
+    /// Makes sure that the documents that have a say in what is decided for a tenant are signed as the tenant wants.
+    pub(crate) fn check_signatures(&self, read: &Read) -> Result<(), LoadError> {
+        if self.signers.is_empty() {
+            return Ok(());
+        }
+        let signatures = self.signatures();
+        for (tenant, keys) in self.signers {
+            let needed = with_a_say(tenant, &read.bindings, &read.groups);
+            // Nothing is allowed where nobody is asked.
+            if needed.is_empty() {
+                continue;
+            }
+            let verified = signatures.as_ref().map_err(Clone::clone).and_then(|signatures| {
+                let verified = signatures.verify(&read.digests, &needed, keys);
+                verified.map(drop).map_err(|error| error.to_string())
+            });
+            verified.map_err(|reason| LoadError::Unsigned {
+                directory: self.sources.directory.to_owned(),
+                tenant: tenant.clone(),
+                reason: match read.bindings.values().find(|one| one.signature.is_some()) {
+                    Some(_) => format!("{reason} (`plugin.signature` covers the component only)"),
+                    None => reason,
+                },
             })?;
         }
         Ok(())
     }
 
-    fn signed_by(&self, binding: &Binding, keys: &[SignerKey]) -> Result<(), String> {
-        let Some(file) = &binding.signature else {
-            return Err(
-                "name the signature's file as `plugin.signature` (see `chancery policy sign`)"
-                    .to_owned(),
-            );
+    fn signatures(&self) -> Result<DocumentSignatures, String> {
+        let text = match self.sources.read_text(Path::new(SIGNATURES)) {
+            Err(error) if error.cause().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {
+                return Err(format!("there is no {SIGNATURES}"));
+            }
+            text => text.map_err(|error| error.to_string())?,
         };
-        let text = self.sources.read_text(file);
-        let signature = text.map_err(|error| error.to_string()).and_then(|text| {
-            PolicySignature::parse(file, &text).map_err(|error| error.to_string())
-        })?;
-        let verified = Ok(signature).and_then(|signature| signature.verify(&binding.digest, keys));
-        verified.map_err(|error| error.to_string())
+        DocumentSignatures::parse(Path::new(SIGNATURES), &text).map_err(|error| error.to_string())
     }
 
     /// The same plugin may get newer under a binding. To go back is often a mistake, or somebody who

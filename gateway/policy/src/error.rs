@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use chancery_identity::TenantId;
+
 use crate::Digest;
 use crate::binding::{Binding, place};
 
@@ -90,6 +92,20 @@ pub enum LoadError {
         /// The directory, or a file in it.
         path: PathBuf,
         /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// A tenant wants its documents signed, and they are not signed so.
+    #[error(
+        "the tenant `{tenant}` takes signed policies only: {reason}: look at the documents, and sign them with \
+         `chancery policy sign {} --key FILE`",
+        directory.display()
+    )]
+    Unsigned {
+        /// Where the documents are.
+        directory: PathBuf,
+        /// Which tenant.
+        tenant: TenantId,
+        /// What is wrong with the signatures.
         reason: String,
     },
     /// There is no such set of policies to go back to.

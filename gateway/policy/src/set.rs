@@ -1,14 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use wasmtime::Engine;
 
 use crate::admission::{Admission, Versions};
 use crate::artifact::{ArtifactId, Artifacts};
 use crate::binding::{Binding, Mode, Scope, place, read_document};
+use crate::documents::Documents;
 use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
@@ -17,7 +18,9 @@ use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
 use crate::sources::Sources;
-use crate::{AccessRequest, Approval, CertificateFacts, Denial, Evaluation, LoadError, Lookups};
+use crate::{
+    AccessRequest, Approval, CertificateFacts, Denial, Digest, Evaluation, LoadError, Lookups,
+};
 
 /// The bindings in force, by name. Replaced as a whole, never changed.
 pub(crate) struct PolicySet {
@@ -84,7 +87,9 @@ impl PolicySet {
         admission: &Admission<'_>,
         before: Option<&Self>,
     ) -> Result<Loaded, LoadError> {
-        let (bindings, groups) = read(admission.sources)?;
+        let read = read(admission.sources)?;
+        admission.check_signatures(&read)?;
+        let Read { bindings, groups, .. } = read;
         let members = bindings.values().enumerate().map(|(position, binding)| {
             let Binding { name, scope, has_match, mode, .. } = binding;
             (name.as_str(), Member { position, scope, has_match: *has_match, mode: *mode })
@@ -299,9 +304,17 @@ impl Trail<'_> {
     }
 }
 
+/// What the documents of a directory say.
+pub(crate) struct Read {
+    pub(crate) bindings: BTreeMap<String, Binding>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) digests: Documents,
+}
+
 /// Reads every document of the directory.
-fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>), LoadError> {
+pub(crate) fn read(sources: &Sources<'_>) -> Result<Read, LoadError> {
     let (mut bindings, mut groups) = (BTreeMap::new(), Vec::new());
+    let mut digests = Documents::new();
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
     let mut take = |name: &str, place: &Place| match places.insert(name.to_owned(), place.clone()) {
         None => Ok(()),
@@ -314,6 +327,7 @@ fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>)
         let file = sources.directory.join(&name);
         let text = sources.read_text(&name)?;
         let document = read_document(&file, &text)?;
+        digests.insert(in_words(&name)?, Digest::of(text.as_bytes()));
         for binding in document.bindings {
             take(&binding.name, &binding.place)?;
             bindings.insert(binding.name.clone(), binding);
@@ -324,7 +338,7 @@ fn read(sources: &Sources<'_>) -> Result<(BTreeMap<String, Binding>, Vec<Group>)
         }
     }
     groups.sort_by(|one, two| one.name.cmp(&two.name));
-    Ok((bindings, groups))
+    Ok(Read { bindings, groups, digests })
 }
 
 /// Whose approvals are missing, for the audit log.
@@ -345,6 +359,12 @@ fn at_setting(mut error: LoadError, sources: &Sources<'_>) -> LoadError {
         subject.place = place.unwrap_or_else(|| subject.place.clone());
     }
     error
+}
+
+/// The name of a document, which has to be text: by that it is signed.
+fn in_words(name: &Path) -> Result<String, LoadError> {
+    let not_text = || LoadError::io("name", name)(io::ErrorKind::InvalidFilename.into());
+    name.to_str().map(str::to_owned).ok_or_else(not_text)
 }
 
 /// The names of the directory's `*.toml` files, sorted.

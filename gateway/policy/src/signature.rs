@@ -1,4 +1,4 @@
-//! Signatures over components: whose hand a policy comes from.
+//! Signatures over components, which tell whose hand a policy comes from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
-/// What is signed begins with this, so that no other signature by the same key can be taken for one.
-const DOMAIN: &str = "chancery policy signature, version 1\n";
+/// What is signed of a component begins with this, so that no other signature by the same key can be taken for one.
+const COMPONENT: &str = "chancery policy signature, version 1\n";
 
 /// The signature over a component, as its file has it: JSON beside the component, `NAME.wasm.sig`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,18 @@ pub struct PolicySignature {
     /// Digest of the component, `sha256:` and 64 hex digits.
     pub digest: String,
     /// `ecdsa-p256`, `ecdsa-p384`, `rsa` (PKCS #1 v1.5 with SHA-256) or `ed25519`.
+    pub algorithm: String,
+    /// SHA-256 of the signer's SubjectPublicKeyInfo, 64 hex digits.
+    pub key: String,
+    /// The signature in base64.
+    pub signature: String,
+}
+
+/// A signature by one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySignature {
+    /// As [`PolicySignature::algorithm`].
     pub algorithm: String,
     /// SHA-256 of the signer's SubjectPublicKeyInfo, 64 hex digits.
     pub key: String,
@@ -47,9 +59,12 @@ pub enum InvalidSignature {
     /// The file cannot be read or is none.
     #[error("the signature cannot be read: {0}")]
     File(String),
-    /// It is over another component.
+    /// It is over something else.
     #[error("the signature is over {0}")]
     OtherDigest(String),
+    /// It is of a version that this release does not know.
+    #[error("the signature has version {0}, which this release does not know")]
+    Version(u32),
     /// It is by a key that is not accepted.
     #[error("the signature is by the key {0}, which is none of the accepted ones")]
     UnknownKey(String),
@@ -61,7 +76,7 @@ pub enum InvalidSignature {
 impl PolicySignature {
     /// The bytes that are signed for a component.
     pub fn message(digest: &Digest) -> Vec<u8> {
-        format!("{DOMAIN}{digest}").into_bytes()
+        format!("{COMPONENT}{digest}").into_bytes()
     }
 
     /// A signature that was made over [`message`](Self::message) with the key behind `signer`.
@@ -101,6 +116,30 @@ impl PolicySignature {
         if self.digest != digest.to_string() {
             return Err(InvalidSignature::OtherDigest(self.digest.clone()));
         }
+        let one = KeySignature {
+            algorithm: self.algorithm.clone(),
+            key: self.key.clone(),
+            signature: self.signature.clone(),
+        };
+        one.verify(&Self::message(digest), keys)
+    }
+}
+
+impl KeySignature {
+    /// One that was made with the key behind `signer`.
+    pub fn new(algorithm: &str, signer: &SignerKey, signature: &[u8]) -> Self {
+        Self {
+            algorithm: algorithm.to_owned(),
+            key: signer.id(),
+            signature: STANDARD.encode(signature),
+        }
+    }
+
+    pub(crate) fn verify(
+        &self,
+        message: &[u8],
+        keys: &[SignerKey],
+    ) -> Result<(), InvalidSignature> {
         let key = keys.iter().find(|key| key.id() == self.key);
         let key = key.ok_or_else(|| InvalidSignature::UnknownKey(self.key.clone()))?;
         let wrong = || InvalidSignature::Wrong(self.key.clone());
@@ -113,7 +152,7 @@ impl PolicySignature {
         };
         let signature = STANDARD.decode(&self.signature).map_err(|_| wrong())?;
         UnparsedPublicKey::new(algorithm, &key.spki)
-            .verify(&Self::message(digest), &signature)
+            .verify(message, &signature)
             .map_err(|_| wrong())
     }
 }

@@ -45,4 +45,4 @@ impl<'a> Sources<'a> {
 }
 
 /// The largest document, signature or file of cases, in bytes.
-const LARGEST_TEXT: u64 = 16 * 1024 * 1024;
+pub(crate) const LARGEST_TEXT: u64 = 16 * 1024 * 1024;

@@ -345,20 +345,56 @@ fn a_tenant_that_names_signers_takes_signed_policies_only() {
     let (key, public) = signer(&site, "policy", &["-algorithm", "ed25519"]);
     let mut config: toml::Table = text.parse().expect("TOML");
     let tenant = config["tenants"][0].as_table_mut().expect("a table");
-    tenant.insert("policy_signers".to_owned(), vec![public].into());
+    tenant.insert("policy_signers".to_owned(), vec![public.clone()].into());
     let file = site.write("signed.toml", config.to_string().as_bytes()).display().to_string();
     let check = || run(Command::new(binary()).args(["check", "--config", &file]));
-    drop(check().failure().says("`default` takes signed policies only"));
-    for (document, plugin) in
-        [("access.toml", "access-rules"), ("certificates.toml", "certificate-template")]
-    {
-        let component = policies.join(format!("plugins/{plugin}.wasm")).display().to_string();
-        drop(chancery(&["sign", &component, "--key", &key]).success());
-        let document = policies.join(document);
-        let text = fs::read_to_string(&document).expect("the binding");
-        let signed = format!("signature = \"plugins/{plugin}.wasm.sig\", digest =");
-        fs::write(&document, text.replace("digest =", &signed)).expect("the binding");
-    }
+    drop(check().failure().says("`default` takes signed policies only").says("policy sign"));
+    let access = policies.join("access.toml");
+    // What bindings were signed with before covers the component, and not its settings.
+    let text = fs::read_to_string(&access).expect("the binding");
+    let named = "signature = \"plugins/access-rules.wasm.sig\", digest =";
+    fs::write(&access, text.replace("digest =", named)).expect("the binding");
+    let component = policies.join("plugins/access-rules.wasm").display().to_string();
+    drop(chancery(&["sign", &component, "--key", &key]).success());
+    drop(check().failure().says("`plugin.signature` covers the component only"));
+    let directory = policies.display().to_string();
+    let sign = ["sign", &directory, "--key", &key];
+    drop(chancery(&sign).success().says("new: access.toml").says("new: certificates.toml"));
+    let verify = |public: &str| chancery(&["verify", &directory, "--key", public]);
+    drop(verify(&public).success());
+    drop(check().success());
+    // Another rule is another document.
+    let text = fs::read_to_string(&access).expect("the binding");
+    fs::write(&access, text.replace("secret/app/*", "secret/*")).expect("the binding");
+    drop(check().failure().says("access.toml is not as it was signed"));
+    drop(verify(&public).failure().says("access.toml is not as it was signed"));
+    drop(chancery(&sign).success().says("changed: access.toml"));
+    drop(check().success());
+    // One that is not there is noticed.
+    let (certificates, aside) = (policies.join("certificates.toml"), site.path().join("aside"));
+    fs::rename(&certificates, &aside).expect("the binding");
+    drop(check().failure().says("certificates.toml was signed, and is not there any more"));
+    fs::rename(&aside, &certificates).expect("the binding");
+    // Several may sign.
+    let (second, second_public) = signer(&site, "second", &["-algorithm", "ed25519"]);
+    drop(verify(&second_public).failure().says("by an accepted key"));
+    drop(chancery(&["sign", &directory, "--key", &second, "--tenant", "default"]).success());
+    drop(verify(&second_public).success());
+    drop(verify(&public).success());
+
+    // To bind is to sign, but nothing else than what is bound.
+    let example = repository().join("plugins/target/components/example-access.wasm");
+    let example = example.display().to_string();
+    let settings = site.write("settings.toml", "frozen = []").display().to_string();
+    let bind = ["bind", &example, "--config", &file, "--settings", &settings];
+    let bind_signed = [&bind[..], &["--key", &key]].concat();
+    drop(chancery(&bind).failure().says("give a key with --key"));
+    let text = fs::read_to_string(&access).expect("the binding");
+    fs::write(&access, text.replace("secret/*", "*")).expect("the binding");
+    drop(chancery(&bind_signed).failure().says("access.toml is not as it was signed"));
+    assert!(!policies.join("example-access.toml").exists());
+    fs::write(&access, text).expect("the binding");
+    drop(chancery(&bind_signed).success());
     drop(check().success());
     // A file of signers that holds none is a mistake in the configuration.
     drop(site.write("policy.pub", "no key"));

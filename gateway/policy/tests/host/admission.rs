@@ -5,8 +5,12 @@ use std::fs;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use chancery_files::Trusted;
 use chancery_identity::TenantId;
-use chancery_policy::{Digest, PolicyConfig, PolicyHost, PolicySignature, SignerKey, Signers};
+use chancery_policy::{
+    Digest, DocumentSignatures, KeySignature, PolicyConfig, PolicyHost, PolicySignature,
+    SIGNATURES, SignerKey, Signers, documents, roll_back,
+};
 
 use crate::guests::{DENY, Guest};
 use crate::installation::{Installation, request};
@@ -103,26 +107,23 @@ impl Signer {
         Self { pair, key }
     }
 
-    fn sign(&self, installation: &Installation, wasm: &[u8]) {
-        let digest = Digest::of(wasm);
-        let message = PolicySignature::message(&digest);
-        let signature = self.pair.sign(&SystemRandom::new(), &message).unwrap();
-        let signature = PolicySignature::new(&digest, "ecdsa-p256", &self.key, signature.as_ref());
-        let text = serde_json::to_vec(&signature).unwrap();
-        fs::write(installation.policies().join("plugins/b.wasm.sig"), text).unwrap();
+    /// Signs the documents as they are now.
+    fn sign(&self, installation: &Installation) {
+        let directory = installation.policies();
+        let list = documents(&directory, &Trusted::process(), None).unwrap();
+        let signature = self.one(&DocumentSignatures::message(&list).unwrap());
+        let text = serde_json::to_vec(&DocumentSignatures::default().with(list, signature));
+        fs::write(directory.join(SIGNATURES), text.unwrap()).unwrap();
+    }
+
+    fn one(&self, message: &[u8]) -> KeySignature {
+        let signature = self.pair.sign(&SystemRandom::new(), message).unwrap();
+        KeySignature::new("ecdsa-p256", &self.key, signature.as_ref())
     }
 
     fn required(&self) -> Signers {
         Signers::from([(TenantId::default_tenant(), vec![self.key.clone()])])
     }
-}
-
-fn bind_signed(installation: &Installation, wasm: &[u8], more: &str) {
-    installation.bind_access("b", wasm, more);
-    let document = installation.policies().join("b.toml");
-    let text = fs::read_to_string(&document).unwrap();
-    let text = text.replace("digest =", "signature = \"plugins/b.wasm.sig\", digest =");
-    fs::write(document, text).unwrap();
 }
 
 fn open(installation: &Installation, signers: Signers) -> Result<PolicyHost, String> {
@@ -137,25 +138,153 @@ async fn a_tenant_that_takes_signed_policies_gets_no_others() {
     let wasm = versioned("1.0.0");
     installation.bind_access("b", &wasm, "");
     let refused = || open(&installation, signer.required()).err().unwrap();
-    assert!(refused().contains("`default` takes signed policies only: name the signature's file"));
-    bind_signed(&installation, &wasm, "");
-    assert!(refused().contains("b.wasm.sig"), "there is none yet");
-    stranger.sign(&installation, &wasm);
-    assert!(refused().contains("which is none of the accepted ones"));
-    signer.sign(&installation, &versioned("2.0.0"));
-    assert!(refused().contains("the signature is over sha256:"));
-    signer.sign(&installation, &wasm);
+    let command = format!("policy sign {} --key", installation.policies().display());
+    let none = refused();
+    assert!(none.contains("`default` takes signed policies only: there is no documents.sig"));
+    assert!(none.contains(&command), "{none}");
+    stranger.sign(&installation);
+    assert!(refused().contains("no list of documents is signed by an accepted key (but by "));
+    signer.sign(&installation);
     let host = open(&installation, signer.required()).unwrap();
     assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
 
     // Whom to believe can change with a reload, and does not if the set is refused.
     let message = host.reload_with_signers(stranger.required()).unwrap_err().to_string();
-    assert!(message.contains("none of the accepted ones"), "{message}");
+    assert!(message.contains("signed by an accepted key"), "{message}");
     host.reload().unwrap();
-    stranger.sign(&installation, &wasm);
+    stranger.sign(&installation);
     assert!(host.reload().is_err());
     host.reload_with_signers(stranger.required()).unwrap();
     host.reload().unwrap();
+}
+
+/// The same component decides otherwise with other settings, and nothing at all with another `match`.
+#[test]
+fn a_signature_covers_all_that_a_document_says() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    let wasm = versioned("1.0.0");
+    installation.bind_access("b", &wasm, "match = { operations = [\"read\"] }");
+    signer.sign(&installation);
+    open(&installation, signer.required()).unwrap();
+    for more in [
+        "match = { operations = [\"write\"] }",
+        "match = { operations = [\"read\"] }\nmode = \"monitor\"",
+        "match = { operations = [\"read\"] }\nlimits = { deadline_ms = 1 }",
+        "match = { operations = [\"read\"] }\n[binding.settings]\nallow = \"all\"",
+        "match = { operations = [\"read\"] }\n# nothing but a word",
+    ] {
+        installation.bind_access("b", &wasm, more);
+        let refused = open(&installation, signer.required()).err().unwrap();
+        assert!(refused.contains("b.toml is not as it was signed"), "{more}: {refused}");
+    }
+    installation.bind_access("b", &versioned("2.0.0"), "match = { operations = [\"read\"] }");
+    assert!(open(&installation, signer.required()).is_err());
+}
+
+#[test]
+fn a_signature_over_the_component_is_not_enough_any_more() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    let wasm = versioned("1.0.0");
+    installation.bind_access("b", &wasm, "");
+    let digest = Digest::of(&wasm);
+    let one = signer.one(&PolicySignature::message(&digest));
+    let old = PolicySignature {
+        digest: digest.to_string(),
+        algorithm: one.algorithm,
+        key: one.key,
+        signature: one.signature,
+    };
+    let old = serde_json::to_vec(&old).unwrap();
+    fs::write(installation.policies().join("plugins/b.wasm.sig"), &old).unwrap();
+    let document = installation.policies().join("b.toml");
+    let text = fs::read_to_string(&document).unwrap();
+    let text = text.replace("digest =", "signature = \"plugins/b.wasm.sig\", digest =");
+    fs::write(&document, text).unwrap();
+    let refused = || open(&installation, signer.required()).err().unwrap();
+    let message = refused();
+    assert!(message.contains("`plugin.signature` covers the component only"), "{message}");
+    assert!(message.contains("chancery policy sign"), "{message}");
+    // Nor in the place of one over the documents.
+    fs::write(installation.policies().join(SIGNATURES), old).unwrap();
+    assert!(refused().contains("the signature cannot be read: documents.sig"));
+    signer.sign(&installation);
+    open(&installation, signer.required()).unwrap();
+    // Where no signatures are wanted, a document from before is taken as it is.
+    fs::remove_file(installation.policies().join(SIGNATURES)).unwrap();
+    open(&installation, Signers::new()).unwrap();
+}
+
+/// One that is taken away forbids nothing any more, and one that is added allows more.
+#[test]
+fn a_document_that_is_added_or_removed_is_noticed() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    installation.bind_access("b", &versioned("1.0.0"), "");
+    installation.bind_access("guard", &versioned("1.0.0"), "");
+    signer.sign(&installation);
+    open(&installation, signer.required()).unwrap();
+    let guard = installation.policies().join("guard.toml");
+    let (aside, other) = (guard.with_extension("aside"), guard.with_file_name("other.toml"));
+    let refused = || open(&installation, signer.required()).err().unwrap();
+    fs::rename(&guard, &aside).unwrap();
+    assert!(refused().contains("guard.toml was signed, and is not there any more"));
+    fs::rename(&aside, &other).unwrap();
+    assert!(refused().contains("guard.toml was signed, and is not there any more"));
+    fs::rename(&other, &guard).unwrap();
+    open(&installation, signer.required()).unwrap();
+    installation.bind_access("more", &versioned("1.0.0"), "");
+    assert!(refused().contains("more.toml is not among the documents that were signed"));
+    // What is signed is told, and what is meant is signed again.
+    signer.sign(&installation);
+    open(&installation, signer.required()).unwrap();
+}
+
+#[tokio::test]
+async fn a_set_that_is_put_back_has_its_signatures() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    let history = installation.policies().with_file_name("history");
+    let config = PolicyConfig {
+        signers: signer.required(),
+        history: Some(history),
+        ..installation.config()
+    };
+    installation.bind_access("b", &versioned("1.0.0"), "match = { operations = [\"a\"] }");
+    signer.sign(&installation);
+    let host = PolicyHost::open(config.clone()).unwrap();
+    installation.bind_access("b", &versioned("1.0.0"), "match = { operations = [\"b\"] }");
+    installation.bind_access("more", &versioned("1.0.0"), "");
+    signer.sign(&installation);
+    host.reload().unwrap();
+    roll_back(&config, None).unwrap();
+    host.reload().unwrap();
+    assert_eq!(host.in_force().len(), 1);
+    assert!(host.decide_access(&request("a", "r")).await.decision.is_ok());
+}
+
+/// A group decides what becomes of the answers of its members, and takes the decision from them.
+#[test]
+fn who_makes_a_group_of_signed_bindings_has_to_sign_too() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    installation.bind_access("b", &versioned("1.0.0"), "match = { tenants = [\"default\"] }");
+    signer.sign(&installation);
+    installation.bind_access("other", &versioned("1.0.0"), "match = { tenants = [\"other\"] }");
+    open(&installation, signer.required()).unwrap();
+    let group = |tenant: &str| {
+        let text = format!(
+            "[[group]]\nname = \"g\"\ndecision = \"access\"\nmatch = {{ tenants = [\"{tenant}\"] }}\n\
+             any = [\"b\", \"other\"]\n"
+        );
+        installation.document("group.toml", &text);
+    };
+    for tenant in ["default", "other"] {
+        group(tenant);
+        let refused = open(&installation, signer.required()).err().unwrap();
+        assert!(refused.contains("group.toml"), "{tenant}: {refused}");
+    }
 }
 
 #[test]

@@ -3,11 +3,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use chancery_policy::{Digest, Inspection, LoadError, Lookups, Place};
+use chancery_policy::{
+    Digest, DocumentSignatures, Inspection, LoadError, Lookups, Place, SIGNATURES,
+};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Output, print, sign};
+use super::sign::{self, KeyArgs};
+use super::{Output, print};
 use crate::commands::with_policies_in;
 use crate::config::Config;
 use crate::files::{self, Readers};
@@ -39,6 +42,9 @@ pub(super) struct BindArgs {
     /// Golden cases that have to hold, a TOML file.
     #[arg(long, value_name = "FILE")]
     self_test: Option<PathBuf>,
+    /// By whom the binding is signed, as a tenant with `policy_signers` wants it.
+    #[command(flatten)]
+    key: KeyArgs,
     /// Only watch and record, do not decide.
     #[arg(long)]
     monitor: bool,
@@ -61,25 +67,21 @@ struct Bound {
 
 /// Puts the plugin and a binding into the gateway's directory of policies, if the whole set with them
 /// would be taken. The running gateway takes it with its next reload.
-pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
+pub(super) async fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
     let wasm = std::fs::read(&args.component)
         .with_context(|| format!("cannot read {}", args.component.display()))?;
     let seen = Inspection::of(&args.component, &wasm)?;
     let name = args.name.clone().unwrap_or_else(|| seen.name.clone());
     let digest = Digest::of(&wasm);
-    let signature = sign::signature_of(&args.component, &digest)?;
+    // One over another build is a mistake that is better found now.
+    drop(sign::signature_of(&args.component, &digest)?);
     let digest = digest.to_string();
     let short = digest.trim_start_matches("sha256:").get(..12).unwrap_or_default();
     // A file of its own for each build: what is in force keeps its plugin until the switch.
     let plugin = PathBuf::from(format!("plugins/{}-{short}.wasm", seen.name));
     let files = Files {
         document: PathBuf::from(format!("{name}.toml")),
-        signature: signature
-            .map(|signature| {
-                Ok::<_, anyhow::Error>((sign::beside(&plugin), sign::text(&signature)?))
-            })
-            .transpose()?,
         cases: args
             .self_test
             .as_ref()
@@ -95,17 +97,23 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
         "{} is there already: --replace takes its place",
         document.display()
     );
+    let signatures = if args.key.is_given() {
+        Some(signed_with(args, &config, &files.document, &text).await?)
+    } else {
+        None
+    };
+    let contents = Contents { wasm: &wasm, text: &text, signatures: signatures.as_deref() };
     // First in a copy: a set that would be refused must not be left lying there for the next reload.
     let trial = tempfile::tempdir().context("a temporary directory")?;
     copy(directory, trial.path())?;
-    files.write(trial.path(), &wasm, &text)?;
+    files.write(trial.path(), &contents)?;
     with_policies_in(&config, trial.path(), Lookups::unavailable(), |_| Ok(())).map_err(
         |error| {
             let why = refused(&error, args, &name, trial.path(), directory);
             anyhow::anyhow!("not bound, since the set would be refused: {why}")
         },
     )?;
-    files.write(directory, &wasm, &text)?;
+    files.write(directory, &contents)?;
     let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
     let everybody = !text.contains("requesters");
     if seen.decision == "certificate" && everybody {
@@ -132,15 +140,21 @@ pub(super) fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
 struct Files {
     document: PathBuf,
     plugin: PathBuf,
-    /// Where to, and the signature that lies beside the component.
-    signature: Option<(PathBuf, Vec<u8>)>,
     /// Where to, and from where.
     cases: Option<(PathBuf, PathBuf)>,
 }
 
+/// What is in the files.
+struct Contents<'a> {
+    wasm: &'a [u8],
+    text: &'a str,
+    /// Over the documents of the directory, this one included.
+    signatures: Option<&'a [u8]>,
+}
+
 impl Files {
     /// The document last: until it is there, nothing refers to the others.
-    fn write(&self, directory: &Path, wasm: &[u8], text: &str) -> Result<()> {
+    fn write(&self, directory: &Path, contents: &Contents<'_>) -> Result<()> {
         let write = |file: &Path, content: &[u8]| {
             let path = directory.join(file);
             if let Some(parent) = path.parent() {
@@ -149,16 +163,16 @@ impl Files {
             }
             files::replace(&path, content, Readers::Everybody)
         };
-        write(&self.plugin, wasm)?;
-        if let Some((file, signature)) = &self.signature {
-            write(file, signature)?;
-        }
+        write(&self.plugin, contents.wasm)?;
         if let Some((file, from)) = &self.cases {
             let cases = std::fs::read(from)
                 .with_context(|| format!("--self-test: cannot read {}", from.display()))?;
             write(file, &cases)?;
         }
-        write(&self.document, text.as_bytes())
+        if let Some(signatures) = contents.signatures {
+            write(Path::new(SIGNATURES), signatures)?;
+        }
+        write(&self.document, contents.text.as_bytes())
     }
 }
 
@@ -180,8 +194,37 @@ fn refused(
             let place = place.map_or_else(|| shown(file), |place| place.to_string());
             format!("{place}: {path}: {message}")
         }
+        (Some(LoadError::Unsigned { tenant, reason, .. }), _) => {
+            let key = if args.key.is_given() { "that signs for it" } else { "with --key" };
+            format!(
+                "the tenant `{tenant}` takes signed policies only: {reason}: give a key {key}, which signs the new \
+                 binding; the other documents have to be signed before (`chancery policy sign {} --key FILE`)",
+                shown(real)
+            )
+        }
         _ => format!("{error:#}").replace(&shown(trial), &shown(real)),
     }
+}
+
+/// The signatures over the documents of the directory when the new one is among them: what the key signed before, and
+/// that one. Documents that others have changed meanwhile are not signed along with it.
+async fn signed_with(
+    args: &BindArgs,
+    config: &Config,
+    document: &Path,
+    text: &str,
+) -> Result<Vec<u8>> {
+    let before = sign::signatures_in(&config.policy_directory.join(SIGNATURES))?;
+    let key = args.key.open(Some(config))?;
+    let signed = async {
+        let mut list = before.listed_by(&key.id()).cloned().unwrap_or_default();
+        list.insert(document.display().to_string(), Digest::of(text.as_bytes()));
+        let one = key.sign(&DocumentSignatures::message(&list)?).await?;
+        sign::text(&before.with(list, one))
+    };
+    let signed = signed.await;
+    key.close().await?;
+    signed
 }
 
 /// What a binding that is to be replaced says, but for whether it decides and may be older: who does not repeat
@@ -208,9 +251,6 @@ fn text(
     let mut plugin = toml::Table::new();
     plugin.insert("file".to_owned(), text(&files.plugin));
     plugin.insert("digest".to_owned(), seen.digest.clone().into());
-    if let Some((file, _)) = &files.signature {
-        plugin.insert("signature".to_owned(), text(file));
-    }
     if args.allow_downgrade {
         plugin.insert("allow_downgrade".to_owned(), true.into());
     }

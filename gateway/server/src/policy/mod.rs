@@ -126,7 +126,7 @@ pub(crate) async fn run(args: PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Verify(args) => sign::verify(&args, output),
         PolicyCommand::Push(args) => registry::push(&args, output).await,
         PolicyCommand::Pull(args) => registry::pull(&args, output).await,
-        PolicyCommand::Bind(args) => bind::run(&args, output),
+        PolicyCommand::Bind(args) => bind::run(&args, output).await,
         PolicyCommand::List { config } => list::run(&config, output),
         PolicyCommand::History { config } => history::list(&config, output),
         PolicyCommand::Rollback(args) => history::roll_back(&args, output),
