@@ -47,7 +47,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let search = |search: &Search| {
         measure::micros_per_call(Duration::from_millis(200), || {
             let found = world.issuance.search(&tenant, search, None, 100);
-            assert!(!runtime.block_on(found).unwrap().is_empty());
+            assert!(!runtime.block_on(found).unwrap().entries.is_empty());
         })
     };
     let by_name = search(&Search {
@@ -179,7 +179,7 @@ impl World {
                 ..Search::default()
             };
             let seed = self.issuance.search(&tenant(), &seed, None, 1).await.unwrap();
-            let serial = seed[0].serial.to_string();
+            let serial = seed.entries[0].serial.to_string();
             let mut records: Vec<Record> = Vec::new();
             for prefix in ["default/issuance/", "_/issuance/index/", "_/issuance/recent/"] {
                 let all = self.store.scan(prefix.as_bytes(), None, 100_000).await.unwrap();

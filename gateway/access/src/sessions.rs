@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chancery_audit::Event;
 use chancery_identity::{RequestContext, TenantId};
-use chancery_store::{Commit, Key};
+use chancery_store::{Commit, Key, lenient};
 
 use crate::login::login_resource;
 use crate::token::{self, HeldToken, TokenInfo};
@@ -251,17 +251,17 @@ impl Access {
         tenant: &TenantId,
         after: Option<&Key>,
     ) -> Result<(Vec<HeldToken>, Option<Key>), AccessError> {
-        let records = self.store.scan(token::keys(tenant).as_bytes(), after, PAGE).await?;
-        let last = records.last().filter(|_| records.len() == PAGE).map(|last| last.key.clone());
+        let found =
+            lenient::scan(&*self.store, token::keys(tenant).as_bytes(), after, PAGE).await?;
         let mut held = vec![];
-        for record in records {
+        for record in found.records {
             match token::of_record(record) {
                 Ok(one) => held.push(one),
                 // It is no good as a token either, and must not hide the others.
                 Err(error) => tracing::warn!(%error, "passed over a token"),
             }
         }
-        Ok((held, last))
+        Ok((held, found.next))
     }
 
     async fn end(&self, held: Vec<HeldToken>) -> Result<Vec<TokenInfo>, AccessError> {

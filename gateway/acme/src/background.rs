@@ -235,9 +235,9 @@ impl Acme {
     async fn keys_below(&self, prefix: &str) -> Result<Vec<Key>, Error> {
         let mut keys: Vec<Key> = Vec::new();
         loop {
-            let page = self.store.scan(prefix.as_bytes(), keys.last(), PAGE).await?;
+            let page = self.store.keys(prefix.as_bytes(), keys.last(), PAGE).await?;
             let last = page.len() < PAGE;
-            keys.extend(page.into_iter().map(|record| record.key));
+            keys.extend(page);
             if last {
                 return Ok(keys);
             }

@@ -1,5 +1,5 @@
 use chancery_identity::TenantId;
-use chancery_store::{Commit, Key};
+use chancery_store::{Commit, Key, lenient};
 
 use crate::Acme;
 use crate::account::Account;
@@ -12,6 +12,17 @@ use crate::records::{self, Stored};
 /// How many things are looked at in one scan, and how many of a kind in one sweep.
 const PAGE: usize = 100;
 const MOST: usize = 10_000;
+
+/// What is damaged is passed over: it must not keep everything else in the store.
+fn unless_damaged<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Err(Error::Internal(InternalError::Read(error))) => {
+            lenient::pass_over(error)?;
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
+}
 
 impl Acme {
     /// Deletes orders that are over, with what belongs to them, and accounts that nobody uses any more.
@@ -29,10 +40,11 @@ impl Acme {
         for tenant in self.config.tenants.all().iter() {
             self.adopt(tenant).await?;
             for due in self.due(&records::orders_due(tenant)).await? {
-                count += usize::from(self.look_at_order(tenant, &due).await?);
+                let deleted = self.look_at_order(tenant, &due).await;
+                count += usize::from(unless_damaged(deleted)?.unwrap_or(false));
             }
             for due in self.due(&records::accounts_due(tenant)).await? {
-                self.look_at_account(tenant, &due).await?;
+                unless_damaged(self.look_at_account(tenant, &due).await)?;
             }
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
@@ -44,10 +56,10 @@ impl Acme {
         let end = records::not_due(prefix, self.clock.now())?;
         let mut keys: Vec<Key> = Vec::new();
         loop {
-            let page = self.store.scan(prefix.as_bytes(), keys.last(), PAGE).await?;
+            let page = self.store.keys(prefix.as_bytes(), keys.last(), PAGE).await?;
             let is_full = page.len() == PAGE;
             let before = keys.len();
-            keys.extend(page.into_iter().map(|one| one.key).take_while(|key| *key < end));
+            keys.extend(page.into_iter().take_while(|key| *key < end));
             if !is_full || keys.len() < before + PAGE || keys.len() >= MOST {
                 return Ok(keys);
             }

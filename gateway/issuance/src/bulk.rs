@@ -8,7 +8,8 @@ use chancery_x509::RevocationReason;
 use tokio::task::JoinSet;
 
 use crate::{
-    BulkError, Inner, RevocationRequest, RevokeError, Revoker, Search, Unavailable, revocation,
+    BulkError, Inner, RevocationRequest, RevokeError, Revoker, Search, Searched, Unavailable,
+    revocation,
 };
 
 /// How many are found at once, and how many of them are under way at once: their commits and audit lines
@@ -77,7 +78,9 @@ async fn all(inner: &Arc<Inner>, request: BulkRevocation) -> Result<BulkOutcome,
     let mut after = None;
     loop {
         let page = inner.inventory.search(&context.tenant, &search, after.as_ref(), PAGE).await;
-        let page = page.map_err(Unavailable::from)?;
+        let Searched { entries: page, damaged } = page.map_err(Unavailable::from)?;
+        // They may be among those that are meant.
+        outcome.failed = outcome.failed.saturating_add(damaged.len() as u64);
         let Some(last) = page.last() else { return Ok(outcome) };
         after = Some(last.serial);
         let mut under_way = JoinSet::new();

@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::IssuedTo;
 use chancery_store::{Commit, CommitError, Key, ReadError, SharedStore};
+use chancery_x509::Serial;
 use jiff::Timestamp;
 
 use crate::record::InventoryEntry;
@@ -129,6 +130,13 @@ impl std::fmt::Debug for IssuedCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IssuedCounts").finish_non_exhaustive()
     }
+}
+
+/// Of which certificate a record is that counts one.
+pub(crate) fn certificate_of(key: &Key) -> Option<(TenantId, Serial)> {
+    let rest = std::str::from_utf8(key.as_bytes()).ok()?.strip_prefix(RECENT)?;
+    let mut parts = rest.split('/').skip(1);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn beginning(now: Timestamp) -> Timestamp {

@@ -47,7 +47,7 @@ pub(crate) async fn survey(inner: &Inner, tenant: &TenantId) -> Result<(), ReadE
             };
             within(&mut ending);
             if ends.get(LOOKED_UP - 1).is_some_and(|end| expiry <= *end) {
-                let entry = inner.inventory.pointed_to(tenant, pointer).await?;
+                let entry = inner.inventory.readable(tenant, pointer).await?;
                 let entry = entry.filter(|entry| entry.revoked.is_none());
                 if let Some(entry) = entry
                     && !inner.inventory.is_replaced(&entry).await?
@@ -91,7 +91,8 @@ pub(crate) async fn prune(
         let page = inner.inventory.keys(index.prefix(), None, BATCH).await?;
         let mut old = Vec::with_capacity(page.len());
         for pointer in page.iter().take_while(|pointer| !index.ends(pointer, until)) {
-            old.extend(inner.inventory.pointed_to(tenant, pointer).await?);
+            // One that is damaged stays until somebody repairs the store.
+            old.extend(inner.inventory.readable(tenant, pointer).await?);
         }
         if old.is_empty() {
             return Ok(count);

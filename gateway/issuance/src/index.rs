@@ -104,6 +104,17 @@ pub(crate) fn pointers(entry: &InventoryEntry) -> Vec<String> {
     indexes.into_iter().chain(names).map(|index| index.prefix + &tail).collect()
 }
 
+/// Whether this is the key of a pointer, which says everything: its value is empty.
+pub(crate) fn is_index(key: &Key) -> bool {
+    let mut parts = key.as_bytes().split(|byte| *byte == b'/').skip(1);
+    parts.next() == Some(b"issuance") && parts.next() == Some(b"index")
+}
+
+/// Whether this is the key of the record that says which form the pointers of a tenant have.
+pub(crate) fn is_form(key: &Key) -> bool {
+    key.as_bytes().ends_with(b"/issuance/index-form")
+}
+
 /// The serial number that a pointer ends with.
 pub(crate) fn serial_in(pointer: &Key) -> Result<Serial, ReadError> {
     let text = String::from_utf8_lossy(pointer.as_bytes());

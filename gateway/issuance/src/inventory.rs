@@ -1,6 +1,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
-use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version};
+use chancery_store::{
+    Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version, lenient,
+};
 use chancery_x509::{PublicKey, Serial};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,8 +84,10 @@ impl Inventory {
 
     /// Intents that are waiting for their certificates, at most `limit`.
     pub(crate) async fn signing(&self, limit: usize) -> Result<Vec<Signing>, ReadError> {
-        let found = self.store.scan(SIGNING.as_bytes(), None, limit).await?;
+        // One that is damaged names nothing that anybody got.
+        let found = lenient::scan(&*self.store, SIGNING.as_bytes(), None, limit).await?;
         found
+            .records
             .into_iter()
             .map(|record| {
                 let intent = parse(&record)?;
@@ -127,8 +131,7 @@ impl Inventory {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Key>, ReadError> {
-        let records = self.store.scan(prefix, after, limit).await?;
-        Ok(records.into_iter().map(|record| record.key).collect())
+        self.store.keys(prefix, after, limit).await
     }
 
     /// The certificates for a key, of whatever tenant.

@@ -21,6 +21,7 @@ mod proposal;
 mod record;
 mod recovery;
 mod reindex;
+mod repair;
 mod request;
 mod revocation;
 mod search;
@@ -44,9 +45,10 @@ pub use counts::IssuedCounts;
 pub use error::{BulkError, IssueError, OpenError, RevokeError, Unavailable};
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
+pub use repair::{reindex, remake};
 pub use request::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
-pub use search::{Search, SearchError};
+pub use search::{Search, SearchError, Searched};
 pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
 
 use inventory::Inventory;
@@ -243,7 +245,7 @@ impl Issuance {
         search: &Search,
         after: Option<&Serial>,
         limit: usize,
-    ) -> Result<Vec<InventoryEntry>, SearchError> {
+    ) -> Result<Searched, SearchError> {
         self.0.inventory.search(tenant, search, after, limit).await
     }
 

@@ -1,7 +1,7 @@
 //! Looking for certificates in the inventory.
 
 use chancery_identity::TenantId;
-use chancery_store::{Key, ReadError};
+use chancery_store::{Key, ReadError, lenient};
 use chancery_x509::{GeneralName, Serial};
 use jiff::Timestamp;
 
@@ -114,15 +114,26 @@ impl Search {
     }
 }
 
+/// What a search finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Searched {
+    /// The certificates that fit.
+    pub entries: Vec<InventoryEntry>,
+    /// The serial numbers of certificates that were passed over, since their records are damaged: whether they
+    /// fit is not known.
+    pub damaged: Vec<Serial>,
+}
+
 impl Inventory {
-    /// The first `limit` certificates that fit, beginning after the one with the serial number `after`.
+    /// The first `limit` certificates that fit, beginning after the one with the serial number `after`. One whose
+    /// record is damaged does not hide the others.
     pub(crate) async fn search(
         &self,
         tenant: &TenantId,
         search: &Search,
         after: Option<&Serial>,
         limit: usize,
-    ) -> Result<Vec<InventoryEntry>, SearchError> {
+    ) -> Result<Searched, SearchError> {
         let index = search.index(tenant);
         let mut last = match after {
             None => index.from(search.expires_from)?,
@@ -132,22 +143,30 @@ impl Inventory {
                 Some(place.ok_or(SearchError::NoSuchPlace(*serial))?)
             }
         };
-        let mut found = Vec::new();
-        while found.len() < limit {
+        let mut found = Searched::default();
+        while found.entries.len() < limit {
             let page = self.keys(index.prefix(), last.as_ref(), PAGE).await?;
             let Some(end) = page.last().cloned() else { break };
             for pointer in page {
                 if search.expires_until.is_some_and(|moment| index.ends(&pointer, moment)) {
                     return Ok(found);
                 }
-                let Some(entry) = self.pointed_to(tenant, &pointer).await? else { continue };
+                let entry = match self.pointed_to(tenant, &pointer).await {
+                    Ok(Some(entry)) => entry,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        lenient::pass_over(error)?;
+                        found.damaged.push(index::serial_in(&pointer)?);
+                        continue;
+                    }
+                };
                 let counts_here = index.place(&entry)?.as_ref() == Some(&pointer);
                 if counts_here
                     && search.fits(&entry)
                     && self.replacement_fits(search, &entry).await?
                 {
-                    found.push(entry);
-                    if found.len() == limit {
+                    found.entries.push(entry);
+                    if found.entries.len() == limit {
                         return Ok(found);
                     }
                 }
@@ -179,7 +198,8 @@ impl Inventory {
                 let page = self.keys(index.prefix(), last.as_ref(), 2).await?;
                 let Some(end) = page.last().cloned() else { break };
                 for pointer in page {
-                    let later = self.pointed_to(&entry.tenant, &pointer).await?;
+                    // What cannot be read replaces nothing.
+                    let later = self.readable(&entry.tenant, &pointer).await?;
                     replaced |= later.is_some_and(|later| {
                         later.revoked.is_none() && later.not_after > entry.not_after
                     });
@@ -191,6 +211,18 @@ impl Inventory {
             }
         }
         Ok(!entry.names.is_empty())
+    }
+
+    /// The certificate behind a pointer; none if it was removed, or its record is damaged.
+    pub(crate) async fn readable(
+        &self,
+        tenant: &TenantId,
+        pointer: &Key,
+    ) -> Result<Option<InventoryEntry>, ReadError> {
+        match self.pointed_to(tenant, pointer).await {
+            Err(error) => lenient::pass_over(error).map(|_| None),
+            found => found,
+        }
     }
 
     /// The certificate behind a pointer; none if it was removed since the pointer was read.

@@ -197,6 +197,28 @@ impl Store for Barrier {
         })
     }
 
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            let mut after = after.cloned();
+            loop {
+                let wanted = limit - found.len();
+                let page = self.inner.keys(prefix, after.as_ref(), wanted).await?;
+                after = page.last().cloned();
+                let ended = page.len() < wanted;
+                found.extend(page.into_iter().filter(|key| !is_reserved(key)));
+                if ended || found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        })
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
         Box::pin(async move {
             let sealed = self.seal_commit(&commit).await?;

@@ -129,6 +129,8 @@ struct Certificate {
 struct Page {
     keys: Vec<String>,
     key_info: BTreeMap<String, Certificate>,
+    #[serde(default)]
+    damaged: Vec<String>,
 }
 
 /// Does what was asked.
@@ -240,6 +242,13 @@ async fn page(
     query.extend(with_pem.then(|| ("pem", "true".to_owned())));
     let found = remote.list(&format!("{mount}/certs"), &query).await?;
     let mut page: Page = serde_json::from_value(found).context("the gateway's answer")?;
+    if !page.damaged.is_empty() {
+        // Not among the results: programs read those.
+        complain(&anyhow::anyhow!(
+            "the records of these certificates are damaged, and they were passed over: {}",
+            page.damaged.join(", ")
+        ));
+    }
     Ok(page.keys.iter().filter_map(|serial| page.key_info.remove(serial)).collect())
 }
 

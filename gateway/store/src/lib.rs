@@ -16,6 +16,7 @@ pub mod battery;
 mod commit;
 mod error;
 mod key;
+pub mod lenient;
 pub mod memory;
 pub mod redb;
 pub mod restored;
@@ -56,6 +57,16 @@ pub trait Store: Send + Sync {
         after: Option<&'a Key>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, ReadError>>;
+
+    /// The keys of the first `limit` records, as [`scan`](Self::scan) finds them. Their values are not looked at,
+    /// so that this is cheaper, and a record that is damaged has its key all the same: for indexes, whose keys say
+    /// everything, and for names.
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>>;
 
     /// Makes the commit's writes if all of its checks hold, and returns its number once they are
     /// durable. A commit without writes only evaluates its checks, and returns the number of the

@@ -145,6 +145,16 @@ impl Store for MemoryStore {
         })
     }
 
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        let found = self.scan(prefix, after, limit);
+        Box::pin(async move { Ok(found.await?.into_iter().map(|record| record.key).collect()) })
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
         Box::pin(async move { self.apply(&commit) })
     }

@@ -1,9 +1,9 @@
 use chancery_identity::RequestContext;
-use chancery_store::Key;
+use chancery_store::{Key, lenient};
 
 use crate::Acme;
 use crate::account::ActiveAccount;
-use crate::error::Error;
+use crate::error::{Error, InternalError};
 use crate::id::OrderId;
 use crate::order::Order;
 use crate::records;
@@ -48,7 +48,14 @@ impl Acme {
                 let id: OrderId = records::id_in(&record.key)?;
                 page.next = Some(id);
                 let key = records::order(&context.tenant, id)?;
-                let order = records::load::<Order>(self.store.as_ref(), key).await?;
+                let order = match records::load::<Order>(self.store.as_ref(), key).await {
+                    // One that is damaged must not hide the others.
+                    Err(Error::Internal(InternalError::Read(error))) => {
+                        lenient::pass_over(error)?;
+                        continue;
+                    }
+                    order => order?,
+                };
                 let is_invalid = |order: Order| matches!(order.at(now), Order::Invalid(_));
                 if order.is_some_and(|order| !is_invalid(order.value)) {
                     page.orders.push(id);

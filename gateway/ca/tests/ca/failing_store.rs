@@ -49,6 +49,15 @@ impl Store for FailingStore {
         self.inner.scan(prefix, after, limit)
     }
 
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        self.inner.keys(prefix, after, limit)
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
         Box::pin(async move {
             if self.seen.fetch_add(1, Ordering::SeqCst) != self.fails {

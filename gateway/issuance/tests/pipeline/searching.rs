@@ -87,7 +87,7 @@ async fn certificates_are_found_by_everything_that_is_known_of_them() {
     assert_eq!(serials(&world, &both).await, [&*late]);
     let other = "other".parse().unwrap();
     let nothing = world.issuance.search(&other, &Search::default(), None, 10).await.unwrap();
-    assert!(nothing.is_empty());
+    assert!(nothing.entries.is_empty());
 }
 
 #[tokio::test]
@@ -102,9 +102,9 @@ async fn pages_follow_one_another_without_gaps_or_repetitions() {
         let mut after = None;
         loop {
             let page = world.issuance.search(&tenant(), &search, after.as_ref(), 2).await.unwrap();
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.entries.last() else { break };
             after = Some(last.serial);
-            paged.extend(page.iter().map(|entry| entry.serial.to_string()));
+            paged.extend(page.entries.iter().map(|entry| entry.serial.to_string()));
         }
         assert_eq!(paged, all, "{search:?}");
         assert_eq!(all.len(), 9);
@@ -283,7 +283,7 @@ async fn an_inventory_of_an_older_release_gets_its_indexes() {
     assert!(world.found(&Search::default()).await.is_empty());
     let issuance = world.reopen().await;
     let found = issuance.search(&tenant(), &below("a.example"), None, 10).await.unwrap();
-    assert_eq!(found.len(), 1);
+    assert_eq!(found.entries.len(), 1);
     assert!(world.store.get(&outdated).await.unwrap().is_none());
 }
 

@@ -106,7 +106,7 @@ impl World {
 
     /// What the tenant has that fits.
     pub(crate) async fn found(&self, search: &Search) -> Vec<InventoryEntry> {
-        self.issuance.search(&tenant(), search, None, 1000).await.unwrap()
+        self.issuance.search(&tenant(), search, None, 1000).await.unwrap().entries
     }
 
     /// The newest audit line.

@@ -89,6 +89,18 @@ impl Store for FlakyStore {
         })
     }
 
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.inner.keys(prefix, after, limit).await
+        })
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
         self.inner.commit(commit)
     }

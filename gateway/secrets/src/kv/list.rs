@@ -4,7 +4,7 @@ use chancery_store::{InvalidKey, Key};
 
 use super::{Folder, Kv, KvError, KvOperation};
 
-/// How many records are read at once.
+/// How many keys are read at once.
 const BATCH: usize = 256;
 
 impl Kv<'_> {
@@ -36,15 +36,16 @@ impl Kv<'_> {
         let mut names: Vec<String> = Vec::new();
         let mut after: Option<Key> = None;
         loop {
-            let records = self.store().scan(prefix.as_bytes(), after.as_ref(), BATCH).await?;
-            for record in &records {
-                let name = name_in(&prefix, &record.key)?;
+            // Of a secret that is damaged, the name is there all the same.
+            let keys = self.store().keys(prefix.as_bytes(), after.as_ref(), BATCH).await?;
+            for key in &keys {
+                let name = name_in(&prefix, key)?;
                 if names.last() != Some(&name) {
                     names.push(name);
                 }
             }
             match names.last() {
-                _ if records.len() < BATCH => break,
+                _ if keys.len() < BATCH => break,
                 Some(name) => after = Some(last_key_of(&prefix, name)?),
                 None => break,
             }

@@ -3,7 +3,7 @@ use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_issuance::{
     BulkOutcome, BulkRevocation, InventoryEntry, Issuance, RevocationRequest, RevokeError, Revoker,
-    Search,
+    Search, Searched,
 };
 use chancery_x509::{RevocationReason, Serial};
 
@@ -64,7 +64,7 @@ impl<'a> Pki<'a> {
         search: &Search,
         after: Option<&Serial>,
         limit: usize,
-    ) -> Result<Vec<InventoryEntry>, PkiError> {
+    ) -> Result<Searched, PkiError> {
         let allowed = self.ask(context, caller, LIST, "", search.facts()).await?;
         let found = async {
             let issuance = self.issuance.ok_or(PkiError::NoMount)?;
@@ -72,8 +72,12 @@ impl<'a> Pki<'a> {
             Ok(issuance.search(&context.tenant, search, after, limit).await?)
         };
         let found = found.await;
-        let count = found.as_ref().map_or(0, Vec::len);
-        allowed.detail("found", count as u64).finish(found).await
+        let count = |of: fn(&Searched) -> usize| found.as_ref().map_or(0, of) as u64;
+        let (entries, damaged) =
+            (count(|found| found.entries.len()), count(|found| found.damaged.len()));
+        let allowed = allowed.detail("found", entries);
+        let allowed = if damaged > 0 { allowed.detail("damaged", damaged) } else { allowed };
+        allowed.finish(found).await
     }
 
     /// The certificate with this serial number: `certificates.read`.

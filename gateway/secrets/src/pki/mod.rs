@@ -5,7 +5,7 @@ mod engine;
 mod error;
 mod sign;
 
-pub use chancery_issuance::{BulkOutcome, InventoryEntry, IssuedCertificate, Search};
+pub use chancery_issuance::{BulkOutcome, InventoryEntry, IssuedCertificate, Search, Searched};
 pub use chancery_x509::{CertificateRequest, GeneralName, RevocationReason, Serial};
 
 pub use engine::{Authority, MAX_PAGE, Pki};

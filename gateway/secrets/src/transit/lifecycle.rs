@@ -125,14 +125,15 @@ impl Transit<'_> {
         let prefix = self.layout(&context.tenant).keys();
         let (mut names, mut after): (Vec<String>, Option<Key>) = (vec![], None);
         loop {
-            let page = self.store().scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            // Of a key that is damaged, the name is there all the same.
+            let page = self.store().keys(prefix.as_bytes(), after.as_ref(), PAGE).await?;
             let is_last = page.len() < PAGE;
-            after = page.last().map(|record| record.key.clone());
+            after = page.last().cloned();
             let name = |key: &Key| {
                 let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
                 String::from_utf8(name.to_vec()).ok()
             };
-            names.extend(page.iter().filter_map(|record| name(&record.key)));
+            names.extend(page.iter().filter_map(name));
             if is_last {
                 return Ok(names);
             }

@@ -1,6 +1,6 @@
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
-use chancery_store::{Commit, Key};
+use chancery_store::{Commit, Key, lenient};
 
 use super::storage::{DUE, Layout, Loaded, parse_due};
 use super::{State, Transit, TransitError, TransitKeyName};
@@ -20,21 +20,25 @@ impl Secrets {
     pub async fn sweep_keys(&self) -> Result<usize, TransitError> {
         let (mut done, mut after): (usize, Option<Key>) = (0, None);
         loop {
-            let page = self.store.scan(DUE.as_bytes(), after.as_ref(), PAGE).await?;
-            after = page.last().map(|record| record.key.clone());
+            let page = self.store.keys(DUE.as_bytes(), after.as_ref(), PAGE).await?;
+            after = page.last().cloned();
             if page.is_empty() {
                 return Ok(done);
             }
-            for record in &page {
-                let Some((at, tenant, mount, name)) = parse_due(&record.key) else {
-                    return Err(TransitError::Record(record.key.to_string()));
+            for entry in &page {
+                let Some((at, tenant, mount, name)) = parse_due(entry) else {
+                    return Err(TransitError::Record(entry.to_string()));
                 };
                 if at > self.clock.now().as_second() {
                     return Ok(done);
                 }
                 let transit = self.transit(mount);
                 let context = RequestContext::internal(tenant, self.clock.now());
-                done += usize::from(transit.act(&context, &name, at, &record.key).await?);
+                match transit.act(&context, &name, at, entry).await {
+                    // A key that is damaged must not keep the others.
+                    Err(TransitError::Read(error)) => drop(lenient::pass_over(error)?),
+                    acted => done += usize::from(acted?),
+                }
             }
         }
     }

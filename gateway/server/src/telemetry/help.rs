@@ -114,6 +114,10 @@ const HELP: &[(&str, &str)] = &[
         "Connections that were refused since their address had too many, by port.",
     ),
     ("chancery_store_commits_total", "Commits by outcome."),
+    (
+        "chancery_store_damaged_records_total",
+        "Damaged records that listings and housekeeping passed over.",
+    ),
     ("chancery_store_group_commits", "Commits in one durable write."),
     ("chancery_store_group_seconds", "Time of one durable write."),
     ("chancery_store_recoveries_total", "Times that the store was repaired when it was opened."),

@@ -101,5 +101,8 @@ async fn value(store: &dyn Store, at: &str) -> Option<String> {
 async fn keys(store: &dyn Store, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
     let after = after.map(key);
     let found = store.scan(prefix.as_bytes(), after.as_ref(), limit).await.unwrap();
-    found.iter().map(|record| record.key.to_string()).collect()
+    let found: Vec<Key> = found.into_iter().map(|record| record.key).collect();
+    let keys = store.keys(prefix.as_bytes(), after.as_ref(), limit).await.unwrap();
+    assert_eq!(keys, found, "the keys are those of the records");
+    found.iter().map(ToString::to_string).collect()
 }

@@ -172,7 +172,24 @@ impl Store for RedbStore {
         after: Option<&'a Key>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, ReadError>> {
-        Box::pin(self.read(move |snapshot| scan(snapshot, prefix, after, limit)))
+        Box::pin(self.read(move |snapshot| {
+            scan(snapshot, prefix, after, limit, |snapshot, prefix, after, limit| {
+                snapshot.scan(prefix, after, limit)
+            })
+        }))
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        Box::pin(self.read(move |snapshot| {
+            scan(snapshot, prefix, after, limit, |snapshot, prefix, after, limit| {
+                snapshot.keys(prefix, after, limit)
+            })
+        }))
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
@@ -208,17 +225,21 @@ impl Drop for RedbStore {
     }
 }
 
-async fn scan(
+/// Reads some records, or something of each.
+type ReadSome<T> = fn(&Snapshot, &[u8], Option<&Key>, usize) -> Result<Vec<T>, snapshot::Error>;
+
+async fn scan<T: Send + 'static>(
     snapshot: Snapshot,
     prefix: &[u8],
     after: Option<&Key>,
     limit: usize,
-) -> Result<Vec<Record>, snapshot::Error> {
+    read: ReadSome<T>,
+) -> Result<Vec<T>, snapshot::Error> {
     if limit <= SHORT_SCAN {
-        return snapshot.scan(prefix, after, limit);
+        return read(&snapshot, prefix, after, limit);
     }
     let (prefix, after) = (prefix.to_vec(), after.cloned());
-    let scan = move || snapshot.scan(&prefix, after.as_ref(), limit);
+    let scan = move || read(&snapshot, &prefix, after.as_ref(), limit);
     tokio::task::spawn_blocking(scan).await.unwrap_or(Err(snapshot::Error::Cancelled))
 }
 

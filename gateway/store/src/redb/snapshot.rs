@@ -106,7 +106,7 @@ impl Snapshot {
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
         let Some(stored) = self.records.get(key.as_bytes())? else { return Ok(None) };
-        decode(key.clone(), &stored).map(Some).map_err(|key| Error::Damaged { key })
+        decode(key.clone(), stored.value()).map(Some).map_err(|key| Error::Damaged { key })
     }
 
     pub(super) fn scan(
@@ -126,6 +126,26 @@ impl Snapshot {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Result<Record, Key>>, Error> {
+        self.each(prefix, after, limit, |key, stored| decode(key, stored.value()))
+    }
+
+    /// Their keys.
+    pub(super) fn keys(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, Error> {
+        self.each(prefix, after, limit, |key, _| key)
+    }
+
+    fn each<T>(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+        of: impl Fn(Key, &AccessGuard<'_, &'static [u8]>) -> T,
+    ) -> Result<Vec<T>, Error> {
         let start = match after {
             Some(after) if after.as_bytes() >= prefix => Bound::Excluded(after.as_bytes()),
             _ => Bound::Included(prefix),
@@ -137,7 +157,7 @@ impl Snapshot {
                 break;
             }
             let key = Key::new(key.value()).map_err(|_| Error::Foreign)?;
-            found.push(decode(key, &stored));
+            found.push(of(key, &stored));
         }
         Ok(found)
     }
@@ -169,8 +189,7 @@ pub(super) fn encode(into: &mut [u8], version: Version, value: &[u8]) {
 }
 
 /// The record that is stored; its key if that is too short to be one.
-fn decode(key: Key, stored: &AccessGuard<'_, &'static [u8]>) -> Result<Record, Key> {
-    let stored = stored.value();
+fn decode(key: Key, stored: &[u8]) -> Result<Record, Key> {
     let (Some(version), Some(value)) = (version_of(stored), stored.get(VERSION_LEN..)) else {
         return Err(key);
     };

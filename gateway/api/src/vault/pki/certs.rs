@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use chancery_secrets::pki::{MAX_PAGE, Search};
+use chancery_secrets::pki::{MAX_PAGE, Search, Searched};
 use serde::Serialize;
 
-use super::view::CertificateView;
+use super::view::{self, CertificateView};
 use super::{MOUNT_TYPE, search, serial};
 use crate::vault::call::{Call, Verb, is_true};
 use crate::vault::envelope;
@@ -36,6 +36,9 @@ async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Respon
     struct Found {
         keys: Vec<String>,
         key_info: BTreeMap<String, CertificateView>,
+        /// Whose records are damaged, so that it is not known whether they fit.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        damaged: Vec<String>,
     }
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
@@ -52,19 +55,28 @@ async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Respon
         },
     };
     let pki = state.secrets.pki(&call.mount()?);
-    let found = pki.list(&call.context, &call.caller, search, after.as_ref(), limit).await?;
+    let Searched { entries: found, damaged } =
+        pki.list(&call.context, &call.caller, search, after.as_ref(), limit).await?;
     let more = found.len() == limit.min(MAX_PAGE);
-    let view = if call.query("pem").is_some_and(|pem| is_true(&pem)) {
+    let shown = if call.query("pem").is_some_and(|pem| is_true(&pem)) {
         CertificateView::with_certificate
     } else {
         CertificateView::of
     };
-    let views: Vec<_> = found.iter().map(view).collect();
+    let views: Vec<_> = found.iter().map(shown).collect();
     let keys: Vec<String> = views.iter().map(|view| view.serial_number.clone()).collect();
     let warnings = keys.last().filter(|_| more).map(|last| {
         format!("there may be more certificates: go on with the query parameter after={last}")
     });
+    let damaged: Vec<String> = damaged.iter().map(view::serial).collect();
+    let passed_over = (!damaged.is_empty()).then(|| {
+        format!(
+            "the records of these certificates are damaged, and they were passed over: {}",
+            damaged.join(", ")
+        )
+    });
     let key_info = views.into_iter().map(|view| (view.serial_number.clone(), view)).collect();
-    let found = Found { keys, key_info };
-    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, found, warnings.into_iter().collect()))
+    let found = Found { keys, key_info, damaged };
+    let warnings = warnings.into_iter().chain(passed_over).collect();
+    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, found, warnings))
 }

@@ -1,0 +1,35 @@
+//! Making derived records anew out of what they follow from, while the gateway is stopped.
+
+use chancery_identity::TenantId;
+use chancery_store::{Commit, CommitError, Key, ReadError, SharedStore};
+
+use crate::counts::{self, IssuedCounts};
+use crate::index;
+use crate::inventory::Inventory;
+
+/// Writes the pointers to all certificates of a tenant anew.
+///
+/// # Errors
+/// If the store fails. What was written before stays.
+pub async fn reindex(store: SharedStore, tenant: &TenantId) -> Result<(), CommitError> {
+    Inventory::new(store).reindex_anew(tenant).await
+}
+
+/// The commit that makes a damaged record anew out of what it follows from; none if it is none that follows from
+/// another, or that other one is not there.
+///
+/// # Errors
+/// What it follows from cannot be read.
+pub async fn remake(store: &SharedStore, key: &Key) -> Result<Option<Commit>, ReadError> {
+    if index::is_form(key) {
+        // Whoever opens the inventory writes the pointers anew, and this too.
+        return Ok(Some(Commit::new().delete(key.clone())));
+    }
+    if index::is_index(key) {
+        return Ok(Some(Commit::new().put(key.clone(), "")));
+    }
+    let Some((tenant, serial)) = counts::certificate_of(key) else { return Ok(None) };
+    let entry = Inventory::new(store.clone()).find(&tenant, &serial).await?;
+    let Some((entry, _)) = entry else { return Ok(None) };
+    IssuedCounts::record(&entry, Commit::new().delete(key.clone())).map(Some)
+}
