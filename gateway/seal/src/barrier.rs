@@ -12,12 +12,13 @@ use crate::envelope::{Envelope, Refused, SealingKey};
 use crate::keyring::{Keyrings, damaged, unavailable};
 use crate::names::{self, RESERVED};
 use crate::root::RootKey;
+use crate::usage::UseLimits;
 
 /// What the check record says.
-const CHECK_TEXT: &[u8] = b"chancery";
+pub(crate) const CHECK_TEXT: &[u8] = b"chancery";
 
 /// Number of the root key in what it seals.
-const ROOT_ID: u32 = 0;
+pub(crate) const ROOT_ID: u32 = 0;
 
 /// A [`Store`] that keeps every value sealed in another one. See the [crate](crate).
 pub struct Barrier {
@@ -30,15 +31,18 @@ pub struct Barrier {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The store was sealed with another root key.
-    #[error(
-        "the root key from {origin} does not open this store: use the one it was sealed with (or \
-         the record {} was damaged)",
-        names::CHECK
-    )]
+    #[error("{}", wrong_root(origin, id, sealed_with.as_deref()))]
     WrongRootKey {
         /// Where the key came from.
         origin: String,
+        /// What tells it from others.
+        id: String,
+        /// The same of the one that the store was sealed with, if that is on record.
+        sealed_with: Option<String>,
     },
+    /// The root key is the right one, and the record that would show it is damaged.
+    #[error("the record {} is damaged: `chancery store repair` makes it anew", names::CHECK)]
+    DamagedCheck,
     /// The store holds records but was never sealed, or lost the record that would tell.
     #[error(
         "the store holds {key} but no {}: it was not written through a barrier, or it was damaged",
@@ -65,21 +69,30 @@ impl Barrier {
         let key = SealingKey::new(ROOT_ID, root.bytes()).map_err(unavailable)?;
         let backup_key = BackupKey::of(&root);
         let check = Key::new(names::CHECK).map_err(ReadError::from)?;
+        let id_at = Key::new(names::ROOT_ID).map_err(ReadError::from)?;
         loop {
             if let Some(record) = inner.get(&check).await? {
                 let opened = Envelope::parse(&record.value)
                     .and_then(|envelope| key.open(&record.key, &envelope));
+                let recorded = inner.get(&id_at).await?;
                 return match opened {
                     Ok(text) if **text == *CHECK_TEXT => {
-                        let keyrings = Keyrings::new(inner.clone(), key);
+                        if recorded.is_none() {
+                            // Sealed by an earlier release.
+                            inner.commit(Commit::new().put(id_at, root.id())).await?;
+                        }
+                        let keyrings = Keyrings::new(inner.clone(), key, UseLimits::AES_GCM);
                         Ok(Arc::new(Self { inner, keyrings, backup_key }))
                     }
-                    _ => Err(OpenError::WrongRootKey { origin: root.origin().to_owned() }),
+                    _ => Err(refused(&root, recorded.as_ref())),
                 };
             }
             refuse_unsealed(&*inner).await?;
             let sealed = key.seal(&check, CHECK_TEXT).map_err(unavailable)?;
-            let first = Commit::new().check_absent(check.clone()).put(check.clone(), sealed);
+            let first = Commit::new()
+                .check_absent(check.clone())
+                .put(check.clone(), sealed)
+                .put(id_at.clone(), root.id());
             match inner.commit(first).await {
                 // Another process that opens the same store may have been first.
                 Ok(_) | Err(CommitError::Conflict { .. }) => {}
@@ -115,12 +128,25 @@ impl Barrier {
     }
 
     /// Makes sure that a record of the inner store opens.
-    pub(crate) async fn verify(&self, sealed: &Record) -> Result<(), ReadError> {
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] with the key of what is to be mended: the record's own, or that of its tenant's key.
+    pub async fn verify(&self, sealed: &Record) -> Result<(), ReadError> {
         if is_reserved(&sealed.key) {
             self.keyrings.verify(sealed)
         } else {
             self.open_record(sealed.clone()).await.map(drop)
         }
+    }
+
+    /// Rotates the key of each tenant whose current one has been in use for `longest` at `now`, both in seconds, and
+    /// begins to count for those that were made since the last call. To be called every now and then; keys that
+    /// have sealed as often as they may are replaced by themselves. Returns how many there were.
+    ///
+    /// # Errors
+    /// As for [`Store::commit`]; those that were rotated before stay so.
+    pub async fn rotate_due(&self, now: u64, longest: u64) -> Result<usize, CommitError> {
+        self.keyrings.rotate_due(now, longest).await
     }
 
     async fn open_record(&self, sealed: Record) -> Result<Record, ReadError> {
@@ -238,6 +264,29 @@ impl Store for Barrier {
 impl std::fmt::Debug for Barrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+/// Why the check does not open: the root key is another one, or the check is damaged.
+fn refused(root: &RootKey, recorded: Option<&Record>) -> OpenError {
+    let sealed_with = recorded.map(|record| String::from_utf8_lossy(&record.value).into_owned());
+    if sealed_with.as_deref() == Some(root.id().as_str()) {
+        return OpenError::DamagedCheck;
+    }
+    OpenError::WrongRootKey { origin: root.origin().to_owned(), id: root.id(), sealed_with }
+}
+
+fn wrong_root(origin: &str, id: &str, sealed_with: Option<&str>) -> String {
+    match sealed_with {
+        Some(sealed_with) => format!(
+            "the root key from {origin} has the id {id}, and this store is sealed with the root key {sealed_with}: \
+             use that one (it may have been changed by `chancery root-key rotate`)"
+        ),
+        None => format!(
+            "the root key from {origin} does not open this store: use the one it was sealed with (or the record {} \
+             was damaged)",
+            names::CHECK
+        ),
     }
 }
 

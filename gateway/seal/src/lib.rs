@@ -8,17 +8,23 @@
 //! record.
 //!
 //! A sealed record says which key of its tenant it is under, so a tenant's key can be rotated
-//! without rewriting anything. The tenants' keys are records too, below `_/seal/`, sealed with the
-//! [`RootKey`]; the root key is not in the store, except wrapped by a key in an HSM.
+//! without rewriting anything. That happens by itself before the key has been used too often, and after a time.
+//! The tenants' keys are records too, below `_/seal/`, sealed with the [`RootKey`]; the root key is not in the
+//! store, except wrapped by a key in an HSM. It is changed by [`rekey`], which seals the tenants' keys anew.
 
 pub mod backup;
 mod barrier;
 mod envelope;
 mod keyring;
+mod mend;
+mod rekey;
 mod root;
+mod usage;
 
 pub use barrier::{Barrier, OpenError};
-pub use root::{RootKey, RootKeyError};
+pub use mend::mend_check;
+pub use rekey::{RekeyError, rekey};
+pub use root::{NewRoot, RootKey, RootKeyError};
 
 /// Whether a record of the inner store says how the root key is made of a passphrase, or holds it wrapped by a
 /// token. Neither is sealed.
@@ -42,6 +48,21 @@ pub(crate) mod names {
 
     /// The root key, wrapped by a key in an HSM.
     pub(crate) const WRAPPED_ROOT: &str = "_/seal/wrapped-root";
+
+    /// Which root key the store is sealed with, in the clear: not the key, but what tells it from others.
+    pub(crate) const ROOT_ID: &str = "_/seal/root-id";
+
+    const USES: &[u8] = b"_/seal/use/";
+
+    /// Where it is counted how often the key number `id` of `tenant` has sealed.
+    pub(crate) fn tenant_use(tenant: &[u8], id: u32) -> Result<Key, InvalidKey> {
+        Key::new([USES, tenant, format!("/{id:08x}").as_bytes()].concat())
+    }
+
+    /// Whether this is such a place.
+    pub(crate) fn is_tenant_use(key: &Key) -> bool {
+        key.as_bytes().starts_with(USES)
+    }
 
     /// Where the keys of all tenants are.
     pub(crate) const TENANT_KEYS: &[u8] = b"_/seal/key/";

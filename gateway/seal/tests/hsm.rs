@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_files::Trusted;
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelector, Usage};
 use chancery_keys::{KeyName, KeyType};
-use chancery_seal::{Barrier, OpenError, RootKey, RootKeyError};
+use chancery_seal::{Barrier, NewRoot, OpenError, RootKey, RootKeyError, rekey};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Commit, Key, Store as _};
 use zeroize::Zeroizing;
@@ -114,5 +115,48 @@ async fn with_token() {
     let refused = RootKey::from_pkcs11(&token, &sealing, &inner).await.unwrap_err();
     assert!(matches!(refused, RootKeyError::Token(_)), "{refused:?}");
 
+    change_root_keys(&token).await;
     tokio::task::spawn_blocking(move || token.shutdown()).await.unwrap();
+}
+
+/// From a file into the token, to another key of the token, and out again.
+async fn change_root_keys(token: &Pkcs11Signer) {
+    let directory = tempfile::tempdir().unwrap();
+    let file =
+        |name: &str| NewRoot::from_file(&directory.path().join(name), &Trusted::process()).unwrap();
+    let (store, at) = (MemoryStore::new(), Key::new("t/a").unwrap());
+    let sealed = Barrier::open(Arc::new(store.clone()), file("first").into_key()).await.unwrap();
+    sealed.commit(Commit::new().put(at.clone(), "secret")).await.unwrap();
+    let opens = async |root: RootKey| {
+        let opened = Barrier::open(Arc::new(store.clone()), root).await?;
+        assert_eq!(opened.get(&at).await.unwrap().unwrap().value, "secret");
+        Ok::<_, OpenError>(())
+    };
+
+    let (one, other): (KeyName, KeyName) = ("root-1".parse().unwrap(), "root-2".parse().unwrap());
+    let wrapped = NewRoot::from_pkcs11(token, &one).await.unwrap();
+    rekey(&store, file("first").key(), &wrapped).await.unwrap();
+    opens(RootKey::from_pkcs11(token, &one, &store).await.unwrap()).await.unwrap();
+    let refused = opens(file("first").into_key()).await.unwrap_err();
+    assert!(matches!(refused, OpenError::WrongRootKey { .. }), "{refused:?}");
+
+    // Another key of the token wraps another root key; the same one too, if it is asked to.
+    for name in [&other, &other] {
+        let current = match RootKey::from_pkcs11(token, &one, &store).await {
+            Ok(current) => current,
+            Err(_) => RootKey::from_pkcs11(token, &other, &store).await.unwrap(),
+        };
+        let next = NewRoot::from_pkcs11(token, name).await.unwrap();
+        rekey(&store, &current, &next).await.unwrap();
+        let refused = RootKey::from_pkcs11(token, &one, &store).await.unwrap_err();
+        assert!(matches!(refused, RootKeyError::OtherKey { .. }), "{refused:?}");
+        opens(RootKey::from_pkcs11(token, &other, &store).await.unwrap()).await.unwrap();
+        opens(current).await.unwrap_err();
+    }
+
+    let current = RootKey::from_pkcs11(token, &other, &store).await.unwrap();
+    rekey(&store, &current, &file("second")).await.unwrap();
+    opens(file("second").into_key()).await.unwrap();
+    let wrapped = Key::new("_/seal/wrapped-root").unwrap();
+    assert_eq!(store.get(&wrapped).await.unwrap(), None, "nothing is left of it");
 }

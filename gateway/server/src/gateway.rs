@@ -54,6 +54,7 @@ pub(crate) struct Gateway {
     condition: watch::Sender<Condition>,
     installation: Arc<Installation>,
     backups: Backups,
+    pub(crate) sealed: OpenStore,
 }
 
 impl Gateway {
@@ -137,7 +138,7 @@ impl Gateway {
         }
         let condition = watch::Sender::new(Condition::Active);
         let installation = Arc::new(installation(config, &ca));
-        let backups = Backups::new(sealed, clock.clone());
+        let backups = Backups::new(sealed.clone(), clock.clone());
         Ok(Self {
             clock,
             audit,
@@ -157,6 +158,7 @@ impl Gateway {
             condition,
             installation,
             backups,
+            sealed,
         })
     }
 

@@ -43,6 +43,9 @@ const TAKE_UP: Duration = Duration::from_secs(10);
 /// Outgoing connections beside those of validations: to upstream CAs, to the OTLP collector.
 const OTHERS: usize = 64;
 
+/// How often the age of sealing keys is looked at.
+const SEALING_KEYS: Duration = Duration::from_hours(1);
+
 /// How often certificates that end are looked at.
 const INVENTORY: Duration = Duration::from_mins(10);
 
@@ -171,6 +174,7 @@ impl Running {
             self.renew.clone(),
             renew_at,
         ));
+        tokio::spawn(keep_sealing_keys(self.gateway.clone(), self.config.sealing_key_age));
         tokio::spawn(keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
         tokio::spawn(take_up_challenges(self.gateway.clone()));
         tokio::spawn(keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
@@ -359,6 +363,19 @@ async fn renew_credential(
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "TLS certificate not renewed");
             }
+        }
+    }
+}
+
+/// Replaces the tenants' sealing keys that are in use for long.
+async fn keep_sealing_keys(gateway: Arc<Gateway>, longest: Option<Duration>) {
+    let longest = longest.map_or(u64::MAX, |longest| longest.as_secs());
+    let mut tick = tokio::time::interval(SEALING_KEYS);
+    loop {
+        tick.tick().await;
+        let now = u64::try_from(gateway.clock.now().as_second()).unwrap_or(0);
+        if let Err(error) = gateway.sealed.barrier.rotate_due(now, longest).await {
+            tracing::error!(%error, "sealing keys were not looked after");
         }
     }
 }

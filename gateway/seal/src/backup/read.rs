@@ -4,6 +4,7 @@ use aws_lc_rs::{digest, hmac};
 use chancery_store::{Commit, Key, Record, Version};
 
 use super::{BackupError, BackupHeader, BackupKey, END, FIRST_LINE, HASH, RECORD};
+use crate::barrier::Barrier;
 use crate::root::RootKey;
 
 /// The largest header, in bytes.
@@ -154,6 +155,15 @@ impl<R: Read> BackupReader<R> {
 }
 
 impl BackupEnd {
+    /// The same as [`authenticate`](Self::authenticate), for the root key that `barrier` was opened with.
+    ///
+    /// # Errors
+    /// [`BackupError::NotAuthentic`].
+    pub fn authenticate_for(&self, barrier: &Barrier) -> Result<(), BackupError> {
+        hmac::verify(&barrier.backup_key().0, &self.hash, &self.mac)
+            .map_err(|_| BackupError::NotAuthentic { origin: "the configuration".to_owned() })
+    }
+
     /// Makes sure that the backup was made under this root key and is as it was made.
     ///
     /// # Errors

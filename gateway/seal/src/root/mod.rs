@@ -4,9 +4,10 @@ mod file;
 mod passphrase;
 mod pkcs11;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use chancery_files::Untrusted;
+use aws_lc_rs::hmac;
+use chancery_files::{Trusted, Untrusted};
 use chancery_keys::KeyName;
 use chancery_keys::WrapError;
 use chancery_keys::pkcs11::GenerateError;
@@ -31,8 +32,47 @@ impl RootKey {
         &self.origin
     }
 
+    /// What tells the key from others, 16 hexadecimal digits. It says nothing of the key.
+    pub fn id(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.bytes());
+        let id = hmac::sign(&key, b"chancery root key id");
+        hex::encode(id.as_ref().first_chunk::<8>().unwrap_or(&[0; 8]))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; KEY_LEN] {
         &self.key
+    }
+}
+
+/// A root key that is to take the place of another, and what the store has to keep so that it is found again.
+#[derive(Debug)]
+pub struct NewRoot {
+    pub(crate) key: RootKey,
+    /// The record that makes it, if it is not in a file.
+    pub(crate) made_by: Option<(&'static str, Vec<u8>)>,
+}
+
+impl NewRoot {
+    /// The key in a file, which is made if it is not there; see [`RootKey::from_file`] and [`RootKey::create_file`].
+    ///
+    /// # Errors
+    /// As for those.
+    pub fn from_file(path: &Path, trusted: &Trusted) -> Result<Self, RootKeyError> {
+        let key = match RootKey::create_file(path) {
+            Err(RootKeyError::Exists { .. }) => RootKey::from_file(path, trusted)?,
+            made => made?,
+        };
+        Ok(Self { key, made_by: None })
+    }
+
+    /// The key itself.
+    pub fn key(&self) -> &RootKey {
+        &self.key
+    }
+
+    /// The same, to open the store with.
+    pub fn into_key(self) -> RootKey {
+        self.key
     }
 }
 

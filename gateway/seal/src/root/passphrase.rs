@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::file::MOST_BYTES;
-use super::{RootKey, RootKeyError};
+use super::{NewRoot, RootKey, RootKeyError};
 use crate::envelope::KEY_LEN;
 use crate::names;
 
@@ -49,25 +49,53 @@ impl RootKey {
         trusted: &Trusted,
         store: &dyn Store,
     ) -> Result<Self, RootKeyError> {
-        let content = trusted.read_secret(path, MOST_BYTES)?;
-        let line = content.strip_suffix(b"\n").unwrap_or(&content);
-        let passphrase = Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec());
-        if passphrase.len() < LEAST_BYTES {
-            let (len, least) = (passphrase.len(), LEAST_BYTES);
-            return Err(RootKeyError::ShortPassphrase { path: path.to_owned(), len, least });
-        }
-        let (iterations, salt) = derivation(store).await?;
-        let derive = move || {
-            let mut key = Zeroizing::new([0; KEY_LEN]);
-            let function = pbkdf2::PBKDF2_HMAC_SHA512;
-            pbkdf2::derive(function, iterations, &salt, &passphrase, key.as_mut());
-            key
-        };
-        let key = tokio::task::spawn_blocking(derive)
-            .await
-            .map_err(|error| unusable(format!("the key cannot be derived: {error}")))?;
-        Ok(Self::new(key, format!("the passphrase in {}", path.display())))
+        let passphrase = read(path, trusted)?;
+        derived(path, passphrase, derivation(store).await?).await
     }
+}
+
+impl NewRoot {
+    /// The key that the passphrase in a file gives with a new salt; see [`RootKey::from_passphrase_file`].
+    ///
+    /// # Errors
+    /// As for that.
+    pub async fn from_passphrase_file(
+        path: &Path,
+        trusted: &Trusted,
+    ) -> Result<Self, RootKeyError> {
+        let passphrase = read(path, trusted)?;
+        let record = fresh()?;
+        let key = derived(path, passphrase, parse(&record)?).await?;
+        Ok(Self { key, made_by: Some((names::PASSPHRASE, record)) })
+    }
+}
+
+fn read(path: &Path, trusted: &Trusted) -> Result<Zeroizing<Vec<u8>>, RootKeyError> {
+    let content = trusted.read_secret(path, MOST_BYTES)?;
+    let line = content.strip_suffix(b"\n").unwrap_or(&content);
+    let passphrase = Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec());
+    if passphrase.len() < LEAST_BYTES {
+        let (len, least) = (passphrase.len(), LEAST_BYTES);
+        return Err(RootKeyError::ShortPassphrase { path: path.to_owned(), len, least });
+    }
+    Ok(passphrase)
+}
+
+async fn derived(
+    path: &Path,
+    passphrase: Zeroizing<Vec<u8>>,
+    (iterations, salt): (NonZeroU32, [u8; SALT_LEN]),
+) -> Result<RootKey, RootKeyError> {
+    let derive = move || {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        let function = pbkdf2::PBKDF2_HMAC_SHA512;
+        pbkdf2::derive(function, iterations, &salt, &passphrase, key.as_mut());
+        key
+    };
+    let key = tokio::task::spawn_blocking(derive)
+        .await
+        .map_err(|error| unusable(format!("the key cannot be derived: {error}")))?;
+    Ok(RootKey::new(key, format!("the passphrase in {}", path.display())))
 }
 
 /// The parameters that the store keeps; a new store gets them.
@@ -77,21 +105,25 @@ async fn derivation(store: &dyn Store) -> Result<(NonZeroU32, [u8; SALT_LEN]), R
         if let Some(record) = store.get(&at).await? {
             return parse(&record.value);
         }
-        let mut salt = [0; SALT_LEN];
-        aws_lc_rs::rand::fill(&mut salt).map_err(|_| RootKeyError::Randomness)?;
-        let derivation = Derivation {
-            version: 1,
-            function: FUNCTION.to_owned(),
-            iterations: ITERATIONS,
-            salt: hex::encode(salt),
-        };
-        let record =
-            serde_json::to_vec(&derivation).map_err(|error| unusable(error.to_string()))?;
-        match store.commit(Commit::new().check_absent(at.clone()).put(at.clone(), record)).await {
+        let first = Commit::new().check_absent(at.clone()).put(at.clone(), fresh()?);
+        match store.commit(first).await {
             Ok(_) | Err(CommitError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// A record with a new salt.
+fn fresh() -> Result<Vec<u8>, RootKeyError> {
+    let mut salt = [0; SALT_LEN];
+    aws_lc_rs::rand::fill(&mut salt).map_err(|_| RootKeyError::Randomness)?;
+    let derivation = Derivation {
+        version: 1,
+        function: FUNCTION.to_owned(),
+        iterations: ITERATIONS,
+        salt: hex::encode(salt),
+    };
+    serde_json::to_vec(&derivation).map_err(|error| unusable(error.to_string()))
 }
 
 fn parse(record: &[u8]) -> Result<(NonZeroU32, [u8; SALT_LEN]), RootKeyError> {

@@ -4,7 +4,7 @@ use chancery_store::{Commit, CommitError, Key, Store};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{RootKey, RootKeyError};
+use super::{NewRoot, RootKey, RootKeyError};
 use crate::envelope::KEY_LEN;
 use crate::keyring::random_key;
 use crate::names;
@@ -39,7 +39,7 @@ impl RootKey {
             if let Some(record) = store.get(&at).await? {
                 return unwrap(token, name, &record.value).await;
             }
-            let record = wrap_new(token, name).await?;
+            let (record, _) = wrap_new(token, name).await?;
             // Another process that starts on the same store may have been first: then its key counts.
             match store.commit(Commit::new().check_absent(at.clone()).put(at.clone(), record)).await
             {
@@ -50,7 +50,26 @@ impl RootKey {
     }
 }
 
-async fn wrap_new(token: &Pkcs11Signer, name: &KeyName) -> Result<Vec<u8>, RootKeyError> {
+impl NewRoot {
+    /// A random key, wrapped by the AES or RSA key `name` in a token; see [`RootKey::from_pkcs11`].
+    ///
+    /// # Errors
+    /// As for that.
+    pub async fn from_pkcs11(token: &Pkcs11Signer, name: &KeyName) -> Result<Self, RootKeyError> {
+        let (record, key) = wrap_new(token, name).await?;
+        // What the token does not unwrap again would be lost with the store.
+        let unwrapped = unwrap(token, name, &record).await?;
+        if unwrapped.bytes() != key.bytes() {
+            return Err(unusable("the token unwraps another key than it wrapped".to_owned()));
+        }
+        Ok(Self { key, made_by: Some((names::WRAPPED_ROOT, record)) })
+    }
+}
+
+async fn wrap_new(
+    token: &Pkcs11Signer,
+    name: &KeyName,
+) -> Result<(Vec<u8>, RootKey), RootKeyError> {
     if !token.contains(name) {
         match token.generate_wrapping_key(name).await {
             Ok(()) | Err(GenerateError::Exists { .. }) => {}
@@ -60,7 +79,12 @@ async fn wrap_new(token: &Pkcs11Signer, name: &KeyName) -> Result<Vec<u8>, RootK
     let key = random_key().map_err(|_| RootKeyError::Randomness)?;
     let wrapped = token.wrap(name, Zeroizing::new(key.to_vec()), PURPOSE).await?;
     let record = Wrapped { version: 1, by: name.clone(), bytes: hex::encode(wrapped) };
-    serde_json::to_vec(&record).map_err(|error| unusable(error.to_string()))
+    let record = serde_json::to_vec(&record).map_err(|error| unusable(error.to_string()))?;
+    Ok((record, RootKey::new(key, origin(name))))
+}
+
+fn origin(name: &KeyName) -> String {
+    format!("the token's key `{name}`")
 }
 
 async fn unwrap(
@@ -83,7 +107,7 @@ async fn unwrap(
         return Err(unusable(format!("what is wrapped has {} bytes", unwrapped.len())));
     }
     key.copy_from_slice(&unwrapped);
-    Ok(RootKey::new(key, format!("the token's key `{name}`")))
+    Ok(RootKey::new(key, origin(name)))
 }
 
 fn unusable(reason: String) -> RootKeyError {

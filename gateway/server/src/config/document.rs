@@ -129,6 +129,13 @@ pub(crate) struct Seal {
     pub(crate) passphrase_file: Option<PathBuf>,
     /// The label of an AES key in the PKCS#11 token.
     pub(crate) pkcs11_key: Option<String>,
+    /// After how many days in use a tenant's sealing key is replaced; 0 for never by time.
+    #[serde(default = "default_key_days")]
+    pub(crate) key_days: u32,
+}
+
+fn default_key_days() -> u32 {
+    365
 }
 
 /// The HSM.

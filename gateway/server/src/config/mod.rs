@@ -45,6 +45,8 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) root_key: RootKeySource,
+    /// How long a tenant's sealing key is in use; none for no limit by time.
+    pub(crate) sealing_key_age: Option<Duration>,
     pub(crate) hsm: Option<HsmConfig>,
     pub(crate) ca: CaConfig,
     /// Further private CAs.

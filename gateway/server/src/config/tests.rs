@@ -152,6 +152,7 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("root_key_file =", "# root_key_file =", "seal: set exactly one of"),
         ("# passphrase_file", "passphrase_file", "seal: set exactly one of"),
         ("/root.key", "/absent.key", "seal.root_key_file: "),
+        ("key_days = 365", "key_days = 4000", "seal.key_days: 4000 is not between 0 and 3650"),
         ("/libsofthsm2.so", "/absent.so", "pkcs11.module: "),
         ("token = \"chancery\"", "", "pkcs11.token: set exactly one of"),
         (

@@ -23,6 +23,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let directory = check.state_directory(&document.server.directory);
     let has_hsm = document.pkcs11.is_some();
     let hsm = document.pkcs11.and_then(|hsm| check.hsm(&hsm));
+    let key_days = check.within("seal.key_days", document.seal.key_days.into(), 0..=3650);
     let root_key = check.root_key(document.seal, has_hsm);
     let policy_signers = check.policy_signers(&document.tenants);
     let tenants = check.tenants(document.tenants);
@@ -44,6 +45,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
             Ok(Config {
                 server,
                 root_key,
+                sealing_key_age: (key_days > 0).then(|| Duration::from_secs(key_days * DAY)),
                 hsm,
                 ca,
                 issuers,

@@ -94,6 +94,7 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_policy_log_lines_dropped_total", "Lines of policies beyond their budget."),
     ("chancery_policy_queue_decisions", "Decisions that wait for a thread."),
     ("chancery_policy_reloads_total", "Attempts to load the policies anew, by outcome."),
+    ("chancery_seal_keys_made_total", "Sealing keys that were made for tenants, by cause."),
     (
         "chancery_secrets_conflicts_total",
         "Writes of secrets that met another and were tried again.",

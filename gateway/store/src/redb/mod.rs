@@ -9,6 +9,8 @@
 //! then opens the file again, which returns it to its last durable state, and publishes a snapshot
 //! of that.
 
+#[cfg(any(test, feature = "battery"))]
+pub mod disk;
 #[cfg(test)]
 mod faults;
 mod frozen;

@@ -1,35 +1,14 @@
 //! What happens when the disk fails: a simulated one that loses power, refuses and runs full at any
 //! operation.
 
-mod disk;
-
 use std::io;
-use std::path::Path;
 use std::task::{Context, Waker};
 
-use ::redb::Builder;
 use bytes::Bytes;
 
-use self::disk::Disk;
-use super::space::Space;
-use super::{Opener, RedbStore};
+use super::RedbStore;
+use super::disk::Disk;
 use crate::{Commit, CommitError, Key, Store as _, Version};
-
-impl Disk {
-    /// A store on this disk, with no memory for pages, so that everything passes over the disk.
-    fn open(&self) -> RedbStore {
-        let disk = self.clone();
-        let opener: Opener =
-            Box::new(move || Builder::new().set_cache_size(0).create_with_backend(disk.clone()));
-        RedbStore::start(
-            Path::new("simulated"),
-            opener,
-            Space::of(Path::new("/"), 0),
-            chancery_identity::Clock::system(),
-        )
-        .unwrap()
-    }
-}
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()

@@ -1,15 +1,28 @@
-//! A disk in memory that loses power, refuses operations and runs full as told.
+//! A disk in memory that loses power, refuses operations and runs full as told. For tests, of this crate and of those
+//! whose commits have to be whole.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "it is for tests, in a library only so that several crates can use it"
+)]
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
-use ::redb::StorageBackend;
+use ::redb::{Builder, StorageBackend};
+use chancery_identity::Clock;
+
+use super::space::Space;
+use super::{Opener, RedbStore};
 
 /// What power loss cannot split.
 const SECTOR: usize = 512;
 
+/// The disk. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,16 +37,17 @@ struct State {
     faults: Faults,
 }
 
+/// How it fails.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub struct Faults {
     /// The write, growth or sync with this number loses power: that one and all later ones fail.
-    pub(super) power_cut: Option<u64>,
+    pub power_cut: Option<u64>,
     /// The operation with this number fails once.
-    pub(super) refusal: Option<(u64, io::ErrorKind)>,
+    pub refusal: Option<(u64, io::ErrorKind)>,
     /// The disk's size.
-    pub(super) limit: Option<u64>,
+    pub limit: Option<u64>,
     /// The next read fails once.
-    pub(super) unreadable: bool,
+    pub unreadable: bool,
     /// Syncs announce themselves here, then wait for an answer.
     gate: Option<Gate>,
 }
@@ -51,33 +65,44 @@ enum Pending {
 }
 
 impl Disk {
-    pub(super) fn holding(image: Vec<u8>) -> Self {
+    /// One with this on it.
+    pub fn holding(image: Vec<u8>) -> Self {
         let state = State { current: image.clone(), durable: image, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    pub(super) fn faults(&self, change: impl FnOnce(&mut Faults)) {
+    /// Changes how it fails.
+    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.0.lock().unwrap().faults);
     }
 
+    /// A store on this disk, with no memory for pages, so that everything passes over the disk.
+    pub fn open(&self) -> RedbStore {
+        let disk = self.clone();
+        let opener: Opener =
+            Box::new(move || Builder::new().set_cache_size(0).create_with_backend(disk.clone()));
+        let space = Space::of(Path::new("/"), 0);
+        RedbStore::start(Path::new("simulated"), opener, space, Clock::system()).unwrap()
+    }
+
     /// How many writes, growths and syncs there were.
-    pub(super) fn operations(&self) -> u64 {
+    pub fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
     }
 
     /// How many syncs there were.
-    pub(super) fn syncs(&self) -> u64 {
+    pub fn syncs(&self) -> u64 {
         self.0.lock().unwrap().syncs
     }
 
     /// What the operating system shows.
-    pub(super) fn image(&self) -> Vec<u8> {
+    pub fn image(&self) -> Vec<u8> {
         self.0.lock().unwrap().current.clone()
     }
 
     /// Stops the next sync: the first result says when it has arrived, the second lets it and all
     /// later ones pass.
-    pub(super) fn gate(&self) -> (mpsc::Receiver<()>, impl Fn() + use<>) {
+    pub fn gate(&self) -> (mpsc::Receiver<()>, impl Fn() + use<>) {
         let (arrived, arrivals) = mpsc::channel();
         let (let_pass, passage) = mpsc::channel();
         let passage = Arc::new(Mutex::new(passage));
@@ -92,7 +117,7 @@ impl Disk {
 
     /// The medium after the power went: what was synced, and of what was not, each sector or change
     /// of length by the luck of `seed`.
-    pub(super) fn after_power_cut(&self, seed: u64) -> Vec<u8> {
+    pub fn after_power_cut(&self, seed: u64) -> Vec<u8> {
         let state = self.0.lock().unwrap();
         let mut image = state.durable.clone();
         let mut luck = seed;
