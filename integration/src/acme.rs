@@ -288,7 +288,9 @@ pub fn request(names: &[&str]) -> (Vec<u8>, rcgen::KeyPair) {
     (request_for(&key, names), key)
 }
 
-fn request_for(key: &rcgen::KeyPair, names: &[&str]) -> Vec<u8> {
+/// The same with a key that there is already.
+#[must_use]
+pub fn request_for(key: &rcgen::KeyPair, names: &[&str]) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut parameters = rcgen::CertificateParams::new(names).expect("DNS names");
     parameters.distinguished_name = rcgen::DistinguishedName::new();

@@ -30,4 +30,4 @@ pub use login::Login;
 pub use policies::PolicySetView;
 pub use role::{InvalidRole, Role};
 pub use sessions::{MAX_SESSIONS, Sessions};
-pub use token::{Bearer, TokenInfo, TokenSecret};
+pub use token::{Bearer, TokenInfo, TokenSecret, is_index};

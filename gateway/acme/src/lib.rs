@@ -44,4 +44,5 @@ pub use config::{AcmeConfig, Limits, ValidationConfig};
 pub use error::{DeniedIdentifier, Error, InternalError, RefusedIdentifier};
 pub use failure::{Failure, FailureKind};
 pub use identifier::{Identifier, InvalidIdentifier, NameRules};
+pub use records::is_index;
 pub use service::{Acme, StartError};

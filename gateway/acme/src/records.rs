@@ -176,6 +176,13 @@ pub(crate) async fn load<T: DeserializeOwned>(
     Ok(Some(Stored { key, value, version: record.version }))
 }
 
+/// Whether this is the key of an index entry, which says everything: its value is empty.
+pub fn is_index(key: &Key) -> bool {
+    let mut parts = key.as_bytes().split(|byte| *byte == b'/').skip(1);
+    let (room, kind) = (parts.next(), parts.next().unwrap_or_default());
+    room == Some(b"acme") && [&b"order-of"[..], b"order-due", b"account-due"].contains(&kind)
+}
+
 /// A record's bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| InternalError::Encode(error).into())

@@ -12,8 +12,10 @@ use crate::certificates::CertificatesArgs;
 use crate::keys::KeysArgs;
 use crate::policy::PolicyArgs;
 use crate::remote::RemoteArgs;
+use crate::root_key::RootKeyArgs;
 use crate::sessions::SessionsArgs;
 use crate::ssh::SshArgs;
+use crate::store::StoreArgs;
 use crate::tokens::TokensArgs;
 
 /// Keys in HSMs, certificates over ACME, secrets over mTLS; a WebAssembly policy decides each time.
@@ -33,12 +35,8 @@ pub(crate) enum Command {
     Serve(ConfigArgs),
     /// Validate a configuration file and its policies without starting.
     Check(ConfigArgs),
-    /// Make a root key file (mode 0600) for `[seal] root_key_file`.
-    RootKey {
-        /// The file to make; it must not exist.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+    /// Make a root key file (mode 0600) for `[seal] root_key_file`, or change the root key of a store.
+    RootKey(RootKeyArgs),
     /// Issue a client certificate for an identity, or renew your own, through policy.
     ///
     /// A running gateway is asked with your client certificate; the key is made here and stays here. With
@@ -46,6 +44,8 @@ pub(crate) enum Command {
     ClientCertificate(ClientCertificateArgs),
     /// Make, check and put back copies of the store.
     Backup(BackupArgs),
+    /// Check and repair the store of a gateway that is stopped.
+    Store(StoreArgs),
     /// Hold ceremonies: make roots, certify and replace the keys of CAs.
     Ca(CaArgs),
     /// Find, export and revoke the certificates of a running gateway.

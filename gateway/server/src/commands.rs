@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
-use chancery_seal::RootKey;
 
 use crate::config::Config;
 use crate::foundation::policy_config;
@@ -72,16 +71,6 @@ pub(crate) fn with_policies_in<T>(
         ..policy_config(config)
     });
     work(&host.context("loading the policies")?)
-}
-
-/// `chancery root-key`.
-pub(crate) fn root_key(file: &Path) -> Result<ExitCode> {
-    RootKey::create_file(file)?;
-    say(&format!(
-        "{}: made. Keep a copy where the gateway is not: without it nothing in the store opens.",
-        file.display()
-    ))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

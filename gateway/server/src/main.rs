@@ -27,6 +27,7 @@ mod ready;
 mod remote;
 mod request;
 mod rooms;
+mod root_key;
 mod run;
 mod service_manager;
 mod sessions;
@@ -65,10 +66,11 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Dev(args) => run::dev(&args).await,
             Command::Serve(args) => run::serve(&args.config).await,
             Command::Check(args) => commands::check(&args.config),
-            Command::RootKey { file } => commands::root_key(&file),
+            Command::RootKey(args) => root_key::run(args).await,
             Command::ClientCertificate(args) => client_certificate::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Ca(args) => ca::run(args).await,
+            Command::Store(args) => store::run(args).await,
             Command::Certificates(args) => certificates::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Ssh(args) => ssh::run(args).await,

@@ -129,6 +129,48 @@ fn a_backup_that_is_made_under_load_is_put_back_into_a_fresh_folder() {
     drop(chancery(&["audit", "verify", text(&file), "--config", text(&config)]).success());
 }
 
+/// A snapshot of a disk brings a store back that nothing says is one of the past.
+#[test]
+fn a_snapshot_that_came_back_goes_on_above_what_was_published() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    let gateway = Options::new(&site).dns(&dns).start();
+    let responder = Http01::start(&site);
+    let account = gateway.account();
+    let (chain, _) = account.obtain(&["www.example.com"], &responder);
+    let ready = gateway.ready().clone();
+    drop(gateway.stop());
+    let store = site.path().join("state/store.redb");
+    let snapshot = fs::read(&store).expect("there is a store");
+    let start = || Options::new(&site).dns(&dns).at(&ready).start();
+
+    let gateway = start();
+    for name in ["a.example.com", "b.example.com"] {
+        drop(account.obtain(&[name], &responder));
+        let revoke = ["certificates", "revoke", "--name", name];
+        drop(gateway.administer(&revoke).success().says("1 revoked"));
+    }
+    let published = crl_number(&site, &gateway, &chain);
+    drop(gateway.stop());
+
+    fs::write(&store, &snapshot).expect("the store can be written");
+    let gateway = start();
+    let repeated = crl_number(&site, &gateway, &chain);
+    assert!(repeated <= published, "nobody told it: CRL {repeated} after {published}");
+    // A running gateway has the store.
+    let config = site.path().join("state/chancery.toml");
+    let restored = || chancery(&["store", "restored", "--config", text(&config)]);
+    drop(restored().failure().says("in use"));
+    drop(gateway.stop());
+
+    fs::write(&store, &snapshot).expect("the store can be written");
+    drop(restored().success().says("goes on from an earlier state"));
+    let gateway = start();
+    let number = crl_number(&site, &gateway, &chain);
+    assert!(number > published, "CRL {number} after {published}");
+    assert!(gateway.audit().iter().any(|line| line["operation"] == "store.restored"));
+}
+
 #[test]
 fn a_backup_that_is_killed_in_the_middle_leaves_the_one_before() {
     let site = Site::new();

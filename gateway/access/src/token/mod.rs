@@ -35,6 +35,11 @@ pub(crate) fn expiry_key(expires: Timestamp, token: &Key) -> Result<Key, Invalid
     Key::new(format!("{EXPIRIES}{moment:016x}/{token}"))
 }
 
+/// Whether this is the key of an index entry, which says everything: its value is empty.
+pub fn is_index(key: &Key) -> bool {
+    key.as_bytes().starts_with(EXPIRIES.as_bytes())
+}
+
 /// What an index entry says: when a token expires (in milliseconds) and which.
 pub(crate) fn parse_expiry_key(key: &Key) -> Option<(u64, Key)> {
     let text = std::str::from_utf8(key.as_bytes()).ok()?;

@@ -43,4 +43,5 @@ pub use name::{InvalidTransitKeyName, TransitKeyName};
 pub use record::{KeyVersion, State, TransitKey};
 pub use settings::{KeySettings, SettingsUpdate};
 pub use signing::{Marshaling, Padding, Signing};
+pub use storage::is_index;
 pub use text::{MalformedText, VersionedText};

@@ -10,6 +10,11 @@ use crate::MountName;
 /// What index entries of keys begin with to which something happens by itself, in the order of time.
 pub(super) const DUE: &str = "_/secrets/transit-due/";
 
+/// Whether this is the key of an index entry, which says everything: its value is empty.
+pub fn is_index(key: &Key) -> bool {
+    key.as_bytes().starts_with(DUE.as_bytes())
+}
+
 /// Where the records of one mount of one tenant are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout<'a> {

@@ -154,7 +154,7 @@ async fn accept(args: &ConfigArgs, reason: &str) -> Result<ExitCode> {
 }
 
 /// Who runs this command, as far as the system says.
-fn operator() -> String {
+pub(crate) fn operator() -> String {
     let user = format!("uid {}", rustix::process::getuid().as_raw());
     match std::env::var("SUDO_USER") {
         Ok(name) if !name.is_empty() => format!("{user}, {name} by sudo"),

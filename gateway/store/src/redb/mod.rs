@@ -14,6 +14,7 @@ pub mod disk;
 #[cfg(test)]
 mod faults;
 mod frozen;
+mod integrity;
 mod snapshot;
 mod space;
 mod writer;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
 pub use self::frozen::{Frozen, Import};
+pub use self::integrity::{Integrity, verify};
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;
 use self::writer::{Request, Writer};

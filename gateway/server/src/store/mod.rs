@@ -1,14 +1,18 @@
 //! The embedded store with the barrier over it: what every room above sees is sealed.
 
+mod command;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_seal::{Barrier, RootKey};
+use chancery_seal::{Barrier, RootKey, mend_check};
 use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, SharedStore, Store, restored};
 use jiff::Timestamp;
+
+pub(crate) use command::{StoreArgs, run};
 
 use crate::config::{Config, RootKeySource};
 use crate::foundation::policy_history;
@@ -67,6 +71,33 @@ impl OpenStore {
     /// Others may change it, it cannot be opened, or not with this root key; or it is missing, and this is not the
     /// first start.
     pub(crate) async fn open(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Self> {
+        let (raw, begun, root) = Self::parts(config, hsm).await?;
+        let opened = Self::with_root(raw.clone(), root).await?;
+        begun.keep();
+        Ok(opened)
+    }
+
+    /// The same for a store in which the record that shows the root key may be damaged: then it is made anew, if
+    /// others show the same. Whether it was.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(crate) async fn open_mended(
+        config: &Config,
+        hsm: Option<&Pkcs11Signer>,
+    ) -> Result<(Self, bool)> {
+        let (raw, begun, root) = Self::parts(config, hsm).await?;
+        let mended = mend_check(&*raw, &root).await.context("mending the seal")?;
+        let opened = Self::with_root(raw.clone(), root).await?;
+        begun.keep();
+        Ok((opened, mended))
+    }
+
+    /// Its parts, in the order in which they are to be dropped last.
+    async fn parts(
+        config: &Config,
+        hsm: Option<&Pkcs11Signer>,
+    ) -> Result<(Arc<RedbStore>, Begun, RootKey)> {
         config.trusted.directory(&config.server.directory)?;
         let path = store_file(config);
         if path.exists() {
@@ -78,9 +109,7 @@ impl OpenStore {
         let raw = raw(&path)?;
         let begun = Begun::of(&path, &*raw).await?;
         let root = root_key(config, hsm, &*raw).await?;
-        let opened = Self::with_root(raw.clone(), root).await?;
-        begun.keep();
-        Ok(opened)
+        Ok((raw, begun, root))
     }
 
     /// Puts the barrier over a store.

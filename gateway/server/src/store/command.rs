@@ -1,0 +1,426 @@
+//! `chancery store …`: what can be done for a store that is damaged, or came back from the past.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use chancery_audit::Event;
+use chancery_identity::{Clock, RequestContext, TenantId};
+use chancery_keys::pkcs11::Pkcs11Signer;
+use chancery_seal::backup::BackupReader;
+use chancery_store::redb::{Integrity, verify};
+use chancery_store::{Commit, Key, ReadError, Record, Store};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{OpenStore, store_file};
+use crate::audit;
+use crate::config::Config;
+use crate::foundation::open_hsm;
+use crate::output::{Output, print};
+
+/// How many records are read at once.
+const PAGE: usize = 256;
+
+/// How many damaged records are named.
+const MOST_NAMED: usize = 10_000;
+
+/// `chancery store`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Look through the whole store, and name every record that does not open.
+    Check(ConfigArgs),
+    /// Make damaged records anew where they follow from others, or take them from a backup.
+    ///
+    /// Nothing is given up by itself: what is left is named, and stays as it is unless you `--remove` it.
+    Repair(RepairArgs),
+    /// Tell the gateway that its state came back from the past with a snapshot of a disk or of a machine.
+    ///
+    /// Numbers that others remember go on above those that they may have seen, and what is written from now on is
+    /// sealed under new keys. `chancery backup restore` does this by itself.
+    Restored(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration of the gateway, which has to be stopped.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Take damaged records from this backup, if it has them as they were written last.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Take them from the backup also if it has an older state of them. Not for what must not go back: a
+    /// certificate that was revoked since is good again.
+    #[arg(long, requires = "from")]
+    older: bool,
+    /// Give up the damaged record with this key. May be given several times.
+    #[arg(long, value_name = "KEY")]
+    remove: Vec<String>,
+}
+
+/// What is found.
+#[derive(Debug, Serialize)]
+struct Checked {
+    /// Whether the file itself is as it was written.
+    file: &'static str,
+    records: u64,
+    damaged: Vec<DamagedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DamagedView {
+    key: String,
+    reason: String,
+    /// How many records do not open because of it, itself included.
+    records: u64,
+}
+
+/// What was done.
+#[derive(Debug, Default, Serialize)]
+struct Repaired {
+    /// Made anew out of what they follow from.
+    remade: Vec<String>,
+    /// Taken from the backup, as they were written last.
+    restored: Vec<String>,
+    /// Taken from the backup, older than they were.
+    restored_older: Vec<String>,
+    removed: Vec<String>,
+    left: Vec<DamagedView>,
+}
+
+/// Records that do not open, by what is to be mended, with the reason and how many records it is about.
+type Damage = BTreeMap<Key, (String, u64)>;
+
+/// Does what was asked.
+pub(crate) async fn run(args: StoreArgs) -> Result<ExitCode> {
+    match args.command {
+        StoreCommand::Check(ConfigArgs { config }) => {
+            check(&Config::load(&config)?, args.output).await
+        }
+        StoreCommand::Repair(repair) => {
+            let config = Config::load(&repair.config.config)?;
+            let (stopped, mended) = Stopped::open_mended(&config).await?;
+            let repaired = repair_opened(&config, &stopped, mended, &repair, args.output).await;
+            stopped.close().await?;
+            repaired
+        }
+        StoreCommand::Restored(ConfigArgs { config }) => {
+            let config = Config::load(&config)?;
+            let stopped = Stopped::open(&config).await?;
+            let marked = stopped.restored(&config).await;
+            stopped.close().await?;
+            marked?;
+            print(args.output, &serde_json::json!({ "restored": true }), || {
+                format!("{}: goes on from an earlier state", store_file(&config).display())
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn check(config: &Config, output: Output) -> Result<ExitCode> {
+    let path = store_file(there(config)?);
+    config.trusted.file(&path)?;
+    let file = path.clone();
+    let integrity = tokio::task::spawn_blocking(move || verify(&file)).await??;
+    let stopped = Stopped::open(config).await?;
+    let looked = stopped.look_through().await;
+    stopped.close().await?;
+    let (records, damage) = looked?;
+    let file = match integrity {
+        Integrity::Whole => "whole",
+        Integrity::Repaired => "was not closed properly, and is repaired",
+    };
+    let checked = Checked { file, records, damaged: views(damage) };
+    print(output, &checked, || said(&path, &checked))?;
+    Ok(if checked.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn said(path: &Path, checked: &Checked) -> String {
+    let Checked { file, records, damaged } = checked;
+    let text = format!("{}: the file {file}; {records} records", path.display());
+    if damaged.is_empty() {
+        return text + ", all of which open";
+    }
+    format!("{text}, {} damaged:\n{}", damaged.len(), lines(damaged))
+}
+
+fn lines(damaged: &[DamagedView]) -> String {
+    let line = |one: &DamagedView| match one.records {
+        1 => format!("  {}: {}", one.key, one.reason),
+        records => format!("  {}: {}; {records} records do not open for it", one.key, one.reason),
+    };
+    damaged.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn views(damage: Damage) -> Vec<DamagedView> {
+    let view =
+        |(key, (reason, records)): (Key, _)| DamagedView { key: key.to_string(), reason, records };
+    damage.into_iter().map(view).collect()
+}
+
+async fn repair_opened(
+    config: &Config,
+    stopped: &Stopped,
+    mended: bool,
+    args: &RepairArgs,
+    output: Output,
+) -> Result<ExitCode> {
+    let (_, damage) = stopped.look_through().await?;
+    let mut done = Repaired::default();
+    done.remade.extend(mended.then(|| "_/seal/check".to_owned()));
+    let mut left: Vec<Key> = vec![];
+    for key in damage.into_keys() {
+        if stopped.remake(&key).await? {
+            done.remade.push(key.to_string());
+        } else {
+            left.push(key);
+        }
+    }
+    if let Some(backup) = &args.from {
+        left = stopped.take_from(backup, args.older, left, &mut done).await?;
+    }
+    for name in &args.remove {
+        let key = Key::new(name.as_str())?;
+        let at = left.iter().position(|one| *one == key);
+        let at =
+            at.with_context(|| format!("--remove {name}: there is no damaged record of this key"))?;
+        stopped.open.raw.commit(Commit::new().delete(left.swap_remove(at))).await?;
+        done.removed.push(name.clone());
+    }
+    let changed = [&done.remade, &done.restored, &done.restored_older, &done.removed]
+        .iter()
+        .any(|list| !list.is_empty());
+    if changed {
+        stopped.reindex(config).await?;
+        stopped.record(config, "store.repair", |event| repaired_in(event, &done)).await?;
+    }
+    // Keys of tenants that came back open more.
+    done.left = views(stopped.look_through().await?.1);
+    print(output, &done, || outcome(&done))?;
+    Ok(if done.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn repaired_in(event: Event, done: &Repaired) -> Event {
+    let lists = [
+        ("remade", &done.remade),
+        ("restored", &done.restored),
+        ("restored_older", &done.restored_older),
+        ("removed", &done.removed),
+    ];
+    lists.into_iter().filter(|(_, list)| !list.is_empty()).fold(event, |event, (name, list)| {
+        // A line of the log has a bound.
+        const NAMED: usize = 100;
+        let named: Vec<&str> = list.iter().take(NAMED).map(String::as_str).collect();
+        event.detail(name, named.join(" ")).detail(format!("{name}_count"), list.len())
+    })
+}
+
+fn outcome(done: &Repaired) -> String {
+    let mut text = String::new();
+    for (what, list) in [
+        ("made anew out of what it follows from", &done.remade),
+        ("taken from the backup", &done.restored),
+        ("taken from the backup, older than it was", &done.restored_older),
+        ("removed", &done.removed),
+    ] {
+        for key in list {
+            let _ = writeln!(text, "{key}: {what}");
+        }
+    }
+    if done.left.is_empty() {
+        return text + "every record opens";
+    }
+    text + "still damaged (see docs/operating/store.md):\n" + &lines(&done.left)
+}
+
+/// Makes sure that there is a store: opening would make one.
+fn there(config: &Config) -> Result<&Config> {
+    let path = store_file(config);
+    ensure!(path.is_file(), "{}: there is no store", path.display());
+    Ok(config)
+}
+
+/// The store of a gateway that is stopped.
+struct Stopped {
+    open: OpenStore,
+    hsm: Option<Arc<Pkcs11Signer>>,
+}
+
+impl Stopped {
+    async fn open(config: &Config) -> Result<Self> {
+        let hsm = there(config).and_then(open_hsm)?;
+        let open = OpenStore::open(config, hsm.as_deref()).await?;
+        Ok(Self { open, hsm })
+    }
+
+    /// The same, with the record that shows the root key made anew if it is damaged; whether it was.
+    async fn open_mended(config: &Config) -> Result<(Self, bool)> {
+        let hsm = there(config).and_then(open_hsm)?;
+        let (open, mended) = OpenStore::open_mended(config, hsm.as_deref()).await?;
+        Ok((Self { open, hsm }, mended))
+    }
+
+    async fn close(self) -> Result<()> {
+        if let Some(hsm) = self.hsm {
+            tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens every record; gives how many there are, and what is damaged.
+    async fn look_through(&self) -> Result<(u64, Damage)> {
+        let state = Arc::new(self.open.raw.freeze()?);
+        let (mut records, mut damage, mut after) = (0_u64, Damage::new(), None::<Key>);
+        loop {
+            let (reader, from) = (state.clone(), after.clone());
+            let page =
+                tokio::task::spawn_blocking(move || reader.scan(from.as_ref(), PAGE)).await??;
+            let ended = page.len() < PAGE;
+            for found in page {
+                records += 1;
+                let (key, opened) = match found {
+                    Ok(record) => {
+                        let opened = self.open.barrier.verify(&record).await;
+                        (record.key, opened)
+                    }
+                    Err(key) => {
+                        let reason = "it is too short to be a record".to_owned();
+                        (key.clone(), Err(ReadError::Damaged { key, reason }))
+                    }
+                };
+                match opened {
+                    Err(ReadError::Damaged { key, reason }) => {
+                        let is_known = damage.contains_key(&key);
+                        ensure!(
+                            is_known || damage.len() < MOST_NAMED,
+                            "more than {MOST_NAMED} records are damaged: restore the store from a backup"
+                        );
+                        damage.entry(key).or_insert((reason, 0)).1 += 1;
+                    }
+                    opened => opened?,
+                }
+                after = Some(key);
+            }
+            if ended {
+                return Ok((records, damage));
+            }
+        }
+    }
+
+    /// Makes a record anew that follows from others; whether it is one.
+    async fn remake(&self, key: &Key) -> Result<bool> {
+        let is_index = chancery_access::is_index(key)
+            || chancery_acme::is_index(key)
+            || chancery_secrets::transit::is_index(key);
+        let commit = if is_index {
+            Some(Commit::new().put(key.clone(), ""))
+        } else {
+            match chancery_issuance::remake(&self.open.store(), key).await {
+                // What it follows from is damaged as well.
+                Err(ReadError::Damaged { .. }) => None,
+                commit => commit?,
+            }
+        };
+        let Some(commit) = commit else { return Ok(false) };
+        self.open.barrier.commit(commit).await?;
+        Ok(true)
+    }
+
+    /// Takes what is damaged from a backup; gives what is left.
+    async fn take_from(
+        &self,
+        backup: &Path,
+        older: bool,
+        damaged: Vec<Key>,
+        done: &mut Repaired,
+    ) -> Result<Vec<Key>> {
+        let shown = || backup.display().to_string();
+        let file = File::open(backup).with_context(|| format!("cannot read {}", shown()))?;
+        let mut reader = BackupReader::open(file).with_context(shown)?;
+        let wanted: BTreeSet<&Key> = damaged.iter().collect();
+        let mut found: BTreeMap<Key, Record> = BTreeMap::new();
+        while let Some(record) = reader.next_record().with_context(shown)? {
+            if wanted.contains(&record.key) {
+                found.insert(record.key.clone(), record);
+            }
+        }
+        reader
+            .end()
+            .and_then(|end| end.authenticate_for(&self.open.barrier))
+            .with_context(shown)?;
+        let mut left = vec![];
+        for key in damaged {
+            let Some(record) = found.remove(&key) else {
+                left.push(key);
+                continue;
+            };
+            let now = match self.open.raw.get(&key).await {
+                Ok(now) => now.map(|now| now.version),
+                Err(ReadError::Damaged { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let same = now == Some(record.version);
+            // What does not open here either was damaged before the backup.
+            if !(same || older) || self.open.barrier.verify(&record).await.is_err() {
+                left.push(key);
+                continue;
+            }
+            self.open.raw.commit(Commit::new().put(key.clone(), record.value)).await?;
+            let list = if same { &mut done.restored } else { &mut done.restored_older };
+            list.push(key.to_string());
+        }
+        Ok(left)
+    }
+
+    /// Writes the indexes anew, since what is found by them may have changed.
+    async fn reindex(&self, config: &Config) -> Result<()> {
+        for tenant in config.tenant_ids() {
+            chancery_issuance::reindex(self.open.store(), &tenant).await?;
+        }
+        Ok(())
+    }
+
+    async fn restored(&self, config: &Config) -> Result<()> {
+        self.open.mark_restored(Clock::system().now()).await?;
+        self.record(config, "store.restored", |event| event).await
+    }
+
+    /// Puts on record what was done.
+    async fn record(
+        &self,
+        config: &Config,
+        operation: &'static str,
+        describe: impl FnOnce(Event) -> Event,
+    ) -> Result<()> {
+        let clock = Clock::system();
+        let audit = audit::open(config, &self.open.store(), clock.clone())
+            .await
+            .context("it is done, and not on record")?;
+        let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
+        let event =
+            describe(Event::new(&context, operation, "store")).detail("by", audit::operator());
+        let recorded = audit.record(event.succeeded()).await;
+        audit.close().await;
+        Ok(recorded?)
+    }
+}

@@ -1,0 +1,320 @@
+//! A byte of a record is wrong: people see the others, what decides fails closed, and there is a way back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chancery_integration::acme::request_for;
+use chancery_integration::dns::Dns;
+use chancery_integration::gateway::{Gateway, Options, chancery};
+use chancery_integration::http::Client;
+use chancery_integration::process::{self, Outcome};
+use chancery_integration::responder::Http01;
+use chancery_integration::site::Site;
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde_json::{Value, json};
+
+const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of these tests is text")
+}
+
+/// A gateway with something of each kind in its store, which is stopped.
+struct Stored {
+    site: Site,
+    dns: Dns,
+    whole: Vec<u8>,
+    backup: PathBuf,
+    /// A key that is known to be in others' hands.
+    given_away: rcgen::KeyPair,
+}
+
+impl Stored {
+    fn new() -> Self {
+        let site = Site::new();
+        let dns = Dns::start(&site);
+        let gateway = Options::new(&site).dns(&dns).start();
+        let responder = Http01::start(&site);
+        for name in ["a", "b"] {
+            let body = json!({ "data": { "password": name } });
+            drop(gateway.app().post(&format!("/v1/secret/data/app/{name}"), &body).expect(200));
+            let key = format!("app-{name}");
+            let create = ["keys", "create", &key, "--rotate-every", "720h"];
+            drop(gateway.administer(&create).success());
+        }
+        for client in [gateway.app(), gateway.admin()] {
+            drop(client.post("/v1/auth/cert/login", &json!({})).expect(200));
+        }
+        let members = json!({ "members": ["spiffe://dev.chancery/app"] });
+        drop(gateway.admin().post("/v1/sys/groups/team", &members).expect(204));
+        let account = gateway.account();
+        let (_, _) = account.obtain(&["www.example.com"], &responder);
+        let revoke = ["certificates", "revoke", "--name", "www.example.com"];
+        drop(gateway.administer(&revoke).success().says("1 revoked"));
+        let given_away = rcgen::KeyPair::generate().expect("a key can be made");
+        drop(account.obtain_for(&given_away, &["given.example.com"], &responder));
+        let revoke = ["certificates", "revoke", "--name", "given.example.com"];
+        let revoke = [&revoke[..], &["--reason", "keyCompromise"]].concat();
+        drop(gateway.administer(&revoke).success().says("1 revoked"));
+        let backup = site.path().join("gateway.backup");
+        drop(gateway.administer(&["backup", "create", "--out", text(&backup)]).success());
+        drop(gateway.stop());
+        let whole = fs::read(site.path().join("state/store.redb")).expect("there is a store");
+        Self { site, dns, whole, backup, given_away }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.site.path().join("state/store.redb")
+    }
+
+    fn make_whole(&self) {
+        fs::write(self.store(), &self.whole).expect("the store can be written");
+    }
+
+    /// The first key that begins so.
+    fn key(&self, prefix: &str) -> String {
+        let database = Database::open(self.store()).expect("nobody has it open");
+        let transaction = database.begin_read().expect("it can be read");
+        let records = transaction.open_table(RECORDS).expect("it has records");
+        let found = records.range(prefix.as_bytes()..).expect("it can be read").next();
+        let (key, _) = found.expect("there is one").expect("it can be read");
+        let key = String::from_utf8(key.value().to_vec()).expect("a key is text");
+        assert!(key.starts_with(prefix), "there is no {prefix}, but {key}");
+        key
+    }
+
+    /// Turns one bit of the record of which the key begins so; gives its key.
+    fn damage(&self, prefix: &str) -> String {
+        self.change(prefix, |value| *value.last_mut().expect("it is not empty") ^= 1)
+    }
+
+    /// Takes the end of it away.
+    fn cut(&self, prefix: &str, kept: usize) -> String {
+        self.change(prefix, |value| value.truncate(kept))
+    }
+
+    fn change(&self, prefix: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
+        let key = self.key(prefix);
+        let database = Database::open(self.store()).expect("nobody has it open");
+        let transaction = database.begin_write().expect("it can be written");
+        {
+            let mut records = transaction.open_table(RECORDS).expect("it has records");
+            let found = records.get(key.as_bytes()).expect("it can be read").expect("it is there");
+            let mut value = found.value().to_vec();
+            drop(found);
+            change(&mut value);
+            records.insert(key.as_bytes(), &value[..]).expect("it can be written");
+        }
+        transaction.commit().expect("it can be written");
+        key
+    }
+
+    fn start(&self) -> Gateway {
+        Options::new(&self.site).dns(&self.dns).start()
+    }
+
+    fn refuses(&self) -> Outcome {
+        Options::new(&self.site).dns(&self.dns).start_fails()
+    }
+
+    fn store_command(&self, arguments: &[&str]) -> Outcome {
+        let config = self.site.path().join("state/chancery.toml");
+        chancery(&[&["store"], arguments, &["--config", text(&config)]].concat())
+    }
+}
+
+fn list(client: &Client, path: &str) -> Value {
+    client.send("LIST", path, &[], b"").expect(200).json()
+}
+
+fn keys(client: &Client, path: &str) -> Vec<String> {
+    let listed = list(client, path);
+    let keys = listed["data"]["keys"].as_array().expect("a list");
+    keys.iter().map(|key| key.as_str().expect("text").to_owned()).collect()
+}
+
+fn damaged_records(gateway: &Gateway) -> u64 {
+    let metrics = gateway.monitoring().get("/metrics").expect(200).text();
+    let line =
+        metrics.lines().find_map(|line| line.strip_prefix("chancery_store_damaged_records_total "));
+    line.map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn one_bad_record_hides_no_other_from_people() {
+    let stored = Stored::new();
+    stored.start();
+    let certificate = stored.damage("default/issuance/certificate/");
+    stored.damage("default/secrets/kv-metadata/secret/");
+    stored.cut("default/secrets/transit-key/transit/", 3);
+    let token = stored.damage("default/access/token/");
+    stored.damage("_/access/token-expiry/");
+    stored.damage("_/secrets/transit-due/");
+    stored.damage("default/issuance/index/expiry/");
+    stored.cut("default/issuance/index/name/", 3);
+    stored.damage("default/issuance/index-form");
+    stored.cut("default/acme/order/", 20);
+    stored.damage("default/acme/order-of/");
+    stored.damage("default/acme/order-due/");
+
+    let gateway = stored.start();
+    let (app, admin) = (gateway.app(), gateway.admin());
+    // The name of what is damaged is there, and the others can be read.
+    assert_eq!(keys(&app, "/v1/secret/metadata/app/"), ["a", "b"]);
+    drop(app.get("/v1/secret/data/app/b").expect(200));
+    drop(app.get("/v1/secret/data/app/a").expect(500));
+    assert_eq!(keys(&admin, "/v1/transit/keys"), ["app-a", "app-b"]);
+    drop(admin.get("/v1/transit/keys/app-b").expect(200));
+    drop(admin.get("/v1/transit/keys/app-a").expect(500));
+
+    let serial = certificate.rsplit('/').next().expect("a serial number").to_owned();
+    let before = damaged_records(&gateway);
+    let listed = list(&admin, "/v1/pki/certs");
+    let others = listed["data"]["keys"].as_array().expect("a list").len();
+    assert!(others > 2, "{listed}");
+    let named = listed["data"]["damaged"][0].as_str().expect("it is named").replace(':', "");
+    assert_eq!(named.trim_start_matches('0'), serial.trim_start_matches('0'), "{listed}");
+    assert!(listed["warnings"][0].as_str().is_some_and(|warning| warning.contains("damaged")));
+    assert!(damaged_records(&gateway) > before, "it is counted");
+    assert!(gateway.log().contains(&certificate), "it is in the log");
+    let said = gateway.administer(&["certificates", "list"]).success();
+    assert_eq!(said.stdout.lines().count(), others);
+    assert!(said.stderr.contains("are damaged"), "{said}");
+
+    let sessions = gateway.administer(&["sessions", "list", "--output", "json"]).success();
+    let sessions: Value = serde_json::from_str(&sessions.stdout).expect("JSON");
+    assert_eq!(sessions.to_string().matches("accessor").count(), 1, "{sessions}");
+    assert!(gateway.log().contains(&token), "the other one is in the log");
+}
+
+/// What is not known for certain is not taken for good.
+#[test]
+fn what_decides_fails_closed_where_it_is_damaged() {
+    let stored = Stored::new();
+    for prefix in [
+        // The seal, and what the CA is.
+        "_/seal/check",
+        "_/seal/key/default/",
+        "_/seal/key/_/",
+        "_/ca/private/authority",
+        "_/ca/key/",
+        // What is revoked, and the numbers of CRLs.
+        "_/ca/private/revoked/",
+        "_/ca/private/crl/",
+        // What policies look up.
+        "default/access/group/",
+        "_/issuance/recent/",
+        // What makes the audit log more than a file.
+        "_/audit/key",
+    ] {
+        // One bit, half a record, and what is too short to be one.
+        let damages: [&dyn Fn() -> String; 3] =
+            [&|| stored.damage(prefix), &|| stored.cut(prefix, 20), &|| stored.cut(prefix, 3)];
+        for (number, damage) in damages.iter().enumerate() {
+            let key = damage();
+            let said = stored.refuses();
+            assert!(said.stderr.contains(&key), "{prefix}: {number}: it is not named: {said}");
+            assert!(!said.stderr.contains("panicked"), "{prefix}: {number}: {said}");
+            stored.make_whole();
+        }
+    }
+    let gateway = stored.start();
+    drop(gateway.app().get("/v1/secret/data/app/a").expect(200));
+    drop(gateway.stop());
+
+    // A token lets nobody in if it is damaged, a certificate is not called good, and a key that was given away is
+    // not certified.
+    stored.damage("default/access/token/");
+    stored.damage("default/issuance/certificate/");
+    let blocked = stored.damage("_/issuance/compromised-key/");
+    let gateway = stored.start();
+    let responder = Http01::start(&stored.site);
+    let account = gateway.account();
+    let order = account.order(&["again.example.com"]);
+    account.prove(&order, &responder);
+    let request = request_for(&stored.given_away, &["again.example.com"]);
+    let _ = account.finalize(&order, &request);
+    process::eventually("the damaged record is looked at", Duration::from_mins(1), || {
+        gateway.log().contains(&blocked).then_some(())
+    });
+    assert_ne!(account.refresh(&order).status(), "valid");
+    let sessions = gateway.administer(&["sessions", "list", "--output", "json"]).success();
+    let sessions: Value = serde_json::from_str(&sessions.stdout).expect("JSON");
+    assert_eq!(sessions.to_string().matches("accessor").count(), 1, "{sessions}");
+}
+
+#[test]
+fn a_store_is_checked_and_repaired() {
+    let stored = Stored::new();
+    drop(stored.store_command(&["check"]).success().says("all of which open"));
+
+    // What follows from other records is made anew without more.
+    for prefix in [
+        "default/issuance/index/expiry/",
+        "default/issuance/index-form",
+        "_/issuance/recent/",
+        "_/access/token-expiry/",
+        "default/acme/order-due/",
+    ] {
+        stored.damage(prefix);
+    }
+    let said = stored.store_command(&["check"]).failure();
+    assert!(said.stdout.contains("5 damaged"), "{said}");
+    // Which root key it is shows the keys of the tenants as well.
+    stored.cut("_/seal/check", 3);
+    drop(stored.store_command(&["check"]).failure().says("_/seal/check"));
+    let said = stored.store_command(&["repair"]).success();
+    assert!(said.stdout.contains("every record opens"), "{said}");
+    drop(stored.store_command(&["check"]).success());
+
+    // The rest comes from a backup, if it has it as it was written last.
+    let kept: Vec<String> = [
+        "default/secrets/kv-metadata/secret/",
+        "default/issuance/certificate/",
+        "_/ca/private/revoked/",
+        "default/access/group/",
+    ]
+    .iter()
+    .map(|prefix| stored.damage(prefix))
+    .collect();
+    let said = stored.store_command(&["repair"]).failure();
+    for key in &kept {
+        assert!(said.stdout.contains(&format!("  {key}: ")), "{key}: {said}");
+    }
+    let from = ["repair", "--from", text(&stored.backup)];
+    let said = stored.store_command(&from).success();
+    for key in &kept {
+        assert!(said.stdout.contains(&format!("{key}: taken from the backup\n")), "{key}: {said}");
+    }
+    let gateway = stored.start();
+    drop(gateway.app().get("/v1/secret/data/app/a").expect(200));
+    let audit = gateway.audit();
+    assert!(audit.iter().any(|line| line["operation"] == "store.repair"), "it is on record");
+
+    // What was written since the backup is older there: that is said, and not done by itself.
+    let body = json!({ "data": { "password": "newer" } });
+    drop(gateway.app().post("/v1/secret/data/app/a", &body).expect(200));
+    drop(gateway.stop());
+    let key = stored.damage("default/secrets/kv-metadata/secret/");
+    let said = stored.store_command(&from).failure();
+    assert!(said.stdout.contains("still damaged") && said.stdout.contains(&key), "{said}");
+    let older = [&from[..], &["--older"]].concat();
+    let said = stored.store_command(&older).success();
+    assert!(said.stdout.contains("older than it was"), "{said}");
+
+    // Or it is given up, by name.
+    let key = stored.damage("default/secrets/kv-metadata/secret/");
+    drop(stored.store_command(&["repair", "--remove", "default/nothing"]).failure());
+    drop(stored.store_command(&["repair", "--remove", &key]).success().says("removed"));
+    let gateway = stored.start();
+    drop(gateway.app().get("/v1/secret/data/app/a").expect(404));
+    drop(gateway.app().get("/v1/secret/data/app/b").expect(200));
+    // It has to be stopped for this.
+    let said = stored.store_command(&["check"]).failure();
+    assert!(said.stderr.contains("in use"), "{said}");
+    drop(gateway.stop());
+
+    drop(stored.store_command(&["restored"]).success());
+    drop(stored.start());
+}
