@@ -93,7 +93,7 @@ impl OpenStore {
         Ok((opened, mended))
     }
 
-    /// Its parts, in the order in which they are to be dropped last.
+    /// The file, what was begun with it, and the root key.
     async fn parts(
         config: &Config,
         hsm: Option<&Pkcs11Signer>,
