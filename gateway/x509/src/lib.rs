@@ -21,6 +21,7 @@ mod pss;
 mod public_key;
 mod request;
 mod revocation;
+mod revocation_list;
 mod serial;
 mod sha2;
 mod signed;
@@ -41,13 +42,14 @@ pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
 pub use name::{GeneralName, InvalidName};
 pub use name_constraints::{InvalidSubtree, NameConstraints, Subtree, UnjudgedConstraints};
 pub use ocsp::{
-    CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspFailure, OcspRequest,
-    OcspRequestError, OcspTemplate, SingleStatus,
+    CertificateId, CertificateStatus, MOST_CERTIFICATES, OcspAnswer, OcspAnswerError, OcspFailure,
+    OcspQuestion, OcspRequest, OcspRequestError, OcspTemplate, SingleStatus,
 };
 pub use pss::PssSalt;
 pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
 pub use request::{CertificateRequest, CsrError, RequestTemplate, RequestedExtension};
 pub use revocation::{InvalidReason, RevocationReason, UnknownReason};
+pub use revocation_list::{ListError, ListScope, NotTheIssuers, RevocationList, UnverifiedList};
 pub use serial::{InvalidSerial, RandomFailure, Serial};
 pub use sha2::{Sha2, UnknownSha2};
 pub use signed::ToBeSigned;

@@ -2,7 +2,7 @@
 #![expect(clippy::unnested_or_patterns, reason = "the code that `Choice` derives")]
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, Int, Null, OctetString};
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, Int, Null, OctetString, OctetStringRef};
 use der::{Choice, Enumerated, Sequence, ValueOrd};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::ext::Extension;
@@ -127,4 +127,49 @@ pub(super) struct RevokedInfo {
     pub(super) at: GeneralizedTime,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
     pub(super) reason: Option<CrlReason>,
+}
+
+/// A response of somebody else.
+#[derive(Sequence)]
+pub(super) struct Answer<'a> {
+    pub(super) status: AnyRef<'a>,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) bytes: Option<AnswerBytes<'a>>,
+}
+
+#[derive(Sequence)]
+pub(super) struct AnswerBytes<'a> {
+    pub(super) kind: ObjectIdentifier,
+    pub(super) response: &'a OctetStringRef,
+}
+
+/// `ResponseData`, as others write it.
+#[derive(Sequence)]
+pub(super) struct AnswerData<'a> {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "Default::default")]
+    pub(super) version: Version,
+    pub(super) responder: Responder<'a>,
+    pub(super) produced_at: GeneralizedTime,
+    pub(super) responses: Vec<Single>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) extensions: Option<Vec<Extension>>,
+}
+
+#[derive(Choice)]
+pub(super) enum Responder<'a> {
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", constructed = "true")]
+    ByName(AnyRef<'a>),
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT", constructed = "true")]
+    ByKey(&'a OctetStringRef),
+}
+
+#[derive(Sequence)]
+pub(super) struct Single {
+    pub(super) certificate: CertId,
+    pub(super) status: CertStatus,
+    pub(super) this_update: GeneralizedTime,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) next_update: Option<GeneralizedTime>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) extensions: Option<Vec<Extension>>,
 }

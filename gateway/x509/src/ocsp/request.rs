@@ -86,7 +86,7 @@ impl OcspRequest {
 }
 
 impl CertificateId {
-    fn new(id: CertId) -> Result<Self, OcspRequestError> {
+    pub(super) fn new(id: CertId) -> Result<Self, OcspRequestError> {
         let algorithm = match id.hash.oid {
             SHA_1 => &SHA1_FOR_LEGACY_USE_ONLY,
             SHA_256 => &SHA256,
@@ -103,9 +103,14 @@ impl CertificateId {
 
     /// Whether this is the issuer that is meant.
     pub fn is_of(&self, issuer: &Issuer) -> bool {
+        self.is_of_key(&issuer.name_der, issuer.public_key().key_bits())
+    }
+
+    /// Whether the issuer that is meant has this name and key.
+    pub(super) fn is_of_key(&self, name_der: &[u8], key_bits: &[u8]) -> bool {
         let hash = |bytes: &[u8]| digest::digest(self.algorithm, bytes);
-        hash(&issuer.name_der).as_ref() == self.id.issuer_name.as_bytes()
-            && hash(issuer.public_key().key_bits()).as_ref() == self.id.issuer_key.as_bytes()
+        hash(name_der).as_ref() == self.id.issuer_name.as_bytes()
+            && hash(key_bits).as_ref() == self.id.issuer_key.as_bytes()
     }
 
     /// By which the same question is known again.

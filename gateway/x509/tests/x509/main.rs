@@ -10,4 +10,6 @@
 )]
 
 mod hostile;
+mod ocsp_answer;
 mod openssl;
+mod revocation_list;
