@@ -34,3 +34,5 @@ pub mod process;
 pub mod registry;
 pub mod responder;
 pub mod site;
+pub mod their_ca;
+pub mod web;

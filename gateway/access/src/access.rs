@@ -13,11 +13,13 @@ use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
 use crate::token::{self, HeldToken};
-use crate::{AccessError, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated};
+use crate::{
+    AccessError, Bearer, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated,
+};
 
-/// Says whether the certificate with this authority key identifier and serial number was revoked. Asked
-/// with every bearer token, so it answers from memory.
-pub type IsRevoked = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Says whether the certificate that obtained a bearer token still holds: whether it, or the certificate of a
+/// CA above it, was revoked. Asked with every bearer token, so it answers from memory.
+pub type StillHeld = Arc<dyn Fn(&Bearer) -> Result<(), EvidenceError> + Send + Sync>;
 
 /// Authenticates and authorises. One per gateway.
 pub struct Access {
@@ -28,7 +30,7 @@ pub struct Access {
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
-    is_revoked: IsRevoked,
+    still_held: StillHeld,
 }
 
 /// How long tokens live where policy does not say less.
@@ -52,14 +54,14 @@ impl Access {
     pub fn new(policy: PolicyHost, store: SharedStore, audit: Audit, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(store.clone()));
         let limits = TokenLimits::default();
-        let (bearer_roles, is_revoked) = (ArcSwap::default(), Arc::new(|_: &str, _: &str| false));
-        Self { policy, store, audit, clock, limits, directory, bearer_roles, is_revoked }
+        let (bearer_roles, still_held) = (ArcSwap::default(), Arc::new(|_: &Bearer| Ok(())));
+        Self { policy, store, audit, clock, limits, directory, bearer_roles, still_held }
     }
 
     /// The same where bearer tokens end with the certificate that obtained them.
     #[must_use]
-    pub fn with_revocations(mut self, is_revoked: IsRevoked) -> Self {
-        self.is_revoked = is_revoked;
+    pub fn with_revocations(mut self, still_held: StillHeld) -> Self {
+        self.still_held = still_held;
         self
     }
 
@@ -179,10 +181,7 @@ impl Access {
         if !is_here(&bearer.networks) || !is_here(&role.networks) {
             return Err(Unauthenticated::BearerElsewhere);
         }
-        if (self.is_revoked)(&bearer.authority_key_id, &bearer.serial) {
-            return Err(EvidenceError::Revoked.into());
-        }
-        Ok(())
+        Ok((self.still_held)(bearer)?)
     }
 
     /// The certificate and identity of a request, if they are good at this moment.

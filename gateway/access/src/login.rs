@@ -113,6 +113,7 @@ impl Access {
                 networks: role.networks.clone(),
                 serial: certificate.serial.clone(),
                 authority_key_id: certificate.authority_key_id.clone(),
+                lineage: certificate.lineage.clone(),
             }),
         };
         let key = token::key(&identity.tenant, &token)?;

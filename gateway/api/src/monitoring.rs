@@ -21,6 +21,8 @@ pub struct MonitoringSources {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// How the HSM's tokens are; none without an HSM.
     pub tokens: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
+    /// What is known of the revocations of client CAs, and whether all is well with it.
+    pub client_cas: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
     /// Whether requests are being served (and not drained).
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -68,6 +70,7 @@ pub(crate) fn router(sources: MonitoringSources) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health/tokens", get(tokens))
+        .route("/health/client-cas", get(client_cas))
         .with_state(sources)
 }
 
@@ -84,6 +87,13 @@ async fn tokens(State(sources): State<MonitoringSources>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
+/// What is known of the revocations of client CAs: 200 if all CRLs are in date and responders answer, else 503.
+async fn client_cas(State(sources): State<MonitoringSources>) -> Response {
+    let (well, body) = (sources.client_cas)();
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use axum::body::to_bytes;
@@ -94,6 +104,7 @@ pub(crate) mod tests {
         MonitoringSources {
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
+            client_cas: Arc::new(move || (ready, serde_json::json!({ "client_cas": [] }))),
             tokens: Arc::new(move || {
                 let token = |token: &str, up| TokenHealth {
                     token: token.to_owned(),
@@ -121,6 +132,14 @@ pub(crate) mod tests {
         assert_eq!(body["tokens"][0]["up"], false);
         assert_eq!(body["tokens"][1]["token"], "b");
         assert_eq!(fetch("/health/tokens", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn health_of_client_cas_says_what_is_known_of_them() {
+        let (status, body) = fetch("/health/client-cas", true).await;
+        assert_eq!((status, body), (StatusCode::OK, b"{\"client_cas\":[]}".to_vec()));
+        let (status, _) = fetch("/health/client-cas", false).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

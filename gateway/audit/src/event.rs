@@ -296,6 +296,7 @@ mod tests {
             authority_key_id: String::new(),
             not_before: Timestamp::UNIX_EPOCH,
             not_after: Timestamp::UNIX_EPOCH,
+            lineage: None,
             identity: Ok(Identity {
                 tenant: TenantId::default_tenant(),
                 name: IdentityName::Dns("a.example".parse().unwrap()),

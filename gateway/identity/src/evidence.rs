@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::{Clock, Fingerprint, PeerCertificate, TenantId};
@@ -7,6 +8,13 @@ use crate::{Clock, Fingerprint, PeerCertificate, TenantId};
 /// asked at every use, so it answers from memory.
 pub type StillHolds = Arc<dyn Fn(&PeerCertificate) -> Result<(), EvidenceError> + Send + Sync>;
 
+/// Finds out what has to be known before [`StillHolds`] can answer, and is not known yet. None if there is
+/// nothing to wait for.
+pub type Settle = Arc<dyn Fn(&PeerCertificate) -> Option<Settling> + Send + Sync>;
+
+/// What is waited for: it ends within a few seconds, whatever happens.
+pub type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What proves who a peer is: its client certificate, which was good in the handshake. Connections,
 /// and requests whose bodies arrive slowly, outlive certificates, so the certificate is out of reach
 /// except through [`check`](Self::check), which looks whether it counts at this moment. Cheap to clone.
@@ -15,6 +23,7 @@ pub struct Evidence {
     certificate: Arc<PeerCertificate>,
     clock: Clock,
     still_holds: StillHolds,
+    settle: Option<Settle>,
 }
 
 /// Why a client certificate that was good in the handshake does not count any more.
@@ -30,6 +39,17 @@ pub enum EvidenceError {
     /// Its issuer took it back.
     #[error("the client certificate was revoked")]
     Revoked,
+    /// The certificate of a CA between it and the trusted CA was taken back.
+    #[error(
+        "the certificate of a CA between the client certificate and the trusted CA was revoked"
+    )]
+    CaRevoked,
+    /// Nobody can say whether it was revoked, and its CA's binding wants to know.
+    #[error(
+        "it is not known whether the client certificate was revoked: its CA's CRL is missing or out of date, \
+         or its OCSP responder does not answer for it"
+    )]
+    StatusUnknown,
     /// The configuration changed: the CA that vouched for it is gone, or vouches for others only.
     #[error("no CA that is trusted now vouches for the client certificate")]
     Untrusted,
@@ -42,6 +62,8 @@ impl EvidenceError {
             Self::Expired => "certificate-expired",
             Self::NotYetValid => "certificate-not-yet-valid",
             Self::Revoked => "certificate-revoked",
+            Self::CaRevoked => "certificate-ca-revoked",
+            Self::StatusUnknown => "certificate-status-unknown",
             Self::Untrusted => "certificate-untrusted",
         }
     }
@@ -50,7 +72,20 @@ impl EvidenceError {
 impl Evidence {
     /// The evidence that a handshake gave. `clock` says whether it is in date, `still_holds` the rest.
     pub fn new(certificate: Arc<PeerCertificate>, clock: Clock, still_holds: StillHolds) -> Self {
-        Self { certificate, clock, still_holds }
+        Self { certificate, clock, still_holds, settle: None }
+    }
+
+    /// The same where something may have to be found out first.
+    #[must_use]
+    pub fn settled_by(self, settle: Settle) -> Self {
+        Self { settle: Some(settle), ..self }
+    }
+
+    /// Finds out what is not known yet about the certificate, such as what its CA's OCSP responder says.
+    /// Wait for it before a request is handled: [`check`](Self::check) never waits. None if there is nothing
+    /// to wait for.
+    pub fn settle(&self) -> Option<Settling> {
+        self.settle.as_ref().and_then(|settle| settle(&self.certificate))
     }
 
     /// The certificate, if it counts at this moment. Call it where the certificate is used, and again
@@ -114,6 +149,7 @@ mod tests {
             authority_key_id: String::new(),
             not_before: Timestamp::from_second(100).unwrap(),
             not_after: Timestamp::from_second(200).unwrap(),
+            lineage: None,
             identity: Ok(Identity {
                 tenant: "b".parse().unwrap(),
                 name: IdentityName::Pinned("b".to_owned()),

@@ -21,6 +21,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// A digest that was made elsewhere.
+    pub(crate) fn of_digest(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// The digest itself.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use std::net::SocketAddr;
 
-use crate::{Evidence, Fingerprint, Identity, NoIdentity};
+use crate::{Evidence, Fingerprint, Identity, Lineage, NoIdentity};
 
 /// The other end of a connection, as the TLS acceptor saw it. One per connection, shared by its
 /// requests.
@@ -31,6 +31,8 @@ pub struct PeerCertificate {
     pub not_before: Timestamp,
     /// Last moment of validity (inclusive, RFC 5280 §4.1.2.5).
     pub not_after: Timestamp,
+    /// Its way to the trusted CA; none where nobody asks about that.
+    pub lineage: Option<Lineage>,
     /// Who this is by the identity rules, or why nobody.
     pub identity: Result<Identity, NoIdentity>,
 }

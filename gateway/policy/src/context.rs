@@ -63,6 +63,7 @@ mod tests {
             authority_key_id: "bb".to_owned(),
             not_before: Timestamp::UNIX_EPOCH,
             not_after: Timestamp::UNIX_EPOCH,
+            lineage: None,
             identity: Ok(identity),
         };
         let mut context =

@@ -15,6 +15,7 @@ use chancery_identity::{Clock, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Signer, Stop, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_revocation::Revocation;
 use chancery_secrets::Secrets;
 use chancery_secrets::ssh::Kind;
 use chancery_secrets::transit::Custody;
@@ -45,6 +46,8 @@ pub(crate) struct Gateway {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) acme: Arc<Acme>,
     responses: ChallengeResponses,
+    /// What the client CAs of others have revoked.
+    pub(crate) revocation: Revocation,
     /// Further private CAs.
     pub(crate) further: Vec<Arc<Ca>>,
     /// One for each issuing CA, unless certificates name none.
@@ -113,7 +116,9 @@ impl Gateway {
         )
         .await
         .context("opening the certificate pipeline")?;
-        let access = open_access(config, &policy, &store, &audit, &clock, &issuance);
+        let kept = config.server.directory.join("client-crls");
+        let revocation = Revocation::new(kept, clock.clone());
+        let access = open_access(config, &policy, &store, &audit, &clock, &issuance, &revocation);
         let access = Arc::new(access.with_directory(directory.clone()));
         let mounts = mounts(config)?;
         let secrets =
@@ -152,6 +157,7 @@ impl Gateway {
             secrets,
             acme,
             responses,
+            revocation,
             further,
             responders,
             tenants,

@@ -13,6 +13,7 @@ use chancery_ca::OcspResponder;
 use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
 use chancery_keys::pkcs11::Stop;
 use chancery_policy::{LoadError, PolicyHost, Summary};
+use chancery_revocation::CaReport;
 use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
@@ -123,6 +124,7 @@ impl Running {
                 ocsp::delegate(&gateway, &responder, &profile, &config.server.names).await?;
             delegated.push((profile, responder, renew_at));
         }
+        gateway.revocation.replace(trust::foreign_cas(&config)?).await?;
         let acceptor = Acceptor::new(
             TlsConfig {
                 handshake_deadline: config.server.clients.handshake,
@@ -273,10 +275,13 @@ impl Running {
     async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
         let trust = trust::of_clients(&config, &self.gateway)?;
+        let foreign = trust::foreign_cas(&config)?;
         self.gateway.open_tenants(&config.tenant_ids()).await?;
         let signers = config.policy_signers.clone();
         let loaded =
             self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
+        // Before the trust: nobody is believed whose revocations are not looked at yet.
+        self.gateway.revocation.replace(foreign).await?;
         self.acceptor.replace_trust(trust)?;
         self.gateway.tenants.replace(config.tenant_ids());
         self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);
@@ -320,12 +325,16 @@ fn monitoring_sources(
     telemetry: &Telemetry,
     accepting: &Arc<AtomicBool>,
 ) -> MonitoringSources {
-    let (gateway, metrics, accepting) =
-        (gateway.clone(), telemetry.metrics.clone(), accepting.clone());
+    let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
+    let (metrics, accepting) = (telemetry.metrics.clone(), accepting.clone());
     MonitoringSources {
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
         tokens: Arc::new(move || gateway.tokens()),
+        client_cas: Arc::new(move || {
+            let cas = revocation.report();
+            (cas.iter().all(CaReport::is_well), serde_json::json!({ "client_cas": cas }))
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use chancery_identity::{EvidenceError, IdentityRules};
 use chancery_issuance::Issuance;
+use chancery_revocation::{ForeignCa, Revocation};
 use chancery_tls::{ChainCheck, ClientCa, ClientTrust};
 use chancery_x509::{NameConstraints, ParsedCertificate, pem};
 use jiff::{SignedDuration, Timestamp};
@@ -40,9 +41,31 @@ pub(crate) fn of_clients(config: &Config, gateway: &Gateway) -> Result<ClientTru
     let others = read(&config.clients.cas)?;
     tell_ends(&others, gateway.clock.now())?;
     cas.extend(others);
-    let check = not_revoked(&gateway.issuance);
+    let check = not_revoked(&gateway.issuance, &gateway.revocation);
     let cas = cas.into_iter().map(|ca| ClientCa { check: check.clone(), ..ca }).collect();
-    Ok(ClientTrust::new(cas, IdentityRules::new(config.tenants.clone()))?)
+    let trust = ClientTrust::new(cas, IdentityRules::new(config.tenants.clone()))?;
+    let revocation = gateway.revocation.clone();
+    Ok(trust.settled_by(Arc::new(move |chain| {
+        revocation.settle(chain.certificate.lineage.as_ref()?, chain.intermediates)
+    })))
+}
+
+/// The client CAs of somebody else whose revocations are to be found out.
+///
+/// # Errors
+/// As for [`of_clients`].
+pub(crate) fn foreign_cas(config: &Config) -> Result<Vec<ForeignCa>> {
+    let mut found = vec![];
+    for config in &config.clients.cas {
+        let Some(settings) = config.revocation.clone() else { continue };
+        let read = read([config])?;
+        // Of a CA that vouches for nobody there is nothing to be known.
+        if let Some(origin) = read.first().map(|ca| ca.origin.clone()) {
+            let certificates = read.into_iter().map(|ca| ca.certificate).collect();
+            found.push(ForeignCa { origin, certificates, settings });
+        }
+    }
+    Ok(found)
 }
 
 /// Says when the certificates of these CAs end: those of somebody else, which nobody here renews.
@@ -111,16 +134,17 @@ fn client_ca(certificate: Vec<u8>, origin: &str, rule: &ClientRule) -> Option<Cl
     })
 }
 
-/// Whether a client certificate that was issued here was not revoked since. It answers from memory. It is
-/// asked of every certificate, since a CA of somebody else may be a root above the gateway's own CAs.
-fn not_revoked(issuance: &Issuance) -> ChainCheck {
-    let issuance = issuance.clone();
+/// Whether a client certificate was not revoked: by the gateway itself, if it was issued here, or by the CAs of
+/// others. It answers from memory. Both are asked of every certificate, since a CA of somebody else may be a
+/// root above the gateway's own CAs.
+fn not_revoked(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
+    let (issuance, revocation) = (issuance.clone(), revocation.clone());
     Arc::new(move |chain| {
         let certificate = chain.certificate;
         if issuance.is_revoked(&certificate.authority_key_id, &certificate.serial) {
             return Err(EvidenceError::Revoked);
         }
-        Ok(())
+        certificate.lineage.as_ref().map_or(Ok(()), |lineage| revocation.check(lineage))
     })
 }
 

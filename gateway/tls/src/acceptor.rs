@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use chancery_identity::{Clock, Evidence, EvidenceError, Peer, StillHolds};
+use chancery_identity::{Clock, Evidence, EvidenceError, Peer, Settle, StillHolds};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -251,6 +251,9 @@ impl Acceptor {
         let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let facts = peer::facts(leaf, &trusted.trust, &path);
         let (certificate, names) = facts.map_err(AcceptError::Unreadable)?;
+        let (in_use, of_path) = (Arc::clone(&self.0.trust), Arc::clone(&path));
+        let settle: Settle =
+            Arc::new(move |certificate| in_use.load().trust.settle(certificate, &of_path));
         let (number, in_use, now) = (trusted.number, Arc::clone(&self.0.trust), clock.clone());
         let still_holds: StillHolds = Arc::new(move |certificate| {
             // Those of CAs above it; its own dates are looked at already.
@@ -260,7 +263,8 @@ impl Acceptor {
             let in_use = in_use.load();
             in_use.trust.still_holds(certificate, &path, &names, in_use.number != number)
         });
-        Ok(Evidence::new(Arc::new(certificate), clock.clone(), still_holds))
+        let evidence = Evidence::new(Arc::new(certificate), clock.clone(), still_holds);
+        Ok(evidence.settled_by(settle))
     }
 }
 

@@ -21,4 +21,4 @@ mod verifier;
 pub use acceptor::{Accepted, Acceptor, Protocol, TlsConfig, TrustLease};
 pub use credential::{Credential, CredentialError};
 pub use error::AcceptError;
-pub use trust::{ChainCheck, ClientCa, ClientChain, ClientTrust, TrustError};
+pub use trust::{ChainCheck, ChainSettle, ClientCa, ClientChain, ClientTrust, TrustError};

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use chancery_identity::{
-    CertificateNames, EvidenceError, Fingerprint, Identity, IdentityRules, NoIdentity,
-    PeerCertificate, VouchesFor,
+    CaId, CertificateNames, EvidenceError, Fingerprint, Identity, IdentityRules, NoIdentity,
+    PeerCertificate, Settling, VouchesFor,
 };
 use chancery_x509::{KeyUsage, ParsedCertificate};
 
@@ -11,12 +11,13 @@ use crate::verifier::ClientPath;
 /// Whom the gateway believes about its clients: the CAs that may vouch for client certificates, each
 /// for whom it may, and the rules by which a certificate becomes an identity. A snapshot: what changes
 /// while it is in use, such as revocations, is behind the CAs' [checks](ClientCa::check).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientTrust {
     /// Sorted by certificate and without repetition, so that two trusts can be compared and that the order
     /// of a configuration file decides nothing.
     anchors: Vec<Anchor>,
     rules: IdentityRules,
+    settle: Option<ChainSettle>,
 }
 
 /// A CA whose client certificates are believed. Its certificate is a trust anchor: paths end at it
@@ -39,6 +40,10 @@ pub struct ClientCa {
 /// Says whether a chain that was verified still holds: whether a certificate in it was revoked. It is asked
 /// at every use of the evidence, so it answers from memory.
 pub type ChainCheck = Arc<dyn Fn(&ClientChain<'_>) -> Result<(), EvidenceError> + Send + Sync>;
+
+/// Finds out what has to be known of a chain before its CA's [check](ClientCa::check) can answer. None if
+/// there is nothing to wait for.
+pub type ChainSettle = Arc<dyn Fn(&ClientChain<'_>) -> Option<Settling> + Send + Sync>;
 
 /// A client certificate and the way from it to the CA that is trusted.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +137,13 @@ impl ClientTrust {
         }
         anchors.sort_by(|a, b| a.ca.certificate.cmp(&b.ca.certificate));
         anchors.dedup_by(|a, b| a.ca.certificate == b.ca.certificate);
-        Ok(Self { anchors, rules })
+        Ok(Self { anchors, rules, settle: None })
+    }
+
+    /// The same where something may have to be found out before a request is handled.
+    #[must_use]
+    pub fn settled_by(self, settle: ChainSettle) -> Self {
+        Self { settle: Some(settle), ..self }
     }
 
     pub(crate) fn anchors(&self) -> &[Anchor] {
@@ -180,7 +191,19 @@ impl ClientTrust {
         (anchor.ca.check)(&ClientChain { certificate, intermediates, ca: &anchor.ca.certificate })
     }
 
-    fn find(&self, ca: Fingerprint) -> Option<&Anchor> {
+    /// Finds out what is not known yet about a certificate that was verified by this path.
+    pub(crate) fn settle(
+        &self,
+        certificate: &PeerCertificate,
+        path: &ClientPath,
+    ) -> Option<Settling> {
+        let settle = self.settle.as_ref()?;
+        let anchor = self.find(path.ca)?;
+        let intermediates = &path.intermediates;
+        settle(&ClientChain { certificate, intermediates, ca: &anchor.ca.certificate })
+    }
+
+    pub(crate) fn find(&self, ca: Fingerprint) -> Option<&Anchor> {
         self.anchors.iter().find(|anchor| anchor.fingerprint == ca)
     }
 }
@@ -207,10 +230,24 @@ impl Anchor {
         })
     }
 
+    pub(crate) fn id(&self) -> CaId {
+        let (name, key) = &self.identity;
+        CaId::new(name, key)
+    }
+
     /// Whether this is the same CA, and something else is said about it.
     fn contradicts(&self, other: &Self) -> bool {
         let said = |ca: &ClientCa| (ca.vouches_for.clone(), ca.allow_no_extended_key_usage);
         self.identity == other.identity && said(&self.ca) != said(&other.ca)
+    }
+}
+
+impl std::fmt::Debug for ClientTrust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTrust")
+            .field("anchors", &self.anchors)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
     }
 }
 

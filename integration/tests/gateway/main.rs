@@ -21,6 +21,7 @@ mod connections;
 mod damage;
 mod directory;
 mod files;
+mod foreign_revocation;
 mod guards;
 mod harness;
 mod hsm;

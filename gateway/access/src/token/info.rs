@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use chancery_identity::{Fingerprint, Identity};
+use chancery_identity::{Fingerprint, Identity, Lineage};
 use chancery_store::{Key, Version};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -41,6 +41,9 @@ pub struct Bearer {
     pub serial: String,
     /// The same certificate's authority key identifier.
     pub authority_key_id: String,
+    /// Its way to the CA that vouched for it; none in tokens of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
 }
 
 impl TokenInfo {

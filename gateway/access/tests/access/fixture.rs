@@ -57,8 +57,9 @@ impl Fixture {
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let taken_back = revoked.clone();
         let access = Access::new(policy.clone(), store.clone(), audit, clock.clone())
-            .with_revocations(Arc::new(move |_, serial| {
-                taken_back.lock().unwrap().contains(serial)
+            .with_revocations(Arc::new(move |bearer| {
+                let gone = taken_back.lock().unwrap().contains(&bearer.serial);
+                if gone { Err(EvidenceError::Revoked) } else { Ok(()) }
             }));
         Self { access, store, clock, sink, policy, revoked, policies }
     }
@@ -79,6 +80,7 @@ impl Fixture {
             authority_key_id: String::new(),
             not_before: now - Duration::from_secs(1),
             not_after: now + Duration::from_hours(24),
+            lineage: None,
             identity: Ok(Identity {
                 tenant: TenantId::default_tenant(),
                 name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),

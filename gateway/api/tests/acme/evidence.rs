@@ -26,6 +26,7 @@ fn show_a_certificate(world: &World) -> Arc<AtomicBool> {
         authority_key_id: "bb".to_owned(),
         not_before: now,
         not_after: now + Duration::from_hours(1),
+        lineage: None,
         identity: Ok(Identity {
             tenant: TenantId::default_tenant(),
             name: IdentityName::Spiffe("spiffe://test/app".parse().unwrap()),

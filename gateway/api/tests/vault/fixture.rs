@@ -137,6 +137,7 @@ impl Fixture {
             authority_key_id: String::new(),
             not_before: now,
             not_after: now + Duration::from_hours(24),
+            lineage: None,
             identity: Ok(Identity {
                 tenant: TenantId::default_tenant(),
                 name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),

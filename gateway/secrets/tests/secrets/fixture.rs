@@ -91,6 +91,7 @@ impl Fixture {
             authority_key_id: String::new(),
             not_before: now,
             not_after: now + Duration::from_hours(24),
+            lineage: None,
             identity: Ok(Identity {
                 tenant,
                 name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),

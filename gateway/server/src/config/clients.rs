@@ -27,7 +27,8 @@ impl Check<'_> {
         }
         for path in &clients.roots {
             let rule = ClientRule::everybody();
-            cas.push(ClientCaConfig { file: self.existing_file("clients.roots", path), rule });
+            let file = self.existing_file("clients.roots", path);
+            cas.push(ClientCaConfig { file, rule, revocation: None });
         }
         for ca in clients.cas {
             let table = "clients.cas";
@@ -40,7 +41,8 @@ impl Check<'_> {
             let allow_no_extended_key_usage = ca.allow_no_extended_key_usage;
             let vouches_for = VouchesFor::Only(binding);
             let rule = ClientRule { vouches_for, allow_no_extended_key_usage };
-            cas.push(ClientCaConfig { file, rule });
+            let revocation = ca.revocation.map(|given| self.revocation(given));
+            cas.push(ClientCaConfig { file, rule, revocation });
         }
         self.client_cas(&cas);
         ClientsConfig { trust_own_ca: clients.trust_own_ca, cas }

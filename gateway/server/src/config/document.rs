@@ -335,6 +335,46 @@ pub(crate) struct ClientCa {
     /// Whether certificates without the extension for extended key usages count.
     #[serde(default)]
     pub(crate) allow_no_extended_key_usage: bool,
+    /// Nothing is asked about revocations without it.
+    #[serde(default)]
+    pub(crate) revocation: Option<Revocation>,
+}
+
+/// How it is found out whether certificates of a client CA were revoked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Revocation {
+    /// Files and web addresses.
+    pub(crate) crls: Vec<String>,
+    /// A web address.
+    pub(crate) ocsp: Option<String>,
+    pub(crate) refresh_seconds: u64,
+    pub(crate) grace_seconds: u64,
+    pub(crate) when_unknown: WhenUnknown,
+    pub(crate) crl_mib: u64,
+    pub(crate) ocsp_wait_ms: u64,
+}
+
+/// What becomes of a certificate of which nothing is known.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WhenUnknown {
+    Refuse,
+    Accept,
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self {
+            crls: vec![],
+            ocsp: None,
+            refresh_seconds: 3600,
+            grace_seconds: 0,
+            when_unknown: WhenUnknown::Refuse,
+            crl_mib: 64,
+            ocsp_wait_ms: 2000,
+        }
+    }
 }
 
 /// A tenant and whom it recognises.

@@ -11,6 +11,7 @@ mod document;
 mod files;
 mod hsm;
 mod pkcs11_uri;
+mod revocation;
 mod server;
 mod signers;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use chancery_identity::{CaBinding, TenantId, TenantRules, VouchesFor};
 use chancery_keys::pkcs11::TokenConfig;
 use chancery_keys::{KeyName, KeyType};
 use chancery_policy::Signers;
+use chancery_revocation::Settings as RevocationSettings;
 use chancery_x509::GeneralName;
 
 pub(crate) use diagnose::ConfigError;
@@ -204,6 +206,8 @@ pub(crate) struct ClientsConfig {
 pub(crate) struct ClientCaConfig {
     pub(crate) file: PathBuf,
     pub(crate) rule: ClientRule,
+    /// How it is found out what they have revoked; none if that is not asked.
+    pub(crate) revocation: Option<RevocationSettings>,
 }
 
 /// Which client certificates of a CA count, and for whom.

@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use chancery_revocation::WhenUnknown;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../chancery.example.toml");
@@ -93,7 +95,7 @@ fn a_key_that_does_not_exist_is_refused_in_every_table() {
         .filter(|(_, line)| line.starts_with('['))
         .map(|(index, line)| (index, line.to_owned()))
         .collect();
-    assert_eq!(tables.len(), 17);
+    assert_eq!(tables.len(), 18);
     for (index, table) in tables {
         let mut lines: Vec<_> = installed.text.lines().collect();
         lines.insert(index + 1, "no_such_key = 1");
@@ -290,6 +292,22 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "dns_suffixes = [\"ample.com\"] #",
             "clients.cas.dns_suffixes: `ample.com` is neither",
         ),
+        ("crls = [\"/", "crls = [\"ftp://a/\", \"/", "clients.cas.revocation.crls: `ftp://a/`"),
+        (
+            "crls = [\"",
+            "crls = [\"http://crl.example.com/clients.crl\", \"",
+            "clients.cas.revocation.crls: `http://crl.example.com/clients.crl` stands twice",
+        ),
+        ("ocsp = \"http:", "ocsp = \"ldap:", "clients.cas.revocation.ocsp: `ldap://ocsp"),
+        (
+            "refresh_seconds = 3600 ",
+            "refresh_seconds = 0 ",
+            "clients.cas.revocation.refresh_seconds: 0 is not between 1 and 604800",
+        ),
+        ("grace_seconds = 0", "grace_seconds = 9999999", "clients.cas.revocation.grace_seconds: "),
+        ("when_unknown = \"refuse\"", "when_unknown = \"ask\"", "unknown variant `ask`"),
+        ("crl_mib = 64", "crl_mib = 0", "clients.cas.revocation.crl_mib: 0 is not between"),
+        ("ocsp_wait_ms = 2000", "ocsp_wait_ms = 1", "clients.cas.revocation.ocsp_wait_ms: 1 is"),
         (
             "ocsp_hours = 24",
             "clients = { tenants = [\"b\"] }\nocsp_hours = 24",
@@ -382,6 +400,30 @@ fn a_client_ca_vouches_for_what_its_table_names() {
     assert_eq!(binding.dns_suffixes, ["example.com".to_owned()].into());
     assert!(!ca.rule.allow_no_extended_key_usage);
     assert_eq!(config.ca.clients, ClientRule::everybody());
+}
+
+#[test]
+fn what_a_client_ca_has_revoked_is_asked_where_its_table_says_so() {
+    let installed = Installed::new();
+    let config = installed.parse(&installed.text).unwrap();
+    let settings = config.clients.cas[0].revocation.clone().unwrap();
+    assert_eq!(settings.crls.len(), 2);
+    assert!(settings.crls[0].to_string().ends_with("/clients.crl"), "a file may come later");
+    assert!(settings.ocsp.is_some());
+    assert_eq!(settings.when_unknown, WhenUnknown::Refuse);
+    assert_eq!(settings.largest_crl, 64 << 20);
+    // The defaults are those of the example.
+    let start = installed.text.find("refresh_seconds = 3600 ").unwrap();
+    let end = installed.text.find("# Tenants, and which").unwrap();
+    let short = format!("{}{}", &installed.text[..start], &installed.text[end..]);
+    assert_eq!(installed.parse(&short).unwrap().clients.cas[0].revocation, Some(settings));
+    let start = installed.text.find("[clients.cas.revocation]").unwrap();
+    let none = format!("{}{}", &installed.text[..start], &installed.text[end..]);
+    assert_eq!(installed.parse(&none).unwrap().clients.cas[0].revocation, None);
+    let empty =
+        format!("{}[clients.cas.revocation]\n{}", &installed.text[..start], &installed.text[end..]);
+    let message = installed.parse(&empty).unwrap_err().to_string();
+    assert!(message.contains("clients.cas.revocation: names neither crls nor ocsp"), "{message}");
 }
 
 #[test]

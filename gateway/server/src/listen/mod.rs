@@ -133,7 +133,15 @@ pub(crate) async fn serve_tls(
             let answer = move |mut request: http::Request<Body>| {
                 request.extensions_mut().insert(peer.clone());
                 request.extensions_mut().insert(chancery_api::CalledAddress(local));
-                router.clone().oneshot(request)
+                // What has to be found out about the certificate first, which is nothing mostly.
+                let settling = peer.evidence.as_ref().and_then(chancery_identity::Evidence::settle);
+                let router = router.clone();
+                async move {
+                    if let Some(settling) = settling {
+                        settling.await;
+                    }
+                    router.oneshot(request).await
+                }
             };
             http.converse(accepted.stream, activity, caller, answer, end).await;
         }

@@ -96,6 +96,22 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_policy_reloads_total", "Attempts to load the policies anew, by outcome."),
     ("chancery_seal_keys_made_total", "Sealing keys that were made for tenants, by cause."),
     (
+        "chancery_revocation_crl_next_update_timestamp_seconds",
+        "When the CRL of a client CA that is in use is out of date.",
+    ),
+    (
+        "chancery_revocation_crl_this_update_timestamp_seconds",
+        "When the CRL of a client CA that is in use was made.",
+    ),
+    (
+        "chancery_revocation_fetches_total",
+        "CRLs and OCSP answers of client CAs that were fetched or not, by kind; of files, failures only.",
+    ),
+    (
+        "chancery_revocation_unknown_accepted_total",
+        "Uses of client certificates that counted although their revocation status is not known.",
+    ),
+    (
         "chancery_secrets_conflicts_total",
         "Writes of secrets that met another and were tried again.",
     ),

@@ -1,0 +1,32 @@
+use jiff::Timestamp;
+use metrics::{counter, gauge};
+
+use crate::Source;
+use crate::read::Held;
+
+/// Counts a look at a CRL or a question to a responder.
+pub(crate) fn fetched(kind: &'static str, good: bool) {
+    let outcome = if good { "ok" } else { "failed" };
+    counter!("chancery_revocation_fetches_total", "kind" => kind, "outcome" => outcome)
+        .increment(1);
+}
+
+/// Counts a use of a certificate of which nothing is known and that counts all the same.
+pub(crate) fn accepted_unknown(ca: &str) {
+    counter!("chancery_revocation_unknown_accepted_total", "ca" => ca.to_owned()).increment(1);
+}
+
+/// Tells of when the CRL of a source is.
+pub(crate) fn held(ca: &str, source: &Source, held: Option<&Held>) {
+    let Some(Held { list, .. }) = held else { return };
+    let labels = [("ca", ca.to_owned()), ("source", source.to_string())];
+    gauge!("chancery_revocation_crl_this_update_timestamp_seconds", &labels)
+        .set(seconds(list.this_update()));
+    gauge!("chancery_revocation_crl_next_update_timestamp_seconds", &labels)
+        .set(seconds(list.next_update()));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for the next hundred million years")]
+fn seconds(moment: Timestamp) -> f64 {
+    moment.as_second() as f64
+}
