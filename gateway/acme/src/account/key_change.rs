@@ -5,7 +5,7 @@ use chancery_store::{Commit, CommitError};
 use super::{Account, ActiveAccount};
 use crate::Acme;
 use crate::error::{Error, InternalError};
-use crate::jws::{AccountKey, Payload, SignedRequest, Signer};
+use crate::jws::{AccountKey, Object, Payload, SignedRequest, Signer};
 use crate::records;
 
 /// How often a change is tried that others come before.
@@ -22,7 +22,7 @@ struct NewKey {
 struct KeyChange {
     account: String,
     #[serde(rename = "oldKey")]
-    old_key: AccountKey,
+    old_key: Object<AccountKey>,
 }
 
 impl Acme {
@@ -60,7 +60,7 @@ impl Acme {
         if change.account != account_url {
             return Err(Error::Malformed("the inner `account` is not the signer's".to_owned()));
         }
-        if change.old_key != stored.value.key {
+        if change.old_key.0 != stored.value.key {
             return Err(Error::Malformed("`oldKey` is not the account's key".to_owned()));
         }
         let thumbprint = new.key.thumbprint();
@@ -88,7 +88,7 @@ impl Acme {
                 Err(CommitError::Conflict { .. }) => {
                     let found = records::load(self.store.as_ref(), stored.key).await?;
                     stored = ActiveAccount::of(found)?.0;
-                    if stored.value.key != change.old_key {
+                    if stored.value.key != change.old_key.0 {
                         let detail = "`oldKey` is not the account's key any more";
                         return Err(Error::Malformed(detail.to_owned()));
                     }

@@ -7,8 +7,10 @@
 /// Base64url as RFC 7515 §2 has it.
 pub mod base64url;
 mod key;
+mod object;
 
 pub use key::{ALGORITHMS, AccountKey, Algorithm, BadKey, OfferedKey};
+pub use object::Object;
 
 use std::borrow::Cow;
 
@@ -82,9 +84,11 @@ struct ProtectedHeader {
     alg: String,
     nonce: Option<String>,
     url: Option<String>,
-    jwk: Option<OfferedKey>,
+    jwk: Option<Object<OfferedKey>>,
     kid: Option<String>,
-    crit: Option<serde::de::IgnoredAny>,
+    /// Whether it is there at all: `null` is no list of names either.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
 }
 
 impl SignedRequest {
@@ -97,7 +101,7 @@ impl SignedRequest {
         if body.len() > MAX_BODY {
             return Err(malformed(format_args!("longer than {MAX_BODY} bytes")));
         }
-        let outer: Flattened<'_> = serde_json::from_slice(body).map_err(|error| {
+        let outer: Flattened<'_> = object(body).map_err(|error| {
             malformed(format_args!(
                 "expected an object with `protected`, `payload` and `signature`: {error}"
             ))
@@ -108,15 +112,15 @@ impl SignedRequest {
         if outer.signatures.is_some() {
             return Err(malformed(format_args!("several `signatures` (RFC 8555 §6.2)")));
         }
-        let header: ProtectedHeader = serde_json::from_slice(&part("protected", &outer.protected)?)
+        let header: ProtectedHeader = object(&part("protected", &outer.protected)?)
             .map_err(|error| malformed(format_args!("the protected header: {error}")))?;
-        if header.crit.is_some() {
+        if header.crit {
             return Err(malformed(format_args!("`crit` names extensions that are not supported")));
         }
         let algorithm = Algorithm::from_name(&header.alg)
             .ok_or_else(|| JwsError::BadAlgorithm(header.alg.clone()))?;
         let signer = match (header.jwk, header.kid) {
-            (Some(jwk), None) => Signer::Key(jwk),
+            (Some(Object(jwk)), None) => Signer::Key(jwk),
             (None, Some(kid)) => Signer::Account(kid),
             (Some(_), Some(_)) => return Err(malformed(format_args!("both `jwk` and `kid`"))),
             (None, None) => return Err(malformed(format_args!("neither `jwk` nor `kid`"))),
@@ -188,8 +192,7 @@ impl Payload {
     /// # Errors
     /// [`JwsError::Malformed`] saying what is wrong and where.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, JwsError> {
-        serde_json::from_slice(&self.0)
-            .map_err(|error| malformed(format_args!("the payload: {error}")))
+        object(&self.0).map_err(|error| malformed(format_args!("the payload: {error}")))
     }
 }
 
@@ -197,6 +200,16 @@ impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
+}
+
+/// Reads a JSON object.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(json).map(|Object(value)| value)
+}
+
+/// Takes any value of a member.
+fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(value).map(|_| true)
 }
 
 fn part(name: &str, text: &str) -> Result<Vec<u8>, JwsError> {

@@ -130,11 +130,44 @@ fn critical_extensions_and_a_missing_url_are_refused() {
     let key = signing_key();
     for header in [
         json!({"alg": "ES256", "url": "u", "kid": "k", "crit": ["b64"], "b64": false}),
+        json!({"alg": "ES256", "url": "u", "kid": "k", "crit": null}),
+        json!({"alg": "ES256", "url": "u", "kid": "k", "crit": []}),
         json!({"alg": "ES256", "kid": "k"}),
         json!({"url": "u", "kid": "k"}),
     ] {
         assert!(matches!(parse(&sign(&key, &header, b"")), Err(JwsError::Malformed(_))));
     }
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    #[expect(dead_code, reason = "only whether it is read counts")]
+    x: String,
+}
+
+#[test]
+fn an_array_is_not_taken_for_an_object() {
+    let key = signing_key();
+    let good = json!({"alg": "ES256", "url": "u", "kid": "k"});
+    let signed = sign(&key, &good, b"[\"x\"]");
+    let part = |name: &str| signed[name].clone();
+    let list = json!([part("protected"), part("payload"), part("signature"), null, null]);
+    for list in [list.to_string(), format!(" \n{list}")] {
+        assert!(matches!(SignedRequest::parse(list.as_bytes()), Err(JwsError::Malformed(_))));
+    }
+    // With and without the members that are left out above, so that it is not their number.
+    for header in
+        [json!(["ES256", null, "u", null, "k", null]), json!(["ES256", "n", "u", null, "k"])]
+    {
+        let parsed = parse(&sign(&key, &header, b""));
+        assert!(matches!(parsed, Err(JwsError::Malformed(_))), "{header}");
+    }
+    for jwk in [json!(["EC", "P-256", "x", "y", null, null]), json!([])] {
+        let header = json!({"alg": "ES256", "url": "u", "jwk": jwk});
+        assert!(matches!(parse(&sign(&key, &header, b"")), Err(JwsError::Malformed(_))), "{jwk}");
+    }
+    let payload = parse(&signed).unwrap().verify(&account_key(&key)).unwrap();
+    assert!(matches!(payload.json::<Wanted>(), Err(JwsError::Malformed(_))));
 }
 
 #[test]

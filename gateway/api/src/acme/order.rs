@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use chancery_acme::jws::Object;
 use chancery_acme::order::{NewOrder, Order};
 use chancery_acme::{Error, Identifier};
 use http::{HeaderName, StatusCode, header};
@@ -19,7 +20,7 @@ pub(super) const RETRY_AFTER: (HeaderName, &str) = (header::RETRY_AFTER, "1");
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
-    identifiers: Vec<AskedIdentifier>,
+    identifiers: Vec<Object<AskedIdentifier>>,
     profile: Option<String>,
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
@@ -76,7 +77,11 @@ pub(super) async fn create(
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
     let asked: Asked = payload.json().map_err(Error::from)?;
     let request = NewOrder {
-        identifiers: asked.identifiers.into_iter().map(|one| (one.kind, one.value)).collect(),
+        identifiers: asked
+            .identifiers
+            .into_iter()
+            .map(|Object(one)| (one.kind, one.value))
+            .collect(),
         profile: asked.profile,
         not_before: asked.not_before,
         not_after: asked.not_after,

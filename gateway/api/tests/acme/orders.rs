@@ -81,6 +81,8 @@ async fn orders_that_make_no_sense_are_malformed() {
         json!({"identifiers": []}),
         json!({"identifiers": null}),
         json!({"identifiers": [{"type": "dns"}]}),
+        json!({"identifiers": [["dns", "a.localhost"]]}),
+        json!([one, null, null, null]),
         json!({"identifiers": "a.localhost"}),
         json!({"identifiers": one, "notAfter": "tomorrow"}),
         json!({"identifiers": one, "notAfter": "2026-02-28T00:00:00Z"}),
