@@ -80,6 +80,32 @@ impl IdentityRules {
         self.by_dns(&names.dns, vouches_for)
     }
 
+    /// The first of these names by which rules of another tenant than this recognise somebody, alone or
+    /// beside its own. What is recognised in no certificate, such as a wildcard, is nobody's.
+    pub fn name_of_another(
+        &self,
+        tenant: &TenantId,
+        names: &CertificateNames,
+    ) -> Option<IdentityName> {
+        let others = || self.tenants.iter().filter(|rules| rules.tenant != *tenant);
+        let ids = names.uris.iter().filter_map(|uri| uri.parse::<SpiffeId>().ok());
+        let hosts = names.dns.iter().filter_map(|name| name.parse::<DnsName>().ok());
+        let mut of_others = ids
+            .filter(|id| {
+                others().any(|rules| rules.trust_domains.iter().any(|one| one == id.trust_domain()))
+            })
+            .map(IdentityName::Spiffe)
+            .chain(
+                hosts
+                    .filter(|host| {
+                        others()
+                            .any(|rules| rules.dns_suffixes.iter().any(|one| host.is_under(one)))
+                    })
+                    .map(IdentityName::Dns),
+            );
+        of_others.next()
+    }
+
     fn pins<'a>(
         &'a self,
         fingerprint: Fingerprint,
@@ -189,6 +215,26 @@ mod tests {
         rules()
             .resolve(&VouchesFor::Everybody, Fingerprint::of_certificate(b"other"), &names)
             .map(|id| format!("{}:{}", id.tenant, id.name))
+    }
+
+    #[test]
+    fn whatever_another_tenant_would_recognise_is_found_among_names() {
+        let found = |tenant: &str, uris: &[&str], dns: &[&str]| {
+            let own = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
+            let names = CertificateNames { uris: own(uris), dns: own(dns) };
+            let found = rules().name_of_another(&tenant.parse().unwrap(), &names);
+            found.map(|name| name.to_string())
+        };
+        let id = "spiffe://b.example/x";
+        assert_eq!(found("a", &[id], &[]).as_deref(), Some(id));
+        assert_eq!(found("default", &[id], &[]).as_deref(), Some(id));
+        assert_eq!(found("b", &[id], &["x.b.example"]), None);
+        // A second name beside it changes with the next certificate; the rules may as well.
+        assert_eq!(found("a", &["https://other", id], &[]).as_deref(), Some(id));
+        let of_b = Some("dns:b.example");
+        assert_eq!(found("a", &["spiffe://a.example/x"], &["B.example"]).as_deref(), of_b);
+        assert_eq!(found("a", &[], &["x.a.example", "b.example"]).as_deref(), of_b);
+        assert_eq!(found("a", &[], &["*.b.example", "evilb.example", "other.net"]), None);
     }
 
     #[test]

@@ -3,29 +3,49 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::TenantId;
+use crate::{CertificateNames, IdentityName, IdentityRules, TenantId};
 
 /// Which tenants there are, as the configuration has them now. Clones share one view, so that what does
 /// something for each tenant (sweeps, status of certificates, unfinished orders) follows a reload.
 ///
 /// The gateway's own tenant is always among them: its own certificates are there, whoever else is.
 #[derive(Debug, Clone)]
-pub struct Tenants(Arc<ArcSwap<BTreeSet<TenantId>>>);
+pub struct Tenants(Arc<ArcSwap<View>>);
+
+#[derive(Debug)]
+struct View {
+    ids: Arc<BTreeSet<TenantId>>,
+    rules: IdentityRules,
+}
 
 impl Tenants {
-    /// These, and the gateway's own.
+    /// These, and the gateway's own. They recognise nobody.
     pub fn new(tenants: impl IntoIterator<Item = TenantId>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(with_own(tenants))))
+        Self::with_rules(tenants, IdentityRules::default())
+    }
+
+    /// These, and the gateway's own, with the rules by which they recognise client certificates.
+    pub fn with_rules(tenants: impl IntoIterator<Item = TenantId>, rules: IdentityRules) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(View { ids: Arc::new(with_own(tenants)), rules })))
     }
 
     /// Those that there are now, in the order of their ids.
     pub fn all(&self) -> Arc<BTreeSet<TenantId>> {
-        self.0.load_full()
+        Arc::clone(&self.0.load().ids)
+    }
+
+    /// The first of these names that would make a client certificate somebody of another tenant than this.
+    pub fn name_of_another(
+        &self,
+        tenant: &TenantId,
+        names: &CertificateNames,
+    ) -> Option<IdentityName> {
+        self.0.load().rules.name_of_another(tenant, names)
     }
 
     /// Takes these, and the gateway's own, in place of those before.
-    pub fn replace(&self, tenants: impl IntoIterator<Item = TenantId>) {
-        self.0.store(Arc::new(with_own(tenants)));
+    pub fn replace(&self, tenants: impl IntoIterator<Item = TenantId>, rules: IdentityRules) {
+        self.0.store(Arc::new(View { ids: Arc::new(with_own(tenants)), rules }));
     }
 }
 
@@ -46,7 +66,8 @@ mod tests {
         let tenants = Tenants::new(["b".parse().unwrap()]);
         let clone = tenants.clone();
         assert_eq!(ids(&clone), ["b", "default"]);
-        tenants.replace(["a".parse().unwrap(), "default".parse().unwrap()]);
+        let now = ["a".parse().unwrap(), "default".parse().unwrap()];
+        tenants.replace(now, IdentityRules::default());
         assert_eq!(ids(&clone), ["a", "default"]);
     }
 }

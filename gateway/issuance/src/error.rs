@@ -1,6 +1,7 @@
 use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
 use chancery_compute::ComputeError;
+use chancery_identity::IdentityName;
 use chancery_policy::Denial;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
@@ -33,6 +34,12 @@ pub enum IssueError {
     /// Names would be certified that the requester has not proved to control.
     #[error("these names have not been validated for the requester: {}", list(.0))]
     NamesNotValidated(Vec<GeneralName>),
+    /// As a client certificate it would be somebody of another tenant.
+    #[error(
+        "a client certificate for {0} would be somebody of another tenant: have that tenant ask for it, \
+         or ask for a certificate that is for servers alone"
+    )]
+    OfAnotherTenant(IdentityName),
     /// The dates asked for are impossible, or the issuer does not take dates.
     #[error("the validity asked for is not possible: {0}")]
     Dates(&'static str),
@@ -64,6 +71,7 @@ impl IssueError {
             Self::CompromisedKey => "compromised-key",
             Self::Denied { code, .. } => code,
             Self::NamesNotValidated(_) => "names-not-validated",
+            Self::OfAnotherTenant(_) => "name-of-another-tenant",
             Self::BadName(_) => "bad-name",
             Self::Dates(_) => "bad-dates",
             Self::Template(_) => "bad-template",
@@ -89,6 +97,7 @@ impl IssueError {
             | Self::CompromisedKey
             | Self::Denied { .. }
             | Self::NamesNotValidated(_)
+            | Self::OfAnotherTenant(_)
             | Self::BadName(_)
             | Self::NotPermitted(_)
             | Self::Dates(_) => Outcome::Denied { code },

@@ -62,6 +62,8 @@ struct Inner {
     policy: PolicyHost,
     inventory: Inventory,
     counts: Arc<IssuedCounts>,
+    /// Who recognises which client certificates.
+    tenants: Tenants,
     audit: Audit,
     clock: Clock,
     compute: Compute,
@@ -102,7 +104,9 @@ impl Issuance {
         }
         recovery::settle(&inventory, &audit, &clock).await?;
         let compute = Compute::default();
-        Ok(Self(Arc::new(Inner { issuers, policy, inventory, counts, audit, clock, compute })))
+        let tenants = tenants.clone();
+        let inner = Inner { issuers, policy, inventory, counts, tenants, audit, clock, compute };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Gives the inventory of a tenant that there was not at the start the indexes of this version.

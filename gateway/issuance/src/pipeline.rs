@@ -89,7 +89,9 @@ async fn approve(
         tracing::info!(code = denial.code, audit = denial.audit, "denied by policy");
         IssueError::Denied { code: denial.code, message: denial.message }
     })?;
-    Ok(Approved(Proposal::accept(template, request, validity, now)?))
+    let proposal = Proposal::accept(template, request, validity, now)?;
+    proposal.check_tenant(&request.context.tenant, &inner.tenants)?;
+    Ok(Approved(proposal))
 }
 
 /// An approved certificate with its issuer, linted where this gateway builds it.

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chancery_ca::ProposedCertificate;
+use chancery_identity::{CertificateNames, TenantId, Tenants};
 use chancery_policy::CertificateTemplate;
 use chancery_x509::{
     ExtendedKeyUsage, ExtraExtension, GeneralName, KeyUsage, KeyUsages, Subject, SubjectAttribute,
@@ -76,6 +77,32 @@ impl Proposal {
             not_before,
             not_after,
         })
+    }
+
+    /// The gateway takes certificates of its own CA from clients of all tenants, so one that may be shown as
+    /// a client certificate has no name that stands for somebody in another tenant than the requester's,
+    /// whatever this tenant's policies say.
+    pub(crate) fn check_tenant(
+        &self,
+        tenant: &TenantId,
+        tenants: &Tenants,
+    ) -> Result<(), IssueError> {
+        let usages = &self.extended_key_usages;
+        if !usages.is_empty() && !usages.contains(&ExtendedKeyUsage::ClientAuth) {
+            return Ok(());
+        }
+        let mut names = CertificateNames { uris: vec![], dns: vec![] };
+        for name in &self.names {
+            match name {
+                GeneralName::Uri(uri) => names.uris.push(uri.clone()),
+                GeneralName::Dns(name) => names.dns.push(name.clone()),
+                GeneralName::Ip(_) | GeneralName::Email(_) => {}
+            }
+        }
+        match tenants.name_of_another(tenant, &names) {
+            Some(name) => Err(IssueError::OfAnotherTenant(name)),
+            None => Ok(()),
+        }
     }
 
     /// What the private CA is asked to certify.

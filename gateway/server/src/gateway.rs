@@ -11,7 +11,7 @@ use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultStat
 use chancery_api::{Hosts, TokenHealth};
 use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
-use chancery_identity::{Clock, TenantId, Tenants};
+use chancery_identity::{Clock, IdentityRules, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Signer, Stop, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
@@ -78,7 +78,8 @@ impl Gateway {
         let sealed = OpenStore::open(config, hsm.as_deref()).await?;
         let store = sealed.store();
         let audit = audit::open(config, &store, clock.clone()).await?;
-        let tenants = Tenants::new(config.tenant_ids());
+        let rules = IdentityRules::new(config.tenants.clone());
+        let tenants = Tenants::with_rules(config.tenant_ids(), rules);
         let (directory, counts) = open_lookups(&store, &clock, &tenants).await?;
         let lookups = lookups(&directory, &counts);
         let policy = PolicyHost::open(PolicyConfig {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use chancery_api::{MonitoringSources, PlainSources};
 use chancery_audit::Event;
 use chancery_ca::OcspResponder;
-use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
+use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId, Tenants};
 use chancery_keys::pkcs11::Stop;
 use chancery_policy::{LoadError, PolicyHost, Summary};
 use chancery_revocation::CaReport;
@@ -283,7 +283,8 @@ impl Running {
         // Before the trust: nobody is believed whose revocations are not looked at yet.
         self.gateway.revocation.replace(foreign).await?;
         self.acceptor.replace_trust(trust)?;
-        self.gateway.tenants.replace(config.tenant_ids());
+        let rules = IdentityRules::new(config.tenants.clone());
+        self.gateway.tenants.replace(config.tenant_ids(), rules);
         self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;

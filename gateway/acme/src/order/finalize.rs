@@ -252,9 +252,9 @@ fn failure(error: &IssueError) -> Failure {
             FailureKind::BadCsr
         }
         IssueError::Denied { .. } => FailureKind::Unauthorized,
-        IssueError::NamesNotValidated(_) | IssueError::NotPermitted(_) => {
-            FailureKind::RejectedIdentifier
-        }
+        IssueError::NamesNotValidated(_)
+        | IssueError::OfAnotherTenant(_)
+        | IssueError::NotPermitted(_) => FailureKind::RejectedIdentifier,
         IssueError::WeakKey(_) | IssueError::CompromisedKey | IssueError::BadName(_) => {
             FailureKind::BadCsr
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chancery_identity::{TenantId, Tenants};
+use chancery_identity::{IdentityRules, TenantId, Tenants};
 use chancery_store::Store as _;
 use serde_json::json;
 
@@ -221,7 +221,7 @@ async fn work_of_a_tenant_that_came_by_a_reload_is_swept_too() {
     );
     world.clock.advance(Duration::from_hours(37 * 24 + 1));
     assert_eq!(server.acme.sweep().await.unwrap(), 0);
-    tenants.replace([team]);
+    tenants.replace([team], IdentityRules::default());
     assert_eq!(server.acme.sweep().await.unwrap(), 1);
 }
 

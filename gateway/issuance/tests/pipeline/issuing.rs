@@ -4,7 +4,7 @@ use chancery_x509::{CertificateRequest, GeneralName, ParsedCertificate, pem};
 
 use crate::searching::of_account;
 use crate::world::{
-    DAY, START, World, context, csr, csr_with_common_name, request, tenant, validated,
+    DAY, START, World, context, csr, csr_with_common_name, csr_with_uri, request, tenant, validated,
 };
 
 #[tokio::test]
@@ -257,4 +257,37 @@ async fn other_requesters_need_a_profile_of_theirs() {
     let issued = world.issuance.issue(request).await.unwrap();
     let entry = world.issuance.find(&tenant(), &issued.serial).await.unwrap().unwrap();
     assert_eq!(entry.requester, "internal:gateway");
+}
+
+#[tokio::test]
+async fn a_client_certificate_for_one_tenant_has_no_name_of_another() {
+    let world = World::new().await;
+    let ask = async |tenant: &str, profile: &str, names: &[&str]| {
+        let csr = match names {
+            [one] if one.starts_with("uri:") => csr_with_uri(&one[4..]),
+            _ => csr(names),
+        };
+        let mut request = request(&csr);
+        request.context.tenant = tenant.parse().unwrap();
+        request.profile = Some(profile.to_owned());
+        match world.issuance.issue(request).await {
+            Ok(_) => "issued".to_owned(),
+            Err(error) => error.code().to_owned(),
+        }
+    };
+    let refused = "name-of-another-tenant";
+    for name in ["www.b-tenant.example", "uri:spiffe://b-tenant.example/admin"] {
+        for profile in ["tls-client", "any-use"] {
+            assert_eq!(ask("default", profile, &[name]).await, refused, "{name} {profile}");
+            assert_eq!(world.last_line()["outcome"]["code"], refused);
+            assert_eq!(world.last_line()["outcome"]["result"], "denied");
+        }
+        assert_eq!(ask("b", "tls-client", &[name]).await, "issued", "{name}");
+    }
+    let beside = ["www.own.example", "www.b-tenant.example"];
+    assert_eq!(ask("default", "tls-client", &beside).await, refused);
+    assert_eq!(ask("b", "tls-client", &["www.own.example"]).await, refused);
+    // Nobody is recognised in these.
+    assert_eq!(ask("default", "tls-client", &["www.other.example"]).await, "issued");
+    assert_eq!(ask("default", "tls-server", &["www.b-tenant.example"]).await, "issued");
 }

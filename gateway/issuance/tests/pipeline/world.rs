@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, RequestContext, TenantId, Tenants};
+use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId, TenantRules, Tenants};
 use chancery_issuance::{
     InventoryEntry, Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts,
     Issuers, Requester, Search, ValidatedName,
@@ -67,7 +67,7 @@ impl World {
             counts(shared, &clock).await,
             audit.clone(),
             clock.clone(),
-            &Tenants::new([tenant()]),
+            &tenants(),
         )
         .await
         .unwrap();
@@ -87,9 +87,7 @@ impl World {
         let (policy, audit) = (self.policy.clone(), self.audit.clone());
         let counts = counts(store.clone(), &self.clock).await;
         let clock = self.clock.clone();
-        Issuance::open(issuers, policy, store, counts, audit, clock, &Tenants::new([tenant()]))
-            .await
-            .unwrap()
+        Issuance::open(issuers, policy, store, counts, audit, clock, &tenants()).await.unwrap()
     }
 
     pub(crate) async fn issue(
@@ -186,6 +184,20 @@ extended_key_usages = ["server-auth"]
 validity = "3000d"
 names = { allow = ["dns:*"] }
 
+[binding.settings.profiles.tls-client]
+keys = ["ecdsa-p256"]
+key_usages = ["digital-signature"]
+extended_key_usages = ["client-auth"]
+validity = "90d"
+names = { allow = ["dns:*", "uri:*"] }
+
+[binding.settings.profiles.any-use]
+keys = ["ecdsa-p256"]
+key_usages = ["digital-signature"]
+extended_key_usages = []
+validity = "90d"
+names = { allow = ["dns:*", "uri:*"] }
+
 [[binding]]
 name = "clients-only"
 decision = "certificate"
@@ -251,6 +263,14 @@ pub(crate) fn csr_with_common_name(
     CertificateRequest::from_der(params.serialize_request(&key).unwrap().der()).unwrap()
 }
 
+pub(crate) fn csr_with_uri(uri: &str) -> CertificateRequest {
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.subject_alt_names.push(rcgen::SanType::URI(uri.try_into().unwrap()));
+    let key = rcgen::KeyPair::generate().unwrap();
+    CertificateRequest::from_der(params.serialize_request(&key).unwrap().der()).unwrap()
+}
+
 /// The ACME account `1` asks, having proved control of every name in the request.
 pub(crate) fn request(csr: &CertificateRequest) -> IssuanceRequest {
     let names = csr.requested_names().unwrap();
@@ -280,6 +300,19 @@ pub(crate) fn context() -> RequestContext {
 
 pub(crate) fn tenant() -> TenantId {
     TenantId::default_tenant()
+}
+
+/// The own tenant, and `b`, which recognises what is of `b-tenant.example`.
+fn tenants() -> Tenants {
+    let rules = |tenant: TenantId, domain: &str| TenantRules {
+        tenant,
+        trust_domains: vec![domain.to_owned()],
+        dns_suffixes: vec![domain.to_owned()],
+        pinned: vec![],
+    };
+    let b: TenantId = "b".parse().unwrap();
+    let all = vec![rules(tenant(), "own.example"), rules(b.clone(), "b-tenant.example")];
+    Tenants::with_rules([tenant(), b], IdentityRules::new(all))
 }
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);

@@ -107,6 +107,7 @@ impl From<IssueError> for PkiError {
             | IssueError::CompromisedKey
             | IssueError::BadName(_)
             | IssueError::NamesNotValidated(_)
+            | IssueError::OfAnotherTenant(_)
             | IssueError::NotPermitted(_)
             | IssueError::Dates(_) => Self::Refused(error.to_string()),
             // The policy or the CA is at fault: the log says how.
