@@ -39,7 +39,9 @@ pub enum NoIdentity {
     #[error("no tenant recognises a name in this certificate")]
     Unrecognised,
     /// SPIFFE X509-SVID §2 allows exactly one URI SAN; and two DNS names of tenants are as unclear.
-    #[error("the certificate carries several names that could be its identity")]
+    #[error(
+        "several names in the certificate, or several tenants that recognise one, could be its identity"
+    )]
     Ambiguous,
     /// The certificate says `spiffe:` but not according to the specification.
     #[error("the certificate's SPIFFE ID is malformed")]

@@ -1,7 +1,7 @@
 //! Whose client certificates are believed, and for whom: `[clients]`, `[[tenants]]`, and the `clients` table
 //! of a CA.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_identity::{
     CaBinding, DnsName, PinnedIdentity, SpiffeId, TenantId, TenantRules, VouchesFor,
@@ -177,7 +177,40 @@ impl Check<'_> {
                 pinned,
             }));
         }
+        self.told_apart(&checked);
         checked
+    }
+
+    /// That no two tenants claim the same: a client of both would have no identity, and so be locked out.
+    fn told_apart(&mut self, tenants: &[TenantRules]) {
+        self.of_one_tenant("tenants.trust_domains", tenants, |rules| rules.trust_domains.clone());
+        self.of_one_tenant("tenants.dns_suffixes", tenants, |rules| rules.dns_suffixes.clone());
+        self.of_one_tenant("tenants.pinned.fingerprint", tenants, |rules| {
+            rules.pinned.iter().map(|pin| pin.fingerprint.to_string()).collect()
+        });
+    }
+
+    fn of_one_tenant(
+        &mut self,
+        key: &str,
+        tenants: &[TenantRules],
+        claims: impl Fn(&TenantRules) -> Vec<String>,
+    ) {
+        let mut first = BTreeMap::new();
+        for rules in tenants {
+            for claim in claims(rules) {
+                let owner = first.entry(claim.clone()).or_insert(&rules.tenant);
+                if *owner != &rules.tenant {
+                    self.refuse::<()>(
+                        key,
+                        format!(
+                            "`{claim}` stands in the tenants `{owner}` and `{}`: a client is of one tenant only",
+                            rules.tenant
+                        ),
+                    );
+                }
+            }
+        }
     }
 
     fn pinned(&mut self, pin: document::Pinned) -> Option<PinnedIdentity> {

@@ -14,6 +14,7 @@ mod pkcs11_uri;
 mod revocation;
 mod server;
 mod signers;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -12,6 +12,9 @@ const ROOT_PEM: &str = include_str!("../../tests/data/root.pem");
 const LEAF_PEM: &str = include_str!("../../tests/data/leaf.pem");
 const SIGNER_PEM: &str = include_str!("../../tests/data/signer.pem");
 
+/// The fingerprint that the example pins.
+const PINNED: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// The example with its files in a directory of their own, where they exist.
 struct Installed {
     directory: tempfile::TempDir,
@@ -320,6 +323,25 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "tenants.id: `default` stands twice",
         ),
         (
+            "[[tenants]]",
+            "[[tenants]]\nid = \"b\"\ntrust_domains = [\"prod.example\"]\n[[tenants]]",
+            "tenants.trust_domains: `prod.example` stands in the tenants `b` and `default`",
+        ),
+        (
+            "[[tenants]]",
+            "[[tenants]]\nid = \"b\"\ndns_suffixes = [\"example.com\"]\n[[tenants]]",
+            "tenants.dns_suffixes: `example.com` stands in the tenants `b` and `default`",
+        ),
+        (
+            "[[tenants]]",
+            &format!(
+                "[[tenants]]\nid = \"b\"\npinned = [{{ fingerprint = \"{PINNED}\", name = \"x\" }}]\n[[tenants]]"
+            ),
+            &format!(
+                "tenants.pinned.fingerprint: `{PINNED}` stands in the tenants `b` and `default`"
+            ),
+        ),
+        (
             "trust_domains = [\"prod.example\"]\n",
             "trust_domains = [\"a/b\"]\n",
             "tenants.trust_domains: `a/b`",
@@ -351,6 +373,16 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "files.secret_readers: `friends` is neither",
         ),
         ("log = \"info\"", "log = \"a=b=c\"", "telemetry.log: `a=b=c`"),
+        (
+            "log = \"info\"",
+            "log = \"verbose\"",
+            "telemetry.log: `verbose` is no level: write error",
+        ),
+        (
+            "log = \"info\"",
+            "log = \"warning\"",
+            "telemetry.log: `warning` is no level: write error",
+        ),
         ("format = \"json\"", "format = \"xml\"", "telemetry.format: `xml` is neither"),
         (
             "name = \"chancery.example.com/audit\"",

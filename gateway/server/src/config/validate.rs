@@ -13,7 +13,7 @@ use chancery_secrets::MountName;
 
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
-use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, TelemetryConfig, UpstreamConfig};
+use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, UpstreamConfig};
 
 pub(super) const DAY: u64 = 24 * 60 * 60;
 
@@ -227,7 +227,7 @@ impl Check<'_> {
         TenantId::default_tenant()
     }
 
-    fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {
+    pub(super) fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {
         let url = url?;
         match url::Url::parse(&url) {
             Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Some(url),
@@ -264,26 +264,6 @@ impl Check<'_> {
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
             bearer_roles: self.bearer_roles(secrets.bearer_roles, tenants),
-        }
-    }
-
-    fn telemetry(&mut self, telemetry: document::Telemetry) -> TelemetryConfig {
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&telemetry.log) {
-            self.refuse::<()>("telemetry.log", format!("`{}`: {error}", telemetry.log));
-        }
-        let json = telemetry.format == "json";
-        if !json && telemetry.format != "text" {
-            self.refuse::<()>(
-                "telemetry.format",
-                format!("`{}` is neither `text` nor `json`", telemetry.format),
-            );
-        }
-        let repeat = self.within("telemetry.repeat_seconds", telemetry.repeat_seconds, 0..=DAY);
-        TelemetryConfig {
-            log: telemetry.log,
-            json,
-            repeat: (repeat > 0).then(|| Duration::from_secs(repeat)),
-            otlp_endpoint: self.web_url("telemetry.otlp_endpoint", telemetry.otlp_endpoint),
         }
     }
 
