@@ -29,6 +29,8 @@ pub struct Access {
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
+    /// The tenant that administers the installation.
+    pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
     still_held: StillHeld,
 }
@@ -55,7 +57,18 @@ impl Access {
         let directory = Arc::new(Directory::new(store.clone()));
         let limits = TokenLimits::default();
         let (bearer_roles, still_held) = (ArcSwap::default(), Arc::new(|_: &Bearer| Ok(())));
-        Self { policy, store, audit, clock, limits, directory, bearer_roles, still_held }
+        let administration = ArcSwap::from_pointee(TenantId::default_tenant());
+        Self {
+            policy,
+            store,
+            audit,
+            clock,
+            limits,
+            directory,
+            administration,
+            bearer_roles,
+            still_held,
+        }
     }
 
     /// The same where bearer tokens end with the certificate that obtained them.

@@ -111,6 +111,21 @@ impl Refusal {
         }
     }
 
+    /// What identities of other tenants than the one that administers the installation may not, whatever
+    /// their policies would say.
+    pub(crate) fn of_other_tenant(operation: &str, resource: &str) -> Self {
+        Self {
+            code: "not-administration-tenant".to_owned(),
+            message:
+                "this acts on all tenants: use an identity of the tenant that administers the \
+                      installation (`administration.tenant` in its configuration)"
+                    .to_owned(),
+            asked: Some(asked(operation, resource)),
+            reason: String::new(),
+            decisions: Vec::new(),
+        }
+    }
+
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
@@ -169,26 +184,6 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> Vec<Decision> {
 }
 
 impl Access {
-    /// Does what an administrator asks of a part of the gateway that is not this room's, if the policies
-    /// allow it. `work` is short and does not block; it returns none if there is nothing with the name.
-    ///
-    /// # Errors
-    /// See [`AccessError`].
-    pub async fn administer<T>(
-        &self,
-        context: &RequestContext,
-        caller: &Caller,
-        operation: &str,
-        resource: &str,
-        work: impl FnOnce() -> Option<T>,
-    ) -> Result<T, AccessError> {
-        let event = self.may(context, caller, operation, resource).await?;
-        let done = work();
-        let event = if done.is_some() { event.succeeded() } else { event.failed("not-found") };
-        self.audit.record(event).await?;
-        done.ok_or(AccessError::NotFound)
-    }
-
     /// Asks the policies; a refusal is recorded and returned, after a permission the caller finishes the
     /// event.
     pub(crate) async fn may(

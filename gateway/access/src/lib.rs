@@ -8,6 +8,7 @@
 //! [`Access::authorize`] asks the policies; there is no other gate and nobody who passes without.
 
 mod access;
+mod administration;
 mod authorization;
 mod bearer;
 mod caller;
@@ -21,6 +22,7 @@ mod sweep;
 mod token;
 
 pub use access::{Access, StillHeld, TokenLimits};
+pub use administration::InstallationGrant;
 pub use authorization::{Grant, Refusal, decisions};
 pub use bearer::{BearerRole, MAX_BEARER_MAX_TTL, MAX_BEARER_TTL};
 pub use caller::Caller;

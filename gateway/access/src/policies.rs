@@ -1,5 +1,6 @@
 //! What administrators do with the set of policies: see what is in force, have it loaded anew, go back.
-//! Each operation asks the policies that are in force and leaves a line in the audit log.
+//! The set is that of all tenants, so it takes an administrator of the installation. Each operation asks the
+//! policies that are in force and leaves a line in the audit log.
 
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
@@ -28,7 +29,7 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<PolicySetView, AccessError> {
-        let event = self.may(context, caller, "policy-set.read", "").await?;
+        let (_, event) = self.may_administer(context, caller, "policy-set.read", "").await?;
         let read = |host: &PolicyHost| {
             let (summary, bindings) = (host.summary(), host.in_force());
             Ok(PolicySetView { summary, bindings, history: host.history()? })
@@ -46,7 +47,7 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<Summary, AccessError> {
-        let event = self.may(context, caller, "policy-set.reload", "").await?;
+        let (_, event) = self.may_administer(context, caller, "policy-set.reload", "").await?;
         let done = self.policy.blocking(PolicyHost::reload).await;
         self.conclude(event, done, in_force).await
     }
@@ -62,7 +63,8 @@ impl Access {
         number: Option<u64>,
     ) -> Result<(Restored, Summary), AccessError> {
         let resource = number.map(|number| number.to_string()).unwrap_or_default();
-        let event = self.may(context, caller, "policy-set.rollback", &resource).await?;
+        let (_, event) =
+            self.may_administer(context, caller, "policy-set.rollback", &resource).await?;
         let done = self.policy.blocking(move |host| host.roll_back(number)).await;
         self.conclude(event, done, |event, (restored, summary)| {
             in_force(event, summary).detail("restored", restored.number)

@@ -188,11 +188,11 @@ impl Gateway {
     pub(crate) fn tls_router(self: &Arc<Self>, hosts: Hosts) -> axum::Router {
         let (for_list, for_drain, for_keys) = (self.clone(), self.clone(), self.clone());
         let tokens = Tokens {
-            list: Arc::new(move || for_list.tokens()),
-            drain: Arc::new(move |token, drained| {
+            list: Arc::new(move |_grant| for_list.tokens()),
+            drain: Arc::new(move |_grant, token, drained| {
                 for_drain.hsm.as_ref().is_some_and(|hsm| hsm.drain(token, drained))
             }),
-            keys: Arc::new(move || {
+            keys: Arc::new(move |_grant| {
                 let gateway = for_keys.clone();
                 Box::pin(async move { gateway.keys_in_tokens().await })
             }),
@@ -200,7 +200,7 @@ impl Gateway {
         let for_backup = self.clone();
         let vault = VaultState {
             tokens,
-            backup: Arc::new(move || for_backup.backups.begin()),
+            backup: Arc::new(move |_grant| for_backup.backups.begin()),
             secrets: self.secrets.clone(),
             access: self.access.clone(),
             clock: self.clock.clone(),

@@ -104,6 +104,7 @@ pub(crate) fn open_access(
         .with_token_limits(limits)
         .with_revocations(still_held);
     access.replace_bearer_roles(config.secrets.bearer_roles.clone());
+    access.replace_administration(config.administration.clone());
     access
 }
 

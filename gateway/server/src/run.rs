@@ -286,6 +286,7 @@ impl Running {
         let rules = IdentityRules::new(config.tenants.clone());
         self.gateway.tenants.replace(config.tenant_ids(), rules);
         self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);
+        self.gateway.access.replace_administration(config.administration);
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;
         self.renew.notify_one();

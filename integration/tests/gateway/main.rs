@@ -48,6 +48,7 @@ mod secrets;
 mod ssh;
 mod start;
 mod telemetry;
+mod tenants;
 mod tour;
 mod trust;
 mod upstream;

@@ -1,6 +1,8 @@
 //! Authentication, tokens and authorisation with the real policy host and the access-rules plugin.
 
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
 mod authentication;
 #[cfg(test)]
 mod bearer;

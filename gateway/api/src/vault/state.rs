@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chancery_access::Access;
+use chancery_access::{Access, InstallationGrant};
 use chancery_identity::Clock;
 use chancery_secrets::Secrets;
 use futures_util::future::BoxFuture;
@@ -30,7 +30,8 @@ pub struct VaultState {
 }
 
 /// Begins a backup of the store; none while another one is being made. The error is for the log.
-pub type BeginBackup = dyn Fn() -> Result<Option<BackupStream>, String> + Send + Sync;
+pub type BeginBackup =
+    dyn Fn(InstallationGrant) -> Result<Option<BackupStream>, String> + Send + Sync;
 
 /// A backup that is being made.
 pub struct BackupStream {
@@ -42,14 +43,17 @@ pub struct BackupStream {
     pub outcome: oneshot::Receiver<Result<(), String>>,
 }
 
-type ListKeys = dyn Fn() -> BoxFuture<'static, Result<Vec<KeyInToken>, String>> + Send + Sync;
-type DrainToken = dyn Fn(&str, bool) -> bool + Send + Sync;
+type ListTokens = dyn Fn(InstallationGrant) -> Vec<TokenHealth> + Send + Sync;
+type ListKeys =
+    dyn Fn(InstallationGrant) -> BoxFuture<'static, Result<Vec<KeyInToken>, String>> + Send + Sync;
+type DrainToken = dyn Fn(InstallationGrant, &str, bool) -> bool + Send + Sync;
 
-/// What can be done with the HSM's tokens. Closures, because keys are not this room's to import.
+/// What can be done with the HSM's tokens, which hold keys of all tenants. Closures, because keys are not this
+/// room's to import.
 #[derive(Clone)]
 pub struct Tokens {
     /// How they are; none without an HSM.
-    pub list: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
+    pub list: Arc<ListTokens>,
     /// Takes the token with this name out of use (`true`) or back into use, and tells whether there is
     /// one.
     pub drain: Arc<DrainToken>,

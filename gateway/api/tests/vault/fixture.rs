@@ -96,13 +96,13 @@ impl Fixture {
         let secrets = secrets.with_keys(Custody::new(None));
         let (condition, watched) = watch::channel(Condition::Active);
         let tokens = Tokens {
-            list: Arc::new(Vec::new),
-            drain: Arc::new(|token, _| token == "hsm"),
-            keys: Arc::new(|| Box::pin(async { Ok(vec![]) })),
+            list: Arc::new(|_| Vec::new()),
+            drain: Arc::new(|_, token, _| token == "hsm"),
+            keys: Arc::new(|_| Box::pin(async { Ok(vec![]) })),
         };
         let router = router(VaultState {
             tokens,
-            backup: Arc::new(|| Ok(Some(begin_backup()))),
+            backup: Arc::new(|_| Ok(Some(begin_backup()))),
             secrets: Arc::new(secrets),
             access: access.clone(),
             clock: clock.clone(),
@@ -244,7 +244,9 @@ impl Call<'_> {
         self,
     ) -> impl Future<Output = Result<Response, Infallible>> + Unpin + Send + 'static {
         let clock = &self.fixture.clock;
-        let mut context = RequestContext::internal(TenantId::default_tenant(), clock.now());
+        let identity = self.certificate.as_ref().and_then(|one| one.identity.as_ref().ok());
+        let tenant = identity.map_or_else(TenantId::default_tenant, |one| one.tenant.clone());
+        let mut context = RequestContext::internal(tenant, clock.now());
         context.address = Some(SocketAddr::from(([192, 0, 2, 1], 1)).ip());
         let revoked = self.fixture.revoked.clone();
         let still_holds: StillHolds = Arc::new(move |certificate| {

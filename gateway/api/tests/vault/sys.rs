@@ -155,3 +155,30 @@ async fn a_backup_is_for_those_who_may_and_comes_in_pieces() {
     f.call("root", "POST", "/v1/sys/backup").send().await.errors(405);
     f.call("", "GET", "/v1/sys/backup").send().await.errors(403);
 }
+
+#[tokio::test]
+async fn what_acts_on_all_tenants_is_refused_to_the_administrators_of_the_others() {
+    let f = Fixture::new();
+    let of_b = || {
+        let mut other = f.certificate("root");
+        other.identity.as_mut().unwrap().tenant = "b".parse().unwrap();
+        other
+    };
+    for (method, path) in [
+        ("GET", "/v1/sys/backup"),
+        ("GET", "/v1/sys/policy-set"),
+        ("POST", "/v1/sys/policy-set/reload"),
+        ("POST", "/v1/sys/policy-set/rollback"),
+        ("GET", "/v1/sys/keys"),
+        ("GET", "/v1/sys/tokens"),
+        ("POST", "/v1/sys/tokens/hsm/drain"),
+        ("POST", "/v1/sys/tokens/hsm/resume"),
+    ] {
+        let told = f.call("", method, path).with(of_b()).send().await.errors(403);
+        assert!(told.contains("administration.tenant"), "{path}: {told}");
+        let line = f.sink.lines().pop().unwrap();
+        assert_eq!(line["outcome"]["code"], "not-administration-tenant", "{path}");
+        assert_eq!(line["tenant"], "b", "{path}");
+    }
+    f.call("", "GET", "/v1/sys/groups").with(of_b()).send().await.data();
+}

@@ -181,6 +181,35 @@ impl Check<'_> {
         checked
     }
 
+    /// Who acts on the whole installation. Where nobody says so, that is nobody but the gateway's own tenant,
+    /// unless there is nobody else whom it could harm.
+    pub(super) fn administration(
+        &mut self,
+        given: document::Administration,
+        tenants: &[TenantRules],
+    ) -> TenantId {
+        match (given.tenant, tenants) {
+            (Some(text), _) => self.known_tenant("administration.tenant", &text, tenants),
+            (None, [only]) => Some(only.tenant.clone()),
+            (None, _) => None,
+        }
+        .unwrap_or_else(TenantId::default_tenant)
+    }
+
+    /// One of the tenants that there are.
+    pub(super) fn known_tenant(
+        &mut self,
+        key: &str,
+        text: &str,
+        tenants: &[TenantRules],
+    ) -> Option<TenantId> {
+        let found = tenants.iter().find(|rules| rules.tenant.as_str() == text);
+        if let Some(rules) = found {
+            return Some(rules.tenant.clone());
+        }
+        self.refuse(key, format!("`{text}` is not the id of one of [[tenants]]"))
+    }
+
     /// That no two tenants claim the same: a client of both would have no identity, and so be locked out.
     fn told_apart(&mut self, tenants: &[TenantRules]) {
         self.of_one_tenant("tenants.trust_domains", tenants, |rules| rules.trust_domains.clone());

@@ -33,6 +33,8 @@ pub(crate) struct Document {
     pub(crate) clients: Clients,
     pub(crate) tenants: Vec<Tenant>,
     #[serde(default)]
+    pub(crate) administration: Administration,
+    #[serde(default)]
     pub(crate) audit: Audit,
     #[serde(default)]
     pub(crate) files: Files,
@@ -392,6 +394,15 @@ pub(crate) struct Tenant {
     /// needed without it.
     #[serde(default)]
     pub(crate) policy_signers: Vec<PathBuf>,
+}
+
+/// Who acts on the whole installation.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Administration {
+    /// The tenant whose identities may, as far as its policies allow it; `default` when left out, or the only
+    /// tenant that there is.
+    pub(crate) tenant: Option<String>,
 }
 
 /// One certificate with a name given by hand.

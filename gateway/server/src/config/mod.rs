@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) secrets: SecretsConfig,
     pub(crate) clients: ClientsConfig,
     pub(crate) tenants: Vec<TenantRules>,
+    /// The tenant whose identities act on the whole installation.
+    pub(crate) administration: TenantId,
     pub(crate) audit: AuditSettings,
     /// Who may have a hand in the files.
     pub(crate) trusted: Trusted,

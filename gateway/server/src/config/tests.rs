@@ -98,7 +98,7 @@ fn a_key_that_does_not_exist_is_refused_in_every_table() {
         .filter(|(_, line)| line.starts_with('['))
         .map(|(index, line)| (index, line.to_owned()))
         .collect();
-    assert_eq!(tables.len(), 18);
+    assert_eq!(tables.len(), 19);
     for (index, table) in tables {
         let mut lines: Vec<_> = installed.text.lines().collect();
         lines.insert(index + 1, "no_such_key = 1");
@@ -153,6 +153,11 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "tenant = \"default\"",
             "tenant = \"nobody\"",
             "acme.tenant: `nobody` is not the id of one of [[tenants]]",
+        ),
+        (
+            "tenant = \"default\"                     # left out",
+            "tenant = \"nobody\" # left out",
+            "administration.tenant: `nobody` is not the id of one of [[tenants]]",
         ),
         ("root_key_file =", "# root_key_file =", "seal: set exactly one of"),
         ("# passphrase_file", "passphrase_file", "seal: set exactly one of"),
@@ -483,6 +488,24 @@ fn a_client_ca_is_not_left_unbound_while_there_are_several_tenants() {
     let nobody = pins.replace("pinned = [{", "# [{");
     let message = installed.parse(&nobody).unwrap_err().to_string();
     assert!(message.contains("clients.cas.tenants: nothing counts"), "{message}");
+}
+
+#[test]
+fn one_tenant_administers_the_installation() {
+    let installed = Installed::new();
+    let line = "[administration]\ntenant = \"default\" ";
+    let administers = |text: &str| installed.parse(text).unwrap().administration.to_string();
+    assert_eq!(administers(&installed.text), "default");
+    let unsaid = installed.text.replace(line, "[administration] ");
+    let one = unsaid.replace("id = \"default\"", "id = \"a\"");
+    let one = one
+        .replace("[\"default\"] ", "[\"a\"] ")
+        .replace("tenant = \"default\" ", "tenant = \"a\" ");
+    assert_eq!(administers(&one), "a", "the only one");
+    let second = "[[tenants]]\nid = \"b\"\ndns_suffixes = [\"b.example\"]\n";
+    assert_eq!(administers(&format!("{one}\n{second}")), "default", "nobody");
+    let named = one.replace("[administration] ", "[administration]\ntenant = \"b\" ");
+    assert_eq!(administers(&format!("{named}\n{second}")), "b");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let root_key = check.root_key(document.seal, has_hsm);
     let policy_signers = check.policy_signers(&document.tenants);
     let tenants = check.tenants(document.tenants);
+    let administration = check.administration(document.administration, &tenants);
     let clients = check.clients(document.clients, &tenants);
     let cas = (document.ca, document.issuers);
     let (ca, issuers) = check.cas(cas, &document.upstreams, &tenants, has_hsm);
@@ -57,6 +58,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
                 secrets,
                 clients,
                 tenants,
+                administration,
                 audit,
                 trusted,
                 telemetry,
@@ -217,14 +219,8 @@ impl Check<'_> {
     }
 
     fn acme_tenant(&mut self, tenant: Option<String>, tenants: &[TenantRules]) -> TenantId {
-        let Some(text) = tenant else { return TenantId::default_tenant() };
-        let found = tenants.iter().find(|rules| rules.tenant.as_str() == text);
-        if let Some(rules) = found {
-            return rules.tenant.clone();
-        }
-        let why = format!("`{text}` is not the id of one of [[tenants]]");
-        self.refuse::<()>("acme.tenant", why);
-        TenantId::default_tenant()
+        let named = tenant.and_then(|text| self.known_tenant("acme.tenant", &text, tenants));
+        named.unwrap_or_else(TenantId::default_tenant)
     }
 
     pub(super) fn web_url(&mut self, key: &str, url: Option<String>) -> Option<String> {

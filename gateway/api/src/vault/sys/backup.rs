@@ -20,7 +20,7 @@ pub(in crate::vault) async fn make(
     call: Call,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Get)?;
-    let begin = || Some((state.backup)());
+    let begin = |grant| Some((state.backup)(grant));
     let begun =
         state.access.administer(&call.context, &call.caller, "store.backup", "", begin).await?;
     let begun = begun.map_err(|error| {

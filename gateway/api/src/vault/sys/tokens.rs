@@ -24,7 +24,7 @@ pub(in crate::vault) async fn list(
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
     }
-    let list = || Some((state.tokens.list)());
+    let list = |grant| Some((state.tokens.list)(grant));
     let tokens =
         state.access.administer(&call.context, &call.caller, "token.list", "", list).await?;
     Ok(envelope::data(call.id(), SYSTEM, View { tokens }))
@@ -42,7 +42,7 @@ pub(in crate::vault) async fn keys(
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
     }
-    let asked = || Some((state.tokens.keys)());
+    let asked = |grant| Some((state.tokens.keys)(grant));
     let asked = state.access.administer(&call.context, &call.caller, "key.list", "", asked).await?;
     let keys = asked.await.map_err(|error| {
         tracing::error!(error, "the keys of a token cannot be read");
@@ -75,7 +75,7 @@ async fn set(
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
     let token = path::decode(call.raw_path().split('/').nth(4).unwrap_or_default())?;
-    let work = || (state.tokens.drain)(&token, drained).then_some(());
+    let work = |grant| (state.tokens.drain)(grant, &token, drained).then_some(());
     state.access.administer(&call.context, &call.caller, operation, &token, work).await?;
     Ok(envelope::no_content())
 }
