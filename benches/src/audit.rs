@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_audit::{Audit, AuditConfig, Event, KnownMark, Mark, Marks, Rotation, WriteMark};
+use chancery_files::Trusted;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, Key, Store};
@@ -44,6 +45,7 @@ async fn open(log: &Path) -> Audit {
     });
     let config = AuditConfig {
         path: log.to_owned(),
+        trusted: Trusted::process(),
         key,
         name: "bench.example/audit".parse().unwrap(),
         marks: Marks { known: KnownMark::At(Mark::start()), write },

@@ -111,6 +111,59 @@ fn neither_the_log_nor_an_error_shows_what_debug_makes_of_a_value() {
 const OF_OUR_OWN: [&str; 4] =
     ["within {0:?}", "within {after:?}", "sign with {algorithm:?}", "signatures of the type {0:?}"];
 
+/// What the gateway writes, it writes by `gateway/files`: through no symbolic link, under a name that nobody can
+/// know before, for its owner alone, and whole or not at all.
+#[test]
+fn files_are_opened_for_writing_in_one_place_only() {
+    let of_tests = |file: &PathBuf| {
+        let name = file.file_stem().unwrap_or_default();
+        name == "tests" || file.components().any(|part| part.as_os_str() == "tests")
+    };
+    let files_crate = repository().join("gateway/files/src");
+    let mut found = vec![];
+    for file in sources().into_iter().filter(|file| !file.starts_with(&files_crate)) {
+        if of_tests(&file) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source file can be read");
+        found.extend(
+            writers(&text).map(|(line, call)| format!("{}:{line}: {call}", file.display())),
+        );
+    }
+    assert!(found.is_empty(), "use `chancery_files` in place of:\n{}", found.join("\n"));
+}
+
+/// The calls with which files are opened for writing.
+const WRITERS: [&str; 10] = [
+    "OpenOptions",
+    "File::create",
+    "File::options",
+    "fs::write",
+    "fs::copy",
+    "fs::hard_link(",
+    "fs::symlink(",
+    "NamedTempFile",
+    "tempfile::tempfile",
+    "rustix::fs::open",
+];
+
+/// Where they are in a source file without its tests, by line.
+fn writers(text: &str) -> impl Iterator<Item = (usize, &'static str)> + '_ {
+    let code = text.split("\nmod tests {").next().unwrap_or_default();
+    code.lines().enumerate().flat_map(|(number, line)| {
+        let code = line.split("//").next().unwrap_or_default();
+        let called = WRITERS.into_iter().filter(move |call| code.contains(call));
+        called.map(move |call| (number + 1, call))
+    })
+}
+
+#[test]
+fn writers_are_found_but_in_tests_and_comments() {
+    let text = "use std::fs::OpenOptions;\n// fs::write\nfs::write(a, b); // so\n\
+                #[cfg(test)]\nmod tests {\n    fs::write(a, b);\n";
+    assert_eq!(writers(text).collect::<Vec<_>>(), [(1, "OpenOptions"), (3, "fs::write")]);
+}
+
 /// The macro or attribute at the beginning of `code`, up to its closing parenthesis; nothing if there is
 /// none before the end of the statement.
 fn call(code: &str) -> &str {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_files::{Trusted, Untrusted};
 use chancery_identity::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
@@ -35,6 +36,8 @@ pub struct AuditConfig {
     /// (`PATH.head`, `PATH.checkpoint`, `PATH.pub`), and so are the files that were closed. The files
     /// have mode 0600.
     pub path: PathBuf,
+    /// Who may change the files and their directory; the directory is made if it is missing.
+    pub trusted: Trusted,
     /// At least 32 random bytes, the same at every start.
     pub key: Zeroizing<Vec<u8>>,
     /// What the log is called in its checkpoints.
@@ -89,6 +92,9 @@ pub enum OpenError {
         /// Why not.
         cause: io::Error,
     },
+    /// Somebody else may change it, or put another file in its place.
+    #[error("the audit log: {0}")]
+    Untrusted(#[from] Untrusted),
     /// Another process writes this log.
     #[error("audit log {0} is in use by another process")]
     InUse(PathBuf),

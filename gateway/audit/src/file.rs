@@ -1,20 +1,20 @@
 //! The file that is written, with its head.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use chancery_files::Readers;
+use chancery_files::{Draft, Readers, Trusted, Untrusted};
 use jiff::Timestamp;
 
-use crate::AuditKey;
 use crate::head::Head;
 use crate::line::{MAX_LINE, Tip};
 use crate::mark::Place;
 use crate::paths::Names;
+use crate::{AuditKey, OpenError};
 
 /// The open file at the end of a log.
 #[derive(Debug)]
@@ -78,18 +78,13 @@ impl LogFile {
     ) -> io::Result<Self> {
         // The head must not be ahead of the log, and there must be one as soon as there is a line.
         let head = before.create(&names.head(), &key)?;
-        let draft = names.draft();
-        let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).clone();
-        let mut log = options.open(&draft)?;
-        log.set_len(0)?;
-        log.try_lock()?;
-        log.write_all(line)?;
-        log.sync_all()?;
-        if std::fs::metadata(names.active()).is_ok_and(|found| found.len() > 0) {
+        // It is locked from its beginning, as the log's files are.
+        let mut draft = Draft::new(names.active(), Readers::Owner)?;
+        draft.write_all(line)?;
+        if std::fs::symlink_metadata(names.active()).is_ok_and(|found| found.len() > 0) {
             return Err(io::Error::other(in_the_way(names.active())));
         }
-        std::fs::rename(&draft, names.active())?;
-        names.sync()?;
+        let log = draft.keep_to_append()?;
         let place = Place { first: tip.seq, start: 0, end: length(line)? };
         Head { tip: tip.clone(), place }.overwrite(&head, &key)?;
         Ok(Self { names, key, log, head, place, began: now, dirty: false })
@@ -127,7 +122,7 @@ impl LogFile {
     /// There is another file that has something in it, or the directory cannot be read.
     pub(crate) fn whereabouts(&self) -> io::Result<Whereabouts> {
         let ours = self.log.metadata()?;
-        match std::fs::metadata(self.names.active()) {
+        match std::fs::symlink_metadata(self.names.active()) {
             Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => {
                 Ok(Whereabouts::InPlace)
             }
@@ -147,8 +142,7 @@ impl LogFile {
         if closed.exists() {
             return Err(io::Error::other(in_the_way(&closed)));
         }
-        std::fs::rename(self.names.active(), &closed)?;
-        self.names.sync()?;
+        chancery_files::rename(self.names.active(), &closed)?;
         Ok(closed.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 
@@ -195,21 +189,24 @@ impl LogFile {
     }
 }
 
-/// Opens a file, if there is one, for this process alone.
-///
-/// # Errors
-/// `WouldBlock` if another process has it.
-pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let log = match OpenOptions::new().read(true).append(true).open(path) {
+/// Opens a file, if there is one, for this process alone. Nobody else may change it, and it is no symbolic link.
+pub(crate) fn lock(path: &Path, trusted: &Trusted) -> Result<Option<File>, OpenError> {
+    let log = match trusted.append(path) {
         Ok(log) => log,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     match log.try_lock() {
         Ok(()) => Ok(Some(log)),
-        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(cause)) => {
+            Err(OpenError::Io { path: path.to_owned(), doing: "locking it", cause })
+        }
     }
+}
+
+fn is_missing(error: &Untrusted) -> bool {
+    error.cause().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
 }
 
 /// Makes a small file that others may read, whole or not at all.

@@ -1,9 +1,9 @@
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use chancery_files::Readers;
+use chancery_files::{Draft, Readers};
 
 use crate::AuditKey;
 use crate::line::Tip;
@@ -45,8 +45,9 @@ pub enum HeadError {
 impl Head {
     /// Makes a new head file, whole or not at all, and opens it.
     pub(crate) fn create(&self, path: &Path, key: &AuditKey) -> io::Result<File> {
-        chancery_files::replace(path, self.encode(key).as_bytes(), Readers::Owner)?;
-        OpenOptions::new().read(true).write(true).open(path)
+        let mut draft = Draft::new(path, Readers::Owner)?;
+        draft.write_all(self.encode(key).as_bytes())?;
+        draft.keep_open()
     }
 
     /// Overwrites the head in place.

@@ -61,12 +61,8 @@ impl Log {
                 problem: "the store had a mark of how long it is, and has none any more".to_owned(),
             });
         }
-        let lock = |path: &Path| match file::lock(path) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(OpenError::InUse(config.path.clone()))
-            }
-            locked => locked.map_err(io("locking it")),
-        };
+        config.trusted.make_directory(names.directory())?;
+        let lock = |path: &Path| file::lock(path, &config.trusted);
         let locked = lock(names.active())?;
         let mut search = Search::new(&names, key, &config.marks.known);
         let found = search.run()?;

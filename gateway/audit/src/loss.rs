@@ -54,6 +54,7 @@ pub async fn accept_loss(
     let names = Names::new(&config.path);
     let key = Arc::new(AuditKey::new(&config.key).map_err(OpenError::Key)?);
     let known = &config.marks.known;
+    config.trusted.make_directory(names.directory()).map_err(OpenError::Untrusted)?;
     let mut search = Search::new(&names, &key, known);
     let problem = match (search.run(), known) {
         (Ok(_), KnownMark::Missing) => "the store has no mark of it any more".to_owned(),
@@ -81,7 +82,7 @@ pub async fn accept_loss(
         let path = config.path.clone();
         move |cause| OpenError::Io { path, doing, cause }
     };
-    let set_aside = set_aside(&names, clock).map_err(io("setting its file aside"))?;
+    let set_aside = set_aside(&names, &config, clock)?;
     if let Some(name) = &set_aside {
         event = event.detail("set_aside", name.clone());
     }
@@ -97,14 +98,19 @@ pub async fn accept_loss(
 }
 
 /// Gives the file at the log's path another name.
-fn set_aside(names: &Names, clock: &Clock) -> std::io::Result<Option<String>> {
-    let Some(_locked) = file::lock(names.active())? else { return Ok(None) };
+fn set_aside(
+    names: &Names,
+    config: &AuditConfig,
+    clock: &Clock,
+) -> Result<Option<String>, OpenError> {
+    let Some(_locked) = file::lock(names.active(), &config.trusted)? else { return Ok(None) };
     let aside = names.set_aside(clock.now());
+    let io =
+        |cause| OpenError::Io { path: config.path.clone(), doing: "setting its file aside", cause };
     if aside.exists() {
-        return Err(std::io::ErrorKind::AlreadyExists.into());
+        return Err(io(std::io::ErrorKind::AlreadyExists.into()));
     }
-    std::fs::rename(names.active(), &aside)?;
-    names.sync()?;
+    chancery_files::rename(names.active(), &aside).map_err(io)?;
     Ok(Some(name(&aside)))
 }
 

@@ -5,7 +5,6 @@
 //! of the lines. Beside the log are its head, its newest checkpoint and the public key for those.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,11 +39,6 @@ impl Names {
     /// Where a file goes with which something is wrong.
     pub(crate) fn set_aside(&self, time: Timestamp) -> PathBuf {
         self.with(&format!(".set-aside-{}", time.strftime("%Y%m%dT%H%M%S.%6fZ")))
-    }
-
-    /// What a new file is called while it is made.
-    pub(crate) fn draft(&self) -> PathBuf {
-        self.beside("new")
     }
 
     pub(crate) fn head(&self) -> PathBuf {
@@ -85,22 +79,19 @@ impl Names {
         }
     }
 
-    /// Makes what was done to names durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(self.directory())?.sync_all()
-    }
-
     /// The files of the log in its directory, by the number of their first line. A closed file's is in
     /// its name; other files that are called after the log, as `logrotate` leaves them, are read for
     /// it.
     pub(crate) fn files(&self) -> io::Result<BTreeMap<u64, PathBuf>> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let beside = [self.head(), self.checkpoint(), self.public_key(), self.draft()];
+        let beside = [self.head(), self.checkpoint(), self.public_key()];
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(self.directory())?.take(FILES) {
             let path = self.directory().join(entry?.file_name());
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !name.starts_with(&stem) || beside.contains(&path) || !path.is_file() {
+            // What a crash left of a file that was being made is not part of the log.
+            let is_draft = path.extension().is_some_and(|end| end == "new");
+            if !name.starts_with(&stem) || is_draft || beside.contains(&path) || !path.is_file() {
                 continue;
             }
             if let Some(first) = closed_number(&path) {

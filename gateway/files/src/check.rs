@@ -50,9 +50,9 @@ pub struct Trusted {
 }
 
 /// What a path leads to.
-struct Found {
-    path: PathBuf,
-    metadata: Metadata,
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
 }
 
 impl Trusted {
@@ -172,7 +172,7 @@ impl Trusted {
         }
     }
 
-    fn find_file(&self, path: &Path) -> Result<Found, Untrusted> {
+    pub(crate) fn find_file(&self, path: &Path) -> Result<Found, Untrusted> {
         let found = self.find(path)?;
         // Opening a pipe would wait for somebody to write into it.
         if found.metadata.is_file() { Ok(found) } else { Err(Untrusted::NotAFile(found.path)) }

@@ -10,13 +10,14 @@ mod accounts;
 mod check;
 mod draft;
 mod error;
+mod open;
 mod process;
 mod together;
 mod write;
 
 pub use accounts::{group_id, user_id, user_name};
 pub use check::{SecretReaders, Trusted};
-pub use draft::Draft;
+pub use draft::{Draft, is_draft};
 pub use error::{Untrusted, WhoMay};
 pub use process::{explained, refuse_root_in_foreign};
 pub use together::{NotKept, keep_together};

@@ -118,6 +118,10 @@ impl Gateway {
         .await
         .context("opening the certificate pipeline")?;
         let kept = config.server.directory.join("client-crls");
+        // It is made when there is something to keep.
+        if kept.exists() {
+            config.trusted.directory(&kept)?;
+        }
         let revocation = Revocation::new(kept, clock.clone());
         let access = open_access(config, &policy, &store, &audit, &clock, &issuance, &revocation);
         let access = Arc::new(access.with_directory(directory.clone()));

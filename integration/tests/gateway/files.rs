@@ -70,6 +70,8 @@ fn serve_and_check_refuse_files_that_others_may_change() {
         ("policies", 0o777),
         ("policies/access.toml", 0o666),
         ("policies/plugins", 0o777),
+        ("audit", 0o777),
+        ("audit/audit.jsonl", 0o666),
         ("", 0o777),
     ] {
         let path = state.join(name);

@@ -142,7 +142,7 @@ async fn beyond_the_mark_nothing_may_be_wrong_either() {
 async fn a_crash_while_the_log_was_begun_is_no_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
-    let draft = dir.path().join("audit.jsonl.new");
+    let draft = dir.path().join("audit.jsonl.0123456789abcdef.new");
     // Before the first line, or in the middle of it.
     std::fs::write(&draft, "{\"seq\":1,").unwrap();
     write(&log, 1).await;

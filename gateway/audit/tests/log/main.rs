@@ -8,6 +8,8 @@ mod crash;
 #[cfg(test)]
 mod first_format;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod random;
@@ -30,6 +32,7 @@ mod setup {
         Audit, AuditConfig, AuditKey, Checks, Event, KnownMark, LogName, Mark, Marks, OpenError,
         PublicKey, Rotation, Verified, VerifyError,
     };
+    use chancery_files::Trusted;
     use chancery_identity::{Clock, RequestContext, TenantId};
     use jiff::Timestamp;
     use zeroize::Zeroizing;
@@ -80,6 +83,7 @@ mod setup {
 
     pub(crate) fn config(path: &Path) -> AuditConfig {
         AuditConfig {
+            trusted: Trusted::process(),
             path: path.to_owned(),
             key: key_bytes(),
             name: name(),

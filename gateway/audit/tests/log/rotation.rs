@@ -283,7 +283,7 @@ async fn a_crash_in_the_middle_of_a_rotation_is_no_obstacle() {
             // Now back to where it was, step by step: its own rotation gives this name.
             let closed = closed(&log, 1);
             std::fs::rename(&moved, &closed).unwrap();
-            let draft = dir.path().join("audit.jsonl.new");
+            let draft = dir.path().join("audit.jsonl.0123456789abcdef.new");
             let first = lines(&log)[0].clone();
             let (mut tail, mut put_head, mut put_mark) = (log.clone(), true, true);
             match step {

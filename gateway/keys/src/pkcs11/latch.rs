@@ -132,7 +132,7 @@ impl Files {
             }
             Tries::Enough => {
                 self.make()?;
-                fs::rename(&self.tried, &self.refused)?;
+                chancery_files::rename(&self.tried, &self.refused)?;
             }
         }
         self.tried.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())

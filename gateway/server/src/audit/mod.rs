@@ -69,10 +69,6 @@ pub(crate) async fn run(command: AuditCommand) -> Result<ExitCode> {
 /// Says what is wrong with it and what to do.
 pub(crate) async fn open(config: &Config, store: &SharedStore, clock: Clock) -> Result<Audit> {
     let file = &config.audit.file;
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make {}", parent.display()))?;
-    }
     let sealed = Sealed::open(store).await.context("the audit log's key and mark")?;
     Audit::open(audit_config(config, sealed), clock)
         .await
@@ -83,6 +79,7 @@ fn audit_config(config: &Config, sealed: Sealed) -> AuditConfig {
     let audit = &config.audit;
     AuditConfig {
         path: audit.file.clone(),
+        trusted: config.trusted.clone(),
         key: sealed.key,
         name: audit.name.clone(),
         marks: sealed.marks,

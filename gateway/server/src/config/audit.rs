@@ -30,10 +30,11 @@ impl Check<'_> {
         let hours = self.within("audit.rotate_hours", audit.rotate_hours, 0..=24 * 366);
         let checkpoints =
             self.within("audit.checkpoint_seconds", audit.checkpoint_seconds, 1..=7 * DAY);
+        let file =
+            audit.file.map_or_else(|| directory.join("audit/audit.jsonl"), |path| self.path(&path));
+        self.log_file("audit.file", &file);
         Some(AuditSettings {
-            file: audit
-                .file
-                .map_or_else(|| directory.join("audit/audit.jsonl"), |path| self.path(&path)),
+            file,
             name: name?,
             rotation: Rotation {
                 bytes: (mib > 0).then_some(mib << 20),

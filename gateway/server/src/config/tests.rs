@@ -556,7 +556,8 @@ fn real(path: &Path) -> String {
 fn files_that_others_may_change_are_refused() {
     let installed = Installed::new();
     let at = |name: &str| installed.directory.path().join(name);
-    std::fs::create_dir(at("state")).unwrap();
+    std::fs::create_dir_all(at("state/audit")).unwrap();
+    std::fs::write(at("state/audit/audit.jsonl"), "").unwrap();
     for (name, key) in [
         ("root.key", "seal.root_key_file"),
         ("pin", "pkcs11.pin_file"),
@@ -566,6 +567,8 @@ fn files_that_others_may_change_are_refused() {
         ("upstream-roots.pem", "upstreams.roots"),
         ("policies", "policy.directory"),
         ("state", "server.directory"),
+        ("state/audit", "audit.file"),
+        ("state/audit/audit.jsonl", "audit.file"),
     ] {
         let path = at(name);
         let before = std::fs::metadata(&path).unwrap().permissions().mode();

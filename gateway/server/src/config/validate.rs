@@ -134,6 +134,21 @@ impl Check<'_> {
         path
     }
 
+    /// A file that the gateway writes on, and whose successors it makes beside it. Both may be missing.
+    pub(super) fn log_file(&mut self, key: &str, file: &Path) {
+        let directory = file.parent().filter(|parent| parent.is_dir());
+        let Some(directory) = directory else { return };
+        let checked = self.trusted.directory(directory).and_then(|_| self.trusted.no_link(file));
+        // What cannot be seen from here is seen when it is opened.
+        let checked = match checked {
+            Ok(()) if file.exists() => self.trusted.file(file).map(drop),
+            checked => checked,
+        };
+        if let Err(error) = checked {
+            self.refuse::<()>(key, error.to_string());
+        }
+    }
+
     /// It may be missing, since it is made at the first start.
     fn state_directory(&mut self, path: &Path) -> PathBuf {
         let path = self.path(path);

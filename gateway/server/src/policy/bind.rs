@@ -309,8 +309,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             std::fs::create_dir(&target)?;
             copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), &target)
+            let content = std::fs::read(entry.path())
                 .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            files::replace(&target, &content, Readers::Everybody)?;
         }
     }
     Ok(())

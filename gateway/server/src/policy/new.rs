@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::project::{Decision, FILE, Language, Project, check_name};
 use super::{Output, print};
+use crate::files::{self, Readers};
 
 /// `chancery policy new`.
 #[derive(Debug, Args)]
@@ -79,16 +80,16 @@ pub(super) fn run(args: &NewArgs, output: Output) -> Result<ExitCode> {
     check_name(&name)?;
     ensure!(!folder.exists(), "{} is there already", folder.display());
     let project = Project { name, language: args.language, decision: args.decision };
-    let files = files(&project)?;
-    for (file, text) in &files {
+    let made = contents(&project)?;
+    for (file, text) in &made {
         let path = folder.join(file);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make {}", parent.display()))?;
         }
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        files::replace(&path, text.as_bytes(), Readers::Everybody)?;
     }
-    let files = files.into_iter().map(|(file, _)| PathBuf::from(file)).collect();
+    let files = made.into_iter().map(|(file, _)| PathBuf::from(file)).collect();
     let made = Made { project, folder: folder.clone(), files };
     print(output, &made, || told(&made))?;
     Ok(ExitCode::SUCCESS)
@@ -114,7 +115,7 @@ pub(super) fn source(project: &Project) -> &'static str {
 }
 
 /// All files with their contents.
-fn files(project: &Project) -> Result<Vec<(String, String)>> {
+fn contents(project: &Project) -> Result<Vec<(String, String)>> {
     use {
         Decision::{Access, Certificate},
         Language::{JavaScript, Python, Rust},
@@ -204,7 +205,7 @@ mod tests {
         for language in [Language::Rust, Language::JavaScript, Language::Python] {
             for decision in [Decision::Access, Decision::Certificate] {
                 let project = Project { name: "mine".to_owned(), language, decision };
-                for (file, text) in files(&project).unwrap() {
+                for (file, text) in contents(&project).unwrap() {
                     let left = text.split('@').skip(1).step_by(2);
                     let left: Vec<_> = left
                         .filter(|word| {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use ::redb::{Builder, Database, DatabaseError, StorageError};
+use chancery_files::Readers;
 use chancery_identity::Clock;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -250,16 +251,9 @@ async fn scan<T: Send + 'static>(
 /// Creates the file with mode 0600 if it is missing (or only then, unless it `may_exist`), and makes its directory entry durable: a file
 /// that a power cut removes again loses every commit in it.
 fn create_private(path: &Path, may_exist: bool) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match created {
-        Ok(_) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-        }
+    match chancery_files::create(path, &[], Readers::Owner) {
         Err(error) if may_exist && error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        created => created,
     }
 }
 

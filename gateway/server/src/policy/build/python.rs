@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{announce, is_fresh, tool};
+use crate::files::{self, Readers};
 use crate::policy::project::Project;
 
 pub(super) fn build(folder: &Path, project: &Project, component: &Path) -> Result<()> {
@@ -21,7 +22,7 @@ pub(super) fn build(folder: &Path, project: &Project, component: &Path) -> Resul
         pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
             .arg(&requirements);
         tool(&mut pip, "install Python's venv module with pip")?;
-        std::fs::write(&done, "")?;
+        files::replace(&done, b"", Readers::Everybody)?;
     }
     let mut command = Command::new(environment.join("bin/componentize-py"));
     command

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use wit_component::ComponentEncoder;
 
 use super::tool;
+use crate::files::{self, Readers};
 use crate::policy::project::Project;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -53,8 +54,7 @@ pub(super) fn build(folder: &Path, project: &Project, component: &Path) -> Resul
         .module(&core)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| anyhow::anyhow!("{} is not a policy: {error:#}", module.display()))?;
-    std::fs::write(component, encoded)
-        .with_context(|| format!("cannot write {}", component.display()))
+    files::replace(component, &encoded, Readers::Everybody)
 }
 
 /// 16 KiB of stack leave room for data and heap in the first page of memory. The paths are taken out so
