@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chancery_integration::process::repository;
@@ -105,6 +105,35 @@ fn neither_the_log_nor_an_error_shows_what_debug_makes_of_a_value() {
         }
     }
     assert!(found.is_empty(), "use `%`, or `{{}}`, in:\n{}", found.join("\n"));
+}
+
+/// A rule about an operation that nobody performs would look like a guard and be none. (The other way round, the
+/// gateway denies what is not in the list, so that the tests of an operation that is missing fail.)
+#[test]
+fn every_operation_that_policies_are_told_of_is_performed() {
+    let list = repository().join("gateway/policy/src/operations.rs");
+    let text = fs::read_to_string(&list).expect("the list of operations is there");
+    let (_, listed) = text.split_once("const OPERATIONS").expect("the list has this name");
+    let (listed, _) = listed.split_once("];").expect("the list has an end");
+    let operations: Vec<_> = listed.split('"').skip(1).step_by(2).collect();
+    assert!(operations.len() > 50, "the list is read to its end");
+    let of_nobody = |file: &Path| {
+        file == list || file.ends_with("access/src/bearer.rs") || file.ends_with("tests.rs")
+    };
+    let performed: Vec<_> = sources()
+        .into_iter()
+        .filter(|file| !of_nobody(file))
+        .map(|file| fs::read_to_string(file).expect("a source can be read"))
+        .map(|code| code.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
+        .collect();
+    let named = |text: &str| performed.iter().any(|code| code.contains(&format!("\"{text}\"")));
+    // What is done to what the directory has is put together of a noun and a verb.
+    let directory = |operation: &str| {
+        let (noun, verb) = operation.split_once('.').unwrap_or_default();
+        ["group", "data-set"].contains(&noun) && named(noun) && named(verb)
+    };
+    let idle: Vec<_> = operations.iter().filter(|one| !named(one) && !directory(one)).collect();
+    assert!(idle.is_empty(), "nothing performs {idle:?}, of which policies are told");
 }
 
 /// What errors may show with `Debug`: durations, and enums without fields.

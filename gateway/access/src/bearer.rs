@@ -78,6 +78,10 @@ mod tests {
 
     #[test]
     fn a_bearer_token_reads_and_uses_and_does_not_administer() {
+        // None of those that a bearer token may do is a slip of the pen.
+        for operation in OPERATIONS {
+            assert!(chancery_policy::Operations::ALL.contains(&operation), "{operation}");
+        }
         for may_be in ["secrets.read", "secrets.create", "crypto.sign", "auth.login"] {
             assert!(may(may_be), "{may_be}");
         }

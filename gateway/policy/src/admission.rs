@@ -13,6 +13,7 @@ use crate::binding::Binding;
 use crate::cases::Cases;
 use crate::documents::{DocumentSignatures, SIGNATURES, with_a_say};
 use crate::error::{LoadError, Subject};
+use crate::operations::{Operations, WrongSetting};
 use crate::plugin::Program;
 use crate::set::Read;
 use crate::signature::Signers;
@@ -40,6 +41,8 @@ pub(crate) struct Admission<'a> {
     /// Where signatures and cases are.
     pub(crate) sources: &'a Sources<'a>,
     pub(crate) signers: &'a Signers,
+    /// What patterns of operations have to match one of.
+    pub(crate) operations: Operations,
     pub(crate) before: &'a Versions,
 }
 
@@ -53,9 +56,21 @@ impl Admission<'_> {
         let subject = || Box::new(Subject::of(binding));
         let refuse = |reason: String| LoadError::Plugin { subject: subject(), reason };
         let installed = described(program).map_err(refuse)?;
+        self.check_operations(binding, program)?;
         self.check_version(binding, &installed).map_err(refuse)?;
         self.check_cases(binding, program)?;
         Ok(installed)
+    }
+
+    /// Patterns of operations in the settings.
+    fn check_operations(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
+        let schema = &program.description.settings_schema;
+        let checked = self.operations.check_settings(schema, &binding.settings);
+        checked.map_err(|WrongSetting { path, message }| LoadError::Settings {
+            subject: Box::new(Subject::of(binding)),
+            path,
+            message,
+        })
     }
 
     /// Makes sure that the documents that have a say in what is decided for a tenant are signed as the tenant wants.

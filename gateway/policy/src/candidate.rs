@@ -1,9 +1,7 @@
 //! A set of policies on its way from the directory into force, and back again.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use chancery_files::Trusted;
 use chancery_identity::Clock;
 
 use crate::admission::Admission;
@@ -12,7 +10,7 @@ use crate::engine::Sandbox;
 use crate::history::{self, History};
 use crate::set::{Loaded, PolicySet};
 use crate::sources::{Files, Sources};
-use crate::{Digest, LoadError, Lookups, PolicyConfig, Restored, Signers, TakenSet};
+use crate::{Digest, LoadError, Lookups, Operations, PolicyConfig, Restored, Signers, TakenSet};
 
 /// What a load brought into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +42,14 @@ impl Candidate {
         sandbox: &Sandbox,
         artifacts: &Artifacts,
         lookups: &Lookups,
-        directory: &Path,
-        trusted: &Trusted,
+        sources: Sources<'_>,
         signers: &Signers,
+        operations: Operations,
         in_force: Option<&PolicySet>,
     ) -> Result<Self, LoadError> {
         // Read anew each time: whoever goes back to an earlier set leaves its versions there.
         let before = artifacts.versions()?;
-        let sources = Sources::new(directory, trusted);
-        let admission = Admission { sources: &sources, signers, before: &before };
+        let admission = Admission { sources: &sources, signers, operations, before: &before };
         let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission, in_force)?;
         Ok(Self { loaded, files: sources.into_files() })
     }

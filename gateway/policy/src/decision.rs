@@ -6,7 +6,7 @@ use crate::binding::Mode;
 use crate::certificate::Disagreement;
 use crate::set::Asked;
 use crate::workers::NotRun;
-use crate::{AccessGrant, CertificateTemplate, Denial, Verdict};
+use crate::{AccessGrant, CertificateTemplate, Denial, Operations, Verdict};
 
 const REFUSED: &str = "the policies do not allow this";
 const CANNOT_DECIDE: &str = "the policies cannot decide about this now";
@@ -114,6 +114,14 @@ pub(crate) fn shaped(template: Option<CertificateTemplate>) -> Result<Certificat
 
 pub(crate) fn no_policy() -> Denial {
     Denial::new(Denial::NO_POLICY, REFUSED, "no enforcing binding matches the request")
+}
+
+pub(crate) fn no_such_operation(operation: &str) -> Denial {
+    let audit = Operations::OfTheGateway
+        .check(operation)
+        .err()
+        .unwrap_or_else(|| format!("`{operation}` is a pattern, and no operation"));
+    Denial::new(Denial::UNKNOWN_OPERATION, REFUSED, audit)
 }
 
 pub(crate) fn not_run<T>(why: NotRun) -> Verdict<T> {

@@ -16,7 +16,7 @@ use crate::group::Group;
 use crate::set;
 use crate::signature::{InvalidSignature, KeySignature, SignerKey};
 use crate::sources::Sources;
-use crate::{Digest, LoadError};
+use crate::{Digest, LoadError, Operations};
 
 /// The file in the directory of policies that holds the signatures over its documents.
 pub const SIGNATURES: &str = "documents.sig";
@@ -174,7 +174,8 @@ pub fn documents(
     tenant: Option<&TenantId>,
 ) -> Result<Documents, LoadError> {
     let sources = Sources::new(directory, trusted);
-    let read = set::read(&sources)?;
+    // Which operations there are is asked of the gateway that loads them.
+    let read = set::read(&sources, Operations::Any)?;
     let mut documents = read.digests;
     if let Some(tenant) = tenant {
         let wanted = with_a_say(tenant, &read.bindings, &read.groups);

@@ -8,17 +8,20 @@ use tokio::sync::oneshot;
 
 use crate::artifact::Artifacts;
 use crate::candidate::{Candidate, Current, Summary};
-use crate::decision::{conclude, no_policy, not_run, shaped, without_obligations};
+use crate::decision::{
+    conclude, no_policy, no_such_operation, not_run, shaped, without_obligations,
+};
 use crate::each::{self, EachVerdict};
 use crate::engine::Sandbox;
 use crate::evaluation::Question;
 use crate::history::{self, History};
 use crate::reuse::Reuse;
 use crate::set::{Matching, PolicySet};
+use crate::sources::Sources;
 use crate::workers::Workers;
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Compiler, Denial, InForce,
-    LoadError, Lookups, Restored, Signers, TakenSet, Verdict, background,
+    LoadError, Lookups, Operations, Restored, Signers, TakenSet, Verdict, background,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -41,6 +44,8 @@ pub struct PolicyConfig {
     pub lookups: Lookups,
     /// Whose signatures tenants require.
     pub signers: Signers,
+    /// What policies can be about.
+    pub operations: Operations,
     /// Directory for the sets that were in force, to go back to; none keeps none.
     pub history: Option<PathBuf>,
     /// By which the history tells when, and permissions that may be reused end.
@@ -61,6 +66,7 @@ impl PolicyConfig {
             compiler: Compiler::Here,
             lookups: Lookups::unavailable(),
             signers: Signers::new(),
+            operations: Operations::OfTheGateway,
             history: None,
             clock: Clock::system(),
         }
@@ -83,6 +89,7 @@ struct Inner {
     lookups: Lookups,
     sandbox: Sandbox,
     reuse: Reuse,
+    operations: Operations,
     /// Whose signatures count. Held during a reload: one at a time.
     signers: Mutex<Signers>,
 }
@@ -104,9 +111,9 @@ impl PolicyHost {
             &sandbox,
             &artifacts,
             &config.lookups,
-            &config.directory,
-            &trusted,
+            Sources::new(&config.directory, &trusted),
             &config.signers,
+            config.operations,
             None,
         )?;
         artifacts.keep_only(&candidate.loaded.used)?;
@@ -126,6 +133,7 @@ impl PolicyHost {
             lookups: config.lookups,
             sandbox,
             reuse: Reuse::new(),
+            operations: config.operations,
             signers: Mutex::new(config.signers),
         })))
     }
@@ -168,9 +176,9 @@ impl PolicyHost {
             sandbox,
             artifacts,
             lookups,
-            directory,
-            trusted,
+            Sources::new(directory, trusted),
             signers,
+            self.0.operations,
             Some(&in_force),
         )?;
         if history::digest(&candidate.files) == self.summary().digest {
@@ -252,6 +260,9 @@ impl PolicyHost {
     /// permission whose policies let it be reused is not asked for again in that time.
     #[tracing::instrument(name = "policy.access", skip_all, fields(operation = request.operation))]
     pub async fn decide_access(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
+        if let Err(verdict) = self.is_operation(&request.operation) {
+            return verdict;
+        }
         let (set, now) = (self.set(), self.0.clock.now());
         if let Some(verdict) = self.0.reuse.find(&set, request, now) {
             metrics::counter!("chancery_policy_decisions_reused_total").increment(1);
@@ -283,6 +294,9 @@ impl PolicyHost {
         request: AccessRequest,
         resources: &[String],
     ) -> EachVerdict {
+        if let Err(verdict) = self.is_operation(&request.operation) {
+            return each::conclude(vec![verdict]);
+        }
         let (set, now) = (self.set(), self.0.clock.now());
         let mut verdicts = Vec::with_capacity(resources.len());
         let request = Arc::new(request);
@@ -323,6 +337,9 @@ impl PolicyHost {
     /// Asks the access policies on the calling thread, without waiting for a turn: for tools and
     /// measurements. A gateway must not, since a policy may take its whole deadline.
     pub fn decide_access_here(&self, request: &AccessRequest) -> Verdict<AccessGrant> {
+        if let Err(verdict) = self.is_operation(&request.operation) {
+            return verdict;
+        }
         let set = self.set();
         let matching = set.for_access(request, &request.resource);
         here(&set, &matching, request, without_obligations)
@@ -337,6 +354,17 @@ impl PolicyHost {
         let matching = set.for_certificate(facts);
         let Verdict { decision, evaluations } = here(&set, &matching, facts, Ok);
         Verdict { decision: decision.and_then(shaped), evaluations }
+    }
+
+    /// Rules are compared with the operations that there are, so none can be about another one: to ask about
+    /// it would be to ask nobody who denies.
+    fn is_operation(&self, operation: &str) -> Result<(), Verdict<AccessGrant>> {
+        if self.0.operations.has(operation) {
+            return Ok(());
+        }
+        let verdict = Verdict { decision: Err(no_such_operation(operation)), evaluations: vec![] };
+        count("access", &verdict);
+        Err(verdict)
     }
 
     fn set(&self) -> Arc<PolicySet> {

@@ -14,6 +14,7 @@ use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
 use crate::meters::{Meters, Outcome};
+use crate::operations::Operations;
 use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
@@ -87,7 +88,7 @@ impl PolicySet {
         admission: &Admission<'_>,
         before: Option<&Self>,
     ) -> Result<Loaded, LoadError> {
-        let read = read(admission.sources)?;
+        let read = read(admission.sources, admission.operations)?;
         admission.check_signatures(&read)?;
         let Read { bindings, groups, .. } = read;
         let members = bindings.values().enumerate().map(|(position, binding)| {
@@ -103,7 +104,10 @@ impl PolicySet {
                 Program::load(engine, artifacts, lookups, admission.sources, &binding, same)
                     .map_err(|error| at_setting(error, admission.sources))?;
             used.extend(program.artifact.clone());
-            versions.insert(binding.name.clone(), admission.admit(&binding, &program)?);
+            let admitted = admission
+                .admit(&binding, &program)
+                .map_err(|error| at_setting(error, admission.sources))?;
+            versions.insert(binding.name.clone(), admitted);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
             let share = Arc::new(Share::new(&binding.name, binding.limits.concurrent));
@@ -312,7 +316,7 @@ pub(crate) struct Read {
 }
 
 /// Reads every document of the directory.
-pub(crate) fn read(sources: &Sources<'_>) -> Result<Read, LoadError> {
+pub(crate) fn read(sources: &Sources<'_>, operations: Operations) -> Result<Read, LoadError> {
     let (mut bindings, mut groups) = (BTreeMap::new(), Vec::new());
     let mut digests = Documents::new();
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
@@ -326,7 +330,7 @@ pub(crate) fn read(sources: &Sources<'_>) -> Result<Read, LoadError> {
     for name in documents(sources)? {
         let file = sources.directory.join(&name);
         let text = sources.read_text(&name)?;
-        let document = read_document(&file, &text)?;
+        let document = read_document(&file, &text, operations)?;
         digests.insert(in_words(&name)?, Digest::of(text.as_bytes()));
         for binding in document.bindings {
             take(&binding.name, &binding.place)?;

@@ -36,6 +36,8 @@ pub struct Approval {
 impl Denial {
     /// No enforcing binding matched the request.
     pub const NO_POLICY: &'static str = "no-policy";
+    /// There is no such operation, so no policy can be about it.
+    pub const UNKNOWN_OPERATION: &'static str = "unknown-operation";
     /// A policy trapped, ran out of time or memory, or gave an answer that is not acceptable.
     pub const POLICY_FAILED: &'static str = "policy-failed";
     /// Too many decisions are waiting.

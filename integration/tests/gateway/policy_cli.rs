@@ -163,9 +163,14 @@ fn list_and_explain_say_what_a_gateway_s_policies_do() {
     } }));
     assert_eq!(issued["decision"]["issue"]["profile"], "tls-server", "{issued}");
     let nobody = explain(&json!({ "access": {
-        "tenant": "other", "identity": "i", "operation": "o", "resource": "r"
+        "tenant": "other", "identity": "i", "operation": "secrets.read", "resource": "r"
     } }));
     assert_eq!(nobody["decision"], json!({ "deny": "no-policy" }), "{nobody}");
+    let mistyped = explain(&json!({ "access": {
+        "identity": "i", "operation": "secrts.read", "resource": "r"
+    } }));
+    assert_eq!(mistyped["decision"], json!({ "deny": "unknown-operation" }), "{mistyped}");
+    assert!(mistyped["audit"].to_string().contains("`secrets.read`"), "{mistyped}");
 
     let mut command = policy(&["explain", "--config", &config, "-"]);
     drop(run_with_input(&mut command, b"{\"acces\":{}}").failure().says("expected one of"));
@@ -300,7 +305,9 @@ fn a_component_is_bound_if_the_set_with_it_would_be_taken() {
     let again = ["bind", example, "--config", &config, "--replace"];
     drop(chancery(&again).success());
     assert_eq!(document(), before);
-    drop(chancery(&[&again[..], &["--match", "operations = [\"x\"]"]].concat()).success());
+    drop(
+        chancery(&[&again[..], &["--match", "operations = [\"secrets.read\"]"]].concat()).success(),
+    );
     let after = document();
     let of = |document: &toml::Table, key: &str| document["binding"][0].get(key).cloned();
     assert_ne!(of(&after, "match"), of(&before, "match"));

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::pattern::Patterns;
 use super::{Binding, Decision, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
 use crate::group::{Group, Rule};
 use crate::lookups::{Capabilities, Names};
+use crate::operations::Operations;
+use crate::pattern::Patterns;
 
 /// What one document says.
 pub(crate) struct Read {
@@ -21,7 +22,11 @@ pub(crate) struct Read {
 }
 
 /// Reads one document.
-pub(crate) fn read_document(file: &Path, text: &str) -> Result<Read, LoadError> {
+pub(crate) fn read_document(
+    file: &Path,
+    text: &str,
+    operations: Operations,
+) -> Result<Read, LoadError> {
     let wrong = |span: Option<Range<usize>>, message: String| LoadError::Document {
         place: place(file, text, span.map_or(0, |span| span.start)),
         message,
@@ -32,11 +37,11 @@ pub(crate) fn read_document(file: &Path, text: &str) -> Result<Read, LoadError> 
     let place = |name: &Spanned<String>| place(file, text, name.span().start);
     let bindings = document.binding.into_iter().map(|raw| {
         let place = place(&raw.name);
-        raw.into_binding(place).map_err(wrong)
+        raw.into_binding(place, operations).map_err(wrong)
     });
     let groups = document.group.into_iter().map(|raw| {
         let place = place(&raw.name);
-        raw.into_group(place).map_err(wrong)
+        raw.into_group(place, operations).map_err(wrong)
     });
     Ok(Read {
         bindings: bindings.collect::<Result<_, _>>()?,
@@ -141,14 +146,14 @@ struct RawGrants {
 type Wrong = (Range<usize>, String);
 
 impl RawBinding {
-    fn into_binding(self, place: Place) -> Result<Binding, Wrong> {
+    fn into_binding(self, place: Place, operations: Operations) -> Result<Binding, Wrong> {
         let name = check_name(self.name)?;
         let digest = self.plugin.digest;
         Ok(Binding {
             name,
             place,
             has_match: self.scope.is_some(),
-            scope: self.scope.unwrap_or_default().for_decision(self.decision)?,
+            scope: self.scope.unwrap_or_default().for_decision(self.decision, operations)?,
             mode: self.mode.into(),
             plugin: check_file(self.plugin.file)?,
             signature: self.plugin.signature.map(check_file).transpose()?,
@@ -170,7 +175,7 @@ impl RawBinding {
 }
 
 impl RawGroup {
-    fn into_group(self, place: Place) -> Result<Group, Wrong> {
+    fn into_group(self, place: Place, operations: Operations) -> Result<Group, Wrong> {
         let span = self.name.span();
         let rules = [
             self.all.map(|members| (members.span(), Rule::All(members.into_inner()))),
@@ -190,7 +195,7 @@ impl RawGroup {
         Ok(Group {
             name: check_name(self.name)?,
             place,
-            scope: self.scope.for_decision(self.decision)?,
+            scope: self.scope.for_decision(self.decision, operations)?,
             mode: self.mode.into(),
             rule,
         })
@@ -226,7 +231,7 @@ fn check_file(file: Spanned<PathBuf>) -> Result<PathBuf, Wrong> {
 }
 
 impl RawScope {
-    fn for_decision(self, decision: Decision) -> Result<Scope, Wrong> {
+    fn for_decision(self, decision: Decision, known: Operations) -> Result<Scope, Wrong> {
         let of_other = |found: [(&str, Option<&Spanned<Patterns>>); 2], kind: &str, own: &str| {
             let mut found = found.into_iter().filter_map(|(key, given)| given.map(|g| (key, g)));
             found.next().map_or(Ok(()), |(key, given)| {
@@ -243,6 +248,10 @@ impl RawScope {
                     ("profiles", self.profiles.as_ref()),
                 ];
                 of_other(others, "access", "tenants, operations and resources")?;
+                if let Some(given) = &self.operations {
+                    let checked = given.get_ref().check(|pattern| known.check(pattern));
+                    checked.map_err(|message| (given.span(), message))?;
+                }
                 Ok(Scope::Access {
                     tenants: self.tenants,
                     operations: or_all(self.operations),

@@ -1,7 +1,6 @@
 //! Bindings: which component decides about which requests, with what settings, within what limits.
 
 pub(crate) mod document;
-mod pattern;
 pub(crate) mod place;
 
 use std::path::PathBuf;
@@ -10,12 +9,12 @@ use std::time::Duration;
 
 use chancery_identity::TenantId;
 pub(crate) use document::read_document;
-use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::LARGEST_MEMORY;
 use crate::error::Place;
 use crate::lookups::Capabilities;
+use crate::pattern::Patterns;
 use crate::{AccessRequest, CertificateFacts, Digest, world};
 
 /// One binding, as its document says it.

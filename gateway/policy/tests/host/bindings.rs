@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use chancery_policy::{Denial, Operations, PolicyConfig, PolicyHost};
+
 use crate::guests::{DENY, Guest, LOOP};
 use crate::installation::{Installation, repository, request, shipped};
 
@@ -138,6 +140,41 @@ fn settings_are_refused_where_the_plugin_finds_them_wrong() {
     let message = refused(&rules, &format!("[binding.settings]\n{rule}"));
     assert!(message.contains("settings.rules.0.roles: there is no role `*`"), "{message}");
     assert!(refused(&rules, "").contains("binding `b`: settings: missing field `rules`"));
+}
+
+#[tokio::test]
+async fn operations_that_the_gateway_does_not_have_are_refused_with_the_nearest() {
+    let installation = Installation::new();
+    let open = || {
+        let config = PolicyConfig { operations: Operations::OfTheGateway, ..installation.config() };
+        PolicyHost::open(config)
+    };
+    let refusal = |more: &str| {
+        installation.bind_access("b", &shipped("access-rules"), more);
+        open().err().unwrap().to_string()
+    };
+    let message = refusal("match = { operations = [\"secrets.list\", \"secrts.read\"] }");
+    let nearest =
+        "`secrts.read` matches no operation of this gateway; did you mean `secrets.read`?";
+    assert!(message.contains("b.toml:5: ") && message.contains(nearest), "{message}");
+    let rules = "[binding.settings]\nrules = [{ name = \"a\", identities = [\"*\"], \
+                 operations = [\"secrts.read\"], resources = [\"*\"], effect = \"deny\" }]\n";
+    let message = refusal(rules);
+    let place = "b.toml:6: binding `b`: settings.rules.0.operations.0: `secrts.read` matches no";
+    assert!(message.contains(place) && message.contains(nearest), "{message}");
+
+    installation.bind_access("b", &shipped("access-rules"), &rules.replace("secrts", "secrets"));
+    let host = open().unwrap();
+    let asked = request("secrts.read", "secret/app");
+    let denials = [
+        host.decide_access(&asked).await.decision.unwrap_err(),
+        host.decide_access_here(&asked).decision.unwrap_err(),
+        host.decide_access_to_each(asked.clone(), &["a".to_owned()]).await.decision.unwrap_err(),
+    ];
+    for denial in denials {
+        assert_eq!(denial.code, Denial::UNKNOWN_OPERATION);
+        assert!(denial.audit.contains(nearest), "{}", denial.audit);
+    }
 }
 
 #[test]

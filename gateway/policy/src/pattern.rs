@@ -10,6 +10,11 @@ impl Patterns {
     /// Everything.
     pub(crate) const ALL: Self = Self(None);
 
+    /// What is wrong with the first of them in which something is.
+    pub(crate) fn check(&self, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+        self.0.iter().flatten().try_for_each(|pattern| check(pattern))
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         match &self.0 {
             None => true,
@@ -29,7 +34,7 @@ impl TryFrom<Vec<String>> for Patterns {
     }
 }
 
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let Some(mut part) = parts.next() else { return rest.is_empty() };
