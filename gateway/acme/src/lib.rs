@@ -23,7 +23,6 @@ pub mod authorization;
 mod background;
 pub mod certificate;
 pub mod challenge;
-mod client;
 mod config;
 mod error;
 mod failure;

@@ -20,7 +20,7 @@ mod tenant;
 mod tenants;
 mod vouching;
 
-pub use address::canonical_network;
+pub use address::{canonical_network, client_network};
 pub use clock::Clock;
 pub use dns_name::{DnsName, InvalidDnsName};
 pub use evidence::{Evidence, EvidenceError, Settle, Settling, StillHolds};

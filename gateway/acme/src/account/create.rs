@@ -1,10 +1,9 @@
 use chancery_audit::Event;
-use chancery_identity::RequestContext;
+use chancery_identity::{RequestContext, client_network};
 use chancery_store::{Commit, CommitError};
 
 use super::{Account, AccountStatus, contact};
 use crate::Acme;
-use crate::client;
 use crate::error::{Error, InternalError};
 use crate::id::AccountId;
 use crate::jws::AccountKey;
@@ -148,7 +147,7 @@ impl Acme {
         let Some(address) = context.address else { return Ok(None) };
         let now = self.clock.now();
         let quota = Quota {
-            prefix: records::accounts_from(&context.tenant, client::network(address)),
+            prefix: records::accounts_from(&context.tenant, client_network(address)),
             most: self.config.limits.new_accounts_per_client,
             name: "new-accounts-per-client",
             message: "your network has made as many accounts as it may lately: use one of them, or try \

@@ -13,10 +13,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chancery_identity::client_network;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
-use crate::client;
 use crate::identifier::Identifier;
 
 /// Of the free room, the part that an account may have under way.
@@ -100,7 +100,7 @@ impl Whose {
             }
             Identifier::Ip(address) => address.to_string(),
         };
-        Self { account: thumbprint.to_owned(), client: client.map(client::network), target }
+        Self { account: thumbprint.to_owned(), client: client.map(client_network), target }
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use chancery_identity::RequestContext;
+use chancery_identity::{RequestContext, client_network};
 use chancery_store::{Commit, Key};
 use jiff::Timestamp;
 
 use super::Facts;
 use crate::Acme;
-use crate::client;
 use crate::error::Error;
 use crate::id::{AccountId, OrderId};
 use crate::quota::{FreeSeat, Quota};
@@ -50,7 +49,7 @@ impl Acme {
             message: "the account has as many orders as it may that are not finished, or failed within \
                       the last hour: finish some, or try again later",
         };
-        let of_client = context.address.map(client::network).map(|client| Quota {
+        let of_client = context.address.map(client_network).map(|client| Quota {
             prefix: records::pending_from(&context.tenant, client),
             most: limits.pending_orders_per_client,
             name: "pending-orders-per-client",
