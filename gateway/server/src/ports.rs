@@ -145,6 +145,7 @@ fn limits(
     Limits {
         port,
         connections,
+        certificates: port == "tls",
         per_address: config.clients.per_address,
         streams: config.clients.streams,
         deadlines: Deadlines { handshake, first_byte, headers, idle, body, stall, ping, pong },

@@ -308,5 +308,47 @@ fn a_full_table_never_makes_a_challenge_invalid() {
     let (chain, _) = account.obtain(&["a.example.com"], &responder);
     assert!(chain.contains("BEGIN CERTIFICATE"), "{chain}");
     let open = std::fs::read_dir(format!("/proc/{}/fd", gateway.id())).expect("it runs").count();
-    assert!((110..200).contains(&open), "{open} files are open");
+    assert!((90..200).contains(&open), "{open} files are open");
+}
+
+#[test]
+fn strangers_leave_places_for_whoever_has_a_certificate() {
+    let site = Site::new();
+    let gateway =
+        serve(&site, &[("connections", 40.into()), ("connections_per_address", 100.into())]);
+    // Ten addresses, with a request under way on each of their connections.
+    let stranger = |address: u8| {
+        let client = gateway.anonymous().through(Ipv4Addr::new(127, 77, 0, address), b"");
+        let mut connection = client.connect().ok()?;
+        let headers = [("content-type", "application/jose+json")];
+        connection.park("POST", "/acme/new-account", &headers, 100).ok()?;
+        Some(connection)
+    };
+    let strangers: Vec<_> = (0..30).filter_map(|number| stranger(number % 10)).collect();
+    assert_eq!(strangers.len(), 30);
+    let page = || gateway.monitoring().get("/metrics").expect(200).text();
+    let open = "chancery_server_connections{port=\"tls\"} 30";
+    assert!(page().contains(open), "{}", page());
+
+    let service = || {
+        let mut connection = gateway.app().connect().expect("a place");
+        let answer = connection.send("GET", "/v1/sys/health", &[], b"").expect("an answer");
+        assert_eq!(answer.status, 200);
+        connection
+    };
+    let services: Vec<_> = (0..10).map(|_| service()).collect();
+    let page = page();
+    assert!(page.contains("chancery_server_connections_verified{port=\"tls\"} 10"), "{page}");
+    // Only the first came as a stranger.
+    let displaced = page.lines().filter_map(|line| {
+        let line = line.strip_prefix("chancery_server_connections_displaced_total{port=\"tls\"")?;
+        line.rsplit_once(' ')?.1.parse::<u64>().ok()
+    });
+    assert_eq!(displaced.sum::<u64>(), 1, "{page}");
+    // Further strangers displace each other and no service.
+    let _ = (10..20).filter_map(stranger).count();
+    for mut connection in services {
+        let answer = connection.send("GET", "/v1/sys/health", &[], b"").expect("an answer");
+        assert_eq!(answer.status, 200);
+    }
 }

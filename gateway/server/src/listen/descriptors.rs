@@ -5,6 +5,8 @@
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::places::Sizes;
+
 /// What the store, the audit log, policies, logs, listeners and signals need.
 const OWN: u64 = 128;
 
@@ -15,6 +17,14 @@ pub(crate) struct Connections {
     pub(crate) tls: usize,
     /// The plain port.
     pub(crate) plain: usize,
+}
+
+impl Connections {
+    /// The sockets for them, with those that wait for a place.
+    fn sockets(self) -> u64 {
+        let of = |connections| Sizes::without_reserve(connections).sockets() as u64;
+        of(self.tls) + of(self.plain)
+    }
 }
 
 /// Raises the limit of this process to what the system allows it. The limit that holds then; none if
@@ -42,10 +52,12 @@ pub(crate) fn fit(limit: Option<u64>, wanted: Connections, outgoing: usize) -> R
     let reserve = OWN + outgoing as u64;
     // A limit so low that the reserve would take most of it is halved: both sides have to get along.
     let room = limit.saturating_sub(reserve).max(limit / 2);
-    let sum = (wanted.tls + wanted.plain) as u64;
-    if sum <= room {
+    if wanted.sockets() <= room {
         return Ok(wanted);
     }
+    // Beside each eight connections, one socket waits for a place or is being closed.
+    let room = room.saturating_sub(8) / 9 * 8;
+    let sum = (wanted.tls + wanted.plain) as u64;
     let part = |connections: usize| {
         let part = u128::from(room) * connections as u128 / u128::from(sum);
         usize::try_from(part).unwrap_or(connections)
@@ -67,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_high_limit_changes_nothing() {
-        for limit in [None, Some(1_048_576), Some(12_000 + OWN + 500)] {
+        for limit in [None, Some(1_048_576), Some(12_128 + OWN + 500)] {
             assert_eq!(fit(limit, WANTED, 500).unwrap(), WANTED, "{limit:?}");
         }
     }
@@ -75,9 +87,10 @@ mod tests {
     #[test]
     fn a_low_limit_shrinks_both_tables_alike_and_keeps_the_reserve() {
         for limit in [256_u64, 1024, 4096, 12_000] {
-            let Connections { tls, plain } = fit(Some(limit), WANTED, 500).unwrap();
-            let sum = (tls + plain) as u64;
-            assert!(limit - sum >= (OWN + 500).min(limit / 2), "{limit}: {tls} + {plain}");
+            let fitting = fit(Some(limit), WANTED, 500).unwrap();
+            let Connections { tls, plain } = fitting;
+            let left = limit - fitting.sockets();
+            assert!(left >= (OWN + 500).min(limit / 2), "{limit}: {tls} + {plain}");
             assert!(tls.abs_diff(5 * plain) <= 5, "{limit}: {tls} + {plain}");
         }
     }

@@ -4,6 +4,8 @@ use chancery_api::BodyError;
 use metrics::{counter, gauge};
 
 use super::activity::Ended;
+use super::displacing::Why;
+use super::places::Denied;
 
 /// A connection that is open until this is dropped.
 pub(super) struct Open(&'static str);
@@ -19,9 +21,35 @@ impl Drop for Open {
     }
 }
 
-/// Its address had too many already.
-pub(super) fn refused(port: &'static str) {
-    counter!("chancery_server_connections_refused_total", "port" => port).increment(1);
+/// A connection with a verified client certificate until this is dropped.
+#[derive(Debug)]
+pub(super) struct Verified(&'static str);
+
+pub(super) fn verified(port: &'static str) -> Verified {
+    gauge!("chancery_server_connections_verified", "port" => port).increment(1);
+    Verified(port)
+}
+
+impl Drop for Verified {
+    fn drop(&mut self) {
+        gauge!("chancery_server_connections_verified", "port" => self.0).decrement(1);
+    }
+}
+
+/// It got no place.
+pub(super) fn refused(port: &'static str, denied: Denied) {
+    counter!(
+        "chancery_server_connections_refused_total", "port" => port, "reason" => denied.code()
+    )
+    .increment(1);
+}
+
+/// It made room for another.
+pub(super) fn displaced(port: &'static str, why: Why) {
+    counter!(
+        "chancery_server_connections_displaced_total", "port" => port, "why" => why.code()
+    )
+    .increment(1);
 }
 
 /// The body of a request was too slow, or there was no room for it.

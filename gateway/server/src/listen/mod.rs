@@ -1,7 +1,8 @@
 //! The listeners. They are bound before anything else is opened, since certificates carry the plain
 //! port's address and port 0 becomes a number only here.
 //!
-//! A port has a [table] of connections with a share for each client address. A connection is
+//! A port has a [table] of connections with a share for each client address, of which a part is reserved
+//! for clients with a certificate. A connection is
 //! watched ([activity]) by its stream and its requests, and ends when it has done nothing good for
 //! longer than its [deadlines]; the bodies of its requests come out of a [budget].
 
@@ -12,9 +13,12 @@ mod budget;
 mod conversation;
 mod deadlines;
 mod descriptors;
+mod displacing;
 mod meters;
 mod pace;
+mod places;
 mod proxy;
+mod recently;
 mod stream;
 mod table;
 
@@ -37,8 +41,9 @@ use tower::ServiceExt;
 
 use self::activity::Activity;
 use self::conversation::{Caller, Http};
+use self::places::{Denied, Share, Sizes};
 use self::stream::Watched;
-use self::table::{Place, Share, Table};
+use self::table::{Place, Table};
 
 pub(crate) use self::budget::Bodies;
 pub(crate) use self::deadlines::Deadlines;
@@ -78,6 +83,8 @@ pub(crate) struct Limits {
     pub(crate) port: &'static str,
     /// Connections at once.
     pub(crate) connections: usize,
+    /// Whether clients may show a certificate, so that places are reserved for those who do.
+    pub(crate) certificates: bool,
     /// Connections of one address at once; none for a part of the room that there is.
     pub(crate) per_address: Option<usize>,
     /// HTTP/2: requests of one connection at once.
@@ -97,6 +104,14 @@ impl Limits {
     fn share(&self) -> Share {
         self.per_address.map_or(Share::OfWhatIsFree, Share::Of)
     }
+
+    fn sizes(&self) -> Sizes {
+        if self.certificates {
+            Sizes::with_reserve(self.connections)
+        } else {
+            Sizes::without_reserve(self.connections)
+        }
+    }
 }
 
 /// Serves `router` behind TLS until stopped and drained. Each request carries its
@@ -112,7 +127,7 @@ pub(crate) async fn serve_tls(
     serve(listener, limits, move |connection| {
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
         async move {
-            let Connection { stream, client, local, activity, place, stop } = connection;
+            let Connection { stream, client, local, activity, mut place, stop } = connection;
             let accepted = match acceptor.accept(stream, client).await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -128,6 +143,9 @@ pub(crate) async fn serve_tls(
             let peer = accepted.peer;
             if peer.evidence.is_some() {
                 activity.is_known();
+                place.is_known();
+            } else if let Err(denied) = place.is_stranger() {
+                return refuse("tls", client, denied);
             }
             let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
             let answer = move |mut request: http::Request<Body>| {
@@ -211,30 +229,19 @@ where
     F: Fn(Connection) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let table = Table::new(limits.connections, limits.share(), limits.bodies.clone());
+    let table = Table::new(limits.port, limits.sizes(), limits.share(), limits.bodies.clone());
     let mut connections = JoinSet::new();
     let limits = Arc::new(limits);
     let stop = stopped(limits.stop.clone());
     tokio::pin!(stop);
-    'accepting: loop {
-        // Kept over the ends of connections: it holds the one that was accepted while it waits for room.
-        let accepting = accept(&listener, &table, &limits);
-        tokio::pin!(accepting);
-        let accepted = loop {
-            tokio::select! {
-                accepted = &mut accepting => break accepted,
-                Some(_) = connections.join_next() => {}
-                () = &mut stop => break 'accepting,
-            }
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &table, &limits) => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut stop => break,
         };
-        if let Some((stream, peer, place)) = accepted {
-            connections.spawn(connection(
-                stream,
-                peer,
-                place,
-                limits.clone(),
-                conversation.clone(),
-            ));
+        if let Some(arrived) = accepted {
+            connections.spawn(connection(arrived, limits.clone(), conversation.clone()));
         }
     }
     drop(listener);
@@ -245,12 +252,17 @@ where
     }
 }
 
-/// The next connection, with its place. None if there was none, or its client has too many.
-async fn accept(
-    listener: &TcpListener,
-    table: &Arc<Table>,
-    limits: &Limits,
-) -> Option<(TcpStream, SocketAddr, Place)> {
+/// A connection that was accepted, and has a place or waits for one.
+struct Arrived {
+    stream: TcpStream,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+    place: Place,
+}
+
+/// The next connection. None if there was none, or it gets no place. Never waits but for a connection: those
+/// that come behind it may have a place.
+async fn accept(listener: &TcpListener, table: &Arc<Table>, limits: &Limits) -> Option<Arrived> {
     let (stream, peer) = match listener.accept().await {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -260,31 +272,25 @@ async fn accept(
             return None;
         }
     };
+    let activity = Arc::new(Activity::new(limits.deadlines, Instant::now()));
     let mut place = table.place();
-    if !limits.balancers.contain(peer.ip()) && !place.belongs_to(peer.ip()) {
-        refuse(limits, peer);
+    let placed = if limits.balancers.contain(peer.ip()) {
+        place.ask(&activity)
+    } else {
+        place.belongs_to(peer.ip()).and_then(|()| place.ask(&activity))
+    };
+    if let Err(denied) = placed {
+        refuse(limits.port, peer, denied);
         return None;
     }
-    if table.is_full() {
-        let port = limits.port;
-        tracing::warn!(
-            port,
-            "every place is taken: new connections wait for those that are idle, or strangers' and slow"
-        );
-    }
-    place.enter().await;
     prepare(&stream);
-    Some((stream, peer, place))
+    Some(Arrived { stream, peer, activity, place })
 }
 
-fn refuse(limits: &Limits, client: SocketAddr) {
-    meters::refused(limits.port);
-    let (port, client) = (limits.port, client.ip());
-    tracing::warn!(
-        port,
-        %client,
-        "refused a connection: its address has too many (server.connections_per_address)"
-    );
+fn refuse(port: &'static str, client: SocketAddr, denied: Denied) {
+    meters::refused(port, denied);
+    let client = client.ip();
+    tracing::warn!(port, %client, "refused a connection: {denied}");
 }
 
 /// Options that make no connection worse if the system refuses them.
@@ -302,44 +308,20 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-async fn connection<F, Fut>(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    mut place: Place,
-    limits: Arc<Limits>,
-    conversation: F,
-) where
+async fn connection<F, Fut>(arrived: Arrived, limits: Arc<Limits>, conversation: F)
+where
     F: Fn(Connection) -> Fut,
     Fut: Future<Output = ()>,
 {
+    let Arrived { stream, peer, activity, mut place } = arrived;
+    if !is_granted(&mut place, &activity, &limits).await {
+        return refuse(limits.port, peer, Denied::Full);
+    }
     let _open = meters::open(limits.port);
-    let activity = Arc::new(Activity::new(limits.deadlines, Instant::now()));
-    place.watch(&activity);
+    activity.begins(Instant::now(), false);
     let work = async {
-        let mut client = peer;
-        let mut local = stream.local_addr().ok();
-        if limits.balancers.contain(peer.ip()) {
-            match timeout(limits.deadlines.handshake, proxy::client(&mut stream)).await {
-                Ok(Ok(Some(passed_on))) => {
-                    if !place.belongs_to(passed_on.ip()) {
-                        return refuse(&limits, passed_on);
-                    }
-                    client = passed_on;
-                    local = None;
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    let (port, peer) = (limits.port, peer.ip());
-                    tracing::warn!(port, %peer, %error, "refused a load balancer's connection");
-                    return;
-                }
-                Err(_) => {
-                    let (port, peer) = (limits.port, peer.ip());
-                    tracing::warn!(port, %peer, "a load balancer sent no PROXY header in time");
-                    return;
-                }
-            }
-        }
+        let identified = identify(stream, peer, place, &activity, &limits).await;
+        let Some(Identified { stream, client, local, place }) = identified else { return };
         let stream = Watched::new(stream, activity.clone());
         activity.begins(Instant::now(), false);
         let (activity, stop) = (activity.clone(), limits.stop.clone());
@@ -352,5 +334,62 @@ async fn connection<F, Fut>(
     if let Some(reason) = activity.ended() {
         meters::ended(limits.port, reason);
         tracing::debug!(port = limits.port, %peer, %reason, "ended a connection");
+    }
+}
+
+/// Waits for a place, but not for longer than a handshake may take.
+async fn is_granted(place: &mut Place, activity: &Arc<Activity>, limits: &Limits) -> bool {
+    let granted = timeout(limits.deadlines.handshake, place.granted(activity));
+    tokio::select! {
+        granted = granted => granted.is_ok(),
+        () = stopped(limits.stop.clone()) => false,
+    }
+}
+
+/// A connection of which is known whose it is.
+struct Identified {
+    stream: TcpStream,
+    client: SocketAddr,
+    local: Option<SocketAddr>,
+    place: Place,
+}
+
+/// Reads whose connection it is, if it is a load balancer's.
+async fn identify(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    mut place: Place,
+    activity: &Arc<Activity>,
+    limits: &Limits,
+) -> Option<Identified> {
+    let local = stream.local_addr().ok();
+    if !limits.balancers.contain(peer.ip()) {
+        return Some(Identified { stream, client: peer, local, place });
+    }
+    let (port, balancer) = (limits.port, peer.ip());
+    let client = match timeout(limits.deadlines.handshake, proxy::client(&mut stream)).await {
+        Ok(Ok(Some(client))) => client,
+        Ok(Ok(None)) => return Some(Identified { stream, client: peer, local, place }),
+        Ok(Err(error)) => {
+            tracing::warn!(port, peer = %balancer, %error, "refused a load balancer's connection");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!(port, peer = %balancer, "a load balancer sent no PROXY header in time");
+            return None;
+        }
+    };
+    let placed = place.belongs_to(client.ip()).and_then(|()| place.ask(activity));
+    let placed = match placed {
+        Ok(()) if is_granted(&mut place, activity, limits).await => Ok(()),
+        Ok(()) => Err(Denied::Full),
+        Err(denied) => Err(denied),
+    };
+    match placed {
+        Ok(()) => Some(Identified { stream, client, local: None, place }),
+        Err(denied) => {
+            refuse(port, client, denied);
+            None
+        }
     }
 }

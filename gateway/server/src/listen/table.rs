@@ -1,161 +1,159 @@
 //! Who is connected to a port: how many there may be, how many of them from one address, and who makes
 //! room when the table is full.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use chancery_identity::client_network;
+use ipnet::IpNet;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Activity, Ended};
+use super::activity::Activity;
 use super::budget::{Bodies, Budget};
+use super::displacing::Why;
+use super::meters;
+use super::places::{Denied, Places, Share, Sizes};
 
-/// A connection has to be idle for so long before it is ended to make room.
-const IDLE_ENOUGH: Duration = Duration::from_secs(1);
-
-/// So long a stranger may take for a request where others wait for the place. Rates alone do not help: at
-/// the least one a body takes minutes, and there are many addresses.
-const SLOW_ENOUGH: Duration = Duration::from_secs(5);
-
-/// What an address may have of a table that is nearly full.
-const FEW: usize = 4;
-
-/// How many connections one address may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
-    /// So many.
-    Of(usize),
-    /// As many as a third of the places that are free: a quarter of an empty table, and less and less the fuller
-    /// it is, so that a few addresses never fill it.
-    OfWhatIsFree,
-}
+/// How often a connection that waits for a place looks whether somebody has become idle.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The connections of one port.
 #[derive(Debug)]
 pub(super) struct Table {
-    room: Arc<Semaphore>,
-    share: Share,
-    bodies: Bodies,
-    clients: Mutex<HashMap<Network, Client>>,
-    connections: Mutex<HashMap<u64, Weak<Activity>>>,
+    port: &'static str,
+    places: Mutex<Places>,
+    freed: Notify,
     next: AtomicU64,
-}
-
-/// What counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that a network has,
-/// since whoever has a network has all of its addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-#[derive(Debug)]
-struct Client {
-    connections: usize,
-    bodies: Arc<Budget>,
 }
 
 /// The place of a connection in the table; free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    room: Option<OwnedSemaphorePermit>,
     table: Arc<Table>,
     number: u64,
-    client: Option<(Network, Arc<Budget>)>,
+    client: Option<(IpNet, Arc<Budget>)>,
+    standing: Standing,
+    verified: Option<meters::Verified>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Outside,
+    /// Waits for a place; whether it has one (a load balancer's, which has to become a client's).
+    Waiting {
+        inside: bool,
+    },
+    Inside,
 }
 
 impl Table {
-    /// Room for `size` connections, of which one address may have `share`.
-    pub(super) fn new(size: usize, share: Share, bodies: Bodies) -> Arc<Self> {
+    /// A table of these sizes, of which one address may have `share`.
+    pub(super) fn new(port: &'static str, sizes: Sizes, share: Share, bodies: Bodies) -> Arc<Self> {
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
-            share,
-            bodies,
-            clients: Mutex::default(),
-            connections: Mutex::default(),
+            port,
+            places: Mutex::new(Places::new(sizes, share, bodies)),
+            freed: Notify::new(),
             next: AtomicU64::new(0),
         })
     }
 
-    /// Whether every place is taken.
-    pub(super) fn is_full(&self) -> bool {
-        self.room.available_permits() == 0
-    }
-
-    /// A place for a connection, which has to [enter](Place::enter) before it does anything.
+    /// A place for a connection, which has to [ask](Place::ask) for it before it does anything.
     pub(super) fn place(self: &Arc<Self>) -> Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Place { room: None, table: self.clone(), number, client: None }
+        let table = self.clone();
+        Place { table, number, client: None, standing: Standing::Outside, verified: None }
     }
 
-    /// Ends the connection that has been idle for the longest time, or else that of the stranger who has been at
-    /// a request for the longest, if there is one.
-    fn make_room(&self, now: Instant) -> bool {
-        let connections: Vec<_> =
-            locked(&self.connections).values().filter_map(Weak::upgrade).collect();
-        let longest = |since: fn(&Activity) -> Option<Instant>, enough: Duration| {
-            let all = connections.iter();
-            all.filter_map(|activity| since(activity).map(|since| (since, activity)))
-                .min_by_key(|(since, _)| *since)
-                .filter(|(since, _)| now.saturating_duration_since(*since) >= enough)
-        };
-        let worst = longest(Activity::idle_since, IDLE_ENOUGH)
-            .or_else(|| longest(Activity::busy_since, SLOW_ENOUGH));
-        if let Some((_, activity)) = worst {
-            activity.end(Ended::Displaced);
-        }
-        worst.is_some()
+    /// Nothing panics while it holds the lock, and each change is complete by itself.
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many connections an address may have now.
-    fn share(&self) -> usize {
-        match self.share {
-            Share::Of(share) => share,
-            Share::OfWhatIsFree => (self.room.available_permits() / 3).max(FEW),
-        }
+    /// Tells that somebody made room.
+    fn displaced(&self, why: Why) {
+        let port = self.port;
+        meters::displaced(port, why);
+        tracing::warn!(
+            port,
+            why = why.code(),
+            "every place is taken: a connection was ended for another one"
+        );
     }
 }
 
 impl Place {
-    /// Takes the place, once there is room: when the table is full, a connection that is idle or of a slow
-    /// stranger ends for that. Cancelling the wait loses nothing.
-    pub(super) async fn enter(&mut self) {
-        let room = &self.table.room;
-        loop {
-            if let Ok(permit) = room.clone().try_acquire_owned() {
-                self.room = Some(permit);
+    /// Counts the connection among those of its client's address.
+    ///
+    /// # Errors
+    /// These are too many: then the connection has to end.
+    pub(super) fn belongs_to(&mut self, address: IpAddr) -> Result<(), Denied> {
+        let client = client_network(address);
+        let bodies = self.table.places().belongs_to(client, Instant::now())?;
+        self.client = Some((client, bodies));
+        Ok(())
+    }
+
+    /// Asks for a place, which it [has](Self::granted) now or later.
+    ///
+    /// # Errors
+    /// There is neither one nor room to wait.
+    pub(super) fn ask(&mut self, activity: &Arc<Activity>) -> Result<(), Denied> {
+        if self.try_enter(activity) {
+            return Ok(());
+        }
+        if !self.table.places().waits() {
+            return Err(Denied::Full);
+        }
+        self.standing = Standing::Waiting { inside: self.standing == Standing::Inside };
+        Ok(())
+    }
+
+    /// Waits until it has the place that it asked for: when the table is full, a connection that is idle or of a
+    /// slow stranger ends for that. Cancelling the wait loses nothing.
+    pub(super) async fn granted(&mut self, activity: &Arc<Activity>) {
+        while let Standing::Waiting { .. } = self.standing {
+            let table = self.table.clone();
+            let mut freed = std::pin::pin!(table.freed.notified());
+            freed.as_mut().enable();
+            if self.try_enter(activity) {
                 return;
             }
-            self.table.make_room(Instant::now());
             // If none was idle enough, one may be soon.
-            if let Ok(Ok(permit)) = timeout(IDLE_ENOUGH, room.clone().acquire_owned()).await {
-                self.room = Some(permit);
-                return;
+            let _ = timeout(LOOK, freed).await;
+        }
+    }
+
+    fn try_enter(&mut self, activity: &Arc<Activity>) -> bool {
+        let client = self.client.as_ref().map(|(client, _)| *client);
+        let now = Instant::now();
+        let displaced = |why| self.table.displaced(why);
+        let entered = self.table.places().enter(self.number, client, activity, now, displaced);
+        if entered {
+            if let Standing::Waiting { .. } = self.standing {
+                self.table.places().waits_no_more();
             }
+            self.standing = Standing::Inside;
         }
+        entered
     }
 
-    /// Makes what the connection does visible to the table.
-    pub(super) fn watch(&self, activity: &Arc<Activity>) {
-        locked(&self.table.connections).insert(self.number, Arc::downgrade(activity));
+    /// The client has a certificate that was verified.
+    pub(super) fn is_known(&mut self) {
+        self.table.places().is_known(self.number, Instant::now());
+        self.verified = Some(meters::verified(self.table.port));
     }
 
-    /// Counts the connection among those of its client's address. False if these are too many: then
-    /// the connection has to end.
-    pub(super) fn belongs_to(&mut self, address: IpAddr) -> bool {
-        let network = Network::of(address);
-        let share = self.table.share();
-        let mut clients = locked(&self.table.clients);
-        let client = clients.entry(network).or_insert_with(|| Client {
-            connections: 0,
-            bodies: Arc::new(self.table.bodies.share()),
-        });
-        if client.connections >= share {
-            return false;
-        }
-        client.connections += 1;
-        self.client = Some((network, client.bodies.clone()));
-        true
+    /// The client has none.
+    ///
+    /// # Errors
+    /// It had its place for the handshake only, and there is none for a stranger.
+    pub(super) fn is_stranger(&self) -> Result<(), Denied> {
+        let displaced = |why| self.table.displaced(why);
+        let stays = self.table.places().is_stranger(self.number, Instant::now(), displaced);
+        stays.then_some(()).ok_or(Denied::Full)
     }
 
     /// What the bodies of the client's requests may have; none if it is not one client's connection.
@@ -166,163 +164,105 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        locked(&self.table.connections).remove(&self.number);
-        let Some((network, _)) = self.client else { return };
-        let mut clients = locked(&self.table.clients);
-        if let Some(client) = clients.get_mut(&network) {
-            client.connections = client.connections.saturating_sub(1);
-            if client.connections == 0 {
-                clients.remove(&network);
-            }
+        let (waited, entered) = match self.standing {
+            Standing::Outside => (false, false),
+            Standing::Waiting { inside } => (true, inside),
+            Standing::Inside => (false, true),
+        };
+        let client = self.client.as_ref().map(|(client, _)| *client);
+        let mut places = self.table.places();
+        if waited {
+            places.waits_no_more();
         }
+        places.leave(self.number, client, entered);
+        drop(places);
+        self.table.freed.notify_waiters();
     }
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(address) => {
-                Self(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into())
-            }
-            v4 @ IpAddr::V4(_) => Self(v4),
-        }
-    }
-}
-
-/// Nothing panics while it holds one of these locks, and each change is complete by itself.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::activity::Ended;
     use super::super::activity::tests::deadlines;
     use super::*;
 
-    fn table(size: usize, share: usize) -> Arc<Table> {
-        Table::new(size, Share::Of(share), Bodies::new(1000))
-    }
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn an_address_has_its_share_and_leaves_the_rest_to_others() {
-        let table = table(10, 2);
-        let mut places = vec![];
-        for (from, fits) in [
-            ("192.0.2.1", true),
-            ("192.0.2.1", true),
-            ("192.0.2.1", false),
-            // The same address, as a socket for both versions shows it.
-            ("::ffff:192.0.2.1", false),
-            ("192.0.2.2", true),
-            ("2001:db8::1", true),
-            // One network has as many addresses as it likes.
-            ("2001:db8::ffff:2", true),
-            ("2001:db8::3", false),
-            ("2001:db8:0:1::3", true),
-        ] {
-            let mut place = table.place();
-            assert_eq!(place.belongs_to(address(from)), fits, "{from}");
-            places.push(place);
-        }
-        places.remove(0);
-        assert!(table.place().belongs_to(address("192.0.2.1")), "one has ended");
-        drop(places);
-        assert!(locked(&table.clients).is_empty(), "nobody is remembered who is gone");
+    fn table(size: usize) -> Arc<Table> {
+        Table::new("test", Sizes::without_reserve(size), Share::Of(10), Bodies::new(1000))
     }
 
     /// A connection that has done nothing for some seconds.
-    async fn connected(table: &Arc<Table>, seconds: u64) -> (Place, Arc<Activity>) {
+    fn activity(seconds: u64) -> Arc<Activity> {
+        Arc::new(Activity::new(deadlines(), Instant::now() - Duration::from_secs(seconds)))
+    }
+
+    fn place(table: &Arc<Table>, client: u8) -> Place {
         let mut place = table.place();
-        place.enter().await;
-        let since = Instant::now() - Duration::from_secs(seconds);
-        let activity = Arc::new(Activity::new(deadlines(), since));
-        place.watch(&activity);
-        (place, activity)
+        place.belongs_to(IpAddr::from([192, 0, 2, client])).unwrap();
+        place
     }
 
     #[tokio::test]
     async fn a_full_table_waits_until_a_place_is_free() {
-        let table = table(1, 1);
-        let (place, activity) = connected(&table, 9).await;
-        let _busy = activity.request(false);
-        let mut next = table.place();
-        let mut entering = Box::pin(next.enter());
-        assert!(futures_util::poll!(&mut entering).is_pending());
-        assert_eq!(activity.ended(), None, "it has a request under way");
-        drop(place);
-        entering.await;
+        let table = table(1);
+        let (first, mut held) = (activity(9), place(&table, 1));
+        held.ask(&first).unwrap();
+        let _busy = first.request(false);
+        let (second, mut next) = (activity(0), place(&table, 1));
+        next.ask(&second).unwrap();
+        let mut granted = Box::pin(next.granted(&second));
+        assert!(futures_util::poll!(&mut granted).is_pending());
+        assert_eq!(first.ended(), None, "it has a request under way");
+        drop(held);
+        granted.await;
     }
 
     #[tokio::test]
-    async fn whoever_is_idle_for_longest_makes_room() {
-        let table = table(3, 3);
-        let mut all =
-            [connected(&table, 9).await, connected(&table, 8).await, connected(&table, 7).await];
-        let _busy = all[0].1.request(false);
-        let ended = |all: &[(Place, Arc<Activity>)]| {
-            all.iter().map(|(_, activity)| activity.ended()).collect::<Vec<_>>()
+    async fn those_that_wait_get_the_place_of_whoever_becomes_idle() {
+        let table = table(1);
+        let (first, mut held) = (activity(0), place(&table, 1));
+        held.ask(&first).unwrap();
+        let (second, mut next) = (activity(0), place(&table, 1));
+        next.ask(&second).unwrap();
+        next.granted(&second).await;
+        assert_eq!(first.ended(), Some(Ended::Displaced));
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_and_no_more() {
+        let table = table(1);
+        let (first, mut held) = (activity(9), place(&table, 1));
+        held.ask(&first).unwrap();
+        let _busy = first.request(false);
+        let fits = |client| {
+            let mut next = place(&table, client);
+            next.ask(&activity(0)).map(|()| next)
         };
-        let mut next = table.place();
-        let mut entering = Box::pin(next.enter());
-        assert!(futures_util::poll!(&mut entering).is_pending(), "nobody has left yet");
-        assert_eq!(ended(&all), [None, Some(Ended::Displaced), None], "the first has a request");
-        all[1] = (table.place(), Arc::new(Activity::new(deadlines(), Instant::now())));
-        entering.await;
+        drop(fits(1).unwrap());
+        let waiting = [fits(2).unwrap(), fits(3).unwrap()];
+        assert_eq!(fits(4).unwrap_err(), Denied::Full);
+        drop(waiting);
+        drop(fits(4).unwrap());
     }
 
     #[tokio::test]
-    async fn a_stranger_who_is_slow_makes_room_and_whoever_is_known_does_not() {
-        let table = table(2, 2);
-        let (_known, known) = connected(&table, 0).await;
-        known.is_known();
-        let _request = known.request(false);
-        let (_stranger, stranger) = connected(&table, 0).await;
-        let request = stranger.request(true);
-        let mut other = stranger.request(true);
-        let start = Instant::now();
-        assert!(!table.make_room(start), "it may take its time");
-        other.answered();
-        drop(other);
-        assert!(stranger.busy_since().unwrap() >= start, "something was done");
-        assert!(table.make_room(Instant::now() + SLOW_ENOUGH));
-        assert_eq!((known.ended(), stranger.ended()), (None, Some(Ended::Displaced)));
-        drop(request);
-        assert!(!table.make_room(Instant::now() + SLOW_ENOUGH), "the other one is known");
-    }
-
-    #[tokio::test]
-    async fn a_few_addresses_do_not_fill_the_table() {
-        let table = Table::new(64, Share::OfWhatIsFree, Bodies::new(1000));
-        let mut places = vec![];
-        let mut of = vec![];
-        for client in 0..5 {
-            let before = places.len();
-            loop {
-                let mut place = table.place();
-                if !place.belongs_to(IpAddr::from([192, 0, 2, client])) {
-                    break;
-                }
-                place.enter().await;
-                places.push(place);
-            }
-            of.push(places.len() - before);
-        }
-        assert_eq!(of, [16, 12, 9, 7, 5]);
-        drop(places);
-        assert_eq!(table.share(), 21);
-    }
-
-    #[tokio::test]
-    async fn whoever_has_only_just_become_idle_stays() {
-        let table = table(1, 1);
-        let (_place, activity) = connected(&table, 9).await;
-        drop(activity.request(false));
-        assert!(!table.make_room(Instant::now()));
-        assert!(table.make_room(Instant::now() + IDLE_ENOUGH));
-        assert!(!table.make_room(Instant::now() + IDLE_ENOUGH), "it is ending already");
+    async fn a_balancers_connection_keeps_its_place_while_it_waits_for_the_clients() {
+        let sizes = Sizes { all: 3, strangers: 1, waiting: 1 };
+        let table = Table::new("test", sizes, Share::Of(3), Bodies::new(1000));
+        let (first, mut held) = (activity(0), place(&table, 1));
+        held.ask(&first).unwrap();
+        let _busy = first.request(false);
+        let (passed_on, mut through) = (activity(0), table.place());
+        through.ask(&passed_on).unwrap();
+        assert_eq!(through.standing, Standing::Inside);
+        through.belongs_to(IpAddr::from([192, 0, 2, 2])).unwrap();
+        through.ask(&passed_on).unwrap();
+        assert_eq!(through.standing, Standing::Waiting { inside: true });
+        let mut granted = Box::pin(through.granted(&passed_on));
+        assert!(futures_util::poll!(&mut granted).is_pending());
+        drop(held);
+        granted.await;
+        drop(through);
+        assert!(table.places().is_empty());
     }
 }

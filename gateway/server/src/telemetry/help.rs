@@ -123,12 +123,20 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("chancery_server_connections", "Open connections, by port."),
     (
+        "chancery_server_connections_displaced_total",
+        "Connections that made room for another one in a full table, by port and why it was them.",
+    ),
+    (
         "chancery_server_connections_ended_total",
         "Connections that the gateway ended, by port and reason.",
     ),
     (
         "chancery_server_connections_refused_total",
-        "Connections that were refused since their address had too many, by port.",
+        "Connections that got no place, by port and reason.",
+    ),
+    (
+        "chancery_server_connections_verified",
+        "Open connections with a verified client certificate, by port.",
     ),
     ("chancery_store_commits_total", "Commits by outcome."),
     (
