@@ -50,6 +50,17 @@ pub enum EvidenceError {
          or its OCSP responder does not answer for it"
     )]
     StatusUnknown,
+    /// It is one of the gateway's own, and was issued for another tenant than the one whose rules recognise its
+    /// names now.
+    #[error(
+        "the client certificate was issued for another tenant than the one that recognises it now: get a new one"
+    )]
+    OfAnotherTenant,
+    /// It is one of the gateway's own, and the store does not say for which tenant it was issued.
+    #[error(
+        "it is not known at the moment for which tenant the client certificate was issued: try again"
+    )]
+    OwnerUnknown,
     /// The configuration changed: the CA that vouched for it is gone, or vouches for others only.
     #[error("no CA that is trusted now vouches for the client certificate")]
     Untrusted,
@@ -64,6 +75,8 @@ impl EvidenceError {
             Self::Revoked => "certificate-revoked",
             Self::CaRevoked => "certificate-ca-revoked",
             Self::StatusUnknown => "certificate-status-unknown",
+            Self::OfAnotherTenant => "certificate-of-another-tenant",
+            Self::OwnerUnknown => "certificate-owner-unknown",
             Self::Untrusted => "certificate-untrusted",
         }
     }

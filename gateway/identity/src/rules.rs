@@ -76,6 +76,19 @@ impl IdentityRules {
         if !pins.is_empty() {
             return only(pins.into_iter());
         }
+        self.by_names(vouches_for, names)
+    }
+
+    /// The tenant that recognises somebody by these names.
+    pub fn tenant_of(&self, names: &CertificateNames) -> Option<TenantId> {
+        self.by_names(&VouchesFor::Everybody, names).ok().map(|identity| identity.tenant)
+    }
+
+    fn by_names(
+        &self,
+        vouches_for: &VouchesFor,
+        names: &CertificateNames,
+    ) -> Result<Identity, NoIdentity> {
         if names.uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) {
             return self.by_spiffe_id(&names.uris, vouches_for);
         }
@@ -237,6 +250,16 @@ mod tests {
         assert_eq!(found("a", &["spiffe://a.example/x"], &["B.example"]).as_deref(), of_b);
         assert_eq!(found("a", &[], &["x.a.example", "b.example"]).as_deref(), of_b);
         assert_eq!(found("a", &[], &["*.b.example", "evilb.example", "other.net"]), None);
+    }
+
+    #[test]
+    fn a_name_is_of_the_tenant_that_recognises_it() {
+        let of = |uri: &str| {
+            let names = CertificateNames { uris: vec![uri.to_owned()], dns: vec![] };
+            rules().tenant_of(&names).map(|tenant| tenant.to_string())
+        };
+        assert_eq!(of("spiffe://b.example/x").as_deref(), Some("b"));
+        assert_eq!(of("spiffe://c.example/x"), None);
     }
 
     #[test]

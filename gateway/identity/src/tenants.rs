@@ -43,6 +43,11 @@ impl Tenants {
         self.0.load().rules.name_of_another(tenant, names)
     }
 
+    /// The tenant that recognises somebody by these names.
+    pub fn recognising(&self, names: &CertificateNames) -> Option<TenantId> {
+        self.0.load().rules.tenant_of(names)
+    }
+
     /// Takes these, and the gateway's own, in place of those before.
     pub fn replace(&self, tenants: impl IntoIterator<Item = TenantId>, rules: IdentityRules) {
         self.0.store(Arc::new(View { ids: Arc::new(with_own(tenants)), rules }));

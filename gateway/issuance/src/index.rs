@@ -100,8 +100,23 @@ pub(crate) fn pointers(entry: &InventoryEntry) -> Vec<String> {
         Index::key(tenant, &entry.spki_sha256),
     ];
     let names = entry.names.iter().map(|name| Index::name(tenant, name));
-    let tail = format!("{}/{}", seconds(entry.not_after), entry.serial);
+    let tail = tail(entry.not_after, &entry.serial);
     indexes.into_iter().chain(names).map(|index| index.prefix + &tail).collect()
+}
+
+/// The key of the pointer to a certificate in the index by key.
+pub(crate) fn of_key(
+    tenant: &TenantId,
+    spki_sha256: &str,
+    not_after: Timestamp,
+    serial: &Serial,
+) -> String {
+    Index::key(tenant, spki_sha256).prefix + &tail(not_after, serial)
+}
+
+/// How a pointer ends.
+fn tail(not_after: Timestamp, serial: &Serial) -> String {
+    format!("{}/{serial}", seconds(not_after))
 }
 
 /// Whether this is the key of a pointer, which says everything: its value is empty.

@@ -4,6 +4,7 @@ use chancery_store::{
     Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version, lenient,
 };
 use chancery_x509::{PublicKey, Serial};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -164,6 +165,29 @@ impl Inventory {
         }
     }
 
+    /// The tenants, also those that there are no more, that have a certificate with this serial number for this
+    /// key that ends then. It takes a few reads for each tenant that has one for the key at all, however many.
+    pub(crate) async fn tenants_of(
+        &self,
+        spki_sha256: &str,
+        not_after: Timestamp,
+        serial: &Serial,
+    ) -> Result<Vec<TenantId>, ReadError> {
+        let prefix = index::key_of_all(spki_sha256);
+        let (mut found, mut after) = (Vec::new(), None);
+        while let Some(pointer) = self.keys(prefix.as_bytes(), after.as_ref(), 1).await?.pop() {
+            let tenant = index::tenant_in(&pointer)?;
+            let wanted = index::of_key(&tenant, spki_sha256, not_after, serial);
+            let there = self.keys(wanted.as_bytes(), None, 1).await?;
+            // Behind all pointers of this tenant: they go on with a digit.
+            after = Some(store_key(format!("{prefix}{tenant}/~"))?);
+            if there.iter().any(|key| key.as_bytes() == wanted.as_bytes()) {
+                found.push(tenant);
+            }
+        }
+        Ok(found)
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
     }
@@ -246,7 +270,6 @@ mod tests {
     use super::*;
     use chancery_identity::Fingerprint;
     use chancery_store::memory::MemoryStore;
-    use jiff::Timestamp;
 
     fn tenant() -> TenantId {
         TenantId::default_tenant()

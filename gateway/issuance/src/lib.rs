@@ -16,6 +16,7 @@ mod facts;
 mod index;
 mod inventory;
 mod issuers;
+mod ownership;
 mod pipeline;
 mod proposal;
 mod record;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use chancery_audit::{Audit, Decision};
 use chancery_ca::{Ca, SshCa};
 use chancery_compute::Compute;
-use chancery_identity::{Clock, TenantId, Tenants};
+use chancery_identity::{Clock, EvidenceError, PeerCertificate, Settling, TenantId, Tenants};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
@@ -52,6 +53,7 @@ pub use search::{Search, SearchError, Searched};
 pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
 
 use inventory::Inventory;
+use ownership::Owners;
 
 /// Issues, finds and revokes certificates. Cheap to clone; clones are the same.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ struct Inner {
     counts: Arc<IssuedCounts>,
     /// Who recognises which client certificates.
     tenants: Tenants,
+    /// For whom the certificates were issued that clients have shown.
+    owners: Owners,
     audit: Audit,
     clock: Clock,
     compute: Compute,
@@ -104,9 +108,17 @@ impl Issuance {
         }
         recovery::settle(&inventory, &audit, &clock).await?;
         let compute = Compute::default();
-        let tenants = tenants.clone();
-        let inner = Inner { issuers, policy, inventory, counts, tenants, audit, clock, compute };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner {
+            issuers,
+            policy,
+            inventory,
+            counts,
+            tenants: tenants.clone(),
+            owners: Owners::new(),
+            audit,
+            clock,
+            compute,
+        })))
     }
 
     /// Gives the inventory of a tenant that there was not at the start the indexes of this version.
@@ -281,6 +293,21 @@ impl Issuance {
     /// here: false.
     pub fn is_revoked(&self, authority_key_id: &str, serial: &str) -> bool {
         self.0.issuers.is_revoked(authority_key_id, serial)
+    }
+
+    /// Whether a client certificate of a private CA was issued for the tenant whose rules recognise its names.
+    /// Answered from memory, of what [`settle_owner`](Self::settle_owner) has found out. Certificates of other
+    /// CAs, those that are pinned, and those that the inventory does not have are not refused.
+    ///
+    /// # Errors
+    /// It was issued for another tenant, or nobody has found out for which.
+    pub fn check_owner(&self, certificate: &PeerCertificate) -> Result<(), EvidenceError> {
+        self.0.check_owner(certificate)
+    }
+
+    /// Finds out for which tenant a client certificate was issued. None if there is nothing to find out.
+    pub fn settle_owner(&self, certificate: &PeerCertificate) -> Option<Settling> {
+        self.0.settle_owner(certificate)
     }
 }
 

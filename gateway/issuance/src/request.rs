@@ -16,6 +16,11 @@ pub enum Requester {
     Internal(&'static str),
 }
 
+impl Requester {
+    /// Who asks where somebody runs a command beside the store: `internal:operator`.
+    pub const OPERATOR: &'static str = "operator";
+}
+
 impl std::fmt::Display for Requester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

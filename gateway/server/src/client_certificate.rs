@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use chancery_files::{Draft, keep_together};
-use chancery_identity::{Clock, SpiffeId};
+use chancery_identity::{CertificateNames, Clock, SpiffeId, TenantId};
+use chancery_issuance::Requester;
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::Stop;
 use chancery_keys::software::{self, SoftwareSigner};
@@ -21,9 +22,6 @@ use crate::config::Config;
 use crate::files::{self, Readers};
 use crate::gateway::Gateway;
 use crate::request::{Wanted, certified, signed_request};
-
-/// Who the policies see as the requester.
-const OPERATOR: &str = "operator";
 
 /// The profile that `chancery dev` asks for.
 const PROFILE: &str = "service";
@@ -66,10 +64,23 @@ async fn issue_by(
 ) -> Result<()> {
     let place = Place::of(cert, key)?;
     let names = [GeneralName::Uri(id.to_string())];
-    let wanted = Wanted { requester: OPERATOR, profile, names: &names, method: "operator" };
+    let wanted = Wanted {
+        tenant: tenant_of(gateway, id),
+        requester: Requester::OPERATOR,
+        profile,
+        names: &names,
+        method: "operator",
+    };
     let made = certified(gateway, wanted).await;
     let own = made.with_context(|| format!("issuing a certificate for {id}"))?;
     place.write(&own.issued.pem(), &own.key)
+}
+
+/// The tenant that recognises the ID, so that its policies decide and it finds the certificate; of what nobody
+/// recognises, the gateway's own.
+fn tenant_of(gateway: &Gateway, id: &SpiffeId) -> TenantId {
+    let names = CertificateNames { uris: vec![id.to_string()], dns: vec![] };
+    gateway.tenants.recognising(&names).unwrap_or_else(TenantId::default_tenant)
 }
 
 /// Has the running gateway issue it. The private key is made here, and only a signing request leaves.

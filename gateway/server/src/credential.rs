@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chancery_identity::TenantId;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_keys::{KeyName, KeyType};
 use chancery_tls::Credential;
@@ -30,7 +31,9 @@ pub(crate) async fn issue(gateway: &Gateway, server: &ServerConfig) -> Result<Ow
                         too (requester `internal:gateway`, profile `gateway`)";
     let now = gateway.clock.now();
     let names = &server.names;
-    let wanted = Wanted { requester: GATEWAY, profile: GATEWAY, names, method: "configuration" };
+    let tenant = TenantId::default_tenant();
+    let wanted =
+        Wanted { tenant, requester: GATEWAY, profile: GATEWAY, names, method: "configuration" };
     let (credential, not_after) = if let Some(name) = &server.tls_hsm_key {
         let hsm = in_hsm(gateway, name).await?;
         let issued = certified_held(gateway, wanted, &*hsm, name).await.context(WHAT)?;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chancery_api::{OcspOutcome, OcspReply, Reusable};
 use chancery_ca::{Ca, OcspAnswer, OcspResponder};
+use chancery_identity::TenantId;
 use chancery_issuance::Issuers;
 use chancery_store::ReadError;
 use chancery_x509::{GeneralName, ParsedCertificate, Serial};
@@ -41,7 +42,8 @@ pub(crate) async fn delegate(
     names: &[GeneralName],
 ) -> Result<Timestamp> {
     let now = gateway.clock.now();
-    let wanted = Wanted { requester: REQUESTER, profile, names, method: "configuration" };
+    let tenant = TenantId::default_tenant();
+    let wanted = Wanted { tenant, requester: REQUESTER, profile, names, method: "configuration" };
     let Certified { key, issued } = certified(gateway, wanted).await.with_context(|| {
         format!(
             "issuing the OCSP signer's certificate: a certificate policy has to allow \

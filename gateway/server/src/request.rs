@@ -12,6 +12,8 @@ use crate::gateway::Gateway;
 
 /// What the gateway has certified for itself, or for whoever operates it.
 pub(crate) struct Wanted<'a> {
+    /// Whose policies decide, and in whose inventory it is.
+    pub(crate) tenant: TenantId,
     /// Who the policies see as the requester: `internal:REQUESTER`.
     pub(crate) requester: &'static str,
     pub(crate) profile: &'a str,
@@ -49,12 +51,12 @@ pub(crate) async fn certified_held(
     signer: &dyn Signer,
     key: &KeyName,
 ) -> Result<IssuedCertificate> {
-    let Wanted { requester, profile, names, method } = wanted;
+    let Wanted { tenant, requester, profile, names, method } = wanted;
     let csr = signed_request(names.to_vec(), signer, key).await?;
     let validated =
         |name: &GeneralName| ValidatedName { name: name.clone(), method: method.to_owned() };
     let request = IssuanceRequest {
-        context: RequestContext::internal(TenantId::default_tenant(), gateway.clock.now()),
+        context: RequestContext::internal(tenant, gateway.clock.now()),
         requester: Requester::Internal(requester),
         csr,
         profile: Some(profile.to_owned()),

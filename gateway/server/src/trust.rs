@@ -41,12 +41,20 @@ pub(crate) fn of_clients(config: &Config, gateway: &Gateway) -> Result<ClientTru
     let others = read(&config.clients.cas)?;
     tell_ends(&others, gateway.clock.now())?;
     cas.extend(others);
-    let check = not_revoked(&gateway.issuance, &gateway.revocation);
+    let check = still_good(&gateway.issuance, &gateway.revocation);
     let cas = cas.into_iter().map(|ca| ClientCa { check: check.clone(), ..ca }).collect();
     let trust = ClientTrust::new(cas, IdentityRules::new(config.tenants.clone()))?;
-    let revocation = gateway.revocation.clone();
+    let (issuance, revocation) = (gateway.issuance.clone(), gateway.revocation.clone());
     Ok(trust.settled_by(Arc::new(move |chain| {
-        revocation.settle(chain.certificate.lineage.as_ref()?, chain.intermediates)
+        let owner = issuance.settle_owner(chain.certificate);
+        let lineage = chain.certificate.lineage.as_ref();
+        let status = lineage.and_then(|lineage| revocation.settle(lineage, chain.intermediates));
+        match (owner, status) {
+            (Some(owner), Some(status)) => Some(Box::pin(async move {
+                tokio::join!(owner, status);
+            })),
+            (owner, status) => owner.or(status),
+        }
     })))
 }
 
@@ -134,16 +142,18 @@ fn client_ca(certificate: Vec<u8>, origin: &str, rule: &ClientRule) -> Option<Cl
     })
 }
 
-/// Whether a client certificate was not revoked: by the gateway itself, if it was issued here, or by the CAs of
-/// others. It answers from memory. Both are asked of every certificate, since a CA of somebody else may be a
-/// root above the gateway's own CAs.
-fn not_revoked(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
+/// Whether a client certificate is still as good as when it was issued: not revoked, by the gateway itself, if it
+/// was issued here, or by the CAs of others; and of the tenant that it was issued for here. It answers from
+/// memory. All are asked of every certificate, since a CA of somebody else may be a root above the gateway's own
+/// CAs.
+fn still_good(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
     let (issuance, revocation) = (issuance.clone(), revocation.clone());
     Arc::new(move |chain| {
         let certificate = chain.certificate;
         if issuance.is_revoked(&certificate.authority_key_id, &certificate.serial) {
             return Err(EvidenceError::Revoked);
         }
+        issuance.check_owner(certificate)?;
         certificate.lineage.as_ref().map_or(Ok(()), |lineage| revocation.check(lineage))
     })
 }

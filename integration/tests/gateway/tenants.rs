@@ -1,10 +1,12 @@
 //! What the administrator of one tenant cannot do to the others, however wide the tenant's policies are.
 
 use std::fs;
+use std::path::Path;
 
 use chancery_integration::foreign::{ForeignCa, Holder};
-use chancery_integration::gateway::Gateway;
-use chancery_integration::http::Client;
+use chancery_integration::gateway::{Gateway, chancery};
+use chancery_integration::http::{Client, Credential};
+use chancery_integration::process;
 use chancery_integration::site::Site;
 use serde_json::json;
 use toml::{Table, Value};
@@ -90,4 +92,89 @@ fn the_administrator_of_one_tenant_does_not_administer_the_installation() {
     widen_b(&gateway);
     drop(of_b.get("/v1/sys/policy-set").expect(200));
     drop(gateway.admin().get("/v1/sys/policy-set").expect(403));
+}
+
+/// Changes the configuration that the gateway is started, and reloaded, with.
+fn configure(site: &Site, edit: impl FnOnce(&mut Table)) {
+    let serve = site.file("serve.toml");
+    let text = fs::read_to_string(&serve).expect("the configuration");
+    let mut config: Table = text.parse().expect("TOML");
+    edit(&mut config);
+    fs::write(&serve, config.to_string()).expect("the configuration can be written");
+}
+
+/// The clients of `dev.chancery` are those of this tenant, and nobody is of the other.
+fn give_clients_to(config: &mut Table, tenant: &str, other: &str) {
+    let text = format!(
+        "[[tenants]]\nid = \"{tenant}\"\ntrust_domains = [\"dev.chancery\"]\n\
+         [[tenants]]\nid = \"{other}\"\ntrust_domains = [\"elsewhere.example\"]\n"
+    );
+    let tenants: Table = text.parse().expect("TOML");
+    config.insert("tenants".to_owned(), tenants["tenants"].clone());
+}
+
+#[test]
+fn a_certificate_of_the_gateway_s_own_ca_stays_with_the_tenant_it_was_issued_for() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let text = |path: &Path| path.display().to_string();
+    let (cert, key) = (site.file("renewed.pem"), site.file("renewed.key"));
+    let renew = ["client-certificate", "--cert", &text(&cert), "--key", &text(&key)];
+    drop(process::run(&mut gateway.command_of_admin(&renew)).success());
+    let renewed = Credential::read(&cert, &key);
+    drop(gateway.stop());
+    let serve =
+        |to: &str, other: &str| Gateway::serve(&site, |config| give_clients_to(config, to, other));
+    let last_code = |gateway: &Gateway| {
+        let line = gateway.audit().into_iter().rev().find(|line| line["tenant"] == "b");
+        line.expect("a line of b")["outcome"]["code"].clone()
+    };
+
+    // The names are those of tenant `b` now, and the certificate was issued for the default tenant.
+    let gateway = serve("b", "default");
+    widen_b(&gateway);
+    let client = gateway.client(&renewed);
+    for path in ["/v1/sys/groups", "/v1/secret/data/x"] {
+        let told = client.get(path).expect(403).text();
+        assert!(told.contains("was issued for another tenant"), "{told}");
+        assert_eq!(last_code(&gateway), "certificate-of-another-tenant");
+    }
+    let login = client.post("/v1/auth/cert/login", &json!({})).expect(403).text();
+    assert!(login.contains("was issued for another tenant"), "{login}");
+    // What the operator had issued by hand is whose the rules say.
+    drop(gateway.admin().get("/v1/sys/groups").expect(200));
+
+    // With the rules as they were it counts again.
+    configure(&site, |config| give_clients_to(config, "default", "b"));
+    assert!(!gateway.reload().contains("reload failed"));
+    drop(client.get("/v1/sys/groups").expect(200));
+    drop(gateway.stop());
+}
+
+#[test]
+fn what_is_issued_by_hand_is_of_the_tenant_that_recognises_it() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let gateway = Gateway::serve(&site, |config| give_clients_to(config, "b", "default"));
+    widen_b(&gateway);
+    let own = fs::read_to_string(gateway.path("policies/certificates.toml")).expect("the bindings");
+    let of_b =
+        own.replace("\"default\"", "\"b\"").replace("\"certificates\"", "\"certificates-b\"");
+    fs::write(gateway.path("policies/certificates-b.toml"), of_b).expect("they can be written");
+    assert!(!gateway.reload().contains("reload failed"));
+    drop(gateway.stop());
+
+    let text = |path: &Path| path.display().to_string();
+    let (cert, key) = (site.file("hand.pem"), site.file("hand.key"));
+    let config = text(&site.file("serve.toml"));
+    let issue = ["client-certificate", "--config", &config, "--profile", "service"];
+    let id = ["--spiffe-id", "spiffe://dev.chancery/ops"];
+    let files = ["--cert", &text(&cert), "--key", &text(&key)];
+    drop(chancery(&[&issue[..], &id, &files].concat()).success());
+
+    // The tenant finds it, and so can revoke it.
+    let gateway = Gateway::serve(&site, |config| give_clients_to(config, "b", "default"));
+    let client = gateway.client(&Credential::read(&cert, &key));
+    let found = client.send("LIST", "/v1/pki/certs", &[], b"").expect(200).json();
+    assert_eq!(found["data"]["keys"].as_array().map(Vec::len), Some(1), "{found}");
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod issuing;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod revoking;
 #[cfg(test)]
 mod searching;
