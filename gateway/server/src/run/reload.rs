@@ -1,0 +1,105 @@
+//! What a running gateway takes into use without a restart: on SIGHUP, or when files of policies change.
+
+use anyhow::{Context, Result};
+use chancery_audit::Event;
+use chancery_identity::{IdentityRules, RequestContext, TenantId};
+use chancery_policy::{LoadError, PolicyHost, Summary};
+
+use super::Running;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::policy_files::PolicyFiles;
+use crate::trust;
+
+impl Running {
+    /// `logrotate` and its like move the file away and send SIGHUP.
+    pub(super) async fn reopen_audit(&self) {
+        match self.gateway.audit.reopen().await {
+            Ok(true) => tracing::info!("the file of the audit log was moved away: began the next"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the audit log goes on in the file that was moved away");
+            }
+        }
+    }
+
+    pub(super) async fn take_changed_policies(&self) {
+        let before = self.gateway.policy.summary().digest;
+        match self.load_policies("files", PolicyHost::reload).await {
+            Ok(loaded) if loaded.digest == before => {
+                tracing::info!("the files of the policies are in order, and as they were");
+            }
+            Ok(loaded) => tracing::info!(bindings = loaded.bindings.len(), "took changed policies"),
+            Err(error) => {
+                let error = format_args!("{error:#}");
+                tracing::error!(
+                    error,
+                    "changed policies are not taken, the old set stays in force"
+                );
+            }
+        }
+    }
+
+    /// Loads the policies, and puts on record which set is in force from now on, or why it is not.
+    async fn load_policies(
+        &self,
+        cause: &'static str,
+        load: impl FnOnce(&PolicyHost) -> Result<Summary, LoadError> + Send + 'static,
+    ) -> Result<Summary> {
+        let Gateway { policy, audit, clock, .. } = &*self.gateway;
+        let before = policy.summary().digest;
+        let loaded = policy.blocking(load).await;
+        if loaded.as_ref().is_ok_and(|loaded| loaded.digest == before) {
+            return Ok(loaded?);
+        }
+        let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
+        let event = Event::new(&context, "policy-set.load", cause);
+        let event = match &loaded {
+            Ok(loaded) => event
+                .detail("set", loaded.digest.to_string())
+                .detail("number", loaded.number)
+                .succeeded(),
+            Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
+        };
+        audit.record(event).await?;
+        loaded.context("loading the policies")
+    }
+
+    /// Policies, the gateway's certificate, and whom it trusts. The ports, the store and the CA stay
+    /// as they are until a restart. Each part is complete before it replaces what was there.
+    pub(super) async fn reload(&mut self) -> Result<usize> {
+        let config = Config::load(&self.file)?;
+        let trust = trust::of_clients(&config, &self.gateway)?;
+        let foreign = trust::foreign_cas(&config)?;
+        self.gateway.open_tenants(&config.tenant_ids()).await?;
+        let signers = config.policy_signers.clone();
+        let loaded =
+            self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
+        // Before the trust: nobody is believed whose revocations are not looked at yet.
+        self.gateway.revocation.replace(foreign).await?;
+        self.acceptor.replace_trust(trust)?;
+        let rules = IdentityRules::new(config.tenants.clone());
+        self.gateway.tenants.replace(config.tenant_ids(), rules);
+        self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);
+        self.gateway.access.replace_administration(config.administration);
+        self.config.tenants = config.tenants;
+        self.config.clients = config.clients;
+        self.renew.notify_one();
+        Ok(loaded.bindings.len())
+    }
+}
+
+/// Watches the directory of policies if that is asked for and possible.
+pub(super) fn policy_files(config: &Config) -> PolicyFiles {
+    if !config.policy_watch {
+        return PolicyFiles::unwatched();
+    }
+    PolicyFiles::watch(&config.policy_directory).unwrap_or_else(|error| {
+        tracing::warn!(
+            %error,
+            directory = %config.policy_directory.display(),
+            "changes of the policies cannot be noticed: they are loaded on SIGHUP and by the API only"
+        );
+        PolicyFiles::unwatched()
+    })
+}

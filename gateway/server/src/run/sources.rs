@@ -1,0 +1,42 @@
+//! What the plain port and monitoring read of a gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chancery_api::{MonitoringSources, PlainSources};
+use chancery_revocation::CaReport;
+
+use crate::gateway::Gateway;
+use crate::ocsp;
+use crate::telemetry::Telemetry;
+
+pub(super) fn plain(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> PlainSources {
+    let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
+    let (for_ocsp, for_ssh, accepting) = (gateway.clone(), gateway.clone(), accepting.clone());
+    PlainSources {
+        crl: Arc::new(move |id| for_crl.crl(id)),
+        issuer: Arc::new(move |id| for_issuer.issuer(id)),
+        challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
+        ssh_ca: Arc::new(move |name| for_ssh.ssh_ca(name)),
+        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        ocsp: Arc::new(move |issuer, request| ocsp::answer(&for_ocsp, issuer, request)),
+    }
+}
+
+pub(super) fn monitoring(
+    gateway: &Arc<Gateway>,
+    telemetry: &Telemetry,
+    accepting: &Arc<AtomicBool>,
+) -> MonitoringSources {
+    let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
+    let (metrics, accepting) = (telemetry.metrics.clone(), accepting.clone());
+    MonitoringSources {
+        metrics: Arc::new(move || metrics.render()),
+        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        tokens: Arc::new(move || gateway.tokens()),
+        client_cas: Arc::new(move || {
+            let cas = revocation.report();
+            (cas.iter().all(CaReport::is_well), serde_json::json!({ "client_cas": cas }))
+        }),
+    }
+}
