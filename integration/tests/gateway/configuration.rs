@@ -53,6 +53,28 @@ fn what_dev_writes_is_valid_and_can_be_served() {
 }
 
 #[test]
+fn a_reload_names_the_changed_settings_that_wait_for_a_restart() {
+    let site = Site::new();
+    drop(good(&site));
+    let gateway = Gateway::serve(&site, |_| {});
+    let said = gateway.reload();
+    assert!(!said.contains("not in force"), "{said}");
+
+    let file = site.path().join("serve.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration can be read");
+    let mut config: Table = text.parse().expect("it is TOML");
+    let acme = config["acme"].as_table_mut().expect("a table");
+    acme.insert("http01_port".to_owned(), 5003.into());
+    let ca: Table = "root_name = \"Another Root\"\ncrl_hours = 12\n".parse().expect("TOML");
+    config.insert("ca".to_owned(), ca.into());
+    std::fs::write(&file, config.to_string()).expect("it can be written");
+    let said = gateway.reload();
+    assert!(said.contains("acme.http01_port, ca.crl_hours"), "{said}");
+    assert!(said.contains("not in force before a restart"), "{said}");
+    assert!(said.contains("ca.root_name"), "{said}");
+}
+
+#[test]
 fn check_starts_nothing_and_leaves_nothing() {
     let site = Site::new();
     let (file, mut config) = good(&site);

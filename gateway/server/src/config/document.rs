@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::acme::AcmeLimits;
 
 /// `chancery.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document {
     pub(crate) server: Server,
@@ -45,7 +45,7 @@ pub(crate) struct Document {
 }
 
 /// Where the gateway keeps its state and what it listens on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     /// State: the store, the audit log, compiled policies.
@@ -122,7 +122,7 @@ pub(crate) struct Server {
 }
 
 /// What opens the encryption barrier; exactly one of the three.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seal {
     /// A file of mode 0600 that holds the root key itself.
@@ -141,7 +141,7 @@ fn default_key_days() -> u32 {
 }
 
 /// The HSM.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pkcs11 {
     /// Tokens by PKCS#11 URIs (RFC 7512), in place of the next five.
@@ -168,7 +168,7 @@ pub(crate) struct Pkcs11 {
 }
 
 /// The private CA, made on first start.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ca {
     /// The name by which policies choose it; of a further CA only, the first one is `private`.
@@ -197,7 +197,7 @@ pub(crate) struct Ca {
 }
 
 /// For whom the client certificates of one of the gateway's own CAs count.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssuedClients {
     /// None for no client certificates at all.
@@ -212,7 +212,7 @@ pub(crate) struct IssuedClients {
 }
 
 /// The CA for SSH; its keys are where those of `[ca]` are.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ssh {
     pub(crate) mount: String,
@@ -225,7 +225,7 @@ pub(crate) struct Ssh {
 }
 
 /// Policies: a directory of bindings and plugins.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Policy {
     pub(crate) directory: PathBuf,
@@ -239,7 +239,7 @@ fn yes() -> bool {
 }
 
 /// The ACME server and how it validates.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Acme {
     /// The DNS server that validation asks; the system's when left out.
@@ -264,7 +264,7 @@ pub(crate) struct Acme {
 }
 
 /// Secret engines.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Secrets {
     pub(crate) mounts: Vec<String>,
@@ -281,7 +281,7 @@ pub(crate) struct Secrets {
 }
 
 /// A role whose logins give bearer tokens, for clients that show their certificate only when they log in.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BearerRole {
     /// The name that the client gives when it logs in.
@@ -312,7 +312,7 @@ fn bearer_max_ttl() -> u64 {
 }
 
 /// Whose client certificates are believed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Clients {
     /// Those of the gateway's own CAs.
@@ -324,7 +324,7 @@ pub(crate) struct Clients {
 }
 
 /// A CA of somebody else, and for whom its client certificates count.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientCa {
     /// Its certificates in PEM: one, or several while it changes its key.
@@ -343,7 +343,7 @@ pub(crate) struct ClientCa {
 }
 
 /// How it is found out whether certificates of a client CA were revoked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Revocation {
     /// Files and web addresses.
@@ -358,7 +358,7 @@ pub(crate) struct Revocation {
 }
 
 /// What becomes of a certificate of which nothing is known.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum WhenUnknown {
     Refuse,
@@ -380,7 +380,7 @@ impl Default for Revocation {
 }
 
 /// A tenant and whom it recognises.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tenant {
     pub(crate) id: String,
@@ -397,7 +397,7 @@ pub(crate) struct Tenant {
 }
 
 /// Who acts on the whole installation.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Administration {
     /// The tenant whose identities may, as far as its policies allow it; `default` when left out, or the only
@@ -406,7 +406,7 @@ pub(crate) struct Administration {
 }
 
 /// One certificate with a name given by hand.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pinned {
     pub(crate) fingerprint: String,
@@ -414,7 +414,7 @@ pub(crate) struct Pinned {
 }
 
 /// The audit log.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Audit {
     /// Defaults to `audit/audit.jsonl` in the state directory.
@@ -430,7 +430,7 @@ pub(crate) struct Audit {
 }
 
 /// Who besides root and the gateway's user may have a hand in the files that it reads and keeps.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Files {
     /// Users that files may belong to, by name or number.
@@ -442,7 +442,7 @@ pub(crate) struct Files {
 }
 
 /// Logs and traces.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Telemetry {
     /// A filter such as `info` or `info,chancery_acme=debug`.
@@ -456,7 +456,7 @@ pub(crate) struct Telemetry {
 }
 
 /// Another ACME CA to which policy may send an issuance.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Upstream {
     pub(crate) name: String,

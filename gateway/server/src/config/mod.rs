@@ -5,6 +5,7 @@ mod acme;
 mod audit;
 mod bearer;
 mod ca;
+mod changes;
 mod clients;
 mod diagnose;
 mod document;
@@ -36,6 +37,7 @@ use chancery_policy::Signers;
 use chancery_revocation::Settings as RevocationSettings;
 use chancery_x509::GeneralName;
 
+pub(crate) use changes::Settings;
 pub(crate) use diagnose::ConfigError;
 pub(crate) use hsm::token_of_uri;
 pub(crate) use signers::public_keys;
@@ -69,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) trusted: Trusted,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) upstreams: Vec<UpstreamConfig>,
+    /// As it is written, to be compared with another.
+    pub(crate) settings: Settings,
 }
 
 /// Ports, state, limits.

@@ -13,11 +13,12 @@ use chancery_secrets::MountName;
 
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
-use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, UpstreamConfig};
+use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, Settings, UpstreamConfig};
 
 pub(super) const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Config, ConfigError> {
+    let settings = Settings::of(&document);
     let mut check = Check { file, text, trusted: Trusted::process(), problems: vec![] };
     check.trust(&document.files);
     let directory = check.state_directory(&document.server.directory);
@@ -63,6 +64,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
                 trusted,
                 telemetry,
                 upstreams,
+                settings,
             })
         }
         _ => Err(ConfigError::Invalid(problems)),

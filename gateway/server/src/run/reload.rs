@@ -6,10 +6,91 @@ use chancery_identity::{IdentityRules, RequestContext, TenantId};
 use chancery_policy::{LoadError, PolicyHost, Summary};
 
 use super::Running;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::gateway::Gateway;
 use crate::policy_files::PolicyFiles;
 use crate::trust;
+
+/// The settings that [`Running::reload`] takes into use; those below them too. The table in
+/// `docs/operating/changes.md` says the same.
+const TAKEN: [&str; 6] = [
+    "administration",
+    "ca.clients",
+    "clients",
+    "issuers[].clients",
+    "secrets.bearer_roles",
+    "tenants",
+];
+
+/// The settings of a CA that count when it is made, and some when it gets another key.
+const OF_NEW_CAS: [&str; 6] =
+    ["parent", "key_type", "root_name", "issuing_name", "root_days", "issuing_days"];
+
+/// What has to happen for a changed setting to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Restart,
+    Ceremony,
+}
+
+impl Needs {
+    fn of(key: &str) -> Self {
+        let (table, of_issuer) = match key
+            .strip_prefix("issuers[")
+            .and_then(|key| key.split_once(']'))
+        {
+            Some((_, of_issuer)) => (format!("issuers[]{of_issuer}"), of_issuer.strip_prefix('.')),
+            None => (key.to_owned(), key.strip_prefix("ca.")),
+        };
+        let is_taken = |taken: &&str| {
+            table
+                .strip_prefix(*taken)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        match of_issuer {
+            _ if TAKEN.iter().any(is_taken) => Self::Nothing,
+            Some(setting) if OF_NEW_CAS.contains(&setting) => Self::Ceremony,
+            _ => Self::Restart,
+        }
+    }
+}
+
+/// Changed settings that are not in force.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Waiting {
+    for_restart: Vec<String>,
+    for_ceremony: Vec<String>,
+}
+
+impl Waiting {
+    fn between(start: &Settings, now: &Settings) -> Self {
+        let mut waiting = Self::default();
+        for key in start.differing(now) {
+            match Needs::of(&key) {
+                Needs::Nothing => {}
+                Needs::Restart => waiting.for_restart.push(key),
+                Needs::Ceremony => waiting.for_ceremony.push(key),
+            }
+        }
+        waiting
+    }
+
+    fn tell(&self) {
+        if !self.for_restart.is_empty() {
+            let keys = self.for_restart.join(", ");
+            tracing::warn!(keys, "changed in the configuration, and not in force before a restart");
+        }
+        if !self.for_ceremony.is_empty() {
+            let keys = self.for_ceremony.join(", ");
+            tracing::warn!(
+                keys,
+                "changed in the configuration, and not in force: these count when a CA is made or gets another \
+                 key (gateway/ca/README.md)"
+            );
+        }
+    }
+}
 
 impl Running {
     /// `logrotate` and its like move the file away and send SIGHUP.
@@ -69,6 +150,7 @@ impl Running {
     /// as they are until a restart. Each part is complete before it replaces what was there.
     pub(super) async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
+        let waiting = Waiting::between(&self.config.settings, &config.settings);
         let trust = trust::of_clients(&config, &self.gateway)?;
         let foreign = trust::foreign_cas(&config)?;
         self.gateway.open_tenants(&config.tenant_ids()).await?;
@@ -85,6 +167,7 @@ impl Running {
         self.config.tenants = config.tenants;
         self.config.clients = config.clients;
         self.renew.notify_one();
+        waiting.tell();
         Ok(loaded.bindings.len())
     }
 }
@@ -102,4 +185,41 @@ pub(super) fn policy_files(config: &Config) -> PolicyFiles {
         );
         PolicyFiles::unwatched()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_changed_setting_needs() {
+        for (key, needs) in [
+            ("tenants", Needs::Nothing),
+            ("clients.cas", Needs::Nothing),
+            ("secrets.bearer_roles", Needs::Nothing),
+            ("ca.clients.tenants", Needs::Nothing),
+            ("issuers[short].clients", Needs::Nothing),
+            ("secrets.keys", Needs::Restart),
+            ("clients_of_others", Needs::Restart),
+            ("acme.limits.order_hours", Needs::Restart),
+            ("ca.crl_hours", Needs::Restart),
+            ("issuers[short]", Needs::Restart),
+            ("issuers[short].crl_hours", Needs::Restart),
+            ("ca.root_name", Needs::Ceremony),
+            ("issuers[short].key_type", Needs::Ceremony),
+        ] {
+            assert_eq!(Needs::of(key), needs, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_what_is_taken() {
+        let text = include_str!("../../../../docs/operating/changes.md");
+        let (_, table) = text.split_once("| taken on SIGHUP").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        for key in TAKEN {
+            let name = key.replace("[]", "");
+            assert!(table.contains(&format!("[{name}]")), "{key} is missing");
+        }
+    }
 }
