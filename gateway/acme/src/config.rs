@@ -54,6 +54,13 @@ pub struct Limits {
     pub pending_orders_per_account: u16,
     /// The same of all accounts that one client uses.
     pub pending_orders_per_client: u16,
+    /// Orders of an account that were refused within [`refused_window`](Self::refused_window): by a policy, or for what
+    /// they ask.
+    pub refused_orders_per_account: u16,
+    /// The same of all accounts that one client uses, with new accounts of its that were refused.
+    pub refused_orders_per_client: u16,
+    /// The time over which refusals are counted.
+    pub refused_window: Duration,
     /// New accounts of a client within [`new_accounts_window`](Self::new_accounts_window).
     pub new_accounts_per_client: u16,
     /// The time over which new accounts are counted.
@@ -122,6 +129,9 @@ impl Default for Limits {
         Self {
             pending_orders_per_account: 100,
             pending_orders_per_client: 1000,
+            refused_orders_per_account: 100,
+            refused_orders_per_client: 1000,
+            refused_window: Duration::from_hours(1),
             new_accounts_per_client: 100,
             new_accounts_window: Duration::from_hours(3),
             unused_accounts: Duration::from_hours(30 * 24),

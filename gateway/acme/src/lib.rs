@@ -34,6 +34,7 @@ pub mod order;
 mod outcome;
 mod quota;
 mod records;
+mod refusals;
 pub mod revocation;
 mod service;
 mod sweep;

@@ -1,7 +1,7 @@
 //! How an operation's line in the audit log ends: every operation that an account or a key was
 //! authenticated for leaves one, refused or not. Reading one's own resources is not an operation.
 
-use chancery_audit::Event;
+use chancery_audit::{Event, NameList};
 
 use crate::Acme;
 use crate::error::Error;
@@ -32,15 +32,13 @@ impl Acme {
             Error::Denied { .. } => event,
             Error::DeniedIdentifiers { identifiers, .. } => {
                 let denied = identifiers.iter().map(|one| one.identifier.to_string());
-                event.detail("denied", denied.collect::<Vec<_>>())
+                event.detail_names("denied", &NameList::new(denied))
             }
-            // All of the names, and the reason of the first: what is wrong with a name can be seen.
+            // The reason of the first: what is wrong with a name can be seen.
             Error::Identifiers(refused) => {
-                let denied = refused.iter().map(|one| one.value.chars().take(253).collect());
+                let denied = NameList::new(refused.iter().map(|one| &one.value));
                 let reason = refused.first().map(|one| one.reason.to_string());
-                event
-                    .detail("denied", denied.collect::<Vec<String>>())
-                    .detail("reason", reason.unwrap_or_default())
+                event.detail_names("denied", &denied).detail("reason", reason.unwrap_or_default())
             }
             other => event.detail("reason", other.to_string()),
         };

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chancery_store::{Check, Commit, Key, Store, Version};
+use chancery_store::{Check, Commit, CommitError, Key, Store, Version, lenient};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use crate::records;
 /// The longest time after which somebody who was refused is told to come again: seats are mostly given
 /// back before they run out.
 const LATEST_RETRY: Duration = Duration::from_hours(1);
+
+/// How many seats are looked at in one sweep.
+const PAGE: usize = 500;
 
 /// A number of seats.
 pub(crate) struct Quota<'a> {
@@ -129,6 +132,34 @@ impl SeatName {
     }
 }
 
+/// Removes seats that have become free by themselves, of those whose keys begin with `prefix` and come after `after`;
+/// after which key to go on, unless that was the end.
+pub(crate) async fn sweep(
+    store: &dyn Store,
+    prefix: &str,
+    after: Option<&Key>,
+    now: Timestamp,
+) -> Result<Option<Key>, Error> {
+    let found = lenient::scan(store, prefix.as_bytes(), after, PAGE).await?;
+    let mut commit = Commit::new();
+    let mut any = false;
+    for record in found.records {
+        let taken = serde_json::from_slice::<Taken>(&record.value);
+        if taken.is_ok_and(|taken| taken.until <= now) {
+            any = true;
+            commit = commit.check_version(record.key.clone(), record.version).delete(record.key);
+        }
+    }
+    if any {
+        match store.commit(commit).await {
+            // Some were taken again: the others have time.
+            Ok(_) | Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found.next)
+}
+
 /// The number of the seat at this key.
 fn number(key: &Key) -> Option<usize> {
     key.to_string().rsplit('/').next()?.parse().ok()
@@ -136,7 +167,6 @@ fn number(key: &Key) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use chancery_store::CommitError;
     use chancery_store::memory::MemoryStore;
 
     use super::*;
@@ -182,6 +212,24 @@ mod tests {
         let kept = seats.pop().unwrap();
         store.commit(kept.keep(Commit::new(), START + MINUTE).unwrap()).await.unwrap();
         assert_eq!(take(&store, 3, START + MINUTE).await, Ok(kept), "until then and no longer");
+    }
+
+    #[tokio::test]
+    async fn seats_that_ran_out_are_removed_page_by_page() {
+        let store = MemoryStore::new();
+        for number in 0..PAGE + 10 {
+            let until = if number % 2 == 0 { START } else { START + MINUTE };
+            let key = Key::new(format!("default/q/{number:05}")).unwrap();
+            let value = records::encode(&Taken { until }).unwrap();
+            store.commit(Commit::new().put(key, value)).await.unwrap();
+        }
+        let next = sweep(&store, "default/q/", None, START).await.unwrap();
+        assert!(next.is_some());
+        let next = sweep(&store, "default/q/", next.as_ref(), START).await.unwrap();
+        assert_eq!(next, None);
+        let left = store.keys(b"default/q/", None, 2 * PAGE).await.unwrap();
+        assert_eq!(left.len(), PAGE / 2 + 5);
+        assert!(left.iter().all(|key| number(key).unwrap() % 2 == 1));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 //! | `T/acme/order-of/A/O` | empty: the account's orders |
 //! | `T/acme/order-due/TIME/O` | empty: when to look whether the order is over |
 //! | `T/acme/pending-of/A/N`, `T/acme/pending-from/CLIENT/N` | a seat of the quota for pending orders |
+//! | `T/acme/refused-of/A/N`, `T/acme/refused-from/CLIENT/N` | a seat of the quota for refused requests |
 //! | `T/acme/authorization/Z` | how and when the authorization became valid |
 //! | `T/acme/authorized/A/TYPE:NAME` | until when the account's proof of the name counts |
 //! | `T/acme/unfinished/order/O` | empty: the order's certificate is being made |
@@ -120,6 +121,22 @@ pub(crate) fn pending_from(tenant: &TenantId, client: IpNet) -> String {
 /// The seats for new accounts of a client.
 pub(crate) fn accounts_from(tenant: &TenantId, client: IpNet) -> String {
     format!("{tenant}/acme/accounts-from/{}/", client.addr())
+}
+
+/// The seats for orders of an account that were refused.
+pub(crate) fn refused_of(tenant: &TenantId, account: AccountId) -> String {
+    format!("{tenant}/acme/refused-of/{account}/")
+}
+
+/// The seats for requests of a client that were refused.
+pub(crate) fn refused_from(tenant: &TenantId, client: IpNet) -> String {
+    format!("{tenant}/acme/refused-from/{}/", client.addr())
+}
+
+/// What the keys of seats begin with, for each kind.
+pub(crate) fn seats(tenant: &TenantId) -> [String; 5] {
+    ["accounts-from", "pending-of", "pending-from", "refused-of", "refused-from"]
+        .map(|kind| format!("{tenant}/acme/{kind}/"))
 }
 
 /// Orders by when to look whether they are over.

@@ -1,11 +1,12 @@
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use chancery_audit::{Audit, Event};
 use chancery_compute::Compute;
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
 use chancery_policy::{AccessGrant, AccessRequest, Denial, PolicyHost, context_attributes};
-use chancery_store::SharedStore;
+use chancery_store::{Key, SharedStore};
 
 use crate::background::UnderWay;
 use crate::challenge::{Validator, ValidatorError};
@@ -28,6 +29,8 @@ pub struct Acme {
     pub(crate) under_way: UnderWay,
     pub(crate) compute: Compute,
     pub(crate) changes: Changes,
+    /// How far the sweep of each kind of seats has come.
+    pub(crate) swept: Mutex<HashMap<String, Key>>,
 }
 
 /// Why the ACME server cannot start.
@@ -59,6 +62,7 @@ impl Acme {
             validator: Validator::new(&config.validation)?,
             under_way: UnderWay::default(),
             changes: Changes::default(),
+            swept: Mutex::default(),
             config,
             store,
             issuance,

@@ -1,3 +1,5 @@
+use std::sync::PoisonError;
+
 use chancery_identity::TenantId;
 use chancery_store::{Commit, Key, lenient};
 
@@ -7,6 +9,7 @@ use crate::authorization::{Progress, Proof};
 use crate::error::{Error, InternalError};
 use crate::id::{AuthorizationId, OrderId};
 use crate::order::{Facts, Order};
+use crate::quota;
 use crate::records::{self, Stored};
 
 /// How many things are looked at in one scan, and how many of a kind in one sweep.
@@ -46,9 +49,24 @@ impl Acme {
             for due in self.due(&records::accounts_due(tenant)).await? {
                 unless_damaged(self.look_at_account(tenant, &due).await)?;
             }
+            for prefix in records::seats(tenant) {
+                self.sweep_seats(prefix).await?;
+            }
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
         Ok(count)
+    }
+
+    /// Removes seats that nobody has any more: a page at a time, and the next page at the next sweep.
+    async fn sweep_seats(&self, prefix: String) -> Result<(), Error> {
+        let swept = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = swept().remove(&prefix);
+        let now = self.clock.now();
+        let next = quota::sweep(self.store.as_ref(), &prefix, after.as_ref(), now).await?;
+        if let Some(next) = next {
+            swept().insert(prefix, next);
+        }
+        Ok(())
     }
 
     /// The keys of what is due, of those with this prefix.

@@ -4,10 +4,22 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 
-/// The most bytes of one text.
-const TEXT: usize = 4096;
-/// The most bytes of all texts of an event together, as they stand in JSON.
-const EVENT: usize = 32 << 10;
+/// How long an event may be.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// The most bytes of one text.
+    text: usize,
+    /// The most bytes, as they stand in JSON, of all texts that policies said; and of all others.
+    half: usize,
+    /// The most decisions.
+    pub(crate) decisions: usize,
+}
+
+/// What was done, or was allowed and failed.
+pub(crate) const WHOLE: Limits = Limits { text: 4096, half: 16 << 10, decisions: 64 };
+/// What was refused: whoever may do nothing writes short lines.
+pub(crate) const REFUSED: Limits = Limits { text: 512, half: 3 << 10, decisions: 8 };
+
 /// The most members of an array or an object.
 const MEMBERS: usize = 256;
 /// How deep arrays and objects may stand in each other.
@@ -18,23 +30,24 @@ const CUT: &str = "…[cut]";
 /// Room for the mark of a text that is cut.
 const LEAST: usize = 128;
 
-/// What an event may still take.
+/// What one half of an event may still take.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
+    text: usize,
 }
 
 impl Budget {
-    /// For one event.
-    pub(crate) fn new() -> Self {
-        Self { left: EVENT }
+    /// For one half of an event.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { left: limits.half, text: limits.text }
     }
 
     /// Cuts a text that is too long, and marks it with its length and its SHA-256, so that whoever
     /// has the whole text can show that it was this one.
     pub(crate) fn text(&mut self, text: &mut String) {
         let size = encoded(text);
-        if text.len() <= TEXT && size <= self.left {
+        if text.len() <= self.text && size <= self.left {
             self.left -= size;
             return;
         }
@@ -49,13 +62,13 @@ impl Budget {
             text.len(),
             hex::encode(digest(&SHA256, text.as_bytes()))
         );
-        let room = (self.left - LEAST).min(TEXT);
+        let (most, room) = (self.text, (self.left - LEAST).min(self.text));
         let mut taken = 0;
         let end = text
             .char_indices()
             .find(|(at, character)| {
                 taken += encoded(character.encode_utf8(&mut [0; 4]));
-                taken > room || at + character.len_utf8() > TEXT
+                taken > room || at + character.len_utf8() > most
             })
             .map_or(text.len(), |(at, _)| at);
         text.truncate(end);
@@ -132,9 +145,9 @@ mod tests {
 
     #[test]
     fn what_is_short_stays_as_it_is() {
-        let mut value = json!({"a": ["b", 1, null, {"c": true}], "d": "x".repeat(TEXT)});
+        let mut value = json!({"a": ["b", 1, null, {"c": true}], "d": "x".repeat(4096)});
         let before = value.clone();
-        Budget::new().value(&mut value);
+        Budget::new(&WHOLE).value(&mut value);
         assert_eq!(value, before);
     }
 
@@ -142,10 +155,10 @@ mod tests {
     fn what_is_long_is_cut_and_says_so() {
         let mut text = "ä".repeat(5_000);
         let hash = hex::encode(digest(&SHA256, text.as_bytes()));
-        Budget::new().text(&mut text);
+        Budget::new(&WHOLE).text(&mut text);
         let mark = format!("…[cut, 10000 bytes, sha256:{hash}]");
-        assert_eq!(text, "ä".repeat(TEXT / 2) + &mark);
-        let mut budget = Budget { left: LEAST + 10 };
+        assert_eq!(text, "ä".repeat(2048) + &mark);
+        let mut budget = Budget { left: LEAST + 10, text: 4096 };
         let mut texts = vec!["x".repeat(200), "y".repeat(100), "z".to_owned()];
         for text in &mut texts {
             budget.text(text);
@@ -154,7 +167,7 @@ mod tests {
         assert_eq!(texts[1..], [CUT, "z"]);
 
         let mut value = json!([vec![0; 1000], {"a": [[[[[[[1]]]]]]]}]);
-        Budget::new().value(&mut value);
+        Budget::new(&WHOLE).value(&mut value);
         assert_eq!(value[0][256], "…[744 more]");
         assert_eq!(value[1]["a"][0][0][0][0][0][0], "…[cut]");
     }
@@ -182,12 +195,13 @@ mod tests {
 
         #[test]
         fn nothing_is_longer_than_an_event_may_be(values in proptest::collection::vec(value(), 0..8)) {
-            let mut budget = Budget::new();
-            let mut all = Value::Array(values);
-            budget.value(&mut all);
-            // Marks of cut texts and closing brackets come on top.
-            let length = serde_json::to_vec(&all).unwrap().len();
-            prop_assert!(length <= 4 * EVENT, "{length}");
+            for limits in [WHOLE, REFUSED] {
+                let mut all = Value::Array(values.clone());
+                Budget::new(&limits).value(&mut all);
+                // Marks of cut texts and closing brackets come on top.
+                let length = serde_json::to_vec(&all).unwrap().len();
+                prop_assert!(length <= 4 * limits.half, "{length}");
+            }
         }
     }
 }

@@ -8,16 +8,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bound::Budget;
+use crate::bound::{Budget, REFUSED, WHOLE};
 
-/// The most decisions that a line tells of.
-const DECISIONS: usize = 64;
+/// The outcomes of decisions that are no obstacle.
+const NO_OBSTACLE: [&str; 2] = ["allow", "no-objection"];
 
 /// One operation and how it ended. Built with [`Event::new`] and the methods that follow it.
 ///
 /// Nothing in an event is filtered: callers put names, ids and codes into it, never a secret value. When
-/// it is recorded, a text of more than 4 KiB is cut, and so is what goes beyond 32 KiB together; a cut
-/// text ends with `…[cut, N bytes, sha256:…]`, which is of the whole text.
+/// it is recorded, a text of more than 4 KiB is cut, and so is what goes beyond 32 KiB together; of an
+/// operation that was refused, beyond 512 bytes and 6 KiB. A cut text ends with
+/// `…[cut, N bytes, sha256:…]`, which is of the whole text.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     request: RequestId,
@@ -129,7 +130,8 @@ impl Event {
 
     /// As it stands in a line: one JSON object, bounded whatever callers have sent.
     pub(crate) fn encode(mut self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut budget = Budget::new();
+        let limits = if matches!(self.outcome, Outcome::Denied { .. }) { REFUSED } else { WHOLE };
+        let mut budget = Budget::new(&limits);
         budget.text(&mut self.operation);
         budget.text(&mut self.resource);
         let Actor { identity, account, .. } = &mut self.actor;
@@ -137,12 +139,13 @@ impl Event {
         if let Outcome::Denied { code } | Outcome::Failed { code } = &mut self.outcome {
             budget.text(code);
         }
-        let left_out = Budget::list(&mut self.decisions, DECISIONS);
+        let left_out = shorten(&mut self.decisions, limits.decisions);
+        let mut said = Budget::new(&limits);
         for decision in &mut self.decisions {
             let Decision { binding, plugin, digest, version, outcome, detail, micros: _ } =
                 decision;
             for text in [binding, plugin, digest, version, outcome, detail] {
-                budget.text(text);
+                said.text(text);
             }
         }
         for (name, mut value) in std::mem::take(&mut self.details) {
@@ -226,6 +229,22 @@ impl Event {
     }
 }
 
+/// Keeps so many decisions, in their order, and of those that allowed only what has room beside the others; says how
+/// many were left out.
+fn shorten(decisions: &mut Vec<Decision>, most: usize) -> usize {
+    let left_out = decisions.len().saturating_sub(most);
+    let allowed = |one: &Decision| NO_OBSTACLE.contains(&one.outcome.as_str());
+    let others = decisions.iter().filter(|one| !allowed(one)).count();
+    let (mut others_left, mut allowed_left) = (others.min(most), most.saturating_sub(others));
+    decisions.retain(|one| {
+        let left = if allowed(one) { &mut allowed_left } else { &mut others_left };
+        let keep = *left > 0;
+        *left = left.saturating_sub(1);
+        keep
+    });
+    left_out
+}
+
 /// A certificate that was shown and does not count.
 fn refused(evidence: &Evidence, why: EvidenceError) -> Value {
     serde_json::json!({
@@ -273,13 +292,38 @@ mod tests {
             .identity(long.clone())
             .account(long.clone())
             .decisions(vec![decision; 100])
-            .detail(long.clone(), vec![long.clone(); 1000])
-            .denied(long.clone());
-        let bytes = event.encode().unwrap();
-        assert!(bytes.len() < 64 << 10, "{}", bytes.len());
+            .detail(long.clone(), vec![long.clone(); 1000]);
+        for (event, most, left_out) in [
+            (event.clone().failed(long.clone()), 64 << 10, 36),
+            (event.denied(long.clone()), 12 << 10, 92),
+        ] {
+            let bytes = event.encode().unwrap();
+            assert!(bytes.len() < most, "{}", bytes.len());
+            let value: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(value["details"]["decisions_left_out"], left_out);
+            assert!(value["resource"].as_str().unwrap().contains("…[cut, 16384 bytes, sha256:"));
+        }
+    }
+
+    #[test]
+    fn a_denial_is_told_before_those_who_allowed() {
+        let context = RequestContext::internal(TenantId::default_tenant(), Timestamp::UNIX_EPOCH);
+        let decision = |number: u64| Decision {
+            binding: number.to_string(),
+            plugin: String::new(),
+            digest: String::new(),
+            version: String::new(),
+            micros: number,
+            outcome: if number == 70 { "deny" } else { "allow" }.to_owned(),
+            detail: String::new(),
+        };
+        let event = Event::new(&context, "secrets.read", "a").decisions((0..100).map(decision));
+        let bytes = event.denied("no").encode().unwrap();
         let value: Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(value["details"]["decisions_left_out"], 36);
-        assert!(value["resource"].as_str().unwrap().contains("…[cut, 16384 bytes, sha256:"));
+        let told: Vec<_> =
+            value["decisions"].as_array().unwrap().iter().map(|one| &one["micros"]).collect();
+        assert_eq!(told, [0, 1, 2, 3, 4, 5, 6, 70]);
+        assert_eq!(value["details"]["decisions_left_out"], 92);
     }
 
     #[test]

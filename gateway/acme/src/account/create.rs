@@ -62,7 +62,13 @@ impl Acme {
             return Err(Error::NoAccount);
         }
         let mut event = Event::new(context, OPERATION, RESOURCE).detail("thumbprint", thumbprint);
-        let made = self.make_account(context, key, request, &mut event).await;
+        let made = match self.may_be_refused(context, None).await {
+            Ok(refusals) => match self.make_account(context, key, request, &mut event).await {
+                Ok(registered) => Ok(registered),
+                Err(error) => Err(self.count_refusal(context, refusals, error).await),
+            },
+            Err(limited) => Err(limited),
+        };
         self.conclude(event, made).await
     }
 

@@ -52,7 +52,13 @@ impl Acme {
         let names = shown(&request.identifiers);
         let mut event =
             Event::about_names(context, OPERATION, &names).account(account.id().to_string());
-        let made = self.make_order(context, account, request, &mut event).await;
+        let made = match self.may_be_refused(context, Some(account.id())).await {
+            Ok(refusals) => match self.make_order(context, account, request, &mut event).await {
+                Ok(order) => Ok(order),
+                Err(error) => Err(self.count_refusal(context, refusals, error).await),
+            },
+            Err(limited) => Err(limited),
+        };
         self.conclude(event, made).await
     }
 

@@ -110,6 +110,80 @@ async fn two_gateways_over_one_store_count_together_and_exactly() {
 }
 
 #[tokio::test]
+async fn an_account_has_so_many_orders_refused_in_a_while() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.limits.refused_orders_per_account = 3).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    for wrong in ["-a.localhost", "*.*.localhost"] {
+        ask(&mut client, wrong).await.is_problem(400, "rejectedIdentifier");
+    }
+    steps::order(&mut client, &["a.localhost"]).await;
+    let payload =
+        json!({"identifiers": [{"type": "dns", "value": "a.localhost"}], "profile": "no"});
+    client.post(&url("new-order"), &payload).await.is_problem(400, "invalidProfile");
+    // Good ones neither: what asks for both is to be mended.
+    for name in ["-a.localhost", "a.localhost"] {
+        let refused = ask(&mut client, name).await;
+        is_limited(&refused, 3600);
+        assert!(refused.json()["detail"].as_str().unwrap().contains("mend"), "{refused:?}");
+    }
+    let line = world.audited("acme.order.create").pop().unwrap();
+    assert_eq!(line["outcome"], json!({"result": "denied", "code": "rate-limited"}), "{line}");
+    steps::order(&mut other, &["a.localhost"]).await;
+    world.clock.advance(HOUR);
+    steps::order(&mut client, &["a.localhost"]).await;
+    ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.limits.refused_orders_per_client = 3).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    ask(&mut other, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    let mut new = Client::new(server.router.clone());
+    let contact = json!({"contact": ["tel:1"]});
+    new.post(&url("new-account"), &contact).await.is_problem(400, "unsupportedContact");
+    is_limited(&ask(&mut client, "-a.localhost").await, 3600);
+    is_limited(&new.post(&url("new-account"), &json!({})).await, 3600);
+    world.comes_from("192.0.2.1");
+    ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    // What is counted is removed when it counts no more.
+    world.clock.advance(HOUR);
+    server.acme.sweep().await.unwrap();
+    for kind in ["refused-of", "refused-from"] {
+        let prefix = format!("default/acme/{kind}/");
+        let left = world.store.keys(prefix.as_bytes(), None, 10).await.unwrap();
+        assert_eq!(left, [], "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn two_gateways_over_one_store_count_refusals_together_and_exactly() {
+    let world = World::new().await;
+    let few = |config: &mut chancery_acme::AcmeConfig| config.limits.refused_orders_per_account = 7;
+    let (one, other) = (world.start_with(few).await, world.start_with(few).await);
+    let mut client = one.client().await;
+    let mut sent = Vec::new();
+    for number in 0..20 {
+        let server = if number % 2 == 0 { &one } else { &other };
+        let mut sender = Client::new(server.router.clone());
+        std::mem::swap(&mut sender.key, &mut client.key);
+        sender.account.clone_from(&client.account);
+        let header = sender.header(&url("new-order")).await;
+        let body = sender.key.jws(&header, &steps::names(&["-a.localhost"]).to_string());
+        std::mem::swap(&mut sender.key, &mut client.key);
+        let body = body.to_string();
+        sent.push(async move { sender.send(&url("new-order"), &body).await.status });
+    }
+    let all = join_all(sent).await;
+    let refused = all.iter().filter(|status| **status == StatusCode::BAD_REQUEST).count();
+    let limited = all.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS).count();
+    assert_eq!((refused, limited), (7, 13), "{all:?}");
+}
+
+#[tokio::test]
 async fn a_client_makes_so_many_accounts_in_a_while() {
     let world = World::new().await;
     let server = world.start_with(|config| config.limits.new_accounts_per_client = 2).await;

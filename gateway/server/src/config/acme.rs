@@ -26,6 +26,10 @@ pub(crate) struct AcmeLimits {
     /// Orders that are not finished; 0 for no limit.
     pub(crate) pending_orders_per_account: u16,
     pub(crate) pending_orders_per_client: u16,
+    /// Orders that were refused within `refused_hours`; 0 for no limit.
+    pub(crate) refused_orders_per_account: u16,
+    pub(crate) refused_orders_per_client: u16,
+    pub(crate) refused_hours: u64,
     /// New accounts within `new_accounts_hours`; 0 for no limit.
     pub(crate) new_accounts_per_client: u16,
     pub(crate) new_accounts_hours: u64,
@@ -46,6 +50,9 @@ impl Default for AcmeLimits {
             keep_hours: 24,
             pending_orders_per_account: 100,
             pending_orders_per_client: 1000,
+            refused_orders_per_account: 100,
+            refused_orders_per_client: 1000,
+            refused_hours: 1,
             new_accounts_per_client: 100,
             new_accounts_hours: 3,
             unused_account_days: 30,
@@ -69,6 +76,9 @@ impl AcmeLimits {
         acme.limits = chancery_acme::Limits {
             pending_orders_per_account: self.pending_orders_per_account,
             pending_orders_per_client: self.pending_orders_per_client,
+            refused_orders_per_account: self.refused_orders_per_account,
+            refused_orders_per_client: self.refused_orders_per_client,
+            refused_window: hours(self.refused_hours),
             new_accounts_per_client: self.new_accounts_per_client,
             new_accounts_window: hours(self.new_accounts_hours),
             unused_accounts: hours(self.unused_account_days.saturating_mul(24)),
@@ -79,7 +89,7 @@ impl AcmeLimits {
 
 impl Check<'_> {
     pub(super) fn acme_limits(&mut self, limits: AcmeLimits) -> AcmeLimits {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 12] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 15] = [
             ("validations", limits.validations.into(), 4..=10_000),
             ("validation_seconds", limits.validation_seconds, 1..=300),
             ("connect_seconds", limits.connect_seconds, 1..=limits.validation_seconds.max(1)),
@@ -88,6 +98,9 @@ impl Check<'_> {
             ("keep_hours", limits.keep_hours, 1..=365 * 24),
             ("pending_orders_per_account", limits.pending_orders_per_account.into(), 0..=10_000),
             ("pending_orders_per_client", limits.pending_orders_per_client.into(), 0..=10_000),
+            ("refused_orders_per_account", limits.refused_orders_per_account.into(), 0..=10_000),
+            ("refused_orders_per_client", limits.refused_orders_per_client.into(), 0..=10_000),
+            ("refused_hours", limits.refused_hours, 1..=30 * 24),
             ("new_accounts_per_client", limits.new_accounts_per_client.into(), 0..=10_000),
             ("new_accounts_hours", limits.new_accounts_hours, 1..=30 * 24),
             ("unused_account_days", limits.unused_account_days, 1..=36_500),

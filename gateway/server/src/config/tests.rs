@@ -227,6 +227,7 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("connect_seconds = 3", "connect_seconds = 11", "acme.limits.connect_seconds: 11 is not"),
         ("order_hours = 12", "order_hours = 0", "acme.limits.order_hours: 0 is not between"),
         ("per_account = 100", "per_account = 10001", "acme.limits.pending_orders_per_account: "),
+        ("refused_hours = 1", "refused_hours = 0", "acme.limits.refused_hours: 0 is not between"),
         ("idle_account_days = 400", "idle_account_days = 0", "acme.limits.idle_account_days: 0"),
         ("turn_seconds = 30", "turn_minutes = 1", "unknown key `turn_minutes`"),
         ("http01_port = 80", "http01_port = 70000", "invalid value: integer `70000`"),
