@@ -14,7 +14,9 @@ use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, TokenConfig, TokenSelect
 use chancery_keys::{KeyName, KeyType};
 use chancery_seal::{Barrier, NewRoot, OpenError, RootKey, RootKeyError, rekey};
 use chancery_store::memory::MemoryStore;
-use chancery_store::{Commit, Key, Store as _};
+use chancery_store::{
+    BoxFuture, Commit, CommitError, Key, ReadError, Record, Store, Version, Watch,
+};
 use zeroize::Zeroizing;
 
 const LABEL: &str = "chancery-seal-test";
@@ -96,6 +98,15 @@ async fn with_token() {
     assert!(matches!(refused, RootKeyError::OtherKey { .. }), "{refused:?}");
     assert!(!token.contains(&other), "and none was made");
 
+    // One that was made for a store that then cannot be written does not stay.
+    let refused = RootKey::from_pkcs11(&token, &other, &FullStore(MemoryStore::new())).await;
+    assert!(matches!(refused, Err(RootKeyError::Commit(CommitError::Full))), "{refused:?}");
+    assert!(!token.contains(&other), "a key is left behind");
+    RootKey::from_pkcs11(&token, &other, &MemoryStore::new()).await.unwrap();
+    let refused = RootKey::from_pkcs11(&token, &other, &FullStore(MemoryStore::new())).await;
+    assert!(refused.is_err() && token.contains(&other), "a key of before is gone");
+    token.destroy(&other).await.unwrap();
+
     // What another store's root key was wrapped to does not open this one.
     let elsewhere = MemoryStore::new();
     RootKey::from_pkcs11(&token, &sealing, &elsewhere).await.unwrap();
@@ -117,6 +128,45 @@ async fn with_token() {
 
     change_root_keys(&token).await;
     tokio::task::spawn_blocking(move || token.shutdown()).await.unwrap();
+}
+
+/// A store on a disk without room.
+struct FullStore(MemoryStore);
+
+impl Store for FullStore {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Record>, ReadError>> {
+        self.0.get(key)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, ReadError>> {
+        self.0.scan(prefix, after, limit)
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Key>, ReadError>> {
+        self.0.keys(prefix, after, limit)
+    }
+
+    fn commit(&self, _: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
+        Box::pin(async { Err(CommitError::Full) })
+    }
+
+    fn watch(&self, prefix: &[u8]) -> Watch {
+        self.0.watch(prefix)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<jiff::Timestamp, ReadError>> {
+        self.0.now()
+    }
 }
 
 /// From a file into the token, to another key of the token, and out again.

@@ -39,13 +39,16 @@ impl RootKey {
             if let Some(record) = store.get(&at).await? {
                 return unwrap(token, name, &record.value).await;
             }
-            let (record, _) = wrap_new(token, name).await?;
-            // Another process that starts on the same store may have been first: then its key counts.
-            match store.commit(Commit::new().check_absent(at.clone()).put(at.clone(), record)).await
-            {
-                Ok(_) | Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            with_wrapping_key(token, name, async || {
+                let (record, _) = wrap_new(token, name).await?;
+                let commit = Commit::new().check_absent(at.clone()).put(at.clone(), record);
+                match store.commit(commit).await {
+                    // Another process that starts on the same store may have been first: then its key counts.
+                    Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            })
+            .await?;
         }
     }
 }
@@ -56,30 +59,50 @@ impl NewRoot {
     /// # Errors
     /// As for that.
     pub async fn from_pkcs11(token: &Pkcs11Signer, name: &KeyName) -> Result<Self, RootKeyError> {
-        let (record, key) = wrap_new(token, name).await?;
-        // What the token does not unwrap again would be lost with the store.
-        let unwrapped = unwrap(token, name, &record).await?;
-        if unwrapped.bytes() != key.bytes() {
-            return Err(unusable("the token unwraps another key than it wrapped".to_owned()));
-        }
+        let made = with_wrapping_key(token, name, async || wrap_new(token, name).await).await;
+        let (record, key) = made?;
         Ok(Self { key, made_by: Some((names::WRAPPED_ROOT, record)) })
     }
 }
 
+/// Does something with the wrapping key, which is made if the token has none. One that was made for what then fails
+/// does not stay in the token, unless something may have been kept that it wraps.
+async fn with_wrapping_key<T>(
+    token: &Pkcs11Signer,
+    name: &KeyName,
+    work: impl AsyncFnOnce() -> Result<T, RootKeyError>,
+) -> Result<T, RootKeyError> {
+    let made = !token.contains(name)
+        && match token.generate_wrapping_key(name).await {
+            Ok(()) => true,
+            Err(GenerateError::Exists { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+    let done = work().await;
+    let kept = matches!(done, Ok(_) | Err(RootKeyError::Commit(CommitError::Unavailable(_))));
+    if made
+        && !kept
+        && let Err(error) = token.destroy(name).await
+    {
+        tracing::warn!(%error, key = %name, "a key that wraps nothing stays in the token");
+    }
+    done
+}
+
+/// A random key, and the record that keeps it.
 async fn wrap_new(
     token: &Pkcs11Signer,
     name: &KeyName,
 ) -> Result<(Vec<u8>, RootKey), RootKeyError> {
-    if !token.contains(name) {
-        match token.generate_wrapping_key(name).await {
-            Ok(()) | Err(GenerateError::Exists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
     let key = random_key().map_err(|_| RootKeyError::Randomness)?;
     let wrapped = token.wrap(name, Zeroizing::new(key.to_vec()), PURPOSE).await?;
     let record = Wrapped { version: 1, by: name.clone(), bytes: hex::encode(wrapped) };
     let record = serde_json::to_vec(&record).map_err(|error| unusable(error.to_string()))?;
+    // What the token does not unwrap again would be lost with the store.
+    let unwrapped = unwrap(token, name, &record).await?;
+    if unwrapped.bytes()[..] != key[..] {
+        return Err(unusable("the token unwraps another key than it wrapped".to_owned()));
+    }
     Ok((record, RootKey::new(key, origin(name))))
 }
 
