@@ -31,6 +31,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run on loopback with everything generated: state, CA, policies, and two client certificates.
     Dev(DevArgs),
+    /// Begin a new gateway: make its directory and its store, which only the root key of the configuration opens.
+    ///
+    /// `serve` makes none, so that a directory that is mistyped or not mounted does not become a gateway with
+    /// another CA.
+    Init(ConfigArgs),
     /// Run with a configuration file.
     Serve(ConfigArgs),
     /// Validate a configuration file and its policies without starting.

@@ -30,7 +30,7 @@ use crate::foundation::{open_hsm_unless, policy_config, policy_history};
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
-use crate::store::OpenStore;
+use crate::store::{OpenStore, existing};
 
 /// Every room, opened.
 pub(crate) struct Gateway {
@@ -72,8 +72,8 @@ impl Gateway {
         clock: Clock,
         stop: &Stop,
     ) -> Result<Self> {
-        let directory = &config.server.directory;
-        config.trusted.make_directory(directory)?;
+        // Before a token is waited for.
+        existing(config)?;
         let hsm = open_hsm_unless(config, stop).await?;
         let sealed = OpenStore::open(config, hsm.as_deref()).await?;
         let store = sealed.store();

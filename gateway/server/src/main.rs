@@ -14,6 +14,7 @@ mod dev;
 mod files;
 mod foundation;
 mod gateway;
+mod init;
 mod keys;
 mod listen;
 mod ocsp;
@@ -64,6 +65,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Dev(args) => run::dev(&args).await,
+            Command::Init(args) => init::run(&args.config).await,
             Command::Serve(args) => run::serve(&args.config).await,
             Command::Check(args) => commands::check(&args.config),
             Command::RootKey(args) => root_key::run(args).await,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use chancery_audit::Event;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_keys::KeyName;
@@ -16,7 +16,7 @@ use crate::audit;
 use crate::commands::say;
 use crate::config::Config;
 use crate::foundation::open_hsm;
-use crate::store::{OpenStore, raw, root_key, store_file};
+use crate::store::{OpenStore, existing, raw, root_key, store_file};
 
 /// `chancery root-key`.
 #[derive(Debug, Args)]
@@ -82,9 +82,7 @@ fn make(file: &Path) -> Result<ExitCode> {
 
 async fn rotate(args: &RotateArgs) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
-    let path = store_file(&config);
-    // Opening would make one.
-    ensure!(path.is_file(), "{}: there is no store", path.display());
+    let path = existing(&config)?;
     config.trusted.file(&path)?;
     let hsm = open_hsm(&config)?;
     let rotated = rotate_opened(args, &config, hsm.as_ref()).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chancery_integration::gateway::{Gateway, Options, chancery};
 use chancery_integration::site::Site;
@@ -58,6 +58,7 @@ fn root_is_told_as_whom_to_run_a_command_and_writes_nothing() {
     let out = text(&out);
     for command in [
         &["check"][..],
+        &["init"],
         &["serve"],
         &["backup", "create", "--out", out],
         &["backup", "restore", out],
@@ -107,23 +108,53 @@ fn a_store_that_is_missing_is_not_made_anew() {
     Gateway::serve(&site, |_| {}).assert_up();
 }
 
-#[test]
-fn a_first_start_that_fails_leaves_no_store() {
-    let site = Site::new();
-    drop(Gateway::start(&site).stop());
-    let state = site.path().join("state");
-    let config = fs::read_to_string(state.join("chancery.toml")).expect("it is there");
+/// The configuration of a gateway that has not begun, as a file of its own, and its state directory.
+fn fresh(site: &Site, edit: impl FnOnce(&mut toml::Table)) -> (PathBuf, PathBuf) {
+    drop(Gateway::start(site).stop());
+    let config = fs::read_to_string(site.path().join("state/chancery.toml")).expect("it is there");
     let fresh = site.path().join("fresh");
     let mut config: toml::Table = config.parse().expect("it is TOML");
     let server = config["server"].as_table_mut().expect("a table");
     server.insert("directory".to_owned(), text(&fresh).into());
+    edit(&mut config);
+    (site.write("fresh.toml", config.to_string()), fresh)
+}
+
+#[test]
+fn a_gateway_that_cannot_begin_leaves_no_store() {
+    let site = Site::new();
     let key = site.write("wrong.key", "hello\n");
     chancery_integration::site::private(&key);
-    let seal = config["seal"].as_table_mut().expect("a table");
-    seal.insert("root_key_file".to_owned(), text(&key).into());
-    let file = site.write("fresh.toml", config.to_string());
-    drop(chancery(&["serve", "--config", text(&file)]).failure());
-    assert!(!fresh.join("store.redb").exists());
+    let (file, state) = fresh(&site, |config| {
+        let seal = config["seal"].as_table_mut().expect("a table");
+        seal.insert("root_key_file".to_owned(), text(&key).into());
+    });
+    drop(chancery(&["init", "--config", text(&file)]).failure());
+    assert!(!state.join("store.redb").exists());
+}
+
+#[test]
+fn a_gateway_begins_when_it_is_asked_to_and_not_where_a_directory_is_wrong() {
+    let site = Site::new();
+    let (file, state) = fresh(&site, |_| {});
+    let with = |command: &[&str]| chancery(&[command, &["--config", text(&file)]].concat());
+    let out = site.path().join("out");
+    let certificate =
+        ["client-certificate", "--spiffe-id", "spiffe://dev.chancery/x", "--cert", text(&out)];
+    let certificate = [&certificate[..], &["--key", "k"]].concat();
+    for command in [&["serve"][..], &["ca", "rotate"], &["ca", "request"], &certificate] {
+        let said = with(command).failure();
+        assert!(said.stderr.contains("`chancery init --config"), "{said}");
+        assert!(said.stderr.contains(text(&state)), "{said}");
+        assert!(!state.exists() && !out.exists(), "{command:?} made something");
+    }
+    drop(with(&["init"]).success().says("`chancery serve --config"));
+    drop(with(&["init"]).failure().says("there is a gateway already"));
+    // An interrupted one is done again.
+    fs::write(state.join("store.redb"), "").expect("it can be written");
+    drop(with(&["serve"]).failure().says("run it again"));
+    drop(with(&["init"]).success());
+    drop(with(&["ca", "rotate"]).failure().says("there is no CA yet"));
 }
 
 #[test]

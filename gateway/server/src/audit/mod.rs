@@ -18,7 +18,7 @@ use self::sealed::Sealed;
 use crate::commands::say;
 use crate::config::Config;
 use crate::foundation::open_hsm;
-use crate::store::{OpenStore, store_file};
+use crate::store::{OpenStore, existing};
 
 /// `chancery audit …`.
 #[derive(Debug, Subcommand)]
@@ -96,9 +96,7 @@ struct Stopped {
 
 impl Stopped {
     async fn open(config: &Config) -> Result<Self> {
-        let path = store_file(config);
-        // Opening would make one.
-        ensure!(path.is_file(), "{}: there is no store", path.display());
+        existing(config)?;
         let hsm = open_hsm(config)?;
         let store = OpenStore::open(config, hsm.as_deref()).await?.store();
         Ok(Self { store, hsm })

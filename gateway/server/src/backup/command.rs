@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use chancery_files::{Draft, Readers};
 use chancery_identity::Clock;
 use chancery_keys::pkcs11::Pkcs11Signer;
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::foundation::open_hsm;
 use crate::output::{Output, print};
 use crate::remote::RemoteArgs;
-use crate::store::{OpenStore, raw, root_key, store_file};
+use crate::store::{OpenStore, existing, raw, root_key, store_file};
 
 /// `chancery backup`.
 #[derive(Debug, Args)]
@@ -147,7 +147,7 @@ async fn of_running(remote: &RemoteArgs, out: &Path) -> Result<(BackupHeader, Ba
 
 /// Makes it of a store that nobody else has open.
 async fn of_stopped(config: &Config, out: &Path) -> Result<(BackupHeader, BackupEnd)> {
-    ensure!(store_file(config).is_file(), "{}: there is no store", store_file(config).display());
+    existing(config)?;
     let hsm = open_hsm(config)?;
     let written = of_opened(config, hsm.as_deref(), out).await;
     close(hsm).await?;

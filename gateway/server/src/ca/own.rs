@@ -19,7 +19,7 @@ use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
 use crate::foundation::open_hsm;
-use crate::store::OpenStore;
+use crate::store::{OpenStore, existing};
 use crate::trust;
 
 /// Which CA.
@@ -80,8 +80,7 @@ impl Stopped {
         let ca = cas.find(|ca| ca.name == which.issuer).with_context(|| {
             format!("{}: there is no CA `{}`", which.config.display(), which.issuer)
         })?;
-        let directory = &config.server.directory;
-        config.trusted.make_directory(directory)?;
+        existing(&config)?;
         let hsm = open_hsm(&config)?;
         let store = OpenStore::open(&config, hsm.as_deref()).await?.store();
         let audit = audit::open(&config, &store, Clock::system()).await?;

@@ -30,6 +30,7 @@ use crate::ready::Ready;
 use crate::rooms::acme_config;
 use crate::service_manager;
 use crate::signals::Signals;
+use crate::store;
 use crate::telemetry::Telemetry;
 use crate::trust;
 
@@ -40,6 +41,7 @@ const OTHERS: usize = 64;
 pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     let config = dev::prepare(args)?;
     let file = config.server.directory.join("chancery.toml");
+    store::begin(&config, None).await?;
     let files = DevIdentities::in_directory(&config.server.directory);
     let Some(running) = Running::start(config, file).await? else { return Ok(ExitCode::SUCCESS) };
     files.ensure(&running.gateway).await?;

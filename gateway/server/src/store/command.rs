@@ -17,7 +17,7 @@ use chancery_store::{Commit, Key, ReadError, Record, Store};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{OpenStore, store_file};
+use super::{OpenStore, existing, store_file};
 use crate::audit;
 use crate::config::Config;
 use crate::foundation::open_hsm;
@@ -138,7 +138,7 @@ pub(crate) async fn run(args: StoreArgs) -> Result<ExitCode> {
 }
 
 async fn check(config: &Config, output: Output) -> Result<ExitCode> {
-    let path = store_file(there(config)?);
+    let path = existing(config)?;
     config.trusted.file(&path)?;
     let file = path.clone();
     let integrity = tokio::task::spawn_blocking(move || verify(&file)).await??;
@@ -253,13 +253,6 @@ fn outcome(done: &Repaired) -> String {
     text + "still damaged (see docs/operating/store.md):\n" + &lines(&done.left)
 }
 
-/// Makes sure that there is a store: opening would make one.
-fn there(config: &Config) -> Result<&Config> {
-    let path = store_file(config);
-    ensure!(path.is_file(), "{}: there is no store", path.display());
-    Ok(config)
-}
-
 /// The store of a gateway that is stopped.
 struct Stopped {
     open: OpenStore,
@@ -268,14 +261,16 @@ struct Stopped {
 
 impl Stopped {
     async fn open(config: &Config) -> Result<Self> {
-        let hsm = there(config).and_then(open_hsm)?;
+        existing(config)?;
+        let hsm = open_hsm(config)?;
         let open = OpenStore::open(config, hsm.as_deref()).await?;
         Ok(Self { open, hsm })
     }
 
     /// The same, with the record that shows the root key made anew if it is damaged; whether it was.
     async fn open_mended(config: &Config) -> Result<(Self, bool)> {
-        let hsm = there(config).and_then(open_hsm)?;
+        existing(config)?;
+        let hsm = open_hsm(config)?;
         let (open, mended) = OpenStore::open_mended(config, hsm.as_deref()).await?;
         Ok((Self { open, hsm }, mended))
     }

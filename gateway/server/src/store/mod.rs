@@ -41,6 +41,11 @@ impl Begun {
         Ok(Self { new: is_new.then(|| path.to_owned()) })
     }
 
+    /// Whether there was nothing in it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.new.is_some()
+    }
+
     /// It is in order.
     pub(crate) fn keep(mut self) {
         self.new = None;
@@ -65,16 +70,13 @@ pub(crate) struct OpenStore {
 }
 
 impl OpenStore {
-    /// Opens the store of a gateway, or makes it on the first start.
+    /// Opens the store of a gateway. None is made: that is what [`begin`] is for.
     ///
     /// # Errors
-    /// Others may change it, it cannot be opened, or not with this root key; or it is missing, and this is not the
-    /// first start.
+    /// It is missing, others may change it, it cannot be opened, or not with this root key.
     pub(crate) async fn open(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Self> {
-        let (raw, begun, root) = Self::parts(config, hsm).await?;
-        let opened = Self::with_root(raw.clone(), root).await?;
-        begun.keep();
-        Ok(opened)
+        let (raw, root) = Self::parts(config, hsm).await?;
+        Self::with_root(raw, root).await
     }
 
     /// The same for a store in which the record that shows the root key may be damaged: then it is made anew, if
@@ -86,30 +88,28 @@ impl OpenStore {
         config: &Config,
         hsm: Option<&Pkcs11Signer>,
     ) -> Result<(Self, bool)> {
-        let (raw, begun, root) = Self::parts(config, hsm).await?;
+        let (raw, root) = Self::parts(config, hsm).await?;
         let mended = mend_check(&*raw, &root).await.context("mending the seal")?;
-        let opened = Self::with_root(raw.clone(), root).await?;
-        begun.keep();
-        Ok((opened, mended))
+        Ok((Self::with_root(raw, root).await?, mended))
     }
 
-    /// The file, what was begun with it, and the root key.
+    /// The file and the root key.
     async fn parts(
         config: &Config,
         hsm: Option<&Pkcs11Signer>,
-    ) -> Result<(Arc<RedbStore>, Begun, RootKey)> {
+    ) -> Result<(Arc<RedbStore>, RootKey)> {
+        let path = existing(config)?;
         config.trusted.directory(&config.server.directory)?;
-        let path = store_file(config);
-        if path.exists() {
-            config.trusted.file(&path)?;
-        } else {
-            refuse_second_first_start(config)?;
-            refuse_small_disk(&config.server.directory)?;
-        }
+        config.trusted.file(&path)?;
         let raw = raw(&path)?;
-        let begun = Begun::of(&path, &*raw).await?;
+        let empty = raw.scan(b"", None, 1).await?.is_empty();
+        ensure!(
+            !empty,
+            "{}: there is nothing in it: `chancery init` did not come to its end; run it again",
+            path.display()
+        );
         let root = root_key(config, hsm, &*raw).await?;
-        Ok((raw, begun, root))
+        Ok((raw, root))
     }
 
     /// Puts the barrier over a store.
@@ -140,6 +140,49 @@ impl OpenStore {
     }
 }
 
+/// Makes the store of a new gateway, and the directory for it; whether it did. One that is there stays as it is.
+///
+/// # Errors
+/// This gateway has run before, its disk is too small, or the store cannot be made with this root key: then none is
+/// left.
+pub(crate) async fn begin(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<bool> {
+    config.trusted.make_directory(&config.server.directory)?;
+    let path = store_file(config);
+    if path.exists() {
+        config.trusted.file(&path)?;
+    } else {
+        refuse_second_begin(config)?;
+        refuse_small_disk(&config.server.directory)?;
+    }
+    let raw = raw(&path)?;
+    let begun = Begun::of(&path, &*raw).await?;
+    if !begun.is_new() {
+        return Ok(false);
+    }
+    let root = root_key(config, hsm, &*raw).await?;
+    OpenStore::with_root(raw.clone(), root).await?;
+    begun.keep();
+    Ok(true)
+}
+
+/// The file of the store.
+///
+/// # Errors
+/// It is missing. Says why that may be, since one would come with a new CA.
+pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
+    let path = store_file(config);
+    if path.is_file() {
+        return Ok(path);
+    }
+    refuse_second_begin(config)?;
+    bail!(
+        "there is no gateway in {} yet: it holds no {STORE_FILE}. To begin a new one, with a new CA, run `chancery \
+         init --config CONFIG` once. If this is not meant to be a new one, server.directory is wrong, or the disk \
+         is not mounted.",
+        config.server.directory.display()
+    )
+}
+
 /// What a gateway that has run leaves beside its store. (The count of tries of the PIN is not among it: it is made
 /// before there is a store.)
 fn left_by_a_start(config: &Config) -> Option<PathBuf> {
@@ -148,9 +191,8 @@ fn left_by_a_start(config: &Config) -> Option<PathBuf> {
     left.into_iter().find(|path| path.exists())
 }
 
-/// A gateway that finds no store makes one, with a new CA. That must not happen because the store was lost or its
-/// disk is not mounted.
-fn refuse_second_first_start(config: &Config) -> Result<()> {
+/// A new store comes with a new CA. None is made because a store was lost or its disk is not mounted.
+fn refuse_second_begin(config: &Config) -> Result<()> {
     let Some(left) = left_by_a_start(config) else { return Ok(()) };
     bail!(
         "the store is missing: {} is not there, but {} is, so this gateway has run before. Restore it from a \

@@ -12,8 +12,8 @@ struct Initialization {
     initialized: bool,
 }
 
-/// `GET /v1/sys/init`. Needs no certificate. A gateway initialises itself when it first starts, so that
-/// whoever wants to do it (`bao operator init`) is told as Vault tells.
+/// `GET /v1/sys/init`. Needs no certificate. A gateway that serves has been initialised, so that whoever
+/// wants to do it (`bao operator init`) is told as Vault tells.
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     method: Method,
