@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
+use crate::quota::Logins;
 use crate::token::{self, HeldToken};
 use crate::{
     AccessError, Bearer, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated,
@@ -29,24 +30,31 @@ pub struct Access {
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) logins: Logins,
     /// The tenant that administers the installation.
     pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
     still_held: StillHeld,
 }
 
-/// How long tokens live where policy does not say less.
+/// How long tokens live where policy does not say less, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLimits {
     /// From a login, or a renewal that does not ask for more, to expiry.
     pub default_ttl: Duration,
     /// From the login to the end of the last renewal.
     pub max_ttl: Duration,
+    /// How many tokens one identity may have that have not ended; none for any number.
+    pub per_identity: Option<usize>,
 }
 
 impl Default for TokenLimits {
     fn default() -> Self {
-        Self { default_ttl: Duration::from_hours(1), max_ttl: Duration::from_hours(24) }
+        Self {
+            default_ttl: Duration::from_hours(1),
+            max_ttl: Duration::from_hours(24),
+            per_identity: Some(1000),
+        }
     }
 }
 
@@ -65,6 +73,7 @@ impl Access {
             clock,
             limits,
             directory,
+            logins: Logins::default(),
             administration,
             bearer_roles,
             still_held,

@@ -37,6 +37,15 @@ pub enum AccessError {
     /// The token has lived as long as it may.
     #[error("the token has reached the end of its longest lifetime: log in again")]
     TokenAtItsEnd,
+    /// The identity has as many tokens as it may have.
+    #[error(
+        "this identity has {most} tokens that have not ended, and may have no more: use a token for many \
+         requests, and give it up (auth/token/revoke-self) when you are done"
+    )]
+    TooManyTokens {
+        /// How many it may have.
+        most: usize,
+    },
     /// The store could not be read.
     #[error("tokens cannot be read: {0}")]
     Read(#[from] ReadError),

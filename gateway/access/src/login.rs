@@ -25,7 +25,8 @@ impl Access {
     /// Gives the holder of the connection's certificate a token, if the policies allow `auth.login` on
     /// `ROLE/IDENTITY`. It lives for [`TokenLimits::default_ttl`](crate::TokenLimits), or less if a
     /// policy says so or the certificate ends earlier. Under a [`BearerRole`] it is a bearer token, of which
-    /// policies are told `token.bound=false`.
+    /// policies are told `token.bound=false`. An identity has [`TokenLimits::per_identity`](crate::TokenLimits)
+    /// tokens at most.
     ///
     /// # Errors
     /// [`AccessError::Unauthenticated`], [`AccessError::Denied`], or why it could not be done.
@@ -75,7 +76,11 @@ impl Access {
                 Ok(login)
             }
             Err(error) => {
-                self.audit.record(event.failed("not-issued")).await?;
+                let event = match error {
+                    AccessError::TooManyTokens { .. } => event.denied("too-many-tokens"),
+                    _ => event.failed("not-issued"),
+                };
+                self.audit.record(event).await?;
                 Err(error)
             }
         }
@@ -93,7 +98,9 @@ impl Access {
         let limits = bearer.map_or(self.limits, |role| TokenLimits {
             default_ttl: role.ttl,
             max_ttl: role.max_ttl,
+            ..self.limits
         });
+        let _under_way = self.room_for_token(identity).await?;
         let until = |limit: Duration| {
             let limit = grant.max_ttl.map_or(limit, |policy| policy.min(limit));
             issued.checked_add(limit).unwrap_or(Timestamp::MAX).min(certificate.not_after)

@@ -2,34 +2,37 @@
 //! token that has ended is worth nothing from the next request on; the identity's certificate still is,
 //! until it is revoked or policies say otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use chancery_audit::Event;
 use chancery_identity::{RequestContext, TenantId};
-use chancery_store::{Commit, Key, lenient};
+use chancery_store::{Key, lenient};
 
 use crate::login::login_resource;
-use crate::token::{self, HeldToken, TokenInfo};
+use crate::token::{self, HeldToken, OfIdentity, TokenInfo};
 use crate::{Access, AccessError, Caller, Refusal};
 
 /// How many sessions a list has at most.
 pub const MAX_SESSIONS: usize = 1000;
 
-/// How many records are read, or removed, at once.
+/// How many records are read at once.
 const PAGE: usize = 256;
+
+/// How many pages one request reads at most.
+const MAX_PAGES: usize = 64;
 
 /// The operations, as policies name them. The resource is `ROLE/IDENTITY` of the session, but of a list.
 const LIST: &str = "session.list";
 const READ: &str = "session.read";
-const REVOKE: &str = "session.revoke";
+pub(crate) const REVOKE: &str = "session.revoke";
 
 /// Some of the sessions of a tenant, those that began first before the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
     /// What is known of each.
     pub found: Vec<TokenInfo>,
-    /// Whether there may be more.
-    pub more: bool,
+    /// After which accessor to go on; none if there are no more.
+    pub next: Option<String>,
 }
 
 impl Access {
@@ -64,7 +67,7 @@ impl Access {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Sessions, AccessError> {
-        let mut after = match after {
+        let after = match after {
             None => None,
             // Keys go on where the accessor leaves off.
             Some(accessor) if token::leads_to_record(accessor) => {
@@ -72,23 +75,81 @@ impl Access {
             }
             Some(_) => return Err(AccessError::NotFound),
         };
-        let mut found = vec![];
-        loop {
+        match identity {
+            None => self.sessions_of_all(tenant, after, limit).await,
+            Some(identity) => self.sessions_of(tenant, identity, after.as_ref(), limit).await,
+        }
+    }
+
+    async fn sessions_of_all(
+        &self,
+        tenant: &TenantId,
+        mut after: Option<Key>,
+        limit: usize,
+    ) -> Result<Sessions, AccessError> {
+        let mut found: Vec<TokenInfo> = vec![];
+        for _ in 0..MAX_PAGES {
             let (page, last) = self.page(tenant, after.as_ref()).await?;
             for held in page {
-                let wanted = identity.is_none_or(|name| held.info.identity.to_string() == name);
-                if wanted && held.info.expires > self.clock.now() {
-                    if found.len() == limit {
-                        return Ok(Sessions { found, more: true });
-                    }
-                    found.push(held.info);
+                if held.info.expires <= self.clock.now() {
+                    continue;
                 }
+                if found.len() == limit {
+                    return Ok(Sessions { found, next: after.as_ref().and_then(accessor_in) });
+                }
+                after = Some(held.key);
+                found.push(held.info);
             }
             match last {
                 Some(last) => after = Some(last),
-                None => return Ok(Sessions { found, more: false }),
+                None => return Ok(Sessions { found, next: None }),
             }
         }
+        // Many that have ended, and were not swept away yet.
+        Ok(Sessions { found, next: after.as_ref().and_then(accessor_in) })
+    }
+
+    async fn sessions_of(
+        &self,
+        tenant: &TenantId,
+        identity: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Sessions, AccessError> {
+        let (of, now) = (OfIdentity::new(tenant, identity), self.clock.now());
+        // The first of them, and one more to know whether there are more. They are found in another order.
+        let mut keys: BTreeSet<Key> = BTreeSet::new();
+        let mut last = None;
+        loop {
+            let page = of.live(&*self.store, now, last.as_ref(), PAGE).await?;
+            for pointer in &page {
+                let key = Key::new(format!("{}{}", token::keys(tenant), pointer.record_name))?;
+                if after.is_none_or(|after| key > *after) {
+                    keys.insert(key);
+                    if keys.len() > limit.saturating_add(1) {
+                        keys.pop_last();
+                    }
+                }
+            }
+            last = page.into_iter().next_back();
+            if last.is_none() {
+                break;
+            }
+        }
+        let more = keys.len() > limit;
+        let keys: Vec<Key> = keys.into_iter().take(limit).collect();
+        let next = keys.last().filter(|_| more).and_then(accessor_in);
+        let mut found = vec![];
+        for key in keys {
+            match self.store.get(&key).await.map(|record| record.map(token::of_record)) {
+                Ok(Some(Ok(held))) if held.info.expires > now => found.push(held.info),
+                // It ended meanwhile.
+                Ok(Some(Ok(_)) | None) => {}
+                Ok(Some(Err(error))) => tracing::warn!(%error, "passed over a token"),
+                Err(error) => drop(lenient::pass_over(error)?),
+            }
+        }
+        Ok(Sessions { found, next })
     }
 
     /// What is known of the session with this accessor: `session.read`. Whether there is one is told only
@@ -123,77 +184,15 @@ impl Access {
         let held = self.with_accessor(&context.tenant, accessor).await?;
         let event = self.may_with_session(context, caller, REVOKE, held.as_ref(), accessor).await?;
         let ended = match held {
-            Some(held) => self.end(vec![held]).await.map(|mut ended| ended.pop()),
-            None => Ok(None),
+            Some(held) => self.end(std::slice::from_ref(&held)).await.map(|()| held.info),
+            None => Err(AccessError::NotFound),
         };
-        let ended = ended.and_then(|ended| ended.ok_or(AccessError::NotFound));
         let event = match &ended {
             Ok(_) => event.succeeded(),
             Err(error) => event.failed(code(error)),
         };
         self.audit.record(event).await?;
         ended
-    }
-
-    /// Ends every session of an identity, `session.revoke` about each of its roles, and tells how many there
-    /// were. Those of roles for which the policies do not allow it stay; it is an error if they allow none.
-    ///
-    /// # Errors
-    /// See [`AccessError`].
-    pub async fn revoke_sessions_of(
-        &self,
-        context: &RequestContext,
-        caller: &Caller,
-        identity: &str,
-    ) -> Result<usize, AccessError> {
-        let mut by_role: BTreeMap<String, Vec<HeldToken>> = BTreeMap::new();
-        let mut after = None;
-        loop {
-            let (page, last) = self.page(&context.tenant, after.as_ref()).await?;
-            let theirs = page.into_iter().filter(|held| held.info.identity.to_string() == identity);
-            theirs.for_each(|held| by_role.entry(held.info.role.clone()).or_default().push(held));
-            match last {
-                Some(last) => after = Some(last),
-                None => break,
-            }
-        }
-        if by_role.is_empty() {
-            // Asked in any case: whether somebody is logged in is not to be told by a refusal.
-            by_role.insert(String::new(), vec![]);
-        }
-        let (mut ended, mut refused) = (0, None);
-        for (role, held) in by_role {
-            let resource = format!("{role}/{identity}");
-            let asked = self.authorize(context, caller, REVOKE, &resource, vec![]).await;
-            let event = caller.event(context, REVOKE, resource);
-            match asked {
-                Ok(grant) => {
-                    let event = event.decisions(grant.decisions);
-                    let accessors: Vec<_> =
-                        held.iter().take(16).map(|held| held.info.accessor.clone()).collect();
-                    let event =
-                        event.detail("count", held.len() as u64).detail("accessors", accessors);
-                    match self.end(held).await {
-                        Ok(infos) => {
-                            ended += infos.len();
-                            self.audit.record(event.succeeded()).await?;
-                        }
-                        Err(error) => {
-                            self.audit.record(event.failed(code(&error))).await?;
-                            return Err(error);
-                        }
-                    }
-                }
-                Err(refusal) => {
-                    self.audit.record(refusal.recorded_in(event)).await?;
-                    refused = Some(refusal.about_something_hidden(REVOKE));
-                }
-            }
-        }
-        match refused {
-            Some(refusal) if ended == 0 => Err(refusal.into()),
-            _ => Ok(ended),
-        }
     }
 
     /// Asks about a session, or about none: which identity it is of is not told to whom the policies refuse.
@@ -226,23 +225,14 @@ impl Access {
         tenant: &TenantId,
         accessor: &str,
     ) -> Result<Option<HeldToken>, AccessError> {
-        if token::leads_to_record(accessor) {
-            let prefix = format!("{}{accessor}", token::keys(tenant));
-            let found = self.store.scan(prefix.as_bytes(), None, 1).await?;
-            return found.into_iter().next().map(token::of_record).transpose();
+        // No other is looked for: it would take reading all of them. Sessions of earlier releases, whose
+        // accessors were random, are found by their identities.
+        if !token::leads_to_record(accessor) {
+            return Ok(None);
         }
-        // Of a token that an earlier release has given, for as long as there are any.
-        let mut after = None;
-        loop {
-            let (page, last) = self.page(tenant, after.as_ref()).await?;
-            if let Some(held) = page.into_iter().find(|held| held.info.accessor == accessor) {
-                return Ok(Some(held));
-            }
-            match last {
-                Some(last) => after = Some(last),
-                None => return Ok(None),
-            }
-        }
+        let prefix = format!("{}{accessor}", token::keys(tenant));
+        let found = self.store.scan(prefix.as_bytes(), None, 1).await?;
+        found.into_iter().next().map(token::of_record).transpose()
     }
 
     /// Some tokens of a tenant, but those whose records are damaged, and after which key the next ones are, if there are any.
@@ -263,16 +253,14 @@ impl Access {
         }
         Ok((held, found.next))
     }
-
-    async fn end(&self, held: Vec<HeldToken>) -> Result<Vec<TokenInfo>, AccessError> {
-        for part in held.chunks(PAGE) {
-            let commit = part.iter().try_fold(Commit::new(), token::end)?;
-            self.store.commit(commit).await?;
-        }
-        Ok(held.into_iter().map(|held| held.info).collect())
-    }
 }
 
-fn code(error: &AccessError) -> &'static str {
+/// The accessor that leads to the record at this key.
+fn accessor_in(key: &Key) -> Option<String> {
+    let text = std::str::from_utf8(key.as_bytes()).ok()?;
+    token::accessor_of(text.rsplit_once('/')?.1)
+}
+
+pub(crate) fn code(error: &AccessError) -> &'static str {
     if matches!(error, AccessError::NotFound) { "not-found" } else { "store" }
 }

@@ -1,7 +1,7 @@
 use chancery_store::{Commit, CommitError, Key, lenient};
 
 use crate::token::{EXPIRIES, load, parse_expiry_key};
-use crate::{Access, AccessError};
+use crate::{Access, AccessError, token};
 
 /// How many expiries are read at once.
 const BATCH: usize = 256;
@@ -48,7 +48,7 @@ impl Access {
             && held.info.expires <= self.clock.now()
         {
             expired = true;
-            commit = commit.check_version(held.key.clone(), held.version).delete(held.key);
+            commit = token::end(commit, &held)?;
         }
         match self.store.commit(commit).await {
             Ok(_) => Ok(expired),

@@ -125,6 +125,9 @@ impl Gateway {
         let revocation = Revocation::new(kept, clock.clone());
         let access = open_access(config, &policy, &store, &audit, &clock, &issuance, &revocation);
         let access = Arc::new(access.with_directory(directory.clone()));
+        for tenant in tenants.all().iter() {
+            access.index_tokens(tenant).await.context("opening the tokens")?;
+        }
         let mounts = mounts(config)?;
         let secrets =
             Secrets::new(access.clone(), store.clone(), audit.clone(), clock.clone(), mounts);
@@ -184,6 +187,7 @@ impl Gateway {
             let named = || format!("taking the tenant {tenant}");
             self.directory.load(tenant).await.with_context(named)?;
             self.issuance.add_tenant(tenant).await.with_context(named)?;
+            self.access.index_tokens(tenant).await.with_context(named)?;
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ pub(crate) fn open_access(
     let limits = TokenLimits {
         default_ttl: config.secrets.token_ttl,
         max_ttl: config.secrets.token_max_ttl,
+        per_identity: config.secrets.tokens_per_identity,
     };
     let (issuance, revocation) = (issuance.clone(), revocation.clone());
     let still_held: StillHeld = Arc::new(move |bearer| {

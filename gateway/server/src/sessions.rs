@@ -66,11 +66,9 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<ExitCode> {
             print(args.output, &found, || line(&found))?;
         }
         SessionsCommand::Revoke { identity: Some(identity), .. } => {
-            let asked = json!({ "identity": identity });
-            let ended = remote.write("auth/token/revoke-identity", &asked).await?;
-            let count = ended.get("revoked").and_then(Value::as_u64).unwrap_or_default();
+            let count = revoke_all(&remote, &identity).await?;
             let text = || format!("{identity}: {count} sessions ended");
-            print(args.output, &ended, text)?;
+            print(args.output, &json!({ "revoked": count }), text)?;
         }
         SessionsCommand::Revoke { accessors, identity: None } => {
             for accessor in accessors {
@@ -87,20 +85,35 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<ExitCode> {
 
 /// All sessions, page by page.
 async fn list(remote: &Remote, identity: Option<String>) -> Result<Vec<Value>> {
-    let mut found: Vec<Value> = vec![];
+    let (mut found, mut next): (Vec<Value>, Option<String>) = (vec![], None);
     loop {
         let mut query = vec![];
         query.extend(identity.clone().map(|identity| ("identity", identity)));
-        let last = found.last().and_then(|last| last.get("accessor")).and_then(Value::as_str);
-        query.extend(last.map(|last| ("after", last.to_owned())));
+        query.extend(next.clone().map(|next| ("after", next)));
         let page = remote.list("auth/token/accessors", &query).await?;
-        let page = page.get("key_info").and_then(Value::as_object).cloned().unwrap_or_default();
-        if page.is_empty() {
+        let sessions = page.get("key_info").and_then(Value::as_object).cloned().unwrap_or_default();
+        found.extend(sessions.into_iter().map(|(_, session)| session));
+        let after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        ensure!(after.is_none() || after != next, "the gateway answers the same page again");
+        next = after;
+        if next.is_none() {
             return Ok(found);
         }
-        let before = found.len();
-        found.extend(page.into_iter().map(|(_, session)| session));
-        ensure!(found.len() > before, "the gateway answers the same page again");
+    }
+}
+
+/// Ends all sessions of an identity, and tells how many there were.
+async fn revoke_all(remote: &Remote, identity: &str) -> Result<u64> {
+    let mut count = 0_u64;
+    loop {
+        let asked = json!({ "identity": identity });
+        let ended = remote.write("auth/token/revoke-identity", &asked).await?;
+        let now = ended.get("revoked").and_then(Value::as_u64).unwrap_or_default();
+        count = count.saturating_add(now);
+        // Those that policies keep are there again the next time.
+        if now == 0 || ended.get("more") != Some(&Value::Bool(true)) {
+            return Ok(count);
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! Tokens: what clients hold, what is stored of it, and what is done with one's own.
 
+mod ending;
 mod info;
+mod of_identity;
 mod own;
 mod secret;
 
 pub(crate) use info::HeldToken;
 pub use info::{Bearer, TokenInfo};
+pub(crate) use of_identity::{OfIdentity, Pointer, index_form};
 pub use secret::TokenSecret;
-pub(crate) use secret::leads_to_record;
+pub(crate) use secret::{accessor_of, leads_to_record};
 
 use chancery_identity::TenantId;
 use chancery_store::{Commit, InvalidKey, Key, Record, Store};
@@ -37,7 +40,7 @@ pub(crate) fn expiry_key(expires: Timestamp, token: &Key) -> Result<Key, Invalid
 
 /// Whether this is the key of an index entry, which says everything: its value is empty.
 pub fn is_index(key: &Key) -> bool {
-    key.as_bytes().starts_with(EXPIRIES.as_bytes())
+    key.as_bytes().starts_with(EXPIRIES.as_bytes()) || of_identity::is_pointer(key)
 }
 
 /// What an index entry says: when a token expires (in milliseconds) and which.
@@ -58,17 +61,27 @@ pub(crate) fn of_record(record: Record) -> Result<HeldToken, AccessError> {
     Ok(HeldToken { key: record.key, version: record.version, info })
 }
 
-/// A commit that ends a token. Without a check: whatever a renewal makes of it meanwhile is to end too. Its
-/// entry among the expiries then leads nowhere, and is swept away in its time.
+/// Adds to `commit` what ends a token, with the check that it is as it was when it was loaded: a renewal moves
+/// its index entries.
 pub(crate) fn end(commit: Commit, held: &HeldToken) -> Result<Commit, AccessError> {
-    let entry = expiry_key(held.info.expires, &held.key)?;
-    Ok(commit.delete(held.key.clone()).delete(entry))
+    let commit = commit.check_version(held.key.clone(), held.version).delete(held.key.clone());
+    Ok(without_entries(commit, &held.key, &held.info)?)
 }
 
-/// Adds to `commit` what stores `info` at `key`, its expiry included.
+/// Adds to `commit` what removes the index entries of a token that was stored as `info`.
+pub(crate) fn without_entries(
+    commit: Commit,
+    key: &Key,
+    info: &TokenInfo,
+) -> Result<Commit, InvalidKey> {
+    Ok(commit.delete(expiry_key(info.expires, key)?).delete(OfIdentity::pointer(info, key)?))
+}
+
+/// Adds to `commit` what stores `info` at `key`, its index entries included.
 pub(crate) fn put(commit: Commit, key: &Key, info: &TokenInfo) -> Result<Commit, AccessError> {
     let value = serde_json::to_vec(info).map_err(|_| AccessError::Record(key.to_string()))?;
-    Ok(commit.put(key.clone(), value).put(expiry_key(info.expires, key)?, ""))
+    let commit = commit.put(key.clone(), value).put(expiry_key(info.expires, key)?, "");
+    Ok(commit.put(OfIdentity::pointer(info, key)?, ""))
 }
 
 #[cfg(test)]

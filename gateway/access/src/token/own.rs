@@ -5,7 +5,7 @@ use chancery_identity::RequestContext;
 use chancery_store::{Commit, CommitError};
 use jiff::Timestamp;
 
-use super::{HeldToken, TokenInfo, end, expiry_key, load, put};
+use super::{HeldToken, TokenInfo, load, put, without_entries};
 use crate::login::login_resource;
 use crate::{Access, AccessError, Caller, Unauthenticated};
 
@@ -84,9 +84,8 @@ impl Access {
         for _ in 0..ATTEMPTS {
             let expires = self.extended(&info, wish)?;
             let renewed = TokenInfo { expires, ..info.clone() };
-            let commit = Commit::new()
-                .check_version(held.key.clone(), version)
-                .delete(expiry_key(info.expires, &held.key)?);
+            let commit = Commit::new().check_version(held.key.clone(), version);
+            let commit = without_entries(commit, &held.key, &info)?;
             match self.store.commit(put(commit, &held.key, &renewed)?).await {
                 Ok(_) => return Ok(renewed),
                 Err(CommitError::Conflict { .. }) => {
@@ -126,13 +125,12 @@ impl Access {
         caller: &Caller,
     ) -> Result<(), AccessError> {
         let held = self.own_token(context, caller).await?;
-        let commit = end(Commit::new(), held)?;
         let event = event(context, caller, "auth.token.revoke", &held.info);
-        match self.store.commit(commit).await {
-            Ok(_) => Ok(self.audit.record(event.succeeded()).await?),
+        match self.end(std::slice::from_ref(held)).await {
+            Ok(()) => Ok(self.audit.record(event.succeeded()).await?),
             Err(error) => {
                 self.audit.record(event.failed("not-revoked")).await?;
-                Err(error.into())
+                Err(error)
             }
         }
     }

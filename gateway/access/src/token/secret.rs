@@ -13,6 +13,8 @@ const TIME_BYTES: usize = 6;
 const RANDOM_BYTES: usize = 32;
 /// How much of the hash stands in an accessor, in hex digits.
 const ACCESSOR_DIGITS: usize = 32;
+/// How long an accessor is.
+const ACCESSOR: usize = TIME_BYTES * 2 + 1 + ACCESSOR_DIGITS;
 
 /// A token as its holder keeps it: `chs.`, or of a bearer token `chb.TENANT.`, and, in base64url, the time
 /// of issue in milliseconds (48 bits) and 256 random bits. It is stored nowhere; records are found by its
@@ -85,9 +87,14 @@ impl TokenSecret {
     /// to find the token.
     pub(crate) fn accessor(&self) -> String {
         let mut name = self.record_name();
-        name.truncate(TIME_BYTES * 2 + 1 + ACCESSOR_DIGITS);
+        name.truncate(ACCESSOR);
         name
     }
+}
+
+/// The accessor of the token whose record has this name.
+pub(crate) fn accessor_of(record_name: &str) -> Option<String> {
+    record_name.get(..ACCESSOR).filter(|text| leads_to_record(text)).map(str::to_owned)
 }
 
 /// Whether records are found by this accessor. Those of tokens of earlier releases were random.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chancery_access::{Access, Caller, Role};
+use chancery_access::{Access, Caller, Role, TokenLimits};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
     Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, NoIdentity,
@@ -43,6 +43,11 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with_limits(TokenLimits::default())
+    }
+
+    /// The same with other limits on tokens.
+    pub(crate) fn with_limits(limits: TokenLimits) -> Self {
         let policies = tempfile::tempdir().unwrap();
         bind(policies.path(), RULES);
         let policy = with_compiled(|cache| {
@@ -57,6 +62,7 @@ impl Fixture {
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let taken_back = revoked.clone();
         let access = Access::new(policy.clone(), store.clone(), audit, clock.clone())
+            .with_token_limits(limits)
             .with_revocations(Arc::new(move |bearer| {
                 let gone = taken_back.lock().unwrap().contains(&bearer.serial);
                 if gone { Err(EvidenceError::Revoked) } else { Ok(()) }

@@ -9,6 +9,8 @@ mod bearer;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod quota;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod tokens;

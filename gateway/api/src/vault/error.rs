@@ -67,7 +67,7 @@ impl VaultError {
                 | AccessError::Directory(_)
                 | AccessError::Policies(_) => bad(error),
                 AccessError::NotFound => (StatusCode::NOT_FOUND, vec![]),
-                AccessError::Overloaded => overloaded(error),
+                AccessError::Overloaded | AccessError::TooManyTokens { .. } => overloaded(error),
                 _ => internal(error),
             },
             Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
@@ -204,6 +204,7 @@ mod tests {
     fn an_overload_is_429_and_not_a_denial() {
         for error in [
             VaultError::Access(AccessError::Overloaded),
+            VaultError::Access(AccessError::TooManyTokens { most: 1 }),
             VaultError::Kv(KvError::Overloaded),
             VaultError::Pki(PkiError::Overloaded),
             VaultError::Transit(TransitError::Overloaded),

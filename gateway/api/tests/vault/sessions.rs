@@ -35,7 +35,12 @@ async fn accessors_are_listed_looked_up_and_revoked_as_in_vault() {
     assert_eq!(f.call("root", "LIST", &of_app).send().await.data()["keys"], json!([app]));
     let page = f.call("root", "LIST", &format!("{ACCESSORS}?limit=1")).send().await;
     let more = page.json()["warnings"][0].as_str().unwrap().to_owned();
-    assert!(more.contains("after="), "{more}");
+    let next = page.data()["next"].as_str().unwrap().to_owned();
+    assert!(more.ends_with(&format!("after={next}")), "{more}");
+    let rest = format!("{ACCESSORS}?limit=1&after={next}");
+    let rest = f.call("root", "LIST", &rest).send().await.data();
+    assert_ne!(rest["keys"], page.data()["keys"]);
+    assert!(rest.get("next").is_none(), "{rest}");
 
     let found = asked(&f, "lookup-accessor", json!({"accessor": app})).await.data();
     assert_eq!((&found["accessor"], &found["id"]), (&json!(app), &json!("")));

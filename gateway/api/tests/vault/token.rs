@@ -171,3 +171,14 @@ async fn revoke_self_is_204_and_final() {
     f.call("app", "GET", uri).token(&token).send().await.errors(403);
     assert_eq!(f.call("app", "GET", uri).send().await.status, 404, "the certificate still works");
 }
+
+#[tokio::test]
+async fn a_login_beyond_the_quota_is_429_and_says_what_to_do() {
+    let f = Fixture::new();
+    for _ in 0..1000 {
+        f.login("app").await;
+    }
+    let told = f.call("app", "POST", "/v1/auth/cert/login").send().await.errors(429);
+    assert!(told.contains("1000 tokens") && told.contains("revoke-self"), "{told}");
+    f.login("admin").await;
+}

@@ -276,6 +276,8 @@ pub(crate) struct Secrets {
     pub(crate) token_ttl_seconds: u64,
     /// From the login to the end of the last renewal.
     pub(crate) token_max_ttl_seconds: u64,
+    /// How many tokens that have not ended one identity may have; 0 for any number.
+    pub(crate) tokens_per_identity: u32,
     /// Roles whose logins give bearer tokens.
     pub(crate) bearer_roles: Vec<BearerRole>,
 }
@@ -530,6 +532,7 @@ impl Default for Secrets {
             keys: "transit".to_owned(),
             token_ttl_seconds: 3600,
             token_max_ttl_seconds: 86_400,
+            tokens_per_identity: 1000,
             bearer_roles: vec![],
         }
     }

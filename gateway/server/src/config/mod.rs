@@ -198,6 +198,8 @@ pub(crate) struct SecretsConfig {
     pub(crate) keys: Option<String>,
     pub(crate) token_ttl: Duration,
     pub(crate) token_max_ttl: Duration,
+    /// None for any number.
+    pub(crate) tokens_per_identity: Option<usize>,
     pub(crate) bearer_roles: Vec<BearerRole>,
 }
 

@@ -248,6 +248,11 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "secrets.token_ttl_seconds: 0 is not",
         ),
         (
+            "tokens_per_identity = 1000",
+            "tokens_per_identity = 2000000",
+            "secrets.tokens_per_identity: 2000000 is not between 0 and 1000000",
+        ),
+        (
             "token_max_ttl_seconds = 86400",
             "token_max_ttl_seconds = 60",
             "secrets.token_max_ttl_seconds: 60 is not between 3600",

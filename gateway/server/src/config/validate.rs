@@ -270,12 +270,15 @@ impl Check<'_> {
             self.within("secrets.token_ttl_seconds", secrets.token_ttl_seconds, 1..=DAY * 365);
         let max_ttl = secrets.token_max_ttl_seconds;
         self.within("secrets.token_max_ttl_seconds", max_ttl, ttl..=DAY * 365);
+        let most = secrets.tokens_per_identity.into();
+        let most = self.within("secrets.tokens_per_identity", most, 0..=1_000_000);
         SecretsConfig {
             mounts: secrets.mounts,
             certificates: Some(secrets.certificates).filter(|name| !name.is_empty()),
             keys: Some(secrets.keys).filter(|name| !name.is_empty()),
             token_ttl: Duration::from_secs(ttl),
             token_max_ttl: Duration::from_secs(max_ttl),
+            tokens_per_identity: usize::try_from(most).ok().filter(|most| *most > 0),
             bearer_roles: self.bearer_roles(secrets.bearer_roles, tenants),
         }
     }

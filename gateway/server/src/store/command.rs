@@ -391,6 +391,7 @@ impl Stopped {
     async fn reindex(&self, config: &Config) -> Result<()> {
         for tenant in config.tenant_ids() {
             chancery_issuance::reindex(self.open.store(), &tenant).await?;
+            chancery_access::reindex(self.open.store(), &tenant).await?;
         }
         Ok(())
     }

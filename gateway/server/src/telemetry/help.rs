@@ -4,6 +4,10 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 /// Name and meaning. Histograms of `_seconds` and `_microseconds` are in those units.
 const HELP: &[(&str, &str)] = &[
+    (
+        "chancery_access_logins_over_quota_total",
+        "Logins that were refused because the identity has as many tokens as it may have.",
+    ),
     ("chancery_access_logins_total", "Logins by outcome."),
     (
         "chancery_access_unauthenticated_total",

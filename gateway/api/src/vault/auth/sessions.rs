@@ -19,10 +19,14 @@ const TOKEN: &str = "token";
 #[derive(Serialize)]
 struct Ended {
     revoked: usize,
+    /// Whether there may be more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 /// `LIST /v1/auth/token/accessors`: the accessors of the sessions of the tenant, and in `key_info` what is
-/// known of each. `identity` has those of one, `after` and `limit` turn pages.
+/// known of each. `identity` has those of one, `after` and `limit` turn pages, of which `next` says where the next one
+/// begins.
 pub(in crate::vault) async fn accessors(
     State(state): State<VaultState>,
     call: Call,
@@ -31,6 +35,9 @@ pub(in crate::vault) async fn accessors(
     struct Found<'a> {
         keys: Vec<&'a str>,
         key_info: BTreeMap<&'a str, TokenView<'a>>,
+        /// After which accessor to go on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<&'a str>,
     }
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
@@ -49,12 +56,13 @@ pub(in crate::vault) async fn accessors(
         .map_err(of_accessor)?;
     let now = state.clock.now();
     let keys: Vec<_> = sessions.found.iter().map(|info| info.accessor.as_str()).collect();
-    let warnings = keys.last().filter(|_| sessions.more).map(|last| {
-        format!("there may be more sessions: go on with the query parameter after={last}")
+    let next = sessions.next.as_deref();
+    let warnings = next.map(|next| {
+        format!("there may be more sessions: go on with the query parameter after={next}")
     });
     let view = |info| TokenView::of("", info, now);
     let key_info = sessions.found.iter().map(|info| (info.accessor.as_str(), view(info))).collect();
-    let found = Found { keys, key_info };
+    let found = Found { keys, key_info, next };
     Ok(envelope::data_and_warnings(call.id(), TOKEN, found, warnings.into_iter().collect()))
 }
 
@@ -82,7 +90,12 @@ pub(in crate::vault) async fn revoke(
         Ok(_) => Ok(envelope::no_content()),
         Err(AccessError::NotFound) => {
             let warnings = vec!["No token found with this accessor".to_owned()];
-            Ok(envelope::data_and_warnings(call.id(), TOKEN, Ended { revoked: 0 }, warnings))
+            Ok(envelope::data_and_warnings(
+                call.id(),
+                TOKEN,
+                Ended { revoked: 0, more: false },
+                warnings,
+            ))
         }
         Err(error) => Err(error.into()),
     }
@@ -100,8 +113,10 @@ pub(in crate::vault) async fn revoke_identity(
     let identity = identity.ok_or_else(|| {
         VaultError::BadRequest(format!("identity is missing: give {expected}").into())
     })?;
-    let revoked = state.access.revoke_sessions_of(&call.context, &call.caller, &identity).await?;
-    Ok(envelope::data(call.id(), TOKEN, Ended { revoked }))
+    let ended = state.access.revoke_sessions_of(&call.context, &call.caller, &identity).await?;
+    let warnings = ended.more.then(|| "there may be more sessions: ask again".to_owned());
+    let ended = Ended { revoked: ended.count, more: ended.more };
+    Ok(envelope::data_and_warnings(call.id(), TOKEN, ended, warnings.into_iter().collect()))
 }
 
 fn accessor(call: &Call) -> Result<String, VaultError> {

@@ -1,0 +1,93 @@
+//! How many tokens one identity may have at once: each is a record, and whoever may log in may do so again and
+//! again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chancery_identity::Identity;
+
+use crate::token::OfIdentity;
+use crate::{Access, AccessError};
+
+/// Logins that are under way, by identity. Tokens are counted in the store; these are not in it yet.
+#[derive(Debug, Default)]
+pub(crate) struct Logins(Mutex<HashMap<OfIdentity, usize>>);
+
+/// A login that is under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Login<'a> {
+    logins: &'a Logins,
+    of: OfIdentity,
+    /// How many others were under way when it began.
+    before: usize,
+}
+
+impl Access {
+    /// Makes room for one more token of the identity. Keep what it returns until the token is stored.
+    ///
+    /// Whoever began earlier is counted, whether the token is in the store by now or not, so that logins at
+    /// once do not exceed the limit together. Those at other gateways over the same store may, by one for each
+    /// of these logins.
+    ///
+    /// # Errors
+    /// [`AccessError::TooManyTokens`].
+    pub(crate) async fn room_for_token(
+        &self,
+        identity: &Identity,
+    ) -> Result<Login<'_>, AccessError> {
+        let of = OfIdentity::new(&identity.tenant, &identity.to_string());
+        let login = self.logins.begin(of);
+        if let Some(most) = self.limits.per_identity {
+            let live = login.of.live(&*self.store, self.clock.now(), None, most).await?.len();
+            if live.saturating_add(login.before) >= most {
+                metrics::counter!("chancery_access_logins_over_quota_total").increment(1);
+                return Err(AccessError::TooManyTokens { most });
+            }
+        }
+        Ok(login)
+    }
+}
+
+impl Logins {
+    fn begin(&self, of: OfIdentity) -> Login<'_> {
+        let mut under_way = self.lock();
+        let count = under_way.entry(of.clone()).or_default();
+        let before = *count;
+        *count = count.saturating_add(1);
+        Login { logins: self, of, before }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<OfIdentity, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Login<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.logins.lock();
+        let left = under_way.get(&self.of).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            under_way.remove(&self.of);
+        } else {
+            under_way.insert(self.of.clone(), left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_under_way_are_counted_until_they_end() {
+        let logins = Logins::default();
+        let of = |name: &str| OfIdentity::new(&"a".parse().unwrap(), name);
+        let (first, other) = (logins.begin(of("x")), logins.begin(of("y")));
+        let second = logins.begin(of("x"));
+        assert_eq!((first.before, second.before, other.before), (0, 1, 0));
+        drop(first);
+        assert_eq!(logins.begin(of("x")).before, 1);
+        drop((second, other));
+        assert!(logins.lock().is_empty());
+    }
+}
