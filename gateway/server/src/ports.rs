@@ -147,6 +147,7 @@ fn limits(
         connections,
         certificates: port == "tls",
         per_address: config.clients.per_address,
+        handshakes_per_address: config.clients.handshakes_per_address,
         streams: config.clients.streams,
         deadlines: Deadlines { handshake, first_byte, headers, idle, body, stall, ping, pong },
         bodies: bodies.clone(),

@@ -57,6 +57,8 @@ struct Inner {
     /// Shared with the evidence of connections, which holds by the trust that is in use.
     trust: Arc<ArcSwap<Trusted>>,
     turns: Turns,
+    /// Where the server's own key is held elsewhere.
+    held_turns: Turns,
 }
 
 /// A client trust in use, with what must not outlive it.
@@ -130,8 +132,9 @@ impl Acceptor {
         let sessions = ServerSessionMemoryCache::new(config.remembered_sessions);
         let context = Common { provider: &provider, clock: &clock, credential: &credential };
         let trust = Arc::new(ArcSwap::from_pointee(context.trusting(0, trust, sessions)?));
-        let turns = Turns::new();
-        Ok(Self(Arc::new(Inner { config, provider, clock, credential, trust, turns })))
+        let (turns, held_turns) = (Turns::computing(), Turns::of_held_key());
+        let inner = Inner { config, provider, clock, credential, trust, turns, held_turns };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Shows this certificate from the next handshake on. Resumable sessions stay: they do not
@@ -208,13 +211,10 @@ impl Acceptor {
         let deadline = self.0.config.handshake_deadline;
         let shaking = TlsAcceptor::from(Arc::clone(&trusted.server)).accept(stream);
         let shaking = async {
-            let shaking = shaking.into_fallible();
-            // A handshake that waits for a token would make others wait for its turn.
-            if self.0.credential.is_held() {
-                shaking.await
-            } else {
-                self.0.turns.take(shaking).await
-            }
+            // A handshake that waits for a token has its turn all the while.
+            let held = self.0.credential.is_held();
+            let turns = if held { &self.0.held_turns } else { &self.0.turns };
+            turns.take(address.ip(), shaking.into_fallible()).await
         };
         let stream = match timeout(deadline, shaking).await {
             Ok(Ok(stream)) => stream,

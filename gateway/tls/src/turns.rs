@@ -1,57 +1,161 @@
 //! Handshakes take turns, so that however many strangers want one, a part of the processors is left to
-//! the connections that there are.
+//! the connections that there are. Clients' addresses come round in a ring: whoever wants one handshake waits
+//! for one step of everybody else's, however many they want.
 
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use chancery_identity::client_network;
+use ipnet::IpNet;
+use tokio::sync::oneshot;
+
+/// How many handshakes may ask a key's holder at once. It has a queue for others too.
+const HELD: usize = 32;
 
 /// How many handshakes may compute at once. Waiting for the peer takes no turn.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns(Arc<Mutex<Line>>);
 
-type NextTurn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+#[derive(Debug)]
+struct Line {
+    free: usize,
+    /// The clients of which handshakes wait, the next one first.
+    clients: VecDeque<IpNet>,
+    waiting: HashMap<IpNet, VecDeque<oneshot::Sender<Turn>>>,
+}
+
+/// A turn, which is the next one's when it is dropped.
+#[derive(Debug)]
+struct Turn(Option<Turns>);
 
 impl Turns {
     /// Half of the processors.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn computing() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new((processors / 2).max(1))))
+        Self::new((processors / 2).max(1))
     }
 
-    /// Does `work`, each step of it when there is a turn.
-    pub(crate) async fn take<F: Future>(&self, work: F) -> F::Output {
+    /// For handshakes that wait for a key's holder in their turn, which costs no processor.
+    pub(crate) fn of_held_key() -> Self {
+        Self::new(HELD)
+    }
+
+    fn new(turns: usize) -> Self {
+        let line = Line { free: turns, clients: VecDeque::new(), waiting: HashMap::new() };
+        Self(Arc::new(Mutex::new(line)))
+    }
+
+    /// Does `work` for a client, each step of it when there is a turn.
+    pub(crate) async fn take<F: Future>(&self, client: IpAddr, work: F) -> F::Output {
+        let client = client_network(client);
         let mut work = pin!(work);
-        let mut waiting: Option<NextTurn> = None;
+        let mut waiting: Option<oneshot::Receiver<Turn>> = None;
         poll_fn(|cx: &mut Context<'_>| {
-            let next = waiting.get_or_insert_with(|| Box::pin(Arc::clone(&self.0).acquire_owned()));
-            // It is never closed, so there is always a turn.
-            let _turn = ready!(next.as_mut().poll(cx));
+            if waiting.is_none() {
+                match self.next(client) {
+                    Ok(turn) => return work_in(turn, work.as_mut(), cx),
+                    Err(next) => waiting = Some(next),
+                }
+            }
+            let Some(next) = &mut waiting else { return Poll::Pending };
+            // The line holds the other end until it gives a turn.
+            let turn = ready!(Pin::new(next).poll(cx)).unwrap_or(Turn(None));
             waiting = None;
-            work.as_mut().poll(cx)
+            work_in(turn, work.as_mut(), cx)
         })
         .await
+    }
+
+    /// A turn, or where one will come.
+    fn next(&self, client: IpNet) -> Result<Turn, oneshot::Receiver<Turn>> {
+        let mut line = self.line();
+        if line.free > 0 {
+            line.free -= 1;
+            return Ok(Turn(Some(self.clone())));
+        }
+        let (send, receive) = oneshot::channel();
+        let Line { clients, waiting, .. } = &mut *line;
+        let of_client = waiting.entry(client).or_default();
+        if of_client.is_empty() {
+            clients.push_back(client);
+        }
+        of_client.push_back(send);
+        Err(receive)
+    }
+
+    /// Gives a turn to whoever is next.
+    fn pass_on(self) {
+        loop {
+            let Some(next) = self.line().pop() else { return };
+            let Err(mut refused) = next.send(Turn(Some(self.clone()))) else { return };
+            // Whoever waited there is gone. The turn is still this one.
+            refused.0 = None;
+        }
+    }
+
+    /// Nothing panics while it holds the lock, and each change is complete by itself.
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One step. The turn is over with it.
+fn work_in<F: Future>(_turn: Turn, work: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    work.poll(cx)
+}
+
+impl Line {
+    /// Who is next; if there is nobody, the turn is free.
+    fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
+        while let Some(client) = self.clients.pop_front() {
+            let Some(of_client) = self.waiting.get_mut(&client) else { continue };
+            while of_client.pop_front_if(|next| next.is_closed()).is_some() {}
+            let next = of_client.pop_front();
+            if of_client.is_empty() {
+                self.waiting.remove(&client);
+            } else {
+                self.clients.push_back(client);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        self.free += 1;
+        None
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.0.take() {
+            turns.pass_on();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Poll;
 
     use tokio::task::{JoinSet, yield_now};
 
     use super::*;
 
+    fn client(number: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, number])
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_more_steps_are_done_at_once_than_there_are_turns() {
-        let turns = Turns(Arc::new(Semaphore::new(1)));
+        let turns = Turns::new(1);
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut all = JoinSet::new();
-        for _ in 0..16 {
+        for number in 0..16 {
             let (turns, running, most) = (turns.clone(), running.clone(), most.clone());
             all.spawn(async move {
                 let work = async {
@@ -65,18 +169,44 @@ mod tests {
                         yield_now().await;
                     }
                 };
-                turns.take(work).await;
+                turns.take(client(number % 3), work).await;
             });
         }
         all.join_all().await;
         assert_eq!(most.load(Ordering::SeqCst), 1);
+        let line = turns.line();
+        assert!(line.free == 1 && line.clients.is_empty() && line.waiting.is_empty());
     }
 
     #[tokio::test]
     async fn whoever_waits_for_a_peer_takes_no_turn() {
-        let turns = Turns(Arc::new(Semaphore::new(1)));
-        let mut silent = pin!(turns.take(std::future::pending::<()>()));
+        let turns = Turns::new(1);
+        let mut silent = pin!(turns.take(client(1), std::future::pending::<()>()));
         assert!(poll_fn(|cx| Poll::Ready(silent.as_mut().poll(cx).is_pending())).await);
-        turns.take(async {}).await;
+        turns.take(client(1), async {}).await;
+    }
+
+    #[tokio::test]
+    async fn one_handshake_waits_for_one_of_each_other_client() {
+        let turns = Turns::new(1);
+        let held = turns.next(client_network(client(0))).unwrap();
+        let order = Arc::new(Mutex::new(vec![]));
+        let mut all = JoinSet::new();
+        // The first two want many.
+        let wanted = [1, 1, 1, 1, 2, 2, 2, 3].map(|number| {
+            let (turns, order) = (turns.clone(), order.clone());
+            all.spawn(async move {
+                turns.take(client(number), async { order.lock().unwrap().push(number) }).await;
+            })
+        });
+        yield_now().await;
+        assert_eq!(turns.line().waiting.len(), 3);
+        // The first of the second client does not wait any longer.
+        wanted[4].abort();
+        yield_now().await;
+        drop(held);
+        while all.join_next().await.is_some() {}
+        assert_eq!(*order.lock().unwrap(), [1, 2, 3, 1, 2, 1, 1]);
+        assert_eq!(turns.line().free, 1);
     }
 }

@@ -352,3 +352,22 @@ fn strangers_leave_places_for_whoever_has_a_certificate() {
         assert_eq!(answer.status, 200);
     }
 }
+
+#[test]
+fn an_address_begins_so_many_handshakes_and_no_more() {
+    let site = Site::new();
+    let gateway = serve(&site, &[("handshakes_per_address", 1.into())]);
+    let address = Ipv4Addr::new(127, 78, 0, 1);
+    // TCP alone begins one.
+    let tls = Client::plain(&gateway.ready().api);
+    let connect = || tls.clone().through(address, b"").connect().expect("it is accepted");
+    let _open: Vec<_> = (0..30).map(|_| connect()).collect();
+    process::eventually("some are refused", Duration::from_mins(1), || {
+        let page = gateway.monitoring().get("/metrics").expect(200).text();
+        let refused =
+            "chancery_server_connections_refused_total{port=\"tls\",reason=\"handshakes\"}";
+        page.contains(refused).then_some(())
+    });
+    let other = gateway.anonymous().through(Ipv4Addr::new(127, 78, 0, 2), b"");
+    drop(other.get("/v1/sys/health").expect(200));
+}

@@ -113,6 +113,9 @@ pub(crate) struct Server {
     /// Most connections at once of one client address, at each port.
     #[serde(default)]
     pub(crate) connections_per_address: Option<usize>,
+    /// TLS handshakes that one client address may begin in a second.
+    #[serde(default = "default_handshakes")]
+    pub(crate) handshakes_per_address: u32,
     /// Memory for the bodies of all requests that are under way.
     #[serde(default = "default_body_memory")]
     pub(crate) body_memory_mib: usize,
@@ -619,6 +622,10 @@ fn default_ping() -> u64 {
 
 fn default_pong() -> u64 {
     20
+}
+
+fn default_handshakes() -> u32 {
+    100
 }
 
 fn default_streams() -> u32 {

@@ -114,6 +114,7 @@ pub(crate) struct ConnectionsConfig {
     pub(crate) plain: usize,
     /// None for a share of each port.
     pub(crate) per_address: Option<usize>,
+    pub(crate) handshakes_per_address: u32,
     /// In bytes.
     pub(crate) body_memory: usize,
     pub(crate) balancers: Vec<ipnet::IpNet>,

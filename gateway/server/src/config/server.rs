@@ -84,6 +84,7 @@ impl Check<'_> {
         let pong = seconds("http2_pong_seconds", server.http2_pong_seconds, 3600);
         for (key, value, range) in [
             ("minimum_rate", server.minimum_rate.into(), 1..=1_000_000),
+            ("handshakes_per_address", server.handshakes_per_address.into(), 1..=1_000_000),
             ("http2_streams", server.http2_streams.into(), 1..=10_000),
             ("connections", server.connections as u64, 1..=1_000_000),
             ("http_connections", server.http_connections as u64, 1..=1_000_000),
@@ -116,6 +117,7 @@ impl Check<'_> {
             tls: server.connections,
             plain: server.http_connections,
             per_address: server.connections_per_address,
+            handshakes_per_address: server.handshakes_per_address,
             body_memory: server.body_memory_mib << 20,
             balancers,
         }

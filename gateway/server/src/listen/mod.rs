@@ -14,6 +14,7 @@ mod conversation;
 mod deadlines;
 mod descriptors;
 mod displacing;
+mod handshakes;
 mod meters;
 mod pace;
 mod places;
@@ -36,11 +37,12 @@ use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt;
 
 use self::activity::Activity;
 use self::conversation::{Caller, Http};
+use self::handshakes::Handshakes;
 use self::places::{Denied, Share, Sizes};
 use self::stream::Watched;
 use self::table::{Place, Table};
@@ -87,6 +89,8 @@ pub(crate) struct Limits {
     pub(crate) certificates: bool,
     /// Connections of one address at once; none for a part of the room that there is.
     pub(crate) per_address: Option<usize>,
+    /// TLS handshakes that one address may begin in a second.
+    pub(crate) handshakes_per_address: u32,
     /// HTTP/2: requests of one connection at once.
     pub(crate) streams: u32,
     pub(crate) deadlines: Deadlines,
@@ -124,10 +128,16 @@ pub(crate) async fn serve_tls(
     limits: Limits,
 ) {
     let http = Arc::new(Http::new(&limits));
+    let handshakes = Arc::new(Handshakes::new(limits.handshakes_per_address));
     serve(listener, limits, move |connection| {
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
+        let handshakes = handshakes.clone();
         async move {
             let Connection { stream, client, local, activity, mut place, stop } = connection;
+            match handshakes.next(client.ip(), Instant::now()) {
+                Some(begin) => sleep_until(begin).await,
+                None => return refuse("tls", client, Denied::Handshakes),
+            }
             let accepted = match acceptor.accept(stream, client).await {
                 Ok(accepted) => accepted,
                 Err(error) => {

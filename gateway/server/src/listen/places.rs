@@ -56,6 +56,8 @@ pub(super) struct Sizes {
 pub(super) enum Denied {
     /// Its address has too many.
     Share,
+    /// Its address begins too many handshakes.
+    Handshakes,
     /// Every place is taken, and so is every place to wait at.
     Full,
 }
@@ -123,6 +125,7 @@ impl Denied {
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::Share => "share",
+            Self::Handshakes => "handshakes",
             Self::Full => "full",
         }
     }
@@ -132,6 +135,9 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Share => "its address has too many (server.connections_per_address)",
+            Self::Handshakes => {
+                "its address begins too many handshakes (server.handshakes_per_address)"
+            }
             Self::Full => "every place is taken, and too many wait for one",
         })
     }
