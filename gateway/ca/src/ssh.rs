@@ -77,6 +77,11 @@ impl SshCa {
         &self.key(kind).public
     }
 
+    /// The kind of its keys.
+    pub fn key_type(&self) -> Option<KeyType> {
+        KeyType::of(self.user.public.key().algorithm())
+    }
+
     /// Signs a certificate, and gives it as one line.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use chancery_x509::SignatureAlgorithm;
+use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};
 use serde::{Deserialize, Serialize};
 
 /// The kinds of key that can be generated. Written in configuration as `ecdsa-p256`, `rsa-3072`…
@@ -51,6 +51,23 @@ impl KeyType {
         Self::MlDsa65,
         Self::MlDsa87,
     ];
+
+    /// The kind that makes keys of this algorithm; none for RSA of another length.
+    pub fn of(algorithm: KeyAlgorithm) -> Option<Self> {
+        Some(match algorithm {
+            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            KeyAlgorithm::EcdsaP384 => Self::EcdsaP384,
+            KeyAlgorithm::EcdsaP521 => Self::EcdsaP521,
+            KeyAlgorithm::Rsa { bits: 2048 } => Self::Rsa2048,
+            KeyAlgorithm::Rsa { bits: 3072 } => Self::Rsa3072,
+            KeyAlgorithm::Rsa { bits: 4096 } => Self::Rsa4096,
+            KeyAlgorithm::Rsa { .. } => return None,
+            KeyAlgorithm::Ed25519 => Self::Ed25519,
+            KeyAlgorithm::MlDsa44 => Self::MlDsa44,
+            KeyAlgorithm::MlDsa65 => Self::MlDsa65,
+            KeyAlgorithm::MlDsa87 => Self::MlDsa87,
+        })
+    }
 
     /// The name in configuration.
     pub fn as_str(self) -> &'static str {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use chancery_ca::{Ca, CaConfig, CaKeys, SshCa};
+use chancery_ca::{Ca, CaConfig, CaKeys, Difference, SshCa};
 use chancery_identity::Clock;
 use chancery_issuance::SshIssuer;
 use chancery_keys::pkcs11::Pkcs11Signer;
@@ -42,7 +42,42 @@ pub(crate) async fn open(
              it now: keep the old address reachable, or hold `chancery ca rotate`"
         );
     }
+    for Difference { setting, configured, is } in ca.differences() {
+        tracing::warn!(
+            ca = ca.name(),
+            setting,
+            configured,
+            is,
+            "the CA was made with another setting, which the configuration does not change: {}",
+            remedy(setting)
+        );
+    }
     Ok(ca)
+}
+
+/// How a CA comes to follow a setting.
+fn remedy(setting: &str) -> &'static str {
+    match setting {
+        "parent" => "hold a ceremony (gateway/ca/README.md), or put the setting right",
+        "root_name" | "root_days" => "a root stays as it is: put the setting right",
+        _ => "it counts for the next key (`chancery ca rotate`)",
+    }
+}
+
+/// Says which CAs of the store have nothing in the configuration: nobody is told any more what they have revoked.
+pub(crate) async fn tell_forgotten<'a>(
+    store: &SharedStore,
+    configured: impl IntoIterator<Item = &'a config::CaConfig>,
+) -> Result<()> {
+    let configured: Vec<&str> = configured.into_iter().map(|ca| ca.name.as_str()).collect();
+    let names = chancery_ca::names(&**store).await.context("the names of the CAs")?;
+    for ca in names.iter().filter(|name| !configured.contains(&name.as_str())) {
+        tracing::warn!(
+            ca,
+            "the store has a CA that is not in [[issuers]]: it issues nothing, has no CRL and answers no OCSP request"
+        );
+    }
+    Ok(())
 }
 
 /// Opens the CA for SSH, whose keys are where those of `ca` are.
@@ -54,6 +89,13 @@ pub(crate) async fn open_ssh(
 ) -> Result<SshIssuer> {
     let opened = SshCa::open(ssh.key_type, store, ca_keys(ca, hsm)).await;
     let ca = opened.context("opening the CA for SSH")?;
+    if let Some(is) = ca.key_type().filter(|is| *is != ssh.key_type) {
+        tracing::warn!(
+            configured = %ssh.key_type,
+            %is,
+            "ssh.key_type: the keys of the CA for SSH are of another kind, which the configuration does not change"
+        );
+    }
     Ok(SshIssuer { ca, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
 }
 

@@ -94,6 +94,7 @@ impl Gateway {
         for one in &config.issuers {
             further.push(cas::open(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
         }
+        cas::tell_forgotten(&store, std::iter::once(&config.ca).chain(&config.issuers)).await?;
         let ssh = match &config.ssh {
             Some(ssh) => Some(cas::open_ssh(ssh, &config.ca, store.clone(), hsm.clone()).await?),
             None => None,

@@ -158,6 +158,37 @@ fn a_gateway_begins_when_it_is_asked_to_and_not_where_a_directory_is_wrong() {
 }
 
 #[test]
+fn a_start_says_where_the_ca_is_not_what_the_configuration_says() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let issuer = |config: &mut toml::Table| {
+        let issuer = "name = \"short\"\nroot_name = \"Short Root\"\nissuing_name = \"Short CA\"\n";
+        let issuer: toml::Table = issuer.parse().expect("TOML");
+        config.insert("issuers".to_owned(), vec![toml::Value::Table(issuer)].into());
+    };
+    let gateway = Gateway::serve(&site, issuer);
+    let said = gateway.log();
+    assert!(
+        !said.contains("was made with another setting") && !said.contains("not in [["),
+        "{said}"
+    );
+    drop(gateway.stop());
+    let mut gateway = Gateway::serve(&site, |config| {
+        let ca = config["ca"].as_table_mut().expect("a table");
+        ca.insert("key_type".to_owned(), "rsa-2048".into());
+        ca.insert("root_name".to_owned(), "Another Root".into());
+    });
+    let said = gateway.log();
+    for part in
+        ["was made with another setting", "key_type", "rsa-2048", "ecdsa-p256", "Another Root"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("the store has a CA that is not in [[issuers]]"), "{said}");
+    gateway.assert_up();
+}
+
+#[test]
 fn a_renewal_that_cannot_be_written_keeps_the_pair_and_asks_for_nothing() {
     let site = Site::new();
     let gateway = Gateway::start(&site);

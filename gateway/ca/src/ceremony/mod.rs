@@ -266,7 +266,7 @@ pub(crate) fn key_name(ca: &str, role: &str) -> Result<KeyName, OpenError> {
 
 /// The common name of an issuing CA after the first one: software that looks for issuers by name alone
 /// is not to find several.
-fn generation_name(name: &str, number: usize) -> String {
+pub(crate) fn generation_name(name: &str, number: usize) -> String {
     let suffix = format!(" G{number}");
     let room = 64_usize.saturating_sub(suffix.len());
     name.chars().take(room).collect::<String>() + &suffix

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_ca::{CaConfig, OpenError};
+use chancery_ca::{Ca, CaConfig, CaKeys, Ceremony, OpenError, Parent, SshCa};
 use chancery_keys::KeyType;
 use chancery_keys::software::{SoftwareSigner, generate};
 use chancery_store::memory::MemoryStore;
@@ -67,6 +67,60 @@ async fn a_second_start_continues_with_the_same_ca() {
     let issued = second.ca.sign(prepared).await.unwrap();
     let issuer = certificate(&before.1);
     certificate(&issued.der).verify_signed_by(issuer.public_key().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_ca_does_not_follow_of_its_configuration_is_told() {
+    let first = Software::first_start().await;
+    assert_eq!(first.ca.differences(), []);
+    let later = start() + DAY;
+    let changed = CaConfig {
+        parent: Parent::Elsewhere,
+        key_type: KeyType::Rsa2048,
+        root_common_name: "Other Root CA".to_owned(),
+        issuing_common_name: "Other Issuing CA".to_owned(),
+        root_validity: DAY * 3000,
+        issuing_validity: DAY * 1000,
+        ..config()
+    };
+    let second = Software::start(changed.clone(), first.store, later).await.unwrap();
+    let told = |ca: &Ca| {
+        let told = ca.differences().into_iter();
+        told.map(|one| format!("{}: {} {}", one.setting, one.configured, one.is))
+            .collect::<Vec<_>>()
+    };
+    let of_root =
+        ["root_name: Other Root CA Test Root CA", "root_days: 3000 3650"].map(str::to_owned);
+    let all = [
+        "parent: elsewhere own-root",
+        "key_type: rsa-2048 ecdsa-p256",
+        &of_root[0],
+        "issuing_name: Other Issuing CA Test Issuing CA",
+        &of_root[1],
+        "issuing_days: 1000 1825",
+    ];
+    assert_eq!(told(&second.ca), all);
+    // The next key follows, the root does not.
+    let changed = CaConfig { parent: Parent::OwnRoot, ..changed };
+    let (store, keys) = (second.store, CaKeys::Software(second.signer));
+    Ceremony::new(&changed, Arc::new(store.clone()), &keys).unwrap().rotate(later).await.unwrap();
+    let third = Software::start(changed, store, later).await.unwrap();
+    assert_eq!(told(&third.ca), of_root);
+}
+
+#[tokio::test]
+async fn a_store_says_which_cas_it_holds() {
+    let store = MemoryStore::new();
+    assert_eq!(chancery_ca::names(&store).await.unwrap(), [""; 0]);
+    for name in ["short", "private", "private-2", "a"] {
+        let config = CaConfig { name: name.to_owned(), ..config() };
+        Software::start(config, store.clone(), start()).await.unwrap();
+    }
+    let signer = CaKeys::Software(Arc::new(SoftwareSigner::new()));
+    SshCa::open(KeyType::Ed25519, Arc::new(store.clone()), signer).await.unwrap();
+    let mut names = chancery_ca::names(&store).await.unwrap();
+    names.sort();
+    assert_eq!(names, ["a", "private", "private-2", "short"]);
 }
 
 #[tokio::test]
