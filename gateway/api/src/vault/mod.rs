@@ -103,6 +103,8 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/keys/{name}/{action}", any(transit::keys::change))
         .route("/v1/{mount}/wrapping_key", any(transit::transfer::wrapping_key))
         .route("/v1/{mount}/backup/{name}", any(transit::transfer::backup))
+        .route("/v1/{mount}/restore", any(transit::transfer::restore))
+        .route("/v1/{mount}/restore/", any(transit::transfer::restore))
         .route("/v1/{mount}/restore/{name}", any(transit::transfer::restore))
         .route("/v1/{mount}/byok-export/{to}/{name}", any(transit::transfer::export))
         .route("/v1/{mount}/byok-export/{to}/{name}/{version}", any(transit::transfer::export))

@@ -57,3 +57,26 @@ async fn a_backup_of_more_than_a_mebibyte_is_restored() {
     let restored = f.admin_sends("POST", "/v1/transit/restore/again", json!({"backup": backup}));
     assert_eq!(restored.await.data()["latest_version"], json!(1));
 }
+
+#[tokio::test]
+async fn a_backup_is_restored_without_a_name_as_in_vault() {
+    let f = Fixture::new();
+    f.admin_sends("POST", "/v1/transit/keys/orders", json!({})).await;
+    let backup = f.admin("GET", "/v1/transit/backup/orders").await.data();
+    for path in ["restore", "restore/"] {
+        let path = format!("/v1/transit/{path}");
+        let told = f.admin_sends("POST", &path, backup.clone()).await.errors(400);
+        assert!(told.contains("already"), "{told}");
+        let allow = json!({"deletion_allowed": true});
+        f.admin_sends("POST", "/v1/transit/keys/orders/config", allow).await;
+        assert_eq!(f.admin("DELETE", "/v1/transit/keys/orders").await.status, 204);
+        f.admin_sends("POST", "/v1/transit/keys/orders/purge", json!({})).await;
+        f.admin("GET", "/v1/transit/keys/orders").await.errors(404);
+        f.admin_sends("POST", &path, backup.clone()).await.data();
+        assert_eq!(f.admin("GET", "/v1/transit/keys/orders").await.data()["name"], "orders");
+    }
+    let line = f.sink.lines();
+    let line = line.iter().rev().find(|line| line["operation"] == "keys.restore").unwrap();
+    assert_eq!(line["resource"], "transit/orders");
+    f.admin("GET", "/v1/transit/restore").await.errors(405);
+}

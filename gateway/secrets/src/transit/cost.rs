@@ -44,6 +44,11 @@ impl Cost {
         Self(operation(key.key_type, work) + bytes)
     }
 
+    /// What it costs to take something of so many bytes apart, which takes about ten passes over it.
+    pub(super) fn of_bytes(bytes: usize) -> Self {
+        Self(bytes as u64 * 10 / BYTES_PER_MICROSECOND)
+    }
+
     /// Of several.
     ///
     /// # Errors

@@ -93,8 +93,23 @@ impl<'a> Transit<'a> {
         resource: &str,
         facts: Vec<(String, String)>,
     ) -> Result<Allowed<'a>, TransitError> {
-        let asked =
-            Allowed::ask::<TransitError>(self.secrets, context, caller, operation, resource, facts);
+        let resources = [resource];
+        self.ask_each(context, caller, operation, &resources, facts).await
+    }
+
+    /// The same about several resources, each by itself: one denial denies.
+    pub(super) async fn ask_each(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &'static str,
+        resources: &[impl AsRef<str>],
+        facts: Vec<(String, String)>,
+    ) -> Result<Allowed<'a>, TransitError> {
+        let secrets = self.secrets;
+        let asked = Allowed::ask_each::<TransitError>(
+            secrets, context, caller, operation, resources, facts,
+        );
         let may = asked.await?;
         if self.custody.is_some() { Ok(may) } else { may.finish(Err(TransitError::NoMount)).await }
     }

@@ -1,8 +1,11 @@
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The name of a key behind a mount: 1 to 128 characters of `a-z`, `A-Z`, `0-9`, `.`, `-` and `_`,
 /// beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TransitKeyName(String);
 
 /// The text is not the name of a key.
@@ -29,6 +32,20 @@ impl FromStr for TransitKeyName {
             && text.bytes().all(fits)
             && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidTransitKeyName(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for TransitKeyName {
+    type Error = InvalidTransitKeyName;
+
+    fn try_from(text: String) -> Result<Self, InvalidTransitKeyName> {
+        text.parse()
+    }
+}
+
+impl From<TransitKeyName> for String {
+    fn from(name: TransitKeyName) -> Self {
+        name.0
     }
 }
 

@@ -24,6 +24,9 @@ rules = [
   { name = "creators", identities = ["spiffe://test/creator"], operations = ["secrets.create"], resources = ["secret/*"], effect = "allow" },
   { name = "key admins", identities = ["spiffe://test/admin"], operations = ["keys.*", "crypto.*"], resources = ["transit/*"], effect = "allow" },
   { name = "signers", identities = ["spiffe://test/signer"], operations = ["crypto.sign"], resources = ["transit/*"], when = { attributes = { algorithm = ["ecdsa-*"] } }, effect = "allow" },
+  { name = "restorers", identities = ["spiffe://test/restorer"], operations = ["keys.restore"], resources = ["transit/*"], effect = "allow" },
+  { name = "not these", identities = ["spiffe://test/restorer"], operations = ["keys.restore"], resources = ["transit/guarded"], effect = "deny" },
+  { name = "nor what can be taken out", identities = ["spiffe://test/restorer"], operations = ["keys.restore"], resources = ["*"], when = { attributes = { exportable = ["true"] } }, effect = "deny" },
   { name = "readers", identities = ["spiffe://test/reader"], operations = ["secrets.read"], resources = ["secret/app/*"], effect = "allow" },
 ]
 "#;

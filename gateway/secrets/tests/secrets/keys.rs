@@ -1,5 +1,6 @@
 //! Keys for their life, in software.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chancery_keys::KeyType;
@@ -525,13 +526,14 @@ async fn a_backup_brings_a_key_back_where_it_was_made_and_nowhere_else() {
     let Somebody { context, caller } = &w.admin;
     let transit = w.f.transit();
     let backup = transit.back_up(context, caller, &name("orders")).await.unwrap();
-    let taken = transit.restore(context, caller, &name("orders"), &backup).await;
+    let taken = transit.restore(context, caller, Some(&name("orders")), &backup).await;
     assert!(matches!(taken, Err(TransitError::Refused(_))));
     // Beside the key itself, each ends alone.
-    transit.restore(context, caller, &name("copy"), &backup).await.unwrap();
+    transit.restore(context, caller, Some(&name("copy")), &backup).await.unwrap();
     w.delete("orders").await.unwrap();
     transit.purge(context, caller, &name("orders")).await.unwrap();
-    let restored = transit.restore(context, caller, &name("orders"), &backup).await.unwrap();
+    let restored =
+        transit.restore(context, caller, Some(&name("orders")), &backup).await.unwrap().1;
     assert_eq!((restored.latest, restored.state), (2, State::Enabled));
     for key in ["orders", "copy"] {
         assert_eq!(w.decrypt(key, &first).await.unwrap(), "one");
@@ -543,13 +545,93 @@ async fn a_backup_brings_a_key_back_where_it_was_made_and_nowhere_else() {
     let elsewhere = World::new().await;
     for (world, text) in [(&w, changed.as_str()), (&w, "nonsense"), (&elsewhere, &backup)] {
         let Somebody { context, caller } = &world.admin;
-        let refused = world.f.transit().restore(context, caller, &name("new"), text).await;
+        let refused = world.f.transit().restore(context, caller, Some(&name("new")), text).await;
         assert!(matches!(refused, Err(TransitError::Refused(_))), "{refused:?}");
     }
     let other_tenant = w.f.somebody("other", "admin").await;
-    let refused =
-        transit.restore(&other_tenant.context, &other_tenant.caller, &name("new"), &backup).await;
+    let refused = transit
+        .restore(&other_tenant.context, &other_tenant.caller, Some(&name("new")), &backup)
+        .await;
     assert!(matches!(refused, Err(TransitError::Refused(_))));
+}
+
+#[tokio::test]
+async fn policies_are_told_which_key_a_backup_brings_back_before_it_is_there() {
+    let w = World::new().await;
+    let exportable = SettingsUpdate { exportable: Some(true), ..SettingsUpdate::default() };
+    let usual = SettingsUpdate::default();
+    let settings = [("plain", usual), ("guarded", usual), ("wandering", exportable)];
+    let mut backups = BTreeMap::new();
+    let transit = w.f.transit();
+    for (key, settings) in settings {
+        w.create_with(key, TransitKeyType::Aes256Gcm96, settings).await;
+        let Somebody { context, caller } = &w.admin;
+        backups.insert(key, transit.back_up(context, caller, &name(key)).await.unwrap());
+    }
+    let restorer = w.f.somebody("default", "restorer").await;
+    let restore = async |to: Option<&str>, backup: &str| {
+        let to = to.map(name);
+        let Somebody { context, caller } = &restorer;
+        let before = w.f.store.scan(b"", None, 1000).await.unwrap().len();
+        let done = transit.restore(context, caller, to.as_ref(), backup).await;
+        let after = w.f.store.scan(b"", None, 1000).await.unwrap().len();
+        assert_eq!(done.is_ok(), after > before);
+        done.map(|(name, _)| name.to_string()).map_err(|error| error.to_string())
+    };
+    let code = || w.f.last_audited()["outcome"]["code"].clone();
+
+    // Neither under its own name, nor under another one.
+    for to in [None, Some("guarded"), Some("innocent")] {
+        restore(to, &backups["guarded"]).await.unwrap_err();
+        assert_eq!(code(), "denied-by-rule", "{to:?}");
+        restore(to, &backups["wandering"]).await.unwrap_err();
+        assert_eq!(code(), "denied-by-rule", "{to:?}");
+    }
+    restore(Some("guarded"), &backups["plain"]).await.unwrap_err();
+    assert_eq!(code(), "denied-by-rule");
+    assert_eq!(restore(Some("copy"), &backups["plain"]).await.unwrap(), "copy");
+    let line = w.f.last_audited();
+    assert_eq!(line["resource"], "transit/copy,transit/plain");
+    for (fact, value) in [
+        ("backed-up-as", "plain"),
+        ("key-type", "aes256-gcm96"),
+        ("protection", "software"),
+        ("exportable", "false"),
+    ] {
+        assert_eq!(line["details"][fact], value, "{fact}");
+    }
+    // Whether something is a backup is told to those who may restore.
+    let nobody = w.f.somebody("default", "reader").await;
+    for text in [backups["plain"].as_str(), "nonsense"] {
+        let refused = transit.restore(&nobody.context, &nobody.caller, None, text).await;
+        assert!(matches!(refused, Err(TransitError::Denied { .. })), "{refused:?}");
+    }
+    // A rule that denies by what is not known applies.
+    restore(None, "nonsense").await.unwrap_err();
+    assert_eq!(code(), "denied-by-rule");
+    let Somebody { context, caller } = &w.admin;
+    let told = transit.restore(context, caller, None, "nonsense").await.unwrap_err().to_string();
+    assert!(told.contains("no backup of a key"), "{told}");
+    assert_eq!(w.f.last_audited()["resource"], "transit/");
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_under_the_name_in_it_if_none_is_given() {
+    let w = World::new().await;
+    let allow = SettingsUpdate { deletion_allowed: Some(true), ..SettingsUpdate::default() };
+    w.create_with("orders", TransitKeyType::Aes256Gcm96, allow).await;
+    let made = w.encrypt("orders", "one").await.unwrap();
+    let Somebody { context, caller } = &w.admin;
+    let transit = w.f.transit();
+    let backup = transit.back_up(context, caller, &name("orders")).await.unwrap();
+    let taken = transit.restore(context, caller, None, &backup).await.unwrap_err();
+    assert!(taken.to_string().contains("already"), "{taken}");
+    w.delete("orders").await.unwrap();
+    transit.purge(context, caller, &name("orders")).await.unwrap();
+    let (restored, _) = transit.restore(context, caller, None, &backup).await.unwrap();
+    assert_eq!(restored, name("orders"));
+    assert_eq!(w.f.last_audited()["resource"], "transit/orders");
+    assert_eq!(w.decrypt("orders", &made).await.unwrap(), "one");
 }
 
 /// Gives a key versions up to this one in the store, as if it had been rotated for years, with private
@@ -582,11 +664,11 @@ async fn a_backup_that_is_too_large_for_one_commit_is_restored_and_none_is_made_
     with_versions(&w, "large", 4500).await;
     let backup = transit.back_up(context, caller, &name("large")).await.unwrap();
     assert!(backup.len() > 29_000_000, "{}", backup.len());
-    let restored = transit.restore(context, caller, &name("again"), &backup).await.unwrap();
+    let restored = transit.restore(context, caller, Some(&name("again")), &backup).await.unwrap().1;
     assert_eq!((restored.latest, w.materials().await), (4500, 9000));
     assert_eq!(w.decrypt("again", &made).await.unwrap(), "one");
     // Nothing is stored for a name that is taken.
-    let taken = transit.restore(context, caller, &name("again"), &backup).await.unwrap_err();
+    let taken = transit.restore(context, caller, Some(&name("again")), &backup).await.unwrap_err();
     assert!(taken.to_string().contains("already"), "{taken}");
     assert_eq!(w.materials().await, 9000);
     with_versions(&w, "large", 5000).await;

@@ -108,19 +108,22 @@ pub(in crate::vault) async fn backup(
     Ok(envelope::data(call.id(), MOUNT_TYPE, Backup { backup: Zeroizing::new(backup) }))
 }
 
-/// `POST /v1/MOUNT/restore/NAME`: brings a `backup` back under a name that is free.
+/// `POST /v1/MOUNT/restore/NAME`, or without the name: brings a `backup` back under a name that is free, or
+/// under the one that the key had.
 pub(in crate::vault) async fn restore(
     State(state): State<VaultState>,
     call: Call,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Write)?;
-    let name = name(&call, 0)?;
+    let name = Some(part(&call, 0)?).filter(|name| !name.is_empty());
+    let name = name.map(|name| parsed(&name)).transpose()?;
     let fields = call.fields()?;
     input::without(&fields, &["force"])?;
     let backup = fields.secret_text("backup", "a text")?;
     let backup = backup.ok_or_else(|| input::missing("backup"))?;
     let keys = transit(&state, &call)?;
-    let restored = keys.restore(&call.context, &call.caller, &name, &backup).await?;
+    let restored = keys.restore(&call.context, &call.caller, name.as_ref(), &backup).await?;
+    let (name, restored) = restored;
     Ok(shown(&call, &name, &restored))
 }
 
