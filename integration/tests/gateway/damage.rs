@@ -7,7 +7,8 @@ use std::time::Duration;
 use chancery_integration::acme::request_for;
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options, chancery};
-use chancery_integration::http::Client;
+use chancery_integration::http::{self, Client};
+use chancery_integration::lint;
 use chancery_integration::process::{self, Outcome};
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
@@ -26,6 +27,8 @@ struct Stored {
     dns: Dns,
     whole: Vec<u8>,
     backup: PathBuf,
+    /// The key of a certificate in the inventory that none of the clients here uses.
+    certificate: String,
     /// A key that is known to be in others' hands.
     given_away: rcgen::KeyPair,
 }
@@ -49,7 +52,9 @@ impl Stored {
         let members = json!({ "members": ["spiffe://dev.chancery/app"] });
         drop(gateway.admin().post("/v1/sys/groups/team", &members).expect(204));
         let account = gateway.account();
-        let (_, _) = account.obtain(&["www.example.com"], &responder);
+        let (chain, _) = account.obtain(&["www.example.com"], &responder);
+        let serial = lint::serial(&site, &http::certificates(&chain)[0]).to_lowercase();
+        let certificate = format!("default/issuance/certificate/{serial}");
         let revoke = ["certificates", "revoke", "--name", "www.example.com"];
         drop(gateway.administer(&revoke).success().says("1 revoked"));
         let given_away = rcgen::KeyPair::generate().expect("a key can be made");
@@ -61,7 +66,7 @@ impl Stored {
         drop(gateway.administer(&["backup", "create", "--out", text(&backup)]).success());
         drop(gateway.stop());
         let whole = fs::read(site.path().join("state/store.redb")).expect("there is a store");
-        Self { site, dns, whole, backup, given_away }
+        Self { site, dns, whole, backup, certificate, given_away }
     }
 
     fn store(&self) -> PathBuf {
@@ -145,7 +150,7 @@ fn damaged_records(gateway: &Gateway) -> u64 {
 fn one_bad_record_hides_no_other_from_people() {
     let stored = Stored::new();
     stored.start();
-    let certificate = stored.damage("default/issuance/certificate/");
+    let certificate = stored.damage(&stored.certificate);
     stored.damage("default/secrets/kv-metadata/secret/");
     stored.cut("default/secrets/transit-key/transit/", 3);
     let token = stored.damage("default/access/token/");
@@ -226,7 +231,7 @@ fn what_decides_fails_closed_where_it_is_damaged() {
     // A token lets nobody in if it is damaged, a certificate is not called good, and a key that was given away is
     // not certified.
     stored.damage("default/access/token/");
-    stored.damage("default/issuance/certificate/");
+    stored.damage(&stored.certificate);
     let blocked = stored.damage("_/issuance/compromised-key/");
     let gateway = stored.start();
     let responder = Http01::start(&stored.site);
@@ -271,7 +276,7 @@ fn a_store_is_checked_and_repaired() {
     // The rest comes from a backup, if it has it as it was written last.
     let kept: Vec<String> = [
         "default/secrets/kv-metadata/secret/",
-        "default/issuance/certificate/",
+        &*stored.certificate,
         "_/ca/private/revoked/",
         "default/access/group/",
     ]
