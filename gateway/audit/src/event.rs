@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::bound::{Budget, REFUSED, WHOLE};
+use crate::encode::encode;
 
 /// The outcomes of decisions that are no obstacle.
 const NO_OBSTACLE: [&str; 2] = ["allow", "no-objection"];
@@ -157,7 +158,7 @@ impl Event {
         if left_out > 0 {
             self.details.insert("decisions_left_out".to_owned(), left_out.into());
         }
-        serde_json::to_vec(&self)
+        encode(&self)
     }
 
     /// Names the ACME account that acted, while the operation goes on.

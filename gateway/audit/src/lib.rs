@@ -31,6 +31,7 @@
 mod audit;
 mod bound;
 mod checkpoint;
+mod encode;
 mod event;
 mod file;
 mod find;

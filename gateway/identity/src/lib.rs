@@ -18,6 +18,7 @@ mod rules;
 mod spiffe;
 mod tenant;
 mod tenants;
+mod text;
 mod vouching;
 
 pub use address::{canonical_network, client_network};
@@ -32,6 +33,7 @@ pub use rules::{IdentityRules, NoIdentity, PinnedIdentity, TenantRules};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};
 pub use tenant::{InvalidTenantId, TenantId};
 pub use tenants::Tenants;
+pub use text::{is_plain, visible, visible_lines};
 pub use vouching::{CaBinding, VouchesFor};
 
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chancery_identity::visible;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{log, types};
@@ -17,10 +18,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// It stays one line whatever the policy writes: it must not make up others in the gateway's log.
     pub(crate) fn new(level: log::Level, message: &str, fields: &[types::Attribute]) -> Self {
         let fields: Vec<String> =
             fields.iter().map(|field| format!("{}={:?}", field.name, field.value)).collect();
-        Self { level, message: one_line(message), fields: fields.join(" ") }
+        Self { level, message: visible(message).into_owned(), fields: fields.join(" ") }
     }
 
     /// What it takes of the budget, in bytes.
@@ -58,19 +60,6 @@ impl fmt::Display for Line {
     }
 }
 
-/// What a policy writes stays one line: it must not make up others in the gateway's log.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,8 +67,8 @@ mod tests {
     #[test]
     fn a_policy_writes_one_line_at_a_time() {
         let fields = [types::Attribute { name: "a".into(), value: "b\n\"".into() }];
-        let line = Line::new(log::Level::Warn, "é\n\u{1b}[31mERROR", &fields);
-        assert_eq!(line.to_string(), r#"warn: é\n\u{1b}[31mERROR a="b\n\"""#);
+        let line = Line::new(log::Level::Warn, "é\n\u{1b}[31mERROR\u{202e}", &fields);
+        assert_eq!(line.to_string(), r#"warn: é\n\u{1b}[31mERROR\u{202e} a="b\n\"""#);
         assert_eq!(Line::new(log::Level::Debug, "x", &[]).to_string(), "debug: x");
     }
 }

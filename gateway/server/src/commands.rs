@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use chancery_identity::visible_lines;
 use chancery_policy::{Lookups, PolicyConfig, PolicyHost};
 
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::foundation::policy_config;
 /// Says on standard error what went wrong, the cause behind it last.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Nothing can be done if even this cannot be written.
-    let _ = writeln!(std::io::stderr(), "chancery: {}", told(error));
+    let _ = writeln!(std::io::stderr(), "chancery: {}", visible_lines(&told(error)));
 }
 
 /// An error and its causes, each once: some errors have their cause in their own text, others do not.

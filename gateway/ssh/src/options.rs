@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use chancery_identity::is_plain;
+
 use crate::{CertificateError, Kind};
 
 /// What a certificate allows and demands. Of users only.
@@ -72,8 +74,8 @@ pub(crate) fn shown(text: &str) -> String {
 /// Whether a character is seen as what it is: no control character, nothing that changes the direction
 /// of what follows, nothing without a width.
 pub(crate) fn is_visible(c: char) -> bool {
-    // Of these, everything is escaped that is not printable; and quotation marks are.
-    c.escape_debug().count() == 1 || matches!(c, '"' | '\'' | '\\')
+    // Spaces of other kinds look like the one that separates words.
+    is_plain(c) && (c == ' ' || !c.is_whitespace())
 }
 
 fn command_fault(command: &str) -> Option<&'static str> {

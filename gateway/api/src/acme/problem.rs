@@ -8,6 +8,7 @@ use chancery_acme::{
     DeniedIdentifier, Error, Failure, FailureKind, InternalError, InvalidIdentifier,
     RefusedIdentifier,
 };
+use chancery_identity::visible;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -123,7 +124,7 @@ impl Problem {
     pub(super) fn new(status: StatusCode, kind: Type, detail: impl Into<String>) -> Self {
         let body = Document {
             kind: kind.urn(),
-            detail: detail.into(),
+            detail: visible(&detail.into()).into_owned(),
             status: Some(status.as_u16()),
             algorithms: None,
             subproblems: Vec::new(),
@@ -175,7 +176,7 @@ impl Problem {
             .into_iter()
             .map(|one| Subproblem {
                 kind: kind_of(&one.reason).urn(),
-                detail: one.reason.to_string(),
+                detail: visible(&one.reason.to_string()).into_owned(),
                 identifier: AsSent { kind: one.kind, value: one.value },
             })
             .collect();
@@ -212,7 +213,7 @@ pub(super) fn of_failure(failure: &Failure) -> Document {
     };
     Document {
         kind: kind.urn(),
-        detail: failure.detail.clone(),
+        detail: visible(&failure.detail).into_owned(),
         status: None,
         algorithms: None,
         subproblems: Vec::new(),

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use chancery_identity::RequestId;
+use chancery_identity::{RequestId, visible};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -100,7 +100,9 @@ pub(super) fn errors(status: StatusCode, errors: &[Cow<'_, str>]) -> Response {
     struct Errors<'a> {
         errors: &'a [Cow<'a, str>],
     }
-    json(status, &Errors { errors })
+    // They may repeat what the caller sent.
+    let errors: Vec<_> = errors.iter().map(|error| visible(error)).collect();
+    json(status, &Errors { errors: &errors })
 }
 
 /// An answer that is this JSON and nothing around it. Its bytes are wiped once they are sent: they may

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use chancery_access::AccessError;
+use chancery_identity::visible;
 use chancery_secrets::kv::{InvalidPath, KvError};
 use chancery_secrets::pki::PkiError;
 use chancery_secrets::ssh::SshError;
@@ -50,7 +51,7 @@ const DENIED: &str = "permission denied";
 impl VaultError {
     /// The text for the caller, where the error is one of several results.
     pub(super) fn told(&self) -> String {
-        self.parts().1.join(": ")
+        visible(&self.parts().1.join(": ")).into_owned()
     }
 
     fn parts(&self) -> (StatusCode, Vec<Cow<'_, str>>) {
@@ -78,6 +79,7 @@ impl VaultError {
                 | KvError::CasRequired
                 | KvError::NoVersions
                 | KvError::TooManyVersions
+                | KvError::Path(_)
                 | KvError::Data(_)
                 | KvError::Setting(_)
                 | KvError::CustomMetadata(_) => bad(error),

@@ -166,3 +166,23 @@ async fn a_refused_order_of_many_long_names_has_one_short_line() {
         assert!(line["details"]["denied_count"].as_u64().unwrap() >= 50, "{line}");
     }
 }
+
+/// What a client sends is repeated in the log and in the answer: neither moves the cursor of whoever reads it.
+#[tokio::test]
+async fn what_a_client_sends_does_not_act_on_who_reads_it() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let name = "a\u{9b}2J\u{7f}\u{202e}\u{2028}\u{ad}\u{e0041}.localhost";
+    let answer = client.post(&url("new-order"), &steps::names(&[name])).await;
+    answer.is_problem(400, "rejectedIdentifier");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains(r"a\u{9b}2J\u{7f}\u{202e}\u{2028}\u{ad}\u{e0041}.localhost"),
+        "{detail}"
+    );
+    let line = world.audited("acme.order.create").pop().unwrap();
+    assert_eq!(line["resource"], name, "the value is as it was");
+    let log = String::from_utf8(world.audit.bytes()).unwrap();
+    assert!(log.contains(r"a\u009b2J\u007f\u202e\u2028\u00ad\udb40\udc41.localhost"), "{log}");
+}

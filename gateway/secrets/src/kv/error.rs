@@ -5,6 +5,7 @@ use super::config::InvalidSetting;
 use super::custom::InvalidCustomMetadata;
 use super::data::InvalidData;
 use super::metadata::VersionMetadata;
+use super::path::InvalidPath;
 use crate::allowed::OperationError;
 
 /// Why an operation on secrets was not done. No variant carries anything of a value.
@@ -43,6 +44,9 @@ pub enum KvError {
     /// More versions were named than a secret can have.
     #[error("more version numbers are named than a secret can have")]
     TooManyVersions,
+    /// No secret can be made there.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
     /// The value cannot be stored.
     #[error(transparent)]
     Data(#[from] InvalidData),
@@ -89,6 +93,7 @@ impl OperationError for KvError {
             Self::CasRequired => "cas-required",
             Self::NoVersions => "no-versions",
             Self::TooManyVersions => "too-many-versions",
+            Self::Path(_) => "invalid-path",
             Self::Data(_) => "invalid-data",
             Self::Setting(_) => "invalid-setting",
             Self::CustomMetadata(_) => "invalid-custom-metadata",

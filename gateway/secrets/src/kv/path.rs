@@ -1,11 +1,15 @@
 use std::sync::Arc;
 
+use chancery_identity::is_plain;
+
 /// The longest path of a secret or a folder, in bytes. It leaves room for the rest of a store key.
 pub const MAX_PATH_BYTES: usize = 768;
 
 /// Where a secret is within its mount: one or more segments joined by `/`, none of them empty, `.` or
 /// `..`, without control characters, case-sensitive, kept exactly as given. One secret has one
-/// spelling, so a policy that looks at the text of a path sees what the store sees.
+/// spelling, so a policy that looks at the text of a path sees what the store sees. A new secret's path has
+/// no character that [hides what it is](chancery_identity::is_plain); earlier versions allowed some, and what
+/// they stored can be read, changed and removed.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretPath(Arc<str>);
 
@@ -34,6 +38,12 @@ pub enum InvalidPath {
     /// A control character, or an invisible one that reorders or hides text.
     #[error("the path has a control or invisible character")]
     ControlCharacter,
+    /// In the path of a new secret: an invisible character, or one that reorders or hides text.
+    #[error(
+        "the path has an invisible character (U+{:04X}): it could not be told from another one",
+        u32::from(*.0)
+    )]
+    HiddenCharacter(char),
     /// `%2e` or `%2f` in the text: something encoded a dot or a slash once more.
     #[error("the path has an encoded slash or dot: neither may be hidden from the rules")]
     EncodedSeparator,
@@ -58,6 +68,12 @@ impl SecretPath {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a secret may be made there.
+    pub(crate) fn check_new(&self) -> Result<(), InvalidPath> {
+        let hidden = self.0.chars().find(|character| !is_plain(*character));
+        hidden.map_or(Ok(()), |character| Err(InvalidPath::HiddenCharacter(character)))
     }
 }
 
@@ -86,7 +102,7 @@ fn check(path: &str) -> Result<(), InvalidPath> {
     if path.len() > MAX_PATH_BYTES {
         return Err(InvalidPath::TooLong);
     }
-    if path.chars().any(is_unprintable) {
+    if path.chars().any(was_never_stored) {
         return Err(InvalidPath::ControlCharacter);
     }
     for segment in path.split('/') {
@@ -99,8 +115,9 @@ fn check(path: &str) -> Result<(), InvalidPath> {
     if hides_separator(path) { Err(InvalidPath::EncodedSeparator) } else { Ok(()) }
 }
 
-/// Control characters, and those of Unicode's format characters that make one text look like another.
-fn is_unprintable(c: char) -> bool {
+/// Control characters, and those that no version has taken: nothing is looked for under such a path. What else is not
+/// plain, earlier versions have taken.
+fn was_never_stored(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
@@ -157,6 +174,7 @@ mod tests {
             ("app/", InvalidPath::TrailingSlash),
             ("app/db\0", InvalidPath::ControlCharacter),
             ("app\n/db", InvalidPath::ControlCharacter),
+            ("app/\u{9b}db", InvalidPath::ControlCharacter),
             ("app/\u{202e}bd", InvalidPath::ControlCharacter),
             ("app/\u{200b}db", InvalidPath::ControlCharacter),
             ("app%2fdb", InvalidPath::EncodedSeparator),
@@ -167,6 +185,23 @@ mod tests {
         }
         assert_eq!(SecretPath::parse(&"a".repeat(769)), Err(InvalidPath::TooLong));
         assert!(SecretPath::parse(&"a".repeat(768)).is_ok());
+    }
+
+    #[test]
+    fn a_new_secret_has_no_name_that_looks_like_another() {
+        for good in ["app/db", "naïve/ключ", "a b/ن\u{e9}", "🔑"] {
+            assert_eq!(SecretPath::parse(good).unwrap().check_new(), Ok(()));
+        }
+        let hidden = "\u{ad}\u{61c}\u{180e}\u{3164}\u{fe0f}\u{e0061}\u{ffff}";
+        for character in hidden.chars() {
+            let path = SecretPath::parse(&format!("app/{character}db")).unwrap();
+            assert_eq!(path.check_new(), Err(InvalidPath::HiddenCharacter(character)));
+        }
+        for never in (char::MIN..=char::MAX).filter(|character| was_never_stored(*character)) {
+            assert!(!is_plain(never), "{}", never.escape_unicode());
+        }
+        let told = InvalidPath::HiddenCharacter('\u{ad}').to_string();
+        assert!(told.contains("(U+00AD)"), "{told}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Kv<'_> {
         update: &MetadataUpdate,
     ) -> Result<(), KvError> {
         self.update_metadata(context, caller, path, update, |now| {
+            path.check_new()?;
             Ok(SecretMetadata::new(time_ordered_id(now), now))
         })
         .await

@@ -42,6 +42,12 @@ impl Kv<'_> {
                     self.ask(context, caller, operation, self.resource(path)).await?
                 }
             };
+            // Known to those only who may write there.
+            if loaded.value.is_none()
+                && let Err(error) = path.check_new()
+            {
+                return may.finish(Err(error.into())).await;
+            }
             let config = match self.config(tenant).await {
                 Ok(config) => config,
                 Err(error) => return may.finish(Err(error)).await,

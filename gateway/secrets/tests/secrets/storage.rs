@@ -1,5 +1,5 @@
 use chancery_secrets::kv::{KvError, MetadataUpdate};
-use chancery_store::{CommitError, Store};
+use chancery_store::{Commit, CommitError, Key, Store};
 
 use crate::fixture::{Fixture, path};
 
@@ -75,4 +75,45 @@ async fn metadata_may_be_written_before_the_data() {
         f.write(&admin, "app/db", "{}", None).await.unwrap();
     }
     assert_eq!(f.values().await.len(), 2);
+}
+
+#[tokio::test]
+async fn no_secret_is_made_under_a_name_that_hides_what_it_is() {
+    let fixture = Fixture::new();
+    let (admin, stranger) = (fixture.admin().await, fixture.somebody("default", "stranger").await);
+    for hidden in ["app/d\u{ad}b", "app/\u{3164}db", "app/db\u{e0061}"] {
+        let refused = fixture.write(&admin, hidden, "{}", None).await.unwrap_err();
+        assert!(matches!(refused, KvError::Path(_)), "{refused}");
+        assert_eq!(fixture.last_audited()["outcome"]["code"], "invalid-path");
+        let update = MetadataUpdate::default();
+        let (context, caller) = (&admin.context, &admin.caller);
+        let refused = fixture.kv().write_metadata(context, caller, &path(hidden), &update).await;
+        assert!(matches!(refused, Err(KvError::Path(_))), "{refused:?}");
+        // Others are not told.
+        let refused = fixture.write(&stranger, hidden, "{}", None).await.unwrap_err();
+        assert!(matches!(refused, KvError::Denied { .. }), "{refused}");
+    }
+    assert!(fixture.values().await.is_empty());
+}
+
+/// Earlier versions took some of them.
+#[tokio::test]
+async fn a_secret_with_such_a_name_is_read_written_and_removed() {
+    let fixture = Fixture::new();
+    let admin = fixture.admin().await;
+    fixture.write(&admin, "app/db", r#"{"a":"1"}"#, None).await.unwrap();
+    let prefix = "default/secrets/kv-metadata/secret/";
+    let record = fixture.store.get(&Key::new(format!("{prefix}app/db")).unwrap()).await;
+    let hidden = "app/d\u{ad}b";
+    let commit = Commit::new()
+        .put(Key::new(format!("{prefix}{hidden}")).unwrap(), record.unwrap().unwrap().value)
+        .delete(Key::new(format!("{prefix}app/db")).unwrap());
+    fixture.store.commit(commit).await.unwrap();
+    assert_eq!(fixture.read(&admin, hidden).await.unwrap(), r#"{"a":"1"}"#);
+    assert_eq!(fixture.list(&admin, "app").await.unwrap(), ["d\u{ad}b"]);
+    fixture.write(&admin, hidden, r#"{"a":"2"}"#, None).await.unwrap();
+    assert_eq!(fixture.read(&admin, hidden).await.unwrap(), r#"{"a":"2"}"#);
+    let (context, caller) = (&admin.context, &admin.caller);
+    fixture.kv().delete_metadata(context, caller, &path(hidden)).await.unwrap();
+    assert!(fixture.list(&admin, "app").await.unwrap_or_default().is_empty());
 }
