@@ -1,6 +1,6 @@
 //! Certificates for SSH: policy → strength of the key → record → sign → audit, as for every other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const BACKDATE: Duration = Duration::from_mins(1);
 pub struct SshIssuer {
     /// The CA.
     pub ca: Arc<SshCa>,
+    /// For whom it certifies. A host that trusts it takes its certificates for a principal whoever asked for
+    /// them, so the policies of each of these tenants decide about the hosts of all.
+    pub tenants: BTreeSet<TenantId>,
     /// How long a certificate is valid that nobody asked another validity for.
     pub default_ttl: Duration,
     /// How long it is valid at most; policy may say less.
@@ -75,6 +78,12 @@ pub enum SshError {
     /// There is no CA for SSH.
     #[error("there is no CA for SSH here")]
     NotConfigured,
+    /// It certifies for other tenants than the one that asks.
+    #[error(
+        "the CA for SSH does not certify for this tenant, since the hosts that trust it are those of other \
+         tenants: `ssh.tenants` in the configuration names them"
+    )]
+    OfOtherTenants,
     /// The key is weak.
     #[error("the key is too weak to be certified: {0}")]
     WeakKey(#[from] WeakKey),
@@ -130,6 +139,7 @@ impl SshError {
     pub fn code(&self) -> &str {
         match self {
             Self::NotConfigured => "not-configured",
+            Self::OfOtherTenants => "of-other-tenants",
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
             Self::Denied { code, .. } => code,
@@ -207,6 +217,9 @@ async fn issue(
     said: &mut Said,
 ) -> Result<SshIssued, SshError> {
     let issuer = inner.issuers.ssh.as_ref().ok_or(SshError::NotConfigured)?;
+    if !issuer.tenants.contains(&request.context.tenant) {
+        return Err(SshError::OfOtherTenants);
+    }
     let key = request.public_key.key();
     inner.strength(key).await??;
     if inner.inventory.is_blocked(key).await.map_err(Unavailable::from)? {

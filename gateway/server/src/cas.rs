@@ -96,7 +96,8 @@ pub(crate) async fn open_ssh(
             "ssh.key_type: the keys of the CA for SSH are of another kind, which the configuration does not change"
         );
     }
-    Ok(SshIssuer { ca, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
+    let tenants = ssh.tenants.clone();
+    Ok(SshIssuer { ca, tenants, default_ttl: ssh.default_ttl, max_ttl: ssh.max_ttl })
 }
 
 /// Where the CA's keys are.

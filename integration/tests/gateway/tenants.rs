@@ -59,7 +59,10 @@ fn the_administrator_of_one_tenant_does_not_administer_the_installation() {
     drop(Gateway::start(&site).stop());
     let ca = ForeignCa::new("The CA of b");
     let file = site.write("b.pem", ca.pem()).display().to_string();
-    let gateway = Gateway::serve(&site, |config| add_b(config, &file));
+    let gateway = Gateway::serve(&site, |config| {
+        add_b(config, &file);
+        config.insert("ssh".to_owned(), Table::new().into());
+    });
     widen_b(&gateway);
     let of_b = gateway.client(&ca.client(&Holder::uri("spiffe://b.example/admin")));
 
@@ -75,6 +78,12 @@ fn the_administrator_of_one_tenant_does_not_administer_the_installation() {
     let told = of_b.get("/v1/sys/backup").expect(403).text();
     assert!(told.contains("administration.tenant"), "{told}");
     assert!(told.contains("store.backup"), "{told}");
+
+    // Nor does it log in to the hosts that trust the CA for SSH.
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZm";
+    let wanted = json!({"public_key": key, "valid_principals": "root"});
+    let told = of_b.post("/v1/ssh/sign/ops", &wanted).expect(403).text();
+    assert!(told.contains("ssh.tenants"), "{told}");
 
     // That of the default tenant may; there is no HSM here, and one set of policies before this one.
     for (path, status) in installation_answers(&gateway.admin()) {

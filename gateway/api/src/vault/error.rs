@@ -101,6 +101,7 @@ impl VaultError {
                 error if error.is_overload() => overloaded(error),
                 SshError::NotConfigured => Self::NoRoute.parts(),
                 SshError::Denied { message, .. } => denied(message.clone().into()),
+                SshError::OfOtherTenants => denied(error.to_string().into()),
                 SshError::Unavailable(_) => internal(error),
                 _ => bad(error),
             },

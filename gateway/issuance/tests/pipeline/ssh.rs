@@ -17,7 +17,8 @@ use crate::world::{DAY, START, World, context, csr, tenant};
 pub(crate) async fn issuer(store: SharedStore) -> SshIssuer {
     let keys = CaKeys::Software(Arc::new(SoftwareSigner::new()));
     let ca = SshCa::open(KeyType::EcdsaP256, store, keys).await.unwrap();
-    SshIssuer { ca, default_ttl: Duration::from_hours(1), max_ttl: DAY }
+    let tenants = [tenant()].into();
+    SshIssuer { ca, tenants, default_ttl: Duration::from_hours(1), max_ttl: DAY }
 }
 
 fn request(key: SshPublicKey, principals: &[&str]) -> SshRequest {
@@ -32,6 +33,23 @@ fn request(key: SshPublicKey, principals: &[&str]) -> SshRequest {
         ttl: None,
         options: Options::default(),
     }
+}
+
+#[tokio::test]
+async fn another_tenant_s_policies_do_not_decide_about_the_hosts_that_trust_the_ca() {
+    let world = World::new().await;
+    let key = SshPublicKey::of(csr(&["a.example"]).public_key()).unwrap();
+    let mut request = request(key, &["alice"]);
+    request.context.tenant = "b".parse().unwrap();
+    request.identity.tenant = "b".parse().unwrap();
+    let refused = world.issuance.sign_ssh(request).await;
+    assert!(matches!(refused, Err(SshError::OfOtherTenants)), "{refused:?}");
+    let line = world.last_line();
+    assert_eq!(
+        (&line["tenant"], &line["outcome"]["code"]),
+        (&"b".into(), &"of-other-tenants".into())
+    );
+    assert!(world.store.scan(b"b/issuance/ssh/", None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

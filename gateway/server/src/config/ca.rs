@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use chancery_ca::offline::OFFLINE_RECORDS;
 use chancery_ca::{Parent, SSH_RECORDS};
-use chancery_identity::TenantRules;
+use chancery_identity::{TenantId, TenantRules};
 use chancery_issuance::Issuers;
 use chancery_keys::KeyType;
 use chancery_secrets::MountName;
@@ -51,7 +51,23 @@ impl Check<'_> {
         (self.ca("ca", Issuers::PRIVATE.to_owned(), first, clients, has_hsm), cas)
     }
 
-    pub(super) fn ssh(&mut self, ssh: document::Ssh, secrets: &SecretsConfig) -> Option<SshConfig> {
+    pub(super) fn ssh(
+        &mut self,
+        ssh: document::Ssh,
+        secrets: &SecretsConfig,
+        tenants: &[TenantRules],
+        administration: &TenantId,
+    ) -> Option<SshConfig> {
+        let named = match ssh.tenants {
+            None => [administration.clone()].into(),
+            Some(named) if named.is_empty() => {
+                self.refuse("ssh.tenants", "name the tenants that it certifies for")?
+            }
+            Some(named) => named
+                .iter()
+                .filter_map(|name| self.known_tenant("ssh.tenants", name, tenants))
+                .collect(),
+        };
         let key_type: Option<KeyType> =
             self.parsed("ssh.key_type", &ssh.key_type, "a key type, as of ca.key_type");
         let taken = secrets.mounts.contains(&ssh.mount)
@@ -65,6 +81,7 @@ impl Check<'_> {
         let ttl = self.within("ssh.ttl_minutes", ssh.ttl_minutes.into(), 1..=max.max(1) * 60);
         Some(SshConfig {
             mount: ssh.mount,
+            tenants: named,
             key_type: key_type?,
             default_ttl: Duration::from_secs(ttl * 60),
             max_ttl: Duration::from_secs(max * 3600),

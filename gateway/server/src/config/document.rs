@@ -219,6 +219,8 @@ pub(crate) struct IssuedClients {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ssh {
     pub(crate) mount: String,
+    /// For whom it certifies; for the tenant that administers the installation when left out.
+    pub(crate) tenants: Option<Vec<String>>,
     /// As `ca.key_type`; first start only.
     pub(crate) key_type: String,
     /// How long a certificate is valid that nobody asked another validity for.
@@ -498,6 +500,7 @@ impl Default for Ssh {
     fn default() -> Self {
         Self {
             mount: "ssh".to_owned(),
+            tenants: None,
             key_type: "ecdsa-p256".to_owned(),
             ttl_minutes: 60,
             max_ttl_hours: 24,

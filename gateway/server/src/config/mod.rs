@@ -20,7 +20,7 @@ mod telemetry;
 mod tests;
 mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -168,6 +168,8 @@ pub(crate) struct CaConfig {
 #[derive(Debug)]
 pub(crate) struct SshConfig {
     pub(crate) mount: String,
+    /// For whom it certifies.
+    pub(crate) tenants: BTreeSet<TenantId>,
     pub(crate) key_type: KeyType,
     pub(crate) default_ttl: Duration,
     pub(crate) max_ttl: Duration,

@@ -159,6 +159,16 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
             "tenant = \"nobody\" # left out",
             "administration.tenant: `nobody` is not the id of one of [[tenants]]",
         ),
+        (
+            "tenants = [\"default\"]                  # for whom",
+            "tenants = [\"nobody\"] # for whom",
+            "ssh.tenants: `nobody` is not the id of one of [[tenants]]",
+        ),
+        (
+            "tenants = [\"default\"]                  # for whom",
+            "tenants = [] # for whom",
+            "ssh.tenants: name the tenants",
+        ),
         ("root_key_file =", "# root_key_file =", "seal: set exactly one of"),
         ("# passphrase_file", "passphrase_file", "seal: set exactly one of"),
         ("/root.key", "/absent.key", "seal.root_key_file: "),
@@ -290,12 +300,8 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("roots = []", &roots("pin"), "clients.roots: "),
         // The same CA for everybody and for some.
         ("roots = []", &roots("clients.pem"), "clients.cas: the client CA `"),
-        ("tenants = [\"default\"]", "tenants = []", "clients.cas.tenants: name the tenants"),
-        (
-            "tenants = [\"default\"]",
-            "tenants = [\"Default\"]",
-            "clients.cas.tenants: `Default` is the id of none",
-        ),
+        (BOUND, "tenants = [] #", "clients.cas.tenants: name the tenants"),
+        (BOUND, "tenants = [\"Default\"] #", "clients.cas.tenants: `Default` is the id of none"),
         (
             "trust_domains = [\"prod.example\"]       #",
             "trust_domains = [\"prod.exmaple\"] #",
@@ -430,7 +436,7 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
 }
 
 /// The line that a table begins with, and what stands in it.
-const BOUND: &str = "tenants = [\"default\"]                  #";
+const BOUND: &str = "tenants = [\"default\"]                  # whose";
 
 #[test]
 fn a_client_ca_vouches_for_what_its_table_names() {
@@ -512,6 +518,13 @@ fn one_tenant_administers_the_installation() {
     assert_eq!(administers(&format!("{one}\n{second}")), "default", "nobody");
     let named = one.replace("[administration] ", "[administration]\ntenant = \"b\" ");
     assert_eq!(administers(&format!("{named}\n{second}")), "b");
+    // The CA for SSH is that tenant's, unless it is said whose.
+    let ssh = "tenants = [\"default\"]                  # for whom";
+    let of_ssh = |text: &str| installed.parse(text).unwrap().ssh.unwrap().tenants;
+    let unsaid = installed.text.replace(ssh, "# ");
+    assert_eq!(of_ssh(&format!("{unsaid}\n{second}")), [TenantId::default_tenant()].into());
+    let said = installed.text.replace(ssh, "tenants = [\"b\"] # ");
+    assert_eq!(of_ssh(&format!("{said}\n{second}")), ["b".parse().unwrap()].into());
 }
 
 #[test]

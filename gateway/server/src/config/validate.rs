@@ -35,7 +35,7 @@ pub(super) fn validate(file: &Path, text: &str, document: Document) -> Result<Co
     let policy_directory = check.existing_directory("policy.directory", &document.policy.directory);
     let tenant_ids: Vec<_> = tenants.iter().map(|rules| rules.tenant.to_string()).collect();
     let secrets = check.secrets(document.secrets, &tenant_ids);
-    let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets));
+    let ssh = document.ssh.and_then(|ssh| check.ssh(ssh, &secrets, &tenants, &administration));
     let acme = check.acme(document.acme, &tenants);
     let telemetry = check.telemetry(document.telemetry);
     let upstreams = check.upstreams(document.upstreams);
