@@ -171,16 +171,17 @@ impl Authority {
         // What has no such number was not verified.
         let Ok(serial) = link.serial.parse::<Serial>() else { return (Said::Unknown, Ask::No) };
         let mut covered = false;
-        for held in self.sources.iter().filter_map(CrlSource::held) {
-            if held.issuer != link.issuer {
-                continue;
+        for source in self.sources.iter() {
+            let lists = source.held();
+            for held in lists.iter().filter(|held| held.issuer == link.issuer) {
+                if held.list.is_revoked(&serial) {
+                    return (Said::Revoked, Ask::No);
+                }
+                let until = held.list.next_update();
+                let fresh = freshness(Some(until), self.room.settings.grace, now);
+                let scope = held.list.scope();
+                covered |= fresh.is_current() && scope.covers(link.is_ca, &link.crl_points);
             }
-            if held.list.is_revoked(&serial) {
-                return (Said::Revoked, Ask::No);
-            }
-            let fresh = freshness(Some(held.list.next_update()), self.room.settings.grace, now);
-            let scope = held.list.scope();
-            covered |= fresh.is_current() && scope.covers(link.is_ca, &link.crl_points);
         }
         match &self.ocsp {
             _ if covered => (Said::Good, Ask::No),
@@ -241,6 +242,8 @@ impl Authority {
 }
 
 fn is_listed(sources: &[CrlSource], issuer: CaId, serial: &Serial) -> bool {
-    let mut held = sources.iter().filter_map(CrlSource::held);
-    held.any(|held| held.issuer == issuer && held.list.is_revoked(serial))
+    sources.iter().any(|source| {
+        let lists = source.held();
+        lists.iter().any(|held| held.issuer == issuer && held.list.is_revoked(serial))
+    })
 }

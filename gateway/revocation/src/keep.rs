@@ -1,6 +1,7 @@
-//! The last good CRL of each source, on the disk: so that a start without network knows what was known before,
+//! The last good CRLs of each source, on the disk: so that a start without network knows what was known before,
 //! and that an older CRL is still an older one. What is there is public, and is verified again when it is read.
 
+use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -14,40 +15,53 @@ use crate::issuer::Issuer;
 /// The largest certificate of a CA, in bytes.
 const LARGEST_CERTIFICATE: usize = 64 * 1024;
 
-/// Where the CRL of one source is kept.
+/// How the names of files end.
+pub(crate) const LIST: &str = "crl";
+pub(crate) const ISSUER: &str = "issuer";
+
+/// Where the CRLs of one source are kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    list: PathBuf,
-    issuer: PathBuf,
+    directory: PathBuf,
+    /// How the names of the source's files begin.
+    prefix: String,
 }
 
 impl Kept {
     pub(crate) fn of(directory: &Path, source: &Source) -> Self {
         let name = hex::encode(digest(&SHA256, source.to_string().as_bytes()));
-        let file = |end: &str| directory.join(format!("{name}.{end}"));
-        Self { list: file("crl"), issuer: file("issuer") }
+        Self { directory: directory.to_owned(), prefix: format!("{name}-") }
+    }
+
+    fn file(&self, slot: u8, end: &str) -> PathBuf {
+        self.directory.join(format!("{}{slot}.{end}", self.prefix))
     }
 
     /// Puts a CRL, and the certificate of the CA that signed it, there in place of the one before.
-    pub(crate) fn put(&self, issuer: &Issuer, der: &[u8]) -> io::Result<()> {
-        if let Some(directory) = self.list.parent() {
-            chancery_files::make_directory(directory)?;
-        }
-        chancery_files::replace(&self.issuer, issuer.certificate.der(), Readers::Owner)?;
-        chancery_files::replace(&self.list, der, Readers::Owner)
+    pub(crate) fn put(&self, slot: u8, issuer: &Issuer, der: &[u8]) -> io::Result<()> {
+        chancery_files::make_directory(&self.directory)?;
+        let readers = Readers::Owner;
+        chancery_files::replace(&self.file(slot, ISSUER), issuer.certificate.der(), readers)?;
+        chancery_files::replace(&self.file(slot, LIST), der, readers)
     }
 
     /// The CRL, and the CA that signed it when it was put there.
-    pub(crate) fn get(&self, largest: usize) -> io::Result<Option<(Vec<u8>, Option<Issuer>)>> {
-        let Some(list) = file(&self.list, largest)? else { return Ok(None) };
-        let issuer = file(&self.issuer, LARGEST_CERTIFICATE)?;
+    pub(crate) fn get(
+        &self,
+        slot: u8,
+        largest: usize,
+    ) -> io::Result<Option<(Vec<u8>, Option<Issuer>)>> {
+        let Some(list) = file(&self.file(slot, LIST), largest)? else { return Ok(None) };
+        let issuer = file(&self.file(slot, ISSUER), LARGEST_CERTIFICATE)?;
         let issuer = issuer.and_then(|der| ParsedCertificate::from_der(&der).ok());
         Ok(Some((list, issuer.map(Issuer::new))))
     }
 
     /// What this source's files are called.
     pub(crate) fn is(&self, path: &Path) -> bool {
-        path == self.list || path == self.issuer
+        let name = path.file_name().and_then(OsStr::to_str);
+        path.parent() == Some(&*self.directory)
+            && name.is_some_and(|name| name.starts_with(&self.prefix))
     }
 }
 

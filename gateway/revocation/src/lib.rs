@@ -8,6 +8,7 @@
 
 mod authority;
 mod fetch;
+mod held;
 mod issuer;
 mod keep;
 mod list;

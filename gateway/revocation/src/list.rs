@@ -1,9 +1,8 @@
-//! When a CRL counts, when it is looked for anew, and which one is the newer.
+//! When a CRL counts, and when it is looked for anew.
 
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use chancery_x509::RevocationList;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -41,16 +40,6 @@ pub(crate) fn freshness(until: Option<Timestamp>, grace: Duration, now: Timestam
 
 pub(crate) fn after(moment: Timestamp, by: Duration) -> Timestamp {
     moment.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// Whether a CRL is older than the one of the same issuer that is in use. Numbers are of a scope (RFC 5280
-/// §5.2.3); between scopes the time decides.
-pub(crate) fn is_rolled_back(new: &RevocationList, held: &RevocationList) -> bool {
-    if new.scope() == held.scope() {
-        new.is_older_than(held)
-    } else {
-        new.this_update() < held.this_update()
-    }
 }
 
 /// How long it is until the next look.

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use metrics::{counter, gauge};
 
 use crate::Source;
-use crate::read::Held;
+use crate::held::Held;
 
 /// Counts a look at a CRL or a question to a responder.
 pub(crate) fn fetched(kind: &'static str, good: bool) {

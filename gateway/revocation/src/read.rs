@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use chancery_identity::CaId;
 use chancery_x509::pem::{self, PemError};
 use chancery_x509::{ListError, NotTheIssuers, RevocationList, UnverifiedList};
 
@@ -80,11 +79,4 @@ pub(crate) fn place(mut list: UnverifiedList, issuers: &[Arc<Issuer>]) -> Placed
         }
     }
     Placed::Unplaced(list, why)
-}
-
-/// A CRL that is in use, and of whom it is.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) list: RevocationList,
-    pub(crate) issuer: CaId,
 }

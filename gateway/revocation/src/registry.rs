@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::authority::Authority;
 use crate::issuer::Issuer;
+use crate::keep;
 use crate::{CaReport, Settings};
 
 /// How long a start or a reload waits for what can be had of all sources.
@@ -184,7 +185,7 @@ impl Inner {
 }
 
 fn is_ours(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "crl" || end == "issuer")
+    path.extension().is_some_and(|end| end == keep::LIST || end == keep::ISSUER)
 }
 
 impl std::fmt::Debug for Revocation {

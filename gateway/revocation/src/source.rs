@@ -1,4 +1,4 @@
-//! One place with a CRL: looked at when it is due, and the CRL of it that is in use.
+//! One place with a CRL: looked at when it is due, and the CRLs of it that are in use.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, Guard};
 use chancery_compute::{Compute, ComputeError};
 use chancery_identity::Clock;
 use chancery_x509::{RevocationList, UnverifiedList};
@@ -14,10 +14,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::fetch::{FetchError, Fetcher, Validators};
+use crate::held::{self, Lists, NotTaken};
 use crate::issuer::{Issuer, Issuers};
 use crate::keep::{self, Kept};
-use crate::list::{Pause, freshness, is_rolled_back};
-use crate::read::{self, Held, Placed, ReadError, Signed, Why};
+use crate::list::{Pause, freshness};
+use crate::read::{self, Placed, ReadError, Signed, Why};
 use crate::report::CrlReport;
 use crate::{Settings, Source, meters};
 
@@ -40,7 +41,7 @@ pub(crate) struct Room {
 pub(crate) struct CrlSource {
     source: Source,
     kept: Kept,
-    held: ArcSwapOption<Held>,
+    held: ArcSwap<Lists>,
     /// One look at a time.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -86,10 +87,8 @@ enum SourceError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Unplaced(#[from] Why),
-    #[error(
-        "it is older than the one that is in use, of {held}: somebody may have put an old one back"
-    )]
-    Older { held: Timestamp },
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
     #[error("it begins at {0}, which is to come: is a clock wrong?")]
     Early(Timestamp),
     #[error(transparent)]
@@ -104,7 +103,7 @@ impl CrlSource {
         let opened = Self {
             kept: Kept::of(directory, &source),
             source,
-            held: ArcSwapOption::empty(),
+            held: ArcSwap::default(),
             turn: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 unplaced: None,
@@ -117,16 +116,18 @@ impl CrlSource {
                 told_stale: false,
             }),
         };
-        if let Err(error) = opened.take_kept(room).await {
-            let (ca, source) = (&room.origin, &opened.source);
-            tracing::warn!(%ca, %source, %error, "the CRL that was kept of a client CA is not used");
+        for slot in 0..held::MOST {
+            if let Err(error) = opened.take_kept(slot, room).await {
+                let (ca, source) = (&room.origin, &opened.source);
+                tracing::warn!(%ca, %source, %error, "a CRL that was kept of a client CA is not used");
+            }
         }
         opened
     }
 
-    async fn take_kept(&self, room: &Room) -> Result<(), SourceError> {
+    async fn take_kept(&self, slot: u8, room: &Room) -> Result<(), SourceError> {
         let (kept, largest) = (self.kept.clone(), room.settings.largest_crl);
-        let Some((bytes, issuer)) = blocking(move || kept.get(largest)).await? else {
+        let Some((bytes, issuer)) = blocking(move || kept.get(slot, largest)).await? else {
             return Ok(());
         };
         if let Some(issuer) = issuer {
@@ -139,8 +140,8 @@ impl CrlSource {
         .map(drop)
     }
 
-    pub(crate) fn held(&self) -> Option<Arc<Held>> {
-        self.held.load_full()
+    pub(crate) fn held(&self) -> Guard<Arc<Lists>> {
+        self.held.load()
     }
 
     pub(crate) fn is_kept_at(&self, path: &Path) -> bool {
@@ -223,9 +224,9 @@ impl CrlSource {
             }
         };
         self.state().unplaced = None;
-        let Some(Unheld { issuer, der }) = self.hold(signed, room)? else { return Ok(false) };
+        let Some(Unheld { slot, issuer, der }) = self.hold(signed, room)? else { return Ok(false) };
         let kept = self.kept.clone();
-        let put = blocking(move || kept.put(&issuer, &der)).await;
+        let put = blocking(move || kept.put(slot, &issuer, &der)).await;
         if let Err(error) = put {
             let (ca, source) = (&room.origin, &self.source);
             tracing::warn!(%ca, %source, %error, "the CRL of a client CA cannot be kept for the next start");
@@ -235,36 +236,28 @@ impl CrlSource {
 
     /// Uses a CRL from now on; none if it is the one that is in use.
     fn hold(&self, signed: Signed, room: &Room) -> Result<Option<Unheld>, SourceError> {
-        let this_update = signed.list.this_update();
-        let latest = room.clock.now().saturating_add(LEEWAY).unwrap_or(Timestamp::MAX);
-        if this_update > latest {
+        let now = room.clock.now();
+        let Signed { list, issuer, der } = signed;
+        let this_update = list.this_update();
+        if this_update > now.saturating_add(LEEWAY).unwrap_or(Timestamp::MAX) {
             return Err(SourceError::Early(this_update));
         }
-        let issuer = signed.issuer.id;
-        let held = self.held();
-        if let Some(held) = held.as_deref().filter(|held| held.issuer == issuer) {
-            if is_rolled_back(&signed.list, &held.list) {
-                return Err(SourceError::Older { held: held.list.this_update() });
-            }
-            if signed.list.number() == held.list.number() && this_update == held.list.this_update()
-            {
-                return Ok(None);
-            }
-        }
-        let Signed { list, issuer: by, der } = signed;
+        let (revoked, next_update) = (list.len(), list.next_update());
+        let Some((slot, lists)) = self.held().with(list, &issuer, now)? else { return Ok(None) };
         tracing::info!(
-            ca = %room.origin, source = %self.source, revoked = list.len(), %this_update,
-            next_update = %list.next_update(), "took a CRL of a client CA"
+            ca = %room.origin, source = %self.source, revoked, %this_update, %next_update,
+            "took a CRL of a client CA"
         );
-        self.held.store(Some(Arc::new(Held { list, issuer })));
-        Ok(Some(Unheld { issuer: by, der }))
+        self.held.store(Arc::new(lists));
+        Ok(Some(Unheld { slot, issuer, der }))
     }
 
     /// Notes what came of a look, and when to look again.
     fn conclude(&self, outcome: Result<Option<bool>, SourceError>, room: &Room) {
         let (now, ca, source) = (room.clock.now(), &room.origin, &self.source);
         let held = self.held();
-        let until = held.as_deref().map(|held| held.list.next_update());
+        let newest = held.newest();
+        let until = newest.map(|held| held.list.next_update());
         let mut state = self.state();
         match outcome {
             // A file that has not changed: what was wrong with it still is.
@@ -301,12 +294,12 @@ impl CrlSource {
             }
         };
         state.due = Instant::now() + pause;
-        meters::held(ca, source, held.as_deref());
+        meters::held(ca, source, newest);
     }
 
     pub(crate) fn report(&self, room: &Room) -> CrlReport {
         let held = self.held();
-        let list = held.as_deref().map(|held| &held.list);
+        let list = held.newest().map(|held| &held.list);
         let until = list.map(RevocationList::next_update);
         let state = self.state();
         CrlReport {
@@ -329,6 +322,7 @@ impl CrlSource {
 
 /// What is kept of a CRL that is in use.
 struct Unheld {
+    slot: u8,
     issuer: Arc<Issuer>,
     der: Vec<u8>,
 }

@@ -63,10 +63,30 @@ impl Theirs {
 
     /// A CRL that is good for the first two days of 2030, with what these extensions say.
     fn crl(&self, extensions: &str) {
+        self.crl_of("ca.pem", "key.pem", extensions);
+    }
+
+    fn crl_of(&self, ca: &str, key: &str, extensions: &str) {
         let section = format!("crl_extensions = more\n[more]\n{extensions}\n");
         self.write("openssl.cnf", &(CONFIG.to_owned() + &section));
         let times = "-crl_lastupdate 20300101000000Z -crl_nextupdate 20300103000000Z";
-        self.run(&format!("ca -config openssl.cnf -gencrl {times} -out their.crl"));
+        let of = format!("-cert {ca} -keyfile {key}");
+        self.run(&format!("ca -config openssl.cnf -gencrl {of} {times} -out their.crl"));
+    }
+
+    /// Makes a CA below theirs, which a client has shown; gives its identity.
+    fn subordinate(&self, name: &str) -> CaId {
+        let new_key =
+            format!("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key");
+        let below = format!("-CA ca.pem -CAkey key.pem -out {name}.pem");
+        self.run(&format!("req -x509 {new_key} -subj /CN={name} -days 9000 {below}"));
+        let text = fs::read_to_string(self.path(&format!("{name}.pem"))).unwrap();
+        let ca = ParsedCertificate::from_pem(&text).unwrap();
+        let id = CaId::new(ca.subject_der(), ca.public_key().unwrap().spki_der());
+        let leaf = Link { issuer: id, ..self.link("c") };
+        let lineage = Lineage { ca: self.id(), links: vec![leaf, self.link("d")] };
+        drop(self.revocation.settle(&lineage, &[ca.der().to_vec()]));
+        id
     }
 
     fn settings(&self) -> Settings {
@@ -175,6 +195,63 @@ async fn what_cannot_be_used_leaves_what_was_there_and_says_why() {
     theirs.watch(theirs.settings()).await;
     assert!(theirs.error().contains("no `-----BEGIN X509 CRL"), "{}", theirs.error());
     assert_eq!((theirs.of("a"), theirs.of(REVOKED)), (Ok(()), Err(EvidenceError::Revoked)));
+}
+
+/// One who can choose what an address answers has CRLs of several issuers, for several scopes, of several times.
+#[tokio::test]
+async fn crls_of_other_issuers_and_scopes_take_nothing_back() {
+    let theirs = Theirs::new();
+    theirs.write("index.txt", "");
+    theirs.crl(PLAIN);
+    let older = fs::read(theirs.path("their.crl")).unwrap();
+    theirs.write("index.txt", "R\t400101000000Z\t260101000000Z\t0B\tunknown\t/CN=x\n");
+    theirs.crl(PLAIN);
+    theirs.watch(theirs.settings()).await;
+    let both = || (theirs.of("a"), theirs.of(REVOKED));
+    let revoked = (Ok(()), Err(EvidenceError::Revoked));
+    assert_eq!(both(), revoked);
+    let older_is_refused = async || {
+        fs::write(theirs.path("their.crl"), &older).unwrap();
+        theirs.watch(theirs.settings()).await;
+        assert!(theirs.error().contains("older than the one"), "{}", theirs.error());
+        assert_eq!(both(), revoked);
+    };
+    older_is_refused().await;
+
+    // A genuine one of a CA below, which has revoked nobody.
+    theirs.write("index.txt", "");
+    let below = theirs.subordinate("below");
+    theirs.crl_of("below.pem", "below.key", PLAIN);
+    theirs.watch(theirs.settings()).await;
+    assert_eq!((theirs.error(), both()), (String::new(), revoked));
+    let of_below = Link { issuer: below, ..theirs.link(REVOKED) };
+    assert_eq!(theirs.check(of_below.clone()), Ok(()), "each number is its issuer's");
+    older_is_refused().await;
+
+    // A newer one of the same CA that is about CAs only, and one for a distribution point.
+    for scope in ["onlyCA = TRUE", "fullname = URI:http://their/1.crl"] {
+        theirs.crl(&format!("issuingDistributionPoint = critical,@point\n[point]\n{scope}"));
+        theirs.watch(theirs.settings()).await;
+        assert_eq!((theirs.error(), both()), (String::new(), revoked), "{scope}");
+        older_is_refused().await;
+    }
+
+    // It is all the same after a start.
+    let started = Revocation::new(theirs.path("kept"), theirs.clock.clone());
+    let again = Theirs { revocation: started, ..theirs };
+    again.watch(again.settings()).await;
+    assert!(again.error().contains("older than the one"), "{}", again.error());
+    assert_eq!((again.of("a"), again.of(REVOKED)), revoked);
+    assert_eq!(again.check(of_below), Ok(()));
+
+    // There is an end to how many there are, and it is said.
+    for at in 0..8 {
+        let point = format!("fullname = URI:http://their/more/{at}.crl");
+        again.crl(&format!("issuingDistributionPoint = critical,@point\n[point]\n{point}"));
+        again.watch(again.settings()).await;
+    }
+    assert!(again.error().contains("CRLs of 8 other issuers or scopes"), "{}", again.error());
+    assert_eq!((again.of("a"), again.of(REVOKED)), revoked);
 }
 
 #[tokio::test]
