@@ -230,8 +230,15 @@ impl Acceptor {
             _ => Protocol::Http1,
         };
         let evidence = match (connection.peer_certificates(), &trusted.verifier) {
-            (Some(chain), Some(verifier)) => Some(self.evidence(trusted, verifier, chain)?),
+            (Some(chain), Some(verifier)) => Some(self.evidence(trusted, verifier, chain)),
             _ => None,
+        };
+        let evidence = match evidence.transpose() {
+            Ok(evidence) => evidence,
+            Err(error) => {
+                farewell(stream).await;
+                return Err(error);
+            }
         };
         let peer = Peer { address, evidence };
         let lease = TrustLease(trusted.alive.subscribe());

@@ -64,6 +64,15 @@ impl Client {
         Self { authority: authority(url), tls: None, source: None, preamble: Vec::new() }
     }
 
+    /// The same, for connections on which [bytes are written](Connection::write) that are HTTP/2.
+    #[must_use]
+    pub fn http2(mut self) -> Self {
+        if let Some(config) = &mut self.tls {
+            Arc::make_mut(config).alpn_protocols = vec![b"h2".to_vec()];
+        }
+        self
+    }
+
     /// The same, from this address, with these bytes before everything else on each connection: what a
     /// load balancer does.
     #[must_use]

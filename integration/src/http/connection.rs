@@ -140,6 +140,28 @@ impl Connection {
         }
     }
 
+    /// Reads until what came is enough. Returns it.
+    ///
+    /// # Errors
+    /// The connection ends before.
+    pub fn until(&mut self, enough: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
+        let mut said = Vec::new();
+        while !enough(&said) {
+            self.more(&mut said)?;
+        }
+        Ok(said)
+    }
+
+    /// Waits until the server closes the connection, and expects that it says so where it has to: over TLS, a
+    /// connection that ends without `close_notify` may have been cut (RFC 8446, section 6.1).
+    ///
+    /// # Errors
+    /// It is cut, or the server does not close it as long as the client is patient.
+    pub fn until_told(&mut self) -> io::Result<Vec<u8>> {
+        let mut said = Vec::new();
+        self.stream.read_to_end(&mut said).map(|_| said)
+    }
+
     /// Reads an answer; `bodiless` for the answer to HEAD.
     pub fn read(&mut self, bodiless: bool) -> io::Result<Response> {
         let mut buffer = Vec::new();

@@ -371,3 +371,53 @@ fn an_address_begins_so_many_handshakes_and_no_more() {
     let other = gateway.anonymous().through(Ipv4Addr::new(127, 78, 0, 2), b"");
     drop(other.get("/v1/sys/health").expect(200));
 }
+
+#[test]
+fn whoever_is_let_go_is_told_that_it_was_not_cut_off() {
+    let site = Site::new();
+    let second = || toml::Value::from(1);
+    let gateway = serve(
+        &site,
+        &[
+            ("first_byte_seconds", second()),
+            ("header_seconds", second()),
+            ("idle_seconds", second()),
+            ("connections", 4.into()),
+            ("connections_per_address", 4.into()),
+        ],
+    );
+    let mut cases: Vec<_> = [
+        &b""[..],
+        b"GET /v1/sys/health HTTP/1.1\r\n",
+        b"GET /v1/sys/health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ]
+    .map(|sent| (gateway.anonymous().connect().expect("a place"), sent))
+    .into();
+    for (connection, sent) in &mut cases {
+        connection.write(sent).expect("it can be sent");
+    }
+    for (mut connection, sent) in cases {
+        let said = connection.until_told();
+        assert!(said.is_ok(), "{}: {said:?}", String::from_utf8_lossy(sent));
+    }
+    let mut connection = gateway.anonymous().http2().connect().expect("a place");
+    connection.write(HTTP2).expect("it can be sent");
+    drop(connection.until_told().expect("it is told"));
+}
+
+#[test]
+fn whoever_makes_room_is_told_that_it_was_not_cut_off() {
+    let site = Site::new();
+    let settings = [("connections", 4.into()), ("connections_per_address", 4.into())];
+    let gateway = serve(&site, &settings);
+    let connect = |_| {
+        let mut connection = gateway.anonymous().http2().connect().expect("a place");
+        connection.write(HTTP2).expect("it can be sent");
+        connection
+    };
+    // Three places are strangers', so the first is displaced.
+    let mut all: Vec<_> = (0..4).map(connect).collect();
+    let said = all.remove(0).until_told().expect("it is told");
+    let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    assert!(said.ends_with(goaway), "{said:?}");
+}

@@ -26,6 +26,7 @@ mod guards;
 mod harness;
 mod hsm;
 mod hsm_faults;
+mod http2;
 mod inventory;
 mod keys;
 mod lifecycle;

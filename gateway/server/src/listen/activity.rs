@@ -19,6 +19,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// it has opened makes work without ever having too many streams (CVE-2023-44487).
 const GIVEN_UP: u32 = 100;
 
+/// So many bytes may come that hold nothing for HTTP. What TLS adds is little, but records can be empty, and
+/// decrypting them costs as much (RFC 8446 §5.4).
+const HIDDEN: usize = 256 * 1024;
+
 /// The state of one connection, shared by its stream, its requests and whoever watches it.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -33,6 +37,8 @@ struct State {
     quiet_since: Instant,
     /// Whether a byte of HTTP has come.
     spoke: bool,
+    /// Bytes that have come since something was in them.
+    hidden: usize,
     /// Since when the headers of a request are arriving; HTTP/1.1 only.
     head_since: Option<Instant>,
     /// HTTP/2: whatever comes between requests is no beginning of one.
@@ -76,6 +82,8 @@ pub(super) enum Ended {
     Farewell,
     /// The peer gave up most of what it had asked for.
     GivingUp,
+    /// Most of what came asked for nothing.
+    Noisy,
     /// Others wanted its place.
     Displaced,
 }
@@ -104,6 +112,7 @@ impl Activity {
         let state = State {
             quiet_since: now,
             spoke: false,
+            hidden: 0,
             head_since: None,
             multiplexed: false,
             under_way: 0,
@@ -134,9 +143,14 @@ impl Activity {
         self.state().peer = Peer::Known;
     }
 
-    /// Bytes have come.
-    pub(super) fn received(&self, now: Instant) {
+    /// Bytes have come, in TLS where there is TLS.
+    pub(super) fn received(&self, now: Instant, bytes: usize) {
         let mut state = self.state();
+        state.hidden = state.hidden.saturating_add(bytes);
+        if state.hidden > HIDDEN {
+            drop(state);
+            return self.end(Ended::Noisy);
+        }
         if !state.spoke {
             state.spoke = true;
             state.quiet_since = now;
@@ -144,6 +158,11 @@ impl Activity {
         if state.under_way == 0 && !state.multiplexed {
             state.head_since.get_or_insert(now);
         }
+    }
+
+    /// There was something in the bytes that have come.
+    pub(super) fn delivered(&self) {
+        self.state().hidden = 0;
     }
 
     /// The peer took bytes.
@@ -301,6 +320,7 @@ impl Ended {
             Self::Stalled => "stalled",
             Self::Farewell => "farewell",
             Self::GivingUp => "giving-up",
+            Self::Noisy => "noisy",
             Self::Displaced => "displaced",
         }
     }
@@ -315,6 +335,7 @@ impl fmt::Display for Ended {
             Self::Stalled => "answers were not read in time",
             Self::Farewell => "it was told to close and did not",
             Self::GivingUp => "most of the requests were given up by the peer",
+            Self::Noisy => "most of what came asked for nothing",
             Self::Displaced => "it was idle, or a slow stranger's, and others wanted its place",
         })
     }
@@ -385,38 +406,51 @@ pub(super) mod tests {
     fn the_first_byte_begins_the_time_for_the_headers_which_no_byte_extends() {
         let mut case = Case::new(false);
         case.pass(20);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         assert_eq!(case.ends(), (15, Verdict::End(Ended::Headers)));
         case.pass(10);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         assert_eq!(case.ends(), (5, Verdict::End(Ended::Headers)));
     }
 
     #[test]
     fn a_request_under_way_takes_its_time_and_idleness_begins_after_it() {
         let mut case = Case::new(false);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         let request = case.activity.request(false);
         assert!(matches!(case.ends(), (3600, Verdict::Fine(_))));
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         drop(request);
         // Dropping took place now, not at the time of the case.
         let (seconds, verdict) = case.ends();
         assert!((75..80).contains(&seconds), "{seconds}");
         assert_eq!(verdict, Verdict::Close(Ended::Idle));
         case.pass(70);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         assert_eq!(case.ends(), (15, Verdict::End(Ended::Headers)), "another request begins");
     }
 
     #[test]
     fn http2_is_idle_between_requests_whatever_it_sends() {
         let mut case = Case::new(true);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         assert_eq!(case.ends(), (75, Verdict::Close(Ended::Idle)));
         case.pass(60);
-        case.activity.received(case.now);
+        case.activity.received(case.now, 1);
         assert_eq!(case.ends(), (15, Verdict::Close(Ended::Idle)), "an answer to a PING");
+    }
+
+    #[test]
+    fn bytes_without_anything_in_them_end_a_connection() {
+        let case = Case::new(true);
+        for _ in 0..100 {
+            case.activity.received(case.now, HIDDEN);
+            case.activity.delivered();
+        }
+        assert_eq!(case.activity.ended(), None);
+        case.activity.received(case.now, HIDDEN);
+        case.activity.received(case.now, 1);
+        assert_eq!(case.activity.ended(), Some(Ended::Noisy));
     }
 
     #[test]

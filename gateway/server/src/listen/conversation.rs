@@ -20,6 +20,7 @@ use super::activity::{Activity, Verdict};
 use super::answer::Outbound;
 use super::body::Inbound;
 use super::budget::{Bodies, Budget};
+use super::guarded::Guarded;
 use super::pace::Rate;
 
 /// The longest head of an HTTP/1.1 request, in bytes.
@@ -80,7 +81,7 @@ impl Http {
     /// under way then are answered.
     pub(super) async fn converse<S, F>(
         &self,
-        stream: S,
+        stream: Guarded<S>,
         activity: Arc<Activity>,
         caller: Caller,
         answer: impl Fn(http::Request<Body>) -> F,

@@ -14,6 +14,8 @@ mod conversation;
 mod deadlines;
 mod descriptors;
 mod displacing;
+mod frames;
+mod guarded;
 mod handshakes;
 mod meters;
 mod pace;
@@ -42,6 +44,7 @@ use tower::ServiceExt;
 
 use self::activity::Activity;
 use self::conversation::{Caller, Http};
+use self::guarded::Guarded;
 use self::handshakes::Handshakes;
 use self::places::{Denied, Share, Sizes};
 use self::stream::Watched;
@@ -145,6 +148,7 @@ pub(crate) async fn serve_tls(
                     return;
                 }
             };
+            let stream = Guarded::new(accepted.stream, activity.clone());
             activity.begins(Instant::now(), accepted.protocol == Protocol::Http2);
             let mut lease = accepted.lease;
             let end = async {
@@ -171,7 +175,7 @@ pub(crate) async fn serve_tls(
                     router.oneshot(request).await
                 }
             };
-            http.converse(accepted.stream, activity, caller, answer, end).await;
+            http.converse(stream, activity, caller, answer, end).await;
         }
     })
     .await;
@@ -189,6 +193,7 @@ pub(crate) async fn serve_plain(listener: TcpListener, service: Arc<PlainService
                 let service = service.clone();
                 async move { Ok(service.call(request).await) }
             };
+            let stream = Guarded::new(stream, activity.clone());
             http.converse(stream, activity, caller, answer, stopped(stop)).await;
         }
     })
@@ -211,6 +216,7 @@ pub(crate) async fn serve_monitoring(
                 let service = service.clone();
                 async move { Ok(service.call(request).await) }
             };
+            let stream = Guarded::new(stream, activity.clone());
             http.converse(stream, activity, caller, answer, stopped(stop)).await;
         }
     })

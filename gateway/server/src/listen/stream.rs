@@ -57,8 +57,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
-        if into.filled().len() > before {
-            self.activity.received(Instant::now());
+        let bytes = into.filled().len().saturating_sub(before);
+        if bytes > 0 {
+            self.activity.received(Instant::now(), bytes);
         }
         Poll::Ready(Ok(()))
     }
