@@ -149,7 +149,12 @@ impl std::fmt::Display for Finding {
                     write!(f, "the lines with seq {seq} to {to} were removed before line {line}")?;
                 }
                 if *line == 1 {
-                    f.write_str(", or a file before this one is missing (give it too, or say with --from-line where to begin)")?;
+                    let next = to.saturating_add(1);
+                    write!(
+                        f,
+                        ", or a file before this one is missing: give it too, unpacked (audit-*.jsonl), or say \
+                         `--from-line {next}` if it is elsewhere"
+                    )?;
                 }
                 Ok(())
             }

@@ -16,7 +16,8 @@ use crate::config::Config;
 /// `chancery audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The log's files, in any order; left out with --config: all in the directory of its log.
+    /// The log's files, in any order. The log alone (audit.jsonl) stands for all of its files that are beside it;
+    /// left out with --config: those of its log.
     #[arg(value_name = "FILE", required_unless_present = "config")]
     files: Vec<PathBuf>,
     /// Check with the audit key and the mark in this gateway's store, while the gateway is stopped.
@@ -29,9 +30,9 @@ pub(crate) struct VerifyArgs {
     /// Check that it is the log of which this checkpoint was made, which somebody kept.
     #[arg(long, value_name = "FILE", requires = "public_key")]
     checkpoint: Vec<PathBuf>,
-    /// The first line that has to be there: the files before it are elsewhere.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    from_line: u64,
+    /// The first line that has to be there: the files before it are elsewhere [default: 1].
+    #[arg(long, value_name = "N")]
+    from_line: Option<u64>,
     /// The last line that has to be there: the files after it are elsewhere.
     #[arg(long, value_name = "N")]
     to_line: Option<u64>,
@@ -51,8 +52,8 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode> {
         None => None,
     };
     let files = match &stored {
-        Some(stored) if args.files.is_empty() => &stored.files,
-        _ => &args.files,
+        Some(stored) if args.files.is_empty() => stored.files.clone(),
+        _ => with_those_beside(&args)?,
     };
     let given = args.public_key.as_deref().map(public_key).transpose()?;
     let kept: Vec<Checkpoint> =
@@ -66,9 +67,15 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode> {
     };
     let key = stored.as_ref().map(|stored| &stored.key);
     let public_key = given.as_ref();
-    let checks =
-        Checks { key, mark, public_key, kept: &kept, from: args.from_line, to: args.to_line };
-    let verified = verify(files, &checks)?;
+    let checks = Checks {
+        key,
+        mark,
+        public_key,
+        kept: &kept,
+        from: args.from_line.unwrap_or(1),
+        to: args.to_line,
+    };
+    let verified = verify(&files, &checks)?;
     let shown: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
     let shown = shown.join(", ");
     if verified.seal == Seal::Absent && verified.lines > 0 && public_key.is_none() {
@@ -80,6 +87,20 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode> {
     }
     say(&report(&shown, &verified, mark, &checks))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files that are meant: the log alone stands for those that were closed before it too.
+fn with_those_beside(args: &VerifyArgs) -> Result<Vec<PathBuf>> {
+    let ([log], None, None) = (args.files.as_slice(), args.from_line, args.to_line) else {
+        return Ok(args.files.clone());
+    };
+    // One that is missing is told when it is read.
+    if !log.is_file() {
+        return Ok(args.files.clone());
+    }
+    let found = files_of(log).with_context(|| format!("audit log {}", log.display()))?;
+    let is_log = found.last().is_some_and(|last| last.file_name() == log.file_name());
+    Ok(if is_log { found } else { args.files.clone() })
 }
 
 async fn from_store(file: &Path) -> Result<FromStore> {
