@@ -7,8 +7,11 @@ use chancery_x509::{GeneralName, KeyAlgorithm, PublicKey, RequestedExtension};
 
 use crate::{IssuanceRequest, IssueError, Requester};
 
-/// What the certificate policies are told.
-pub(crate) fn of(
+/// What the certificate policies are told of a request.
+///
+/// # Errors
+/// It asks for names that are none.
+pub fn certificate_facts(
     request: &IssuanceRequest,
     validity: Option<Duration>,
 ) -> Result<CertificateFacts, IssueError> {

@@ -44,6 +44,7 @@ use tracing::Instrument as _;
 pub use bulk::{BulkOutcome, BulkRevocation};
 pub use counts::IssuedCounts;
 pub use error::{BulkError, IssueError, OpenError, RevokeError, Unavailable};
+pub use facts::certificate_facts;
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
 pub use repair::{reindex, remake};

@@ -13,8 +13,8 @@ use crate::issuers::Issuer;
 use crate::proposal::Proposal;
 use crate::record::{Intent, InventoryEntry};
 use crate::{
-    Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable, dates,
-    decisions, facts,
+    Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable,
+    certificate_facts, dates, decisions,
 };
 
 const OPERATION: &str = "certificates.issue";
@@ -83,7 +83,7 @@ async fn approve(
         message: why.to_string(),
     })?;
     let validity = dates::requested(request, now)?;
-    let verdict = inner.policy.decide_certificate(&facts::of(request, validity)?).await;
+    let verdict = inner.policy.decide_certificate(&certificate_facts(request, validity)?).await;
     said.extend(decisions(verdict.evaluations));
     let template = verdict.decision.map_err(|denial| {
         tracing::info!(code = denial.code, audit = denial.audit, "denied by policy");

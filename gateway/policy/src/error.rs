@@ -108,6 +108,9 @@ pub enum LoadError {
         /// What is wrong with the signatures.
         reason: String,
     },
+    /// Several documents or bindings are wrong, each in its way.
+    #[error("{}", joined(.0))]
+    Several(Vec<LoadError>),
     /// There is no such set of policies to go back to.
     #[error(
         "there is no {} set of policies to go back to; kept: {}",
@@ -126,6 +129,18 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Nothing, if nothing went wrong; else all that did.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.pop() {
+            None => Ok(()),
+            Some(only) if errors.is_empty() => Err(only),
+            Some(last) => {
+                errors.push(last);
+                Err(Self::Several(errors))
+            }
+        }
+    }
+
     pub(crate) fn io(
         action: &'static str,
         path: &Path,
@@ -133,6 +148,11 @@ impl LoadError {
         let path = path.to_owned();
         move |cause| Self::Io { action, path, cause }
     }
+}
+
+/// Each on a line of its own.
+fn joined(errors: &[LoadError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// The binding that an error is about.

@@ -97,16 +97,20 @@ impl PolicySet {
         });
         let Resolved { groups: nodes, bindings: alone } = resolve(&groups, &members.collect())?;
         let (mut used, mut versions) = (BTreeSet::new(), Versions::new());
-        let mut bound = Vec::new();
+        let (mut bound, mut wrong) = (Vec::new(), Vec::new());
         for binding in bindings.into_values() {
             let same = before.and_then(|before| before.program_of(&binding));
-            let program =
+            let loaded =
                 Program::load(engine, artifacts, lookups, admission.sources, &binding, same)
-                    .map_err(|error| at_setting(error, admission.sources))?;
+                    .and_then(|program| Ok((admission.admit(&binding, &program)?, program)));
+            let (admitted, program) = match loaded {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    wrong.push(at_setting(error, admission.sources));
+                    continue;
+                }
+            };
             used.extend(program.artifact.clone());
-            let admitted = admission
-                .admit(&binding, &program)
-                .map_err(|error| at_setting(error, admission.sources))?;
             versions.insert(binding.name.clone(), admitted);
             let plugin = binding.plugin.display().to_string();
             let digest = binding.digest.to_string();
@@ -115,6 +119,7 @@ impl PolicySet {
             let meters = Meters::new(&binding.name, mode);
             bound.push(Bound { binding, program, plugin, digest, share, mode, meters });
         }
+        LoadError::all(wrong)?;
         let groups = nodes
             .into_iter()
             .filter_map(|(at, node)| {
@@ -327,10 +332,17 @@ pub(crate) fn read(sources: &Sources<'_>, operations: Operations) -> Result<Read
             Err(LoadError::Document { place: place.clone(), message })
         }
     };
+    let mut wrong = Vec::new();
     for name in documents(sources)? {
         let file = sources.directory.join(&name);
         let text = sources.read_text(&name)?;
-        let document = read_document(&file, &text, operations)?;
+        let document = match read_document(&file, &text, operations) {
+            Ok(document) => document,
+            Err(error) => {
+                wrong.push(error);
+                continue;
+            }
+        };
         digests.insert(in_words(&name)?, Digest::of(text.as_bytes()));
         for binding in document.bindings {
             take(&binding.name, &binding.place)?;
@@ -341,6 +353,7 @@ pub(crate) fn read(sources: &Sources<'_>, operations: Operations) -> Result<Read
             groups.push(group);
         }
     }
+    LoadError::all(wrong)?;
     groups.sort_by(|one, two| one.name.cmp(&two.name));
     Ok(Read { bindings, groups, digests })
 }

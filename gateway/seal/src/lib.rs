@@ -32,6 +32,16 @@ pub fn makes_root_key(key: &chancery_store::Key) -> bool {
     [names::PASSPHRASE, names::WRAPPED_ROOT].iter().any(|name| name.as_bytes() == key.as_bytes())
 }
 
+/// The keys of the records by which the root key of a store is opened and shown to be the right one: a store that
+/// has these and no others is opened by the same root key.
+///
+/// # Errors
+/// None: they are keys.
+pub fn records_of_root() -> Result<Vec<chancery_store::Key>, chancery_store::InvalidKey> {
+    let names = [names::CHECK, names::PASSPHRASE, names::ROOT_ID, names::WRAPPED_ROOT];
+    names.into_iter().map(chancery_store::Key::new).collect()
+}
+
 /// The keys of the records that belong to the seal itself. They are neither read nor written through
 /// a barrier.
 pub(crate) mod names {

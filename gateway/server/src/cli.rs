@@ -38,7 +38,11 @@ pub(crate) enum Command {
     Init(ConfigArgs),
     /// Run with a configuration file.
     Serve(ConfigArgs),
-    /// Validate a configuration file and its policies without starting.
+    /// Try all that a start needs, without starting: configuration, policies, root key, HSM, ports, directories.
+    ///
+    /// Names everything that is wrong, each with its setting. Nothing is made or changed. In each token of the HSM
+    /// the PIN is tried once, as by a start, and not if the token shows that somebody has tried a wrong one since
+    /// the last login, or if it is on record that it refused this one: so no number of checks locks a PIN.
     Check(ConfigArgs),
     /// Make a root key file (mode 0600) for `[seal] root_key_file`, or change the root key of a store.
     RootKey(RootKeyArgs),

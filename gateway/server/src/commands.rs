@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use chancery_identity::visible_lines;
@@ -38,14 +37,6 @@ pub(crate) fn say(text: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         said => said.context("writing to standard output"),
     }
-}
-
-/// `chancery check`: the configuration and the policies it names.
-pub(crate) fn check(file: &Path) -> Result<ExitCode> {
-    let config = Config::load(file)?;
-    with_policies(&config, |_| Ok(()))?;
-    say(&format!("{}: the configuration and its policies are valid", file.display()))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Loads the policies of a configuration without a gateway around them: nothing can be looked up.

@@ -10,6 +10,7 @@ use chancery_identity::TenantId;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_keys::{KeyName, KeyType};
 use chancery_tls::Credential;
+use chancery_x509::GeneralName;
 use jiff::Timestamp;
 
 use crate::config::ServerConfig;
@@ -30,10 +31,7 @@ pub(crate) async fn issue(gateway: &Gateway, server: &ServerConfig) -> Result<Ow
     const WHAT: &str = "issuing the gateway's own TLS certificate, which certificate policies decide about \
                         too (requester `internal:gateway`, profile `gateway`)";
     let now = gateway.clock.now();
-    let names = &server.names;
-    let tenant = TenantId::default_tenant();
-    let wanted =
-        Wanted { tenant, requester: GATEWAY, profile: GATEWAY, names, method: "configuration" };
+    let wanted = wanted(&server.names);
     let (credential, not_after) = if let Some(name) = &server.tls_hsm_key {
         let hsm = in_hsm(gateway, name).await?;
         let issued = certified_held(gateway, wanted, &*hsm, name).await.context(WHAT)?;
@@ -44,6 +42,12 @@ pub(crate) async fn issue(gateway: &Gateway, server: &ServerConfig) -> Result<Ow
     };
     let life = not_after.duration_since(now);
     Ok(OwnCredential { credential, renew_at: now + (life / 3 * 2) })
+}
+
+/// What the gateway wants for itself.
+pub(crate) fn wanted(names: &[GeneralName]) -> Wanted<'_> {
+    let tenant = TenantId::default_tenant();
+    Wanted { tenant, requester: GATEWAY, profile: GATEWAY, names, method: "configuration" }
 }
 
 /// The HSM that has this key, which is made on the first start.

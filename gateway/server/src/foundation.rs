@@ -12,13 +12,18 @@ use crate::policy_compiler;
 
 /// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
 pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
-    let compiled = config.server.directory.join("compiled-policies");
+    let compiled = compiled_policies(config);
     PolicyConfig {
         signers: config.policy_signers.clone(),
         compiler: policy_compiler::compiler(),
         trusted: config.trusted.clone(),
         ..PolicyConfig::new(config.policy_directory.clone(), compiled)
     }
+}
+
+/// Where policies are kept that are compiled.
+pub(crate) fn compiled_policies(config: &Config) -> PathBuf {
+    config.server.directory.join("compiled-policies")
 }
 
 /// Where the sets of policies are kept that were in force.
@@ -44,7 +49,8 @@ fn open(config: Pkcs11Config) -> Result<Arc<Pkcs11Signer>> {
     Ok(Arc::new(Pkcs11Signer::open(config).context("opening the PKCS#11 token")?))
 }
 
-fn hsm_config(config: &Config) -> Option<Pkcs11Config> {
+/// What the configuration says of the HSM, if there is one.
+pub(crate) fn hsm_config(config: &Config) -> Option<Pkcs11Config> {
     let hsm = config.hsm.as_ref()?;
     let latches = config.server.directory.clone();
     let mut config = Pkcs11Config::new(hsm.tokens.clone());

@@ -5,6 +5,7 @@ mod backup;
 mod ca;
 mod cas;
 mod certificates;
+mod check;
 mod cli;
 mod client_certificate;
 mod commands;
@@ -67,7 +68,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Dev(args) => run::dev(&args).await,
             Command::Init(args) => init::run(&args.config).await,
             Command::Serve(args) => run::serve(&args.config).await,
-            Command::Check(args) => commands::check(&args.config),
+            Command::Check(args) => check::run(&args.config).await,
             Command::RootKey(args) => root_key::run(args).await,
             Command::ClientCertificate(args) => client_certificate::run(args).await,
             Command::Backup(args) => backup::run(args).await,

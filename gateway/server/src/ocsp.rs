@@ -26,11 +26,20 @@ const PROFILE: &str = "ocsp-signer";
 pub(crate) fn delegating(gateway: &Gateway) -> Vec<(String, Arc<OcspResponder>)> {
     let of = |ca: &Arc<Ca>| {
         let responder = gateway.ocsp(ca.issuer_id())?;
-        let first = ca.name() == Issuers::PRIVATE;
-        let profile = if first { PROFILE.to_owned() } else { format!("{PROFILE}-{}", ca.name()) };
-        Some((profile, responder))
+        Some((profile(ca.name()), responder))
     };
     gateway.cas().filter_map(of).collect()
+}
+
+/// The profile for the delegate of the CA with this name.
+pub(crate) fn profile(ca: &str) -> String {
+    if ca == Issuers::PRIVATE { PROFILE.to_owned() } else { format!("{PROFILE}-{ca}") }
+}
+
+/// What a delegate needs.
+pub(crate) fn wanted<'a>(profile: &'a str, names: &'a [GeneralName]) -> Wanted<'a> {
+    let tenant = TenantId::default_tenant();
+    Wanted { tenant, requester: REQUESTER, profile, names, method: "configuration" }
 }
 
 /// Has a certificate for a new delegated key issued, and signs with that from now on. Gives the time at
@@ -42,8 +51,7 @@ pub(crate) async fn delegate(
     names: &[GeneralName],
 ) -> Result<Timestamp> {
     let now = gateway.clock.now();
-    let tenant = TenantId::default_tenant();
-    let wanted = Wanted { tenant, requester: REQUESTER, profile, names, method: "configuration" };
+    let wanted = wanted(profile, names);
     let Certified { key, issued } = certified(gateway, wanted).await.with_context(|| {
         format!(
             "issuing the OCSP signer's certificate: a certificate policy has to allow \

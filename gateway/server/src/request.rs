@@ -6,6 +6,7 @@ use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, Validated
 use chancery_keys::software::{self, SoftwareSigner};
 use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_x509::{CertificateRequest, GeneralName, RequestTemplate, SignatureAlgorithm};
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::gateway::Gateway;
@@ -51,20 +52,35 @@ pub(crate) async fn certified_held(
     signer: &dyn Signer,
     key: &KeyName,
 ) -> Result<IssuedCertificate> {
-    let Wanted { tenant, requester, profile, names, method } = wanted;
-    let csr = signed_request(names.to_vec(), signer, key).await?;
-    let validated =
-        |name: &GeneralName| ValidatedName { name: name.clone(), method: method.to_owned() };
-    let request = IssuanceRequest {
-        context: RequestContext::internal(tenant, gateway.clock.now()),
-        requester: Requester::Internal(requester),
-        csr,
-        profile: Some(profile.to_owned()),
-        validated: names.iter().map(validated).collect(),
-        not_before: None,
-        not_after: None,
-    };
+    let request = wanted.request(signer, key, gateway.clock.now()).await?;
     Ok(gateway.issuance.issue(request).await?)
+}
+
+impl Wanted<'_> {
+    /// The request for it, for a key that somebody holds.
+    ///
+    /// # Errors
+    /// The holder of the key cannot sign.
+    pub(crate) async fn request(
+        self,
+        signer: &dyn Signer,
+        key: &KeyName,
+        now: Timestamp,
+    ) -> Result<IssuanceRequest> {
+        let Self { tenant, requester, profile, names, method } = self;
+        let csr = signed_request(names.to_vec(), signer, key).await?;
+        let validated =
+            |name: &GeneralName| ValidatedName { name: name.clone(), method: method.to_owned() };
+        Ok(IssuanceRequest {
+            context: RequestContext::internal(tenant, now),
+            requester: Requester::Internal(requester),
+            csr,
+            profile: Some(profile.to_owned()),
+            validated: names.iter().map(validated).collect(),
+            not_before: None,
+            not_after: None,
+        })
+    }
 }
 
 /// A request for these names, signed with the key.

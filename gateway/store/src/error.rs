@@ -93,6 +93,15 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The process that had the file open did not come to its end, and only reading was asked for.
+    #[error(
+        "the store {} was not closed in order: the next start brings it into order, and until then it is not looked at",
+        path.display()
+    )]
+    Unclosed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not one of ours, or not intact.
     #[error("the store {} cannot be used: {reason}; restore it from a backup", path.display())]
     Damaged {

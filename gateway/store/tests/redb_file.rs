@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use chancery_store::redb::{RedbOptions, RedbStore};
+use chancery_store::redb::{RedbOptions, RedbStore, peek};
 use chancery_store::{Commit, CommitError, Key, OpenError, Store as _};
 
 /// Set in child processes: the directory to work in.
@@ -231,6 +231,22 @@ fn a_second_process_is_refused() {
     assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
     drop(store);
     RedbStore::open(&file(directory.path())).unwrap();
+}
+
+#[tokio::test]
+async fn looking_at_a_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    let [there, absent] = ["t/a", "t/b"].map(|key| Key::new(key).unwrap());
+    assert!(matches!(peek(&path, &[]), Err(OpenError::Io { .. })) && !path.exists());
+    let store = RedbStore::open(&path).unwrap();
+    store.commit(Commit::new().put(there.clone(), "1")).await.unwrap();
+    assert!(matches!(peek(&path, &[]), Err(OpenError::InUse { .. })));
+    drop(store);
+    let before = std::fs::read(&path).unwrap();
+    let found = peek(&path, &[absent, there.clone()]).unwrap();
+    assert_eq!((found.len(), &found[0].key, &found[0].value[..]), (1, &there, &b"1"[..]));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod audit;
 mod backup;
 mod ceremonies;
 mod certificates;
+mod check;
 mod client_certificates;
 mod client_matrix;
 mod configuration;

@@ -33,6 +33,9 @@ pub struct Pkcs11Config {
     pub latches: Option<PathBuf>,
     /// How long there is no other try after a login that failed without saying that the PIN is wrong.
     pub login_pause: Duration,
+    /// Do not try a PIN if the token shows that it has counted a wrong one since the last login: for whoever only
+    /// looks whether all is in order, and may look often.
+    pub cautious: bool,
     /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
     /// begin with.
     pub patience: Duration,
@@ -67,6 +70,7 @@ impl Pkcs11Config {
             verify: true,
             latches: None,
             login_pause: Duration::from_secs(5),
+            cautious: false,
             patience: Duration::ZERO,
             stop: Stop::default(),
         }

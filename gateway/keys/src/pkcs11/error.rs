@@ -144,6 +144,12 @@ pub enum PinRefused {
          counter, then restart"
     )]
     FinalTry,
+    /// Somebody has tried a wrong PIN, and this is only to see whether all is in order.
+    #[error(
+        "the token shows that a wrong PIN was tried since the last login, so this does not try one: log in once by \
+         other means to reset its counter"
+    )]
+    Counted,
     /// Too many wrong PINs already.
     #[error("the token's user PIN is locked; its security officer must set a new one")]
     Locked,

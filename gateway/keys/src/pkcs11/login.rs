@@ -38,6 +38,8 @@ pub(super) struct Login {
     unclear: Option<(String, Instant)>,
     /// How long there is no other try after one that was unclear.
     pause: Duration,
+    /// Whether there is no try after somebody's wrong PIN.
+    cautious: bool,
     /// Tries during which the token went away, one after the other.
     lost: u32,
     /// After several of these there is none before this.
@@ -80,12 +82,17 @@ enum Verdict {
 }
 
 impl Login {
-    pub(super) fn new(pin: &Zeroizing<String>, latch: Latch, pause: Duration) -> Self {
+    pub(super) fn new(
+        pin: &Zeroizing<String>,
+        latch: Latch,
+        pause: Duration,
+        cautious: bool,
+    ) -> Self {
         // Another process made the first try, and did not get to hear what came of it.
         let unclear = (latch.tries() == Tries::One)
             .then(|| ("the last login was interrupted".to_owned(), Instant::now() + pause));
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
-        Self { anchor: None, pin, latch, unclear, pause, lost: 0, lost_until: None }
+        Self { anchor: None, pin, latch, unclear, pause, cautious, lost: 0, lost_until: None }
     }
 
     /// Logs in unless somebody has.
@@ -117,6 +124,9 @@ impl Login {
         let info = module.token_info(slot).map_err(Refusal::Token)?;
         if let Some(refused) = danger(&info) {
             return Err(self.give_up(refused));
+        }
+        if self.cautious && info.counted_a_wrong_pin() {
+            return Err(self.give_up(PinRefused::Counted));
         }
         if let Some((reason, _)) = &self.unclear
             && info.counted_a_wrong_pin()

@@ -130,7 +130,7 @@ impl Pkcs11Signer {
             if let (Tries::Enough, Some(file)) = (latch.tries(), latch.file()) {
                 return Err(OpenError::Latched { file: file.to_owned() });
             }
-            let login = Login::new(&token.pin, latch, config.login_pause);
+            let login = Login::new(&token.pin, latch, config.login_pause, config.cautious);
             let token = Token::new(&module, token.token.clone(), login);
             lanes.push(Arc::new(Lane::new(token, &config)));
         }

@@ -189,6 +189,27 @@ fn another_file_than_the_pinned_one_is_refused_by_name() {
 }
 
 #[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let installation = Installation::new();
+    installation.bind_access("good", &Guest::default().component(), "");
+    installation.bind_access("one", &shipped("access-rules"), "");
+    installation.bind_access("two", &Guest::default().component(), "");
+    fs::remove_file(installation.policies().join("plugins/two.wasm")).unwrap();
+    let message = installation.refusal();
+    let lines: Vec<_> = message.lines().collect();
+    assert_eq!(lines.len(), 2, "{message}");
+    assert!(lines[0].contains("one.toml:2: binding `one`: settings"), "{message}");
+    assert!(lines[1].contains("two.toml:2: binding `two`"), "{message}");
+    // What the documents say comes first.
+    installation.document("three.toml", "[[binding]]\nname = 3\n");
+    installation.document("four.toml", "[[bnding]]\n");
+    let message = installation.refusal();
+    let lines: Vec<_> = message.lines().filter(|line| line.contains(".toml:")).collect();
+    assert!(lines[0].contains("four.toml:1") && lines[1].contains("three.toml:2"), "{message}");
+    assert_eq!(lines.len(), 2, "{message}");
+}
+
+#[test]
 fn a_missing_plugin_is_refused_by_name() {
     let installation = Installation::new();
     installation.bind_access("b", &Guest::default().component(), "");

@@ -14,6 +14,15 @@ impl Settings {
         Self(serde_json::to_value(document).unwrap_or_default())
     }
 
+    /// Whether a key of a table has a value, and not an empty one.
+    pub(crate) fn is_set(&self, table: &str, key: &str) -> bool {
+        match self.0.get(table).and_then(|table| table.get(key)) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(_) => true,
+        }
+    }
+
     /// The keys that have another value in `other`, as `table.key`, sorted. One of several tables with names is
     /// `tables[NAME]`.
     pub(crate) fn differing(&self, other: &Self) -> Vec<String> {

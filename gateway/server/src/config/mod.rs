@@ -38,7 +38,7 @@ use chancery_revocation::Settings as RevocationSettings;
 use chancery_x509::GeneralName;
 
 pub(crate) use changes::Settings;
-pub(crate) use diagnose::ConfigError;
+pub(crate) use diagnose::{ConfigError, InvalidValue};
 pub(crate) use hsm::token_of_uri;
 pub(crate) use signers::public_keys;
 

@@ -185,7 +185,7 @@ pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
 
 /// What a gateway that has run leaves beside its store. (The count of tries of the PIN is not among it: it is made
 /// before there is a store.)
-fn left_by_a_start(config: &Config) -> Option<PathBuf> {
+pub(crate) fn left_by_a_start(config: &Config) -> Option<PathBuf> {
     let directory = &config.server.directory;
     let left = [config.audit.file.clone(), directory.join("root.pem"), policy_history(config)];
     left.into_iter().find(|path| path.exists())
@@ -205,13 +205,15 @@ fn refuse_second_begin(config: &Config) -> Result<()> {
 }
 
 /// What a first start needs on its disk: the store with its reserve, compiled policies, the audit log.
-const LEAST_DISK: u64 = 64 << 20;
+pub(crate) const LEAST_DISK: u64 = 64 << 20;
+
+/// What a store keeps in reserve: with less it takes nothing but deletions.
+pub(crate) const RESERVED_DISK: u64 = 16 << 20;
 
 /// A gateway that begins on a disk that is too small would find it full at once.
 fn refuse_small_disk(directory: &Path) -> Result<()> {
     // A file system that cannot say is tried.
-    let Ok(status) = rustix::fs::statvfs(directory) else { return Ok(()) };
-    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    let Some(free) = free_space(directory) else { return Ok(()) };
     let (mib, shown) = (|bytes: u64| bytes >> 20, directory.display());
     ensure!(
         free >= LEAST_DISK,
@@ -221,6 +223,12 @@ fn refuse_small_disk(directory: &Path) -> Result<()> {
         mib(LEAST_DISK)
     );
     Ok(())
+}
+
+/// How many bytes this process may still write there, if the file system says.
+pub(crate) fn free_space(directory: &Path) -> Option<u64> {
+    let status = rustix::fs::statvfs(directory).ok()?;
+    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 /// Opens the file of a store.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::redb::{Database, Durability};
+use ::redb::{Database, DatabaseError, Durability, ReadOnlyDatabase};
 
 use super::snapshot::{self, FACTS, FORMAT, KNOWN_FORMAT, NEWEST, RECORDS, Snapshot};
 use super::{create_private, io_error, open_error};
@@ -31,6 +31,24 @@ impl Frozen {
     ) -> Result<Vec<Result<Record, Key>>, ReadError> {
         Ok(self.0.scan_each(b"", after, limit)?)
     }
+}
+
+/// The records of a file at these keys. It is neither changed nor made: for whoever only looks whether all is in
+/// order. Blocks.
+///
+/// # Errors
+/// See [`OpenError`]: above all [`OpenError::InUse`], and [`OpenError::Unclosed`].
+pub fn peek(path: &Path, keys: &[Key]) -> Result<Vec<Record>, OpenError> {
+    let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
+    let database = ReadOnlyDatabase::open(path).map_err(|error| match error {
+        DatabaseError::RepairAborted => OpenError::Unclosed { path: path.to_owned() },
+        error => open_error(path, error),
+    })?;
+    let snapshot = Snapshot::take(&database).map_err(|error| damaged(error.to_string()))?;
+    let records = keys.iter().map(|key| snapshot.get(key));
+    let found = records.collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| damaged(ReadError::from(error).to_string()))?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// The file of a store that is made from the records of another one, each as it was, with its version. It is a

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
-pub use self::frozen::{Frozen, Import};
+pub use self::frozen::{Frozen, Import, peek};
 pub use self::integrity::{Integrity, verify};
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::redb::{
-    AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, StorageError, TableDefinition,
+    AccessGuard, Database, ReadOnlyTable, ReadableDatabase, StorageError, TableDefinition,
     TableError,
 };
 use bytes::Bytes;
@@ -72,7 +72,7 @@ pub(super) enum Error {
 
 impl Snapshot {
     /// The state after the newest commit.
-    pub(super) fn take(database: &Database) -> Result<Self, ::redb::Error> {
+    pub(super) fn take(database: &impl ReadableDatabase) -> Result<Self, ::redb::Error> {
         let transaction = database.begin_read()?;
         let facts = transaction.open_table(FACTS)?;
         let newest = facts.get(NEWEST)?.map_or(0, |newest| newest.value());
