@@ -78,6 +78,14 @@ impl Gateway {
         Options::new(site).start()
     }
 
+    /// Begins a new gateway with `chancery init` where the edited configuration says, for [`Gateway::serve`] with the
+    /// same edit.
+    #[track_caller]
+    pub fn init(site: &Site, edit: impl FnOnce(&mut toml::Table)) {
+        let config = served_config(site, &site.path().join("state"), edit);
+        drop(chancery(&["init", "--config", &config.to_string_lossy()]).success());
+    }
+
     /// Starts `chancery serve` at the address of the site, on ports 8443 and 8080, with the state and
     /// the configuration that `chancery dev` left there, after `edit` has changed the latter.
     #[track_caller]

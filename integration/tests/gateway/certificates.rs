@@ -1,6 +1,6 @@
 //! Every kind of certificate and CRL that a gateway issues, judged by `openssl` and pkilint.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use chancery_integration::acme::Account;
 use chancery_integration::dns::Dns;
@@ -134,10 +134,10 @@ policies = ["2.23.140.1.2.1"]
 /// A gateway with a CA of another kind: what `chancery dev` left, with a state of its own.
 fn with_ca(site: &Site, key_type: &str) -> Gateway {
     let state = site.folder(&format!("state-{key_type}"));
-    let text = |path: PathBuf| toml::Value::from(path.to_string_lossy().into_owned());
+    let text = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
     let root_key = state.join("root.key");
     drop(chancery(&["root-key", &root_key.to_string_lossy()]).success());
-    Gateway::serve(site, |config| {
+    let edit = |config: &mut toml::Table| {
         let mut set = |table: &str, key: &str, value: toml::Value| {
             config
                 .entry(table)
@@ -147,10 +147,12 @@ fn with_ca(site: &Site, key_type: &str) -> Gateway {
                 .insert(key.to_owned(), value);
         };
         set("ca", "key_type", key_type.into());
-        set("seal", "root_key_file", text(root_key));
-        set("audit", "file", text(state.join("audit.jsonl")));
-        set("server", "directory", text(state));
-    })
+        set("seal", "root_key_file", text(&root_key));
+        set("audit", "file", text(&state.join("audit.jsonl")));
+        set("server", "directory", text(&state));
+    };
+    Gateway::init(site, edit);
+    Gateway::serve(site, edit)
 }
 
 #[test]
