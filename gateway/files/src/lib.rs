@@ -21,4 +21,4 @@ pub use draft::{Draft, is_draft};
 pub use error::{Untrusted, WhoMay};
 pub use process::{explained, refuse_root_in_foreign};
 pub use together::{NotKept, keep_together};
-pub use write::{Readers, create, make_directory, remove, rename, replace};
+pub use write::{Readers, create, make_directory, remove, rename, replace, try_directory};

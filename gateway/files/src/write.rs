@@ -66,6 +66,14 @@ pub fn remove(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Tries whether files can be made in a directory, with one that has no name and of which nothing is left.
+///
+/// # Errors
+/// What the system said.
+pub fn try_directory(path: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(path).map(drop)
+}
+
 /// Makes a directory and those above it that are missing, each for its owner alone (mode 0700). When this
 /// returns, their names are on the disk. A directory that is there is left as it is.
 ///

@@ -50,8 +50,7 @@ fn writable(setting: &str, path: &Path, found: &mut Findings<'_>) {
     let there = path.ancestors().find(|path| path.exists());
     let there = there.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let tried = if there.is_dir() {
-        // A file without a name, of which nothing is left.
-        tempfile::tempfile_in(&there).map(drop)
+        chancery_files::try_directory(&there)
     } else {
         accessat(CWD, &there, Access::WRITE_OK, AtFlags::EACCESS).map_err(Into::into)
     };
