@@ -23,7 +23,7 @@ mod usage;
 
 pub use barrier::{Barrier, OpenError};
 pub use mend::mend_check;
-pub use rekey::{RekeyError, rekey};
+pub use rekey::{RekeyError, expect_sealed_with, rekey};
 pub use root::{NewRoot, RootKey, RootKeyError};
 
 /// Whether a record of the inner store says how the root key is made of a passphrase, or holds it wrapped by a

@@ -16,7 +16,9 @@ const PAGE: usize = 1000;
 #[non_exhaustive]
 pub enum RekeyError {
     /// The store is sealed with another one than that which is to be replaced.
-    #[error("the root key from {origin} is not the one that this store is sealed with")]
+    #[error(
+        "the root key from {origin} is not the one that this store is sealed with: let the configuration name that one"
+    )]
     WrongRootKey {
         /// Where it came from.
         origin: String,
@@ -38,6 +40,20 @@ pub enum RekeyError {
     Commit(#[from] CommitError),
 }
 
+/// Makes sure that a store is sealed with a root key. To be called before a new one is made.
+///
+/// # Errors
+/// [`RekeyError::WrongRootKey`], and that the store cannot be read.
+pub async fn expect_sealed_with(store: &dyn Store, root: &RootKey) -> Result<(), RekeyError> {
+    let key = SealingKey::new(ROOT_ID, root.bytes()).map_err(unavailable)?;
+    let check = Key::new(names::CHECK).map_err(ReadError::from)?;
+    let is_it = match store.get(&check).await? {
+        Some(record) => open(&key, &record).is_ok_and(|text| **text == *CHECK_TEXT),
+        None => false,
+    };
+    if is_it { Ok(()) } else { Err(RekeyError::WrongRootKey { origin: root.origin().to_owned() }) }
+}
+
 /// Seals the keys of all tenants anew, with another root key, in one commit: at every moment the store opens with one
 /// of the two, and only with that. Records stay as they are. Returns how many keys there are. `store` is the inner
 /// store; nobody else may have it open, since they would go on with the old root key.
@@ -54,14 +70,7 @@ pub async fn rekey(
     if current.bytes() == new.key.bytes() {
         return Err(RekeyError::Same { origin: new.key.origin().to_owned() });
     }
-    let check = Key::new(names::CHECK).map_err(ReadError::from)?;
-    let is_current = match store.get(&check).await? {
-        Some(record) => open(&old, &record).is_ok_and(|text| **text == *CHECK_TEXT),
-        None => false,
-    };
-    if !is_current {
-        return Err(RekeyError::WrongRootKey { origin: current.origin().to_owned() });
-    }
+    expect_sealed_with(store, current).await?;
     let (mut commit, mut keys, mut after) = (Commit::new(), 0_usize, None::<Key>);
     loop {
         let page = store.scan(names::RESERVED, after.as_ref(), PAGE).await?;

@@ -9,7 +9,7 @@ use chancery_audit::Event;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_keys::KeyName;
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_seal::{NewRoot, RootKey, rekey};
+use chancery_seal::{NewRoot, RootKey, expect_sealed_with, rekey};
 use clap::{Args, Subcommand};
 
 use crate::audit;
@@ -101,9 +101,11 @@ async fn rotate_opened(
     let path = store_file(config);
     let raw = raw(&path)?;
     let current = root_key(config, hsm.map(AsRef::as_ref), &*raw).await?;
+    let unchanged = "the root key is as it was";
+    expect_sealed_with(&*raw, &current).await.context(unchanged)?;
     // It is on the disk, or in the token, before anything is sealed with it.
     let new = args.new.make(config, hsm).await?;
-    let keys = rekey(&*raw, &current, &new).await.context("the root key is as it was")?;
+    let keys = rekey(&*raw, &current, &new).await.context(unchanged)?;
     let (from, to) = (current.id(), new.key().id());
     // Said before anything else can fail: without it nobody can start the gateway.
     say(&format!(

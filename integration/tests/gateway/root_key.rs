@@ -1,6 +1,7 @@
 //! The root key of a store is changed by command: between files, passphrases and keys in a token.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -87,6 +88,19 @@ fn the_root_key_is_changed_between_files_passphrases_and_tokens() {
     let again = ["root-key", "rotate", "--file", &path("third.key")];
     drop(stopped.run(&again, &current).failure().says("already"));
     drop(stopped.run(&again, &first).failure().says("the root key is as it was"));
+    // What is refused makes no key, neither in a file nor in the token.
+    let objects = || stopped.token.tool(&["--list-objects"]).success().stdout;
+    let keys = objects();
+    drop(stopped.run(&["root-key", "rotate", "--file", &path("none.key")], &first).failure());
+    drop(stopped.run(&["root-key", "rotate", "--pkcs11-key", "none"], &first).failure());
+    assert_eq!(objects(), keys);
+    let open = stopped.site.folder("open");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let in_open = open.join("none.key").display().to_string();
+    let said = stopped.run(&["root-key", "rotate", "--file", &in_open], &current).failure();
+    assert!(said.stderr.contains("may"), "{said}");
+    assert!(!Path::new(&path("none.key")).exists() && !Path::new(&in_open).exists());
+    drop(stopped.run(&["store", "check"], &current).success());
 
     let third = path("third.key");
     let gateway = Gateway::serve_with_token(&stopped.site, &stopped.token, |config| {

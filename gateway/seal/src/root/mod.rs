@@ -58,11 +58,19 @@ impl NewRoot {
     /// # Errors
     /// As for those.
     pub fn from_file(path: &Path, trusted: &Trusted) -> Result<Self, RootKeyError> {
-        let key = match RootKey::create_file(path) {
-            Err(RootKeyError::Exists { .. }) => RootKey::from_file(path, trusted)?,
-            made => made?,
+        let made = match RootKey::create_file(path) {
+            Err(RootKeyError::Exists { .. }) => false,
+            made => made.map(|_| true)?,
         };
-        Ok(Self { key, made_by: None })
+        // Read as the gateway reads it: it would not start with a key in a folder where others may replace it.
+        let read = RootKey::from_file(path, trusted);
+        if read.is_err() && made {
+            let removed = chancery_files::remove(path);
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a root key that nothing is sealed with is left");
+            }
+        }
+        Ok(Self { key: read?, made_by: None })
     }
 
     /// The key itself.
