@@ -33,6 +33,15 @@ pub enum VerifyError {
         /// The first line that is wrong.
         finding: Finding,
     },
+    /// It is something else than a file of the log.
+    #[error(
+        "{path}: it does not begin as a file of an audit log does: name only those, and unpack those that are \
+         compressed"
+    )]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two files begin with the same line.
     #[error(
         "audit log {path}: it begins with line {first}, as {other} does: one of them is a copy"

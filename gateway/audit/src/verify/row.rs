@@ -1,6 +1,8 @@
 //! The files of a log in the order of their lines.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use super::VerifyError;
 use super::finding::{Finding, Kind};
@@ -12,6 +14,12 @@ pub(super) struct Part {
     pub(super) path: PathBuf,
     /// The number of its first line.
     pub(super) first: u64,
+}
+
+/// Whether it has something in it that does not even begin as a line does, such as a compressed file.
+fn is_something_else(path: &Path) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(File::open(path)?.read(&mut first)? == 1 && first != *b"{")
 }
 
 /// Puts files in order by their first lines. One without any line comes last, as the file of a log that
@@ -37,6 +45,9 @@ pub(super) fn order(files: &[PathBuf]) -> Result<Vec<Part>, VerifyError> {
             let finding = Finding { line: 0, seq: Some(seq), kind: Kind::CutOff };
             return Err(VerifyError::Broken { path: path.clone(), finding });
         }
+        if first.is_none() && is_something_else(path).map_err(read)? {
+            return Err(VerifyError::NotALog { path: path.clone() });
+        }
         let first = first.or(named).unwrap_or(if files.len() == 1 { 1 } else { u64::MAX });
         row.push(Part { path: path.clone(), first });
     }
@@ -45,6 +56,9 @@ pub(super) fn order(files: &[PathBuf]) -> Result<Vec<Part>, VerifyError> {
         if let [one, other] = pair
             && one.first == other.first
         {
+            if other.first == u64::MAX {
+                return Err(VerifyError::NotALog { path: other.path.clone() });
+            }
             return Err(VerifyError::Twice {
                 path: other.path.clone(),
                 other: one.path.clone(),

@@ -171,6 +171,15 @@ async fn what_is_wrong_with_a_row_is_named() {
     std::fs::copy(&files[1], &copy).unwrap();
     let twice = [&files[..], &[copy]].concat();
     assert!(matches!(check(&twice, &log), Err(VerifyError::Twice { .. })));
+    // What `audit.jsonl*` finds beside the files, and a file that was compressed.
+    for other in [&b"\x1f\x8b\x08"[..], b"-----BEGIN PUBLIC KEY-----", b"{\"lines\":1}\n"] {
+        let path = dir.path().join("other");
+        std::fs::write(&path, other).unwrap();
+        let with = [&files[..], &[path]].concat();
+        let error = check(&with, &log).unwrap_err();
+        assert!(error.to_string().contains("other"), "{error}");
+        assert!(!error.to_string().contains("18446744073709551615"), "{error}");
+    }
     check(&files, &log).unwrap();
 }
 
