@@ -89,6 +89,9 @@ struct ProtectedHeader {
     /// Whether it is there at all: `null` is no list of names either.
     #[serde(default, deserialize_with = "is_there")]
     crit: bool,
+    /// The option of RFC 7797, which RFC 8555 §6.2 forbids.
+    #[serde(default, deserialize_with = "is_there")]
+    b64: bool,
 }
 
 impl SignedRequest {
@@ -116,6 +119,9 @@ impl SignedRequest {
             .map_err(|error| malformed(format_args!("the protected header: {error}")))?;
         if header.crit {
             return Err(malformed(format_args!("`crit` names extensions that are not supported")));
+        }
+        if header.b64 {
+            return Err(malformed(format_args!("`b64`, which RFC 8555 §6.2 does not allow")));
         }
         let algorithm = Algorithm::from_name(&header.alg)
             .ok_or_else(|| JwsError::BadAlgorithm(header.alg.clone()))?;

@@ -131,6 +131,7 @@ fn critical_extensions_and_a_missing_url_are_refused() {
     for header in [
         json!({"alg": "ES256", "url": "u", "kid": "k", "crit": ["b64"], "b64": false}),
         json!({"alg": "ES256", "url": "u", "kid": "k", "crit": null}),
+        json!({"alg": "ES256", "url": "u", "kid": "k", "b64": false}),
         json!({"alg": "ES256", "url": "u", "kid": "k", "crit": []}),
         json!({"alg": "ES256", "kid": "k"}),
         json!({"url": "u", "kid": "k"}),
