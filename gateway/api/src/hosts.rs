@@ -179,7 +179,7 @@ impl FromStr for HostName {
 
 /// The host that a request names: `:authority`, the authority of an absolute URI, or `Host` (RFC 9110
 /// §7.2). Where there are two they have to agree (RFC 9113 §8.3.1).
-fn authority(request: &Request) -> Result<Authority, Misdirected> {
+pub(crate) fn authority(request: &Request) -> Result<Authority, Misdirected> {
     let mut fields = request.headers().get_all(header::HOST).iter();
     let (host, second) = (fields.next(), fields.next());
     if second.is_some() {
@@ -220,7 +220,7 @@ pub async fn check(State(hosts): State<Hosts>, mut request: Request, next: Next)
 }
 
 impl Misdirected {
-    fn answer(self, version: Version) -> (StatusCode, Cow<'static, str>) {
+    pub(crate) fn answer(self, version: Version) -> (StatusCode, Cow<'static, str>) {
         match self {
             // Before HTTP/1.1 there was no such header, so nothing is wrong with the request.
             Self::Unclear if version < Version::HTTP_11 => {

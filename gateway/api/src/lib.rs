@@ -7,6 +7,7 @@
 
 pub mod acme;
 mod body;
+mod coding;
 mod context;
 mod hosts;
 mod monitoring;
@@ -15,7 +16,7 @@ mod plain;
 pub mod vault;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use chancery_identity::Clock;
 
 pub use body::{BodyError, Held};
@@ -37,6 +38,7 @@ pub fn tls_router(
     Router::new()
         .merge(acme::router(acme))
         .merge(vault::router(vault))
+        .layer(from_fn(coding::check))
         .layer(from_fn_with_state(hosts, check_host))
         .layer(from_fn_with_state((clock, tenant), context::attach))
 }

@@ -8,9 +8,11 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
+use crate::coding::UnknownCoding;
+use crate::hosts;
 use crate::monitoring::{self, MonitoringSources};
 use crate::ocsp::{self, OcspOutcome};
 
@@ -59,6 +61,9 @@ impl PlainService {
 
     /// Answers a request.
     pub async fn call(&self, request: Request<Body>) -> Response {
+        if let Some(refused) = refused(&request) {
+            return refused;
+        }
         if let Some(ready) = ocsp::quick(&self.sources, request.method(), request.uri().path()) {
             return ready;
         }
@@ -67,6 +72,18 @@ impl PlainService {
             Err(impossible) => match impossible {},
         }
     }
+}
+
+/// The answer to a request that does not name one host (RFC 9112 §3.2), or whose body may be something else than it
+/// looks like. Any host will do: what is here is the same under every name.
+fn refused(request: &Request<Body>) -> Option<Response> {
+    let named = hosts::authority(request);
+    if let (Err(unclear), true) = (named, request.version() >= Version::HTTP_11) {
+        let (status, detail) = unclear.answer(request.version());
+        return Some((status, detail).into_response());
+    }
+    let unknown = UnknownCoding::of(request.headers())?;
+    Some(unknown.finish(unknown.answer().into_response()))
 }
 
 fn router(sources: PlainSources) -> Router {
@@ -151,7 +168,8 @@ mod tests {
     }
 
     async fn fetch(path: &str, ready: bool) -> (StatusCode, Option<String>, Vec<u8>) {
-        let request = Request::get(path).body(Body::empty()).unwrap();
+        let request = Request::get(path).header("host", "any.example");
+        let request = request.body(Body::empty()).unwrap();
         let response = service(ready).call(request).await;
         let content_type = response
             .headers()
@@ -179,6 +197,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_names_one_host_and_its_body_is_what_it_looks_like() {
+        let named = [("host", "any.example")];
+        let of = async |headers: &[(&str, &str)], version| {
+            let request = Request::get("/health").version(version);
+            let request = headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value));
+            service(true).call(request.body(Body::empty()).unwrap()).await.status().as_u16()
+        };
+        assert_eq!(of(&named, Version::HTTP_11).await, 200);
+        assert_eq!(of(&[], Version::HTTP_10).await, 200);
+        for wrong in [&[][..], &[("host", "a b")], &[("host", "u@x")], &[named[0], named[0]]] {
+            assert_eq!(of(wrong, Version::HTTP_11).await, 400, "{wrong:?}");
+        }
+        let coded = [named[0], ("transfer-encoding", "gzip, chunked")];
+        assert_eq!(of(&coded, Version::HTTP_11).await, 501);
+        assert_eq!(of(&[named[0], ("content-encoding", "gzip")], Version::HTTP_11).await, 415);
+    }
+
+    #[tokio::test]
     async fn health_tells_draining_from_ready() {
         assert_eq!(fetch("/health", true).await.0, StatusCode::OK);
         assert_eq!(fetch("/health", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
@@ -187,7 +225,8 @@ mod tests {
     #[tokio::test]
     async fn monitoring_is_here_only_where_that_is_asked_for() {
         let status = async |service: PlainService, path: &str| {
-            service.call(Request::get(path).body(Body::empty()).unwrap()).await.status()
+            let request = Request::get(path).header("host", "a").body(Body::empty()).unwrap();
+            service.call(request).await.status()
         };
         for path in ["/metrics", "/health/tokens"] {
             assert_eq!(status(service(true), path).await, StatusCode::NOT_FOUND, "{path}");
