@@ -9,10 +9,12 @@ mod allowed;
 mod id;
 pub mod kv;
 mod mount;
+mod page;
 pub mod pki;
 mod secrets;
 pub mod ssh;
 pub mod transit;
 
 pub use mount::{InvalidMountName, Mount, MountKind, MountName, Mounts};
+pub use page::Page;
 pub use secrets::Secrets;

@@ -15,6 +15,7 @@ mod error;
 mod fields;
 mod json;
 mod kv;
+mod page;
 mod path;
 mod pki;
 mod ssh;

@@ -24,6 +24,45 @@ async fn versions_are_keyed_by_texts_and_unset_times_are_empty() {
 }
 
 #[tokio::test]
+async fn lists_are_read_in_pages() {
+    let f = Fixture::new();
+    for at in ["app/a", "app/b/x", "app/c", "app/d"] {
+        f.put(at, json!({})).await;
+    }
+    for name in ["one", "three", "two"] {
+        f.admin_sends("POST", &format!("/v1/transit/keys/{name}"), json!({})).await.data();
+        let group = f.call("root", "POST", &format!("/v1/sys/groups/{name}"));
+        assert_eq!(group.json(&json!({"members": []})).send().await.status, 204);
+    }
+    let (secrets, keys) = ("/v1/secret/metadata/app", "/v1/transit/keys");
+    for (uri, query, found) in [
+        (secrets, "", &["a", "b/", "c", "d"][..]),
+        (secrets, "limit=2", &["a", "b/"]),
+        (secrets, "limit=2&after=b/", &["c", "d"]),
+        (secrets, "limit=1&after=aa", &["b/"]),
+        (secrets, "after=b%2F", &["c", "d"]),
+        // What is not above 0 is no limit.
+        (secrets, "limit=0&after=a", &["b/", "c", "d"]),
+        (secrets, "limit=-1", &["a", "b/", "c", "d"]),
+        (keys, "limit=2", &["one", "three"]),
+        (keys, "limit=2&after=three", &["two"]),
+        ("/v1/sys/groups", "limit=1&after=one", &["three"]),
+    ] {
+        for (method, list) in [("LIST", ""), ("GET", "&list=true")] {
+            let asked = format!("{uri}?{query}{list}");
+            let answer = f.call("root", method, &asked).send().await;
+            assert_eq!(answer.data()["keys"], json!(found), "{method} {uri} {query}");
+        }
+    }
+    // After the last there is nothing, as in a folder that is empty.
+    for uri in [secrets, keys] {
+        assert_eq!(f.admin("LIST", &format!("{uri}?after=zz")).await.errors(404), "");
+        let refused = f.admin("LIST", &format!("{uri}?limit=many")).await;
+        assert!(refused.errors(400).contains("limit must be a whole number"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_can_be_written_before_data() {
     let f = Fixture::new();
     let settings = json!({

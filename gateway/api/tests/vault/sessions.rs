@@ -60,7 +60,7 @@ async fn accessors_are_listed_looked_up_and_revoked_as_in_vault() {
         );
         assert_eq!(asked(&f, "revoke-accessor", body).await.errors(400), "missing accessor");
     }
-    for bad in ["limit=0", "limit=x", "after=nope"] {
+    for bad in ["limit=x", "after=nope"] {
         f.call("root", "LIST", &format!("{ACCESSORS}?{bad}")).send().await.errors(400);
     }
 }

@@ -3,6 +3,7 @@ use chancery_identity::{RequestContext, TenantId};
 use chancery_store::{InvalidKey, Key};
 
 use super::{Folder, Kv, KvError, KvOperation};
+use crate::Page;
 
 /// How many keys are read at once.
 const BATCH: usize = 256;
@@ -12,18 +13,19 @@ impl Kv<'_> {
     /// Secrets are listed as long as their metadata exists, deleted versions or not.
     ///
     /// # Errors
-    /// [`KvError::NotFound`] if there is nothing in it.
+    /// [`KvError::NotFound`] if there is nothing in it, or nothing in the page.
     #[tracing::instrument(name = "secrets.list", skip_all)]
     pub async fn list(
         &self,
         context: &RequestContext,
         caller: &Caller,
         folder: &Folder,
+        page: &Page,
     ) -> Result<Vec<String>, KvError> {
         // With the slash behind, so that a rule for everything below a path covers listing it.
         let resource = format!("{}/{}", self.mount, folder.as_str());
         let may = self.ask(context, caller, KvOperation::List, resource).await?;
-        let result = self.names(&caller.identity().tenant, folder).await;
+        let result = self.names(&caller.identity().tenant, folder, page).await;
         let may = match &result {
             Ok(names) => may.detail("names", names.len()),
             Err(_) => may,
@@ -31,23 +33,32 @@ impl Kv<'_> {
         may.finish(result).await
     }
 
-    async fn names(&self, tenant: &TenantId, folder: &Folder) -> Result<Vec<String>, KvError> {
+    async fn names(
+        &self,
+        tenant: &TenantId,
+        folder: &Folder,
+        page: &Page,
+    ) -> Result<Vec<String>, KvError> {
         let prefix = self.layout(tenant).folder(folder);
         let mut names: Vec<String> = Vec::new();
-        let mut after: Option<Key> = None;
+        // What is too long to be a key is looked for from the beginning: it may be before others all the same.
+        let mut after = page.after.as_ref().and_then(|name| last_key_of(&prefix, name).ok());
         loop {
             // Of a secret that is damaged, the name is there all the same.
             let keys = self.store().keys(prefix.as_bytes(), after.as_ref(), BATCH).await?;
+            let mut seen = None;
             for key in &keys {
                 let name = name_in(&prefix, key)?;
-                if names.last() != Some(&name) {
-                    names.push(name);
+                if seen.as_ref() != Some(&name) && page.has(&name) && !page.is_full(names.len()) {
+                    names.push(name.clone());
                 }
+                seen = Some(name);
             }
-            match names.last() {
-                _ if keys.len() < BATCH => break,
-                Some(name) => after = Some(last_key_of(&prefix, name)?),
-                None => break,
+            match seen {
+                Some(name) if keys.len() == BATCH && !page.is_full(names.len()) => {
+                    after = Some(last_key_of(&prefix, &name)?);
+                }
+                _ => break,
             }
         }
         if names.is_empty() { Err(KvError::NotFound) } else { Ok(names) }

@@ -10,6 +10,7 @@ use super::{
     KeySettings, Protection, SettingsUpdate, State, Transit, TransitError, TransitKey,
     TransitKeyName, TransitKeyType,
 };
+use crate::Page;
 
 /// How many names are read at once.
 const PAGE: usize = 1000;
@@ -55,6 +56,10 @@ impl Transit<'_> {
         let resource = self.resource(name);
         let allowed = self.ask(context, caller, "keys.create", &resource, facts).await?;
         let created = match known {
+            // Vault destroys at once and would make a new one here. This one can still be brought back.
+            Some(key) if matches!(key.state, State::Deleted { .. }) => Err(TransitError::Refused(
+                "a deleted key has this name until it is destroyed: bring it back, or take another name".into(),
+            )),
             Some(key) if (key.key_type, key.protection) == kind => Ok(key),
             Some(key) => Err(TransitError::Refused(
                 format!("there is another key with this name, of type {}", key.key_type).into(),
@@ -106,7 +111,7 @@ impl Transit<'_> {
         Ok(())
     }
 
-    /// The names of all keys: `keys.list`, on the mount.
+    /// The names of keys, in order: `keys.list`, on the mount.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -114,27 +119,36 @@ impl Transit<'_> {
         &self,
         context: &RequestContext,
         caller: &Caller,
+        page: &Page,
     ) -> Result<Vec<String>, TransitError> {
         let resource = format!("{}/", self.mount);
         let allowed = self.ask(context, caller, "keys.list", &resource, vec![]).await?;
-        let names = self.names(context).await;
+        let names = self.names(context, page).await;
         allowed.finish(names).await
     }
 
-    async fn names(&self, context: &RequestContext) -> Result<Vec<String>, TransitError> {
+    async fn names(
+        &self,
+        context: &RequestContext,
+        page: &Page,
+    ) -> Result<Vec<String>, TransitError> {
         let prefix = self.layout(&context.tenant).keys();
-        let (mut names, mut after): (Vec<String>, Option<Key>) = (vec![], None);
+        let mut names: Vec<String> = vec![];
+        // What is too long to be a key is looked for from the beginning: it may be before others all the same.
+        let mut after =
+            page.after.as_ref().and_then(|name| Key::new(format!("{prefix}{name}")).ok());
         loop {
             // Of a key that is damaged, the name is there all the same.
-            let page = self.store().keys(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE;
-            after = page.last().cloned();
+            let keys = self.store().keys(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let is_last = keys.len() < PAGE;
+            after = keys.last().cloned();
             let name = |key: &Key| {
                 let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
                 String::from_utf8(name.to_vec()).ok()
             };
-            names.extend(page.iter().filter_map(name));
-            if is_last {
+            names.extend(keys.iter().filter_map(name).filter(|name| page.has(name)));
+            if is_last || page.is_full(names.len()) {
+                names.truncate(page.limit.unwrap_or(usize::MAX));
                 return Ok(names);
             }
         }

@@ -11,7 +11,7 @@ use chancery_identity::{
 use chancery_policy::{Digest, PolicyConfig, PolicyHost};
 use chancery_secrets::kv::{Folder, Kv, KvError, SecretData, SecretPath, VersionMetadata};
 use chancery_secrets::transit::{Custody, Transit};
-use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
+use chancery_secrets::{Mount, MountKind, Mounts, Page, Secrets};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Record, Store};
 use serde_json::Value;
@@ -129,7 +129,19 @@ impl Fixture {
 
     pub(crate) async fn list(&self, who: &Somebody, folder: &str) -> Result<Vec<String>, KvError> {
         let folder = Folder::parse(folder).unwrap();
-        self.kv().list(&who.context, &who.caller, &folder).await
+        self.kv().list(&who.context, &who.caller, &folder, &Page::ALL).await
+    }
+
+    pub(crate) async fn list_page(
+        &self,
+        who: &Somebody,
+        folder: &str,
+        after: &str,
+        limit: Option<usize>,
+    ) -> Result<Vec<String>, KvError> {
+        let page = Page { after: Some(after.to_owned()), limit };
+        let folder = Folder::parse(folder).unwrap();
+        self.kv().list(&who.context, &who.caller, &folder, &page).await
     }
 
     /// The records of values.

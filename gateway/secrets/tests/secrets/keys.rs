@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_keys::KeyType;
 use chancery_keys::software::{OaepHash, generate, wrap_key};
+use chancery_secrets::Page;
 use chancery_secrets::transit::{
     Encryption, Import, Imported, KeySettings, Marshaling, NewKey, Protection, SettingsUpdate,
     Sha2, Signing, State, TransitError, TransitKey, TransitKeyName, TransitKeyType, VersionedText,
@@ -225,6 +226,11 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
     w.f.clock.advance(DAY * 2);
     assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
     let Somebody { context, caller } = &w.f.admin().await;
+    // Until then its name is taken, and what cannot be used is not given for a new key.
+    let wanted = NewKey { key_type: None, protection: None, settings: SettingsUpdate::default() };
+    let again = w.f.transit().create(context, caller, &name("orders"), wanted).await;
+    let again = again.unwrap_err().to_string();
+    assert!(again.contains("bring it back"), "{again}");
     let back = w.f.transit().undelete(context, caller, &name("orders")).await.unwrap();
     assert_eq!(back.state, State::Disabled);
     w.f.clock.advance(DAY * 2);
@@ -416,7 +422,7 @@ async fn policies_are_told_which_algorithm_is_wanted() {
         assert!(matches!(refused, Err(TransitError::Denied { .. })), "{key}: {refused:?}");
     }
     let stranger = w.f.somebody("default", "stranger").await;
-    let listed = transit.list(&stranger.context, &stranger.caller).await;
+    let listed = transit.list(&stranger.context, &stranger.caller, &Page::ALL).await;
     assert!(matches!(listed, Err(TransitError::Denied { .. })));
     let other_tenant = w.f.somebody("other", "admin").await;
     let read = transit.read(&other_tenant.context, &other_tenant.caller, &name("ec")).await;

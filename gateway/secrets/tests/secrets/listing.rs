@@ -45,6 +45,38 @@ async fn large_folders_are_listed_whole_and_passed_over_at_once() {
 }
 
 #[tokio::test]
+async fn a_page_is_the_part_of_the_list_after_a_text() {
+    let f = Fixture::new();
+    let admin = f.admin().await;
+    for at in ["b", "a", "a/x", "a/y/z", "a-b", "a0", "ab/c", "ü", "ab/b/d"] {
+        f.write(&admin, at, "{}", None).await.unwrap();
+    }
+    // Folders of more than what is read at once.
+    for n in 0..300 {
+        f.write(&admin, &format!("many/{n:03}"), "{}", None).await.unwrap();
+    }
+    let long = "m".repeat(5000);
+    for folder in ["", "many", "a"] {
+        let all = f.list(&admin, folder).await.unwrap();
+        let afters =
+            ["a", "a/", "a/x", "a/~", "aa", "zz", "\u{10ffff}", "0", "100", "many/5", &long];
+        for after in afters.into_iter().chain(all.iter().map(String::as_str).step_by(20)) {
+            for limit in [None, Some(1), Some(2), Some(100), Some(1000)] {
+                let wanted = all.iter().filter(|name| name.as_str() > after);
+                let wanted: Vec<_> = wanted.take(limit.unwrap_or(usize::MAX)).cloned().collect();
+                let found = f.list_page(&admin, folder, after, limit).await;
+                match found {
+                    Err(KvError::NotFound) => {
+                        assert_eq!(wanted, [""; 0], "{folder} {after} {limit:?}");
+                    }
+                    found => assert_eq!(found.unwrap(), wanted, "{folder} {after} {limit:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_secret_is_listed_until_its_metadata_is_gone() {
     let f = Fixture::new();
     let admin = f.admin().await;

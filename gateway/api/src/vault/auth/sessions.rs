@@ -11,6 +11,7 @@ use super::token::TokenView;
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::page;
 use crate::vault::state::VaultState;
 
 const TOKEN: &str = "token";
@@ -44,11 +45,7 @@ pub(in crate::vault) async fn accessors(
     }
     let given = |name| call.query(name).filter(|text| !text.is_empty());
     let (identity, after) = (given("identity"), given("after"));
-    let limit = match given("limit").map(|text| text.parse()) {
-        None => MAX_SESSIONS,
-        Some(Ok(limit)) if limit > 0 => limit,
-        Some(_) => return Err(VaultError::BadRequest("limit must be a number above 0".into())),
-    };
+    let limit = page::limit(&call)?.unwrap_or(MAX_SESSIONS);
     let sessions = state
         .access
         .sessions(&call.context, &call.caller, identity.as_deref(), after.as_deref(), limit)

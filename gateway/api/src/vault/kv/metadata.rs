@@ -15,7 +15,7 @@ use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::fields::Fields;
 use crate::vault::state::VaultState;
-use crate::vault::{duration, envelope, path};
+use crate::vault::{duration, envelope, page, path};
 
 /// `/v1/MOUNT/metadata/PATH`: everything about a secret but its values; and listings.
 pub(in crate::vault) async fn handle(
@@ -47,7 +47,7 @@ async fn list(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     }
     let (_, raw) = call.raw_target();
     let folder = Folder::parse(&path::decode(raw)?)?;
-    let keys = kv.list(&call.context, &call.caller, &folder).await?;
+    let keys = kv.list(&call.context, &call.caller, &folder, &page::of(call)?).await?;
     Ok(envelope::data(call.id(), MOUNT_TYPE, Names { keys }))
 }
 

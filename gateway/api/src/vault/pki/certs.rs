@@ -10,6 +10,7 @@ use super::{MOUNT_TYPE, search, serial};
 use crate::vault::call::{Call, Verb, is_true};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::page;
 use crate::vault::state::VaultState;
 
 /// `LIST /v1/MOUNT/certs`: the serial numbers of the certificates that fit the query, and in `key_info`
@@ -45,15 +46,7 @@ async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Respon
     }
     let after = call.query("after").filter(|after| !after.is_empty());
     let after = after.map(|after| serial(&after)).transpose()?;
-    let limit = match call.query("limit") {
-        None => MAX_PAGE,
-        Some(text) => match text.parse() {
-            // Vault's way to ask for all.
-            Ok(-1_i64) => MAX_PAGE,
-            Ok(limit) if limit > 0 => usize::try_from(limit).unwrap_or(MAX_PAGE),
-            _ => return Err(VaultError::BadRequest("limit must be a number above 0".into())),
-        },
-    };
+    let limit = page::limit(call)?.unwrap_or(MAX_PAGE);
     let pki = state.secrets.pki(&call.mount()?);
     let Searched { entries: found, damaged } =
         pki.list(&call.context, &call.caller, search, after.as_ref(), limit).await?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::vault::call::{Call, Verb};
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
-use crate::vault::{envelope, path};
+use crate::vault::{envelope, page, path};
 
 const SYSTEM: &str = "system";
 
@@ -26,7 +26,8 @@ pub(in crate::vault) async fn groups(
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
     }
-    let keys = state.access.groups().list(&call.context, &call.caller).await?;
+    let page = page::of(&call)?;
+    let keys = page.of(state.access.groups().list(&call.context, &call.caller).await?);
     Ok(envelope::data(call.id(), SYSTEM, Names { keys }))
 }
 
@@ -68,7 +69,8 @@ pub(in crate::vault) async fn data_sets(
     if !matches!(call.verb, Verb::List | Verb::Get) {
         return Err(VaultError::Method);
     }
-    let keys = state.access.data_sets().list(&call.context, &call.caller).await?;
+    let page = page::of(&call)?;
+    let keys = page.of(state.access.data_sets().list(&call.context, &call.caller).await?);
     Ok(envelope::data(call.id(), SYSTEM, Names { keys }))
 }
 

@@ -11,9 +11,10 @@ use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::fields::Fields;
+use crate::vault::page;
 use crate::vault::state::VaultState;
 
-/// `LIST /v1/MOUNT/keys`: the names of all keys.
+/// `LIST /v1/MOUNT/keys`: the names of keys; `after` and `limit` turn pages.
 pub(in crate::vault) async fn list(
     State(state): State<VaultState>,
     call: Call,
@@ -23,7 +24,8 @@ pub(in crate::vault) async fn list(
         keys: Vec<String>,
     }
     call.expect(Verb::List)?;
-    let keys = transit(&state, &call)?.list(&call.context, &call.caller).await?;
+    let page = page::of(&call)?;
+    let keys = transit(&state, &call)?.list(&call.context, &call.caller, &page).await?;
     if keys.is_empty() {
         // As Vault has it: an empty list is nothing.
         return Err(VaultError::Transit(chancery_secrets::transit::TransitError::NotFound));
