@@ -31,6 +31,10 @@ const DEPTH: usize = 8;
 const CUT: &str = "…[cut]";
 /// Room for the mark of a text that is cut.
 const LEAST: usize = 128;
+/// A bracket and a comma, or a number.
+const SMALL: usize = 24;
+/// Two quotes and a comma.
+const QUOTES: usize = 3;
 
 /// What one half of an event may still take.
 #[derive(Debug)]
@@ -50,13 +54,14 @@ impl Budget {
     pub(crate) fn text(&mut self, text: &mut String) {
         let size = length(text);
         if text.len() <= self.text && size <= self.left {
-            self.left -= size;
+            self.take(size + QUOTES);
             return;
         }
         if self.left < LEAST {
-            if text.len() > CUT.len() {
+            if size > CUT.len() {
                 CUT.clone_into(text);
             }
+            self.take(CUT.len() + QUOTES);
             return;
         }
         let mark = format!(
@@ -75,7 +80,16 @@ impl Budget {
             .map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         text.push_str(&mark);
-        self.left -= length(text).min(self.left);
+        self.take(length(text) + QUOTES);
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Whether there is room for a small value.
+    fn has_room(&self) -> bool {
+        self.left >= SMALL
     }
 
     /// Keeps so many entries; says how many were left out.
@@ -91,34 +105,42 @@ impl Budget {
     }
 
     fn nested(&mut self, value: &mut Value, depth: usize) {
-        // A bracket, a comma, or a number.
-        let least = 24;
-        if self.left < least || (depth == 0 && (value.is_array() || value.is_object())) {
+        if !self.has_room() || (depth == 0 && (value.is_array() || value.is_object())) {
             *value = Value::from(CUT);
             return;
         }
         match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.left -= least,
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.take(SMALL),
             Value::String(text) => self.text(text),
             Value::Array(values) => {
-                let left_out = Self::list(values, MEMBERS);
-                self.left -= least;
-                for value in values.iter_mut() {
+                self.take(SMALL);
+                let mut kept = 0;
+                for value in values.iter_mut().take(MEMBERS) {
+                    if !self.has_room() {
+                        break;
+                    }
                     self.nested(value, depth - 1);
+                    kept += 1;
                 }
+                let left_out = Self::list(values, kept);
                 if left_out > 0 {
                     values.push(Value::from(format!("…[{left_out} more]")));
                 }
             }
             Value::Object(members) => {
-                let left_out = members.len().saturating_sub(MEMBERS);
                 let all = std::mem::take(members);
-                self.left -= least;
+                let count = all.len();
+                self.take(SMALL);
                 for (mut name, mut value) in all.into_iter().take(MEMBERS) {
+                    if !self.has_room() {
+                        break;
+                    }
                     self.text(&mut name);
                     self.nested(&mut value, depth - 1);
                     members.insert(name, value);
                 }
+                // Names that were cut may be the same.
+                let left_out = count - members.len();
                 if left_out > 0 {
                     members.insert("…".to_owned(), Value::from(format!("{left_out} more")));
                 }
@@ -180,6 +202,18 @@ mod tests {
                     .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
+    }
+
+    /// What has no room is not even named: `…[cut]` a thousand times is long too.
+    #[test]
+    fn what_comes_after_the_room_is_used_up_takes_none() {
+        let short = || Value::from("\u{e000}".repeat(40));
+        let many = |of: &Value| Value::from(vec![of.clone(); MEMBERS]);
+        let mut value = many(&many(&many(&short())));
+        Budget::new(&REFUSED).value(&mut value);
+        let length = crate::encode::encode(&value).unwrap().len();
+        assert!(length <= REFUSED.half + 2 * LEAST, "{length}");
+        assert!(value.to_string().contains(" more]"), "{value}");
     }
 
     proptest! {
