@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{Request, StatusCode, Version, header};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
 use crate::coding::UnknownCoding;
@@ -77,8 +77,11 @@ impl PlainService {
 /// The answer to a request that does not name one host (RFC 9112 §3.2), or whose body may be something else than it
 /// looks like. Any host will do: what is here is the same under every name.
 fn refused(request: &Request<Body>) -> Option<Response> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    // What a client without a name for the gateway sends.
+    let is_empty = hosts.next().is_some_and(HeaderValue::is_empty) && hosts.next().is_none();
     let named = hosts::authority(request);
-    if let (Err(unclear), true) = (named, request.version() >= Version::HTTP_11) {
+    if let (Err(unclear), false, true) = (named, is_empty, request.version() >= Version::HTTP_11) {
         let (status, detail) = unclear.answer(request.version());
         return Some((status, detail).into_response());
     }
@@ -208,6 +211,7 @@ mod tests {
         };
         assert_eq!(of(&named, Version::HTTP_11).await, 200);
         assert_eq!(of(&[], Version::HTTP_10).await, 200);
+        assert_eq!(of(&[("host", "")], Version::HTTP_11).await, 200);
         for wrong in [&[][..], &[("host", "a b")], &[("host", "u@x")], &[named[0], named[0]]] {
             assert_eq!(of(wrong, Version::HTTP_11).await, 400, "{wrong:?}");
         }
