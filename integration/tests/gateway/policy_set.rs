@@ -77,12 +77,13 @@ fn changed_files_take_effect_by_themselves_and_bad_ones_do_not() {
     let said = chancery(&["policy", "history", "--config", &config]).success();
     assert_eq!(said.stdout.lines().filter(|line| line.contains("sha256:")).count(), 3, "{said}");
     assert!(said.stdout.contains("access: access-rules 0."), "{said}");
-    let taken: Vec<_> = loads(&gateway)
-        .into_iter()
-        .filter(|line| line["outcome"]["result"] == "success")
-        .map(|line| line["details"]["number"].as_u64())
-        .collect();
-    assert_eq!(taken, [Some(2), Some(3)]);
+    // A set is in force before its line is written.
+    process::eventually("both sets are on record", PATIENCE, || {
+        let lines = loads(&gateway).into_iter();
+        let lines = lines.filter(|line| line["outcome"]["result"] == "success");
+        let taken: Vec<_> = lines.map(|line| line["details"]["number"].as_u64()).collect();
+        (taken == [Some(2), Some(3)]).then_some(())
+    });
 }
 
 #[test]
