@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 /// After a first failure; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// After many failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
@@ -56,8 +56,7 @@ impl Pause {
     /// ask at once.
     pub(crate) fn after(self, failures: u32) -> Duration {
         let pause = if failures > 0 {
-            let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-            FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+            backoff(failures, LONGEST_PAUSE)
         } else {
             let left = self.until.map(|until| until.duration_since(self.now));
             match left.map(Duration::try_from) {
@@ -70,6 +69,12 @@ impl Pause {
         };
         shortened(pause.min(self.refresh))
     }
+}
+
+/// How long to wait after so many failures in a row, at least one.
+pub(crate) fn backoff(failures: u32, longest: Duration) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_PAUSE.saturating_mul(doubled).min(longest)
 }
 
 /// By up to a tenth.

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::issuer::Issuer;
-use crate::list::after;
+use crate::list::{FIRST_PAUSE, after, backoff};
 use crate::meters;
 use crate::report::OcspReport;
 use crate::settings::Responder;
@@ -24,8 +24,7 @@ use crate::source::LEEWAY;
 const REMEMBERED: usize = 16_384;
 /// Questions that are asked at once, and those that wait for it.
 const QUESTIONS: (usize, usize) = (16, 1024);
-/// After a first question without an answer; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// After many questions without an answer.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Bytes of a nonce (RFC 9654 §2.1).
 const NONCE: usize = 32;
@@ -186,8 +185,7 @@ impl Ocsp {
                 tracing::warn!(%responder, %error, "no answer of a client CA's OCSP responder");
                 *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 let failures = before.map_or(0, |entry| entry.failures).saturating_add(1);
-                let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-                let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
+                let pause = backoff(failures, LONGEST_PAUSE);
                 Entry {
                     answer: before.and_then(|entry| entry.answer),
                     again: after(now, pause.min(self.refresh)),
