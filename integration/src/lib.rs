@@ -18,6 +18,7 @@
     reason = "this crate is test code: whatever it did not expect fails the test, where it happens"
 )]
 
+mod accepting;
 pub mod acme;
 pub mod audit;
 pub mod clients;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
+use crate::accepting::Accepting;
 use crate::process::{self, Server};
 use crate::site::Site;
 
@@ -50,14 +50,13 @@ impl Folder {
 #[derive(Debug)]
 pub struct Http01 {
     state: Arc<Mutex<State>>,
-    socket: SocketAddr,
+    _accepting: Accepting,
 }
 
 #[derive(Debug, Default)]
 struct State {
     answers: BTreeMap<String, String>,
     asked: Vec<String>,
-    stopped: bool,
 }
 
 impl Http01 {
@@ -68,16 +67,8 @@ impl Http01 {
         let listener = TcpListener::bind(socket).expect("the port of the site is free");
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.lock().expect("nobody panicked").stopped {
-                    break;
-                }
-                // Whoever closes early is judged by what the gateway says about it.
-                let _ = serve(stream, &shared);
-            }
-        });
-        Self { state, socket }
+        let accepting = Accepting::on(listener, move |stream| serve(stream, &shared));
+        Self { state, _accepting: accepting }
     }
 
     /// From now on, answers a token with this key authorization.
@@ -98,14 +89,6 @@ impl Http01 {
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.state.lock().expect("nobody panicked").asked.clone()
-    }
-}
-
-impl Drop for Http01 {
-    fn drop(&mut self) {
-        self.state.lock().expect("nobody panicked").stopped = true;
-        // Wakes the thread, which then sees that it is to stop.
-        let _ = TcpStream::connect(self.socket);
     }
 }
 

@@ -1,10 +1,11 @@
 //! A web server that does as it is told.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
+
+use crate::accepting::Accepting;
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub enum Behaviour {
 #[derive(Debug)]
 pub struct Web {
     state: Arc<Mutex<State>>,
-    address: SocketAddr,
+    accepting: Accepting,
 }
 
 #[derive(Debug)]
@@ -29,7 +30,6 @@ struct State {
     behaviour: Behaviour,
     requests: usize,
     hanging: Vec<TcpStream>,
-    stopped: bool,
 }
 
 impl Web {
@@ -37,26 +37,17 @@ impl Web {
     #[must_use]
     pub fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let state = State { behaviour, requests: 0, hanging: vec![], stopped: false };
+        let state = State { behaviour, requests: 0, hanging: vec![] };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.lock().expect("nobody panicked").stopped {
-                    break;
-                }
-                // Whoever closes early is judged by what the gateway says about it.
-                let _ = serve(stream, &shared);
-            }
-        });
-        Self { state, address }
+        let accepting = Accepting::on(listener, move |stream| serve(stream, &shared));
+        Self { state, accepting }
     }
 
     /// Its address, with this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.accepting.address())
     }
 
     /// From now on it does this.
@@ -68,14 +59,6 @@ impl Web {
     #[must_use]
     pub fn requests(&self) -> usize {
         self.state.lock().expect("nobody panicked").requests
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.state.lock().expect("nobody panicked").stopped = true;
-        // Wakes the thread, which then sees that it is to stop.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
