@@ -293,6 +293,7 @@ impl Trail<'_> {
             Ok(Err(denial)) if !denial.approvals.is_empty() => {
                 (Outcome::NeedsApproval, approvals_in_words(denial))
             }
+            Ok(Err(denial)) if denial.audit.is_empty() => (Outcome::Deny, denial.code.clone()),
             Ok(Err(denial)) => (Outcome::Deny, format!("{}: {}", denial.code, denial.audit)),
             Err(failure) => (Outcome::Error(failure), failure.to_string()),
         };
