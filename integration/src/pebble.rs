@@ -15,6 +15,8 @@ use crate::http::Client;
 use crate::process::{self, Server};
 use crate::site::Site;
 
+const CONFIG: &str = "pebble/config.json";
+
 /// A running Pebble.
 #[derive(Debug)]
 pub struct Pebble {
@@ -37,25 +39,39 @@ impl Pebble {
     /// The same, asking for http-01 answers at this port.
     #[must_use]
     pub fn asking(site: &Site, dns: &Dns, http01_port: u16) -> Self {
+        Self::run(site, dns, Self::prepare(site, http01_port))
+    }
+
+    /// Prepares one that does not run yet.
+    #[must_use]
+    pub fn prepare(site: &Site, http01_port: u16) -> AcmeServer {
         let ca = ForeignCa::new("Pebble's own TLS");
         let (certificate, key) = ca.server(IpAddr::V4(site.address()));
         let root = site.write("pebble/root.pem", ca.pem());
-        let config = site.write(
-            "pebble/config.json",
-            json!({ "pebble": {
-                "listenAddress": site.socket(Self::PORT).to_string(),
-                "managementListenAddress": site.socket(Self::MANAGEMENT_PORT).to_string(),
-                "certificate": site.write("pebble/certificate.pem", certificate),
-                "privateKey": site.write("pebble/key.pem", key),
-                "httpPort": http01_port,
-                "tlsPort": Site::TLS_ALPN01_PORT,
-            }})
-            .to_string(),
+        drop(
+            site.write(
+                CONFIG,
+                json!({ "pebble": {
+                    "listenAddress": site.socket(Self::PORT).to_string(),
+                    "managementListenAddress": site.socket(Self::MANAGEMENT_PORT).to_string(),
+                    "certificate": site.write("pebble/certificate.pem", certificate),
+                    "privateKey": site.write("pebble/key.pem", key),
+                    "httpPort": http01_port,
+                    "tlsPort": Site::TLS_ALPN01_PORT,
+                }})
+                .to_string(),
+            ),
         );
+        AcmeServer { directory: format!("https://{}/dir", site.socket(Self::PORT)), root }
+    }
+
+    /// Runs what was prepared, and waits until it answers.
+    #[must_use]
+    pub fn run(site: &Site, dns: &Dns, acme: AcmeServer) -> Self {
         let mut command = Command::new(process::tool("pebble"));
         command
             .arg("-config")
-            .arg(config)
+            .arg(site.file(CONFIG))
             .args(["-dnsserver", &dns.socket().to_string()])
             // With more than one processor this version deadlocks under concurrency.
             .env("GOMAXPROCS", "1")
@@ -63,12 +79,11 @@ impl Pebble {
             // It rejects good nonces at random, to test clients. That is not what is tested here.
             .env("PEBBLE_WFE_NONCEREJECT", "0");
         let server = Server::start("pebble", &mut command, &site.file("pebble/pebble.log"));
-        let url = |port| format!("https://{}", site.socket(port));
-        let management = Client::new(&url(Self::MANAGEMENT_PORT), &root, None);
+        let management = format!("https://{}", site.socket(Self::MANAGEMENT_PORT));
+        let management = Client::new(&management, &acme.root, None);
         process::eventually("Pebble answers", Duration::from_secs(30), || {
             management.connect().ok()
         });
-        let acme = AcmeServer { directory: format!("{}/dir", url(Self::PORT)), root };
         Self { _server: server, acme, management }
     }
 

@@ -1,6 +1,6 @@
 //! Work that outlives the request that began it. All of it is written down as unfinished before it
-//! begins, so that a restart takes it up again. A challenge that had no turn is left so and taken up
-//! later ([`Acme::take_up`]), here or by another gateway over the same store.
+//! begins, so that a restart takes it up again. A challenge that had no turn, and an order whose CA is away, are left
+//! so and taken up later ([`Acme::take_up`]), here or by another gateway over the same store.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -29,27 +29,43 @@ const TRIES: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How much longer than its waiting and its own time may take a challenge is left to whoever began it.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long a certificate that is being made is left to the gateway that began it: longer than another CA and ten tries
+/// to write it down may take, since nobody else may have it made a second time.
+const ISSUANCE: Duration = Duration::from_hours(1);
+/// How many certificates are made at once of orders that are taken up: when an HSM comes back, everything that waits for
+/// it is due.
+const ISSUANCES: usize = 64;
 
-/// What is stored of an order whose challenges are being validated.
+/// What is stored of an order whose challenges are being validated, or whose certificate is being made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Unfinished {
     /// From when on somebody else may take it up: whoever began it has put it off, or is gone.
     due: Timestamp,
 }
 
-/// The validations that go on in this process.
+/// What goes on in this process.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<HashSet<(TenantId, AuthorizationId)>>);
+pub(crate) struct UnderWay(Mutex<HashSet<(TenantId, What)>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Validation(AuthorizationId),
+    Issuance(OrderId),
+}
 
 /// One of them; over when it is dropped.
 struct Going {
     acme: Arc<Acme>,
-    what: (TenantId, AuthorizationId),
+    what: (TenantId, What),
 }
 
 impl UnderWay {
-    fn change<T>(&self, change: impl FnOnce(&mut HashSet<(TenantId, AuthorizationId)>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut HashSet<(TenantId, What)>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn issuances(&self) -> usize {
+        self.change(|all| all.iter().filter(|(_, what)| matches!(what, What::Issuance(_))).count())
     }
 }
 
@@ -113,9 +129,9 @@ impl Acme {
         Ok(count)
     }
 
-    /// Takes up challenges that nobody works on: they had no turn when they were begun, or the gateway
-    /// that began them is gone. Returns how many; they go on in the background. To be called every few
-    /// seconds.
+    /// Takes up challenges and orders that nobody works on: they had no turn when they were begun, their CA was away, or
+    /// the gateway that began them is gone. Returns how many; they go on in the background. To be called every
+    /// few seconds.
     ///
     /// # Errors
     /// [`Error::Internal`] if the store fails; what was taken up before goes on.
@@ -125,23 +141,52 @@ impl Acme {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             for prefix in Self::unfinished_validations(tenant) {
                 let mut after: Option<Key> = None;
-                loop {
-                    let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-                    after = page.last().map(|record| record.key.clone());
-                    let more = page.len() == PAGE;
+                while let Some(page) = self.unfinished_page(&prefix, &mut after).await? {
                     for record in page {
                         for id in self.claim(tenant, record).await? {
                             self.spawn_validation(&context, id);
                             count += 1;
                         }
                     }
-                    if !more {
-                        break;
-                    }
+                }
+            }
+            count += self.take_up_orders(tenant, &context).await?;
+        }
+        Ok(count)
+    }
+
+    async fn take_up_orders(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        context: &RequestContext,
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        let mut after: Option<Key> = None;
+        let prefix = records::unfinished_orders(tenant);
+        while let Some(page) = self.unfinished_page(&prefix, &mut after).await? {
+            for record in page {
+                if self.under_way.issuances() >= ISSUANCES {
+                    return Ok(count);
+                }
+                if let Some(id) = self.claim_order(tenant, record).await? {
+                    self.spawn_issuance(context, id, Awaiting::nobody());
+                    count += 1;
                 }
             }
         }
         Ok(count)
+    }
+
+    /// The records of unfinished work behind `after`, of those with this prefix; none after the last ones.
+    async fn unfinished_page(
+        &self,
+        prefix: &str,
+        after: &mut Option<Key>,
+    ) -> Result<Option<Vec<Record>>, Error> {
+        let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        *after = Some(last.key.clone());
+        Ok(Some(page))
     }
 
     /// Where challenges are that are being validated: by order, and as earlier versions had them.
@@ -172,22 +217,48 @@ impl Acme {
         tenant: &TenantId,
         record: Record,
     ) -> Result<Vec<AuthorizationId>, Error> {
-        // Those of earlier versions say nothing, and are due.
-        let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
-        if unfinished.is_some_and(|unfinished| unfinished.due > self.clock.now()) {
+        if !self.is_due(&record) {
             return Ok(Vec::new());
         }
         let mut ids = self.validating(tenant, &record.key).await?;
-        self.under_way.change(|all| ids.retain(|id| !all.contains(&(tenant.clone(), *id))));
-        if ids.is_empty() {
-            return Ok(ids);
+        let going = |id: &AuthorizationId| (tenant.clone(), What::Validation(*id));
+        self.under_way.change(|all| ids.retain(|id| !all.contains(&going(id))));
+        if ids.is_empty() || !self.claimed(record, self.unfinished()?).await? {
+            return Ok(Vec::new());
         }
-        let commit = Commit::new()
-            .check_version(record.key.clone(), record.version)
-            .put(record.key, self.unfinished()?);
+        Ok(ids)
+    }
+
+    /// The same of an order whose certificate is being made.
+    async fn claim_order(
+        &self,
+        tenant: &TenantId,
+        record: Record,
+    ) -> Result<Option<OrderId>, Error> {
+        if !self.is_due(&record) {
+            return Ok(None);
+        }
+        let id = records::id_in(&record.key)?;
+        let going = (tenant.clone(), What::Issuance(id));
+        if self.under_way.change(|all| all.contains(&going)) {
+            return Ok(None);
+        }
+        Ok(self.claimed(record, self.unfinished_issuance()?).await?.then_some(id))
+    }
+
+    /// Those of earlier versions say nothing, and are due.
+    fn is_due(&self, record: &Record) -> bool {
+        let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
+        unfinished.is_none_or(|unfinished| unfinished.due <= self.clock.now())
+    }
+
+    /// Whether nobody else was quicker.
+    async fn claimed(&self, record: Record, value: Vec<u8>) -> Result<bool, Error> {
+        let commit =
+            Commit::new().check_version(record.key.clone(), record.version).put(record.key, value);
         match self.store.commit(commit).await {
-            Ok(_) => Ok(ids),
-            Err(CommitError::Conflict { .. }) => Ok(Vec::new()),
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -195,7 +266,18 @@ impl Acme {
     /// What to store of an order when the validation of a challenge begins.
     pub(crate) fn unfinished(&self) -> Result<Vec<u8>, Error> {
         let validation = &self.config.validation;
-        let due = self.clock.now() + validation.turn_timeout + validation.timeout + GRACE;
+        Self::unfinished_until(
+            self.clock.now() + validation.turn_timeout + validation.timeout + GRACE,
+        )
+    }
+
+    /// What to store of an order when its certificate begins to be made.
+    pub(crate) fn unfinished_issuance(&self) -> Result<Vec<u8>, Error> {
+        Self::unfinished_until(self.clock.now() + ISSUANCE)
+    }
+
+    /// What to store of work that is put off, or left to one gateway, until then.
+    pub(crate) fn unfinished_until(due: Timestamp) -> Result<Vec<u8>, Error> {
         records::encode(&Unfinished { due })
     }
 
@@ -204,10 +286,7 @@ impl Acme {
         context: &RequestContext,
         id: AuthorizationId,
     ) -> JoinHandle<()> {
-        let what = (context.tenant.clone(), id);
-        self.under_way.change(|all| all.insert(what.clone()));
-        let going = Arc::new(Going { acme: Arc::clone(self), what });
-        let context = context.clone();
+        let (going, context) = (self.going(context, What::Validation(id)), context.clone());
         spawn(move || {
             let (going, context) = (Arc::clone(&going), context.clone());
             async move { going.acme.validate_authorization(&context, id).await }
@@ -220,11 +299,18 @@ impl Acme {
         id: OrderId,
         client: Arc<Awaiting>,
     ) -> JoinHandle<()> {
-        let (acme, context) = (Arc::clone(self), context.clone());
+        let (going, context) = (self.going(context, What::Issuance(id)), context.clone());
         spawn(move || {
-            let (acme, context, client) = (Arc::clone(&acme), context.clone(), Arc::clone(&client));
-            async move { acme.make_certificate(&context, id, &client).await }
+            let (going, context) = (Arc::clone(&going), context.clone());
+            let client = Arc::clone(&client);
+            async move { going.acme.make_certificate(&context, id, &client).await }
         })
+    }
+
+    fn going(self: &Arc<Self>, context: &RequestContext, what: What) -> Arc<Going> {
+        let what = (context.tenant.clone(), what);
+        self.under_way.change(|all| all.insert(what.clone()));
+        Arc::new(Going { acme: Arc::clone(self), what })
     }
 
     async fn hold(&self, task: &mut JoinHandle<()>) -> bool {

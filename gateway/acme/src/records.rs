@@ -13,7 +13,7 @@
 //! | `T/acme/refused-of/A/N`, `T/acme/refused-from/CLIENT/N` | a seat of the quota for refused requests |
 //! | `T/acme/authorization/Z` | how and when the authorization became valid |
 //! | `T/acme/authorized/A/TYPE:NAME` | until when the account's proof of the name counts |
-//! | `T/acme/unfinished/order/O` | empty: the order's certificate is being made |
+//! | `T/acme/unfinished/order/O` | the order's certificate is being made: who may take it up, from when |
 //! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
 //! | `T/acme/due` | empty: orders and accounts of earlier versions are among those that are due |
 //!

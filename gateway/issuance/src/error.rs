@@ -89,6 +89,15 @@ impl IssueError {
         self.code() == Denial::OVERLOADED
     }
 
+    /// Whether the same request may succeed later, with nobody doing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(error) => error.is_passing(),
+            Self::Upstream(error) => error.is_passing(),
+            other => other.is_overload(),
+        }
+    }
+
     /// How it stands in the audit log: refused, or allowed and not done.
     pub(crate) fn outcome(&self) -> Outcome {
         let code = self.code().to_owned();
@@ -245,6 +254,18 @@ pub enum Unavailable {
     /// The work ended abnormally.
     #[error("the work was stopped: {0}")]
     Stopped(#[from] JoinError),
+}
+
+impl Unavailable {
+    /// What an issuer signed is not what was asked for, and it would sign the same again; a configuration does not
+    /// change by itself.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_passing(),
+            Self::OtherSerial | Self::Certificate(_) | Self::Key(_) | Self::Issuer(_) => false,
+            _ => true,
+        }
+    }
 }
 
 /// Why the pipeline could not be put together.

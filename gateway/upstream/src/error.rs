@@ -30,6 +30,8 @@ pub enum UpstreamError {
         kind: String,
         /// Its detail.
         detail: String,
+        /// The status of its answer; none if it says none.
+        status: Option<u16>,
     },
     /// It took too long.
     #[error("the other CA did not issue within {0:?}")]
@@ -56,12 +58,32 @@ pub enum UpstreamError {
     DamagedAccount(String),
 }
 
+impl UpstreamError {
+    /// Whether the same request may succeed later, with nobody doing anything: the other CA is out of reach, slow or
+    /// ill, or the store is.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Deadline(_) | Self::Read(_) | Self::Commit(_) => true,
+            Self::Refused { kind, status, .. } => {
+                status.is_some_and(|status| status >= 500) || kind.ends_with(":badNonce")
+            }
+            Self::UnsupportedName(_)
+            | Self::NoChallenge(_)
+            | Self::NotValidated { .. }
+            | Self::BadCertificate(_)
+            | Self::Config(_)
+            | Self::DamagedAccount(_) => false,
+        }
+    }
+}
+
 impl From<instant_acme::Error> for UpstreamError {
     fn from(error: instant_acme::Error) -> Self {
         match error {
             instant_acme::Error::Api(problem) => Self::Refused {
                 kind: problem.r#type.clone().unwrap_or_else(|| "about:blank".to_owned()),
                 detail: problem.to_string(),
+                status: problem.status,
             },
             other => Self::Unavailable(chain(&other)),
         }
@@ -80,4 +102,35 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_passing() {
+        let refused = |kind: &str, status| UpstreamError::Refused {
+            kind: format!("urn:ietf:params:acme:error:{kind}"),
+            detail: String::new(),
+            status,
+        };
+        for passing in [
+            UpstreamError::Unavailable("connection refused".to_owned()),
+            UpstreamError::Deadline(Duration::from_secs(1)),
+            refused("serverInternal", Some(500)),
+            refused("rateLimited", Some(503)),
+            refused("badNonce", Some(400)),
+        ] {
+            assert!(passing.is_passing(), "{passing}");
+        }
+        for lasting in [
+            refused("rejectedIdentifier", Some(403)),
+            refused("rateLimited", Some(429)),
+            refused("accountDoesNotExist", None),
+            UpstreamError::NoChallenge("a.example".to_owned()),
+        ] {
+            assert!(!lasting.is_passing(), "{lasting}");
+        }
+    }
 }

@@ -1,13 +1,18 @@
 //! Certificates from another CA (Pebble), where policy says so.
 
+use std::time::Duration;
+
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options};
 use chancery_integration::http;
 use chancery_integration::lint;
 use chancery_integration::pebble::Pebble;
+use chancery_integration::process::eventually;
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 use toml::{Table, Value};
+
+const START: Duration = Duration::from_mins(1);
 
 #[test]
 fn policy_sends_an_order_to_another_ca() {
@@ -15,15 +20,7 @@ fn policy_sends_an_order_to_another_ca() {
     let dns = Dns::start(&site);
     // The other CA finds the gateway's answers on the gateway's plain port.
     let pebble = Pebble::asking(&site, &dns, Gateway::SERVE_HTTP_PORT);
-    let gateway = Options::new(&site).dns(&dns).start();
-    let profiles = gateway.path("policies/certificates.toml");
-    drop(gateway.stop());
-    let text = std::fs::read_to_string(&profiles).expect("the profiles are there");
-    let table = "[binding.settings.profiles.tls-server]\n";
-    assert!(text.contains(table), "{text}");
-    let elsewhere = format!("{table}issuer = \"elsewhere\"\n");
-    std::fs::write(&profiles, text.replace(table, &elsewhere)).expect("they can be written");
-
+    sending_orders_elsewhere(&site, &dns);
     let upstream = Table::from_iter([
         ("name".to_owned(), Value::from("elsewhere")),
         ("directory_url".to_owned(), Value::from(pebble.acme().directory.as_str())),
@@ -57,24 +54,32 @@ fn policy_sends_an_order_to_another_ca() {
     assert!(issued, "the audit log says who issued");
 }
 
-#[test]
-fn a_ca_that_cannot_be_reached_is_an_error_and_no_certificate() {
-    let site = Site::new();
-    let dns = Dns::start(&site);
-    let gateway = Options::new(&site).dns(&dns).start();
+/// A site whose gateway, which is stopped, sends all orders to the CA `elsewhere`.
+fn sending_orders_elsewhere(site: &Site, dns: &Dns) {
+    let gateway = Options::new(site).dns(dns).start();
     let profiles = gateway.path("policies/certificates.toml");
     drop(gateway.stop());
     let text = std::fs::read_to_string(&profiles).expect("the profiles are there");
     let table = "[binding.settings.profiles.tls-server]\n";
+    assert!(text.contains(table), "{text}");
     let elsewhere = format!("{table}issuer = \"elsewhere\"\n");
     std::fs::write(&profiles, text.replace(table, &elsewhere)).expect("they can be written");
-    // Nobody listens there.
-    let url = format!("https://{}/dir", site.socket(14000));
+}
+
+/// Another CA that is away for a while keeps an order waiting, and ends none.
+#[test]
+fn an_order_outlasts_a_ca_that_is_away_and_comes_back() {
+    let site = Site::new();
+    let dns = Dns::start(&site);
+    sending_orders_elsewhere(&site, &dns);
+    // Where it will be, and whom to trust there, is known before it runs.
+    let acme = Pebble::prepare(&site, Gateway::SERVE_HTTP_PORT);
     let upstream = Table::from_iter([
         ("name".to_owned(), Value::from("elsewhere")),
-        ("directory_url".to_owned(), Value::from(url)),
+        ("directory_url".to_owned(), Value::from(acme.directory.as_str())),
+        ("roots".to_owned(), Value::from(acme.root.to_string_lossy().into_owned())),
     ]);
-    let mut gateway = Gateway::serve(&site, |config| {
+    let gateway = Gateway::serve(&site, |config| {
         config.insert("upstreams".to_owned(), Value::Array(vec![upstream.into()]));
     });
     let responder = Http01::start(&site);
@@ -83,17 +88,15 @@ fn a_ca_that_cannot_be_reached_is_an_error_and_no_certificate() {
     account.prove(&order, &responder);
     let order = account.until(&order, "ready");
     let (request, _) = chancery_integration::acme::request(&["a.example.com"]);
-    let answer = account.finalize(&order, &request);
-    assert!(!answer.text().contains("BEGIN CERTIFICATE"), "{}", answer.text());
-    if answer.status == 200 {
-        let order = chancery_integration::process::eventually(
-            "the order comes to an end",
-            std::time::Duration::from_mins(2),
-            || Some(account.refresh(&order)).filter(|order| order.status() != "processing"),
-        );
-        assert_ne!(order.status(), "valid", "{}", order.body);
-    } else {
-        assert!((500..=503).contains(&answer.status), "{} {}", answer.status, answer.text());
-    }
-    gateway.assert_up();
+    let answer = account.finalize(&order, &request).expect(200);
+    assert_eq!(answer.json()["status"], "processing");
+    let tried = || gateway.audit().iter().any(|line| line["outcome"]["code"] == "upstream-failed");
+    eventually("it is tried", START, || tried().then_some(()));
+    assert_eq!(account.refresh(&order).status(), "processing");
+    let said = || gateway.log().contains("it is tried again");
+    eventually("the log says why", START, || said().then_some(()));
+
+    let _pebble = Pebble::run(&site, &dns, acme);
+    let order = account.until(&order, "valid");
+    assert!(order.body["certificate"].is_string(), "{}", order.body);
 }

@@ -1,10 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
 use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
-use chancery_policy::Denial;
 use chancery_store::{Commit, CommitError, Key, Version};
 use chancery_x509::Serial;
 
@@ -20,16 +18,22 @@ use crate::records::{self, Stored};
 
 const OPERATION: &str = "acme.order.finalize";
 
-/// How long to wait before issuance is tried again when it is not available; twice as long each
-/// time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// How often it is tried before the order is given up: for about a minute.
-const TRIES: u32 = 6;
 /// What a client gets to read if it is the gateway's fault.
 const UNABLE: &str = "the server could not make the certificate; try again later";
+/// The same if it was tried until the order's time was over.
+const OUT_OF_REACH: &str = "the CA that makes the certificate was out of reach until the order expired; make a new \
+                            order";
 /// The codes of denials that are about what stands in the CSR, and not about names, accounts or times: the order
 /// stays ready for another one, and the client is told `badCSR` (RFC 8555 §7.4).
 const CSR_CODES: [&str; 3] = ["key-not-allowed", "common-name-not-allowed", "subject-not-allowed"];
+
+/// Why a try made no certificate.
+enum NotMade {
+    /// There will be none for this CSR.
+    Failed(Failure),
+    /// Something is away that the same request may find there later.
+    Away(IssueError),
+}
 
 impl Acme {
     /// Asks for the certificate of an order that is ready (RFC 8555 §7.4). Making it begins, and is
@@ -90,7 +94,7 @@ impl Acme {
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
                 .put(stored.key, records::encode(&processing)?)
-                .put(records::unfinished_order(&context.tenant, id)?, Vec::new());
+                .put(records::unfinished_order(&context.tenant, id)?, self.unfinished_issuance()?);
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => {
@@ -113,7 +117,19 @@ impl Acme {
         let key = records::order(&context.tenant, id)?;
         let Some((mut order, mut version)) = self.processing(&key).await? else { return Ok(()) };
         let facts = order.facts().clone();
-        let outcome = self.issue(context, &order).await;
+        let outcome = match self.issue(context, &order).await {
+            Ok(serial) => Ok(serial),
+            Err(NotMade::Failed(failure)) => Err(failure),
+            Err(NotMade::Away(error)) => {
+                if self.put_off(context, order.clone(), version).await? {
+                    metrics::counter!("chancery_acme_orders_put_off_total").increment(1);
+                    tracing::warn!(%error, order = %id, "a certificate cannot be made at the moment; it is tried again");
+                    return Ok(());
+                }
+                tracing::error!(%error, order = %id, "no certificate was made in the order's time");
+                Err(Failure::new(FailureKind::Internal, OUT_OF_REACH))
+            }
+        };
         let names = NameList::new(facts.identifiers.iter().map(ToString::to_string));
         let event = Event::about_names(context, OPERATION, &names)
             .account(facts.account.to_string())
@@ -158,7 +174,10 @@ impl Acme {
     }
 
     /// The order at this key, if its certificate is being made.
-    async fn processing(&self, key: &Key) -> Result<Option<(In<Processing>, Version)>, Error> {
+    pub(super) async fn processing(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(In<Processing>, Version)>, Error> {
         let stored = records::load::<Order>(self.store.as_ref(), key.clone()).await?;
         Ok(match stored {
             Some(Stored { value: Order::Processing(order), version, .. }) => Some((order, version)),
@@ -212,36 +231,17 @@ impl Acme {
         })
     }
 
-    /// Hands the order to issuance, again and again for a while if that is not available.
     async fn issue(
         &self,
         context: &RequestContext,
         order: &In<Processing>,
-    ) -> Result<Serial, Failure> {
-        let request = self.request(context, order).await?;
-        let mut pause = FIRST_RETRY;
-        let mut tries = 1;
-        loop {
-            match self.issuance.issue(request.clone()).await {
-                Ok(issued) => return Ok(issued.serial),
-                Err(error) if is_passing(&error) && tries < TRIES => {
-                    tracing::warn!(%error, tries, "issuance is not available, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    tries += 1;
-                }
-                Err(error) => return Err(failure(&error)),
-            }
+    ) -> Result<Serial, NotMade> {
+        let request = self.request(context, order).await.map_err(NotMade::Failed)?;
+        match self.issuance.issue(request).await {
+            Ok(issued) => Ok(issued.serial),
+            Err(error) if error.is_passing() => Err(NotMade::Away(error)),
+            Err(error) => Err(NotMade::Failed(failure(&error))),
         }
-    }
-}
-
-/// Whether the same request may succeed a little later.
-fn is_passing(error: &IssueError) -> bool {
-    match error {
-        IssueError::Unavailable(_) => true,
-        IssueError::Denied { code, .. } => code == Denial::OVERLOADED,
-        _ => false,
     }
 }
 

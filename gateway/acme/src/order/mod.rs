@@ -7,6 +7,7 @@ mod create;
 mod csr;
 mod finalize;
 mod list;
+mod put_off;
 mod record;
 mod seats;
 pub mod state;
@@ -14,6 +15,7 @@ mod tokens;
 
 pub use create::NewOrder;
 pub use list::OrderPage;
+pub use put_off::PutOff;
 pub use state::Order;
 pub use tokens::TokenKey;
 

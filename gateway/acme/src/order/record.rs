@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::state::{In, Invalid, Pending, Processing, Ready, Valid, Validated};
-use super::{Authorizations, Facts, Order, TokenKey};
+use super::{Authorizations, Facts, Order, PutOff, TokenKey};
 use crate::authorization::Progress;
 use crate::failure::Failure;
 use crate::id::{AccountId, AuthorizationId, OrderId};
@@ -44,6 +44,8 @@ pub(super) struct Record {
     validated: Option<Earlier>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csr: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    put_off: Option<PutOff>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +121,8 @@ impl TryFrom<Record> for Order {
             }
             Status::Processing => {
                 let csr = record.csr.ok_or("an order in processing has a CSR")?;
-                Self::Processing(In { facts, progress, state: Processing { csr } })
+                let state = Processing { csr, put_off: record.put_off };
+                Self::Processing(In { facts, progress, state })
             }
             Status::Valid => {
                 let certificate = record.certificate.ok_or("a valid order has a certificate")?;
@@ -142,8 +145,8 @@ impl From<Order> for Record {
                 Self { rejected, ..record }
             }
             Order::Processing(order) => {
-                let (record, Processing { csr }) = Self::of(Status::Processing, order);
-                Self { csr: Some(csr), ..record }
+                let (record, Processing { csr, put_off }) = Self::of(Status::Processing, order);
+                Self { csr: Some(csr), put_off, ..record }
             }
             Order::Valid(order) => {
                 let (record, Valid { certificate }) = Self::of(Status::Valid, order);
@@ -181,6 +184,7 @@ impl Record {
             progress,
             validated: None,
             csr: None,
+            put_off: None,
             certificate: None,
             failure: None,
             rejected: None,
@@ -206,6 +210,7 @@ mod tests {
         let Authorization::Validating(answered) = trying.clone() else { panic!("{trying:?}") };
         let failed = Authorization::Invalid(answered.refuted(failure()));
         let names = ["a.example", "b.example"];
+        let put_off = PutOff { until: Timestamp::UNIX_EPOCH, tries: 3 };
         for order in [
             Order::Pending(In::new(two.clone())),
             Order::Pending(In::new(two.clone())).authorized(1, &trying),
@@ -213,6 +218,7 @@ mod tests {
             Order::Ready(ready(&names)),
             Order::Ready(ready(&names).finalize("AA".into()).reject(failure())),
             Order::Processing(ready(&names).finalize("AA".into())),
+            Order::Processing(ready(&names).finalize("AA".into()).later(put_off)),
             Order::Valid(ready(&names).finalize("AA".into()).issued("01".into())),
             Order::Invalid(ready(&names).finalize("AA".into()).fail(failure())),
         ] {

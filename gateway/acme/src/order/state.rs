@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use super::{Authorizations, Facts};
+use super::{Authorizations, Facts, PutOff};
 use crate::AcmeConfig;
 use crate::authorization::{Authorization, Progress};
 use crate::challenge::ChallengeType;
@@ -49,6 +49,8 @@ pub struct Ready {
 pub struct Processing {
     /// The CSR in DER, base64url.
     pub(super) csr: String,
+    /// If it could not be made yet.
+    pub(super) put_off: Option<PutOff>,
 }
 
 /// The certificate is there.
@@ -139,7 +141,7 @@ impl In<Ready> {
     /// Begins to make the certificate for this CSR (base64url).
     #[must_use]
     pub fn finalize(self, csr: String) -> In<Processing> {
-        self.into(Processing { csr })
+        self.into(Processing { csr, put_off: None })
     }
 
     /// The order was given up.
@@ -153,6 +155,18 @@ impl In<Processing> {
     /// The CSR, base64url.
     pub fn csr(&self) -> &str {
         &self.state.csr
+    }
+
+    /// When it is tried again, if it could not be made yet.
+    pub fn put_off(&self) -> Option<PutOff> {
+        self.state.put_off
+    }
+
+    /// It cannot be made before.
+    #[must_use]
+    pub fn later(mut self, put_off: PutOff) -> Self {
+        self.state.put_off = Some(put_off);
+        self
     }
 
     /// The names that may be certified.

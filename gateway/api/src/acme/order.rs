@@ -13,7 +13,7 @@ use super::problem::{self, Document, Problem};
 use super::request::Call;
 use super::urls::Urls;
 
-/// How soon a client should look again at what is not finished, in seconds.
+/// How soon a client should look again at what is under way, in seconds.
 pub(super) const RETRY_AFTER: (HeaderName, &str) = (header::RETRY_AFTER, "1");
 
 /// RFC 8555 §7.4; `profile` is draft-ietf-acme-profiles §4.
@@ -87,7 +87,7 @@ pub(super) async fn create(
         not_after: asked.not_after,
     };
     let order = acme.new_order(&call.context, &account, request).await?;
-    Ok((StatusCode::CREATED, answer(&call.urls, &order)).into_response())
+    Ok((StatusCode::CREATED, answer(&call.urls, &order, acme.now())).into_response())
 }
 
 pub(super) async fn show(
@@ -99,7 +99,7 @@ pub(super) async fn show(
     read_only(&payload)?;
     let id = id.parse().map_err(|_| Error::NotFound("order"))?;
     let order = acme.order(&call.context, &account, id).await?;
-    Ok(answer(&call.urls, &order))
+    Ok(answer(&call.urls, &order, acme.now()))
 }
 
 pub(super) async fn finalize(
@@ -111,7 +111,7 @@ pub(super) async fn finalize(
     let id = id.parse().map_err(|_| Error::NotFound("order"))?;
     let asked: Finalize = payload.json().map_err(Error::from)?;
     let order = acme.finalize(&call.context, &account, id, &asked.csr).await?;
-    Ok(answer(&call.urls, &order))
+    Ok(answer(&call.urls, &order, acme.now()))
 }
 
 /// RFC 8555 §7.1.2.1.
@@ -139,7 +139,7 @@ pub(super) async fn list(
 }
 
 /// The order, with its URL in `Location`: some clients poll nothing else.
-fn answer(urls: &Urls, order: &Order) -> Response {
+fn answer(urls: &Urls, order: &Order, now: Timestamp) -> Response {
     let facts = order.facts();
     let location = [(header::LOCATION, urls.order(facts.id))];
     let body = Json(Body {
@@ -167,6 +167,10 @@ fn answer(urls: &Urls, order: &Order) -> Response {
         },
     });
     match order {
+        Order::Processing(order) if let Some(put_off) = order.put_off() => {
+            let again = put_off.left(now).as_secs().max(1).to_string();
+            (location, [(header::RETRY_AFTER, again)], body).into_response()
+        }
         Order::Pending(_) | Order::Processing(_) => (location, [RETRY_AFTER], body).into_response(),
         _ => (location, body).into_response(),
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chancery_acme::jws::base64url;
+use chancery_store::Store as _;
 use chancery_x509::{ParsedCertificate, pem};
 use rcgen::KeyPair;
 use serde_json::json;
 
-use crate::client::SigningKey;
+use crate::client::{Client, SigningKey, url};
 use crate::steps::{self, csr, csr_for, finalize, ready_order};
 use crate::world::World;
 
@@ -228,4 +229,91 @@ async fn a_certificate_is_downloaded_by_its_account_only() {
         let url = crate::client::url(&format!("certificate/{unknown}"));
         client.get(&url).await.is_problem(404, "malformed");
     }
+}
+
+/// An order that is finalized while the CA that its profile wants is away; its URL.
+async fn finalized_elsewhere(world: &World, client: &mut Client) -> String {
+    let mut payload = steps::names(&["a.localhost"]);
+    payload["profile"] = json!("upstream");
+    let order = client.post(&url("new-order"), &payload).await.header("location").to_owned();
+    steps::authorize(world, client, &order).await;
+    let finalized = finalize(client, &order, &csr_for(&["a.localhost"])).await;
+    assert_eq!(finalized.ok()["status"], "processing");
+    order
+}
+
+/// Waits until the order is to be looked at again so much later.
+async fn put_off(world: &World, client: &mut Client, order: &str, seconds: &str) {
+    let mut changes = world.store.watch(b"default/acme/");
+    loop {
+        let found = client.get(order).await;
+        assert_eq!(found.ok()["status"], "processing");
+        let tried = !world.audited("certificates.issue").is_empty();
+        if tried && found.header("retry-after") == seconds {
+            return;
+        }
+        changes.next().await.expect("the store is there");
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_ca_is_away_is_processing_until_it_expires() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let order = finalized_elsewhere(&world, &mut client).await;
+    let pauses = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
+    for (tries, pause) in (1..).zip(pauses) {
+        put_off(&world, &mut client, &order, &pause.to_string()).await;
+        assert_eq!(world.audited("certificates.issue").len(), tries);
+        assert_eq!(server.acme.take_up().await.unwrap(), 0, "it is not due");
+        world.clock.advance(Duration::from_secs(pause));
+        while server.acme.take_up().await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    put_off(&world, &mut client, &order, "300").await;
+    assert!(world.audited("acme.order.finalize").is_empty(), "nothing has come of it yet");
+    for line in world.audited("certificates.issue") {
+        assert_eq!(line["outcome"], json!({"result": "failed", "code": "upstream-failed"}));
+    }
+
+    world.clock.advance(Duration::from_hours(12));
+    while server.acme.take_up().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let over = world.until(&mut client, &order, "invalid").await;
+    assert_eq!(over["error"]["type"], "urn:ietf:params:acme:error:serverInternal");
+    let detail = over["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("out of reach until the order expired"), "{detail}");
+    let line = world.audited("acme.order.finalize").pop().unwrap();
+    assert_eq!(line["outcome"]["result"], "failed", "{line}");
+    assert_eq!(server.acme.take_up().await.unwrap(), 0, "nothing is left");
+}
+
+#[tokio::test]
+async fn an_order_whose_ca_is_away_is_tried_again_after_a_restart() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = finalized_elsewhere(&world, &mut client).await;
+    put_off(&world, &mut client, &order, "1").await;
+    let server = world.start().await;
+    client.reconnect(server.router.clone());
+    assert_eq!(server.acme.resume().await.unwrap(), 1);
+    put_off(&world, &mut client, &order, "2").await;
+    assert_eq!(world.audited("certificates.issue").len(), 2);
+}
+
+#[tokio::test]
+async fn an_order_of_a_gateway_that_is_gone_is_taken_up_by_another_once() {
+    let world = World::new().await;
+    let mut client = world.start().await.client().await;
+    let order = finalized_elsewhere(&world, &mut client).await;
+    put_off(&world, &mut client, &order, "1").await;
+    let (one, other) = (world.start().await, world.start().await);
+    world.clock.advance(Duration::from_secs(1));
+    let (first, second) = tokio::join!(one.acme.take_up(), other.acme.take_up());
+    assert_eq!(first.unwrap() + second.unwrap(), 1);
+    put_off(&world, &mut client, &order, "2").await;
+    assert_eq!(world.audited("certificates.issue").len(), 2);
 }

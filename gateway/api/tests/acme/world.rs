@@ -20,6 +20,7 @@ use chancery_keys::software::SoftwareSigner;
 use chancery_policy::{PolicyConfig, PolicyHost};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{SharedStore, Store as _};
+use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -87,6 +88,7 @@ impl World {
             ..AcmeConfig::default()
         };
         config.profiles.insert("short".to_owned(), "Valid for an hour".to_owned());
+        config.profiles.insert("upstream".to_owned(), "Of another CA".to_owned());
         config.profiles.insert("elsewhere".to_owned(), "Not known to the policy".to_owned());
         change(&mut config);
         let policy = self.policies();
@@ -100,7 +102,10 @@ impl World {
             private: ca,
             further: vec![],
             ssh: None,
-            upstreams: std::collections::BTreeMap::new(),
+            upstreams: std::collections::BTreeMap::from([(
+                "upstream".to_owned(),
+                upstream(&store),
+            )]),
             default: Issuers::PRIVATE.to_owned(),
         };
         let clock = self.clock.clone();
@@ -269,11 +274,32 @@ key_usages = ["digital-signature"]
 extended_key_usages = ["server-auth"]
 validity = "1h"
 names = {{ allow = ["dns:*"] }}
+
+[binding.settings.profiles.upstream]
+issuer = "upstream"
+keys = ["ecdsa-p256"]
+key_usages = ["digital-signature"]
+extended_key_usages = ["server-auth"]
+validity = "30d"
+names = {{ allow = ["dns:*"] }}
 "#,
         plugin("certificate-template")
     );
     fs::write(folder.join("access.toml"), access).unwrap();
     fs::write(folder.join("certificates.toml"), certificates).unwrap();
+}
+
+/// Another CA that is away: nobody listens at its port.
+fn upstream(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
+    let config = UpstreamConfig {
+        name: "upstream".to_owned(),
+        directory: "https://127.0.0.1:9/directory".to_owned(),
+        contact: vec![],
+        trust: Trust::Platform,
+        external_account: None,
+        deadline: Duration::from_mins(1),
+    };
+    AcmeUpstream::open(config, store.clone(), ChallengeResponses::default()).unwrap()
 }
 
 async fn counts(store: SharedStore, clock: &Clock) -> Arc<IssuedCounts> {

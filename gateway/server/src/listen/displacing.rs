@@ -34,8 +34,6 @@ pub(super) enum Why {
     Known,
     /// A stranger's whose address has more than the newcomer's.
     More,
-    /// In a handshake at a reserved place, for too long.
-    Handshake,
 }
 
 /// A connection that might make room.
@@ -64,7 +62,6 @@ impl Why {
             Self::Slow => "slow",
             Self::Many | Self::More => "share",
             Self::Known => "known-idle",
-            Self::Handshake => "handshake",
         }
     }
 }
@@ -81,7 +78,7 @@ impl Found {
             // Where it counts how many an address has, the largest goes first.
             let many = match candidate.why {
                 Why::Many | Why::More => usize::MAX - candidate.of_address,
-                Why::Idle | Why::Slow | Why::Known | Why::Handshake => 0,
+                Why::Idle | Why::Slow | Why::Known => 0,
             };
             (candidate.why, many, candidate.since)
         };

@@ -24,7 +24,6 @@ mod proxy;
 mod recently;
 mod stream;
 mod table;
-mod trials;
 
 use std::io;
 use std::net::SocketAddr;
@@ -133,7 +132,6 @@ pub(crate) async fn serve_tls(
 ) {
     let http = Arc::new(Http::new(&limits));
     let handshakes = Arc::new(Handshakes::new(limits.handshakes_per_address));
-    let patience = limits.deadlines.handshake;
     serve(listener, limits, move |connection| {
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
         let handshakes = handshakes.clone();
@@ -150,21 +148,19 @@ pub(crate) async fn serve_tls(
                     return;
                 }
             };
-            let peer = accepted.peer;
-            if peer.evidence.is_some() {
-                activity.is_known();
-                place.is_known();
-            } else if let Err(denied) = place.is_stranger(&activity) {
-                return refuse("tls", client, denied);
-            } else if !is_granted(&mut place, &activity, patience, stop.clone()).await {
-                return refuse("tls", client, Denied::Full);
-            }
             let stream = Guarded::new(accepted.stream, activity.clone());
             activity.begins(Instant::now(), accepted.protocol == Protocol::Http2);
             let mut lease = accepted.lease;
             let end = async {
                 tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
             };
+            let peer = accepted.peer;
+            if peer.evidence.is_some() {
+                activity.is_known();
+                place.is_known();
+            } else if let Err(denied) = place.is_stranger() {
+                return refuse("tls", client, denied);
+            }
             let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
             let answer = move |mut request: http::Request<Body>| {
                 request.extensions_mut().insert(peer.clone());
@@ -334,8 +330,7 @@ where
     Fut: Future<Output = ()>,
 {
     let Arrived { stream, peer, activity, mut place } = arrived;
-    let patience = limits.deadlines.handshake;
-    if !is_granted(&mut place, &activity, patience, limits.stop.clone()).await {
+    if !is_granted(&mut place, &activity, &limits).await {
         return refuse(limits.port, peer, Denied::Full);
     }
     let _open = meters::open(limits.port);
@@ -358,17 +353,12 @@ where
     }
 }
 
-/// Waits for the place that was asked for, but not for longer than this.
-async fn is_granted(
-    place: &mut Place,
-    activity: &Arc<Activity>,
-    patience: Duration,
-    stop: watch::Receiver<bool>,
-) -> bool {
-    let granted = timeout(patience, place.granted(activity));
+/// Waits for a place, but not for longer than a handshake may take.
+async fn is_granted(place: &mut Place, activity: &Arc<Activity>, limits: &Limits) -> bool {
+    let granted = timeout(limits.deadlines.handshake, place.granted(activity));
     tokio::select! {
         granted = granted => granted.is_ok(),
-        () = stopped(stop) => false,
+        () = stopped(limits.stop.clone()) => false,
     }
 }
 
@@ -406,9 +396,8 @@ async fn identify(
         }
     };
     let placed = place.belongs_to(client.ip()).and_then(|()| place.ask(activity));
-    let (patience, stop) = (limits.deadlines.handshake, limits.stop.clone());
     let placed = match placed {
-        Ok(()) if is_granted(&mut place, activity, patience, stop).await => Ok(()),
+        Ok(()) if is_granted(&mut place, activity, limits).await => Ok(()),
         Ok(()) => Err(Denied::Full),
         Err(denied) => Err(denied),
     };

@@ -166,7 +166,7 @@ impl Running {
         ));
         tokio::spawn(tasks::keep_sealing_keys(self.gateway.clone(), self.config.sealing_key_age));
         tokio::spawn(tasks::keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
-        tokio::spawn(tasks::take_up_challenges(self.gateway.clone()));
+        tokio::spawn(tasks::take_up_unfinished(self.gateway.clone()));
         tokio::spawn(tasks::keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
         self
     }

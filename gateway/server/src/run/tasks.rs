@@ -15,8 +15,8 @@ use crate::ocsp;
 
 /// How often the CRL's age is looked at and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
-/// How often challenges are looked for that nobody works on.
-const TAKE_UP: Duration = Duration::from_secs(10);
+/// How often challenges and orders are looked for that nobody works on.
+const TAKE_UP: Duration = Duration::from_secs(2);
 
 /// How often the age of sealing keys is looked at.
 const SEALING_KEYS: Duration = Duration::from_hours(1);
@@ -100,14 +100,14 @@ pub(super) async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle)
     }
 }
 
-/// Takes up the challenges that were put off, and those of gateways that are gone.
-pub(super) async fn take_up_challenges(gateway: Arc<Gateway>) {
+/// Takes up the challenges and orders that were put off, and those of gateways that are gone.
+pub(super) async fn take_up_unfinished(gateway: Arc<Gateway>) {
     let mut tick = tokio::time::interval(TAKE_UP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         if let Err(error) = gateway.acme.take_up().await {
-            tracing::error!(%error, "challenges that were put off were not taken up");
+            tracing::error!(%error, "challenges and orders that were put off were not taken up");
         }
     }
 }

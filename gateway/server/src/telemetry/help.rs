@@ -25,6 +25,10 @@ const HELP: &[(&str, &str)] = &[
         "ACME orders that became valid or invalid at finalization.",
     ),
     (
+        "chancery_acme_orders_put_off_total",
+        "Tries to make an order's certificate that failed for what is away, and are made again later.",
+    ),
+    (
         "chancery_acme_rate_limited_total",
         "Accounts and orders that were refused because there are too many, by limit.",
     ),
