@@ -340,17 +340,52 @@ fn strangers_leave_places_for_whoever_has_a_certificate() {
     let page = page();
     assert!(page.contains("chancery_server_connections_verified{port=\"tls\"} 10"), "{page}");
     // Only the first came as a stranger.
-    let displaced = page.lines().filter_map(|line| {
-        let line = line.strip_prefix("chancery_server_connections_displaced_total{port=\"tls\"")?;
-        line.rsplit_once(' ')?.1.parse::<u64>().ok()
-    });
-    assert_eq!(displaced.sum::<u64>(), 1, "{page}");
+    assert_eq!(displaced(&gateway), 1, "{page}");
     // Further strangers displace each other and no service.
     let _ = (10..20).filter_map(stranger).count();
     for mut connection in services {
         let answer = connection.send("GET", "/v1/sys/health", &[], b"").expect("an answer");
         assert_eq!(answer.status, 200);
     }
+}
+
+#[test]
+fn a_certificate_that_nobody_has_seen_finds_a_place_among_strangers() {
+    let site = Site::new();
+    let gateway = serve(&site, &[("connections", 40.into())]);
+    // A stranger makes room after some seconds, so it is tried until all of it happened before.
+    let mut attempt = 0;
+    process::eventually("a client gets in beside all strangers", Duration::from_mins(2), || {
+        attempt += 1;
+        let before = displaced(&gateway);
+        // Each from an address of its own, with a request under way.
+        let stranger = |address: u8| {
+            let client = gateway.anonymous().through(Ipv4Addr::new(127, 77, attempt, address), b"");
+            let mut connection = client.connect().ok()?;
+            let headers = [("content-type", "application/jose+json")];
+            connection.park("POST", "/acme/new-account", &headers, 100).ok()?;
+            Some(connection)
+        };
+        let strangers: Vec<_> = (1..=30).filter_map(stranger).collect();
+        let service = gateway.app().through(Ipv4Addr::new(127, 79, attempt, 1), b"");
+        let mut connection = service.connect().ok()?;
+        let answer = connection.send("GET", "/v1/sys/health", &[], b"").ok()?;
+        assert_eq!(answer.status, 200);
+        let page = gateway.monitoring().get("/metrics").expect(200).text();
+        let full = page.contains("chancery_server_connections{port=\"tls\"} 31");
+        let nobody_went = displaced(&gateway) == before;
+        (strangers.len() == 30 && full && nobody_went).then_some(())
+    });
+}
+
+/// How many connections to the TLS port made room for others.
+fn displaced(gateway: &Gateway) -> u64 {
+    let page = gateway.monitoring().get("/metrics").expect(200).text();
+    let counts = page.lines().filter_map(|line| {
+        let line = line.strip_prefix("chancery_server_connections_displaced_total{port=\"tls\"")?;
+        line.rsplit_once(' ')?.1.parse::<u64>().ok()
+    });
+    counts.sum()
 }
 
 #[test]

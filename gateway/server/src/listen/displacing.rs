@@ -34,6 +34,8 @@ pub(super) enum Why {
     Known,
     /// A stranger's whose address has more than the newcomer's.
     More,
+    /// In a handshake at a reserved place, for too long.
+    Handshake,
 }
 
 /// A connection that might make room.
@@ -62,6 +64,7 @@ impl Why {
             Self::Slow => "slow",
             Self::Many | Self::More => "share",
             Self::Known => "known-idle",
+            Self::Handshake => "handshake",
         }
     }
 }
@@ -78,7 +81,7 @@ impl Found {
             // Where it counts how many an address has, the largest goes first.
             let many = match candidate.why {
                 Why::Many | Why::More => usize::MAX - candidate.of_address,
-                Why::Idle | Why::Slow | Why::Known => 0,
+                Why::Idle | Why::Slow | Why::Known | Why::Handshake => 0,
             };
             (candidate.why, many, candidate.since)
         };

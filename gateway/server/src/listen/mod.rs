@@ -24,6 +24,7 @@ mod proxy;
 mod recently;
 mod stream;
 mod table;
+mod trials;
 
 use std::io;
 use std::net::SocketAddr;
@@ -132,6 +133,7 @@ pub(crate) async fn serve_tls(
 ) {
     let http = Arc::new(Http::new(&limits));
     let handshakes = Arc::new(Handshakes::new(limits.handshakes_per_address));
+    let patience = limits.deadlines.handshake;
     serve(listener, limits, move |connection| {
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
         let handshakes = handshakes.clone();
@@ -148,19 +150,21 @@ pub(crate) async fn serve_tls(
                     return;
                 }
             };
+            let peer = accepted.peer;
+            if peer.evidence.is_some() {
+                activity.is_known();
+                place.is_known();
+            } else if let Err(denied) = place.is_stranger(&activity) {
+                return refuse("tls", client, denied);
+            } else if !is_granted(&mut place, &activity, patience, stop.clone()).await {
+                return refuse("tls", client, Denied::Full);
+            }
             let stream = Guarded::new(accepted.stream, activity.clone());
             activity.begins(Instant::now(), accepted.protocol == Protocol::Http2);
             let mut lease = accepted.lease;
             let end = async {
                 tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
             };
-            let peer = accepted.peer;
-            if peer.evidence.is_some() {
-                activity.is_known();
-                place.is_known();
-            } else if let Err(denied) = place.is_stranger() {
-                return refuse("tls", client, denied);
-            }
             let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
             let answer = move |mut request: http::Request<Body>| {
                 request.extensions_mut().insert(peer.clone());
@@ -330,7 +334,8 @@ where
     Fut: Future<Output = ()>,
 {
     let Arrived { stream, peer, activity, mut place } = arrived;
-    if !is_granted(&mut place, &activity, &limits).await {
+    let patience = limits.deadlines.handshake;
+    if !is_granted(&mut place, &activity, patience, limits.stop.clone()).await {
         return refuse(limits.port, peer, Denied::Full);
     }
     let _open = meters::open(limits.port);
@@ -353,12 +358,17 @@ where
     }
 }
 
-/// Waits for a place, but not for longer than a handshake may take.
-async fn is_granted(place: &mut Place, activity: &Arc<Activity>, limits: &Limits) -> bool {
-    let granted = timeout(limits.deadlines.handshake, place.granted(activity));
+/// Waits for the place that was asked for, but not for longer than this.
+async fn is_granted(
+    place: &mut Place,
+    activity: &Arc<Activity>,
+    patience: Duration,
+    stop: watch::Receiver<bool>,
+) -> bool {
+    let granted = timeout(patience, place.granted(activity));
     tokio::select! {
         granted = granted => granted.is_ok(),
-        () = stopped(limits.stop.clone()) => false,
+        () = stopped(stop) => false,
     }
 }
 
@@ -396,8 +406,9 @@ async fn identify(
         }
     };
     let placed = place.belongs_to(client.ip()).and_then(|()| place.ask(activity));
+    let (patience, stop) = (limits.deadlines.handshake, limits.stop.clone());
     let placed = match placed {
-        Ok(()) if is_granted(&mut place, activity, limits).await => Ok(()),
+        Ok(()) if is_granted(&mut place, activity, patience, stop).await => Ok(()),
         Ok(()) => Err(Denied::Full),
         Err(denied) => Err(denied),
     };

@@ -2,7 +2,8 @@
 //!
 //! Some places are reserved for clients whose certificate was verified. Nobody is known before the
 //! handshake, so a newcomer is a stranger at first, unless its address had a verified connection not long
-//! ago: then it may use a reserved place for the handshake. Strangers displace strangers.
+//! ago: then it may use a reserved place for the handshake. Strangers displace strangers; where none makes
+//! room, a newcomer may still have a [trial](super::trials) at a reserved place.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +17,7 @@ use super::activity::{Activity, Ended};
 use super::budget::{Bodies, Budget};
 use super::displacing::{Candidate, Found, IDLE_ENOUGH, SLOW_ENOUGH, Why};
 use super::recently::Recently;
+use super::trials::{Admitted, Trials};
 
 /// What an address may have of a table that is nearly full.
 const FEW: usize = 4;
@@ -68,6 +70,8 @@ enum Kind {
     /// A load balancer's that has not said yet whose connection it passes on.
     Unidentified,
     Stranger,
+    /// In the handshake at a reserved place, from an address of which nothing is known.
+    Trial,
     /// In the handshake, from an address that had verified connections.
     Expected,
     /// With a verified client certificate.
@@ -90,6 +94,28 @@ pub(super) struct Places {
     found: Found,
     had_known: Recently,
     had_displaced: Recently,
+    trials: Trials,
+}
+
+/// A connection that asks for a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Newcomer<'a> {
+    pub(super) number: u64,
+    /// None if a load balancer has not said yet whose it is.
+    pub(super) client: Option<IpNet>,
+    pub(super) activity: &'a Arc<Activity>,
+    /// It has shown no certificate in its handshake.
+    pub(super) stranger: bool,
+}
+
+/// Whether a stranger keeps the place that it had for its handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    Yes,
+    /// It has none now, and may ask for a stranger's.
+    No,
+    /// It was displaced before.
+    Displaced,
 }
 
 #[derive(Debug)]
@@ -176,6 +202,7 @@ impl Places {
             found: Found::default(),
             had_known: Recently::new(KNOWN.0, KNOWN.1),
             had_displaced: Recently::new(DISPLACED.0, DISPLACED.1),
+            trials: Trials::within(sizes.all.saturating_sub(sizes.strangers)),
         }
     }
 
@@ -200,27 +227,26 @@ impl Places {
         Ok(of_client.bodies.clone())
     }
 
-    /// Gives the connection with this number a place, if there is one or somebody makes room. `displaced` is
-    /// called with the reason if somebody does.
+    /// Gives a connection a place, if there is one or somebody makes room. `displaced` is called with the
+    /// reason if somebody does.
     pub(super) fn enter(
         &mut self,
-        number: u64,
-        client: Option<IpNet>,
-        activity: &Arc<Activity>,
+        newcomer: Newcomer<'_>,
         now: Instant,
         displaced: impl FnOnce(Why),
     ) -> bool {
+        let Newcomer { number, client, activity, stranger } = newcomer;
         if activity.ended().is_some() {
             return false;
         }
         let of_client = client.and_then(|client| self.clients.get(&client));
         let (has, expected) =
             of_client.map_or((0, 0), |client| (client.strangers, client.expected));
-        let kind = match client {
+        let is_expected =
+            |client| !stranger && expected < EXPECTED && self.had_known.contains(client, now);
+        let mut kind = match client {
             None => Kind::Unidentified,
-            Some(client) if expected < EXPECTED && self.had_known.contains(client, now) => {
-                Kind::Expected
-            }
+            Some(client) if is_expected(client) => Kind::Expected,
             Some(_) => Kind::Stranger,
         };
         let need = Need {
@@ -229,8 +255,26 @@ impl Places {
             any: !self.taken.contains_key(&number) && self.taken.len() >= self.sizes.all,
             strangers: kind == Kind::Stranger && self.strangers >= self.sizes.strangers,
         };
-        if (need.any || need.strangers) && !self.make_room(need, now, displaced) {
-            return false;
+        if need.any || need.strangers {
+            let mut why = self.make_room(need, now);
+            if why.is_none() {
+                let unknown = client.filter(|client| !self.had_known.contains(*client, now));
+                let Some(client) = unknown.filter(|_| need.strangers && !stranger) else {
+                    return false;
+                };
+                match self.trials.admit(client, need.any, now) {
+                    Admitted::Yes => {}
+                    Admitted::InPlaceOf(other) if self.displace(other, Some(client), now) => {
+                        why = Some(Why::Handshake);
+                    }
+                    Admitted::InPlaceOf(_) | Admitted::No => return false,
+                }
+                self.trials.begin(number, client, now);
+                kind = Kind::Trial;
+            }
+            if let Some(why) = why {
+                displaced(why);
+            }
         }
         self.remove(number);
         self.insert(number, Taken { activity: Arc::downgrade(activity), client, kind });
@@ -246,28 +290,31 @@ impl Places {
         self.insert(number, Taken { kind: Kind::Known, ..taken });
     }
 
-    /// The client showed no certificate. False if that leaves no place for it.
+    /// The client showed no certificate, so that it needs a stranger's place.
     pub(super) fn is_stranger(
         &mut self,
         number: u64,
         now: Instant,
         displaced: impl FnOnce(Why),
-    ) -> bool {
-        let Some(taken) = self.taken.get(&number) else { return false };
+    ) -> Keeps {
+        let Some(taken) = self.taken.get(&number) else { return Keeps::Displaced };
         if taken.kind == Kind::Stranger {
-            return true;
+            return Keeps::Yes;
         }
         let client = taken.client;
         let has = client.and_then(|client| self.clients.get(&client)).map_or(0, |of| of.strangers);
         let strangers = self.strangers >= self.sizes.strangers;
         let need = Need { client, has, any: false, strangers };
-        if strangers && !self.make_room(need, now, displaced) {
-            return false;
+        let why = if strangers { self.make_room(need, now) } else { None };
+        let Some(taken) = self.remove(number) else { return Keeps::Displaced };
+        if strangers && why.is_none() {
+            return Keeps::No;
         }
-        if let Some(taken) = self.remove(number) {
-            self.insert(number, Taken { kind: Kind::Stranger, ..taken });
+        if let Some(why) = why {
+            displaced(why);
         }
-        true
+        self.insert(number, Taken { kind: Kind::Stranger, ..taken });
+        Keeps::Yes
     }
 
     /// Takes one of the places at which connections wait, if there is one.
@@ -308,15 +355,16 @@ impl Places {
         }
     }
 
-    fn make_room(&mut self, need: Need, now: Instant, displaced: impl FnOnce(Why)) -> bool {
-        if self.leaving >= self.sizes.waiting {
-            return false;
-        }
+    /// Ends a connection that makes room for what is needed, if there is one. Why that one.
+    fn make_room(&mut self, need: Need, now: Instant) -> Option<Why> {
         if let Some(client) = need.client
             && self.had_displaced.contains(client, now)
             && !self.had_known.contains(client, now)
         {
-            return false;
+            return None;
+        }
+        if self.leaving >= self.sizes.waiting {
+            return None;
         }
         let mut found = std::mem::take(&mut self.found);
         let mut chosen = found.take(|number| self.makes_room(number, need, now));
@@ -325,16 +373,23 @@ impl Places {
             chosen = found.take(|number| self.makes_room(number, need, now));
         }
         self.found = found;
-        let Some((number, why)) = chosen else { return false };
+        let (number, why) = chosen?;
+        self.displace(number, need.client, now).then_some(why)
+    }
+
+    /// Ends a connection for one of `client`. False if too many are being closed already.
+    fn displace(&mut self, number: u64, client: Option<IpNet>, now: Instant) -> bool {
+        if self.leaving >= self.sizes.waiting {
+            return false;
+        }
         let Some(taken) = self.remove(number) else { return false };
-        if let Some(client) = taken.client.filter(|client| Some(*client) != need.client) {
-            self.had_displaced.remember(client, now);
+        if let Some(displaced) = taken.client.filter(|displaced| Some(*displaced) != client) {
+            self.had_displaced.remember(displaced, now);
         }
         if let Some(activity) = taken.activity.upgrade() {
             activity.end(Ended::Displaced);
         }
         self.leaving += 1;
-        displaced(why);
         true
     }
 
@@ -387,7 +442,8 @@ impl Places {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let counts = [self.strangers, self.known, self.others, self.waiting, self.leaving];
-        self.taken.is_empty() && self.clients.is_empty() && counts == [0; 5]
+        let empty = self.taken.is_empty() && self.clients.is_empty() && self.trials.is_empty();
+        empty && counts == [0; 5]
     }
 
     fn insert(&mut self, number: u64, taken: Taken) {
@@ -400,6 +456,9 @@ impl Places {
 
     fn remove(&mut self, number: u64) -> Option<Taken> {
         let taken = self.taken.remove(&number)?;
+        if taken.kind == Kind::Trial {
+            self.trials.end(number);
+        }
         let count = self.count(taken.kind);
         *count = count.saturating_sub(1);
         if let Some(count) = self.count_of_client(&taken) {
@@ -412,7 +471,7 @@ impl Places {
         match kind {
             Kind::Stranger => &mut self.strangers,
             Kind::Known => &mut self.known,
-            Kind::Unidentified | Kind::Expected => &mut self.others,
+            Kind::Unidentified | Kind::Trial | Kind::Expected => &mut self.others,
         }
     }
 
@@ -421,7 +480,7 @@ impl Places {
         match taken.kind {
             Kind::Stranger => Some(&mut of_client.strangers),
             Kind::Expected => Some(&mut of_client.expected),
-            Kind::Known | Kind::Unidentified => None,
+            Kind::Known | Kind::Trial | Kind::Unidentified => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::activity::Activity;
 use super::budget::{Bodies, Budget};
 use super::displacing::Why;
 use super::meters;
-use super::places::{Denied, Places, Share, Sizes};
+use super::places::{Denied, Keeps, Newcomer, Places, Share, Sizes};
 
 /// How often a connection that waits for a place looks whether somebody has become idle.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +36,8 @@ pub(super) struct Place {
     number: u64,
     client: Option<(IpNet, Arc<Budget>)>,
     standing: Standing,
+    /// The client has shown no certificate in its handshake.
+    stranger: bool,
     verified: Option<meters::Verified>,
 }
 
@@ -64,7 +66,8 @@ impl Table {
     pub(super) fn place(self: &Arc<Self>) -> Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let table = self.clone();
-        Place { table, number, client: None, standing: Standing::Outside, verified: None }
+        let standing = Standing::Outside;
+        Place { table, number, client: None, standing, stranger: false, verified: None }
     }
 
     /// Nothing panics while it holds the lock, and each change is complete by itself.
@@ -128,9 +131,9 @@ impl Place {
 
     fn try_enter(&mut self, activity: &Arc<Activity>) -> bool {
         let client = self.client.as_ref().map(|(client, _)| *client);
-        let now = Instant::now();
+        let newcomer = Newcomer { number: self.number, client, activity, stranger: self.stranger };
         let displaced = |why| self.table.displaced(why);
-        let entered = self.table.places().enter(self.number, client, activity, now, displaced);
+        let entered = self.table.places().enter(newcomer, Instant::now(), displaced);
         if entered {
             if let Standing::Waiting { .. } = self.standing {
                 self.table.places().waits_no_more();
@@ -146,14 +149,24 @@ impl Place {
         self.verified = Some(meters::verified(self.table.port));
     }
 
-    /// The client has none.
+    /// The client has none. If it had a reserved place for its handshake and there is none for a stranger, it
+    /// has asked for one, which it [has](Self::granted) later.
     ///
     /// # Errors
-    /// It had its place for the handshake only, and there is none for a stranger.
-    pub(super) fn is_stranger(&self) -> Result<(), Denied> {
+    /// There is no room to wait, or others have its place.
+    pub(super) fn is_stranger(&mut self, activity: &Arc<Activity>) -> Result<(), Denied> {
+        self.stranger = true;
         let displaced = |why| self.table.displaced(why);
-        let stays = self.table.places().is_stranger(self.number, Instant::now(), displaced);
-        stays.then_some(()).ok_or(Denied::Full)
+        let keeps = self.table.places().is_stranger(self.number, Instant::now(), displaced);
+        match keeps {
+            Keeps::Yes => Ok(()),
+            Keeps::Displaced => Err(Denied::Full),
+            Keeps::No => {
+                self.standing = Standing::Outside;
+                self.table.freed.notify_waiters();
+                self.ask(activity)
+            }
+        }
     }
 
     /// What the bodies of the client's requests may have; none if it is not one client's connection.
@@ -229,6 +242,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stranger_gives_a_reserved_place_back_and_waits_for_its_own() {
+        let sizes = Sizes { all: 3, strangers: 1, waiting: 2 };
+        let table = Table::new("test", sizes, Share::Of(3), Bodies::new(1000));
+        let (first, mut held) = (activity(0), place(&table, 1));
+        held.ask(&first).unwrap();
+        let _busy = first.request(false);
+        let (second, mut next) = (activity(0), place(&table, 2));
+        next.ask(&second).unwrap();
+        assert_eq!(next.standing, Standing::Inside, "for its handshake");
+        next.is_stranger(&second).unwrap();
+        assert_eq!(next.standing, Standing::Waiting { inside: false });
+        let mut granted = Box::pin(next.granted(&second));
+        assert!(futures_util::poll!(&mut granted).is_pending());
+        let (third, mut another) = (activity(0), place(&table, 3));
+        another.ask(&third).unwrap();
+        assert_eq!(another.standing, Standing::Inside, "that place is free again");
+        drop(held);
+        granted.await;
+        drop((next, another));
+        assert!(table.places().is_empty());
+    }
+
+    #[tokio::test]
     async fn so_many_wait_and_no_more() {
         let table = table(1);
         let (first, mut held) = (activity(9), place(&table, 1));
@@ -247,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_balancers_connection_keeps_its_place_while_it_waits_for_the_clients() {
-        let sizes = Sizes { all: 3, strangers: 1, waiting: 1 };
+        let sizes = Sizes { all: 2, strangers: 1, waiting: 1 };
         let table = Table::new("test", sizes, Share::Of(3), Bodies::new(1000));
         let (first, mut held) = (activity(0), place(&table, 1));
         held.ask(&first).unwrap();

@@ -1,3 +1,5 @@
+mod trials;
+
 use chancery_identity::client_network;
 
 use super::super::activity::UnderWay;
@@ -27,9 +29,9 @@ impl Port {
         self.next += 1;
         let activity = Arc::new(Activity::new(deadlines(), self.now));
         let (why, number) = (&mut self.why, self.next);
-        let entered = self.places.enter(number, Some(client), &activity, self.now, |reason| {
-            *why = Some(reason);
-        });
+        let newcomer =
+            Newcomer { number, client: Some(client), activity: &activity, stranger: false };
+        let entered = self.places.enter(newcomer, self.now, |reason| *why = Some(reason));
         if !entered {
             self.places.leave(number, Some(client), false);
             return Err(Denied::Full);
@@ -62,6 +64,17 @@ impl Port {
     fn is_known(&mut self, number: u64) {
         self.activity(number).is_known();
         self.places.is_known(number, self.now);
+    }
+
+    fn is_stranger(&mut self, number: u64) -> Keeps {
+        self.places.is_stranger(number, self.now, |_| {})
+    }
+
+    /// One that gave its place back after the handshake asks for a stranger's.
+    fn enters_as_stranger(&mut self, number: u64) -> bool {
+        let (activity, client) = self.connections[&number].clone();
+        let newcomer = Newcomer { number, client, activity: &activity, stranger: true };
+        self.places.enter(newcomer, self.now, |_| {})
     }
 
     fn close_displaced(&mut self) {
@@ -139,11 +152,15 @@ fn whoever_was_known_before_goes_first() {
         let _ = port.busy(&attacker(address));
     }
     assert_eq!(port.places.strangers, 30);
+    for network in 0..10 {
+        let _ = port.busy(&format!("203.0.{network}.1"));
+    }
+    assert_eq!(port.places.others, 5, "half of the reserve");
     assert_eq!(port.busy("203.0.113.9"), Err(Denied::Full), "nobody has more than one");
     for _ in 0..FEW {
         port.connect("192.0.2.1");
     }
-    assert_eq!(port.places.taken.len(), 34);
+    assert_eq!(port.places.taken.len(), 39);
     assert_eq!(port.why, None, "for nobody else's sake");
     // And no more handshakes at once than a few, however large its share is.
     let mut port = Port::new(Sizes { all: 40, strangers: 1, waiting: 2 }, Share::Of(40));
@@ -161,9 +178,12 @@ fn an_expected_client_without_a_certificate_is_a_stranger() {
     let attackers: Vec<_> = (0..6).map(|address| port.busy(&attacker(address)).unwrap()).collect();
     let other = port.connect("192.0.2.1");
     port.request(other);
-    assert!(!port.places.is_stranger(other, port.now, |_| {}), "strangers have no more places");
+    assert_eq!(port.is_stranger(other), Keeps::No, "strangers have no more places");
+    assert!(!port.places.taken.contains_key(&other));
+    assert!(!port.enters_as_stranger(other), "not even for a handshake");
     port.close(attackers[0]);
-    assert!(port.places.is_stranger(other, port.now, |_| {}));
+    assert!(port.enters_as_stranger(other));
+    assert_eq!(port.is_stranger(other), Keeps::Yes);
     assert_eq!((port.places.strangers, port.places.known), (6, 1));
 }
 
@@ -315,11 +335,13 @@ fn only_so_many_are_being_closed_at_once() {
     port.pass(1);
     let client = client_network("192.0.2.2".parse().unwrap());
     let activity = Arc::new(Activity::new(deadlines(), port.now));
-    let entered = [101, 102, 103]
-        .map(|number| port.places.enter(number, Some(client), &activity, port.now, |_| {}));
+    let newcomer =
+        |number| Newcomer { number, client: Some(client), activity: &activity, stranger: false };
+    let entered =
+        [101, 102, 103].map(|number| port.places.enter(newcomer(number), port.now, |_| {}));
     assert_eq!(entered, [true, true, false]);
     let displaced = kept.iter().filter(|activity| activity.ended().is_some()).count();
     assert_eq!(displaced, 2);
     port.close_displaced();
-    assert!(port.places.enter(103, Some(client), &activity, port.now, |_| {}));
+    assert!(port.places.enter(newcomer(103), port.now, |_| {}));
 }
