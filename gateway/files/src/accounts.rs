@@ -32,6 +32,18 @@ pub(crate) fn name_of_user(id: u32) -> Option<String> {
     name(id, &fs::read_to_string(PASSWD).unwrap_or_default())
 }
 
+/// The group that `/etc/passwd` gives a user.
+pub(crate) fn group_of_user(id: u32) -> Option<u32> {
+    first_group(id, &fs::read_to_string(PASSWD).unwrap_or_default())
+}
+
+fn first_group(id: u32, database: &str) -> Option<u32> {
+    let mut users = database.lines().map(|line| line.split(':').skip(2));
+    users.find_map(|mut fields| {
+        (fields.next()?.parse() == Ok(id)).then(|| fields.next()?.parse().ok()).flatten()
+    })
+}
+
 fn name(id: u32, database: &str) -> Option<String> {
     let fields = database.lines().map(|line| line.split(':'));
     fields.filter_map(named).find(|(_, found)| *found == id).map(|(name, _)| name.to_owned())
@@ -107,6 +119,7 @@ mod tests {
         assert_eq!(name(1001, USERS).as_deref(), Some("bob"));
         assert_eq!(name(200, GROUPS).as_deref(), Some("team"));
         assert_eq!(name(7, USERS), None);
+        assert_eq!((first_group(1001, USERS), first_group(7, USERS)), (Some(100), None));
         assert_eq!(user_name(0), "root");
     }
 

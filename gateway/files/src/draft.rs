@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::write::{Readers, sync_parent};
+use crate::write::{Readers, give_as_parent, sync_parent};
 
 /// How many entries of a directory are looked at for drafts that were left.
 const MOST_ENTRIES: usize = 10_000;
@@ -162,6 +162,12 @@ fn begin(beside: &Path, readers: Readers) -> io::Result<Option<File>> {
         .create_new(true)
         .mode(readers.mode())
         .open(beside)?;
+    if readers == Readers::AsDirectory
+        && let Err(error) = give_as_parent(beside, &file, 0o644)
+    {
+        let _ = fs::remove_file(beside);
+        return Err(error);
+    }
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(None),
         // Without locks, nobody removes what was left.

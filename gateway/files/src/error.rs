@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::accounts;
-use crate::process::{as_user, explained, explained_secret};
+use crate::process::{explained, explained_secret, how_as_user};
 
 /// What is done with a file that holds a secret.
 pub(crate) const READ_SECRET: &str = "read the secret";
@@ -52,7 +52,7 @@ pub enum Untrusted {
          root {}`)",
         path.display(),
         accounts::user_name(*owner),
-        as_user(*owner),
+        how_as_user(*owner),
         path.display()
     )]
     Foreign {
@@ -168,7 +168,7 @@ fn owned(path: &Path, asked: &Path, owner: u32) -> String {
     let first = if rustix::process::geteuid().is_root() {
         format!(
             "if the gateway runs as that user, run this as that user too (`{}`); else ",
-            as_user(owner)
+            how_as_user(owner)
         )
     } else {
         String::new()

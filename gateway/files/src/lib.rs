@@ -19,6 +19,9 @@ pub use accounts::{group_id, user_id, user_name};
 pub use check::{SecretReaders, Trusted};
 pub use draft::{Draft, is_draft};
 pub use error::{Untrusted, WhoMay};
-pub use process::{explained, refuse_root_in_foreign};
+pub use process::{as_user, explained, refuse_root_in_foreign};
 pub use together::{NotKept, keep_together};
-pub use write::{Readers, create, make_directory, remove, rename, replace, try_directory};
+pub use write::{
+    Readers, create, make_directory, make_directory_as_parent, remove, rename, replace,
+    try_directory,
+};

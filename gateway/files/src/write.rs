@@ -1,8 +1,8 @@
 //! Changing small files so that a crash at any moment leaves the old file or the new one.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::draft::Draft;
@@ -14,12 +14,15 @@ pub enum Readers {
     Owner,
     /// Everybody: mode 0644.
     Everybody,
+    /// Its owner, and the group and the others who may read in the directory that it is in. Its group is that of the
+    /// directory.
+    AsDirectory,
 }
 
 impl Readers {
     pub(crate) fn mode(self) -> u32 {
         match self {
-            Self::Owner => 0o600,
+            Self::Owner | Self::AsDirectory => 0o600,
             Self::Everybody => 0o644,
         }
     }
@@ -93,6 +96,32 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a directory and those above it that are missing, each with the group and the readers of the one that it is in.
+/// When this returns, their names are on the disk. A directory that is there is left as it is.
+///
+/// # Errors
+/// What the system said.
+pub fn make_directory_as_parent(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = parent(path) {
+        make_directory_as_parent(parent)?;
+    }
+    make_directory(path)?;
+    give_as_parent(path, &File::open(path)?, 0o755)
+}
+
+/// Gives a new file or directory the group of the directory that it is in, and those of its permission bits that are in
+/// `bits`. Where this process may not give it the group, the group gets nothing.
+pub(crate) fn give_as_parent(path: &Path, new: &File, bits: u32) -> io::Result<()> {
+    let above = fs::metadata(parent(path).unwrap_or(Path::new(".")))?;
+    let in_group = new.metadata()?.gid() == above.gid()
+        || std::os::unix::fs::fchown(new, None, Some(above.gid())).is_ok();
+    let bits = if in_group { bits } else { bits & 0o707 };
+    new.set_permissions(Permissions::from_mode(above.mode() & bits | bits & 0o600))
+}
+
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -103,8 +132,7 @@ fn parent(path: &Path) -> Option<&Path> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -125,6 +153,28 @@ mod tests {
         replace(&path, b"new", Readers::Owner).unwrap();
         assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"new"[..], 0o600));
         assert_eq!(entries(directory.path()), 1, "something was left over");
+    }
+
+    #[test]
+    fn a_file_is_for_those_who_read_in_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, folder) = (directory.path().join("policy"), directory.path().join("a/b"));
+        for (of, file) in [(0o700, 0o600), (0o750, 0o640), (0o2755, 0o644), (0o777, 0o644)] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(of)).unwrap();
+            replace(&path, b"x", Readers::AsDirectory).unwrap();
+            assert_eq!(mode(&path), file, "{of:o}");
+        }
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o750)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(directory.path(), None, Some(54_321)).unwrap();
+        }
+        make_directory_as_parent(&folder).unwrap();
+        make_directory_as_parent(&folder).unwrap();
+        replace(&folder.join("file"), b"x", Readers::AsDirectory).unwrap();
+        let group = fs::metadata(directory.path()).unwrap().gid();
+        for (path, expected) in [(folder.clone(), 0o750), (folder.join("file"), 0o640)] {
+            assert_eq!((mode(&path), fs::metadata(&path).unwrap().gid()), (expected, group));
+        }
     }
 
     #[test]

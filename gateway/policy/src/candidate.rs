@@ -7,7 +7,7 @@ use chancery_identity::Clock;
 use crate::admission::Admission;
 use crate::artifact::Artifacts;
 use crate::engine::Sandbox;
-use crate::history::{self, History};
+use crate::history::{self, EarlierSet, History};
 use crate::set::{Loaded, PolicySet};
 use crate::sources::{Files, Sources};
 use crate::{Digest, LoadError, Lookups, Operations, PolicyConfig, Restored, Signers, TakenSet};
@@ -84,17 +84,33 @@ pub fn policy_history(config: &PolicyConfig) -> Result<Vec<TakenSet>, LoadError>
     history_of(config)?.sets()
 }
 
-/// Makes the directory of policies what it was in the set `number`, or in the one before the newest if
-/// there is none. The versions of its plugins are no downgrade then. A gateway takes the set at its
-/// next reload.
+/// The set `number`, or the one before the newest if there is none, to be
+/// [put back](EarlierSet::put_back).
+///
+/// # Errors
+/// If there is no such set, or it cannot be read.
+pub fn earlier_set(config: &PolicyConfig, number: Option<u64>) -> Result<EarlierSet, LoadError> {
+    history_of(config)?.earlier(number)
+}
+
+/// Remembers the versions that the plugins of a set have which was put back: they are no downgrade then. A gateway
+/// takes the set at its next reload.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn remember_earlier(config: &PolicyConfig, earlier: &EarlierSet) -> Result<(), LoadError> {
+    Artifacts::open(&config.cache, config.compiler.clone(), &config.trusted)?
+        .remember(&earlier.set.bindings)
+}
+
+/// All of it: puts a set back that [`earlier_set`] finds, and has it [remembered](remember_earlier).
 ///
 /// # Errors
 /// If there is no such set, or a file cannot be written.
 pub fn roll_back(config: &PolicyConfig, number: Option<u64>) -> Result<Restored, LoadError> {
-    let history = history_of(config)?;
-    let (set, restored) = history.restore(number, &config.directory)?;
-    Artifacts::open(&config.cache, config.compiler.clone(), &config.trusted)?
-        .remember(&set.bindings)?;
+    let earlier = earlier_set(config, number)?;
+    let restored = earlier.put_back(&config.directory, &config.trusted)?;
+    remember_earlier(config, &earlier)?;
     Ok(restored)
 }
 

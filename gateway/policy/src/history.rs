@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use chancery_files::Trusted;
+use chancery_files::{Readers, Trusted, make_directory_as_parent};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,15 @@ pub struct TakenSet {
 }
 
 impl TakenSet {
+    /// Whether all of its files are in the directory of policies.
+    fn is_within_directory(&self) -> bool {
+        let is_within = |name: &PathBuf| {
+            let mut parts = name.components();
+            name.file_name().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        self.files.keys().all(is_within)
+    }
+
     /// Each binding with its plugin, as `NAME VERSION`.
     pub fn bindings(&self) -> impl Iterator<Item = (&str, String)> {
         self.bindings.iter().map(|(name, plugin)| (name.as_str(), plugin.to_string()))
@@ -58,6 +67,75 @@ pub struct Restored {
     /// Files that were not the set's, under the names that they have now: no document any more, and
     /// nothing is lost.
     pub set_aside: Vec<PathBuf>,
+}
+
+/// A set that was in force, with its files.
+#[derive(Debug)]
+pub struct EarlierSet {
+    pub(crate) set: TakenSet,
+    files: Files,
+    history: History,
+}
+
+impl EarlierSet {
+    /// Makes the directory of policies what it was. Documents that were not there then are set aside, and so is
+    /// everything whose contents would be lost. Who may read the directory may read what is written.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or somebody who is not trusted may change a directory that one is written to.
+    pub fn put_back(&self, policies: &Path, trusted: &Trusted) -> Result<Restored, LoadError> {
+        let mut restored = Restored {
+            number: self.set.number,
+            digest: self.set.digest,
+            written: Vec::new(),
+            set_aside: Vec::new(),
+        };
+        // Documents last: what they name is there when they are.
+        let (documents, others): (Vec<_>, Vec<_>) =
+            self.files.iter().partition(|(name, _)| is_document(name));
+        for (name, contents) in others.into_iter().chain(documents) {
+            self.put_one_back(policies, trusted, name, contents, &mut restored)?;
+        }
+        for entry in fs::read_dir(policies).map_err(LoadError::io("list", policies))? {
+            let name = PathBuf::from(entry.map_err(LoadError::io("list", policies))?.file_name());
+            if is_document(&name) && !self.files.contains_key(&name) {
+                restored.set_aside.push(set_aside(policies, &name)?);
+            }
+        }
+        Ok(restored)
+    }
+
+    fn put_one_back(
+        &self,
+        policies: &Path,
+        trusted: &Trusted,
+        name: &Path,
+        contents: &[u8],
+        restored: &mut Restored,
+    ) -> Result<(), LoadError> {
+        let path = policies.join(name);
+        if let Some(folder) = path.parent() {
+            make_directory_as_parent(folder).map_err(LoadError::io("create", folder))?;
+            trusted.directory(folder)?;
+        }
+        match fs::read(&path) {
+            Ok(now) if now == contents => return Ok(()),
+            Ok(now) if !self.history.object(&Digest::of(&now)).exists() => {
+                restored.set_aside.push(set_aside(policies, name)?);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(LoadError::io("read", &path)(error)),
+        }
+        chancery_files::replace(&path, contents, Readers::AsDirectory)
+            .map_err(LoadError::io("write", &path))?;
+        restored.written.push(name.to_owned());
+        Ok(())
+    }
+}
+
+fn is_document(name: &Path) -> bool {
+    name.components().count() == 1 && name.extension().is_some_and(|end| end == "toml")
 }
 
 /// The digest of a set with these files.
@@ -95,7 +173,11 @@ impl History {
             }
             let text = fs::read(&path).map_err(LoadError::io("read", &path))?;
             match serde_json::from_slice::<TakenSet>(&text) {
-                Ok(set) => sets.push(set),
+                Ok(set) if set.is_within_directory() => sets.push(set),
+                Ok(_) => {
+                    let path = path.display();
+                    tracing::warn!(%path, "a past set of policies names files elsewhere, and does not count");
+                }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "a past set of policies is not readable");
                 }
@@ -161,72 +243,29 @@ impl History {
         Ok(())
     }
 
-    /// Makes the directory of policies what it was in the set `number`, or in the one before the
-    /// one in force. Documents that were not there then are set aside, and so is everything whose contents
-    /// would be lost.
-    pub(crate) fn restore(
-        &self,
-        number: Option<u64>,
-        policies: &Path,
-    ) -> Result<(TakenSet, Restored), LoadError> {
+    /// The set `number`, or the one before the one in force, with its files.
+    pub(crate) fn earlier(&self, number: Option<u64>) -> Result<EarlierSet, LoadError> {
         let sets = self.sets()?;
         let found = match number {
             Some(number) => sets.iter().find(|set| set.number == number),
             None => before_newest(&sets),
         };
-        let set = found.ok_or_else(|| LoadError::NoSuchSet {
+        let set = found.cloned().ok_or_else(|| LoadError::NoSuchSet {
             asked: number,
             kept: sets.iter().map(|set| set.number).collect(),
         })?;
-        let mut restored = Restored {
-            number: set.number,
-            digest: set.digest,
-            written: Vec::new(),
-            set_aside: Vec::new(),
-        };
-        // Documents last: what they name is there when they are.
-        let is_document = |name: &Path| {
-            name.components().count() == 1 && name.extension().is_some_and(|end| end == "toml")
-        };
-        let (documents, others): (Vec<_>, Vec<_>) =
-            set.files.iter().partition(|(name, _)| is_document(name));
-        for (name, of) in others.into_iter().chain(documents) {
-            self.put_back(policies, name, of, &mut restored)?;
-        }
-        for entry in fs::read_dir(policies).map_err(LoadError::io("list", policies))? {
-            let name = PathBuf::from(entry.map_err(LoadError::io("list", policies))?.file_name());
-            if is_document(&name) && !set.files.contains_key(&name) {
-                restored.set_aside.push(set_aside(policies, &name)?);
+        let mut files = Files::new();
+        for (name, of) in &set.files {
+            let object = self.object(of);
+            let contents = fs::read(&object).map_err(LoadError::io("read", &object))?;
+            if Digest::of(&contents) != *of {
+                let reason =
+                    "it is not what it was when it was kept: choose another set".to_owned();
+                return Err(LoadError::Cache { path: object, reason });
             }
+            files.insert(name.clone(), contents.into());
         }
-        Ok((set.clone(), restored))
-    }
-
-    fn put_back(
-        &self,
-        policies: &Path,
-        name: &Path,
-        of: &Digest,
-        restored: &mut Restored,
-    ) -> Result<(), LoadError> {
-        let path = policies.join(name);
-        match fs::read(&path) {
-            Ok(now) if Digest::of(&now) == *of => return Ok(()),
-            Ok(now) if !self.object(&Digest::of(&now)).exists() => {
-                restored.set_aside.push(set_aside(policies, name)?);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(LoadError::io("read", &path)(error)),
-        }
-        let object = self.object(of);
-        let contents = fs::read(&object).map_err(LoadError::io("read", &object))?;
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(LoadError::io("create", folder))?;
-        }
-        replace(&path, &contents)?;
-        restored.written.push(name.to_owned());
-        Ok(())
+        Ok(EarlierSet { set, files, history: self.clone() })
     }
 
     fn object(&self, of: &Digest) -> PathBuf {
@@ -269,6 +308,14 @@ mod tests {
         }
     }
 
+    fn restore(
+        history: &History,
+        number: Option<u64>,
+        policies: &Path,
+    ) -> Result<Restored, LoadError> {
+        history.earlier(number)?.put_back(policies, &Trusted::process())
+    }
+
     const OLD: &[(&str, &str)] = &[("a.toml", "old"), ("plugins/p.wasm", "code 1")];
     const NEW: &[(&str, &str)] =
         &[("a.toml", "new"), ("b.toml", "more"), ("plugins/p.wasm", "code 2")];
@@ -287,8 +334,8 @@ mod tests {
         // Changed since, and in no set; nothing that is not there.
         write(&policies, &[("a.toml", "half done"), ("notes.txt", "mine")]);
 
-        let (set, restored) = history.restore(None, &policies).unwrap();
-        assert_eq!((set.number, restored.number), (1, 1));
+        let restored = restore(&history, None, &policies).unwrap();
+        assert_eq!(restored.number, 1);
         let read = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
         assert_eq!((read("a.toml"), read("plugins/p.wasm")), ("old".into(), "code 1".into()));
         assert_eq!(
@@ -298,7 +345,7 @@ mod tests {
         assert!(!policies.join("b.toml").exists());
         assert_eq!(read("b.toml.aside-1"), "more");
 
-        let (_, restored) = history.restore(Some(2), &policies).unwrap();
+        let restored = restore(&history, Some(2), &policies).unwrap();
         assert_eq!(restored.set_aside, Vec::<PathBuf>::new());
         assert_eq!((read("a.toml"), read("b.toml")), ("new".into(), "more".into()));
     }
@@ -317,7 +364,7 @@ mod tests {
         for set in sets {
             take(set);
         }
-        let back = || history.restore(None, &policies).map(|(_, restored)| restored.number);
+        let back = || restore(&history, None, &policies).map(|restored| restored.number);
         assert_eq!(back().unwrap(), 2);
         take(sets[1]);
         assert_eq!(back().unwrap(), 1);
@@ -331,9 +378,31 @@ mod tests {
         let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
         history.keep(&files(OLD), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
         for asked in [None, Some(7)] {
-            let error = history.restore(asked, folder.path()).unwrap_err().to_string();
+            let error = restore(&history, asked, folder.path()).unwrap_err().to_string();
             assert!(error.contains("kept: 1"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_the_history_does_not_vouch_for_is_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, policies) = (folder.path().join("history"), folder.path().join("policies"));
+        fs::create_dir(&policies).unwrap();
+        let history = History::open(&state, &Trusted::process()).unwrap();
+        history.keep(&files(&[("a.toml", "1")]), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        let object = history.object(&Digest::of(b"1"));
+        fs::write(&object, "another").unwrap();
+        let error = restore(&history, Some(1), &policies).unwrap_err().to_string();
+        assert!(error.contains("not what it was"), "{error}");
+        fs::write(&object, "1").unwrap();
+        let set = state.join("sets/00000001.json");
+        let text = fs::read_to_string(&set).unwrap();
+        for elsewhere in ["/etc/a.toml", "../a.toml", "plugins/../../a.toml"] {
+            fs::write(&set, text.replace("a.toml", elsewhere)).unwrap();
+            let refused = restore(&history, Some(1), &policies).unwrap_err();
+            assert!(matches!(refused, LoadError::NoSuchSet { .. }), "{elsewhere}: {refused}");
+        }
+        assert_eq!(fs::read_dir(&policies).unwrap().count(), 0);
     }
 
     #[test]
@@ -349,7 +418,7 @@ mod tests {
         assert_eq!((sets.len(), sets.last().unwrap().number), (KEPT, 4));
         assert_eq!(fs::read_dir(folder.path().join("objects")).unwrap().count(), KEPT + 1);
         let policies = tempfile::tempdir().unwrap();
-        history.restore(Some(4), policies.path()).unwrap();
+        restore(&history, Some(4), policies.path()).unwrap();
         assert_eq!(fs::read_to_string(policies.path().join("a.toml")).unwrap(), "3");
     }
 }

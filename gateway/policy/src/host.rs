@@ -193,17 +193,18 @@ impl PolicyHost {
         Ok(summary)
     }
 
-    /// Puts an earlier set back (see [`roll_back`](crate::roll_back)) and takes it into use.
+    /// Puts an earlier set back (see [`EarlierSet::put_back`](crate::EarlierSet::put_back)) and takes it into use.
     ///
     /// # Errors
-    /// As [`roll_back`](crate::roll_back) and [`reload`](Self::reload).
+    /// As [`EarlierSet::put_back`](crate::EarlierSet::put_back) and [`reload`](Self::reload).
     pub fn roll_back(&self, number: Option<u64>) -> Result<(Restored, Summary), LoadError> {
-        let Inner { artifacts, directory, history, .. } = &*self.0;
+        let Inner { artifacts, directory, trusted, history, .. } = &*self.0;
         let history = history
             .as_ref()
             .ok_or_else(|| LoadError::NoSuchSet { asked: number, kept: Vec::new() })?;
-        let (set, restored) = history.restore(number, directory)?;
-        artifacts.remember(&set.bindings)?;
+        let earlier = history.earlier(number)?;
+        let restored = earlier.put_back(directory, trusted)?;
+        artifacts.remember(&earlier.set.bindings)?;
         Ok((restored, self.reload()?))
     }
 

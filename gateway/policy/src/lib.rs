@@ -54,7 +54,7 @@ mod workers;
 mod world;
 
 pub use access::{AccessGrant, AccessRequest};
-pub use candidate::{Summary, policy_history, roll_back};
+pub use candidate::{Summary, earlier_set, policy_history, remember_earlier, roll_back};
 pub use certificate::{
     CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
 };
@@ -64,7 +64,7 @@ pub use digest::{Digest, InvalidDigest};
 pub use documents::{DocumentSignatures, Documents, NotSigned, SIGNATURES, documents};
 pub use each::EachVerdict;
 pub use error::{LoadError, Place, Subject};
-pub use history::{Restored, TakenSet};
+pub use history::{EarlierSet, Restored, TakenSet};
 pub use host::{PolicyConfig, PolicyHost};
 pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
 pub use operations::Operations;

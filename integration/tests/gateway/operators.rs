@@ -1,9 +1,10 @@
 //! What operators do beside a gateway: as which user, and what is left when something goes wrong.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chancery_integration::gateway::{Gateway, Options, chancery};
 use chancery_integration::site::Site;
@@ -78,7 +79,6 @@ fn root_is_told_as_whom_to_run_a_command_and_writes_nothing() {
         ],
         &["policy", "list"],
         &["policy", "history"],
-        &["policy", "rollback"],
     ] {
         let said = chancery(&[command, &["--config", config]].concat()).failure();
         assert!(said.stderr.contains("`runuser -u nobody -- chancery …`"), "{command:?}: {said}");
@@ -86,6 +86,51 @@ fn root_is_told_as_whom_to_run_a_command_and_writes_nothing() {
         assert_eq!(owners(&state), before, "{command:?}");
         assert!(!Path::new(out).exists(), "{command:?}");
     }
+}
+
+#[test]
+fn root_puts_policies_back_that_the_gateways_user_only_reads() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let bindings = gateway.path("policies/access.toml");
+    let good = fs::read_to_string(&bindings).expect("the bindings can be read");
+    fs::write(&bindings, good.replace("secret/app/*", "secret/team/*"))
+        .expect("they can be written");
+    chancery_integration::process::eventually("a second set", Duration::from_mins(1), || {
+        let history = gateway.admin().get("/v1/sys/policy-set").json()["data"]["number"].clone();
+        (history == 2).then_some(())
+    });
+    drop(gateway.stop());
+    // As docs/operating/service.md says: the policies are root's, for the gateway's user to read.
+    let (state, policies) = (site.path().join("state"), site.path().join("policies"));
+    fs::rename(state.join("policies"), &policies).expect("they can be moved");
+    let mut config: toml::Table = fs::read_to_string(state.join("chancery.toml"))
+        .expect("`dev` leaves its configuration")
+        .parse()
+        .expect("it is TOML");
+    config["policy"]["directory"] = text(&policies).into();
+    let config = site.write("chancery.toml", config.to_string());
+    give(&state, NOBODY);
+    give(&policies, NOBODY);
+    for path in owners(&policies).keys().map(Path::new).chain([policies.as_path()]) {
+        chown(path, Some(0), None).expect("root may take files");
+        let mode = if path.is_dir() { 0o750 } else { 0o640 };
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("and their modes");
+    }
+    fs::set_permissions(site.path(), Permissions::from_mode(0o755)).expect("its own");
+    let before = (owners(&state), owners(&policies));
+
+    let said = chancery(&["policy", "rollback", "--config", text(&config)]).success();
+    assert!(said.stdout.contains("set 1 is put back"), "{said}");
+    let written = policies.join("access.toml");
+    assert_eq!(fs::read_to_string(&written).expect("it is there"), good);
+    let found = fs::metadata(&written).expect("it is there");
+    assert_eq!((found.gid(), found.mode() & 0o777), (NOBODY, 0o640), "the gateway reads it");
+    assert_eq!((owners(&state), owners(&policies)), before);
+    assert!(!site.path().join("state/policies").exists());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use chancery_files::Untrusted;
+
 /// What is wrong with a configuration file, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -9,7 +11,7 @@ pub(crate) enum ConfigError {
         /// The file.
         file: PathBuf,
         /// Why.
-        cause: chancery_files::Untrusted,
+        cause: Untrusted,
     },
     /// The gateway has a user of its own, and this process is root's.
     #[error("{}: server.directory: {cause}", file.display())]
@@ -17,7 +19,7 @@ pub(crate) enum ConfigError {
         /// The configuration.
         file: PathBuf,
         /// As whom to run the command.
-        cause: chancery_files::Untrusted,
+        cause: Untrusted,
     },
     /// Not TOML, a key that does not exist, or a value of the wrong type.
     #[error("{}:{line}: {message}", file.display())]
@@ -32,6 +34,16 @@ pub(crate) enum ConfigError {
     /// Values that are of the right type and yet cannot be used; all of them, not only the first.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<InvalidValue>),
+}
+
+impl ConfigError {
+    /// The user that the gateway has for itself, if this is that root is not that user.
+    pub(crate) fn gateways_user(&self) -> Option<u32> {
+        match self {
+            Self::WrongUser { cause: Untrusted::Foreign { owner, .. }, .. } => Some(*owner),
+            _ => None,
+        }
+    }
 }
 
 /// One value that cannot be used.

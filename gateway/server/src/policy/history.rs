@@ -1,8 +1,11 @@
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use chancery_files::Trusted;
 use chancery_policy::{PolicyConfig, Restored, TakenSet};
 use clap::Args;
 
@@ -35,10 +38,41 @@ pub(super) fn list(config: &Path, output: Output) -> Result<ExitCode> {
 
 /// Puts the files of an earlier set back. A gateway that watches its policies takes them by itself.
 pub(super) fn roll_back(args: &RollbackArgs, output: Output) -> Result<ExitCode> {
-    let config = Config::load(&args.config)?;
-    let restored = chancery_policy::roll_back(&with_history(&config), args.to)?;
-    print(output, &restored, || told(&restored, config.policy_watch))?;
+    let (restored, watched) = match Config::load(&args.config) {
+        Ok(config) => {
+            (chancery_policy::roll_back(&with_history(&config), args.to)?, config.policy_watch)
+        }
+        Err(error) => match error.gateways_user() {
+            Some(user) => roll_back_as_root(args, user)?,
+            None => return Err(error.into()),
+        },
+    };
+    print(output, &restored, || told(&restored, watched))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same for root, whose the policies are while the state is the gateway's. Root writes the policies and nothing
+/// else: what is in the state directory is read and written as the gateway's user.
+fn roll_back_as_root(args: &RollbackArgs, user: u32) -> Result<(Restored, bool)> {
+    let (config, earlier) = as_gateway(user, || {
+        let config = Config::load(&args.config)?;
+        let earlier = chancery_policy::earlier_set(&with_history(&config), args.to)?;
+        Ok((config, earlier))
+    })?;
+    let owner = fs::metadata(&config.policy_directory).map(|found| found.uid());
+    let put_back = |trusted| Ok(earlier.put_back(&config.policy_directory, trusted)?);
+    let restored = if owner.is_ok_and(|owner| owner == user) {
+        as_gateway(user, || put_back(&config.trusted))?
+    } else {
+        // Nobody but root may have a hand in what root writes to.
+        put_back(&Trusted::process())?
+    };
+    as_gateway(user, || Ok(chancery_policy::remember_earlier(&policy_config(&config), &earlier)?))?;
+    Ok((restored, config.policy_watch))
+}
+
+fn as_gateway<T: Send>(user: u32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    chancery_files::as_user(user, work).context("cannot become the gateway's user")?
 }
 
 fn listed(sets: &[TakenSet]) -> String {
