@@ -53,11 +53,10 @@ mod setup {
         PublicKey::of(name(), &key())
     }
 
-    /// Where the mark of a log is, in place of a sealed store.
+    /// Where the mark of a log is, in place of a sealed store: beside the log, so that it goes with the test's
+    /// temporary directory.
     pub(crate) fn store_of(log: &Path) -> PathBuf {
-        let directory = log.parent().unwrap().with_extension("store");
-        std::fs::create_dir_all(&directory).unwrap();
-        directory.join("mark")
+        log.with_file_name("store.mark")
     }
 
     pub(crate) fn mark_of(log: &Path) -> Mark {

@@ -15,14 +15,20 @@ use crate::setup::{config, event, head_of, key, mark_of, public_key};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn read(directory: &Path) -> Files {
+/// What somebody without the keys can change: all but what stands for the sealed store.
+fn paths(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
+    entries.filter(|path| !path.ends_with("store.mark")).collect()
+}
+
+fn read(directory: &Path) -> Files {
+    let read = |path: PathBuf| (path.clone(), std::fs::read(&path).unwrap());
+    paths(directory).into_iter().map(read).collect()
 }
 
 fn write(directory: &Path, files: &Files) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    for path in paths(directory) {
+        std::fs::remove_file(path).unwrap();
     }
     for (path, bytes) in files {
         std::fs::write(path, bytes).unwrap();
