@@ -103,7 +103,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file is not one of ours, or not intact.
-    #[error("the store {} cannot be used: {reason}; restore it from a backup", path.display())]
+    #[error(
+        "the store {} cannot be used: {reason}; `chancery store check` says what of it can be read, and what to do",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

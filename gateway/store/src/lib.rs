@@ -31,7 +31,7 @@ use jiff::Timestamp;
 
 pub use commit::{Check, Commit, Write};
 pub use error::{CommitError, OpenError, ReadError};
-pub use key::{InvalidKey, Key};
+pub use key::{InvalidKey, InvalidKeyText, Key};
 pub use watch::{Change, Watch, Watchers};
 
 /// A boxed future, which keeps [`Store`] usable as a trait object.

@@ -323,3 +323,87 @@ fn a_store_is_checked_and_repaired() {
     drop(stored.store_command(&["restored"]).success());
     drop(stored.start());
 }
+
+/// A leaf of the file's tree is gone: the file is refused, and made anew of the rest.
+#[test]
+fn a_damaged_file_is_refused_and_made_anew() {
+    let stored = Stored::new();
+    let gateway = stored.start();
+    let body = |number: usize| json!({ "data": { "value": "x".repeat(500), "number": number } });
+    for number in 0..40 {
+        let path = format!("/v1/secret/data/app/many/{number:02}");
+        drop(gateway.app().post(&path, &body(number)).expect(200));
+    }
+    let backup = stored.site.path().join("many.backup");
+    drop(gateway.administer(&["backup", "create", "--out", text(&backup)]).success());
+    drop(gateway.stop());
+    let whole = fs::read(stored.store()).expect("there is a store");
+    let mut image = whole.clone();
+    let name = b"default/secrets/kv-metadata/secret/app/many/20";
+    let page = 4096;
+    for at in (page..image.len()).step_by(page) {
+        if whole[at..at + page].windows(name.len()).any(|bytes| bytes == name) {
+            image[at..at + page].fill(0);
+        }
+    }
+    assert_ne!(image, whole, "the record is there");
+    fs::write(stored.store(), &image).expect("the store can be written");
+
+    let said = stored.refuses();
+    assert!(said.stderr.contains("chancery store check"), "{said}");
+    assert!(!said.stderr.contains("panicked"), "{said}");
+    let said = stored.store_command(&["check"]).failure();
+    for part in
+        ["the file is damaged", "all of which open", "nothing can be read between", "--rebuild"]
+    {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
+    assert!(!said.stderr.contains("panicked"), "{said}");
+    let said = stored.store_command(&["--output", "json", "check"]).failure();
+    let checked: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(checked["file"], "damaged", "{checked}");
+    assert!(checked["unreadable"][0]["after"].is_string(), "{checked}");
+    drop(stored.store_command(&["repair"]).failure().says("chancery store check"));
+    let kept = fs::read(stored.store()).expect("there is a store");
+    assert!(kept == image, "what only looks or refuses changes nothing");
+
+    let repair = ["repair", "--rebuild", "--from", text(&backup), "--older"];
+    let said = stored.store_command(&repair).success();
+    for part in ["the file is made anew of", "nothing could be read between", "older than it was"] {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
+    let aside = stored.store().with_extension("redb.damaged");
+    assert!(fs::read(aside).expect("it is kept") == image);
+    drop(stored.store_command(&["check"]).success().says("all of which open"));
+    let gateway = stored.start();
+    for number in 0..40 {
+        let path = format!("/v1/secret/data/app/many/{number:02}");
+        assert_eq!(gateway.app().get(&path).expect(200).json()["data"]["data"]["number"], number);
+    }
+    let audit = gateway.audit();
+    let repaired = audit.iter().find(|line| line["operation"] == "store.repair");
+    let repaired = repaired.expect("it is on record");
+    assert!(repaired["details"]["rebuilt"].is_number(), "{repaired}");
+}
+
+/// A key need not be text: it is given as it is shown.
+#[test]
+fn a_damaged_record_with_any_key_is_given_up_by_what_is_shown() {
+    let stored = Stored::new();
+    {
+        let database = Database::open(stored.store()).expect("nobody has it open");
+        let transaction = database.begin_write().expect("it can be written");
+        let mut records = transaction.open_table(RECORDS).expect("it has records");
+        let key = &b"default/secrets/\xff\xfe\\\n"[..];
+        records.insert(key, &b"sixteen bytes or"[..]).expect("it can be written");
+        drop(records);
+        transaction.commit().expect("it can be written");
+    }
+    let shown = r"default/secrets/\xff\xfe\\\x0a";
+    drop(stored.store_command(&["check"]).failure().says(&format!("  {shown}: ")));
+    let wrong = r"default/secrets/\xff\xfe\";
+    drop(stored.store_command(&["repair", "--remove", wrong]).failure().says("backslash"));
+    let said = stored.store_command(&["repair", "--remove", shown]).success();
+    assert!(said.stdout.contains(&format!("{shown}: removed")), "{said}");
+    drop(stored.store_command(&["check"]).success());
+}

@@ -12,11 +12,12 @@ use chancery_audit::Event;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::backup::BackupReader;
-use chancery_store::redb::{Integrity, verify};
-use chancery_store::{Commit, Key, ReadError, Record, Store};
+use chancery_store::redb::{Gap, Integrity, verify};
+use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::damaged::{self, GapView, Rebuilt};
 use super::{OpenStore, existing, store_file};
 use crate::audit;
 use crate::config::Config;
@@ -72,9 +73,14 @@ struct RepairArgs {
     /// certificate that was revoked since is good again.
     #[arg(long, requires = "from")]
     older: bool,
-    /// Give up the damaged record with this key. May be given several times.
+    /// Give up the damaged record with this key, written as `check` shows it. May be given several times.
     #[arg(long, value_name = "KEY")]
-    remove: Vec<String>,
+    remove: Vec<Key>,
+    /// Make the file anew of what can be read, if it is damaged itself. Records may be lost by this: revocations,
+    /// for example. The damaged file is kept beside it. With `--from` and `--older`, what cannot be read is taken
+    /// from the backup.
+    #[arg(long)]
+    rebuild: bool,
 }
 
 /// What is found.
@@ -87,16 +93,19 @@ struct Checked {
 }
 
 #[derive(Debug, Serialize)]
-struct DamagedView {
-    key: String,
-    reason: String,
+pub(super) struct DamagedView {
+    pub(super) key: String,
+    pub(super) reason: String,
     /// How many records do not open because of it, itself included.
-    records: u64,
+    pub(super) records: u64,
 }
 
 /// What was done.
 #[derive(Debug, Default, Serialize)]
 struct Repaired {
+    /// The file was made anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<RebuiltView>,
     /// Made anew out of what they follow from.
     remade: Vec<String>,
     /// Taken from the backup, as they were written last.
@@ -105,6 +114,14 @@ struct Repaired {
     restored_older: Vec<String>,
     removed: Vec<String>,
     left: Vec<DamagedView>,
+}
+
+/// How the file was made anew.
+#[derive(Debug, Serialize)]
+struct RebuiltView {
+    records: u64,
+    unreadable: Vec<GapView>,
+    damaged_file: PathBuf,
 }
 
 /// Records that do not open, by what is to be mended, with the reason and how many records it is about.
@@ -118,8 +135,10 @@ pub(crate) async fn run(args: StoreArgs) -> Result<ExitCode> {
         }
         StoreCommand::Repair(repair) => {
             let config = Config::load(&repair.config.config)?;
+            let rebuilt = if repair.rebuild { rebuilt_if_damaged(&config).await? } else { None };
             let (stopped, mended) = Stopped::open_mended(&config).await?;
-            let repaired = repair_opened(&config, &stopped, mended, &repair, args.output).await;
+            let begun = Begun { mended, rebuilt };
+            let repaired = repair_opened(&config, &stopped, begun, &repair, args.output).await;
             stopped.close().await?;
             repaired
         }
@@ -139,9 +158,15 @@ pub(crate) async fn run(args: StoreArgs) -> Result<ExitCode> {
 
 async fn check(config: &Config, output: Output) -> Result<ExitCode> {
     let path = existing(config)?;
-    config.trusted.file(&path)?;
-    let file = path.clone();
-    let integrity = tokio::task::spawn_blocking(move || verify(&file)).await??;
+    let integrity = match integrity(config).await {
+        Err(OpenError::Damaged { reason, .. }) => {
+            let hsm = open_hsm(config)?;
+            let checked = damaged::check(config, &reason, hsm.as_deref(), output).await;
+            close(hsm).await?;
+            return checked;
+        }
+        integrity => integrity?,
+    };
     let stopped = Stopped::open(config).await?;
     let looked = stopped.look_through().await;
     stopped.close().await?;
@@ -149,10 +174,39 @@ async fn check(config: &Config, output: Output) -> Result<ExitCode> {
     let file = match integrity {
         Integrity::Whole => "whole",
         Integrity::Repaired => "was not closed properly, and is repaired",
+        Integrity::WentBack => {
+            "was not closed properly, and its newest commit is not whole, so it is at the one before"
+        }
     };
     let checked = Checked { file, records, damaged: views(damage) };
     print(output, &checked, || said(&path, &checked))?;
     Ok(if checked.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks the file.
+async fn integrity(config: &Config) -> Result<Integrity, OpenError> {
+    let file = store_file(config);
+    let failed = |reason: String| OpenError::Io { path: store_file(config), reason };
+    config.trusted.file(&file).map_err(|error| failed(error.to_string()))?;
+    let checked = tokio::task::spawn_blocking(move || verify(&file)).await;
+    checked.unwrap_or_else(|error| Err(failed(error.to_string())))
+}
+
+/// Makes the file anew if it is damaged.
+async fn rebuilt_if_damaged(config: &Config) -> Result<Option<Rebuilt>> {
+    existing(config)?;
+    match integrity(config).await {
+        Ok(_) => Ok(None),
+        Err(OpenError::Damaged { .. }) => Ok(Some(damaged::rebuild(config).await?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a repair begins with.
+struct Begun {
+    /// Whether the record that shows the root key was made anew.
+    mended: bool,
+    rebuilt: Option<Rebuilt>,
 }
 
 fn said(path: &Path, checked: &Checked) -> String {
@@ -164,7 +218,7 @@ fn said(path: &Path, checked: &Checked) -> String {
     format!("{text}, {} damaged:\n{}", damaged.len(), lines(damaged))
 }
 
-fn lines(damaged: &[DamagedView]) -> String {
+pub(super) fn lines(damaged: &[DamagedView]) -> String {
     let line = |one: &DamagedView| match one.records {
         1 => format!("  {}: {}", one.key, one.reason),
         records => format!("  {}: {}; {records} records do not open for it", one.key, one.reason),
@@ -181,12 +235,23 @@ fn views(damage: Damage) -> Vec<DamagedView> {
 async fn repair_opened(
     config: &Config,
     stopped: &Stopped,
-    mended: bool,
+    Begun { mended, rebuilt }: Begun,
     args: &RepairArgs,
     output: Output,
 ) -> Result<ExitCode> {
-    let (_, damage) = stopped.look_through().await?;
     let mut done = Repaired::default();
+    let mut gaps = vec![];
+    if let Some(rebuilt) = rebuilt {
+        // What was lost may have been newer than what is there.
+        stopped.open.mark_restored(Clock::system().now()).await?;
+        done.rebuilt = Some(RebuiltView {
+            records: rebuilt.records,
+            unreadable: rebuilt.gaps.iter().map(GapView::of).collect(),
+            damaged_file: rebuilt.aside,
+        });
+        gaps = rebuilt.gaps;
+    }
+    let (_, damage) = stopped.look_through().await?;
     done.remade.extend(mended.then(|| "_/seal/check".to_owned()));
     let mut left: Vec<Key> = vec![];
     for key in damage.into_keys() {
@@ -197,19 +262,19 @@ async fn repair_opened(
         }
     }
     if let Some(backup) = &args.from {
-        left = stopped.take_from(backup, args.older, left, &mut done).await?;
+        left = stopped.take_from(backup, args.older, left, &gaps, &mut done).await?;
     }
-    for name in &args.remove {
-        let key = Key::new(name.as_str())?;
-        let at = left.iter().position(|one| *one == key);
+    for key in &args.remove {
+        let at = left.iter().position(|one| one == key);
         let at =
-            at.with_context(|| format!("--remove {name}: there is no damaged record of this key"))?;
+            at.with_context(|| format!("--remove {key}: there is no damaged record of this key"))?;
         stopped.open.raw.commit(Commit::new().delete(left.swap_remove(at))).await?;
-        done.removed.push(name.clone());
+        done.removed.push(key.to_string());
     }
-    let changed = [&done.remade, &done.restored, &done.restored_older, &done.removed]
-        .iter()
-        .any(|list| !list.is_empty());
+    let changed = done.rebuilt.is_some()
+        || [&done.remade, &done.restored, &done.restored_older, &done.removed]
+            .iter()
+            .any(|list| !list.is_empty());
     if changed {
         stopped.reindex(config).await?;
         stopped.record(config, "store.repair", |event| repaired_in(event, &done)).await?;
@@ -220,7 +285,11 @@ async fn repair_opened(
     Ok(if done.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn repaired_in(event: Event, done: &Repaired) -> Event {
+fn repaired_in(mut event: Event, done: &Repaired) -> Event {
+    if let Some(rebuilt) = &done.rebuilt {
+        event =
+            event.detail("rebuilt", rebuilt.records).detail("unreadable", rebuilt.unreadable.len());
+    }
     let lists = [
         ("remade", &done.remade),
         ("restored", &done.restored),
@@ -237,6 +306,17 @@ fn repaired_in(event: Event, done: &Repaired) -> Event {
 
 fn outcome(done: &Repaired) -> String {
     let mut text = String::new();
+    if let Some(rebuilt) = &done.rebuilt {
+        let _ = writeln!(
+            text,
+            "the file is made anew of {} records; the damaged one is {}",
+            rebuilt.records,
+            rebuilt.damaged_file.display()
+        );
+        for gap in &rebuilt.unreadable {
+            let _ = writeln!(text, "nothing could be read {}", gap.said());
+        }
+    }
     for (what, list) in [
         ("made anew out of what it follows from", &done.remade),
         ("taken from the backup", &done.restored),
@@ -251,6 +331,13 @@ fn outcome(done: &Repaired) -> String {
         return text + "every record opens";
     }
     text + "still damaged (see docs/operating/store.md):\n" + &lines(&done.left)
+}
+
+async fn close(hsm: Option<Arc<Pkcs11Signer>>) -> Result<()> {
+    if let Some(hsm) = hsm {
+        tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
+    }
+    Ok(())
 }
 
 /// The store of a gateway that is stopped.
@@ -276,10 +363,7 @@ impl Stopped {
     }
 
     async fn close(self) -> Result<()> {
-        if let Some(hsm) = self.hsm {
-            tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
-        }
-        Ok(())
+        close(self.hsm).await
     }
 
     /// Opens every record; gives how many there are, and what is damaged.
@@ -341,12 +425,13 @@ impl Stopped {
         Ok(true)
     }
 
-    /// Takes what is damaged from a backup; gives what is left.
+    /// Takes what is damaged from a backup, and what could not be read if it may be older; gives what is left.
     async fn take_from(
         &self,
         backup: &Path,
         older: bool,
         damaged: Vec<Key>,
+        gaps: &[Gap],
         done: &mut Repaired,
     ) -> Result<Vec<Key>> {
         let shown = || backup.display().to_string();
@@ -354,8 +439,18 @@ impl Stopped {
         let mut reader = BackupReader::open(file).with_context(shown)?;
         let wanted: BTreeSet<&Key> = damaged.iter().collect();
         let mut found: BTreeMap<Key, Record> = BTreeMap::new();
+        let mut lost: Vec<Key> = vec![];
         while let Some(record) = reader.next_record().with_context(shown)? {
-            if wanted.contains(&record.key) {
+            let is_wanted = wanted.contains(&record.key);
+            let is_lost = older && !is_wanted && gaps.iter().any(|gap| gap.contains(&record.key));
+            if is_lost {
+                ensure!(
+                    lost.len() < MOST_NAMED,
+                    "more than {MOST_NAMED} records cannot be read: restore the store from the backup as a whole"
+                );
+                lost.push(record.key.clone());
+            }
+            if is_wanted || is_lost {
                 found.insert(record.key.clone(), record);
             }
         }
@@ -364,7 +459,7 @@ impl Stopped {
             .and_then(|end| end.authenticate_for(&self.open.barrier))
             .with_context(shown)?;
         let mut left = vec![];
-        for key in damaged {
+        for key in damaged.into_iter().chain(lost) {
             let Some(record) = found.remove(&key) else {
                 left.push(key);
                 continue;

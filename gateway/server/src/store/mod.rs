@@ -1,6 +1,7 @@
 //! The embedded store with the barrier over it: what every room above sees is sealed.
 
 mod command;
+mod damaged;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,9 +11,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
-use ::redb::{Builder, StorageBackend};
+use ::redb::StorageBackend;
 use chancery_identity::Clock;
 
+use super::integrity::open_checked;
 use super::space::Space;
 use super::{Opener, RedbStore};
 
@@ -80,7 +81,7 @@ impl Disk {
     pub fn open(&self) -> RedbStore {
         let disk = self.clone();
         let opener: Opener =
-            Box::new(move || Builder::new().set_cache_size(0).create_with_backend(disk.clone()));
+            Box::new(move || open_checked(0, |builder| builder.create_with_backend(disk.clone())));
         let space = Space::of(Path::new("/"), 0);
         RedbStore::start(Path::new("simulated"), opener, space, Clock::system()).unwrap()
     }

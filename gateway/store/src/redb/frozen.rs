@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ::redb::{Database, DatabaseError, Durability, ReadOnlyDatabase};
 
+use super::guard::guarded;
 use super::snapshot::{self, FACTS, FORMAT, KNOWN_FORMAT, NEWEST, RECORDS, Snapshot};
 use super::{create_private, io_error, open_error};
 use crate::{Key, OpenError, ReadError, Record, Version};
@@ -40,7 +41,8 @@ impl Frozen {
 /// See [`OpenError`]: above all [`OpenError::InUse`], and [`OpenError::Unclosed`].
 pub fn peek(path: &Path, keys: &[Key]) -> Result<Vec<Record>, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
-    let database = ReadOnlyDatabase::open(path).map_err(|error| match error {
+    let opened: Result<_, DatabaseError> = guarded(|| ReadOnlyDatabase::open(path));
+    let database = opened.map_err(|error| match error {
         DatabaseError::RepairAborted => OpenError::Unclosed { path: path.to_owned() },
         error => open_error(path, error),
     })?;
@@ -105,12 +107,12 @@ impl Import {
         durability: Durability,
         work: impl FnOnce(&::redb::WriteTransaction) -> Result<(), ::redb::Error>,
     ) -> Result<(), OpenError> {
-        let done =
-            self.database.begin_write().map_err(::redb::Error::from).and_then(|mut transaction| {
-                transaction.set_durability(durability)?;
-                work(&transaction)?;
-                Ok(transaction.commit()?)
-            });
+        let done: Result<(), ::redb::Error> = guarded(|| {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(durability)?;
+            work(&transaction)?;
+            Ok(transaction.commit()?)
+        });
         done.map_err(|error| OpenError::Io { path: self.path.clone(), reason: error.to_string() })
     }
 }

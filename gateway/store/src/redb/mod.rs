@@ -14,7 +14,9 @@ pub mod disk;
 #[cfg(test)]
 mod faults;
 mod frozen;
+mod guard;
 mod integrity;
+mod readable;
 mod snapshot;
 mod space;
 mod writer;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ::redb::{Builder, Database, DatabaseError, StorageError};
+use ::redb::{Database, DatabaseError};
 use chancery_files::Readers;
 use chancery_identity::Clock;
 use jiff::Timestamp;
@@ -32,6 +34,8 @@ use tracing::Instrument as _;
 
 pub use self::frozen::{Frozen, Import, peek};
 pub use self::integrity::{Integrity, verify};
+use self::integrity::{is_damage, open_checked};
+pub use self::readable::{Gap, Readable};
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;
 use self::writer::{Request, Writer};
@@ -82,9 +86,9 @@ impl Default for RedbOptions {
 type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
 
 impl RedbStore {
-    /// Opens the store in the file `path`, which is created (mode 0600) if it does not exist. After a
-    /// crash this checks the file and returns it to its last durable state, which takes time in
-    /// proportion to its size.
+    /// Opens the store in the file `path`, which is created (mode 0600) if it does not exist. This checks every page
+    /// that is in use against its checksum, which takes time in proportion to the size of the file, and returns it to
+    /// its last durable state after a crash.
     ///
     /// # Errors
     /// See [`OpenError`]: in use, damaged, of another format, or out of reach.
@@ -101,7 +105,7 @@ impl RedbStore {
         let space = Space::of(path, options.reserve_bytes);
         let (file, cache_bytes) = (path.to_owned(), options.cache_bytes);
         let opener: Opener =
-            Box::new(move || Builder::new().set_cache_size(cache_bytes).create(&file));
+            Box::new(move || open_checked(cache_bytes, |builder| builder.create(&file)));
         Self::start(path, opener, space, options.clock.clone())
     }
 
@@ -263,15 +267,7 @@ fn open_error(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             OpenError::InUse { path }
         }
-        DatabaseError::Storage(StorageError::Corrupted(reason)) => {
-            OpenError::Damaged { path, reason }
-        }
-        DatabaseError::Storage(StorageError::Io(error))
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
+        DatabaseError::Storage(error) if is_damage(&error) => {
             OpenError::Damaged { path, reason: error.to_string() }
         }
         error => OpenError::Io { path, reason: error.to_string() },

@@ -10,6 +10,7 @@ use ::redb::{
 };
 use bytes::Bytes;
 
+use super::guard::guarded;
 use crate::{Key, OpenError, ReadError, Record, Version};
 
 /// Key of the record to its version (8 bytes, big endian) and value.
@@ -73,11 +74,13 @@ pub(super) enum Error {
 impl Snapshot {
     /// The state after the newest commit.
     pub(super) fn take(database: &impl ReadableDatabase) -> Result<Self, ::redb::Error> {
-        let transaction = database.begin_read()?;
-        let facts = transaction.open_table(FACTS)?;
-        let newest = facts.get(NEWEST)?.map_or(0, |newest| newest.value());
-        let records = Arc::new(transaction.open_table(RECORDS)?);
-        Ok(Self { records, newest: Version::new(newest) })
+        guarded(|| {
+            let transaction = database.begin_read()?;
+            let facts = transaction.open_table(FACTS)?;
+            let newest = facts.get(NEWEST)?.map_or(0, |newest| newest.value());
+            let records = Arc::new(transaction.open_table(RECORDS)?);
+            Ok(Self { records, newest: Version::new(newest) })
+        })
     }
 
     /// The first snapshot of a file that was just opened. A new file gets its tables.
@@ -85,12 +88,12 @@ impl Snapshot {
         let path = || path.to_owned();
         let damaged =
             |error: ::redb::Error| OpenError::Damaged { path: path(), reason: error.to_string() };
-        if is_empty(database).map_err(damaged)? {
+        if guarded(|| is_empty(database)).map_err(damaged)? {
             let failed =
                 |error: ::redb::Error| OpenError::Io { path: path(), reason: error.to_string() };
-            initialise(database).map_err(failed)?;
+            guarded(|| initialise(database)).map_err(failed)?;
         }
-        match format(database).map_err(damaged)? {
+        match guarded(|| format(database)).map_err(damaged)? {
             Some(KNOWN_FORMAT) => Self::take(database).map_err(damaged),
             Some(found) => Err(OpenError::Format { path: path(), found, known: KNOWN_FORMAT }),
             None => {
@@ -105,8 +108,10 @@ impl Snapshot {
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
-        let Some(stored) = self.records.get(key.as_bytes())? else { return Ok(None) };
-        decode(key.clone(), stored.value()).map(Some).map_err(|key| Error::Damaged { key })
+        guarded(|| {
+            let Some(stored) = self.records.get(key.as_bytes())? else { return Ok(None) };
+            decode(key.clone(), stored.value()).map(Some).map_err(|key| Error::Damaged { key })
+        })
     }
 
     pub(super) fn scan(
@@ -126,7 +131,7 @@ impl Snapshot {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Result<Record, Key>>, Error> {
-        self.each(prefix, after, limit, |key, stored| decode(key, stored.value()))
+        guarded(|| self.each(prefix, after, limit, |key, stored| decode(key, stored.value())))
     }
 
     /// Their keys.
@@ -136,7 +141,7 @@ impl Snapshot {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Key>, Error> {
-        self.each(prefix, after, limit, |key, _| key)
+        guarded(|| self.each(prefix, after, limit, |key, _| key))
     }
 
     fn each<T>(
@@ -189,7 +194,7 @@ pub(super) fn encode(into: &mut [u8], version: Version, value: &[u8]) {
 }
 
 /// The record that is stored; its key if that is too short to be one.
-fn decode(key: Key, stored: &[u8]) -> Result<Record, Key> {
+pub(super) fn decode(key: Key, stored: &[u8]) -> Result<Record, Key> {
     let (Some(version), Some(value)) = (version_of(stored), stored.get(VERSION_LEN..)) else {
         return Err(key);
     };

@@ -7,6 +7,7 @@ use ::redb::{Database, ReadableTable as _, Table};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Opener;
+use super::guard::{guarded, let_go};
 use super::snapshot::{self, FACTS, NEWEST, Published, RECORDS, Snapshot};
 use super::space::{self, Space};
 use crate::{Commit, CommitError, Version, Watchers, Write};
@@ -61,6 +62,11 @@ impl Writer {
 
     /// Serves requests until nobody can send any, then closes the file.
     pub(super) fn run(mut self) {
+        self.serve();
+        let_go(self.database.take());
+    }
+
+    fn serve(&mut self) {
         while let Some(request) = self.queue.blocking_recv() {
             let group = self.gather(request);
             if !group.is_empty() {
@@ -130,22 +136,11 @@ impl Writer {
             self.recover();
         }
         let Some(database) = &self.database else { return Err(Failure::Closed) };
-        let transaction = database.begin_write().map_err(Failure::of)?;
-        let mut newest = self.newest;
-        {
-            let mut records = transaction.open_table(RECORDS).map_err(Failure::of)?;
-            for commit in commits {
-                answers.push(apply(&mut records, &mut newest, commit).map_err(Failure::of)?);
-            }
-            if newest > self.newest {
-                let mut facts = transaction.open_table(FACTS).map_err(Failure::of)?;
-                facts.insert(NEWEST, newest.get()).map_err(Failure::of)?;
-            }
-        }
+        let written = guarded(|| write(database, self.newest, commits, answers));
+        let newest = written.map_err(Failure::of)?;
         if newest == self.newest {
-            return transaction.abort().map_err(Failure::of);
+            return Ok(());
         }
-        transaction.commit().map_err(Failure::of)?;
         self.newest = newest;
         match Snapshot::take(database) {
             Ok(snapshot) => self.publish(Ok(snapshot)),
@@ -189,7 +184,7 @@ impl Writer {
     fn recover(&mut self) {
         metrics::counter!("chancery_store_recoveries_total").increment(1);
         // Closing releases the lock on the file, which opening takes anew.
-        drop(self.database.take());
+        let_go(self.database.take());
         self.generation += 1;
         let opened = (self.opener)().map_err(::redb::Error::from);
         let taken = opened.and_then(|database| Ok((Snapshot::take(&database)?, database)));
@@ -241,6 +236,32 @@ impl std::fmt::Display for Failure {
             Self::Closed => f.write_str("its file could not be opened again after a failure"),
         }
     }
+}
+
+/// Makes the commits in one transaction; gives the newest version then, and pushes the answer to each.
+fn write(
+    database: &Database,
+    before: Version,
+    commits: &[&Commit],
+    answers: &mut Vec<Answer>,
+) -> Result<Version, ::redb::Error> {
+    let transaction = database.begin_write()?;
+    let mut newest = before;
+    {
+        let mut records = transaction.open_table(RECORDS)?;
+        for commit in commits {
+            answers.push(apply(&mut records, &mut newest, commit)?);
+        }
+        if newest > before {
+            transaction.open_table(FACTS)?.insert(NEWEST, newest.get())?;
+        }
+    }
+    if newest == before {
+        transaction.abort()?;
+    } else {
+        transaction.commit()?;
+    }
+    Ok(newest)
 }
 
 /// Evaluates the checks of `commit`, and makes its writes if they hold.
