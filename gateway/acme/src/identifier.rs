@@ -38,9 +38,30 @@ pub enum InvalidIdentifier {
     /// The issuing CAs' own certificates do not let them certify the name (RFC 5280 §4.2.1.10).
     #[error("the CAs of this server are not permitted to certify `{0}` (name constraints)")]
     NotPermitted(String),
-    /// The value is not an IP address in its canonical spelling.
-    #[error("`{0}` is not an IP address in the spelling of RFC 5952")]
+    /// The name is below a special one of which control cannot be proved here.
+    #[error("`{value}` cannot be certified: {reason}")]
+    Special {
+        /// What was asked for, shortened.
+        value: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The value is not an IP address.
+    #[error("`{0}` is not an IP address")]
     Ip(String),
+    /// The value is an IP address in another spelling than the canonical one.
+    #[error("`{value}` has to be written as `{canonical}` (RFC 8738 §3)")]
+    IpSpelling {
+        /// What was asked for, shortened.
+        value: String,
+        /// The same address as RFC 5952 writes it.
+        canonical: IpAddr,
+    },
+    /// The address is none that one host could have.
+    #[error(
+        "`{0}` cannot be certified: no host has this address (it is unspecified, multicast or broadcast)"
+    )]
+    NoHost(IpAddr),
 }
 
 /// Which of the well-formed names are certified.
@@ -57,13 +78,49 @@ impl NameRules {
     /// # Errors
     /// [`InvalidIdentifier`].
     pub fn check(self, identifier: &Identifier) -> Result<(), InvalidIdentifier> {
-        let Identifier::Dns(name) = identifier else { return Ok(()) };
+        let name = match identifier {
+            Identifier::Dns(name) => name,
+            Identifier::Ip(address) if is_of_a_host(*address) => return Ok(()),
+            Identifier::Ip(address) => return Err(InvalidIdentifier::NoHost(*address)),
+        };
         // An order may be older than today's list of public suffixes.
         Identifier::parse("dns", name)?;
+        if let Some((_, reason)) = SPECIAL.into_iter().find(|(special, _)| is_below(name, special))
+        {
+            return Err(InvalidIdentifier::Special {
+                value: name.chars().take(80).collect(),
+                reason,
+            });
+        }
         if self.unlisted || has_listed_top_level(name) {
             return Ok(());
         }
         Err(InvalidIdentifier::Unlisted(name.chars().take(80).collect()))
+    }
+}
+
+/// Names that DNS cannot prove anything about, or not what a certificate would say.
+const SPECIAL: [(&str, &str); 3] = [
+    (
+        "onion",
+        "names of Tor are proved by onion-csr-01 (RFC 9799), which this server does not have",
+    ),
+    ("in-addr.arpa", "it is the reverse name of an IP address: use the identifier type `ip`"),
+    ("ip6.arpa", "it is the reverse name of an IP address: use the identifier type `ip`"),
+];
+
+/// Whether `name` is `suffix` or below it.
+fn is_below(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether one host can have this address. A connection to the unspecified one ends at the gateway's own machine.
+pub(crate) fn is_of_a_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.octets()[0] == 0 || address.is_multicast() || address.is_broadcast())
+        }
+        IpAddr::V6(address) => !(address.is_unspecified() || address.is_multicast()),
     }
 }
 
@@ -75,7 +132,7 @@ struct Wire {
 }
 
 impl Identifier {
-    /// The identifier of this type and value. Upper case is folded.
+    /// The identifier of this type and value. In DNS names, upper case is folded.
     ///
     /// # Errors
     /// [`InvalidIdentifier`].
@@ -85,12 +142,16 @@ impl Identifier {
                 value: value.chars().take(80).collect(),
                 reason,
             }),
-            "ip" => match value.parse::<IpAddr>() {
-                Ok(address) if address.to_string() == value.to_ascii_lowercase() => {
-                    Ok(Self::ip(address))
+            "ip" => {
+                let shown = || value.chars().take(80).collect();
+                match value.parse::<IpAddr>() {
+                    Ok(address) if address.to_string() == value => Ok(Self::ip(address)),
+                    Ok(canonical) => {
+                        Err(InvalidIdentifier::IpSpelling { value: shown(), canonical })
+                    }
+                    Err(_) => Err(InvalidIdentifier::Ip(shown())),
                 }
-                _ => Err(InvalidIdentifier::Ip(value.chars().take(80).collect())),
-            },
+            }
             other => Err(InvalidIdentifier::UnsupportedType(other.chars().take(40).collect())),
         }
     }
@@ -260,10 +321,73 @@ mod tests {
     fn takes_ip_addresses_in_canonical_spelling_only() {
         assert!(Identifier::parse("ip", "192.0.2.1").is_ok());
         assert!(Identifier::parse("ip", "2001:db8::1").is_ok());
-        // Hexadecimal digits are not how RFC 5952 §5 writes a mapped address.
-        assert!(Identifier::parse("ip", "::ffff:c000:201").is_err());
-        for bad in ["2001:db8:0::1", "192.0.2.01", "192.0.2.1/32", "a.example", ""] {
+        for bad in [
+            "192.0.2.01",
+            "192.0.2.1/32",
+            "192.0.2",
+            "0x7f.0.0.1",
+            "2130706433",
+            "fe80::1%eth0",
+            "[::1]",
+            "a.example",
+            "",
+        ] {
             assert!(matches!(Identifier::parse("ip", bad), Err(InvalidIdentifier::Ip(_))), "{bad}");
+        }
+        for (other, canonical) in [
+            ("2001:db8:0::1", "2001:db8::1"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+            ("2001:0db8::0001", "2001:db8::1"),
+            ("::ffff:c000:201", "::ffff:192.0.2.1"),
+        ] {
+            let refused = Identifier::parse("ip", other).unwrap_err().to_string();
+            assert!(refused.contains(&format!("written as `{canonical}`")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_no_host_has_are_refused() {
+        let rules = NameRules { unlisted: true };
+        for none in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "ff02::1",
+            "::ffff:0.0.0.0",
+        ] {
+            let address = Identifier::parse("ip", none).unwrap();
+            assert!(matches!(rules.check(&address), Err(InvalidIdentifier::NoHost(_))), "{none}");
+        }
+        // Which networks validation may reach is a setting.
+        for some in ["127.0.0.1", "::1", "10.0.0.1", "fe80::1", "192.0.2.255", "240.0.0.1"] {
+            assert!(rules.check(&Identifier::parse("ip", some).unwrap()).is_ok(), "{some}");
+        }
+    }
+
+    #[test]
+    fn special_names_that_cannot_be_proved_are_refused() {
+        let rules = NameRules { unlisted: true };
+        for special in [
+            "onion",
+            "a.onion",
+            "*.a.onion",
+            "1.2.0.192.in-addr.arpa",
+            "in-addr.arpa",
+            "1.ip6.arpa",
+        ] {
+            let name = Identifier::parse("dns", special).unwrap();
+            assert!(
+                matches!(rules.check(&name), Err(InvalidIdentifier::Special { .. })),
+                "{special}"
+            );
+        }
+        // A private CA may have these, if they are proved and policy agrees.
+        for fine in ["com", "db", "router.home.arpa", "arpa", "a.local", "myonion", "xin-addr.arpa"]
+        {
+            assert!(rules.check(&Identifier::parse("dns", fine).unwrap()).is_ok(), "{fine}");
         }
     }
 

@@ -13,6 +13,7 @@ mod hosts;
 mod monitoring;
 mod ocsp;
 mod plain;
+mod url;
 pub mod vault;
 
 use axum::Router;

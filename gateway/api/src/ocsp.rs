@@ -4,8 +4,8 @@
 use std::pin::Pin;
 
 use axum::body::Body;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use percent_encoding::percent_decode_str;
 
+use crate::url::Segments;
 use crate::{BodyError, PlainSources};
 
 /// The largest request, in bytes. One about a single certificate has about a hundred.
@@ -53,7 +54,7 @@ pub struct Reusable {
 
 pub(crate) async fn post(
     State(sources): State<PlainSources>,
-    Path(issuer): Path<String>,
+    Segments(issuer): Segments<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -64,16 +65,26 @@ pub(crate) async fn post(
     }
     match body {
         Ok(request) => answer(&sources, &issuer, request).await,
-        Err(rejection) => match BodyError::behind(&rejection) {
-            Some(error) => (error.status(), format!("{error}\n")).into_response(),
-            None => rejection.into_response(),
-        },
+        Err(rejection) => broken_off(rejection),
+    }
+}
+
+fn broken_off(rejection: BytesRejection) -> Response {
+    if let Some(error) = BodyError::behind(&rejection) {
+        return (error.status(), format!("{error}\n")).into_response();
+    }
+    match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("an OCSP request has {LARGEST_REQUEST} bytes at most\n");
+            (StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
+        }
+        status => (status, "the OCSP request could not be read\n").into_response(),
     }
 }
 
 pub(crate) async fn get(
     State(sources): State<PlainSources>,
-    Path((issuer, encoded)): Path<(String, String)>,
+    Segments((issuer, encoded)): Segments<(String, String)>,
 ) -> Response {
     match decoded(&encoded) {
         Some(request) => answer(&sources, &issuer, request.into()).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::coding::UnknownCoding;
 use crate::hosts;
 use crate::monitoring::{self, MonitoringSources};
 use crate::ocsp::{self, OcspOutcome};
+use crate::url::Segments;
 
 /// Finds something public by its id.
 type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
@@ -119,26 +120,26 @@ pub(crate) fn health(ready: bool) -> Response {
 }
 
 /// RFC 5280 §4.2.1.13 and RFC 2585 §4.2: a DER CRL under `application/pkix-crl`.
-async fn crl(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+async fn crl(State(sources): State<PlainSources>, Segments(file): Segments<String>) -> Response {
     let found = file.strip_suffix(".crl").and_then(|id| (sources.crl)(id));
     public_file(found, "application/pkix-crl", "public, max-age=300")
 }
 
 /// RFC 5280 §4.2.2.1 and RFC 2585 §4.1: a DER certificate under `application/pkix-cert`.
-async fn issuer(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+async fn issuer(State(sources): State<PlainSources>, Segments(file): Segments<String>) -> Response {
     let found = file.strip_suffix(".der").and_then(|id| (sources.issuer)(id));
     public_file(found, "application/pkix-cert", "public, max-age=86400")
 }
 
 /// What hosts and users are told to trust.
-async fn ssh_ca(State(sources): State<PlainSources>, Path(file): Path<String>) -> Response {
+async fn ssh_ca(State(sources): State<PlainSources>, Segments(file): Segments<String>) -> Response {
     let found = file.strip_suffix(".pub").and_then(|name| (sources.ssh_ca)(name));
     public_file(found.map(Bytes::from), "text/plain", "public, max-age=86400")
 }
 
 async fn challenge_response(
     State(sources): State<PlainSources>,
-    Path(token): Path<String>,
+    Segments(token): Segments<String>,
 ) -> Response {
     let found = (sources.challenge_response)(&token).map(Bytes::from);
     public_file(found, "application/octet-stream", "no-store")

@@ -1,3 +1,7 @@
+use std::net::IpAddr;
+
+use chancery_x509::GeneralName;
+
 use crate::error::Error;
 
 /// The most contacts of one account.
@@ -29,11 +33,26 @@ fn parse_one(contact: &str) -> Result<String, Error> {
     if !address.bytes().all(|b| b.is_ascii_graphic()) {
         return invalid("an address is printable ASCII without spaces");
     }
-    match address.rsplit_once('@') {
-        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => {
-            Ok(format!("{scheme}:{address}"))
-        }
-        _ => invalid("an address is name@domain"),
+    let Some((local, domain)) = address.rsplit_once('@').filter(|(local, _)| !local.is_empty())
+    else {
+        return invalid("an address is name@domain");
+    };
+    let is_quoted = local.len() > 1 && local.starts_with('"') && local.ends_with('"');
+    if local.contains('@') && !is_quoted {
+        return invalid("an address has one `@` (RFC 5321 §4.1.2)");
+    }
+    if !is_domain(domain) {
+        return invalid("what is behind the `@` is not a domain");
+    }
+    Ok(format!("{scheme}:{address}"))
+}
+
+/// Whether mail may go there: a DNS name, or an address literal (RFC 5321 §4.1.3).
+fn is_domain(domain: &str) -> bool {
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match literal {
+        Some(literal) => literal.strip_prefix("IPv6:").unwrap_or(literal).parse::<IpAddr>().is_ok(),
+        None => !domain.contains('*') && GeneralName::dns(domain).is_ok(),
     }
 }
 
@@ -48,7 +67,14 @@ mod tests {
     #[test]
     fn takes_single_mail_addresses() {
         assert_eq!(parse(&[]).unwrap(), Vec::<String>::new());
-        for good in ["mailto:a@example.com", "MailTo:a+b@example.com"] {
+        for good in [
+            "mailto:a@example.com",
+            "MailTo:a+b@example.com",
+            "mailto:root@localhost",
+            "mailto:\"a@b\"@example.com",
+            "mailto:a@[192.0.2.1]",
+            "mailto:a@[IPv6:2001:db8::1]",
+        ] {
             assert_eq!(check_single(good).unwrap(), good);
         }
     }
@@ -76,6 +102,13 @@ mod tests {
             "mailto:a@b,c@d",
             "mailto:a@b?subject=x",
             "mailto:a b@c",
+            "mailto:a@b@c",
+            "mailto:a@@b",
+            "mailto:a@b..c",
+            "mailto:a@b.",
+            "mailto:a@*.b",
+            "mailto:a@b/c",
+            "mailto:a@[b]",
             "mailto:ä@b",
             long.as_str(),
         ] {

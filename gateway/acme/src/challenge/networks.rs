@@ -3,6 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use chancery_identity::canonical_network;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::identifier::is_of_a_host;
+
 /// Which addresses validation may connect to. A client chooses the names and so, through DNS and
 /// redirects, the addresses; without this it could make the gateway talk to the gateway's own
 /// neighbours (server-side request forgery).
@@ -54,10 +56,12 @@ impl Networks {
         Self { allowed: allowed.into_iter().map(canonical_network).collect() }
     }
 
-    /// Whether `address` may be connected to. An IPv4 address in IPv6 clothing counts as itself.
+    /// Whether `address` may be connected to. An IPv4 address in IPv6 clothing counts as itself. The unspecified address,
+    /// at which the gateway's own machine answers, and addresses of many hosts are in no network.
     pub fn permit(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        is_of_a_host(address)
+            && (is_public(address) || self.allowed.iter().any(|network| network.contains(&address)))
     }
 }
 
@@ -119,6 +123,15 @@ mod tests {
         ] {
             assert!(!permit(&none, special), "{special}");
         }
+    }
+
+    #[test]
+    fn no_network_has_the_unspecified_address_or_those_of_many_hosts() {
+        let all = Networks::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+        for none in ["0.0.0.0", "::", "::ffff:0.0.0.0", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            assert!(!permit(&all, none), "{none}");
+        }
+        assert!(permit(&all, "127.0.0.1") && permit(&all, "fc00::1"));
     }
 
     #[test]

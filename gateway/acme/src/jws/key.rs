@@ -236,7 +236,8 @@ impl TryFrom<StoredJwk> for AccountKey {
             ("RSA", _) => CanonicalJwk::Rsa { n: number("n", jwk.n)?, e: number("e", jwk.e)? },
             (kty, crv) => {
                 let crv = crv.map(|crv| format!(" {crv}")).unwrap_or_default();
-                return Err(BadKey::Unsupported(format!("{kty}{crv}")));
+                let named = format!("{kty}{crv}");
+                return Err(BadKey::Unsupported(named.chars().take(40).collect()));
             }
         };
         let spki = spki_der(&jwk)?;

@@ -8,6 +8,7 @@
 pub mod base64url;
 mod key;
 mod object;
+mod unreadable;
 
 pub use key::{ALGORITHMS, AccountKey, Algorithm, BadKey, OfferedKey};
 pub use object::Object;
@@ -16,6 +17,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use self::unreadable::object;
 
 /// The largest request body that is looked at, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -124,7 +127,7 @@ impl SignedRequest {
             return Err(malformed(format_args!("`b64`, which RFC 8555 §6.2 does not allow")));
         }
         let algorithm = Algorithm::from_name(&header.alg)
-            .ok_or_else(|| JwsError::BadAlgorithm(header.alg.clone()))?;
+            .ok_or_else(|| JwsError::BadAlgorithm(header.alg.chars().take(40).collect()))?;
         let signer = match (header.jwk, header.kid) {
             (Some(Object(jwk)), None) => Signer::Key(jwk),
             (None, Some(kid)) => Signer::Account(kid),
@@ -206,11 +209,6 @@ impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
-}
-
-/// Reads a JSON object.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(json).map(|Object(value)| value)
 }
 
 /// Takes any value of a member.

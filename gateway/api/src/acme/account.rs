@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chancery_acme::Error;
 use chancery_acme::account::{Account, AccountStatus, AccountUpdate, NewAccount, Registered};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AcmeState;
 use super::problem::Problem;
-use super::request::Call;
+use super::request::{Call, Segments};
 use super::urls::Urls;
 
 /// RFC 8555 §7.1.2. An external account binding is not asked for and so is ignored.
@@ -53,7 +53,7 @@ pub(super) async fn create(
 /// Reads, changes or gives up an account (RFC 8555 §7.3.2, §7.3.6).
 pub(super) async fn update(
     State(AcmeState { acme }): State<AcmeState>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chancery_acme::authorization::Authorization;
 use chancery_acme::{Error, Identifier};
@@ -10,7 +10,7 @@ use super::AcmeState;
 use super::challenge;
 use super::order::{RETRY_AFTER, rfc3339};
 use super::problem::Problem;
-use super::request::Call;
+use super::request::{Call, Segments};
 use super::urls::Urls;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct Body {
 /// Reads an authorization or gives it up (RFC 8555 §7.5, §7.5.2).
 pub(super) async fn update(
     State(AcmeState { acme }): State<AcmeState>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;

@@ -1,16 +1,16 @@
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
 use super::AcmeState;
 use super::order::read_only;
 use super::problem::Problem;
-use super::request::Call;
+use super::request::{Call, Segments};
 
 /// RFC 8555 §7.4.2. Other chains of the same certificate are linked.
 pub(super) async fn download(
     state: State<AcmeState>,
-    Path(serial): Path<String>,
+    Segments(serial): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     chain(state, &serial, None, call).await
@@ -19,7 +19,7 @@ pub(super) async fn download(
 /// One of the other chains.
 pub(super) async fn download_alternate(
     state: State<AcmeState>,
-    Path((serial, number)): Path<(String, String)>,
+    Segments((serial, number)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Problem> {
     // What is no number is a chain that is not there.

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chancery_acme::Error;
 use chancery_acme::authorization::Authorization;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::AcmeState;
 use super::order::{RETRY_AFTER, rfc3339};
 use super::problem::{self, Document, Problem};
-use super::request::Call;
+use super::request::{Call, Segments};
 use super::urls::Urls;
 
 /// RFC 8555 §8.
@@ -31,7 +31,7 @@ pub(super) struct Body {
 /// older clients send instead is tolerated.
 pub(super) async fn respond(
     State(AcmeState { acme }): State<AcmeState>,
-    Path((id, kind)): Path<(String, String)>,
+    Segments((id, kind)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chancery_acme::jws::Object;
 use chancery_acme::order::{NewOrder, Order};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AcmeState;
 use super::problem::{self, Document, Problem};
-use super::request::Call;
+use super::request::{Call, Segments};
 use super::urls::Urls;
 
 /// How soon a client should look again at what is under way, in seconds.
@@ -36,12 +36,6 @@ struct AskedIdentifier {
 #[derive(Deserialize)]
 struct Finalize {
     csr: String,
-}
-
-/// Which page of a list.
-#[derive(Deserialize)]
-pub(super) struct Page {
-    after: Option<String>,
 }
 
 /// RFC 8555 §7.1.3.
@@ -92,7 +86,7 @@ pub(super) async fn create(
 
 pub(super) async fn show(
     State(AcmeState { acme }): State<AcmeState>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
@@ -104,7 +98,7 @@ pub(super) async fn show(
 
 pub(super) async fn finalize(
     State(AcmeState { acme }): State<AcmeState>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
@@ -117,14 +111,13 @@ pub(super) async fn finalize(
 /// RFC 8555 §7.1.2.1.
 pub(super) async fn list(
     State(AcmeState { acme }): State<AcmeState>,
-    Path(id): Path<String>,
-    Query(page): Query<Page>,
+    Segments(id): Segments<String>,
     call: Call,
 ) -> Result<Response, Problem> {
     let (account, payload) = acme.by_account(&call.context, call.target(), &call.body).await?;
     read_only(&payload)?;
     acme.check_own(&call.context, &account, &id).await?;
-    let after = page.after.map(|id| id.parse()).transpose();
+    let after = call.query("after").map(|id| id.parse()).transpose();
     let after = after.map_err(|_| Error::NotFound("page of orders"))?;
     let found = acme.orders(&call.context, &account, after).await?;
     let list = List { orders: found.orders.iter().map(|id| call.urls.order(*id)).collect() };

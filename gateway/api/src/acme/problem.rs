@@ -193,8 +193,11 @@ fn kind_of(reason: &InvalidIdentifier) -> Type {
         InvalidIdentifier::UnsupportedType(_) => Type::UnsupportedIdentifier,
         InvalidIdentifier::Dns { .. }
         | InvalidIdentifier::Unlisted(_)
+        | InvalidIdentifier::Special { .. }
         | InvalidIdentifier::NotPermitted(_)
-        | InvalidIdentifier::Ip(_) => Type::RejectedIdentifier,
+        | InvalidIdentifier::Ip(_)
+        | InvalidIdentifier::IpSpelling { .. }
+        | InvalidIdentifier::NoHost(_) => Type::RejectedIdentifier,
     }
 }
 

@@ -1,14 +1,16 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::response::IntoResponse;
 use chancery_acme::Target;
 use chancery_identity::RequestContext;
-use http::{HeaderMap, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, Uri, header};
+use serde::de::DeserializeOwned;
 
-use super::problem::{Problem, Type};
+use super::problem::{Problem, Type, no_resource};
 use super::urls::{NoHost, Urls};
-use crate::BodyError;
+use crate::{BodyError, url};
 
 /// A POST of ACME: a JWS, where it was sent, and who sent it. Its signature is not checked yet.
 pub(super) struct Call {
@@ -16,6 +18,7 @@ pub(super) struct Call {
     pub(super) urls: Urls,
     pub(super) body: Bytes,
     url: String,
+    uri: Uri,
     account_prefix: String,
 }
 
@@ -25,9 +28,28 @@ impl Call {
         Target { url: &self.url, account_prefix: &self.account_prefix }
     }
 
+    /// The value of a parameter of the query: of several, the first.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        url::parameter(&self.uri, name)
+    }
+
     /// The URL that was called.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// The variable segments of the path.
+pub(super) struct Segments<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match url::segments(parts).await {
+            Some(found) => Ok(Self(found)),
+            None => Err(no_resource().await),
+        }
     }
 }
 
@@ -41,6 +63,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             tracing::error!("a request reached ACME without its host");
             Problem::internal()
         })?;
+        let uri = uri.clone();
         let url = urls.of_path(uri.path_and_query().map_or("/", |path| path.as_str()));
         let context = parts.extensions.get::<RequestContext>().cloned().ok_or_else(|| {
             tracing::error!("a request reached ACME without its context");
@@ -57,7 +80,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             .await
             .map_err(unreadable)?;
         let account_prefix = urls.account_prefix();
-        Ok(Self { context, urls, body, url, account_prefix })
+        Ok(Self { context, urls, body, url, uri, account_prefix })
     }
 }
 

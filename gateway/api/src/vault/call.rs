@@ -11,6 +11,7 @@ use super::error::VaultError;
 use super::fields::Fields;
 use super::state::{Condition, VaultState};
 use super::{NAMESPACE, duration::ApiDuration};
+use crate::url;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -73,7 +74,7 @@ impl Call {
 
     /// The value of a query parameter.
     pub(super) fn query(&self, name: &str) -> Option<String> {
-        query(&self.uri, name)
+        url::parameter(&self.uri, name)
     }
 
     /// Whether the body is said to be a JSON merge patch (RFC 7396 §4).
@@ -97,7 +98,9 @@ impl Call {
         let shown = token.as_ref().map(|token| token.as_str());
         let addressed = namespace_in(&parts.headers)?;
         let verb = match parts.method.as_str() {
-            "GET" if query(&parts.uri, "list").is_some_and(|list| is_true(&list)) => Verb::List,
+            "GET" if url::parameter(&parts.uri, "list").is_some_and(|list| is_true(&list)) => {
+                Verb::List
+            }
             "GET" => Verb::Get,
             "LIST" => Verb::List,
             "POST" | "PUT" => Verb::Write,
@@ -164,15 +167,6 @@ impl FromRequest<VaultState> for CallWithoutToken {
 pub(super) fn context_of(extensions: &http::Extensions) -> Result<RequestContext, VaultError> {
     let context = extensions.get::<RequestContext>().cloned();
     context.ok_or(VaultError::Internal("a request without its context reached the vault API"))
-}
-
-/// The value of a query parameter; empty if it is there without one.
-pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
-    let pairs = uri.query()?.split('&');
-    let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = values.find(|(key, _)| *key == name)?;
-    let plain = value.replace('+', " ");
-    Some(percent_encoding::percent_decode_str(&plain).decode_utf8_lossy().into_owned())
 }
 
 /// How clients say yes in a query.

@@ -126,7 +126,10 @@ impl VaultError {
             },
             Self::Path(error) => bad(error),
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, vec![text.clone()]),
-            Self::NoRoute => (StatusCode::NOT_FOUND, vec!["no handler for route".into()]),
+            Self::NoRoute => (
+                StatusCode::NOT_FOUND,
+                vec!["there is nothing at this path, or no such mount".into()],
+            ),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, vec!["unsupported operation".into()]),
             Self::TooLarge { limit } => (
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -26,4 +26,5 @@ mod shortage;
 mod sizes;
 mod steps;
 mod web;
+mod words;
 mod world;

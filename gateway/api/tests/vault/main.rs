@@ -39,3 +39,5 @@ mod transit_batches;
 mod transit_keys;
 #[cfg(test)]
 mod transit_signing;
+#[cfg(test)]
+mod words;

@@ -3,7 +3,8 @@ use axum::response::Response;
 use http::{Method, StatusCode, Uri};
 use serde::Serialize;
 
-use crate::vault::call::{is_true, query};
+use crate::url::parameter;
+use crate::vault::call::is_true;
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::state::{Condition, VaultState};
@@ -54,7 +55,7 @@ pub(in crate::vault) async fn handle(
 fn status(condition: Condition, uri: &Uri) -> Result<StatusCode, VaultError> {
     let standby_is_fine = ["standbyok", "perfstandbyok"]
         .iter()
-        .any(|name| query(uri, name).is_some_and(|value| is_true(&value)));
+        .any(|name| parameter(uri, name).is_some_and(|value| is_true(&value)));
     let active = chosen(uri, "activecode", StatusCode::OK)?;
     let standby = chosen(uri, "standbycode", StatusCode::TOO_MANY_REQUESTS)?;
     let sealed = chosen(uri, "sealedcode", StatusCode::SERVICE_UNAVAILABLE)?;
@@ -69,7 +70,7 @@ fn status(condition: Condition, uri: &Uri) -> Result<StatusCode, VaultError> {
 }
 
 fn chosen(uri: &Uri, name: &str, default: StatusCode) -> Result<StatusCode, VaultError> {
-    let Some(text) = query(uri, name) else { return Ok(default) };
+    let Some(text) = parameter(uri, name) else { return Ok(default) };
     let code = text.parse().ok().filter(|code| (200..=599).contains(code));
     code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| {
         VaultError::BadRequest(format!("{name} must be a status code from 200 to 599").into())
