@@ -2,6 +2,7 @@
 //! as it does not: every part can be replaced before it is signed or after.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
@@ -17,21 +18,22 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A P-256 key that signs with ES256.
-#[derive(Debug)]
-pub struct Key(EcdsaKeyPair);
+#[derive(Clone, Debug)]
+pub struct Key(Arc<EcdsaKeyPair>);
 
 impl Key {
     /// A new key.
     #[must_use]
     pub fn generate() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key can be made"))
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+        Self(Arc::new(pair.expect("a key can be made")))
     }
 
     /// Takes a key out of PKCS#8, for example the key of a certificate.
     #[must_use]
     pub fn from_pkcs8(der: &[u8]) -> Self {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der);
-        Self(pair.expect("a P-256 key as PKCS#8"))
+        Self(Arc::new(pair.expect("a P-256 key as PKCS#8")))
     }
 
     /// The public key as a JSON Web Key, its members in the order of RFC 7638.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use chancery_files::{Draft, keep_together};
-use chancery_identity::{CertificateNames, Clock, SpiffeId, TenantId};
+use chancery_identity::{CertificateNames, SpiffeId, TenantId};
 use chancery_issuance::Requester;
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::Stop;
@@ -20,6 +20,7 @@ use crate::cli::ClientCertificateArgs;
 use crate::commands::say;
 use crate::config::Config;
 use crate::files::{self, Readers};
+use crate::foundation::Foundation;
 use crate::gateway::Gateway;
 use crate::request::{Wanted, certified, signed_request};
 
@@ -41,7 +42,8 @@ async fn by_hand(args: &ClientCertificateArgs, config: &Path) -> Result<()> {
     let config = Config::load(config)?;
     let plain_url = config.plain_url();
     let id = args.spiffe_id.as_ref().context("--spiffe-id is missing")?;
-    let gateway = Gateway::open(&config, &plain_url, Clock::system(), &Stop::default()).await?;
+    let foundation = Foundation::open(&config, &Stop::default()).await?;
+    let gateway = Gateway::open(&config, &plain_url, foundation).await?;
     issue_by(&gateway, id, &args.profile, &args.cert, &args.key).await?;
     let _ = gateway.close().await;
     Ok(())

@@ -1,14 +1,44 @@
-//! What the commands beside `serve` open too: the HSM, and where policies are.
+//! What is opened before the rooms, by `serve` and by the commands beside it: the HSM, the store, and where policies
+//! are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use chancery_identity::Clock;
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, Stop};
-use chancery_policy::PolicyConfig;
+use chancery_policy::{Compiler, PolicyConfig};
 
+use crate::audit::Chain;
 use crate::config::Config;
 use crate::policy_compiler;
+use crate::store::{OpenStore, existing};
+
+/// What stands before the first room of a gateway is opened.
+pub(crate) struct Foundation {
+    pub(crate) hsm: Option<Arc<Pkcs11Signer>>,
+    pub(crate) sealed: OpenStore,
+    /// Who compiles policies.
+    pub(crate) compiler: Compiler,
+    /// Whose audit log it is, among several gateways on one store.
+    pub(crate) chain: Chain,
+    pub(crate) clock: Clock,
+}
+
+impl Foundation {
+    /// That of the only gateway on its store. `stop` ends the wait for a token.
+    ///
+    /// # Errors
+    /// The gateway was never begun, or the HSM or the store cannot be opened.
+    pub(crate) async fn open(config: &Config, stop: &Stop) -> Result<Self> {
+        // Before a token is waited for.
+        existing(config)?;
+        let hsm = open_hsm_unless(config, stop).await?;
+        let sealed = OpenStore::open(config, hsm.as_deref()).await?;
+        let compiler = policy_compiler::compiler();
+        Ok(Self { hsm, sealed, compiler, chain: Chain::Only, clock: Clock::system() })
+    }
+}
 
 /// The policies' place: shared by `serve`, which runs them, and `check`, which only loads them.
 pub(crate) fn policy_config(config: &Config) -> PolicyConfig {

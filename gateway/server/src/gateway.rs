@@ -13,7 +13,7 @@ use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
 use chancery_identity::{Clock, IdentityRules, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
-use chancery_keys::pkcs11::{Pkcs11Signer, Stop, TokenKey, TokenStatus};
+use chancery_keys::pkcs11::{Pkcs11Signer, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
 use chancery_revocation::Revocation;
 use chancery_secrets::Secrets;
@@ -26,11 +26,11 @@ use crate::audit;
 use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
-use crate::foundation::{open_hsm_unless, policy_config, policy_history};
+use crate::foundation::{Foundation, policy_config, policy_history};
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
-use crate::store::{OpenStore, existing};
+use crate::store::OpenStore;
 
 /// Every room, opened.
 pub(crate) struct Gateway {
@@ -61,23 +61,18 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the rooms. `plain_url` is where others reach the plain port; certificates carry it. `stop` ends the
-    /// wait for a token.
+    /// Opens the rooms. `plain_url` is where others reach the plain port; certificates carry it.
     ///
     /// # Errors
     /// Says which room could not be opened and why; nothing is running then.
     pub(crate) async fn open(
         config: &Config,
         plain_url: &str,
-        clock: Clock,
-        stop: &Stop,
+        foundation: Foundation,
     ) -> Result<Self> {
-        // Before a token is waited for.
-        existing(config)?;
-        let hsm = open_hsm_unless(config, stop).await?;
-        let sealed = OpenStore::open(config, hsm.as_deref()).await?;
+        let Foundation { hsm, sealed, compiler, chain, clock } = foundation;
         let store = sealed.store();
-        let audit = audit::open(config, &store, clock.clone()).await?;
+        let audit = audit::open(config, &store, &chain, clock.clone()).await?;
         let rules = IdentityRules::new(config.tenants.clone());
         let tenants = Tenants::with_rules(config.tenant_ids(), rules);
         let (directory, counts) = open_lookups(&store, &clock, &tenants).await?;
@@ -86,6 +81,7 @@ impl Gateway {
             lookups,
             history: Some(policy_history(config)),
             clock: clock.clone(),
+            compiler,
             ..policy_config(config)
         })
         .context("loading the policies")?;

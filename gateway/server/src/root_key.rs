@@ -12,7 +12,7 @@ use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{NewRoot, RootKey, expect_sealed_with, rekey};
 use clap::{Args, Subcommand};
 
-use crate::audit;
+use crate::audit::{self, Chain};
 use crate::commands::say;
 use crate::config::Config;
 use crate::foundation::open_hsm;
@@ -128,7 +128,7 @@ async fn record(
     describe: impl FnOnce(Event) -> Event,
 ) -> Result<()> {
     let clock = Clock::system();
-    let audit = audit::open(config, &store.store(), clock.clone()).await?;
+    let audit = audit::open(config, &store.store(), &Chain::Only, clock.clone()).await?;
     let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
     let event = describe(Event::new(&context, "store.root-key.rotate", "store"))
         .detail("by", audit::operator());

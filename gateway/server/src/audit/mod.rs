@@ -14,6 +14,7 @@ use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_store::SharedStore;
 use clap::{Args, Subcommand};
 
+pub(crate) use self::sealed::Chain;
 use self::sealed::Sealed;
 use crate::commands::say;
 use crate::config::Config;
@@ -67,9 +68,14 @@ pub(crate) async fn run(command: AuditCommand) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Says what is wrong with it and what to do.
-pub(crate) async fn open(config: &Config, store: &SharedStore, clock: Clock) -> Result<Audit> {
+pub(crate) async fn open(
+    config: &Config,
+    store: &SharedStore,
+    chain: &Chain,
+    clock: Clock,
+) -> Result<Audit> {
     let file = &config.audit.file;
-    let sealed = Sealed::open(store).await.context("the audit log's key and mark")?;
+    let sealed = Sealed::open(store, chain).await.context("the audit log's key and mark")?;
     Audit::open(audit_config(config, sealed), clock)
         .await
         .with_context(|| format!("opening the audit log {}", file.display()))
@@ -105,7 +111,7 @@ impl Stopped {
     /// # Errors
     /// The records cannot be read, or the gateway never started.
     async fn sealed(&self) -> Result<Sealed> {
-        Sealed::read(&self.store)
+        Sealed::read(&self.store, &Chain::Only)
             .await?
             .context("the store has no audit key: the gateway never started")
     }

@@ -162,7 +162,7 @@ async fn of_opened(
     let sealed = OpenStore::open(config, hsm).await.context(
         "making a backup of a gateway that is stopped (leave --config out to ask a running one)",
     )?;
-    let state = sealed.raw.freeze()?;
+    let state = sealed.freeze()?;
     let mut draft = draft(out)?;
     let (sender, mut pieces) = mpsc::channel(1);
     let clock = Clock::system();

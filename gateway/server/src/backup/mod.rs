@@ -35,7 +35,7 @@ impl Backups {
     /// Begins one; none while another is being made.
     pub(crate) fn begin(&self) -> Result<Option<BackupStream>, String> {
         let Ok(permit) = self.one.clone().try_acquire_owned() else { return Ok(None) };
-        let state = self.sealed.raw.freeze().map_err(|error| error.to_string())?;
+        let state = self.sealed.freeze().map_err(|error| error.to_string())?;
         let newest = state.newest().get();
         let (out, pieces) = mpsc::channel(AHEAD);
         let (tell, outcome) = oneshot::channel();

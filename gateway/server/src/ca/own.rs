@@ -14,7 +14,7 @@ use chancery_x509::{CertificateRequest, ParsedCertificate, pem};
 use clap::Args;
 
 use super::{Delivery, read, shown};
-use crate::audit;
+use crate::audit::{self, Chain};
 use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
@@ -83,7 +83,7 @@ impl Stopped {
         existing(&config)?;
         let hsm = open_hsm(&config)?;
         let store = OpenStore::open(&config, hsm.as_deref()).await?.store();
-        let audit = audit::open(&config, &store, Clock::system()).await?;
+        let audit = audit::open(&config, &store, &Chain::Only, Clock::system()).await?;
         let plain_url = config.plain_url();
         let keys = ca_keys(ca, hsm.clone());
         Ok(Self { config: ca_config(ca, &plain_url), keys, store, hsm, audit })

@@ -13,7 +13,9 @@ use anyhow::{Context, Result};
 use chancery_identity::{Clock, Tenants};
 use chancery_keys::pkcs11::Stop;
 use chancery_tls::{Acceptor, TlsConfig};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cli::DevArgs;
 use crate::commands::say;
@@ -21,6 +23,7 @@ use crate::config::Config;
 use crate::credential;
 use crate::dev::{self, DevIdentities};
 use crate::files::{self, Readers};
+use crate::foundation::Foundation;
 use crate::gateway::Gateway;
 use crate::ocsp;
 use crate::policy_files::PolicyFiles;
@@ -42,62 +45,138 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     let config = dev::prepare(args)?;
     let file = config.server.directory.join("chancery.toml");
     store::begin(&config, None).await?;
+    let mut process = Process::begin(&config)?;
     let files = DevIdentities::in_directory(&config.server.directory);
-    let Some(running) = Running::start(config, file).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(running) = process.start(config, file).await? else { return Ok(ExitCode::SUCCESS) };
     files.ensure(&running.gateway).await?;
     let ready = Ready::new(running.addresses, &files);
     let text = if args.ready_json { serde_json::to_string(&ready)? } else { ready.for_people() };
     say(&text)?;
-    running.until_stopped().await
+    process.until_stopped(running).await
 }
 
 /// `chancery serve`.
 pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
     let config = Config::load(file)?;
-    let Some(running) = Running::start(config, file.to_owned()).await? else {
+    let mut process = Process::begin(&config)?;
+    let Some(running) = process.start(config, file.to_owned()).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let Addresses { api, http, metrics } = running.addresses;
     tracing::info!(%api, %http, %metrics, "serving");
     service_manager::tell(service_manager::READY);
-    running.until_stopped().await
+    process.until_stopped(running).await
+}
+
+/// What a process has once, and a gateway in it uses.
+struct Process {
+    signals: Signals,
+    telemetry: Telemetry,
+}
+
+impl Process {
+    fn begin(config: &Config) -> Result<Self> {
+        let signals = Signals::take()?;
+        Ok(Self { signals, telemetry: Telemetry::install(&config.telemetry, Clock::system())? })
+    }
+
+    /// None if a signal came before the gateway was open.
+    async fn start(&mut self, config: Config, file: PathBuf) -> Result<Option<Running>> {
+        let sockets = Running::bind(&config).await?;
+        let stop = Stop::default();
+        let plain_url = Running::plain_url(&config, &sockets)?;
+        let opening = async {
+            let foundation = Foundation::open(&config, &stop).await?;
+            Gateway::open(&config, &plain_url, foundation).await
+        };
+        let Some(gateway) = self.signals.unless_stopped(&stop, opening).await? else {
+            return Ok(None);
+        };
+        let metrics = self.telemetry.metrics.clone();
+        Running::start(gateway, config, file, sockets, metrics).await.map(Some)
+    }
+
+    /// Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains.
+    async fn until_stopped(mut self, mut running: Running) -> Result<ExitCode> {
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.hangup.recv() => {
+                    running.reopen_audit().await;
+                    match running.reload().await {
+                        Ok(bindings) => tracing::info!(bindings, "reloaded"),
+                        Err(error) => {
+                            let error = format_args!("{error:#}");
+                            tracing::error!(error, "reload failed, the old set stays in force");
+                        }
+                    }
+                }
+                () = running.policy_files.settled() => running.take_changed_policies().await,
+            }
+        }
+        tracing::info!("stopping: requests under way are finished first");
+        service_manager::tell(service_manager::STOPPING);
+        let closed = running.stop().await?;
+        self.telemetry.shutdown();
+        if !closed {
+            process::abandon();
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// A gateway that answers requests.
-struct Running {
-    gateway: Arc<Gateway>,
+pub(crate) struct Running {
+    pub(crate) gateway: Arc<Gateway>,
     config: Config,
     file: PathBuf,
-    addresses: Addresses,
+    pub(crate) addresses: Addresses,
     acceptor: Acceptor,
-    telemetry: Telemetry,
+    metrics: PrometheusHandle,
     accepting: Arc<AtomicBool>,
     renew: Arc<Notify>,
     policy_files: PolicyFiles,
     stop: watch::Sender<bool>,
-    listeners: Vec<tokio::task::JoinHandle<()>>,
-    signals: Signals,
+    listeners: Vec<JoinHandle<()>>,
+    /// What the gateway does by itself. It ends with the gateway.
+    tasks: JoinSet<()>,
 }
 
 impl Running {
-    /// None if a signal came before the gateway was open.
-    async fn start(config: Config, file: PathBuf) -> Result<Option<Self>> {
-        let mut signals = Signals::take()?;
-        let telemetry = Telemetry::install(&config.telemetry, Clock::system())?;
+    /// Binds the ports of a gateway.
+    ///
+    /// # Errors
+    /// As for [`Sockets::bind`].
+    pub(crate) async fn bind(config: &Config) -> Result<Sockets> {
         // Each validation has a connection, and questions to DNS for both families of addresses.
-        let outgoing = 4 * acme_config(&config, &Tenants::new([])).validation.concurrency + OTHERS;
-        let sockets = Sockets::bind(&config.server, outgoing).await?;
-        let addresses = sockets.addresses()?;
-        let plain_url = config
-            .server
-            .public_http
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", addresses.http));
-        let stop = Stop::default();
-        let opening = Gateway::open(&config, &plain_url, Clock::system(), &stop);
-        let Some(gateway) = signals.unless_stopped(&stop, opening).await? else { return Ok(None) };
-        let gateway = Arc::new(gateway);
+        let outgoing = 4 * acme_config(config, &Tenants::new([])).validation.concurrency + OTHERS;
+        Sockets::bind(&config.server, outgoing).await
+    }
 
+    /// Where others reach the plain port.
+    ///
+    /// # Errors
+    /// The system does not tell where it is.
+    pub(crate) fn plain_url(config: &Config, sockets: &Sockets) -> Result<String> {
+        let addresses = sockets.addresses()?;
+        let public = config.server.public_http.clone();
+        Ok(public.unwrap_or_else(|| format!("http://{}", addresses.http)))
+    }
+
+    /// Serves an open gateway at these ports.
+    ///
+    /// # Errors
+    /// A file that others need cannot be written, or the gateway's own certificate is not issued.
+    pub(crate) async fn start(
+        gateway: Gateway,
+        config: Config,
+        file: PathBuf,
+        sockets: Sockets,
+        metrics: PrometheusHandle,
+    ) -> Result<Self> {
+        let addresses = sockets.addresses()?;
+        let gateway = Arc::new(gateway);
         // What everybody who connects has to trust.
         let root = config.server.directory.join("root.pem");
         files::replace(&root, gateway.ca.root_pem().as_bytes(), Readers::Everybody)?;
@@ -106,11 +185,12 @@ impl Running {
             files::replace(&root, ca.root_pem().as_bytes(), Readers::Everybody)?;
         }
         let own = credential::issue(&gateway, &config.server).await?;
-        let mut delegated = vec![];
+        let mut tasks = JoinSet::new();
         for (profile, responder) in ocsp::delegating(&gateway) {
-            let renew_at =
-                ocsp::delegate(&gateway, &responder, &profile, &config.server.names).await?;
-            delegated.push((profile, responder, renew_at));
+            let names = config.server.names.clone();
+            let renew_at = ocsp::delegate(&gateway, &responder, &profile, &names).await?;
+            let gateway = gateway.clone();
+            tasks.spawn(tasks::renew_ocsp_signer(gateway, responder, profile, names, renew_at));
         }
         gateway.revocation.replace(trust::foreign_cas(&config)?).await?;
         let acceptor = Acceptor::new(
@@ -128,20 +208,16 @@ impl Running {
             file,
             addresses,
             acceptor,
-            telemetry,
+            metrics,
             accepting: Arc::new(AtomicBool::new(true)),
             renew: Arc::new(Notify::new()),
             policy_files: reload::policy_files(&config),
             stop,
             listeners: vec![],
-            signals,
+            tasks,
             config,
         };
-        for (profile, responder, renew_at) in delegated {
-            let (gateway, names) = (running.gateway.clone(), running.config.server.names.clone());
-            tokio::spawn(tasks::renew_ocsp_signer(gateway, responder, profile, names, renew_at));
-        }
-        Ok(Some(running.listen(sockets, own.renew_at, &stopped)))
+        Ok(running.listen(sockets, own.renew_at, &stopped))
     }
 
     fn listen(
@@ -154,54 +230,36 @@ impl Running {
         let services = Services {
             router: self.gateway.tls_router(ports::hosts(config, self.addresses.api)),
             plain: sources::plain(&self.gateway, &self.accepting),
-            monitoring: sources::monitoring(&self.gateway, &self.telemetry, &self.accepting),
+            monitoring: sources::monitoring(&self.gateway, self.metrics.clone(), &self.accepting),
         };
         self.listeners = sockets.serve(config, self.acceptor.clone(), services, stop);
-        tokio::spawn(tasks::renew_credential(
+        self.tasks.spawn(tasks::renew_credential(
             self.gateway.clone(),
             self.acceptor.clone(),
             self.config.server.clone(),
             self.renew.clone(),
             renew_at,
         ));
-        tokio::spawn(tasks::keep_sealing_keys(self.gateway.clone(), self.config.sealing_key_age));
-        tokio::spawn(tasks::keep_house(self.gateway.clone(), self.telemetry.metrics.clone()));
-        tokio::spawn(tasks::take_up_unfinished(self.gateway.clone()));
-        tokio::spawn(tasks::keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
+        self.tasks
+            .spawn(tasks::keep_sealing_keys(self.gateway.clone(), self.config.sealing_key_age));
+        self.tasks.spawn(tasks::keep_house(self.gateway.clone(), self.metrics.clone()));
+        self.tasks.spawn(tasks::take_up_unfinished(self.gateway.clone()));
+        self.tasks.spawn(tasks::keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
         self
     }
 
-    /// Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains.
-    async fn until_stopped(mut self) -> Result<ExitCode> {
-        loop {
-            tokio::select! {
-                _ = self.signals.terminate.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
-                _ = self.signals.hangup.recv() => {
-                    self.reopen_audit().await;
-                    match self.reload().await {
-                        Ok(bindings) => tracing::info!(bindings, "reloaded"),
-                        Err(error) => {
-                            let error = format_args!("{error:#}");
-                            tracing::error!(error, "reload failed, the old set stays in force");
-                        }
-                    }
-                }
-                () = self.policy_files.settled() => self.take_changed_policies().await,
-            }
-        }
-        tracing::info!("stopping: requests under way are finished first");
-        service_manager::tell(service_manager::STOPPING);
+    /// Finishes the requests under way, then closes the gateway. Whether it closed: false if a call into a PKCS#11
+    /// module hangs.
+    ///
+    /// # Errors
+    /// A listener failed.
+    pub(crate) async fn stop(mut self) -> Result<bool> {
         self.accepting.store(false, Ordering::Relaxed);
         self.stop.send_replace(true);
         for listener in self.listeners {
             listener.await.context("a listener failed")?;
         }
-        let closed = self.gateway.close().await;
-        self.telemetry.shutdown();
-        if !closed {
-            process::abandon();
-        }
-        Ok(ExitCode::SUCCESS)
+        self.tasks.shutdown().await;
+        Ok(self.gateway.close().await)
     }
 }

@@ -148,7 +148,7 @@ impl Running {
 
     /// Policies, the gateway's certificate, and whom it trusts. The ports, the store and the CA stay
     /// as they are until a restart. Each part is complete before it replaces what was there.
-    pub(super) async fn reload(&mut self) -> Result<usize> {
+    pub(crate) async fn reload(&mut self) -> Result<usize> {
         let config = Config::load(&self.file)?;
         let waiting = Waiting::between(&self.config.settings, &config.settings);
         let trust = trust::of_clients(&config, &self.gateway)?;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chancery_api::{MonitoringSources, PlainSources};
 use chancery_revocation::CaReport;
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::gateway::Gateway;
 use crate::ocsp;
-use crate::telemetry::Telemetry;
 
 pub(super) fn plain(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
@@ -25,11 +25,11 @@ pub(super) fn plain(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> Plai
 
 pub(super) fn monitoring(
     gateway: &Arc<Gateway>,
-    telemetry: &Telemetry,
+    metrics: PrometheusHandle,
     accepting: &Arc<AtomicBool>,
 ) -> MonitoringSources {
     let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
-    let (metrics, accepting) = (telemetry.metrics.clone(), accepting.clone());
+    let accepting = accepting.clone();
     MonitoringSources {
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),

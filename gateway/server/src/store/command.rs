@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::damaged::{self, GapView, Rebuilt};
 use super::{OpenStore, existing, store_file};
-use crate::audit;
+use crate::audit::{self, Chain};
 use crate::config::Config;
 use crate::foundation::open_hsm;
 use crate::output::{Output, print};
@@ -368,7 +368,7 @@ impl Stopped {
 
     /// Opens every record; gives how many there are, and what is damaged.
     async fn look_through(&self) -> Result<(u64, Damage)> {
-        let state = Arc::new(self.open.raw.freeze()?);
+        let state = Arc::new(self.open.freeze()?);
         let (mut records, mut damage, mut after) = (0_u64, Damage::new(), None::<Key>);
         loop {
             let (reader, from) = (state.clone(), after.clone());
@@ -504,7 +504,7 @@ impl Stopped {
         describe: impl FnOnce(Event) -> Event,
     ) -> Result<()> {
         let clock = Clock::system();
-        let audit = audit::open(config, &self.open.store(), clock.clone())
+        let audit = audit::open(config, &self.open.store(), &Chain::Only, clock.clone())
             .await
             .context("it is done, and not on record")?;
         let context = RequestContext::internal(TenantId::default_tenant(), clock.now());

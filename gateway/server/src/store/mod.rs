@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{Barrier, RootKey, mend_check};
-use chancery_store::redb::RedbStore;
+use chancery_store::redb::{Frozen, RedbStore};
 use chancery_store::{Commit, SharedStore, Store, restored};
 use jiff::Timestamp;
 
@@ -66,8 +66,11 @@ impl Drop for Begun {
 /// The store, opened.
 #[derive(Clone)]
 pub(crate) struct OpenStore {
-    pub(crate) raw: Arc<RedbStore>,
+    /// The records as they are stored: sealed.
+    pub(crate) raw: SharedStore,
     pub(crate) barrier: Arc<Barrier>,
+    /// The file, if the store is embedded.
+    file: Option<Arc<RedbStore>>,
 }
 
 impl OpenStore {
@@ -94,6 +97,25 @@ impl OpenStore {
         Ok((Self::with_root(raw, root).await?, mended))
     }
 
+    /// Puts the barrier over a store that others may share.
+    ///
+    /// # Errors
+    /// As for [`with_root`](Self::with_root).
+    pub(crate) async fn over(raw: SharedStore, root: RootKey) -> Result<Self> {
+        let barrier = Barrier::open(raw.clone(), root).await.context("opening the seal")?;
+        Ok(Self { raw, barrier, file: None })
+    }
+
+    /// The state of the store as it is now, for a backup.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the store is not embedded.
+    pub(crate) fn freeze(&self) -> Result<Frozen> {
+        let file =
+            self.file.as_ref().context("only an embedded store is backed up by the gateway")?;
+        Ok(file.freeze()?)
+    }
+
     /// The file and the root key.
     async fn parts(
         config: &Config,
@@ -118,8 +140,8 @@ impl OpenStore {
     /// # Errors
     /// It was sealed with another root key, or cannot be read.
     pub(crate) async fn with_root(raw: Arc<RedbStore>, root: RootKey) -> Result<Self> {
-        let barrier = Barrier::open(raw.clone(), root).await.context("opening the seal")?;
-        Ok(Self { raw, barrier })
+        let shared: SharedStore = raw.clone();
+        Ok(Self { file: Some(raw), ..Self::over(shared, root).await? })
     }
 
     /// What the rooms above see.
