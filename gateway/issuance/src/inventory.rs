@@ -69,7 +69,7 @@ impl Inventory {
         Ok(())
     }
 
-    /// Sets an intent aside of which nothing came, or nothing that anybody got.
+    /// Marks an intent as abandoned: nothing came of it, or nothing that anybody got.
     pub(crate) async fn abandon(&self, signing: Signing, why: &str) -> Result<(), CommitError> {
         let Signing { key, version, mut intent } = signing;
         intent.abandoned = Some(why.to_owned());
@@ -83,10 +83,14 @@ impl Inventory {
         Ok(())
     }
 
-    /// Intents that are waiting for their certificates, at most `limit`.
-    pub(crate) async fn signing(&self, limit: usize) -> Result<Vec<Signing>, ReadError> {
+    /// Intents behind `after` that are waiting for their certificates, at most `limit`.
+    pub(crate) async fn signing(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Signing>, ReadError> {
         // One that is damaged names nothing that anybody got.
-        let found = lenient::scan(&*self.store, SIGNING.as_bytes(), None, limit).await?;
+        let found = lenient::scan(&*self.store, SIGNING.as_bytes(), after, limit).await?;
         found
             .records
             .into_iter()
@@ -231,6 +235,10 @@ impl Inventory {
 }
 
 impl Signing {
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
     pub(crate) fn intent(&self) -> &Intent {
         &self.intent
     }
@@ -328,10 +336,10 @@ mod tests {
     async fn an_intent_gives_way_to_its_certificate() {
         let (store, inventory) = inventory();
         let signing = inventory.begin(intent()).await.unwrap();
-        assert_eq!(inventory.signing(10).await.unwrap().len(), 1);
+        assert_eq!(inventory.signing(None, 10).await.unwrap().len(), 1);
         let above = [b"issuing".to_vec()];
         inventory.complete(signing, &entry("0b", "acme:1", &above), &above).await.unwrap();
-        assert!(inventory.signing(10).await.unwrap().is_empty());
+        assert!(inventory.signing(None, 10).await.unwrap().is_empty());
         let (found, _) = inventory.find(&tenant(), &"b".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(found, entry("0b", "acme:1", &above));
         let issued = inventory.with_chain(found).await.unwrap();
@@ -345,7 +353,7 @@ mod tests {
     async fn an_abandoned_certificate_can_no_longer_be_stored() {
         let (store, inventory) = inventory();
         let late = inventory.begin(intent()).await.unwrap();
-        let settled = inventory.signing(10).await.unwrap().pop().unwrap();
+        let settled = inventory.signing(None, 10).await.unwrap().pop().unwrap();
         inventory.abandon(settled, "the gateway ended").await.unwrap();
         let refused = inventory.complete(late, &entry("0b", "acme:1", &[]), &[]).await;
         assert!(matches!(refused, Err(CommitError::Conflict { .. })));

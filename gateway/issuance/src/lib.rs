@@ -56,6 +56,10 @@ pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
 use inventory::Inventory;
 use ownership::Owners;
 
+/// Longer than a gateway needs from recording a certificate until it is signed and stored: an HSM or another CA that
+/// takes longer was given up.
+pub const LONGEST_SIGNING: Duration = Duration::from_mins(10);
+
 /// Issues, finds and revokes certificates. Cheap to clone; clones are the same.
 #[derive(Clone)]
 pub struct Issuance(Arc<Inner>);
@@ -86,13 +90,12 @@ impl Inner {
 }
 
 impl Issuance {
-    /// Puts the pipeline together, and settles what an earlier process left between recording and
-    /// storing: such a certificate was never handed out and never will be. `counts` are of the same
-    /// store; they exist before, because the policies may look them up. The inventories of these tenants
-    /// get the indexes of this version if they have older ones.
+    /// Puts the pipeline together. `counts` are of the same store; they exist before, because the policies
+    /// may look them up. The inventories of these tenants get the indexes of this version if they have older
+    /// ones.
     ///
     /// # Errors
-    /// The default issuer is not among the issuers, or what was left could not be settled.
+    /// The default issuer is not among the issuers, or an inventory could not be indexed.
     pub async fn open(
         issuers: Issuers,
         policy: PolicyHost,
@@ -107,7 +110,6 @@ impl Issuance {
         for tenant in tenants.all().iter() {
             inventory.reindex(tenant).await.map_err(OpenError::Reindex)?;
         }
-        recovery::settle(&inventory, &audit, &clock).await?;
         let compute = Compute::default();
         Ok(Self(Arc::new(Inner {
             issuers,
@@ -120,6 +122,21 @@ impl Issuance {
             clock,
             compute,
         })))
+    }
+
+    /// Settles what a process left between recording and storing when it ended: such a certificate was never
+    /// handed out and never will be. `signing` is how long other gateways may still be signing what they
+    /// recorded: nothing for the only gateway on its store that has issued nothing yet, else
+    /// [`LONGEST_SIGNING`]. Returns how many certificates there were.
+    ///
+    /// # Errors
+    /// The store or the audit log fails; what was settled before stays settled.
+    pub async fn settle_interrupted(&self, signing: Duration) -> Result<usize, OpenError> {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        // The one that begins at this very moment is not interrupted either.
+        let began_before = if signing.is_zero() { Timestamp::MAX } else { now - signing };
+        recovery::settle(&inner.inventory, &inner.audit, &inner.clock, began_before).await
     }
 
     /// Gives the inventory of a tenant that there was not at the start the indexes of this version.

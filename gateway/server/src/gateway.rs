@@ -1,6 +1,7 @@
 //! The composition root: opens every room in the order of the floors and hands each what it needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use chancery_secrets::transit::Custody;
 use chancery_upstream::ChallengeResponses;
 use tokio::sync::watch;
 
-use crate::audit;
+use crate::audit::{self, Chain};
 use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
@@ -114,6 +115,12 @@ impl Gateway {
         )
         .await
         .context("opening the certificate pipeline")?;
+        // Other gateways may be at work on what looks unfinished. What is really left, housekeeping finds.
+        let is_alone = chain == Chain::Only;
+        if is_alone {
+            let settled = issuance.settle_interrupted(Duration::ZERO).await;
+            settled.context("settling the certificates that were being signed")?;
+        }
         let kept = config.server.directory.join("client-crls");
         // It is made when there is something to keep.
         if kept.exists() {
@@ -138,7 +145,9 @@ impl Gateway {
             audit.clone(),
             clock.clone(),
         )?;
-        acme.resume().await.context("taking up unfinished orders")?;
+        if is_alone {
+            acme.resume().await.context("taking up unfinished orders")?;
+        }
         let mut responders = vec![];
         let configs = std::iter::once(&config.ca).chain(&config.issuers);
         for (ca, config) in std::iter::once(&ca).chain(&further).zip(configs) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_ca::OcspResponder;
+use chancery_issuance::LONGEST_SIGNING;
 use chancery_tls::Acceptor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
@@ -90,6 +91,9 @@ pub(super) async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle)
         }
         if let Err(error) = gateway.secrets.sweep_keys().await {
             tracing::error!(%error, "keys were not rotated or destroyed");
+        }
+        if let Err(error) = gateway.issuance.settle_interrupted(LONGEST_SIGNING).await {
+            tracing::error!(%error, "certificates that were being signed were not settled");
         }
         if let Err(error) = gateway.counts.sweep().await {
             tracing::error!(%error, "old counts of certificates were not removed");

@@ -1,5 +1,6 @@
 //! ACME: accounts, orders and challenges that one gateway began.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -100,4 +101,25 @@ fn an_account_ended_at_one_is_ended_at_the_other() {
     drop(at_a.post(&at_a.url, &json!({ "status": "deactivated" })).expect(200));
     let refused = at_b.try_order(&["a.example.com"], json!({}));
     assert_eq!(refused.status, 401, "{}", refused.text());
+}
+
+#[test]
+fn one_that_starts_takes_nothing_from_one_that_is_at_work() {
+    let world = World::new();
+    let a = world.start("a");
+    let target = TcpListener::bind(world.site.socket(Site::HTTP01_PORT)).expect("a port");
+    let key = Key::generate();
+    let at_a = a.account(&key);
+    let order = at_a.order(&["a.example.com"]);
+    let body = at_a.get(&order.authorizations()[0]).expect(200).json();
+    let challenge = acme::challenge(&body, "http-01");
+    drop(at_a.post(challenge["url"].as_str().expect("a URL"), &json!({})).expect(200));
+    let asked = target.accept().expect("the first gateway asks");
+
+    let b = world.start("b");
+    drop(b.account(&key));
+    target.set_nonblocking(true).expect("a listener");
+    let again = target.accept().map(drop).expect_err("nobody else asks");
+    assert_eq!(again.kind(), ErrorKind::WouldBlock);
+    drop(asked);
 }
