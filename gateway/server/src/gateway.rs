@@ -96,7 +96,8 @@ impl Gateway {
             Some(ssh) => Some(cas::open_ssh(ssh, &config.ca, store.clone(), hsm.clone()).await?),
             None => None,
         };
-        let responses = ChallengeResponses::default();
+        let responses = ChallengeResponses::open(store.clone()).await;
+        let responses = responses.context("reading what other CAs are answered")?;
         let issuers = Issuers {
             private: ca.clone(),
             further: further.clone(),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use chancery_records::ViewError;
 use chancery_store::{CommitError, ReadError};
 
 use crate::{BadCertificate, ConfigError};
@@ -33,6 +34,12 @@ pub enum UpstreamError {
         /// The status of its answer; none if it says none.
         status: Option<u16>,
     },
+    /// The token of a challenge is no base64url (RFC 8555 §8.3).
+    #[error("the other CA gives a challenge whose token is no base64url text")]
+    BadToken,
+    /// What is answered to challenges cannot be told.
+    #[error("what is answered to the other CA's challenges cannot be told: {0}")]
+    Responses(#[from] ViewError),
     /// It took too long.
     #[error("the other CA did not issue within {0:?}")]
     Deadline(Duration),
@@ -45,11 +52,11 @@ pub enum UpstreamError {
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The stored account cannot be read.
-    #[error("the account at the other CA cannot be read: {0}")]
+    /// The store cannot be read.
+    #[error("what is stored for the other CA cannot be read: {0}")]
     Read(#[from] ReadError),
-    /// The new account cannot be stored.
-    #[error("the account at the other CA cannot be stored: {0}")]
+    /// The store cannot be written.
+    #[error("what the other CA needs cannot be stored: {0}")]
     Commit(#[from] CommitError),
     /// The stored account is not what was stored.
     #[error(
@@ -63,13 +70,18 @@ impl UpstreamError {
     /// ill, or the store is.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Deadline(_) | Self::Read(_) | Self::Commit(_) => true,
+            Self::Unavailable(_)
+            | Self::Deadline(_)
+            | Self::Read(_)
+            | Self::Commit(_)
+            | Self::Responses(_) => true,
             Self::Refused { kind, status, .. } => {
                 status.is_some_and(|status| status >= 500) || kind.ends_with(":badNonce")
             }
             Self::UnsupportedName(_)
             | Self::NoChallenge(_)
             | Self::NotValidated { .. }
+            | Self::BadToken
             | Self::BadCertificate(_)
             | Self::Config(_)
             | Self::DamagedAccount(_) => false,

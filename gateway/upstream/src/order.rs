@@ -22,7 +22,7 @@ pub(crate) async fn place(
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
     let poll = RetryPolicy::new().timeout(deadline);
     if order.state().status == OrderStatus::Pending {
-        let served = answer_challenges(&mut order, responses).await?;
+        let served = answer_challenges(&mut order, responses, deadline).await?;
         let status = order.poll_ready(&poll).await;
         drop(served);
         match status {
@@ -48,6 +48,7 @@ fn identifier(name: &GeneralName) -> Result<Identifier, UpstreamError> {
 async fn answer_challenges(
     order: &mut Order,
     responses: &ChallengeResponses,
+    deadline: Duration,
 ) -> Result<Vec<Served>, UpstreamError> {
     let mut served = Vec::new();
     let mut authorizations = order.authorizations();
@@ -61,7 +62,7 @@ async fn answer_challenges(
             .challenge(ChallengeType::Http01)
             .ok_or(UpstreamError::NoChallenge(name))?;
         let answer = challenge.key_authorization().as_str().to_owned();
-        served.push(responses.serve(challenge.token.clone(), answer));
+        served.push(responses.serve(challenge.token.clone(), answer, deadline).await?);
         challenge.set_ready().await?;
     }
     Ok(served)

@@ -104,7 +104,7 @@ impl World {
             ssh: None,
             upstreams: std::collections::BTreeMap::from([(
                 "upstream".to_owned(),
-                upstream(&store),
+                upstream(&store).await,
             )]),
             default: Issuers::PRIVATE.to_owned(),
         };
@@ -290,7 +290,8 @@ names = {{ allow = ["dns:*"] }}
 }
 
 /// Another CA that is away: nobody listens at its port.
-fn upstream(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
+async fn upstream(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
+    let responses = ChallengeResponses::open(store.clone()).await.unwrap();
     let config = UpstreamConfig {
         name: "upstream".to_owned(),
         directory: "https://127.0.0.1:9/directory".to_owned(),
@@ -299,7 +300,7 @@ fn upstream(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
         external_account: None,
         deadline: Duration::from_mins(1),
     };
-    AcmeUpstream::open(config, store.clone(), ChallengeResponses::default()).unwrap()
+    AcmeUpstream::open(config, store.clone(), responses).unwrap()
 }
 
 async fn counts(store: SharedStore, clock: &Clock) -> Arc<IssuedCounts> {

@@ -23,7 +23,8 @@ pub(crate) struct Pebble {
 
 impl Pebble {
     pub(crate) async fn start() -> Self {
-        let responses = ChallengeResponses::new();
+        let store = Arc::new(MemoryStore::new());
+        let responses = ChallengeResponses::open(store).await.unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http_port = plain.local_addr().unwrap().port();
