@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaKeys};
-use chancery_identity::{Clock, Identity, IdentityName, RequestContext, TenantId, Tenants};
+use chancery_identity::{Clock, Identity, IdentityName, RequestContext, Room, TenantId, Tenants};
 use chancery_issuance::{
     BulkRevocation, Issuance, IssuanceRequest, IssuedCounts, Issuers, Requester, Search,
     ValidatedName,
@@ -44,9 +44,10 @@ pub(crate) fn rows() -> Vec<Row> {
     eprintln!("{CERTIFICATES} certificates stored in {:?}", filling.elapsed());
     let full = issue(&world, &runtime);
     let tenant = tenant();
+    let room = Room::unlimited();
     let search = |search: &Search| {
         measure::micros_per_call(Duration::from_millis(200), || {
-            let found = world.issuance.search(&tenant, search, None, 100);
+            let found = world.issuance.search(&tenant, search, None, 100, &room);
             assert!(!runtime.block_on(found).unwrap().entries.is_empty());
         })
     };
@@ -178,7 +179,8 @@ impl World {
                 name: Some(GeneralName::dns(&format!("{SEED}.bench.example.com")).unwrap()),
                 ..Search::default()
             };
-            let seed = self.issuance.search(&tenant(), &seed, None, 1).await.unwrap();
+            let seed =
+                self.issuance.search(&tenant(), &seed, None, 1, &Room::unlimited()).await.unwrap();
             let serial = seed.entries[0].serial.to_string();
             let mut records: Vec<Record> = Vec::new();
             for prefix in ["default/issuance/", "_/issuance/index/", "_/issuance/recent/"] {

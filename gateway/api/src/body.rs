@@ -61,6 +61,11 @@ impl fmt::Debug for Held {
     }
 }
 
+/// Marks a response whose body is in memory anyhow, whether somebody reads it or not. It stands in the
+/// response's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,6 +59,7 @@ fn of_request(clock: &Clock, otherwise: TenantId, request: &Request) -> RequestC
         address: peer.map(|peer| peer.address.ip().to_canonical()),
         tenant,
         evidence,
+        room: request.extensions().get().cloned().unwrap_or_default(),
     }
 }
 

@@ -20,7 +20,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use chancery_identity::Clock;
 
-pub use body::{BodyError, Held};
+pub use body::{BodyError, Held, Shared};
 pub use hosts::{CalledAddress, HostName, Hosts, InvalidHostName, check as check_host};
 pub use monitoring::{MonitoringService, MonitoringSources, TokenHealth};
 pub use ocsp::{OcspFuture, OcspOutcome, OcspReply, Reusable};

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
+use crate::Shared;
 use crate::coding::UnknownCoding;
 use crate::hosts;
 use crate::monitoring::{self, MonitoringSources};
@@ -148,8 +149,10 @@ async fn challenge_response(
 fn public_file(found: Option<Bytes>, content_type: &'static str, cache: &'static str) -> Response {
     match found {
         Some(body) => {
-            ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache)], body)
-                .into_response()
+            let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache)];
+            let mut response = (headers, body).into_response();
+            response.extensions_mut().insert(Shared);
+            response
         }
         None => (StatusCode::NOT_FOUND, "there is no such file here\n").into_response(),
     }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Evidence, EvidenceError, TenantId};
+use crate::{Evidence, EvidenceError, Room, TenantId};
 
 /// Identifies one request from the outside in logs, spans, answers and the audit log. A random UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,12 +37,15 @@ pub struct RequestContext {
     pub tenant: TenantId,
     /// The caller's certificate, if it sent one. It counts as long as [`Evidence::check`] says so.
     pub evidence: Option<Evidence>,
+    /// Room for what the answer is made of.
+    pub room: Room,
 }
 
 impl RequestContext {
     /// The context of work that the gateway does on its own behalf, at start or in the background.
     pub fn internal(tenant: TenantId, now: Timestamp) -> Self {
-        Self { id: RequestId::random(), received: now, address: None, tenant, evidence: None }
+        let (id, room) = (RequestId::random(), Room::unlimited());
+        Self { id, received: now, address: None, tenant, evidence: None, room }
     }
 
     /// Whether the caller's certificate, if there is one, counts at this moment. To be asked when an

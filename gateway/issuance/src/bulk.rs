@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_audit::Event;
-use chancery_identity::{Identity, RequestContext};
+use chancery_identity::{Identity, RequestContext, Room};
 use chancery_x509::RevocationReason;
 use tokio::task::JoinSet;
 
@@ -77,7 +77,10 @@ async fn all(inner: &Arc<Inner>, request: BulkRevocation) -> Result<BulkOutcome,
     let mut outcome = BulkOutcome::default();
     let mut after = None;
     loop {
-        let page = inner.inventory.search(&context.tenant, &search, after.as_ref(), PAGE).await;
+        // It holds a page at a time, and the caller waits for it.
+        let room = Room::unlimited();
+        let inventory = &inner.inventory;
+        let page = inventory.search(&context.tenant, &search, after.as_ref(), PAGE, &room).await;
         let Searched { entries: page, damaged } = page.map_err(Unavailable::from)?;
         // They may be among those that are meant.
         outcome.failed = outcome.failed.saturating_add(damaged.len() as u64);

@@ -34,7 +34,7 @@ use std::time::Duration;
 use chancery_audit::{Audit, Decision};
 use chancery_ca::{Ca, SshCa};
 use chancery_compute::Compute;
-use chancery_identity::{Clock, EvidenceError, PeerCertificate, Settling, TenantId, Tenants};
+use chancery_identity::{Clock, EvidenceError, PeerCertificate, Room, Settling, TenantId, Tenants};
 use chancery_policy::{Evaluation, PolicyHost};
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
@@ -272,15 +272,16 @@ impl Issuance {
     /// looked for by domain): at most `limit`, beginning after the one with the serial number `after`.
     ///
     /// # Errors
-    /// The store cannot be read, or `after` is not among those looked for.
+    /// The store cannot be read, `after` is not among those looked for, or there is no room for so many.
     pub async fn search(
         &self,
         tenant: &TenantId,
         search: &Search,
         after: Option<&Serial>,
         limit: usize,
+        room: &Room,
     ) -> Result<Searched, SearchError> {
-        self.0.inventory.search(tenant, search, after, limit).await
+        self.0.inventory.search(tenant, search, after, limit, room).await
     }
 
     /// Counts the tenant's valid certificates, those that end within a day, a week and a month, and those

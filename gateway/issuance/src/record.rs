@@ -39,6 +39,14 @@ pub struct InventoryEntry {
     pub revoked: Option<Revocation>,
 }
 
+impl InventoryEntry {
+    /// About how many bytes it takes to hold and show it: itself, its view and its JSON.
+    pub(crate) fn size(&self) -> usize {
+        let names = self.names.len().saturating_mul(256);
+        self.der.len().saturating_mul(3).saturating_add(names).saturating_add(1536)
+    }
+}
+
 /// The revocation of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {

@@ -1,6 +1,6 @@
 //! Looking for certificates in the inventory.
 
-use chancery_identity::TenantId;
+use chancery_identity::{NoRoom, Room, TenantId};
 use chancery_store::{Key, ReadError, lenient};
 use chancery_x509::{GeneralName, Serial};
 use jiff::Timestamp;
@@ -41,6 +41,9 @@ pub enum SearchError {
     /// The certificate after which to go on is not there, or does not fit what is looked for.
     #[error("there is no certificate {0} among those looked for to go on after")]
     NoSuchPlace(Serial),
+    /// There is no room for so many certificates.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -126,13 +129,14 @@ pub struct Searched {
 
 impl Inventory {
     /// The first `limit` certificates that fit, beginning after the one with the serial number `after`. One whose
-    /// record is damaged does not hide the others.
+    /// record is damaged does not hide the others. They take from `room` as they are found.
     pub(crate) async fn search(
         &self,
         tenant: &TenantId,
         search: &Search,
         after: Option<&Serial>,
         limit: usize,
+        room: &Room,
     ) -> Result<Searched, SearchError> {
         let index = search.index(tenant);
         let mut last = match after {
@@ -165,6 +169,7 @@ impl Inventory {
                     && search.fits(&entry)
                     && self.replacement_fits(search, &entry).await?
                 {
+                    room.take(entry.size())?;
                     found.entries.push(entry);
                     if found.entries.len() == limit {
                         return Ok(found);

@@ -8,6 +8,7 @@
 mod allowed;
 mod id;
 pub mod kv;
+mod listing;
 mod mount;
 mod page;
 pub mod pki;

@@ -8,6 +8,7 @@ use chancery_secrets::pki::PkiError;
 use chancery_secrets::ssh::SshError;
 use chancery_secrets::transit::TransitError;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 
 use super::envelope;
 use crate::BodyError;
@@ -54,6 +55,15 @@ impl VaultError {
         visible(&self.parts().1.join(": ")).into_owned()
     }
 
+    fn is_no_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Kv(KvError::NoRoom(_))
+                | Self::Pki(PkiError::NoRoom(_))
+                | Self::Transit(TransitError::NoRoom(_))
+        )
+    }
+
     fn parts(&self) -> (StatusCode, Vec<Cow<'_, str>>) {
         let bad = |error: &dyn std::fmt::Display| {
             (StatusCode::BAD_REQUEST, vec![Cow::from(error.to_string())])
@@ -84,6 +94,7 @@ impl VaultError {
                 | KvError::Setting(_)
                 | KvError::CustomMetadata(_) => bad(error),
                 KvError::Overloaded => overloaded(error),
+                KvError::NoRoom(_) => no_room(error),
                 KvError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
                 }
@@ -95,6 +106,7 @@ impl VaultError {
                 PkiError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 PkiError::Refused(_) => bad(error),
                 PkiError::Overloaded => overloaded(error),
+                PkiError::NoRoom(_) => no_room(error),
                 _ => internal(error),
             },
             Self::Ssh(error) => match error {
@@ -114,6 +126,7 @@ impl VaultError {
                 | TransitError::Refused(_)
                 | TransitError::Unauthentic => bad(error),
                 TransitError::Overloaded | TransitError::Busy(_) => overloaded(error),
+                TransitError::NoRoom(_) => no_room(error),
                 TransitError::Unavailable(_) => {
                     tracing::warn!(%error, "a key cannot be used");
                     let said = "the HSM is away or busy: try again".into();
@@ -153,6 +166,11 @@ fn overloaded(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, st
     (StatusCode::TOO_MANY_REQUESTS, vec![error.to_string().into()])
 }
 
+/// What was asked for is too much for now.
+fn no_room(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
+    (StatusCode::SERVICE_UNAVAILABLE, vec![error.to_string().into()])
+}
+
 /// What went wrong inside is for the log; the caller finds it there by the request's id.
 fn internal(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
     tracing::error!(%error, "a request failed");
@@ -162,7 +180,8 @@ fn internal(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>
 impl IntoResponse for VaultError {
     fn into_response(self) -> Response {
         let (status, errors) = self.parts();
-        envelope::errors(status, &errors)
+        let response = envelope::errors(status, &errors);
+        if self.is_no_room() { ([(RETRY_AFTER, "1")], response).into_response() } else { response }
     }
 }
 
@@ -204,6 +223,8 @@ impl From<InvalidPath> for VaultError {
 
 #[cfg(test)]
 mod tests {
+    use chancery_identity::NoRoom;
+
     use super::*;
 
     #[test]
@@ -220,6 +241,19 @@ mod tests {
             }),
         ] {
             assert_eq!(error.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_an_answer_the_caller_tries_again() {
+        for error in [
+            VaultError::Kv(NoRoom.into()),
+            VaultError::Pki(NoRoom.into()),
+            VaultError::Transit(NoRoom.into()),
+        ] {
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], "1");
         }
     }
 

@@ -13,7 +13,7 @@ use chancery_api::acme::{AcmeState, router};
 use chancery_api::{Hosts, check_host};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, Evidence, RequestContext, RequestId};
+use chancery_identity::{Clock, Evidence, RequestContext, RequestId, Room};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -130,6 +130,7 @@ impl World {
                 address: Some(*address.lock().unwrap()),
                 tenant: tenant.clone(),
                 evidence: evidence.lock().unwrap().clone(),
+                room: Room::unlimited(),
             };
             request.extensions_mut().insert(context);
             next.run(request)

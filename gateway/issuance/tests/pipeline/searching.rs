@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use chancery_identity::{Identity, IdentityName};
+use chancery_identity::{Identity, IdentityName, NoRoom, Room};
 use chancery_issuance::{
     BulkError, BulkOutcome, BulkRevocation, IssuedCertificate, Requester, RevocationRequest,
     Revoker, Search, SearchError,
@@ -86,7 +86,11 @@ async fn certificates_are_found_by_everything_that_is_known_of_them() {
     let both = Search { requester: of_account("1").requester, ..below("a.example") };
     assert_eq!(serials(&world, &both).await, [&*late]);
     let other = "other".parse().unwrap();
-    let nothing = world.issuance.search(&other, &Search::default(), None, 10).await.unwrap();
+    let nothing = world
+        .issuance
+        .search(&other, &Search::default(), None, 10, &Room::unlimited())
+        .await
+        .unwrap();
     assert!(nothing.entries.is_empty());
 }
 
@@ -101,7 +105,11 @@ async fn pages_follow_one_another_without_gaps_or_repetitions() {
         let mut paged = vec![];
         let mut after = None;
         loop {
-            let page = world.issuance.search(&tenant(), &search, after.as_ref(), 2).await.unwrap();
+            let page = world
+                .issuance
+                .search(&tenant(), &search, after.as_ref(), 2, &Room::unlimited())
+                .await
+                .unwrap();
             let Some(last) = page.entries.last() else { break };
             after = Some(last.serial);
             paged.extend(page.entries.iter().map(|entry| entry.serial.to_string()));
@@ -110,7 +118,10 @@ async fn pages_follow_one_another_without_gaps_or_repetitions() {
         assert_eq!(all.len(), 9);
     }
     let unknown = "1".parse().unwrap();
-    let lost = world.issuance.search(&tenant(), &Search::default(), Some(&unknown), 2).await;
+    let lost = world
+        .issuance
+        .search(&tenant(), &Search::default(), Some(&unknown), 2, &Room::unlimited())
+        .await;
     assert!(matches!(lost, Err(SearchError::NoSuchPlace(_))), "{lost:?}");
 }
 
@@ -282,7 +293,10 @@ async fn an_inventory_of_an_older_release_gets_its_indexes() {
     world.store.commit(commit.put(outdated.clone(), "")).await.unwrap();
     assert!(world.found(&Search::default()).await.is_empty());
     let issuance = world.reopen().await;
-    let found = issuance.search(&tenant(), &below("a.example"), None, 10).await.unwrap();
+    let found = issuance
+        .search(&tenant(), &below("a.example"), None, 10, &Room::unlimited())
+        .await
+        .unwrap();
     assert_eq!(found.entries.len(), 1);
     assert!(world.store.get(&outdated).await.unwrap().is_none());
 }
@@ -300,4 +314,22 @@ async fn only_identities_of_the_tenant_find_its_certificates() {
     assert!(world.found(&until).await.is_empty());
     let until = Search { expires_until: Some(issued.not_after), ..of_account("9") };
     assert_eq!(world.found(&until).await.len(), 1);
+}
+
+#[tokio::test]
+async fn certificates_take_room_as_they_are_found() {
+    let world = World::new().await;
+    for day in 1..=3 {
+        issue(&world, "1", &["a.example"], day).await;
+    }
+    let found = std::sync::atomic::AtomicUsize::new(0);
+    let of_two = Room::of(move |bytes| {
+        assert!((1_500..10_000).contains(&bytes), "{bytes}");
+        found.fetch_add(1, std::sync::atomic::Ordering::AcqRel) < 2
+    });
+    let all = Search::default();
+    let found = world.issuance.search(&tenant(), &all, None, 2, &of_two).await.unwrap();
+    assert_eq!(found.entries.len(), 2);
+    let refused = world.issuance.search(&tenant(), &all, None, 10, &of_two).await;
+    assert!(matches!(refused, Err(SearchError::NoRoom(NoRoom))), "{refused:?}");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, IdentityRules, RequestContext, TenantId, TenantRules, Tenants};
+use chancery_identity::{
+    Clock, IdentityRules, RequestContext, Room, TenantId, TenantRules, Tenants,
+};
 use chancery_issuance::{
     InventoryEntry, Issuance, IssuanceRequest, IssueError, IssuedCertificate, IssuedCounts,
     Issuers, Requester, Search, ValidatedName,
@@ -104,7 +106,11 @@ impl World {
 
     /// What the tenant has that fits.
     pub(crate) async fn found(&self, search: &Search) -> Vec<InventoryEntry> {
-        self.issuance.search(&tenant(), search, None, 1000).await.unwrap().entries
+        self.issuance
+            .search(&tenant(), search, None, 1000, &Room::unlimited())
+            .await
+            .unwrap()
+            .entries
     }
 
     /// The newest audit line.

@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_identity::NoRoom;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
 use super::config::InvalidSetting;
@@ -59,6 +60,9 @@ pub enum KvError {
     /// Others changed the secret again and again while this request tried to.
     #[error("the secret is being changed by too many requests at once: try again")]
     Contended,
+    /// There is no room for what was found.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store could not be read.
     #[error("secrets cannot be read: {0}")]
     Read(#[from] ReadError),
@@ -86,6 +90,7 @@ impl OperationError for KvError {
         match self {
             Self::Denied { code, .. } => code,
             Self::Overloaded => "overloaded",
+            Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Gone(_) => "version-gone",

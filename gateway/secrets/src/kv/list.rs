@@ -1,9 +1,10 @@
 use chancery_access::Caller;
-use chancery_identity::{RequestContext, TenantId};
+use chancery_identity::{RequestContext, Room, TenantId};
 use chancery_store::{InvalidKey, Key};
 
 use super::{Folder, Kv, KvError, KvOperation};
 use crate::Page;
+use crate::listing::size_of_name;
 
 /// How many keys are read at once.
 const BATCH: usize = 256;
@@ -25,7 +26,8 @@ impl Kv<'_> {
         // With the slash behind, so that a rule for everything below a path covers listing it.
         let resource = format!("{}/{}", self.mount, folder.as_str());
         let may = self.ask(context, caller, KvOperation::List, resource).await?;
-        let result = self.names(&caller.identity().tenant, folder, page).await;
+        let tenant = &caller.identity().tenant;
+        let result = self.names(tenant, folder, page, &context.room).await;
         let may = match &result {
             Ok(names) => may.detail("names", names.len()),
             Err(_) => may,
@@ -38,6 +40,7 @@ impl Kv<'_> {
         tenant: &TenantId,
         folder: &Folder,
         page: &Page,
+        room: &Room,
     ) -> Result<Vec<String>, KvError> {
         let prefix = self.layout(tenant).folder(folder);
         let mut names: Vec<String> = Vec::new();
@@ -50,6 +53,7 @@ impl Kv<'_> {
             for key in &keys {
                 let name = name_in(&prefix, key)?;
                 if seen.as_ref() != Some(&name) && page.has(&name) && !page.is_full(names.len()) {
+                    room.take(size_of_name(&name))?;
                     names.push(name.clone());
                 }
                 seen = Some(name);

@@ -1,5 +1,5 @@
 use chancery_access::Caller;
-use chancery_identity::{RequestContext, TenantId};
+use chancery_identity::RequestContext;
 
 use super::metadata::{VersionMetadata, VersionState};
 use super::storage::{load_data, load_metadata};
@@ -33,7 +33,7 @@ impl Kv<'_> {
         version: Option<u64>,
     ) -> Result<ReadVersion, KvError> {
         let allowed = self.ask(context, caller, KvOperation::Read, self.resource(path)).await?;
-        let result = self.find(&caller.identity().tenant, path, version).await;
+        let result = self.find(context, caller, path, version).await;
         let allowed = match &result {
             Ok(found) => allowed
                 .detail("version", found.metadata.number)
@@ -58,7 +58,7 @@ impl Kv<'_> {
     ) -> Result<ReadVersion, KvError> {
         let operation = KvOperation::SubkeysRead;
         let allowed = self.ask(context, caller, operation, self.resource(path)).await?;
-        let found = self.find(&caller.identity().tenant, path, version).await;
+        let found = self.find(context, caller, path, version).await;
         let result = found.map(|found| ReadVersion { data: found.data.subkeys(depth), ..found });
         let allowed = match &result {
             Ok(found) => allowed.detail("version", found.metadata.number),
@@ -69,10 +69,12 @@ impl Kv<'_> {
 
     async fn find(
         &self,
-        tenant: &TenantId,
+        context: &RequestContext,
+        caller: &Caller,
         path: &SecretPath,
         version: Option<u64>,
     ) -> Result<ReadVersion, KvError> {
+        let tenant = &caller.identity().tenant;
         let key = self.layout(tenant).metadata(path)?;
         let mut missing = key.clone();
         for _ in 0..ATTEMPTS {
@@ -83,6 +85,8 @@ impl Kv<'_> {
             }
             let value = self.layout(tenant).version(secret.id, metadata.number)?;
             if let Some(data) = load_data(self.store(), &value).await? {
+                // Here, and as the answer that is made of it.
+                context.room.take(data.as_json().len().saturating_mul(2))?;
                 return Ok(ReadVersion { data, metadata });
             }
             missing = value;

@@ -84,7 +84,7 @@ impl Kv<'_> {
         cas: Option<u64>,
     ) -> Result<VersionMetadata, KvError> {
         let may = self.ask(context, caller, KvOperation::Patch, self.resource(path)).await?;
-        let result = self.patched(caller, path, patch, cas).await;
+        let result = self.patched(context, caller, path, patch, cas).await;
         let may = match &result {
             Ok(written) => may.detail("version", written.number),
             Err(_) => may,
@@ -94,6 +94,7 @@ impl Kv<'_> {
 
     async fn patched(
         &self,
+        context: &RequestContext,
         caller: &Caller,
         path: &SecretPath,
         patch: &SecretData,
@@ -103,6 +104,7 @@ impl Kv<'_> {
         let layout = self.layout(tenant);
         let key = layout.metadata(path)?;
         let config = self.config(tenant).await?;
+        let mut taken = 0;
         for _ in Self::attempts() {
             let loaded = load_metadata(self.store(), &key).await?;
             let secret = loaded.value.as_ref().ok_or(KvError::NotFound)?;
@@ -114,6 +116,9 @@ impl Kv<'_> {
             // Gone between the two reads: what removed it has changed the metadata as well.
             let Some(old) = load_data(self.store(), &value).await? else { continue };
             let data = old.merged(patch)?;
+            let needed = old.as_json().len().saturating_add(data.as_json().len());
+            context.room.take(needed.saturating_sub(taken))?;
+            taken = taken.max(needed);
             if let Some(written) = self.add(layout, loaded, &config, &data, cas).await? {
                 return Ok(written);
             }

@@ -69,7 +69,7 @@ impl<'a> Pki<'a> {
         let found = async {
             let issuance = self.issuance.ok_or(PkiError::NoMount)?;
             let limit = limit.min(MAX_PAGE);
-            Ok(issuance.search(&context.tenant, search, after, limit).await?)
+            Ok(issuance.search(&context.tenant, search, after, limit, &context.room).await?)
         };
         let found = found.await;
         let count = |of: fn(&Searched) -> usize| found.as_ref().map_or(0, of) as u64;

@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_identity::NoRoom;
 use chancery_issuance::{BulkError, IssueError, RevokeError, SearchError, Unavailable};
 use chancery_store::ReadError;
 
@@ -28,6 +29,9 @@ pub enum PkiError {
     /// What is asked for cannot be done.
     #[error("{0}")]
     Refused(String),
+    /// There is no room for what was found.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store could not be read.
     #[error("certificates cannot be read: {0}")]
     Read(#[from] ReadError),
@@ -55,6 +59,7 @@ impl OperationError for PkiError {
         match self {
             Self::Denied { code, .. } => code,
             Self::Overloaded => "overloaded",
+            Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Refused(_) => "refused",
@@ -68,6 +73,7 @@ impl From<SearchError> for PkiError {
     fn from(error: SearchError) -> Self {
         match error {
             SearchError::NoSuchPlace(_) => Self::Refused(error.to_string()),
+            SearchError::NoRoom(error) => error.into(),
             SearchError::Read(error) => error.into(),
         }
     }

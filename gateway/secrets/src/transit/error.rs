@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use chancery_audit::AuditError;
 use chancery_compute::ComputeError;
+use chancery_identity::NoRoom;
 use chancery_keys::software::OaepError;
 use chancery_keys::{SignError, WrapError};
 use chancery_store::{CommitError, InvalidKey, ReadError};
@@ -56,6 +57,9 @@ pub enum TransitError {
     /// A key failed for a reason that lies within.
     #[error("the key cannot be used: {0}")]
     Broken(String),
+    /// There is no room for what was found.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store could not be read.
     #[error("keys cannot be read: {0}")]
     Read(#[from] ReadError),
@@ -111,6 +115,7 @@ impl OperationError for TransitError {
         match self {
             Self::Denied { code, .. } => code,
             Self::Overloaded => "overloaded",
+            Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound | Self::NoKey(_) => "not-found",
             Self::NotEnabled(_) => "not-enabled",

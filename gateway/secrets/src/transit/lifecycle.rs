@@ -11,6 +11,7 @@ use super::{
     TransitKeyName, TransitKeyType,
 };
 use crate::Page;
+use crate::listing::size_of_name;
 
 /// How many names are read at once.
 const PAGE: usize = 1000;
@@ -146,9 +147,13 @@ impl Transit<'_> {
                 let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
                 String::from_utf8(name.to_vec()).ok()
             };
-            names.extend(keys.iter().filter_map(name).filter(|name| page.has(name)));
+            let wanted = keys.iter().filter_map(name).filter(|name| page.has(name));
+            let missing = page.limit.map_or(usize::MAX, |limit| limit.saturating_sub(names.len()));
+            for name in wanted.take(missing) {
+                context.room.take(size_of_name(&name))?;
+                names.push(name);
+            }
             if is_last || page.is_full(names.len()) {
-                names.truncate(page.limit.unwrap_or(usize::MAX));
                 return Ok(names);
             }
         }

@@ -11,4 +11,5 @@ mod keys;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod room;
 mod storage;

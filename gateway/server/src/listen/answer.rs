@@ -1,11 +1,13 @@
 //! The body of an answer on its way out: its request is under way until the peer has taken it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body as AxumBody;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chancery_api::Shared;
 use http::{StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
@@ -18,6 +20,10 @@ use super::meters;
 /// takes it, where no budget counts it and, in HTTP/2, nobody can see that the peer does not.
 const PART: usize = 16 * 1024;
 
+/// So many bytes of an answer need no room in the budget: it tells what became of a change, and streams are few
+/// enough.
+pub(super) const SHORT: usize = PART;
+
 /// The body of an answer.
 pub(super) struct Outbound {
     body: AxumBody,
@@ -26,20 +32,22 @@ pub(super) struct Outbound {
     under_way: UnderWay,
     multiplexed: bool,
     /// What the answer holds of the budget.
-    _taken: Taken,
+    _taken: Arc<Taken>,
 }
 
 impl Outbound {
-    /// The answer, or that there is no room for it. One that is short always goes out: it tells what became of
-    /// a change, and streams are few enough.
+    /// The answer, or that there is no room for it. `taken` is what was taken while it was made.
     pub(super) fn response(
         response: Response,
         under_way: UnderWay,
         multiplexed: bool,
-        taken: Taken,
+        taken: Arc<Taken>,
     ) -> http::Response<Self> {
         let bytes = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
-        let fits = taken.take(bytes) || bytes <= PART;
+        // A file that is in memory anyhow takes no room for each who reads it.
+        let shared = response.extensions().get::<Shared>().is_some();
+        let own = if shared { bytes.min(SHORT) } else { bytes };
+        let fits = taken.settle(own) || own <= SHORT;
         let response = if fits { response } else { no_room() };
         let new = |body| Self { body, rest: Bytes::new(), under_way, multiplexed, _taken: taken };
         response.map(new)
@@ -102,7 +110,6 @@ impl Body for Outbound {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use http_body_util::BodyExt;
@@ -115,7 +122,7 @@ mod tests {
     fn outbound(bytes: usize, multiplexed: bool) -> (Outbound, Arc<Activity>) {
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
         let under_way = activity.request(false);
-        let taken = Bodies::new(1_000_000).account(None, false);
+        let taken = Arc::new(Bodies::new(1_000_000).account(None, false));
         let response = Response::new(AxumBody::from(vec![7; bytes]));
         (Outbound::response(response, under_way, multiplexed, taken).into_body(), activity)
     }
@@ -148,7 +155,8 @@ mod tests {
         let bodies = Bodies::new(5 * PART);
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
         let answer = |bytes: usize| {
-            let (under_way, taken) = (activity.request(true), bodies.account(None, false));
+            let (under_way, taken) =
+                (activity.request(true), Arc::new(bodies.account(None, false)));
             let response = Response::new(AxumBody::from(vec![7; bytes]));
             Outbound::response(response, under_way, true, taken)
         };
@@ -160,6 +168,32 @@ mod tests {
         assert_eq!(answer(PART).status(), StatusCode::OK, "a short one always goes out");
         drop((first, second));
         assert_eq!(answer(5 * PART).status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_while_an_answer_was_made_counts_once() {
+        let bodies = Bodies::new(5 * PART);
+        let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
+        let taken = Arc::new(bodies.account(None, false));
+        assert!(taken.take(4 * PART));
+        let response = Response::new(AxumBody::from(vec![7; 3 * PART]));
+        let answer = Outbound::response(response, activity.request(true), true, taken);
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(bodies.account(None, false).take(2 * PART), "only what it has is left");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_shared_takes_no_room_for_each_reader() {
+        let bodies = Bodies::new(2 * PART);
+        let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
+        let shared = Bytes::from(vec![7; 10 * PART]);
+        let answers = [1, 2].map(|_| {
+            let mut response = Response::new(AxumBody::from(shared.clone()));
+            response.extensions_mut().insert(Shared);
+            let taken = Arc::new(bodies.account(None, true));
+            Outbound::response(response, activity.request(true), true, taken)
+        });
+        assert!(answers.iter().all(|answer| answer.status() == StatusCode::OK));
     }
 
     #[tokio::test]

@@ -6,6 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chancery_identity::Room;
+
+use super::meters;
+
 /// A number of bytes that may be taken.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -79,6 +83,37 @@ impl Taken {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         true
     }
+
+    /// Room for what an answer is made of, as long as somebody waits for it. The first `short` bytes are always
+    /// there: a short answer goes out although the budget is used up.
+    pub(super) fn room(self: &Arc<Self>, short: usize) -> Room {
+        let (taken, short) = (Arc::downgrade(self), AtomicUsize::new(short));
+        Room::of(move |bytes| {
+            let Some(taken) = taken.upgrade() else { return false };
+            let less = |left: usize| Some(left.saturating_sub(bytes));
+            let left = short.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+            let fits = taken.take(bytes.saturating_sub(left.unwrap_or_default()));
+            if !fits {
+                // What was gathered is of no use any more, and others need not wait until the caller knows.
+                taken.settle(0);
+                meters::answer_refused();
+            }
+            fits
+        })
+    }
+
+    /// Holds so many bytes from now on: takes what is missing, or gives back what is too much. False, and
+    /// nothing changes, if there is no room for what is missing.
+    pub(super) fn settle(&self, bytes: usize) -> bool {
+        let held = self.bytes.load(Ordering::Acquire);
+        if bytes >= held {
+            return self.take(bytes - held);
+        }
+        let surplus = held - bytes;
+        self.bytes.fetch_sub(surplus, Ordering::AcqRel);
+        self.from.iter().for_each(|budget| budget.give_back(surplus));
+        true
+    }
 }
 
 impl Drop for Taken {
@@ -101,6 +136,33 @@ mod tests {
         drop(first);
         assert!(bodies.account(None, false).take(100));
         assert_eq!(bodies.all.taken(), 0);
+    }
+
+    #[test]
+    fn what_was_gathered_becomes_the_answer() {
+        let bodies = Bodies::new(100);
+        let taken = bodies.account(None, true);
+        assert!(taken.take(40));
+        assert!(taken.settle(30) && taken.settle(50));
+        assert!(!taken.settle(51), "strangers have half");
+        assert_eq!((bodies.all.taken(), bodies.strangers.taken()), (50, 50));
+        drop(taken);
+        assert_eq!((bodies.all.taken(), bodies.strangers.taken()), (0, 0));
+    }
+
+    #[test]
+    fn a_short_answer_has_room_always_and_one_that_nobody_waits_for_has_none() {
+        let bodies = Bodies::new(100);
+        let others = bodies.account(None, false);
+        assert!(others.take(95));
+        let taken = Arc::new(bodies.account(None, false));
+        let room = taken.room(20);
+        assert!(room.take(10).is_ok() && room.take(15).is_ok());
+        assert_eq!(bodies.all.taken(), 100, "all but what is always there");
+        assert!(room.take(1).is_err());
+        assert_eq!(bodies.all.taken(), 95, "it has failed, so it needs nothing");
+        drop(taken);
+        assert!(room.take(1).is_err());
     }
 
     #[test]

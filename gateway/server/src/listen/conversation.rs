@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Limits;
 use super::activity::{Activity, Verdict};
-use super::answer::Outbound;
+use super::answer::{Outbound, SHORT};
 use super::body::Inbound;
 use super::budget::{Bodies, Budget};
 use super::guarded::Guarded;
@@ -133,7 +133,9 @@ impl Http {
     {
         let multiplexed = request.version() == Version::HTTP_2;
         let mut under_way = activity.request(multiplexed);
-        let request = if request.body().is_end_stream() {
+        let for_answer = Arc::new(self.bodies.account(caller.bodies.clone(), caller.stranger));
+        let room = for_answer.room(SHORT);
+        let mut request = if request.body().is_end_stream() {
             request.map(|_| Body::empty())
         } else {
             let taken = Arc::new(self.bodies.account(caller.bodies.clone(), caller.stranger));
@@ -144,8 +146,8 @@ impl Http {
             request.extensions_mut().insert(held);
             request
         };
+        request.extensions_mut().insert(room);
         let held = request.extensions().get::<Held>().cloned();
-        let for_answer = self.bodies.account(caller.bodies.clone(), caller.stranger);
         let answer = answer(request);
         async move {
             let response = answer.await?;

@@ -1,0 +1,61 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// Room in memory for what a request gathers before it is answered. Whoever gathers takes as it grows, so that
+/// many requests at once are refused before memory is short. Given back when the request is over.
+///
+/// Clones take from the same.
+#[derive(Clone, Default)]
+pub struct Room(Option<Arc<dyn Fn(usize) -> bool + Send + Sync>>);
+
+/// There is no more room at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no room in memory for this answer at the moment: ask for less, or try again")]
+pub struct NoRoom;
+
+impl Room {
+    /// As much as the gateway has: for its own work.
+    pub fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// Takes with `take`, which says whether there were so many bytes.
+    pub fn of(take: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(take)))
+    }
+
+    /// Takes so many bytes.
+    ///
+    /// # Errors
+    /// There are not so many; nothing was taken.
+    pub fn take(&self, bytes: usize) -> Result<(), NoRoom> {
+        if self.0.as_ref().is_none_or(|take| take(bytes)) { Ok(()) } else { Err(NoRoom) }
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Room").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn clones_take_from_the_same_room() {
+        let left = AtomicUsize::new(10);
+        let fits = move |bytes| {
+            left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(bytes))
+                .is_ok()
+        };
+        let room = Room::of(fits);
+        assert_eq!(room.clone().take(6), Ok(()));
+        assert_eq!(room.take(5), Err(NoRoom));
+        assert_eq!(room.take(4), Ok(()));
+        assert_eq!(Room::unlimited().take(usize::MAX), Ok(()));
+    }
+}
