@@ -2,15 +2,16 @@
 //! policy's deadline runs while it asks.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::IssuedTo;
+use chancery_records::{Damage, Model, Recorded, Stored, Table, View, ViewError};
 use chancery_store::{Commit, CommitError, Key, ReadError, SharedStore};
 use chancery_x509::Serial;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::record::InventoryEntry;
 use crate::store_key;
@@ -21,7 +22,10 @@ const WINDOW: Duration = Duration::from_hours(30 * 24);
 /// Records of what was issued lately, in the order of time, over all tenants.
 const RECENT: &str = "_/issuance/recent/";
 
-/// How many of them are read, or deleted, at once.
+/// How old the knowledge of what was issued may be. Beyond it nothing is counted, and policies are told so.
+const GREATEST_AGE: Duration = Duration::from_secs(30);
+
+/// How many of them are deleted at once.
 const BATCH: usize = 1000;
 
 /// Bytes of a hash that stand for a name or requester: enough that nobody is counted as another.
@@ -29,52 +33,106 @@ const HASH: usize = 16;
 
 type Hash = [u8; HASH];
 
-/// The certificates of the last 30 days, counted by name and by requester.
+/// The certificates of the last 30 days, counted by name and by requester, of whatever gateway on the store.
 ///
 /// Certificates that are being issued at this moment are not among them, so that several requests at
 /// once may together exceed a limit by as many.
 pub struct IssuedCounts {
-    store: SharedStore,
+    view: View<Issued, Times>,
     clock: Clock,
-    /// For each name and each requester the times at which certificates were issued, in seconds.
-    times: Mutex<HashMap<Hash, VecDeque<i64>>>,
+}
+
+/// To what names and requester a certificate was issued. Its record is the hashes, one behind the other.
+#[derive(Debug, Serialize, Deserialize)]
+struct Issued(Vec<Hash>);
+
+impl Recorded for Issued {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        match bytes.as_chunks() {
+            (hashes, []) => Ok(Self(hashes.to_vec())),
+            _ => Err("it is no list of hashes".to_owned()),
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        Ok(self.0.concat())
+    }
+}
+
+/// For each name and each requester when certificates were issued, in order.
+#[derive(Default)]
+struct Times {
+    issued: HashMap<Hash, VecDeque<At>>,
+    damaged: Option<Damage>,
+}
+
+/// When a certificate was issued, in seconds, and which one it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct At(i64, u64);
+
+impl Model<Issued> for Times {
+    fn put(&mut self, id: &str, stored: Stored<Issued>) {
+        let Some(seconds) = time_of(id) else {
+            let reason = "its key says no time".to_owned();
+            return self.damaged(id, Damage { key: stored.key, reason });
+        };
+        let at = At(seconds, which(id));
+        for hash in stored.value.0 {
+            let issued = self.issued.entry(hash).or_default();
+            // The clocks of several gateways are not one, and a record may be read a second time.
+            if let Err(place) = issued.binary_search(&at) {
+                issued.insert(place, at);
+            }
+        }
+    }
+
+    /// Nothing: only what is older than the window is deleted, and that is forgotten by its time.
+    fn remove(&mut self, _id: &str) {}
+
+    fn damaged(&mut self, _id: &str, damage: Damage) {
+        self.damaged.get_or_insert(damage);
+    }
 }
 
 impl IssuedCounts {
-    /// Reads what was issued in the last 30 days.
+    /// Reads what was issued in the last 30 days, and follows it from now on.
     ///
     /// # Errors
     /// The store cannot be read, or a record in it is damaged.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn open(store: SharedStore, clock: Clock) -> Result<Self, ReadError> {
-        let mut times: HashMap<Hash, VecDeque<i64>> = HashMap::new();
-        let mut after = Some(first_of(beginning(clock.now()))?);
-        loop {
-            let page = store.scan(RECENT.as_bytes(), after.as_ref(), BATCH).await?;
-            for record in &page {
-                let at = time_of(&record.key).ok_or_else(|| damaged(&record.key))?;
-                let (hashes, []) = record.value.as_chunks::<HASH>() else {
-                    return Err(damaged(&record.key));
-                };
-                for hash in hashes {
-                    times.entry(*hash).or_default().push_back(at);
-                }
-            }
-            match page.last() {
-                Some(last) => after = Some(last.key.clone()),
-                None => break,
-            }
+        let table = Table::new(store, RECENT);
+        let view =
+            View::open("counts of certificates", table, GREATEST_AGE, Times::default).await?;
+        let counts = Self { view, clock };
+        let damaged = counts.view.known().ok().and_then(|times| times.damaged.clone());
+        match damaged {
+            Some(Damage { key, reason }) => Err(ReadError::Damaged { key, reason }),
+            None => Ok(counts),
         }
-        Ok(Self { store, clock, times: Mutex::new(times) })
     }
 
     /// How many of the tenant's certificates were issued to this name or requester in the last so
     /// long, at most 30 days.
-    pub fn count(&self, tenant: &TenantId, to: &IssuedTo, over: Duration) -> u64 {
+    ///
+    /// # Errors
+    /// It cannot be told now.
+    pub fn count(
+        &self,
+        tenant: &TenantId,
+        to: &IssuedTo,
+        over: Duration,
+    ) -> Result<u64, ViewError> {
         let now = self.clock.now();
         let since = now.as_second().saturating_sub(seconds(over.min(WINDOW)));
-        let times = self.times();
-        let Some(issued) = times.get(&hash(tenant, to)) else { return 0 };
-        issued.iter().rev().take_while(|at| **at > since).count() as u64
+        let times = self.view.known()?;
+        if let Some(damage) = times.damaged.clone() {
+            return Err(damage.into());
+        }
+        let Some(issued) = times.issued.get(&hash(tenant, to)) else { return Ok(0) };
+        Ok(issued.iter().rev().take_while(|at| at.0 > since).count() as u64)
     }
 
     /// Adds to the commit that stores a certificate what counts it.
@@ -84,45 +142,47 @@ impl IssuedCounts {
         Ok(commit.put(key, hashes(entry).concat()))
     }
 
-    /// Counts a certificate that was stored.
-    pub(crate) fn add(&self, entry: &InventoryEntry) {
-        let mut times = self.times();
-        for hash in hashes(entry) {
-            times.entry(hash).or_default().push_back(entry.issued_at.as_second());
+    /// Waits until the certificates count that were stored before. If it cannot be told whether they do, nothing
+    /// is counted until it can.
+    pub(crate) async fn catch_up(&self) {
+        if let Err(error) = self.view.catch_up().await {
+            tracing::error!(%error, "a certificate that was issued cannot be counted yet");
         }
     }
 
-    /// Forgets what is older than 30 days. To be called now and then.
+    /// Removes what is older than 30 days. To be called now and then.
     ///
     /// # Errors
-    /// If the store fails; what was forgotten before stays forgotten.
+    /// If the store fails; what was removed before stays removed.
     pub async fn sweep(&self) -> Result<(), CommitError> {
         let since = beginning(self.clock.now());
-        self.times().retain(|_, issued| {
-            while issued.front().is_some_and(|at| *at <= since.as_second()) {
-                issued.pop_front();
-            }
-            !issued.is_empty()
-        });
+        self.view.prune(|times| times.forget(since.as_second()));
         // Certificates of that very moment are not counted any more.
         let end = first_of(since.checked_add(Duration::from_millis(1)).unwrap_or(since))?;
+        let store = self.view.table().store();
         loop {
-            let page = self.store.scan(RECENT.as_bytes(), None, BATCH).await?;
-            let old: Vec<Key> =
-                page.into_iter().map(|record| record.key).take_while(|key| *key < end).collect();
+            let old = store.keys(RECENT.as_bytes(), None, BATCH).await?;
+            let old: Vec<Key> = old.into_iter().take_while(|key| *key < end).collect();
             let more = old.len() == BATCH;
             if old.is_empty() {
                 return Ok(());
             }
-            self.store.commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
+            store.commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
             if !more {
                 return Ok(());
             }
         }
     }
+}
 
-    fn times(&self) -> MutexGuard<'_, HashMap<Hash, VecDeque<i64>>> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+impl Times {
+    fn forget(&mut self, since: i64) {
+        self.issued.retain(|_, issued| {
+            while issued.front().is_some_and(|at| at.0 <= since) {
+                issued.pop_front();
+            }
+            !issued.is_empty()
+        });
     }
 }
 
@@ -152,14 +212,17 @@ fn first_of(moment: Timestamp) -> Result<Key, ReadError> {
     store_key(format!("{RECENT}{millis:016x}"))
 }
 
-fn time_of(key: &Key) -> Option<i64> {
-    let text = std::str::from_utf8(key.as_bytes()).ok()?;
-    let (millis, _) = text.strip_prefix(RECENT)?.split_once('/')?;
+/// When the certificate of a record was issued.
+fn time_of(id: &str) -> Option<i64> {
+    let (millis, _) = id.split_once('/')?;
     i64::try_from(u64::from_str_radix(millis, 16).ok()? / 1000).ok()
 }
 
-fn damaged(key: &Key) -> ReadError {
-    ReadError::Damaged { key: key.clone(), reason: "it is no list of hashes".to_owned() }
+/// Which certificate the record with this id counts, in few bytes.
+fn which(id: &str) -> u64 {
+    let whole = digest(&SHA256, id.as_bytes());
+    let (first, _) = whole.as_ref().as_chunks::<8>();
+    first.first().copied().map_or(0, u64::from_be_bytes)
 }
 
 fn hashes(entry: &InventoryEntry) -> Vec<Hash> {
@@ -226,7 +289,7 @@ mod tests {
     async fn issue(store: &MemoryStore, counts: &IssuedCounts, entry: &InventoryEntry) {
         let commit = IssuedCounts::record(entry, Commit::new()).unwrap();
         store.commit(commit).await.unwrap();
-        counts.add(entry);
+        counts.catch_up().await;
     }
 
     async fn open(store: &MemoryStore, clock: &Clock) -> IssuedCounts {
@@ -241,12 +304,13 @@ mod tests {
         clock.advance(2 * HOUR);
         issue(&store, &counts, &entry("2", "a.example", "acme:2", clock.now())).await;
         for counts in [&counts, &open(&store, &clock).await] {
-            let count = |to: &IssuedTo, over| counts.count(&TenantId::default_tenant(), to, over);
+            let count =
+                |to: &IssuedTo, over| counts.count(&TenantId::default_tenant(), to, over).unwrap();
             assert_eq!(count(&name("a.example"), HOUR), 1);
             assert_eq!(count(&name("A.example"), 3 * HOUR), 2);
             assert_eq!(count(&name("b.example"), 3 * HOUR), 0);
             assert_eq!(count(&IssuedTo::Requester("acme:1".to_owned()), 3 * HOUR), 1);
-            assert_eq!(counts.count(&"other".parse().unwrap(), &name("a.example"), HOUR), 0);
+            assert_eq!(counts.count(&"other".parse().unwrap(), &name("a.example"), HOUR), Ok(0));
         }
     }
 
@@ -258,10 +322,10 @@ mod tests {
         clock.advance(Duration::from_hours(30 * 24 - 1));
         issue(&store, &counts, &entry("2", "a.example", "acme:1", clock.now())).await;
         counts.sweep().await.unwrap();
-        assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), 2);
+        assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), Ok(2));
         clock.advance(HOUR);
         counts.sweep().await.unwrap();
-        assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), 1);
+        assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), Ok(1));
         assert_eq!(store.scan(RECENT.as_bytes(), None, 10).await.unwrap().len(), 1);
     }
 
@@ -272,5 +336,20 @@ mod tests {
         store.commit(Commit::new().put(key, "short")).await.unwrap();
         let error = IssuedCounts::open(Arc::new(store), clock).await.unwrap_err();
         assert!(error.to_string().contains("_/issuance/recent/"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_another_gateway_issues_counts_once() {
+        let (store, clock) = (MemoryStore::new(), Clock::manual(START));
+        let (here, elsewhere) = (open(&store, &clock).await, open(&store, &clock).await);
+        issue(&store, &elsewhere, &entry("1", "a.example", "acme:1", clock.now())).await;
+        // The clock of the other gateway is behind.
+        let before = clock.now() - HOUR;
+        issue(&store, &elsewhere, &entry("2", "a.example", "acme:1", before)).await;
+        here.catch_up().await;
+        for counts in [&here, &elsewhere] {
+            let count = |over| counts.count(&TenantId::default_tenant(), &name("a.example"), over);
+            assert_eq!((count(HOUR / 2), count(2 * HOUR)), (Ok(1), Ok(2)));
+        }
     }
 }

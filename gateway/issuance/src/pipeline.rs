@@ -244,7 +244,7 @@ impl Signed {
         };
         let stored = inner.inventory.complete(signing, &entry, &above).await;
         stored.map_err(Unavailable::from)?;
-        inner.counts.add(&entry);
+        inner.counts.catch_up().await;
         Ok((entry, above))
     }
 }

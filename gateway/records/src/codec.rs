@@ -36,6 +36,39 @@ pub trait Recorded: Serialize + DeserializeOwned {
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }
 
+    /// Reads the bytes of a record. Only for a type that is not stored as JSON, because it was not from the first
+    /// release on.
+    ///
+    /// # Errors
+    /// What is wrong with them, for the log.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        match bytes {
+            [VERSIONED, version, json @ ..] if *version == Self::VERSION => parse(json),
+            [VERSIONED, version, json @ ..] if *version < Self::VERSION => {
+                Self::upgrade(*version, json)
+            }
+            [VERSIONED, version, ..] => Err(format!(
+                "it has version {version}, this release knows versions up to {}: use a newer release",
+                Self::VERSION
+            )),
+            json if Self::VERSION == 0 => parse(json),
+            json => Self::upgrade(0, json),
+        }
+    }
+
+    /// The bytes of a record, as [`from_bytes`](Self::from_bytes) reads them.
+    ///
+    /// # Errors
+    /// Why the value cannot be written.
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        if Self::VERSION > 0 {
+            bytes.extend([VERSIONED, Self::VERSION]);
+        }
+        serde_json::to_writer(&mut bytes, self).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
     /// The keys of the index entries that lead to this value. They have empty values and are written
     /// and deleted together with the record.
     ///
@@ -64,17 +97,7 @@ pub struct Stored<T> {
 /// [`ReadError::Damaged`] if the bytes are not a value of this type, or were written by a release
 /// that knows a later version of it.
 pub fn decode<T: Recorded>(record: &Record) -> Result<Stored<T>, ReadError> {
-    let value = match &record.value[..] {
-        [VERSIONED, version, json @ ..] if *version == T::VERSION => parse(json),
-        [VERSIONED, version, json @ ..] if *version < T::VERSION => T::upgrade(*version, json),
-        [VERSIONED, version, ..] => Err(format!(
-            "it has version {version}, this release knows versions up to {}: use a newer release",
-            T::VERSION
-        )),
-        json if T::VERSION == 0 => parse(json),
-        json => T::upgrade(0, json),
-    };
-    match value {
+    match T::from_bytes(&record.value) {
         Ok(value) => Ok(Stored { key: record.key.clone(), value, version: record.version }),
         Err(reason) => Err(ReadError::Damaged { key: record.key.clone(), reason }),
     }
@@ -83,16 +106,10 @@ pub fn decode<T: Recorded>(record: &Record) -> Result<Stored<T>, ReadError> {
 /// The bytes of a value.
 ///
 /// # Errors
-/// [`CommitError::Damaged`] if the value cannot be written as JSON.
+/// [`CommitError::Damaged`] if the value cannot be written.
 pub fn encode<T: Recorded>(key: &Key, value: &T) -> Result<Bytes, CommitError> {
-    let mut bytes = Vec::new();
-    if T::VERSION > 0 {
-        bytes.extend([VERSIONED, T::VERSION]);
-    }
-    match serde_json::to_writer(&mut bytes, value) {
-        Ok(()) => Ok(bytes.into()),
-        Err(error) => Err(CommitError::Damaged { key: key.clone(), reason: error.to_string() }),
-    }
+    let damaged = |reason| CommitError::Damaged { key: key.clone(), reason };
+    Ok(value.to_bytes().map_err(damaged)?.into())
 }
 
 // Without what serde says of the input, which may be a secret: it quotes values of wrong types.

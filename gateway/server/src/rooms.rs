@@ -12,7 +12,7 @@ use chancery_audit::Audit;
 use chancery_ca::Ca;
 use chancery_identity::{Clock, EvidenceError, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts};
-use chancery_policy::{Lookups, PolicyHost};
+use chancery_policy::{LookupError, Lookups, PolicyHost};
 use chancery_revocation::Revocation;
 use chancery_secrets::{Mount, MountKind, Mounts};
 use chancery_store::SharedStore;
@@ -44,7 +44,11 @@ pub(crate) fn lookups(directory: &Arc<Directory>, counts: &Arc<IssuedCounts>) ->
     Lookups {
         group: Arc::new(move |tenant, group, who| for_groups.is_member(tenant, group, who)),
         data: Arc::new(move |tenant, set, key| for_data.value(tenant, set, key)),
-        issued: Arc::new(move |tenant, to, over| Ok(counts.count(tenant, to, over))),
+        issued: Arc::new(move |tenant, to, over| {
+            counts
+                .count(tenant, to, over)
+                .map_err(|error| LookupError::Unavailable(error.to_string()))
+        }),
     }
 }
 

@@ -138,6 +138,11 @@ where
         Ok(Known(state))
     }
 
+    /// Lets the model forget what no reader asks for any more. It is not for changes: those are in the store.
+    pub fn prune(&self, forget: impl FnOnce(&mut M)) {
+        forget(&mut self.shared.write().model);
+    }
+
     /// Waits until the view has everything that was acknowledged before this call: for those who
     /// have just committed something and read on here.
     ///

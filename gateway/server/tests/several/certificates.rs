@@ -1,5 +1,6 @@
 //! Certificates: revoked, looked for, counted.
 
+use chancery_integration::acme;
 use chancery_integration::http;
 use chancery_integration::jws::Key;
 use chancery_integration::lint;
@@ -65,4 +66,29 @@ fn a_certificate_of_one_is_found_at_the_other() {
     let found = b.admin().get(&format!("/v1/pki/cert/{serial}")).expect(200).json();
     let found = found["data"]["certificate"].as_str().expect("a certificate");
     assert_eq!(http::certificates(found)[0], http::certificates(&chain)[0]);
+}
+
+#[test]
+fn a_limit_is_reached_by_what_all_issue_together() {
+    let world = World::new();
+    let (mut a, mut b) = (world.start("a"), world.start("b"));
+    for gateway in [&mut a, &mut b] {
+        let limit = "limits = [{ per = \"name\", most = 2, within = \"1d\" }]\n";
+        gateway.bind("rate-guard", "issuance_counts = true", limit);
+    }
+    let responder = Http01::start(&world.site);
+    let key = Key::generate();
+    let name = "a.example.com";
+    for gateway in [&a, &b] {
+        drop(gateway.account(&key).obtain(&[name], &responder));
+    }
+    for gateway in [&a, &b] {
+        let account = gateway.account(&key);
+        let order = account.order(&[name]);
+        account.prove(&order, &responder);
+        let order = account.until(&order, "ready");
+        let (request, _) = acme::request(&[name]);
+        let refused = account.finalize(&order, &request).text();
+        assert!(refused.contains("may have 2 certificates"), "{refused}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Gateways in this process on one store, each with a directory, ports and an audit log of its own.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,19 @@ impl One {
     /// Where its audit log is.
     pub(crate) fn audit_file(&self) -> PathBuf {
         self.directory.join("audit/audit.jsonl")
+    }
+
+    /// Binds a plugin beside its policies and takes it into use.
+    pub(crate) fn bind(&mut self, plugin: &str, grants: &str, settings: &str) {
+        let file = self.directory.join("settings.toml");
+        std::fs::write(&file, settings).expect("a file");
+        let component = format!("plugins/target/components/{plugin}.wasm");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
+        command.args(["policy", "bind"]).arg(process::repository().join(component));
+        command.arg("--config").arg(self.directory.join("chancery.toml"));
+        command.args(["--match", "requesters = [\"acme:*\"]", "--grants", grants]);
+        drop(process::run(command.arg("--settings").arg(file)).success());
+        self.runtime.block_on(self.gateway.reload()).expect("the policies are taken");
     }
 
     /// Stops it as SIGTERM would.
