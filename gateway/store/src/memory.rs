@@ -31,6 +31,7 @@ struct State {
     records: BTreeMap<Key, (Bytes, Version)>,
     newest: u64,
     full: bool,
+    left: Option<usize>,
 }
 
 impl MemoryStore {
@@ -53,6 +54,12 @@ impl MemoryStore {
     /// a full disk for the tests of those who must not answer before a commit is durable.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Makes every commit fail with [`CommitError::Unavailable`] once so many were made, or stops doing so: what is
+    /// left by a process that ends between two commits, for the tests of those who need several.
+    pub fn stop_after(&self, commits: Option<usize>) {
+        self.lock().left = commits;
     }
 
     /// A store of its own with the records as they are now: what a backup would be.
@@ -78,6 +85,10 @@ impl MemoryStore {
         if state.full {
             return Err(CommitError::Full);
         }
+        state.left = match state.left {
+            Some(0) => return Err(CommitError::Unavailable("the store has stopped".to_owned())),
+            left => left.map(|left| left - 1),
+        };
         state.newest += 1;
         let version = Version::new(state.newest);
         for (key, write) in commit.writes() {

@@ -18,6 +18,7 @@ mod key_type;
 mod lifecycle;
 mod mac;
 mod name;
+mod parts;
 mod record;
 mod rotation;
 mod settings;

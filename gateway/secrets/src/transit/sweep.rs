@@ -2,6 +2,7 @@ use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_store::{Commit, Key, lenient};
 
+use super::parts;
 use super::storage::{DUE, Layout, Loaded, parse_due};
 use super::{State, Transit, TransitError, TransitKeyName};
 use crate::Secrets;
@@ -12,12 +13,13 @@ const PAGE: usize = 256;
 
 impl Secrets {
     /// Destroys the keys that have waited long enough, and rotates those whose time has come; each with
-    /// its line in the audit log. To be called every now and then. Returns how many there were.
+    /// its line in the audit log. Removes what interrupted restores have left. To be called every now and then. Returns how many there were.
     ///
     /// # Errors
     /// If the store or the audit log fails. A key that fails does not keep the others.
     #[tracing::instrument(name = "secrets.sweep_keys", skip_all)]
     pub async fn sweep_keys(&self) -> Result<usize, TransitError> {
+        parts::sweep(&*self.store, self.clock.now()).await?;
         let (mut done, mut after): (usize, Option<Key>) = (0, None);
         loop {
             let page = self.store.keys(DUE.as_bytes(), after.as_ref(), PAGE).await?;

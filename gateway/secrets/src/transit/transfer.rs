@@ -6,7 +6,7 @@ use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::KeyName;
 use chancery_keys::software::{self, AES_KEY_BYTES, OaepHash, SoftwareSigner};
-use chancery_store::{Commit, Key};
+use chancery_store::Commit;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,8 +14,9 @@ use super::cost::Cost;
 use super::custody::material;
 use super::encoding::from_base64;
 use super::import::taken;
+use super::parts::Parts;
 use super::record::KeyVersion;
-use super::storage::{Loaded, secret};
+use super::storage::Loaded;
 use super::{Protection, Transit, TransitError, TransitKey, TransitKeyName};
 
 /// What a backup begins with.
@@ -23,9 +24,6 @@ const BACKUP: &str = "chancery:backup:v1:";
 
 /// The longest backup, in bytes: with what is around it, a request to restore it is one that is taken.
 const MAX_BACKUP_BYTES: usize = 30 * 1024 * 1024;
-
-/// How many bytes of private halves are stored in one commit.
-const PART_BYTES: usize = Commit::MAX_BYTES / 2;
 
 /// What a backup holds.
 #[derive(Serialize, Deserialize)]
@@ -240,45 +238,9 @@ impl Transit<'_> {
                 materials.push((layout.material(version)?, Zeroizing::new(bytes)));
             }
         }
-        self.keep_all(layout.put(name, None, &key)?, materials).await?;
+        let parts = Parts { record: layout.put(name, None, &key)?, materials };
+        parts.keep(self.store(), &context.tenant, self.now(), Commit::MAX_BYTES).await?;
         Ok(key)
-    }
-
-    /// Commits a key's record with its private halves; in several commits, the record last, if they are too
-    /// many for one.
-    async fn keep_all(
-        &self,
-        record: Commit,
-        materials: Vec<(Key, Zeroizing<Vec<u8>>)>,
-    ) -> Result<(), TransitError> {
-        let bytes: usize = materials.iter().map(|(_, material)| material.len() + 256).sum();
-        let in_one = bytes + record.len_bytes() <= Commit::MAX_BYTES;
-        let (mut record, mut parts) = (record, vec![]);
-        let mut part = Commit::new();
-        for (at, material) in materials {
-            if in_one {
-                record = record.put(at, secret(material));
-                continue;
-            }
-            if part.len_bytes() + material.len() > PART_BYTES {
-                parts.push(std::mem::take(&mut part));
-            }
-            part = part.put(at, secret(material));
-        }
-        parts.extend([part, record].into_iter().filter(|part| !part.writes().is_empty()));
-        let mut stored: Vec<Key> = vec![];
-        for commit in parts {
-            let keys: Vec<Key> = commit.writes().keys().cloned().collect();
-            if let Err(error) = self.store().commit(commit).await {
-                let remove = stored.into_iter().fold(Commit::new(), Commit::delete);
-                if let Err(error) = self.store().commit(remove).await {
-                    tracing::warn!(%error, "private halves that nobody uses stay in the store");
-                }
-                return Err(error.into());
-            }
-            stored.extend(keys);
-        }
-        Ok(())
     }
 }
 
