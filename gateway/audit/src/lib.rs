@@ -58,10 +58,12 @@ pub use checkpoint::{
 pub use event::{Actor, Decision, Event, Outcome};
 pub use head::HeadError;
 pub use key::{AuditKey, WeakKey};
+pub use line::Tip;
 pub use loss::{AcceptLossError, AcceptedLoss, accept_loss};
 pub use mark::{InvalidMark, KnownMark, Mark, Marks, WriteMark};
 pub use names::NameList;
 pub use sink::{MemorySink, Sink, StdoutSink};
 pub use verify::{
-    Checks, Finding, Kind, Loss, Seal, Signatures, Verified, VerifyError, files_of, verify,
+    Checks, Finding, Kind, Loss, Pace, Patrolled, Seal, Signatures, Verified, VerifyError,
+    files_of, verify,
 };

@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use chancery_audit::{Audit, AuditError, MemorySink};
+use chancery_audit::{Audit, AuditError, MemorySink, Sink, Tip};
 use chancery_identity::Clock;
 use jiff::Timestamp;
 
@@ -120,4 +120,104 @@ async fn neither_the_audit_nor_its_log_shows_the_key_or_a_hashed_value() {
     let text = String::from_utf8(sink.bytes()).unwrap() + &format!("{audit:?}");
     assert!(text.contains(&hash));
     assert!(!text.contains(secret));
+}
+
+/// A sink that says when lines come and takes them when it may.
+struct GatedSink {
+    arrived: std::sync::mpsc::Sender<()>,
+    passage: std::sync::mpsc::Receiver<()>,
+    into: MemorySink,
+}
+
+impl Sink for GatedSink {
+    fn append(&mut self, lines: &[u8], tip: &Tip) -> std::io::Result<()> {
+        self.arrived.send(()).unwrap();
+        // Open for good once the other end is gone.
+        let _ = self.passage.recv();
+        self.into.append(lines, tip)
+    }
+}
+
+/// Hands a request over to the writer and leaves it there.
+fn begin<T>(request: &mut std::pin::Pin<Box<impl Future<Output = T>>>) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(request.as_mut().poll(&mut context).is_pending());
+}
+
+#[tokio::test]
+async fn what_was_given_before_the_close_is_written_and_what_comes_behind_it_is_refused() {
+    let sink = MemorySink::new();
+    let ((arrived, arrivals), (open, passage)) =
+        (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let gated = GatedSink { arrived, passage, into: sink.clone() };
+    let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+    let audit = Audit::with_sink(Box::new(gated), &key_bytes(), clock).unwrap();
+    let mut first = Box::pin(audit.record(event("first")));
+    begin(&mut first);
+    arrivals.recv().unwrap();
+    // The writer is busy, and these wait in this order.
+    let mut before = Box::pin(audit.record(event("before")));
+    begin(&mut before);
+    let mut close = Box::pin(audit.close());
+    begin(&mut close);
+    let mut behind = Box::pin(audit.record(event("behind")));
+    begin(&mut behind);
+    drop(open);
+    first.await.unwrap();
+    before.await.unwrap();
+    close.await;
+    assert!(matches!(behind.await, Err(AuditError::Closed)));
+    assert!(matches!(audit.record(event("later")).await, Err(AuditError::Closed)));
+    let written: Vec<_> = sink.lines().iter().map(|line| line["resource"].clone()).collect();
+    assert_eq!(written, ["first", "before"]);
+}
+
+/// Whoever is told that a line is written finds it, and whoever is refused does not, at whatever moment the log closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_given_while_the_log_closes_is_written_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for round in 0..40 {
+        let log = dir.path().join(format!("{round}/audit.jsonl"));
+        let audit = open(&log).await.unwrap();
+        let tasks: Vec<_> = (0..32)
+            .map(|task| {
+                let audit = audit.clone();
+                tokio::spawn(async move {
+                    let mut answers = vec![];
+                    for line in 0.. {
+                        let name = format!("{task}/{line}");
+                        let answer = audit.record(event(name.clone())).await;
+                        let ended = answer.is_err();
+                        answers.push((name, answer));
+                        if ended {
+                            return answers;
+                        }
+                    }
+                    answers
+                })
+            })
+            .collect();
+        // Some lines are there, and others are on their way.
+        for line in 0..round {
+            audit.record(event(format!("own/{line}"))).await.unwrap();
+        }
+        audit.close().await;
+        let mut acknowledged: Vec<_> = (0..round).map(|line| format!("own/{line}")).collect();
+        for task in tasks {
+            for (name, answer) in task.await.unwrap() {
+                match answer {
+                    Ok(()) => acknowledged.push(name),
+                    Err(AuditError::Closed) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        let mut written = resources(&log);
+        acknowledged.sort();
+        written.sort();
+        assert_eq!(written, acknowledged);
+        verify_with_key(&log).unwrap();
+    }
+    assert_eq!(refused, 40 * 32);
 }
