@@ -77,6 +77,32 @@ pub enum ChainNotice {
     },
 }
 
+/// How many certificates a chain may have, the root included: clients take seven beside a leaf.
+const LONGEST_CHAIN: usize = 8;
+
+/// That it is one chain and no collection: not too long, nothing twice, and not upside down. Asked when it is
+/// installed; one that is installed is used as it is.
+pub(crate) fn check_shape(chain: &[&ParsedCertificate]) -> Result<(), OpenError> {
+    if chain.len() > LONGEST_CHAIN {
+        return Err(OpenError::Mismatch(
+            "the chain has more than eight certificates: give the CA's and those above it, up to one root, and no \
+             others",
+        ));
+    }
+    for (at, certificate) in chain.iter().enumerate() {
+        if chain.iter().take(at).any(|earlier| earlier.der() == certificate.der()) {
+            return Err(OpenError::Mismatch("a certificate is twice in the chain"));
+        }
+    }
+    let is_root = |one: &ParsedCertificate| one.subject_der() == one.issuer_der();
+    match chain {
+        [first, .., last] if is_root(first) && !is_root(last) => Err(OpenError::Mismatch(
+            "the chain begins with a root: give the CA's own certificate first, and the root last",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// That each certificate is signed by the next one and the last one by itself, and that all but the last
 /// may be below what follows.
 pub(crate) fn check_chain(chain: &[&ParsedCertificate]) -> Result<(), OpenError> {

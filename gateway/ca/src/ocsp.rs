@@ -180,7 +180,7 @@ impl OcspResponder {
             said.push(SingleStatus { certificate, status, this_update: now, next_update });
         }
         // RFC 5019 §2.2.3. Else whoever invents numbers would have the responder sign for each.
-        if matches!(said.as_slice(), [SingleStatus { status: CertificateStatus::Unknown, .. }]) {
+        if said.iter().all(|one| matches!(one.status, CertificateStatus::Unknown)) {
             return failed(OcspFailure::Unauthorized);
         }
         match self.sign(&signing, said, request.nonce, now, key).await {

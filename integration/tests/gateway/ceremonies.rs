@@ -228,6 +228,13 @@ fn an_offline_root_takes_back_and_certifies_once_more() {
     assert!(unknown.stderr.contains("has signed no certificate"), "{unknown}");
 }
 
+/// What GnuTLS says of a chain below this root.
+fn gnutls_verifies(root: &str, chain: &str) -> Outcome {
+    let mut certtool = Command::new("certtool");
+    certtool.args(["--verify", "--load-ca-certificate", root, "--infile", chain]);
+    process::run(&mut certtool)
+}
+
 #[test]
 fn clients_may_have_a_chain_to_another_root() {
     let site = Site::new();
@@ -281,11 +288,19 @@ fn clients_may_have_a_chain_to_another_root() {
     assert_eq!(http::certificates(&usual).len(), 2);
     assert_eq!(http::certificates(&chain).len(), 3);
     assert_eq!(http::certificates(&usual)[0], http::certificates(&chain)[0]);
+    // Either way up is one for those who trust its root, and for nobody else.
     let chain = site.write("chain.pem", &chain).display().to_string();
-    drop(
-        openssl(&["verify", "-x509_strict", "-CAfile", &root, "-untrusted", &chain, &chain])
-            .success(),
-    );
+    let usual = site.write("usual.pem", &usual).display().to_string();
+    for (chain, root, holds) in
+        [(&chain, &root, true), (&usual, &own, true), (&usual, &root, false)]
+    {
+        let openssl =
+            openssl(&["verify", "-x509_strict", "-CAfile", root, "-untrusted", chain, chain]);
+        let gnutls = gnutls_verifies(root, chain);
+        for judged in [openssl, gnutls] {
+            drop(if holds { judged.success() } else { judged.failure() });
+        }
+    }
     drop(account.get(&format!("{url}/1")).expect(404));
     drop(account.get(&format!("{url}/x")).expect(404));
     drop(responder);

@@ -3,7 +3,7 @@ use jiff::Timestamp;
 
 use super::{Ceremony, CeremonyError};
 use crate::authority::Authority;
-use crate::chain::{check_acceptance, check_chain};
+use crate::chain::{check_acceptance, check_chain, check_shape};
 use crate::record::{self, AuthorityRecord, GenerationRecord};
 
 impl Ceremony<'_> {
@@ -23,6 +23,7 @@ impl Ceremony<'_> {
         let added = parsed(chain)?;
         let below = below(&made.current, &added)?;
         let whole: Vec<_> = below.iter().chain(&added).collect();
+        check_shape(&whole)?;
         check_chain(&whole)?;
         let [between @ .., root] = whole.as_slice() else { return Err(CeremonyError::EmptyChain) };
         if hex::encode(root.der()) == made.current.root.certificate {

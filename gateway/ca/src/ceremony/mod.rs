@@ -15,7 +15,7 @@ use chancery_x509::{
 use jiff::Timestamp;
 
 use crate::authority::Authority;
-use crate::chain::{ChainNotice, check_acceptance, check_chain, left_out};
+use crate::chain::{ChainNotice, check_acceptance, check_chain, check_shape, left_out};
 use crate::keys::{CaKeys, NewKey};
 use crate::record::{self, AuthorityRecord, GenerationRecord, MadeRecord, Records, RootRecord};
 use crate::{CaConfig, OpenError};
@@ -131,6 +131,7 @@ impl<'a> Ceremony<'a> {
         let parsed = chain.iter().map(|der| ParsedCertificate::from_der(der));
         let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
         let whole: Vec<_> = parsed.iter().collect();
+        check_shape(&whole)?;
         check_chain(&whole)?;
         check_acceptance(&whole, now)?;
         let authority = Authority::new(key.clone(), first)?;

@@ -60,10 +60,13 @@ impl OfflineRoot {
     }
 
     /// Certifies a CA that has a certificate already, a root's too, under the same name and key identifier,
-    /// so that what is below it has a second way up. Gives the certificate in DER.
+    /// so that what is below it has a second way up. If the terms have no name constraints, those of its
+    /// certificate are taken over: the second way must not lead further than the first. Gives the certificate
+    /// in DER.
     ///
     /// # Errors
-    /// It is no CA's, its key is weak, or the certificate would be wrong; then nothing was signed.
+    /// It is no CA's, has ended, is not signed by its own key though it says so, its key is weak, or the certificate
+    /// would be wrong; then nothing was signed.
     pub async fn cross_certify(
         &self,
         certificate: &ParsedCertificate,
@@ -74,9 +77,23 @@ impl OfflineRoot {
         let before = CertifiedBefore::of(certificate).map_err(|error| refused(&error))?;
         let public_key = certificate.public_key().map_err(|error| refused(error))?;
         let name = certificate.subject_common_name().ok_or(OfflineError::NoName)?;
+        public_key.check_strength()?;
+        let not_after = certificate.not_after();
+        if not_after < now {
+            return Err(OfflineError::Ended(not_after));
+        }
+        let is_root = certificate.subject_der() == certificate.issuer_der();
+        if is_root && certificate.verify_signed_by(public_key).is_err() {
+            return Err(OfflineError::NotItsOwn);
+        }
+        let mut terms = terms.clone();
+        if terms.name_constraints.is_empty() {
+            terms.name_constraints =
+                NameConstraints::of(certificate).map_err(|error| refused(&error))?;
+        }
         let template = Template {
             certified_before: Some(before),
-            ..self.template(name, public_key, terms, now)?
+            ..self.template(name, public_key, &terms, now)?
         };
         self.sign(&template, "cross-sign", now).await
     }

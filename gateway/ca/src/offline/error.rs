@@ -1,6 +1,7 @@
 use chancery_keys::SignError;
 use chancery_store::{CommitError, ReadError};
 use chancery_x509::{BuildError, CertificateError, Serial};
+use jiff::Timestamp;
 
 use crate::record::Damaged;
 use crate::{CrlError, OpenError};
@@ -23,6 +24,14 @@ pub enum OfflineError {
     /// The certificate that is to be certified once more is not a CA's.
     #[error("the certificate cannot be certified once more: {0}")]
     Subject(String),
+    /// The certificate that is to be certified once more has ended.
+    #[error("the certificate ended at {0}: have the CA renewed before it is certified once more")]
+    Ended(Timestamp),
+    /// The certificate that is to be certified once more names itself as its issuer, and another key has signed it.
+    #[error(
+        "the certificate says that it is a root, and is not signed by its own key: this is not what the CA made"
+    )]
+    NotItsOwn,
     /// The root never signed a certificate with this number.
     #[error("this root has signed no certificate with the serial number {0}")]
     NotSigned(Serial),

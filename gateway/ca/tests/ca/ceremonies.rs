@@ -145,8 +145,14 @@ async fn only_a_chain_that_holds_and_is_for_the_requested_key_is_installed() {
     for (chain, said) in [
         (vec![other, anchor.clone()], "not for the key that was requested"),
         (vec![good.clone(), another_root.certificate().to_vec()], "not signed by the one above"),
-        (vec![anchor.clone(), good.clone()], "not signed by the one above"),
-        (vec![good.clone(), good.clone()], "not signed by the one above"),
+        (vec![anchor.clone(), good.clone()], "the chain begins with a root"),
+        (vec![good.clone(), good.clone()], "twice in the chain"),
+        (vec![good.clone(), anchor.clone(), anchor.clone()], "twice in the chain"),
+        (
+            vec![good.clone(), another_root.certificate().to_vec(), anchor.clone()],
+            "not signed by the one above",
+        ),
+        ([vec![good.clone()], vec![anchor.clone(); 8]].concat(), "more than eight certificates"),
     ] {
         let refused = install(&store, &elsewhere(), &chain).await.unwrap_err().to_string();
         assert!(refused.contains(said), "{said}: {refused}");
@@ -360,6 +366,81 @@ async fn a_cross_certified_root_leads_to_the_other_one() {
     let leaf = ParsedCertificate::from_der(&issued.der).unwrap();
     let no_ca = root.cross_certify(&leaf, &one_more, start()).await;
     assert!(matches!(no_ca, Err(OfflineError::Subject(_))), "{no_ca:?}");
+}
+
+/// What `openssl` made of these arguments, which write `out.pem`.
+fn foreign(files: &Files, arguments: &str) -> ParsedCertificate {
+    let (fine, said) = files.openssl(&arguments.split(' ').collect::<Vec<_>>());
+    assert!(fine, "{said}");
+    let (fine, text) = files.openssl(&["x509", "-in", "out.pem"]);
+    assert!(fine, "{text}");
+    ParsedCertificate::from_pem(&text).unwrap()
+}
+
+#[tokio::test]
+async fn only_a_ca_that_is_what_it_says_is_certified_once_more() {
+    let root = offline_root().await;
+    let Software { ca, .. } = Software::first_start().await;
+    let files = files(&ca, &root).await;
+    let make = |what: &str| {
+        let subject = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out out.pem -subj /CN=Other";
+        foreign(&files, &format!("{subject} {what}"))
+    };
+    let refused = async |certificate: &ParsedCertificate, now| {
+        root.cross_certify(certificate, &terms(), now).await.unwrap_err().to_string()
+    };
+    let leaf = make("-addext basicConstraints=critical,CA:FALSE");
+    assert!(refused(&leaf, start()).await.contains("cannot be certified once more"));
+    let other = make("-days 30");
+    let ended = other.not_after() + DAY;
+    assert!(refused(&other, ended).await.contains("the certificate ended at"));
+    // The same name, with the key of somebody else.
+    let mut forged = other.der().to_vec();
+    let at = forged.len() - 10;
+    forged[at] ^= 1;
+    let forged = ParsedCertificate::from_der(&forged).unwrap();
+    let said = refused(&forged, other.not_before()).await;
+    assert!(said.contains("not signed by its own key"), "{said}");
+    let weak = foreign(
+        &files,
+        "req -x509 -newkey rsa:1024 -nodes -keyout key.pem -out out.pem -subj /CN=Weak",
+    );
+    assert!(refused(&weak, weak.not_before()).await.contains("must not be certified"));
+}
+
+#[tokio::test]
+async fn a_second_way_up_leads_no_further_than_the_first() {
+    let root = offline_root().await;
+    let Software { ca, .. } = Software::first_start().await;
+    let files = files(&ca, &root).await;
+    let limited = foreign(
+        &files,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out out.pem -subj /CN=Other -days 9000 \
+         -addext nameConstraints=critical,permitted;DNS:example.com",
+    );
+    let now = limited.not_before() + DAY;
+    let own = NameConstraints::of(&limited).unwrap();
+    let cross = root.cross_certify(&limited, &terms(), now).await.unwrap();
+    let cross = ParsedCertificate::from_der(&cross).unwrap();
+    assert_eq!(NameConstraints::of(&cross).unwrap(), own, "they are taken over");
+    assert_eq!(cross.public_key().unwrap(), limited.public_key().unwrap());
+    assert_eq!(cross.path_length(), Some(0));
+    assert!(cross.not_after() <= now + DAY * 1000);
+    let narrower =
+        NameConstraints { excluded: vec!["dns:secret.example.com".parse().unwrap()], ..own };
+    let narrow = Terms { name_constraints: narrower.clone(), ..terms() };
+    let cross = root.cross_certify(&limited, &narrow, now).await.unwrap();
+    let cross = ParsedCertificate::from_der(&cross).unwrap();
+    assert_eq!(NameConstraints::of(&cross).unwrap(), narrower, "or others are given");
+    // Never longer than the root that signs, nor deeper than it allows.
+    let signer = ParsedCertificate::from_der(root.certificate()).unwrap();
+    let long = Terms { validity: DAY * 20_000, ..terms() };
+    let cross = root.cross_certify(&limited, &long, now).await.unwrap();
+    let end = ParsedCertificate::from_der(&cross).unwrap().not_after();
+    assert_eq!(end, signer.not_after());
+    let deep = Terms { path_length: Some(1), ..terms() };
+    let refused = root.cross_certify(&limited, &deep, now).await.unwrap_err().to_string();
+    assert!(refused.contains("path length"), "{refused}");
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ struct TermsArgs {
     #[arg(long, value_name = "N")]
     path_length: Option<u8>,
     /// Names that may stand in certificates below it: `dns:example.com` or `ip:10.0.0.0/8`. May be given
-    /// several times.
+    /// several times [default: all; of a CA that is certified once more, what its certificate says].
     #[arg(long = "permit", value_name = "NAMES")]
     permitted: Vec<Subtree>,
     /// Names that may not. May be given several times.

@@ -35,16 +35,16 @@ pub(super) struct RequestContent<'a> {
     pub(super) version: Version,
     #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
     pub(super) requestor: Option<AnyRef<'a>>,
-    pub(super) list: Vec<SingleRequest<'a>>,
+    pub(super) list: Vec<SingleRequest>,
     #[asn1(context_specific = "2", tag_mode = "EXPLICIT", optional = "true")]
     pub(super) extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Sequence)]
-pub(super) struct SingleRequest<'a> {
+pub(super) struct SingleRequest {
     pub(super) certificate: CertId,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub(super) extensions: Option<AnyRef<'a>>,
+    pub(super) extensions: Option<Vec<Extension>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Sequence, ValueOrd)]

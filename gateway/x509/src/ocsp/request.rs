@@ -3,11 +3,20 @@ use const_oid::ObjectIdentifier;
 use der::asn1::OctetString;
 use der::{Decode, Encode};
 
+use x509_cert::ext::Extension;
+
 use super::asn1::{CertId, ID_PKIX_OCSP_NONCE, Request};
 use crate::{Issuer, Serial};
 
 /// Certificates that one request may ask about.
 pub const MOST_CERTIFICATES: usize = 16;
+
+/// The longest request that is read, in bytes. One about a single certificate has about a hundred, one about
+/// [`MOST_CERTIFICATES`] by SHA-256 with the longest nonce less than 2,000.
+const LARGEST_REQUEST: usize = 4096;
+
+/// Extensions that a request, or a question in it, may have. RFC 6960 §4.4 knows three for requests.
+const MOST_EXTENSIONS: usize = 8;
 
 /// The longest nonce that is answered, in bytes (RFC 9654 §2.1).
 const LONGEST_NONCE: usize = 128;
@@ -39,6 +48,9 @@ pub enum OcspRequestError {
     /// It is not the DER of a request.
     #[error("it is no OCSP request: {0}")]
     Malformed(#[from] der::Error),
+    /// It is too long.
+    #[error("it has {0} bytes; {LARGEST_REQUEST} at most are read")]
+    Size(usize),
     /// It asks about nothing, or about too much.
     #[error("it asks about {0} certificates; 1 to {MOST_CERTIFICATES} are answered")]
     Count(usize),
@@ -48,6 +60,15 @@ pub enum OcspRequestError {
     /// The number is none that a certificate has.
     #[error("a serial number in it is longer than 20 bytes or not positive")]
     Serial,
+    /// An extension is there twice, so that it is not clear which one counts.
+    #[error("the extension {0} is in it twice")]
+    Twice(ObjectIdentifier),
+    /// It has more extensions than anybody needs.
+    #[error("it has {0} extensions; {MOST_EXTENSIONS} at most are read")]
+    Extensions(usize),
+    /// An extension that is not known has to be heeded.
+    #[error("it has the critical extension {0}, which is not known here")]
+    Critical(ObjectIdentifier),
     /// The nonce has a length that none has.
     #[error("its nonce has {0} bytes; 1 to {LONGEST_NONCE} are answered")]
     Nonce(usize),
@@ -59,6 +80,9 @@ impl OcspRequest {
     /// # Errors
     /// See [`OcspRequestError`].
     pub fn from_der(der: &[u8]) -> Result<Self, OcspRequestError> {
+        if der.len() > LARGEST_REQUEST {
+            return Err(OcspRequestError::Size(der.len()));
+        }
         let request = Request::from_der(der)?;
         let list = request.content.list;
         if !(1..=MOST_CERTIFICATES).contains(&list.len()) {
@@ -66,10 +90,15 @@ impl OcspRequest {
         }
         let certificates = list
             .into_iter()
-            .map(|one| CertificateId::new(one.certificate))
+            .map(|one| {
+                check(&one.extensions.unwrap_or_default())?;
+                CertificateId::new(one.certificate)
+            })
             .collect::<Result<_, _>>()?;
         let mut nonce = None;
-        for extension in request.content.extensions.unwrap_or_default() {
+        let extensions = request.content.extensions.unwrap_or_default();
+        check(&extensions)?;
+        for extension in extensions {
             if extension.extn_id == ID_PKIX_OCSP_NONCE {
                 let value = extension.extn_value.as_bytes();
                 // RFC 8954 §2.1 has an OCTET STRING; older clients send the bytes as they are.
@@ -83,6 +112,23 @@ impl OcspRequest {
         }
         Ok(Self { certificates, nonce })
     }
+}
+
+/// RFC 6960 §4.4: extensions that are not known are ignored, unless they are critical.
+fn check(extensions: &[Extension]) -> Result<(), OcspRequestError> {
+    if extensions.len() > MOST_EXTENSIONS {
+        return Err(OcspRequestError::Extensions(extensions.len()));
+    }
+    for (place, extension) in extensions.iter().enumerate() {
+        let oid = extension.extn_id;
+        if extensions.iter().take(place).any(|earlier| earlier.extn_id == oid) {
+            return Err(OcspRequestError::Twice(oid));
+        }
+        if extension.critical && oid != ID_PKIX_OCSP_NONCE {
+            return Err(OcspRequestError::Critical(oid));
+        }
+    }
+    Ok(())
 }
 
 impl CertificateId {
@@ -136,25 +182,62 @@ mod tests {
 
     use super::*;
 
-    /// By `openssl ocsp -sha256`, about the certificate 0x0102 with the nonce 00 to 0f.
-    fn request(hash: &str, serial: &str, nonce: &[u8]) -> Vec<u8> {
-        let sequence = |parts: &[&[u8]]| {
-            let content = parts.concat();
-            [&[0x30, u8::try_from(content.len()).unwrap()][..], &content].concat()
-        };
-        let octets = |bytes: &[u8]| [&[4, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
-        let (hash, serial) = (hex::decode(hash).unwrap(), hex::decode(serial).unwrap());
-        let number = [&[2, u8::try_from(serial.len()).unwrap()][..], &serial].concat();
-        let id =
-            sequence(&[&sequence(&[&hash, b"\x05\x00"]), &octets(&[1]), &octets(&[2]), &number]);
-        let list = sequence(&[&sequence(&[&id])]);
-        let oid = hex::decode("06092b0601050507300102").unwrap();
-        let nonce = sequence(&[&oid, &octets(&octets(nonce))]);
-        let extensions = sequence(&[&nonce]);
-        let tagged = [&[0xa2, u8::try_from(extensions.len()).unwrap()][..], &extensions].concat();
-        sequence(&[&sequence(&[&list, &tagged])])
+    /// DER with this tag.
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = content.len();
+        let mut whole = vec![tag];
+        match length {
+            0..128 => whole.push(u8::try_from(length).unwrap()),
+            128..256 => whole.extend([0x81, u8::try_from(length).unwrap()]),
+            _ => {
+                whole.push(0x82);
+                whole.extend(u16::try_from(length).unwrap().to_be_bytes());
+            }
+        }
+        whole.extend(content);
+        whole
     }
 
+    fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+        let truth: &[u8] = if critical { b"\x01\x01\xff" } else { b"" };
+        der(0x30, &[&hex::decode(oid).unwrap(), truth, &der(4, &[value])])
+    }
+
+    fn nonce(bytes: &[u8]) -> Vec<u8> {
+        extension(NONCE, false, &der(4, &[bytes]))
+    }
+
+    /// One question, with these extensions.
+    fn question(hash: &str, serial: &str, extensions: &[Vec<u8>]) -> Vec<u8> {
+        let (hash, serial) = (hex::decode(hash).unwrap(), hex::decode(serial).unwrap());
+        let hash = der(0x30, &[&hash, b"\x05\x00"]);
+        let id =
+            der(0x30, &[&hash, &der(4, &[&[1; 20]]), &der(4, &[&[2; 20]]), &der(2, &[&serial])]);
+        der(0x30, &[&id, &tagged(0xa0, extensions)])
+    }
+
+    /// Extensions under this tag; nothing if there are none.
+    fn tagged(tag: u8, extensions: &[Vec<u8>]) -> Vec<u8> {
+        if extensions.is_empty() {
+            return Vec::new();
+        }
+        der(tag, &[&der(0x30, &[&extensions.concat()])])
+    }
+
+    fn asking(questions: &[Vec<u8>], extensions: &[Vec<u8>]) -> Vec<u8> {
+        let list = der(0x30, &[&questions.concat()]);
+        der(0x30, &[&der(0x30, &[&list, &tagged(0xa2, extensions)])])
+    }
+
+    /// As `openssl ocsp` makes it.
+    fn request(hash: &str, serial: &str, bytes: &[u8]) -> Vec<u8> {
+        asking(&[question(hash, serial, &[])], &[nonce(bytes)])
+    }
+
+    const NONCE: &str = "06092b0601050507300102";
+    /// Of which nobody knows anything.
+    const OTHER: &str = "06032a0304";
     const SHA_1: &str = "06052b0e03021a";
     const SHA_256: &str = "0609608648016503040201";
 
@@ -185,6 +268,66 @@ mod tests {
             OcspRequest::from_der(b"\x30\x04\x30\x02\x30\x00"),
             Err(OcspRequestError::Count(0))
         );
+    }
+
+    fn refused(der: &[u8]) -> OcspRequestError {
+        OcspRequest::from_der(der).expect_err("it is refused")
+    }
+
+    #[test]
+    fn certificates_are_counted() {
+        let many = |count| asking(&vec![question(SHA_256, "0102", &[]); count], &[]);
+        let read = OcspRequest::from_der(&many(MOST_CERTIFICATES)).unwrap();
+        assert_eq!(read.certificates.len(), MOST_CERTIFICATES);
+        assert_eq!(refused(&many(MOST_CERTIFICATES + 1)), OcspRequestError::Count(17));
+        assert_eq!(refused(&many(0)), OcspRequestError::Count(0));
+        let long = many(70);
+        assert_eq!(refused(&long), OcspRequestError::Size(long.len()));
+    }
+
+    #[test]
+    fn nonces_have_1_to_128_bytes() {
+        for length in [1, 16, 32, 128] {
+            let read = OcspRequest::from_der(&request(SHA_1, "01", &vec![7; length])).unwrap();
+            assert_eq!(read.nonce.map(|nonce| nonce.len()), Some(length));
+        }
+        for length in [0, 129, 1000] {
+            let refused = refused(&request(SHA_1, "01", &vec![7; length]));
+            assert_eq!(refused, OcspRequestError::Nonce(length));
+        }
+        // Of clients before RFC 8954.
+        let bare = asking(&[question(SHA_1, "01", &[])], &[extension(NONCE, false, &[9; 16])]);
+        assert_eq!(OcspRequest::from_der(&bare).unwrap().nonce, Some(vec![9; 16]));
+    }
+
+    #[test]
+    fn extensions_that_are_not_clear_are_refused() {
+        let other = |critical| extension(OTHER, critical, b"\x05\x00");
+        let one = |extensions: &[Vec<u8>]| asking(&[question(SHA_1, "01", &[])], extensions);
+        let within = |extensions: &[Vec<u8>]| asking(&[question(SHA_1, "01", extensions)], &[]);
+        for fine in
+            [one(&[other(false)]), within(&[other(false)]), one(&[nonce(&[1; 16]), other(false)])]
+        {
+            assert!(OcspRequest::from_der(&fine).is_ok());
+        }
+        for critical in [one(&[other(true)]), within(&[other(true)])] {
+            assert!(matches!(refused(&critical), OcspRequestError::Critical(_)));
+        }
+        for twice in
+            [one(&[nonce(&[1; 16]), nonce(&[2; 16])]), within(&[other(false), other(false)])]
+        {
+            assert!(matches!(refused(&twice), OcspRequestError::Twice(_)));
+        }
+        let many: Vec<_> =
+            (1..=9).map(|last| extension(&format!("06032a03{last:02x}"), false, b"")).collect();
+        assert_eq!(refused(&one(&many)), OcspRequestError::Extensions(9));
+    }
+
+    #[test]
+    fn nothing_may_follow_a_request() {
+        let mut longer = request(SHA_1, "0102", &[7; 16]);
+        longer.push(0);
+        assert!(matches!(refused(&longer), OcspRequestError::Malformed(_)));
     }
 
     proptest! {
