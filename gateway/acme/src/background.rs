@@ -29,9 +29,11 @@ const TRIES: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How much longer than its waiting and its own time may take a challenge is left to whoever began it.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long a certificate that is being made is left to the gateway that began it: longer than another CA and ten tries
-/// to write it down may take, since nobody else may have it made a second time.
-const ISSUANCE: Duration = Duration::from_hours(1);
+/// The same for a certificate, whose tries take a minute each if another CA makes it.
+const ISSUANCE_TRIES: u32 = 4;
+/// How long a certificate that is being made is left to the gateway that began it: longer than all these tries may take,
+/// since nobody else may have it made a second time.
+const ISSUANCE: Duration = Duration::from_mins(10);
 /// How many certificates are made at once of orders that are taken up: when an HSM comes back, everything that waits for
 /// it is due.
 const ISSUANCES: usize = 64;
@@ -287,10 +289,13 @@ impl Acme {
         id: AuthorizationId,
     ) -> JoinHandle<()> {
         let (going, context) = (self.going(context, What::Validation(id)), context.clone());
-        spawn(move || {
-            let (going, context) = (Arc::clone(&going), context.clone());
-            async move { going.acme.validate_authorization(&context, id).await }
-        })
+        spawn(
+            move || {
+                let (going, context) = (Arc::clone(&going), context.clone());
+                async move { going.acme.validate_authorization(&context, id).await }
+            },
+            TRIES,
+        )
     }
 
     fn spawn_issuance(
@@ -300,11 +305,14 @@ impl Acme {
         client: Arc<Awaiting>,
     ) -> JoinHandle<()> {
         let (going, context) = (self.going(context, What::Issuance(id)), context.clone());
-        spawn(move || {
-            let (going, context) = (Arc::clone(&going), context.clone());
-            let client = Arc::clone(&client);
-            async move { going.acme.make_certificate(&context, id, &client).await }
-        })
+        spawn(
+            move || {
+                let (going, context) = (Arc::clone(&going), context.clone());
+                let client = Arc::clone(&client);
+                async move { going.acme.make_certificate(&context, id, &client).await }
+            },
+            ISSUANCE_TRIES,
+        )
     }
 
     fn going(self: &Arc<Self>, context: &RequestContext, what: What) -> Arc<Going> {
@@ -333,14 +341,14 @@ impl Acme {
 
 /// Does `work` in the background, again if it fails. It fails only when the gateway itself does:
 /// what goes wrong with a challenge or an order is an outcome.
-fn spawn<F, W>(work: F) -> JoinHandle<()>
+fn spawn<F, W>(work: F, tries: u32) -> JoinHandle<()>
 where
     F: Fn() -> W + Send + 'static,
     W: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let try_often = async move {
         let mut pause = Duration::from_secs(1);
-        for attempt in 1..=TRIES {
+        for attempt in 1..=tries {
             match work().await {
                 Ok(()) => return,
                 Err(error) => tracing::error!(%error, attempt, "unfinished work failed"),
@@ -348,7 +356,7 @@ where
             tokio::time::sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
-        tracing::error!("giving up for now; it is taken up again at the next start at the latest");
+        tracing::error!("giving up for now; it is taken up again later");
     };
     tokio::spawn(try_often.instrument(tracing::Span::current()))
 }

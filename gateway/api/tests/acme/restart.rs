@@ -175,9 +175,8 @@ async fn a_challenge_that_had_no_turn_until_it_expired_is_invalid() {
     assert_eq!(world.web.requests(), 1);
 }
 
-#[tokio::test]
-async fn a_finalization_that_a_crash_interrupted_is_taken_up() {
-    let world = World::new().await;
+/// A client whose order was finalized at a gateway that crashed over it, and the order's URL.
+async fn finalized_and_crashed(world: &World) -> (Client, String) {
     let server = world.start_with(|config| config.hold = Duration::ZERO).await;
     let mut client = Client::new(server.router.clone());
     client.register().await;
@@ -192,7 +191,7 @@ async fn a_finalization_that_a_crash_interrupted_is_taken_up() {
     world.audit.refuse(true);
     let csr = steps::csr_for(&["a.localhost"]);
     let order_url = order.clone();
-    let mut client = crash(async move {
+    let client = crash(async move {
         let answer = steps::finalize(&mut client, &order_url, &csr).await;
         assert_eq!(answer.ok()["status"], "processing");
         drop(server);
@@ -200,6 +199,13 @@ async fn a_finalization_that_a_crash_interrupted_is_taken_up() {
     })
     .await;
     world.audit.refuse(false);
+    (client, order)
+}
+
+#[tokio::test]
+async fn a_finalization_that_a_crash_interrupted_is_taken_up() {
+    let world = World::new().await;
+    let (mut client, order) = finalized_and_crashed(&world).await;
     let server = world.start().await;
     client.reconnect(server.router.clone());
     assert_eq!(client.get(&order).await.ok()["status"], "processing");
@@ -207,6 +213,19 @@ async fn a_finalization_that_a_crash_interrupted_is_taken_up() {
     let done = world.until(&mut client, &order, "valid").await;
     let chain = client.get(done["certificate"].as_str().unwrap()).await;
     assert!(chain.body.starts_with(b"-----BEGIN CERTIFICATE-----"));
+}
+
+#[tokio::test]
+async fn a_finalization_of_a_gateway_that_is_gone_is_taken_up_by_another_once() {
+    let world = World::new().await;
+    let (one, other) = (world.start().await, world.start().await);
+    let (mut client, order) = finalized_and_crashed(&world).await;
+    client.reconnect(one.router.clone());
+    // Longer than a gateway may take over it.
+    world.clock.advance(Duration::from_mins(10));
+    let (first, second) = tokio::join!(one.acme.take_up(), other.acme.take_up());
+    assert_eq!(first.unwrap() + second.unwrap(), 1);
+    world.until(&mut client, &order, "valid").await;
 }
 
 #[tokio::test]
