@@ -65,9 +65,13 @@ fn whoever_does_nothing_is_let_go() {
         (false, HTTP2, "\0"),
         (false, body.as_bytes(), "HTTP/1.1 408"),
     ];
-    let open = |plain| if plain { gateway.plain() } else { gateway.anonymous() }.connect();
+    let open = |plain, sent: &[u8]| match plain {
+        true => gateway.plain().connect(),
+        false if sent == HTTP2 => gateway.anonymous().http2().connect(),
+        false => gateway.anonymous().connect(),
+    };
     let mut connections: Vec<Connection> =
-        cases.iter().map(|(plain, ..)| open(*plain).expect("a connection")).collect();
+        cases.iter().map(|(plain, sent, _)| open(*plain, sent).expect("a connection")).collect();
     let mut no_tls = Client::plain(&gateway.ready().api).connect().expect("a connection");
     for (connection, (_, sent, _)) in connections.iter_mut().zip(&cases) {
         connection.write(sent).expect("it can be sent");
@@ -438,6 +442,23 @@ fn whoever_is_let_go_is_told_that_it_was_not_cut_off() {
     let mut connection = gateway.anonymous().http2().connect().expect("a place");
     connection.write(HTTP2).expect("it can be sent");
     drop(connection.until_told().expect("it is told"));
+}
+
+#[test]
+fn what_was_negotiated_is_spoken() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let said = |client: Client, sent: &[u8]| {
+        let mut connection = client.connect().expect("a place");
+        connection.write(sent).expect("it can be sent");
+        let said = connection.until_told().expect("it is told");
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let request = b"GET /v1/sys/health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let told = said(gateway.anonymous().http2(), request);
+    assert!(told.contains("h2 was negotiated (ALPN)") && !told.contains("HTTP/1.1"), "{told}");
+    let told = said(gateway.anonymous(), HTTP2);
+    assert!(told.starts_with("HTTP/1.1 505 "), "{told}");
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub(super) enum Ended {
     GivingUp,
     /// Most of what came asked for nothing.
     Noisy,
+    /// Something else was spoken than what was negotiated.
+    OtherProtocol,
     /// Others wanted its place.
     Displaced,
 }
@@ -321,6 +323,7 @@ impl Ended {
             Self::Farewell => "farewell",
             Self::GivingUp => "giving-up",
             Self::Noisy => "noisy",
+            Self::OtherProtocol => "other-protocol",
             Self::Displaced => "displaced",
         }
     }
@@ -336,6 +339,7 @@ impl fmt::Display for Ended {
             Self::Farewell => "it was told to close and did not",
             Self::GivingUp => "most of the requests were given up by the peer",
             Self::Noisy => "most of what came asked for nothing",
+            Self::OtherProtocol => "it speaks another protocol than was negotiated",
             Self::Displaced => "it was idle, or a slow stranger's, and others wanted its place",
         })
     }

@@ -95,6 +95,11 @@ impl Frames {
         !matches!(self.0, Reading::Preface(_) | Reading::Other)
     }
 
+    /// Whether it is plain that these are no frames.
+    pub(super) fn are_something_else(&self) -> bool {
+        matches!(self.0, Reading::Other)
+    }
+
     /// Whether the last frame has ended.
     pub(super) fn at_boundary(&self) -> bool {
         matches!(self.0, Reading::Head { length: 0, .. })

@@ -1,11 +1,13 @@
 //! The stream on which HTTP is spoken, within TLS where there is TLS: it counts what of HTTP/2 asks for
-//! nothing, and says good-bye when a connection is ended in the middle of something.
+//! nothing, ends what is not the protocol that was negotiated, and says good-bye when a connection is ended in
+//! the middle of something.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use chancery_tls::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -14,13 +16,28 @@ use super::frames::{Allowance, Frames};
 
 /// Reasons of GOAWAY (RFC 9113 §7).
 const NO_ERROR: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// The least that a server begins with (RFC 9113 §3.4).
+const EMPTY_SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+
+/// To a client that negotiated HTTP/2 and speaks something else. It has to be read in the midst of frames.
+const NOT_HTTP2: &[u8] =
+    b" h2 was negotiated (ALPN), and this is not HTTP/2: speak it, or do not offer h2 ";
+
+/// To a client that speaks HTTP/2 and did not negotiate it (RFC 9113 Â§3.2).
+const NOT_HTTP1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\n\
+    content-type: text/plain\r\ncontent-length: 51\r\n\r\n\
+    HTTP/2 needs h2 to be negotiated by ALPN: offer it\n";
 
 /// A stream that counts frames. Dropped, it tells the peer that nothing more will come, as far as that is
 /// possible without waiting: by GOAWAY (RFC 9113 §6.8) and by TLS's `close_notify` (RFC 8446 §6.1).
 pub(super) struct Guarded<S: AsyncRead + AsyncWrite + Unpin> {
     stream: S,
     activity: Arc<Activity>,
+    /// None where each may be spoken.
+    negotiated: Option<Protocol>,
     received: Frames,
     sent: Frames,
     allowance: Allowance,
@@ -28,10 +45,12 @@ pub(super) struct Guarded<S: AsyncRead + AsyncWrite + Unpin> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+    /// A stream on which this was negotiated, or nothing.
+    pub(super) fn new(stream: S, activity: Arc<Activity>, negotiated: Option<Protocol>) -> Self {
         Self {
             stream,
             activity,
+            negotiated,
             received: Frames::of_client(),
             sent: Frames::of_server(),
             allowance: Allowance::new(Instant::now()),
@@ -40,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
-        if self.received.are_http2() {
+        if self.received.are_http2() || self.negotiated == Some(Protocol::Http2) {
             self.allowance.wrote(bytes.len());
             self.sent.read(bytes, |_| {});
         }
@@ -54,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let Self { stream, activity, received, allowance, .. } = &mut *self;
+        let Self { stream, activity, negotiated, received, allowance, .. } = &mut *self;
         ready!(Pin::new(stream).poll_read(cx, into))?;
         let now = Instant::now();
         let mut calm = true;
@@ -63,6 +82,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
             activity.delivered();
         }
         received.read(bytes, |head| calm &= allowance.allows(head, now));
+        let other = match negotiated {
+            Some(Protocol::Http2) => received.are_something_else(),
+            Some(Protocol::Http1) => received.are_http2(),
+            None => false,
+        };
+        if other {
+            activity.end(Ended::OtherProtocol);
+            return Poll::Ready(Err(io::Error::other("not the protocol that was negotiated")));
+        }
         if !calm {
             activity.end(Ended::Noisy);
             return Poll::Ready(Err(io::Error::other("too many frames that ask for nothing")));
@@ -119,12 +147,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Guarded<S> {
         // Nobody waits for it: what does not go out at once does not go out.
         let cx = &mut Context::from_waker(Waker::noop());
         let mut stream = Pin::new(&mut self.stream);
-        if self.received.are_http2() && self.sent.at_boundary() {
-            let reason = match self.activity.ended() {
-                Some(Ended::Noisy | Ended::GivingUp) => ENHANCE_YOUR_CALM,
-                _ => NO_ERROR,
-            };
-            let _ = stream.as_mut().poll_write(cx, &go_away(self.allowance.last_stream(), reason));
+        let ended = self.activity.ended();
+        let (reason, details) = match ended {
+            Some(Ended::Noisy | Ended::GivingUp) => (ENHANCE_YOUR_CALM, &b""[..]),
+            Some(Ended::OtherProtocol) => (PROTOCOL_ERROR, NOT_HTTP2),
+            _ => (NO_ERROR, &b""[..]),
+        };
+        let is_other = ended == Some(Ended::OtherProtocol);
+        let frames = match self.negotiated {
+            Some(Protocol::Http1) => false,
+            Some(Protocol::Http2) if is_other => true,
+            _ => self.received.are_http2(),
+        };
+        let last = if !frames && is_other {
+            NOT_HTTP1.to_owned()
+        } else if frames && self.sent.at_boundary() {
+            // Its preface may have been waited for before anything was sent, and SETTINGS come first.
+            let first = if is_other { EMPTY_SETTINGS } else { &[] };
+            [first, &go_away(self.allowance.last_stream(), reason, details)].concat()
+        } else {
+            vec![]
+        };
+        if !last.is_empty() {
+            let _ = stream.as_mut().poll_write(cx, &last);
             let _ = stream.as_mut().poll_flush(cx);
         }
         let _ = stream.poll_shutdown(cx);
@@ -132,9 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Guarded<S> {
 }
 
 /// A GOAWAY frame.
-fn go_away(last_stream: u32, reason: u32) -> Vec<u8> {
-    let head = [0, 0, 8, 7, 0, 0, 0, 0, 0];
-    [&head[..], &last_stream.to_be_bytes(), &reason.to_be_bytes()].concat()
+fn go_away(last_stream: u32, reason: u32, details: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(details.len() + 8).unwrap_or(u8::MAX);
+    let head = [0, 0, length, 7, 0, 0, 0, 0, 0];
+    [&head[..], &last_stream.to_be_bytes(), &reason.to_be_bytes(), details].concat()
 }
 
 #[cfg(test)]
@@ -153,7 +199,7 @@ mod tests {
     fn guarded() -> (Guarded<DuplexStream>, DuplexStream, Arc<Activity>) {
         let (ours, theirs) = duplex(1 << 20);
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
-        (Guarded::new(ours, activity.clone()), theirs, activity)
+        (Guarded::new(ours, activity.clone(), None), theirs, activity)
     }
 
     async fn rest(mut stream: DuplexStream) -> Vec<u8> {
@@ -173,7 +219,7 @@ mod tests {
         assert_eq!(error.to_string(), "too many frames that ask for nothing");
         assert_eq!(activity.ended(), Some(Ended::Noisy));
         drop(ours);
-        assert_eq!(rest(theirs).await, go_away(7, ENHANCE_YOUR_CALM));
+        assert_eq!(rest(theirs).await, go_away(7, ENHANCE_YOUR_CALM, b""));
     }
 
     #[tokio::test]
@@ -190,9 +236,39 @@ mod tests {
             activity.end(Ended::Displaced);
             drop(ours);
             let mut expected = written.to_vec();
-            expected.extend(said.then(|| go_away(7, NO_ERROR)).into_iter().flatten());
+            expected.extend(said.then(|| go_away(7, NO_ERROR, b"")).into_iter().flatten());
             assert_eq!(rest(theirs).await, expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_negotiated_has_to_be_spoken() {
+        let refusal = [EMPTY_SETTINGS, &go_away(0, PROTOCOL_ERROR, NOT_HTTP2)].concat();
+        for (negotiated, sent, told) in [
+            (Protocol::Http2, &b"GET / HTTP/1.1\r\n\r\n"[..], refusal.clone()),
+            (Protocol::Http2, b"PRI * HTTP/1.1\r\n\r\n", refusal.clone()),
+            (Protocol::Http1, REQUEST, NOT_HTTP1.to_owned()),
+        ] {
+            let (mut ours, mut theirs, activity) = guarded();
+            ours.negotiated = Some(negotiated);
+            theirs.write_all(sent).await.unwrap();
+            let error = tokio::io::copy(&mut ours, &mut tokio::io::sink()).await.unwrap_err();
+            assert_eq!(error.to_string(), "not the protocol that was negotiated");
+            assert_eq!(activity.ended(), Some(Ended::OtherProtocol));
+            drop(ours);
+            assert_eq!(rest(theirs).await, told);
+        }
+        for (negotiated, sent) in
+            [(Protocol::Http2, REQUEST), (Protocol::Http1, b"GET / HTTP/1.1\r\n\r\n")]
+        {
+            let (mut ours, mut theirs, activity) = guarded();
+            ours.negotiated = Some(negotiated);
+            theirs.write_all(sent).await.unwrap();
+            ours.read_exact(&mut vec![0; sent.len()]).await.unwrap();
+            assert_eq!(activity.ended(), None);
+        }
+        let body = NOT_HTTP1.split(|byte| *byte == b'\n').rev().nth(1).unwrap();
+        assert!(NOT_HTTP1.ends_with(b"\n") && body.len() + 1 == 51, "{}", body.len());
     }
 
     #[tokio::test]
@@ -216,7 +292,7 @@ mod tests {
     async fn nobody_waits_for_the_peer_to_take_the_good_bye() {
         let (ours, _theirs) = duplex(1);
         let activity = Arc::new(Activity::new(deadlines(), Instant::now()));
-        let mut ours = Guarded::new(ours, activity);
+        let mut ours = Guarded::new(ours, activity, None);
         ours.received.read(REQUEST, |_| {});
         ours.write_all(b"\0").await.unwrap();
         let dropped = tokio::task::spawn_blocking(move || drop(ours));

@@ -159,8 +159,9 @@ pub(crate) async fn serve_tls(
             } else if !is_granted(&mut place, &activity, patience, stop.clone()).await {
                 return refuse("tls", client, Denied::Full);
             }
-            let stream = Guarded::new(accepted.stream, activity.clone());
-            activity.begins(Instant::now(), accepted.protocol == Protocol::Http2);
+            let protocol = accepted.protocol;
+            let stream = Guarded::new(accepted.stream, activity.clone(), Some(protocol));
+            activity.begins(Instant::now(), protocol == Protocol::Http2);
             let mut lease = accepted.lease;
             let end = async {
                 tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
@@ -197,7 +198,7 @@ pub(crate) async fn serve_plain(listener: TcpListener, service: Arc<PlainService
                 let service = service.clone();
                 async move { Ok(service.call(request).await) }
             };
-            let stream = Guarded::new(stream, activity.clone());
+            let stream = Guarded::new(stream, activity.clone(), None);
             http.converse(stream, activity, caller, answer, stopped(stop)).await;
         }
     })
@@ -220,7 +221,7 @@ pub(crate) async fn serve_monitoring(
                 let service = service.clone();
                 async move { Ok(service.call(request).await) }
             };
-            let stream = Guarded::new(stream, activity.clone());
+            let stream = Guarded::new(stream, activity.clone(), None);
             http.converse(stream, activity, caller, answer, stopped(stop)).await;
         }
     })
