@@ -445,6 +445,31 @@ fn whoever_is_let_go_is_told_that_it_was_not_cut_off() {
 }
 
 #[test]
+fn whoever_gets_no_place_after_its_handshake_is_told_that_it_was_not_cut_off() {
+    let site = Site::new();
+    let settings = [
+        ("connections", 8.into()),
+        ("handshake_seconds", 4.into()),
+        ("first_byte_seconds", 1.into()),
+    ];
+    let gateway = serve(&site, &settings);
+    // Of a known address, so that it has a reserved place for its handshake.
+    let address = Ipv4Addr::new(127, 80, 1, 1);
+    drop(gateway.app().through(address, b"").get("/v1/sys/health").expect(200));
+    let stranger = |address: u8| {
+        let client = gateway.anonymous().through(Ipv4Addr::new(127, 80, 0, address), b"");
+        let mut connection = client.connect().ok()?;
+        let headers = [("content-type", "application/jose+json")];
+        connection.park("POST", "/acme/new-account", &headers, 100).ok()?;
+        Some(connection)
+    };
+    let strangers: Vec<_> = (1..=6).filter_map(stranger).collect();
+    assert_eq!(strangers.len(), 6);
+    let mut connection = gateway.anonymous().through(address, b"").connect().expect("a handshake");
+    drop(connection.until_told().expect("it is told"));
+}
+
+#[test]
 fn what_was_negotiated_is_spoken() {
     let site = Site::new();
     let gateway = Gateway::start(&site);

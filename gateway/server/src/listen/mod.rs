@@ -150,6 +150,9 @@ pub(crate) async fn serve_tls(
                     return;
                 }
             };
+            // Before anything else, so that one who is refused from here on is told as well.
+            let protocol = accepted.protocol;
+            let stream = Guarded::new(accepted.stream, activity.clone(), Some(protocol));
             let peer = accepted.peer;
             if peer.evidence.is_some() {
                 activity.is_known();
@@ -159,8 +162,6 @@ pub(crate) async fn serve_tls(
             } else if !is_granted(&mut place, &activity, patience, stop.clone()).await {
                 return refuse("tls", client, Denied::Full);
             }
-            let protocol = accepted.protocol;
-            let stream = Guarded::new(accepted.stream, activity.clone(), Some(protocol));
             activity.begins(Instant::now(), protocol == Protocol::Http2);
             let mut lease = accepted.lease;
             let end = async {
