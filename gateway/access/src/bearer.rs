@@ -1,6 +1,6 @@
-//! Bearer tokens: for clients that show their certificate only when they log in. They are worth something
-//! to whoever has them, so there are none unless a role of the configuration gives them, they are good from
-//! few networks and for a short time, and they neither administer nor approve.
+//! Bearer tokens: for clients that show their certificate only when they log in. Anybody who holds such a
+//! token can use it. So only a role in the configuration gives them, they are valid from few networks and
+//! for a short time, and they can neither administer nor approve.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::Role;
 
-/// The longest time that a bearer token may be good without being renewed.
+/// The longest time that a bearer token may be valid without a renewal.
 pub const MAX_BEARER_TTL: Duration = Duration::from_hours(1);
 
 /// The longest time from the login to the end of a bearer token's last renewal.
@@ -19,11 +19,11 @@ pub const MAX_BEARER_MAX_TTL: Duration = Duration::from_hours(12);
 /// A role whose logins give bearer tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BearerRole {
-    /// Whose logins.
+    /// The tenant whose identities log in.
     pub tenant: TenantId,
-    /// Under which name.
+    /// The role's name.
     pub role: Role,
-    /// From where the tokens are good, and from where one may log in.
+    /// The networks from which one may log in and use the tokens.
     pub networks: Vec<IpNet>,
     /// From a login, or a renewal that does not ask for more, to expiry; at most [`MAX_BEARER_TTL`].
     pub ttl: Duration,
@@ -31,8 +31,8 @@ pub struct BearerRole {
     pub max_ttl: Duration,
 }
 
-/// What can be done with a bearer token, as policies name it: to read and to use, and to write secrets.
-/// Whatever is not here needs the certificate, also what will be added.
+/// What can be done with a bearer token, as policies name it: read and use, and write secrets. All other
+/// operations, also later ones, need the certificate.
 const OPERATIONS: [&str; 24] = [
     "auth.login",
     "mounts.read",
@@ -65,8 +65,7 @@ pub(crate) fn may(operation: &str) -> bool {
     OPERATIONS.contains(&operation)
 }
 
-/// Whether an address is in one of these networks. One of IPv4 that is written as one of IPv6 is one of
-/// IPv4.
+/// Whether an address is in one of these networks. An IPv4 address that is written as IPv6 counts as IPv4.
 pub(crate) fn is_in(networks: &[IpNet], address: Option<IpAddr>) -> bool {
     let address = address.map(|address| address.to_canonical());
     address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_bearer_token_reads_and_uses_and_does_not_administer() {
-        // None of those that a bearer token may do is a slip of the pen.
+        // No operation of the list is misspelt.
         for operation in OPERATIONS {
             assert!(chancery_policy::Operations::ALL.contains(&operation), "{operation}");
         }

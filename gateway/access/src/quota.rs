@@ -1,5 +1,5 @@
-//! How many tokens one identity may have at once: each is a record, and whoever may log in may do so again and
-//! again.
+//! How many tokens one identity may have at once: each token is a record, and a client that may log in can log
+//! in again and again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,9 +25,9 @@ pub(crate) struct Login<'a> {
 impl Access {
     /// Makes room for one more token of the identity. Keep what it returns until the token is stored.
     ///
-    /// Whoever began earlier is counted, whether the token is in the store by now or not, so that logins at
-    /// once do not exceed the limit together. Those at other gateways over the same store may, by one for each
-    /// of these logins.
+    /// Counts every login that began earlier, whether its token is in the store by now or not. So simultaneous
+    /// logins do not exceed the limit together. Logins at other gateways on the same store may exceed it, by
+    /// one token for each login that is under way.
     ///
     /// # Errors
     /// [`AccessError::TooManyTokens`].

@@ -1,6 +1,6 @@
-//! Work that outlives the request that began it. All of it is written down as unfinished before it
-//! begins, so that a restart takes it up again. A challenge that had no turn, and an order whose CA is away, are left
-//! so and taken up later ([`Acme::take_up`]), here or by another gateway over the same store.
+//! Work that outlives the request that began it. All of it is recorded as unfinished before it begins, so that a
+//! restart can resume it. A challenge that had no turn stays unfinished, and so does an order whose CA is unavailable;
+//! this gateway or another one on the same store takes them up later ([`Acme::take_up`]).
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -21,31 +21,31 @@ use crate::order::Order;
 use crate::order::awaiting::{Awaiting, Waiting};
 use crate::records;
 
-/// How many unfinished things are read at once after a start.
+/// How many unfinished records are read at once after a start.
 const PAGE: usize = 100;
-/// How often work is tried that fails because of the gateway itself; the pauses between grow from
-/// one second to one minute.
+/// How often work that fails because of the gateway itself is tried; the pauses in between grow from one second to one
+/// minute.
 const TRIES: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// How much longer than its waiting and its own time may take a challenge is left to whoever began it.
+/// How much longer than its wait and its own timeout a challenge is left to the gateway that began it.
 const GRACE: Duration = Duration::from_secs(20);
-/// The same for a certificate, whose tries take a minute each if another CA makes it.
+/// The same for a certificate. Each of its tries takes a minute if another CA makes it.
 const ISSUANCE_TRIES: u32 = 4;
-/// How long a certificate that is being made is left to the gateway that began it: longer than all these tries may take,
-/// since nobody else may have it made a second time.
+/// How long a certificate that is being made is left to the gateway that began it. This is longer than all of these
+/// tries may take: no other gateway may have the certificate made a second time.
 const ISSUANCE: Duration = Duration::from_mins(10);
-/// How many certificates are made at once of orders that are taken up: when an HSM comes back, everything that waits for
-/// it is due.
+/// How many certificates of resumed orders are made at once: when an HSM comes back, all orders that wait for it are
+/// due.
 const ISSUANCES: usize = 64;
 
-/// What is stored of an order whose challenges are being validated, or whose certificate is being made.
+/// The record of an order whose challenges are being validated, or whose certificate is being made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Unfinished {
-    /// From when on somebody else may take it up: whoever began it has put it off, or is gone.
+    /// From when on another gateway may take it up: the one that began it has put it off, or is gone.
     due: Timestamp,
 }
 
-/// What goes on in this process.
+/// Work that is under way in this process.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay(Mutex<HashSet<(TenantId, What)>>);
 
@@ -55,7 +55,7 @@ enum What {
     Issuance(OrderId),
 }
 
-/// One of them; over when it is dropped.
+/// One piece of it; over when dropped.
 struct Going {
     acme: Arc<Acme>,
     what: (TenantId, What),
@@ -78,8 +78,8 @@ impl Drop for Going {
 }
 
 impl Acme {
-    /// Validates an authorization apart from the request, and waits for the outcome as long as an
-    /// answer may be held back.
+    /// Validates an authorization independently of the request, and waits for the outcome as long as an answer may be
+    /// held back.
     pub(crate) async fn begin_validation(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -88,7 +88,7 @@ impl Acme {
         self.hold(&mut self.spawn_validation(context, id)).await;
     }
 
-    /// Makes an order's certificate apart from the request, and waits likewise.
+    /// Makes an order's certificate independently of the request, and waits in the same way.
     pub(crate) async fn begin_issuance(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -101,9 +101,8 @@ impl Acme {
         }
     }
 
-    /// Takes up what was unfinished when the gateway last stopped: challenges that were being
-    /// validated and certificates that were being made. Returns how many; they go on in the
-    /// background. To be called once, at start.
+    /// Resumes what was unfinished when the gateway last stopped: challenges that were being validated and certificates
+    /// that were being made. Returns how many there were; they go on in the background. Call it once, at the start.
     ///
     /// # Errors
     /// [`Error::Internal`] if the store cannot be read.
@@ -131,9 +130,9 @@ impl Acme {
         Ok(count)
     }
 
-    /// Takes up challenges and orders that nobody works on: they had no turn when they were begun, their CA was away, or
-    /// the gateway that began them is gone. Returns how many; they go on in the background. To be called every
-    /// few seconds.
+    /// Takes up challenges and orders that nobody works on: they had no turn when they were begun, their CA was
+    /// unavailable, or the gateway that began them is gone. Returns how many there were; they go on in the background.
+    /// Call it every few seconds.
     ///
     /// # Errors
     /// [`Error::Internal`] if the store fails; what was taken up before goes on.
@@ -179,7 +178,7 @@ impl Acme {
         Ok(count)
     }
 
-    /// The records of unfinished work behind `after`, of those with this prefix; none after the last ones.
+    /// The records of unfinished work after `after` that have this prefix; none after the last ones.
     async fn unfinished_page(
         &self,
         prefix: &str,
@@ -191,12 +190,12 @@ impl Acme {
         Ok(Some(page))
     }
 
-    /// Where challenges are that are being validated: by order, and as earlier versions had them.
+    /// The key prefixes of challenges that are being validated: by order, and the form of earlier versions.
     fn unfinished_validations(tenant: &TenantId) -> [String; 2] {
         [records::unfinished_challenges(tenant), records::unfinished_authorizations(tenant)]
     }
 
-    /// The authorizations behind the key of a record of unfinished validations.
+    /// The authorizations that the key of a record of unfinished validations stands for.
     async fn validating(
         &self,
         tenant: &TenantId,
@@ -212,8 +211,8 @@ impl Acme {
         Ok(order.as_ref().map(Order::validating).unwrap_or_default())
     }
 
-    /// Those behind a record of unfinished validations that nobody works on, if it is due and nobody
-    /// else was quicker to claim it.
+    /// The authorizations of a record of unfinished validations that nobody works on, if it is due and no other gateway
+    /// claimed it first.
     async fn claim(
         &self,
         tenant: &TenantId,
@@ -231,7 +230,7 @@ impl Acme {
         Ok(ids)
     }
 
-    /// The same of an order whose certificate is being made.
+    /// Does the same for an order whose certificate is being made.
     async fn claim_order(
         &self,
         tenant: &TenantId,
@@ -248,13 +247,13 @@ impl Acme {
         Ok(self.claimed(record, self.unfinished_issuance()?).await?.then_some(id))
     }
 
-    /// Those of earlier versions say nothing, and are due.
+    /// Whether a record is due. Records of earlier versions have no time and are always due.
     fn is_due(&self, record: &Record) -> bool {
         let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
         unfinished.is_none_or(|unfinished| unfinished.due <= self.clock.now())
     }
 
-    /// Whether nobody else was quicker.
+    /// Claims the record; false if another gateway was first.
     async fn claimed(&self, record: Record, value: Vec<u8>) -> Result<bool, Error> {
         let commit =
             Commit::new().check_version(record.key.clone(), record.version).put(record.key, value);
@@ -265,7 +264,7 @@ impl Acme {
         }
     }
 
-    /// What to store of an order when the validation of a challenge begins.
+    /// The record of an order when the validation of a challenge begins.
     pub(crate) fn unfinished(&self) -> Result<Vec<u8>, Error> {
         let validation = &self.config.validation;
         Self::unfinished_until(
@@ -273,12 +272,12 @@ impl Acme {
         )
     }
 
-    /// What to store of an order when its certificate begins to be made.
+    /// The record of an order when the gateway begins to make its certificate.
     pub(crate) fn unfinished_issuance(&self) -> Result<Vec<u8>, Error> {
         Self::unfinished_until(self.clock.now() + ISSUANCE)
     }
 
-    /// What to store of work that is put off, or left to one gateway, until then.
+    /// The record of work that is put off, or left to one gateway, until `due`.
     pub(crate) fn unfinished_until(due: Timestamp) -> Result<Vec<u8>, Error> {
         records::encode(&Unfinished { due })
     }
@@ -322,7 +321,7 @@ impl Acme {
     }
 
     async fn hold(&self, task: &mut JoinHandle<()>) -> bool {
-        // Either it ended, or the answer says that it has not.
+        // Either it ended, or the answer says that it did not.
         tokio::time::timeout(self.config.hold, task).await.is_ok()
     }
 
@@ -339,8 +338,8 @@ impl Acme {
     }
 }
 
-/// Does `work` in the background, again if it fails. It fails only when the gateway itself does:
-/// what goes wrong with a challenge or an order is an outcome.
+/// Does `work` in the background, and repeats it if it fails. It fails only if the gateway itself fails: a failed
+/// challenge or order is an outcome, not an error.
 fn spawn<F, W>(work: F, tries: u32) -> JoinHandle<()>
 where
     F: Fn() -> W + Send + 'static,

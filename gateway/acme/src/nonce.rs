@@ -1,10 +1,10 @@
 //! Anti-replay nonces (RFC 8555 §6.5) that cost no storage write.
 //!
-//! A nonce is a sequence number with a MAC. Which numbers have been used is remembered in a window
-//! of one bit each, so memory is fixed and a nonce that is older than the window is refused. The MAC
-//! key lives as long as the process: after a restart every earlier nonce, used or not, is a
-//! `badNonce`, so single use holds across restarts without writing anything. Clients answer a
-//! `badNonce` by trying again with the fresh nonce that comes with it.
+//! A nonce is a sequence number with a MAC. A window of one bit per number records which numbers
+//! were used, so memory is fixed and a nonce that is older than the window is refused. The MAC key
+//! lives as long as the process: after a restart every earlier nonce, used or not, is a `badNonce`,
+//! so single use holds across restarts without writing anything. Clients answer a `badNonce` by
+//! trying again with the fresh nonce that comes with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ pub const WINDOW: usize = 1 << 20;
 const NUMBER: usize = 8;
 const TAG: usize = 16;
 
-/// Gives out nonces and takes each back at most once.
+/// Issues nonces and accepts each one at most once.
 #[derive(Debug)]
 pub struct Nonces {
     key: hmac::Key,
@@ -28,15 +28,15 @@ pub struct Nonces {
     used: Box<[AtomicU64]>,
 }
 
-/// Why a nonce is not taken.
+/// Why a nonce is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadNonce {
-    /// It is not one that this process gave out, was used before, or is too old.
+    /// This process did not issue it, it was used before, or it is too old.
     #[error(
         "the nonce was not issued here, was used before or is too old: use the one in this answer"
     )]
     Unknown,
-    /// It is not base64url (RFC 8555 §6.5.2), so nobody can have given it out.
+    /// It is not base64url (RFC 8555 §6.5.2), so no gateway issued it.
     #[error(
         "the nonce is not base64url (RFC 8555 §6.5.2): use the one in this answer, as it stands"
     )]
@@ -87,7 +87,7 @@ impl Nonces {
         base64url::encode(nonce)
     }
 
-    /// Takes a nonce back. Of any number of calls with one nonce, at most one succeeds.
+    /// Accepts a nonce. Of any number of calls with one nonce, at most one succeeds.
     ///
     /// # Errors
     /// [`BadNonce`].
@@ -105,8 +105,8 @@ impl Nonces {
         }
         let (word, bit) = self.place(number).ok_or(BadNonce::Unknown)?;
         let before = word.fetch_or(bit, Ordering::AcqRel);
-        // Looked at again: the bit may have been cleared for a newer number since. Whoever sees it
-        // cleared also sees the counter that was moved on before.
+        // Check again: the bit may have been cleared for a newer number since. A thread that sees it
+        // cleared also sees the counter that was increased before.
         if before & bit != 0 || self.is_too_old(number) { Err(BadNonce::Unknown) } else { Ok(()) }
     }
 

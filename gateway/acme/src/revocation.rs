@@ -1,6 +1,6 @@
-//! Revocation (RFC 8555 §7.6): by the account that got the certificate, by one that proved all of its
-//! names, or by whoever has its private key. The access policies and the audit log are issuance's
-//! business, since a certificate can be revoked through other doors too.
+//! Revocation (RFC 8555 §7.6): by the account that got the certificate, by an account that proved all
+//! of its names, or by the holder of its private key. The `issuance` crate asks the access policies
+//! and writes the audit log, since certificates can be revoked over other APIs too.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ impl Acme {
                 return Err(self.refuse(event, error).await);
             }
         };
-        // From here on the line in the audit log is issuance's.
+        // From here on, issuance writes the line in the audit log.
         self.issuance.revoke(request).await.map_err(|error| match error {
             RevokeError::AlreadyRevoked => Error::AlreadyRevoked,
             RevokeError::NotFound => Error::NotFound("certificate of this server"),
@@ -68,7 +68,7 @@ impl Acme {
         })
     }
 
-    /// What to ask issuance for, if whoever signed has a right to this certificate's end.
+    /// The request to issuance, if the signer has the right to revoke this certificate.
     async fn may_revoke(
         &self,
         context: &RequestContext,
@@ -79,7 +79,7 @@ impl Acme {
     ) -> Result<RevocationRequest, Error> {
         let serial = certificate.serial();
         let entry = self.issuance.find(&context.tenant, serial).await.map_err(unavailable)?;
-        // The certificate itself and not only its number: two CAs may use the same one.
+        // Compare the certificate itself and not only its number: two CAs may use the same number.
         let entry = entry
             .filter(|entry| entry.der == der)
             .ok_or(Error::NotFound("certificate of this server"))?;
@@ -147,8 +147,8 @@ fn as_key_holder(key: &AccountKey, certificate: &ParsedCertificate) -> Result<Re
     }
 }
 
-/// The reasons that a subscriber can have. That the key is compromised is believed of everybody who
-/// may revoke: it revokes this certificate and blocks no key.
+/// The reasons that a subscriber can give. Anybody who may revoke can say that the key is
+/// compromised: that revokes this certificate and blocks no key.
 fn reason(code: u64) -> Result<RevocationReason, Error> {
     let reason = RevocationReason::from_code(code)
         .map_err(|error| Error::BadRevocationReason(error.to_string()))?;

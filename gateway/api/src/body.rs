@@ -1,5 +1,5 @@
-//! What the listener and the handlers agree upon about bodies of requests: why reading one can fail, and
-//! what a request holds until it is handled.
+//! What the listener and the handlers agree on about request bodies: why reading one can fail, and what
+//! a request holds until it is handled.
 
 use std::any::Any;
 use std::error::Error;
@@ -14,13 +14,13 @@ pub enum BodyError {
     /// The client sent it too slowly.
     #[error("the request body came too slowly")]
     TooSlow,
-    /// The memory for bodies is used up, by this client or by all.
+    /// This client, or all clients together, used up the memory for bodies.
     #[error("there is no room for the request body at the moment: try again")]
     NoRoom,
 }
 
 impl BodyError {
-    /// What it is on the wire.
+    /// Its HTTP status.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -28,7 +28,7 @@ impl BodyError {
         }
     }
 
-    /// The reason behind an error of a body, if it is one of these.
+    /// The reason behind a body's error, if it is one of these.
     pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut layer = Some(error);
         while let Some(error) = layer {
@@ -41,8 +41,8 @@ impl BodyError {
     }
 }
 
-/// What a request holds (memory for its body) until this and its clones are dropped. It travels in the
-/// request's extensions, and whoever handles a request in a task of its own keeps it there.
+/// What a request holds (memory for its body) until this and its clones are dropped. It is in the
+/// request's extensions; a handler that moves a request to a task of its own keeps it there.
 #[derive(Clone)]
 pub struct Held(
     #[expect(dead_code, reason = "what counts is when it is dropped")] Arc<dyn Any + Send + Sync>,
@@ -61,7 +61,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// Marks a response whose body is in memory anyhow, whether somebody reads it or not. It stands in the
+/// Marks a response whose body is in memory anyway, whether the client reads it or not. It is in the
 /// response's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Shared;

@@ -73,7 +73,7 @@ async fn a_revoked_certificate_is_refused_from_the_next_request_on() {
     assert_eq!(f.last_audited()["outcome"]["code"], "certificate-revoked");
 }
 
-/// Whoever was authenticated before a wait, such as for a body, is not any more.
+/// A client that was authenticated before a wait, such as for a body, may no longer be.
 #[tokio::test]
 async fn an_operation_that_begins_after_the_revocation_is_refused() {
     let f = Fixture::new();

@@ -37,17 +37,17 @@ async fn an_identity_has_a_number_of_tokens_at_most_and_those_that_ended_do_not_
     );
     assert_eq!(line["outcome"]["code"], "too-many-tokens");
     assert_eq!(f.records().await, before, "it leaves nothing behind");
-    // Others are not concerned.
+    // The limit does not affect others.
     login(&f, &admin).await.unwrap();
 
-    // A renewal moves the end of one, and takes no room of another.
+    // A renewal moves the end of one token, and does not count as another one.
     let caller = f.caller(&app, first.token.expose()).await;
     let renewed = f.access.renew_self(&app, &caller, None).await.unwrap();
     assert!(renewed.expires > first.info.expires);
     f.clock.advance(Duration::from_mins(45));
     assert!(is_over(&login(&f, &app).await), "all three go on");
 
-    // Whoever gives one up may have another, at once.
+    // A client that gives up a token may have another one at once.
     let caller = f.caller(&app, first.token.expose()).await;
     f.access.revoke_self(&app, &caller).await.unwrap();
     login(&f, &app).await.unwrap();

@@ -1,4 +1,4 @@
-//! What administrators see of the sessions of others, and how they end them.
+//! What administrators see of others' sessions, and how they end them.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn sessions_are_listed_by_tenant_and_identity_page_by_page() {
         f.clock.advance(Duration::from_millis(2));
     }
     let own = f.login(&context).await.info.accessor;
-    // Those of another tenant are not among them.
+    // Sessions of another tenant are not among them.
     let records = f.store.scan(b"default/access/token/", None, 10).await.unwrap();
     let key = records[0].key.to_string().replace("default/", "acme/");
     let copy = Commit::new().put(Key::new(key).unwrap(), records[0].value.clone());
@@ -53,7 +53,7 @@ async fn sessions_are_listed_by_tenant_and_identity_page_by_page() {
         (&line["operation"], &line["details"]["count"]),
         (&json!("session.list"), &json!(0))
     );
-    // What has expired is not listed, though its record may still be there.
+    // Expired sessions are not listed, even if the record is still there.
     f.clock.advance(Duration::from_mins(61));
     assert_eq!(list(None, None, 10).await, (vec![], None));
     let bad = f.access.sessions(&context, &admin, None, Some("nope"), 10).await;
@@ -81,7 +81,7 @@ async fn a_session_is_seen_and_ended_by_its_accessor() {
         assert_eq!(code(f.access.revoke_session(&context, &admin, accessor).await), "not-found");
         assert_eq!(code(f.access.session(&context, &admin, accessor).await), "not-found");
     }
-    // The certificate is good as before.
+    // The certificate is still good.
     assert!(f.access.authenticate(&f.by("app"), None).await.is_ok());
 }
 
@@ -144,7 +144,8 @@ async fn a_session_of_an_earlier_release_and_a_damaged_record_do_not_stand_in_th
         .put(records[0].key.clone(), old.to_string().into_bytes())
         .put(Key::new("default/access/token/0-damaged").unwrap(), "{");
     f.store.commit(commit).await.unwrap();
-    // It is found by its identity; to find it by its accessor would take reading all of them.
+    // A session is found by its identity; to find it by its accessor would mean reading all
+    // sessions.
     let accessor = "0123456789abcdef0123456789abcdef";
     assert_eq!(code(f.access.session(&context, &admin, accessor).await), "not-found");
     let all = f.access.sessions(&context, &admin, None, None, 10).await.unwrap();
@@ -178,7 +179,7 @@ async fn the_policies_are_asked_about_a_bounded_number_of_roles() {
     let refused = f.access.revoke_sessions_of(&f.by("app"), &nobody, "spiffe://test/app").await;
     assert_eq!(code(refused), "no-rule");
     assert_eq!(asked(), 16);
-    // Whoever may end some is told that there may be more.
+    // A caller that may end some sessions is told that there may be more.
     f.rules(
         r#"rules = [{ name = "some", identities = ["*"], operations = ["session.revoke"], resources = ["r-0*/*", "r-39/*"], effect = "allow" }]"#,
     );
@@ -201,11 +202,11 @@ async fn tokens_of_an_earlier_release_are_found_once_they_are_indexed() {
     f.access.index_tokens(&tenant).await.unwrap();
     let now = f.store.keys(b"default/access/token-of/", None, 10).await.unwrap();
     assert_eq!(now, pointers);
-    // Once is enough.
+    // The index is built once only.
     f.store.commit(now.into_iter().fold(Commit::new(), Commit::delete)).await.unwrap();
     f.access.index_tokens(&tenant).await.unwrap();
     assert!(f.store.keys(b"default/access/token-of/", None, 10).await.unwrap().is_empty());
-    // Unless somebody asks for it.
+    // An explicit reindex builds it again.
     chancery_access::reindex(f.store.clone(), &tenant).await.unwrap();
     let ended = f.access.revoke_sessions_of(&context, &admin, "spiffe://test/app").await.unwrap();
     assert_eq!(ended.count, 1);

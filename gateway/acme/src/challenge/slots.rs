@@ -1,12 +1,13 @@
-//! Who may validate next. Servers that never answer keep a validation busy for its whole time, and
-//! whoever asks for many of those must not keep the others waiting.
+//! Who may validate next. Servers that never answer keep a validation busy for its whole time, and a
+//! client that asks for many of those must not keep the others waiting.
 //!
-//! There is room for so many validations at once. An account may begin another one if it has fewer under
-//! way than a third of the room that is free, a client's address and a target if they have fewer than
-//! three times that. So a fourth of all is the most for one account, three fourths for one address or
-//! target, and however many accounts fill their part, some room stays free for one that has nothing under
-//! way. Those that wait have their turn by how little is under way for them, first for the account, then
-//! for the target and the address, and then by how long they have waited.
+//! There is room for a fixed number of validations at once. An account may begin another one if it has
+//! fewer under way than a third of the free room; a client's address or a target, if it has fewer than
+//! three times the free room. So one account has at most a fourth of all validations, and one address or
+//! target at most three fourths. However many accounts fill their part, some room stays free for an
+//! account that has nothing under way. Of the validations that wait, the next is the one with the least
+//! under way: first for its account, then for its target and address. Then the one that has waited
+//! longest comes first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -19,15 +20,15 @@ use tokio::sync::oneshot;
 
 use crate::identifier::Identifier;
 
-/// Of the free room, the part that an account may have under way.
+/// The part of the free room that an account may have under way.
 const ACCOUNT_PART: usize = 3;
-/// How many times the free room an address or target may have under way.
+/// How many times the free room an address or a target may have under way.
 const SHARED_TIMES: usize = 3;
-/// How many validations may wait, in units of those that run at once; an account may have a sixteenth of
-/// them waiting.
+/// How many validations may wait, as a multiple of those that run at once; an account may have a
+/// sixteenth of them waiting.
 const LINE: usize = 16;
 
-/// For whom a validation is, and where it goes.
+/// For whom a validation is, and what it contacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whose {
     account: String,
@@ -47,7 +48,7 @@ pub(super) struct Slots {
     patience: Duration,
 }
 
-/// A validation that may run; over when it is dropped.
+/// A validation that may run; over when dropped.
 #[derive(Debug)]
 pub struct Slot {
     shared: Arc<Shared>,
@@ -83,16 +84,16 @@ struct Counts {
     targets: HashMap<String, usize>,
 }
 
-/// A place in the line; given up when it is dropped.
+/// A place in the line; dropping it gives it up.
 struct Place<'a> {
     shared: &'a Shared,
     ticket: u64,
 }
 
 impl Whose {
-    /// A validation for the account whose key has this thumbprint, which somebody at this address asked
-    /// for (none after a restart). The target is the name's registered domain by the Public Suffix List,
-    /// or the address.
+    /// A validation for the account whose key has this thumbprint, requested by a client at this address
+    /// (none after a restart). The target is the name's registered domain by the Public Suffix List, or
+    /// the address.
     pub fn new(thumbprint: &str, client: Option<IpAddr>, identifier: &Identifier) -> Self {
         let target = match identifier.base() {
             Identifier::Dns(name) => {
@@ -105,7 +106,7 @@ impl Whose {
 }
 
 impl Slots {
-    /// Room for `count` validations; whoever finds none waits for at most `patience`.
+    /// Room for `count` validations; a validation that finds none waits for at most `patience`.
     pub(super) fn new(count: usize, patience: Duration) -> Self {
         let count = count.max(1);
         let state = State {
@@ -132,7 +133,8 @@ impl Slots {
         };
         let slot = tokio::time::timeout(self.patience, turn).await;
         drop(place);
-        // The sender is in the line for as long as the place, so it is only gone with the line.
+        // The line holds the sender as long as the place exists, so the sender is dropped only together
+        // with the line.
         slot.map_err(|_| NoTurn)?.map_err(|_| NoTurn)
     }
 }
@@ -142,8 +144,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets those begin who may now. Slots are handed over without the lock: one that nobody waits for
-    /// any more is dropped, which takes it.
+    /// Lets the next validations begin. Hands out slots without the lock: a slot that nobody waits for
+    /// any more is dropped, and that takes the lock.
     fn hand_out(self: &Arc<Self>) {
         loop {
             let (waiter, slot) = {
@@ -152,7 +154,7 @@ impl Shared {
                 let slot = state.begin(self, &waiter.whose);
                 (waiter, slot)
             };
-            // If it is given back, its end lets the next one begin.
+            // If the waiter is gone, the slot is dropped here, and that lets the next one begin.
             let _ = waiter.turn.send(slot);
         }
     }
@@ -191,7 +193,7 @@ impl State {
         Ok(ticket)
     }
 
-    /// Takes whose turn it is out of the line.
+    /// Takes the next waiter out of the line.
     fn next(&mut self) -> Option<Waiter> {
         if self.free == 0 {
             return None;
@@ -209,7 +211,7 @@ impl State {
     }
 }
 
-/// How much is under way, in the order in which it counts.
+/// How much is under way, in the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Load {
     account: usize,
@@ -244,7 +246,7 @@ impl Counts {
     }
 }
 
-/// One less; what has none is forgotten.
+/// Subtracts one; removes what has none left.
 fn decrease<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);
@@ -267,7 +269,7 @@ impl Drop for Slot {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Gone already if it had its turn. The sender goes without the lock.
+        // It is gone already if it had its turn. The sender is dropped without the lock.
         let gone = self.shared.lock().leave(self.ticket);
         drop(gone);
     }
@@ -286,14 +288,14 @@ mod tests {
         Whose::new(account, Some(client.parse().unwrap()), &identifier)
     }
 
-    /// At an address and for a domain of its own.
+    /// For an address and a domain of its own.
     fn of(account: &str) -> Whose {
         let number = account.bytes().map(u32::from).sum::<u32>();
         let address = IpAddr::from(number.to_be_bytes());
         at(account, &address.to_string(), &format!("{account}.example"))
     }
 
-    /// Takes slots until there is none at once.
+    /// Takes slots until no more are free at once.
     fn fill(slots: &Slots, whose: &Whose) -> Vec<Slot> {
         let take = || slots.take(whose).now_or_never().and_then(Result::ok);
         std::iter::from_fn(take).collect()
@@ -415,7 +417,7 @@ mod tests {
         assert!((&mut gone).now_or_never().is_none());
         assert!((&mut next).now_or_never().is_none());
         drop(held);
-        // It has its turn and does not know.
+        // It has its turn and has not noticed.
         drop(gone);
         assert!((&mut next).now_or_never().is_some());
     }

@@ -82,7 +82,7 @@ fn algorithm_fits_key() {
         assert!(matches!(refused, Err(JwsError::BadAlgorithm(_))), "{alg}");
     }
     for alg in ["ES384", "RS256", "EdDSA"] {
-        // Whoever brings a key along could have brought one that fits.
+        // An attacker who brings a key could have brought one that fits.
         let header = json!({"alg": alg, "url": "u", "jwk": jwk(&key)});
         let refused = parse(&sign(&key, &header, b"")).unwrap().verify(&own);
         let fits = BadKey::OtherAlgorithm {
@@ -156,7 +156,8 @@ fn an_array_is_not_taken_for_an_object() {
     for list in [list.to_string(), format!(" \n{list}")] {
         assert!(matches!(SignedRequest::parse(list.as_bytes()), Err(JwsError::Malformed(_))));
     }
-    // With and without the members that are left out above, so that it is not their number.
+    // With and without the members that are left out above, to show that their number is not the
+    // cause.
     for header in
         [json!(["ES256", null, "u", null, "k", null]), json!(["ES256", "n", "u", null, "k"])]
     {

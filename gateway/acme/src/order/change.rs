@@ -1,6 +1,6 @@
-//! Changes of an order's authorizations. All of them are in one record, so that answers to many
-//! challenges at once would make each other's commits fail: changes of one order are put together, and
-//! those that come while a commit is being made go into the next one.
+//! Changes of an order's authorizations. All of them are in one record, so answers to many challenges
+//! at once would make each other's commits fail. So changes of one order are combined, and those that
+//! arrive during a commit go into the next one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,33 +20,33 @@ use crate::failure::Failure;
 use crate::id::{AuthorizationId, OrderId};
 use crate::records::{self, Stored};
 
-/// How often a change is tried that another gateway's change comes before.
+/// How often a change is tried when another gateway's change comes first.
 const TRIES: usize = 100;
 
-/// What is to become of an authorization.
+/// A change of an authorization.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// The client is ready for this challenge.
     Respond(ChallengeType),
-    /// This came of the challenge that was tried.
+    /// The outcome of the challenge that was tried.
     Settle(Result<(), Failure>),
     /// The client gives it up.
     GiveUp,
 }
 
-/// What became of it.
+/// The outcome of a change.
 #[derive(Debug, Clone)]
 pub(crate) struct Changed {
     /// The authorization as it is now.
     pub(crate) authorization: Authorization,
-    /// Whether the change made it so; else it was over, or begun, already.
+    /// Whether this change made it so; if not, the authorization was already over or begun.
     pub(crate) is_new: bool,
 }
 
 type Reply = oneshot::Sender<Result<Changed, Error>>;
 type Place = (TenantId, OrderId);
 
-/// Changes that wait, by order. An order that is among them has somebody who works on it.
+/// Changes that wait, by order. Each order in it has a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Mutex<HashMap<Place, Vec<Wish>>>);
 
@@ -57,7 +57,7 @@ struct Wish {
     reply: Reply,
 }
 
-/// Whoever works on an order. When it is dropped, nobody does.
+/// The worker of an order. When it is dropped, the order has none.
 struct Worker {
     acme: Arc<Acme>,
     place: Place,
@@ -68,7 +68,7 @@ impl Changes {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets the change wait, and says whether nobody works on the order.
+    /// Adds the change to those that wait, and returns whether the order has no worker.
     fn add(&self, place: &Place, wish: Wish) -> bool {
         self.with(|all| {
             if let Some(waiting) = all.get_mut(place) {
@@ -80,7 +80,7 @@ impl Changes {
         })
     }
 
-    /// Takes what waits; the order is given up if that is nothing.
+    /// Takes the changes that wait; if there are none, the worker gives up the order.
     fn take(&self, place: &Place) -> Option<Vec<Wish>> {
         self.with(|all| {
             let waiting = std::mem::take(all.get_mut(place)?);
@@ -95,7 +95,7 @@ impl Changes {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // There is something left only if the work panicked: whoever waits learns it from the channel.
+        // Something is left only if the work panicked: the closed channel tells the waiters.
         self.acme.changes.with(|all| all.remove(&self.place));
     }
 }
@@ -124,7 +124,7 @@ impl Acme {
                     acme.carry_out(place, wishes).await;
                 }
             };
-            // In a task of its own: others rely on it.
+            // In a task of its own, since others depend on it.
             tokio::spawn(work.in_current_span());
         }
         let lost = |_| InternalError::Inconsistent(format!("order {}", facts.order));
@@ -136,7 +136,7 @@ impl Acme {
             match self.try_to_carry_out(place, &wishes).await {
                 Ok(outcomes) => {
                     for (wish, outcome) in wishes.into_iter().zip(outcomes) {
-                        // Whoever asked may have gone meanwhile.
+                        // The caller may have gone meanwhile.
                         let _ = wish.reply.send(outcome);
                     }
                     return;
@@ -192,7 +192,7 @@ impl Acme {
         Ok(outcomes)
     }
 
-    /// What an authorization becomes by a change; none if it stays as it is.
+    /// What a change makes of an authorization; none if it stays as it is.
     fn next(
         &self,
         before: Authorization,
@@ -221,7 +221,7 @@ impl Acme {
                     "only a pending or valid authorization can be deactivated".to_owned(),
                 ));
             }
-            // Of several responses the first one counts; what was settled is settled.
+            // Of several responses the first one counts; a settled authorization stays settled.
             (Validating(_) | Valid(_) | Invalid(_), Change::Respond(_))
             | (Pending(_) | Valid(_) | Invalid(_) | Deactivated(_), Change::Settle(_))
             | (Deactivated(_), Change::GiveUp) => None,
@@ -232,13 +232,13 @@ impl Acme {
 /// Changes of one order that go into one commit.
 struct Work<'a> {
     tenant: &'a TenantId,
-    /// Whether the record says that it waits for the client.
+    /// Whether the record says that the order waits for the client.
     was_open: bool,
     order: Order,
-    /// The authorizations that were looked at, as they are now.
+    /// The authorizations that were read, as they are now.
     seen: BTreeMap<u16, Authorization>,
     commit: Commit,
-    /// Whether a challenge begins to be validated.
+    /// Whether the validation of a challenge begins.
     began: bool,
     changed: bool,
 }
@@ -285,7 +285,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The whole commit.
+    /// Builds the whole commit.
     fn finish(
         self,
         acme: &Acme,

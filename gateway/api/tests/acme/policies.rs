@@ -7,7 +7,7 @@ use crate::client::url;
 use crate::steps;
 use crate::world::World;
 
-/// A team has orders for names below its own, but not for its vault, and nobody for the guarded.
+/// A team may order names below its own, but not its vault; nobody may order the guarded names.
 const TEAM: &str = r#"
 [[binding.settings.rules]]
 name = "everybody has an account"
@@ -139,7 +139,7 @@ async fn many_names_that_are_no_names_have_one_short_line_too() {
     assert!(size < 2000, "{size} bytes: {line}");
 }
 
-/// The longest names that there are, which policies allow some of and deny others.
+/// The longest possible names, of which policies allow some and deny others.
 #[tokio::test]
 async fn a_refused_order_of_many_long_names_has_one_short_line() {
     let world = World::with_access_rules(TEAM).await;
@@ -167,7 +167,7 @@ async fn a_refused_order_of_many_long_names_has_one_short_line() {
     }
 }
 
-/// What a client sends is repeated in the log and in the answer: neither moves the cursor of whoever reads it.
+/// The log and the answer repeat what a client sends: neither may move the cursor of a reader's terminal.
 #[tokio::test]
 async fn what_a_client_sends_does_not_act_on_who_reads_it() {
     let world = World::new().await;

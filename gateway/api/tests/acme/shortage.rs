@@ -1,4 +1,4 @@
-//! A gateway that lacks what it takes to look at challenges.
+//! A gateway that lacks the resources to validate challenges.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::world::{Server, World};
 
 const ALONE: &str = "CHANCERY_TEST_ALONE";
 
-/// Whether this process is the test's own. If it is not, runs the test in one, since limits are of processes.
+/// Whether this process runs this test only. If not, starts such a process, since limits are per process.
 fn is_alone(name: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
@@ -23,7 +23,7 @@ fn is_alone(name: &str) -> bool {
     false
 }
 
-/// Opens nothing more than is open, until it is told to.
+/// Keeps the process from opening more files until `over` is called.
 struct Exhausted(Rlimit);
 
 impl Exhausted {
@@ -39,7 +39,7 @@ impl Exhausted {
     }
 }
 
-/// Has the one challenge taken up that was put off, as soon as whoever put it off is done with it.
+/// Has the one challenge that was put off taken up, as soon as the worker that put it off is done with it.
 async fn taken_up(world: &World, server: &Server) {
     world.clock.advance(Duration::from_mins(1));
     while server.acme.take_up().await.unwrap() == 0 {
@@ -61,7 +61,7 @@ async fn a_gateway_without_descriptors_blames_no_client() {
     for (name, kind) in [
         ("a.localhost", "http-01"),
         ("b.localhost", "tls-alpn-01"),
-        // There is no resolver for these, so the gateway can never look.
+        // There is no resolver for these names, so the gateway can never validate them.
         ("c.example.com", "dns-01"),
         ("d.example.com", "http-01"),
     ] {
@@ -89,7 +89,7 @@ async fn a_gateway_without_descriptors_blames_no_client() {
             server.acme.take_up().await.unwrap();
             tokio::task::yield_now().await;
         }
-        // Nobody meets the other one. Now that the gateway can look, it says so.
+        // Nobody answers the other challenge. Now that the gateway can try, it says so.
         let met = if name == "a.localhost" { "valid" } else { "invalid" };
         assert_eq!(status(&mut client, url).await, met, "{name} {kind}");
     }

@@ -12,8 +12,8 @@ struct Initialization {
     initialized: bool,
 }
 
-/// `GET /v1/sys/init`. Needs no certificate. A gateway that serves has been initialised, so that whoever
-/// wants to do it (`bao operator init`) is told as Vault tells.
+/// `GET /v1/sys/init`. Needs no certificate. A gateway that serves is already initialised, so a client
+/// that wants to initialise it (`bao operator init`) gets the same answer as from Vault.
 pub(in crate::vault) async fn handle(
     State(state): State<VaultState>,
     method: Method,
