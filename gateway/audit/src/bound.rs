@@ -1,5 +1,5 @@
-//! Bounds for what stands in a line. Much of an event comes from callers, who must not decide how long
-//! the log's lines are.
+//! Bounds for what a line contains. Much of an event comes from callers, and they must not decide how
+//! long the log's lines are.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
@@ -11,23 +11,24 @@ use crate::encode::{length, length_of};
 pub(crate) struct Limits {
     /// The most bytes of one text.
     text: usize,
-    /// The most bytes, as they stand in JSON, of all texts that policies said; and of all others.
+    /// The most bytes, in JSON form, of all texts from policies together, and of all other texts
+    /// together.
     half: usize,
     /// The most decisions.
     pub(crate) decisions: usize,
 }
 
-/// What was done, or was allowed and failed.
+/// For operations that were done, or were allowed and failed.
 pub(crate) const WHOLE: Limits = Limits { text: 4096, half: 16 << 10, decisions: 64 };
-/// What was refused: whoever may do nothing writes short lines.
+/// For operations that were refused: callers without rights must not be able to write long lines.
 pub(crate) const REFUSED: Limits = Limits { text: 512, half: 3 << 10, decisions: 8 };
 
 /// The most members of an array or an object.
 const MEMBERS: usize = 256;
-/// How deep arrays and objects may stand in each other.
+/// How deep arrays and objects may be nested.
 const DEPTH: usize = 8;
 
-/// What stands in place of what has no room at all.
+/// Replaces a value for which there is no room at all.
 const CUT: &str = "…[cut]";
 /// Room for the mark of a text that is cut.
 const LEAST: usize = 128;
@@ -36,7 +37,7 @@ const SMALL: usize = 24;
 /// Two quotes and a comma.
 const QUOTES: usize = 3;
 
-/// What one half of an event may still take.
+/// How much one half of an event may still take.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
@@ -49,8 +50,8 @@ impl Budget {
         Self { left: limits.half, text: limits.text }
     }
 
-    /// Cuts a text that is too long, and marks it with its length and its SHA-256, so that whoever
-    /// has the whole text can show that it was this one.
+    /// Cuts a text that is too long, and marks it with its length and its SHA-256, so that a person
+    /// who has the whole text can show that it is this one.
     pub(crate) fn text(&mut self, text: &mut String) {
         let size = length(text);
         if text.len() <= self.text && size <= self.left {
@@ -92,14 +93,14 @@ impl Budget {
         self.left >= SMALL
     }
 
-    /// Keeps so many entries; says how many were left out.
+    /// Keeps at most `most` entries; returns how many were left out.
     pub(crate) fn list<T>(list: &mut Vec<T>, most: usize) -> usize {
         let left_out = list.len().saturating_sub(most);
         list.truncate(most);
         left_out
     }
 
-    /// The same for everything in a value.
+    /// Does the same for everything in a value.
     pub(crate) fn value(&mut self, value: &mut Value) {
         self.nested(value, DEPTH);
     }
@@ -139,7 +140,7 @@ impl Budget {
                     self.nested(&mut value, depth - 1);
                     members.insert(name, value);
                 }
-                // Names that were cut may be the same.
+                // Several cut names may be equal.
                 let left_out = count - members.len();
                 if left_out > 0 {
                     members.insert("…".to_owned(), Value::from(format!("{left_out} more")));
@@ -204,7 +205,7 @@ mod tests {
         })
     }
 
-    /// What has no room is not even named: `…[cut]` a thousand times is long too.
+    /// A value without room is not even named: a thousand times `…[cut]` is long too.
     #[test]
     fn what_comes_after_the_room_is_used_up_takes_none() {
         let short = || Value::from("\u{e000}".repeat(40));
@@ -224,7 +225,7 @@ mod tests {
             for limits in [WHOLE, REFUSED] {
                 let mut all = Value::Array(values.clone());
                 Budget::new(&limits).value(&mut all);
-                // Marks of cut texts and closing brackets come on top.
+                // The marks of cut texts and the closing brackets are extra.
                 let length = crate::encode::encode(&all).unwrap().len();
                 prop_assert!(length <= 4 * limits.half, "{length}");
             }

@@ -1,8 +1,8 @@
-//! Checkpoints: what the gateway signs for others about its log.
+//! Checkpoints: signed statements about the log, for others.
 //!
-//! A MAC proves nothing to somebody without the key. A checkpoint is a statement that anybody can check:
-//! that the log had so many lines, and the root of the Merkle tree over them (`tree.rs`). It is a
-//! [tlog-checkpoint] in a [signed note], the form that transparency logs have, signed with Ed25519:
+//! A MAC proves nothing to somebody without the key. A checkpoint is a statement that anybody can check.
+//! It states how many lines the log had, and the root of the Merkle tree over them (`tree.rs`). It is a
+//! [tlog-checkpoint] in a [signed note], the form that transparency logs use, signed with Ed25519:
 //!
 //! ```text
 //! chancery.example.com/audit
@@ -12,9 +12,9 @@
 //! — chancery.example.com/audit gZ4gbQ5i…
 //! ```
 //!
-//! The log has one at intervals, at the end of each file and at a stop, as the line
-//! `audit.checkpoint`; the newest is beside the log as `LOG.checkpoint`. Whoever keeps one can show
-//! later that the log was changed before it.
+//! The gateway writes one into the log at intervals, at the end of each file and at a stop, as the line
+//! `audit.checkpoint`; the newest is beside the log as `LOG.checkpoint`. A person who keeps a checkpoint
+//! can show later that the log was changed before it.
 //!
 //! [tlog-checkpoint]: https://c2sp.org/tlog-checkpoint
 //! [signed note]: https://c2sp.org/signed-note
@@ -65,14 +65,14 @@ impl fmt::Display for LogName {
 }
 
 /// The public half of the key that signs checkpoints, with the name of the log: what others need to
-/// check them. Written as the signed note has it: `NAME+ID+KEY`.
+/// check them. Written in the form of the signed note: `NAME+ID+KEY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     name: LogName,
     key: Vec<u8>,
 }
 
-/// It is no public key for checkpoints.
+/// The text is not a public key for checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it is no public key for checkpoints: that has the form NAME+ID+KEY, as `chancery audit \
@@ -81,7 +81,7 @@ pub struct PublicKey {
 pub struct InvalidPublicKey;
 
 impl PublicKey {
-    /// Of the log with this name and this audit key.
+    /// The key for the log with this name and this audit key.
     pub fn of(name: LogName, key: &AuditKey) -> Self {
         Self { name, key: key.checkpoint().public_key().as_ref().to_vec() }
     }
@@ -107,7 +107,7 @@ impl FromStr for PublicKey {
     type Err = InvalidPublicKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidPublicKey> {
-        // Base64 may have `+` in it, a name has none.
+        // Base64 may contain `+`, a name may not.
         let mut parts = text.trim().splitn(3, '+');
         let mut next = || parts.next().ok_or(InvalidPublicKey);
         let (name, id, key) = (next()?, next()?, next()?);
@@ -126,7 +126,7 @@ impl FromStr for PublicKey {
 pub struct Checkpoint {
     /// The log's name.
     pub origin: String,
-    /// How many lines it had.
+    /// How many lines the log had.
     pub lines: u64,
     root: Hash,
     signed: String,
@@ -139,19 +139,19 @@ struct Signature {
     bytes: Vec<u8>,
 }
 
-/// The text is no checkpoint.
+/// The text is not a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is no checkpoint: that is a signed note of name, number of lines and root")]
 pub struct InvalidCheckpoint;
 
-/// Whose signature a checkpoint has.
+/// Who signed a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signed {
-    /// The key's.
+    /// The key.
     ByKey,
-    /// Somebody else's only.
+    /// Only other keys.
     ByOthers,
-    /// One that says it is the key's, and is not.
+    /// A signature claims to be the key's, and is not.
     Wrongly,
 }
 
@@ -179,7 +179,7 @@ impl Checkpoint {
         }
         let (text, signatures) = note.rsplit_once("\n\n")?;
         let signed = format!("{text}\n");
-        // Further lines, which others may add, are covered by the signature and mean nothing here.
+        // The signature covers further lines, which others may add; they mean nothing here.
         let mut lines = text.split('\n');
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
         let number: u64 = size.parse().ok()?;
@@ -200,7 +200,7 @@ impl Checkpoint {
         })
     }
 
-    /// Whether the tree is the one that it states.
+    /// Whether the checkpoint states this tree.
     pub(crate) fn states(&self, tree: &Tree) -> bool {
         self.lines == tree.size() && self.root == tree.root()
     }

@@ -16,8 +16,8 @@ use crate::mark::Place;
 /// told, and it is itself not synced: after a power failure it may lag behind the log, never run
 /// ahead of it.
 ///
-/// It is beside the log, so whoever puts back an older log can put back its head too; the mark
-/// ([`crate::Mark`]) shows that.
+/// It is beside the log, so an attacker who puts back an older log can put back its head too; the
+/// mark ([`crate::Mark`]) shows that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     /// The last line.
@@ -93,7 +93,7 @@ impl Head {
             ["chancery-audit-head", "2", seq, hash, first, start, end] => {
                 (seq, hash, *first, start, end)
             }
-            // Of a gateway whose log was one file for ever.
+            // Written by a gateway whose log was always one file.
             ["chancery-audit-head", "1", seq, hash, start, end] => (seq, hash, "1", start, end),
             _ => return Err(HeadError::Malformed),
         };

@@ -6,11 +6,11 @@
 //! - `"prev"`, the hash of the line before (64 zeros in the first line),
 //! - `"hash"`: SHA-256 of every byte of the line before `,"hash":`,
 //! - `"mac"`: HMAC-SHA-256 of the 64 digits of the hash, under a key that is derived from the audit
-//!   key. Lines of the first format, which a gateway of that time wrote, have none.
+//!   key. Lines of the first format, which earlier gateways wrote, have none.
 //!
-//! Hashes are 64 lower-case hex digits. Since the hash is over bytes as they stand in the file,
-//! checking it needs no canonical form of JSON. The hashes let anybody who has the lines see that none
-//! is missing or moved; the MACs let whoever has the key see that nobody else wrote them.
+//! Hashes are 64 lower-case hex digits. The hash covers bytes as they are in the file, so checking it
+//! needs no canonical form of JSON. With the hashes anybody who has the lines can see that none is
+//! missing or moved; with the MACs the holder of the key can see that nobody else wrote them.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::AuditKey;
 use crate::tree::{Hash, Tree};
 
-/// The longest line that is read, in bytes. Those that are written are much shorter.
+/// The longest line that is read, in bytes. The lines that the gateway writes are much shorter.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// Where a chain stands: number and hash of its last line.
@@ -60,7 +60,7 @@ const MAC_FIELD: &str = r#"","mac":""#;
 const END: &str = r#""}"#;
 const DIGITS: usize = 64;
 
-/// A chain with what is needed to write its next line.
+/// A chain with the data that its next line needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) tip: Tip,
@@ -73,13 +73,13 @@ impl Chain {
         Self { tip: Tip::start(), tree: Tree::default() }
     }
 
-    /// Goes on to a line that is in its place.
+    /// Advances to a line that is in its place.
     pub(crate) fn advance(&mut self, seq: u64, hash: String) {
         self.tree.push(&leaf(&hash));
         self.tip = Tip { seq, hash };
     }
 
-    /// Goes on to line `seq` where the lines before it are lost: their hashes are zeros.
+    /// Advances to line `seq` where the lines before it are lost: their hashes count as zeros.
     pub(crate) fn skip_to(&mut self, seq: u64) {
         while self.tip.seq + 1 < seq {
             self.tree.push(&Hash::default());
@@ -133,10 +133,10 @@ fn hash_of(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
-/// The hash of a line as it stands in the tree.
+/// The hash of a line as a leaf of the tree.
 fn leaf(hash: &str) -> Hash {
     let mut leaf = Hash::default();
-    // What is no hash was refused when it was read.
+    // Reading refuses a line with an invalid hash.
     let _ = hex::decode_to_slice(hash, &mut leaf);
     leaf
 }

@@ -1,4 +1,4 @@
-//! The log in files: a chain of lines over a row of them, of which the last one is written.
+//! The log in files: a chain of lines over a row of files. Only the last file is written.
 
 use std::io;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::own::{self, Occasion};
 use crate::paths::Names;
 use crate::{AuditConfig, AuditKey, Event, OpenError, Rotation};
 
-/// How long after a rotation that failed the next is tried.
+/// How long after a failed rotation the next one is tried.
 const RETRY: SignedDuration = SignedDuration::from_mins(1);
 
 /// The open log.
@@ -33,18 +33,18 @@ pub(crate) struct Log {
     checkpoints: Duration,
     file: LogFile,
     chain: Chain,
-    /// Whether the file has more than what the log writes about itself.
+    /// Whether the file contains more than the lines that the log writes about itself.
     has_events: bool,
-    /// Whether there is something after the last checkpoint.
+    /// Whether there are lines after the last checkpoint.
     unsigned: bool,
     signed_at: Timestamp,
-    /// A rotation has failed: the next try is not before.
+    /// A rotation has failed: the next try is not before this time.
     no_rotation_before: Timestamp,
 }
 
 impl Log {
-    /// Opens the log, or begins it. A torn last line is cut off, a log of the first format continued,
-    /// a file that was closed or moved away followed by the next; each is on record.
+    /// Opens the log, or begins it. Cuts off a torn last line, continues a log of the first format,
+    /// and begins the next file after one that was closed or moved away. Each of these is recorded.
     pub(crate) fn open(
         config: &AuditConfig,
         key: &Arc<AuditKey>,
@@ -108,7 +108,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Puts on record how the log was found.
+    /// Records the state in which the log was found.
     fn take_up(&mut self, found: &Found) -> io::Result<()> {
         if found.first_format {
             self.record_upgrade()?;
@@ -123,7 +123,7 @@ impl Log {
         Ok(())
     }
 
-    /// What every other writer of lines has to continue from.
+    /// The chain that every other writer of lines has to continue.
     pub(crate) fn chain(&self) -> &Chain {
         &self.chain
     }
@@ -133,7 +133,7 @@ impl Log {
         Mark { chain: self.chain.clone(), place: self.file.place() }
     }
 
-    /// Appends lines, after which the chain is the one given; closes the file if it is long enough.
+    /// Appends lines, after which the chain is `chain`; closes the file if it is long enough.
     pub(crate) fn append(&mut self, lines: &[u8], chain: Chain) -> io::Result<()> {
         self.file.append(lines, &chain.tip)?;
         self.chain = chain;
@@ -171,7 +171,7 @@ impl Log {
         }
     }
 
-    /// Begins the next file if somebody moved this one away; says whether.
+    /// Begins the next file if somebody moved this one away, and returns whether.
     pub(crate) fn reopen(&mut self) -> io::Result<bool> {
         let moved = self.file.whereabouts()? != Whereabouts::InPlace;
         if moved {
@@ -201,7 +201,7 @@ impl Log {
     }
 
     /// Closes the file and begins the next. After a crash at any moment, the lines are there and the
-    /// next start goes on: the file has its old name, or its new one, or the next one follows.
+    /// next start continues: the file has its old name or its new one, or the next file exists.
     fn rotate(&mut self, why: &'static str) -> io::Result<()> {
         self.checkpoint(Occasion::EndOfFile)?;
         let name = match self.file.whereabouts()? {
@@ -226,7 +226,7 @@ impl Log {
         self.own(event.detail("note", note.clone()))?;
         self.unsigned = false;
         self.signed_at = self.clock.now();
-        // It is in the log; this is for whoever collects them.
+        // The checkpoint is in the log; this copy is for those who collect checkpoints.
         if let Err(error) = file::publish(&self.names.checkpoint(), &note) {
             tracing::warn!(%error, "the newest checkpoint of the audit log could not be written beside it");
         }
@@ -244,8 +244,8 @@ impl Log {
         self.own(event)
     }
 
-    /// The lines before have no MAC. Their chain and their head were checked just now, and this line,
-    /// which has one, pins them as they are.
+    /// Earlier lines have no MAC. Their chain and their head were checked just now, and this line,
+    /// which has a MAC, fixes them as they are.
     fn record_upgrade(&mut self) -> io::Result<()> {
         let lines = self.chain.tip.seq;
         tracing::info!(lines, "the audit log has MACs from here on");

@@ -1,11 +1,11 @@
-//! The high-water mark: how far the log had come, kept where whoever can change the log's files cannot
-//! change it.
+//! The high-water mark: how far the log had come. It is kept where a person who can change the log's
+//! files cannot change it.
 //!
-//! The log is in plain files. Its MACs show what somebody without the key has written, but an older log,
-//! put back whole, is one that the gateway wrote. The mark shows that: the caller keeps it in its sealed
-//! store, and a start refuses a log that does not contain the mark's line. The mark follows the log at
-//! a distance ([`Marks`]), so lines after it can be cut off unseen by somebody who also puts back the
-//! head of that moment.
+//! The log is in plain files. Its MACs show lines that somebody without the key has written. But an
+//! older log that is put back whole is one that the gateway wrote. The mark shows that: the caller keeps
+//! it in its sealed store, and a start refuses a log that does not contain the mark's line. The mark
+//! lags behind the log ([`Marks`]), so somebody who also puts back the head of that moment can cut off
+//! the lines after it unnoticed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,13 +45,13 @@ struct Stored {
     peaks: Vec<String>,
 }
 
-/// What is stored as a mark is none.
+/// The stored value is not a mark.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the mark of the audit log in the store cannot be read: {0}")]
 pub struct InvalidMark(String);
 
 impl Mark {
-    /// The mark of a log that has no line yet. To be stored before the log is begun.
+    /// The mark of a log that has no line yet. Store it before the log is begun.
     pub fn start() -> Self {
         Self { chain: Chain::start(), place: Place { first: 1, start: 0, end: 0 } }
     }
@@ -66,7 +66,7 @@ impl Mark {
         &self.chain.tip.hash
     }
 
-    /// As it is stored: at most five KiB.
+    /// The stored form: at most five KiB.
     pub fn encode(&self) -> Vec<u8> {
         let Self { chain: Chain { tip, tree }, place } = self;
         let stored = Stored {
@@ -83,7 +83,7 @@ impl Mark {
     /// Reads what [`Mark::encode`] has written.
     ///
     /// # Errors
-    /// It has not.
+    /// `bytes` are something else.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidMark> {
         let stored: Stored =
             serde_json::from_slice(bytes).map_err(|error| InvalidMark(error.to_string()))?;
@@ -110,24 +110,23 @@ pub(crate) fn peaks_of(peaks: &[String]) -> Option<Vec<Hash>> {
 pub enum KnownMark {
     /// The log had come this far.
     At(Mark),
-    /// There is none yet, because the log was written by a gateway that kept none. It is believed as
-    /// its head says, once.
+    /// There is none yet, because a gateway that kept no mark wrote the log. Its head is believed, once.
     NeverKept,
     /// There was one and it is gone.
     Missing,
 }
 
-/// Writes a mark durably, in the caller's store. What it says on failure goes to the log.
+/// Writes a mark durably in the caller's store. The error text of a failure goes to the log.
 pub type WriteMark =
     Arc<dyn Fn(Mark) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// The mark of a log in the caller's store.
 #[derive(Clone)]
 pub struct Marks {
-    /// What was stored when the log is opened.
+    /// The mark that was stored when the log is opened.
     pub known: KnownMark,
-    /// How the next is stored. It is called off the path of events: when lines were written, at the
-    /// latest a second later, or after 5,000 of them; at a start, a stop, and when a file is begun.
+    /// Stores the next mark. It is called off the path of events: at most a second after lines were
+    /// written, or after 5,000 of them; and at a start, at a stop, and when a file is begun.
     pub write: WriteMark,
 }
 

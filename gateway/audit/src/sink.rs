@@ -29,7 +29,7 @@ impl MemorySink {
         Self::default()
     }
 
-    /// From now on refuse every line, as a full disk does (or accept them again).
+    /// Refuses every line from now on, as a full disk does, or accepts them again.
     pub fn refuse(&self, refuse: bool) {
         self.refusing.store(refuse, Ordering::SeqCst);
     }
@@ -58,8 +58,8 @@ impl Sink for MemorySink {
     }
 }
 
-/// Writes lines to standard output, for whoever collects that. Durable only as far as the reader of
-/// the pipe makes it.
+/// Writes lines to standard output, for a log collector. They are only as durable as the reader of
+/// the pipe makes them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StdoutSink;
 

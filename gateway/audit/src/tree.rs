@@ -1,8 +1,8 @@
-//! The Merkle tree over the lines of a log (RFC 6962 §2.1), of which only the right edge is kept: what
-//! is needed to add lines and to say the root.
+//! The Merkle tree over the lines of a log (RFC 6962 §2.1). Only its right edge is kept, which is
+//! enough to add lines and to compute the root.
 //!
-//! The leaves are the hashes of the lines, 32 bytes each, in their order. So whoever has the lines can
-//! compute the root, and the root of a checkpoint fixes every line before it.
+//! The leaves are the hashes of the lines, 32 bytes each, in their order. So a reader with the lines
+//! can compute the root, and the root of a checkpoint fixes every line before it.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -19,7 +19,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The tree of so many lines with these full subtrees. None if the numbers do not fit.
+    /// The tree of `size` lines with these full subtrees. None if the numbers do not fit.
     pub(crate) fn of(size: u64, peaks: Vec<Hash>) -> Option<Self> {
         let fits = usize::try_from(size.count_ones()).is_ok_and(|ones| ones == peaks.len());
         fits.then_some(Self { size, peaks })
@@ -38,7 +38,7 @@ impl Tree {
     /// Adds a line by its hash.
     pub(crate) fn push(&mut self, line: &Hash) {
         let mut node = hash(0, &[line]);
-        // Each one at the end of the size is a full subtree of the size that the new node has now.
+        // Each one bit at the end of the size is a full subtree as large as the new node is now.
         for _ in 0..self.size.trailing_ones() {
             let left = self.peaks.pop().unwrap_or_default();
             node = hash(1, &[&left, &node]);

@@ -1,4 +1,4 @@
-//! The thread that owns the log: takes what waits, writes it at once, then tells everybody.
+//! The thread that owns the log: takes all lines that wait, writes them together, then tells all callers.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{AuditError, AuditKey, Mark, Sink};
 /// The most bytes that go into one write.
 const GROUP_BYTES: usize = 4 * MAX_LINE;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(crate) enum Message {
     Record {
         event: Vec<u8>,
@@ -34,9 +34,9 @@ type Done = oneshot::Sender<Result<(), AuditError>>;
 
 /// Where the lines go.
 pub(crate) enum Output {
-    /// Into files. Whoever follows the position hears how far they came.
+    /// Into files. Followers of the position learn how far they came.
     Files { log: Box<Log>, position: watch::Sender<Mark> },
-    /// Elsewhere, which has no memory of an earlier start.
+    /// Into a sink, which has no memory of an earlier start.
     Sink { sink: Box<dyn Sink>, chain: Chain },
 }
 
@@ -79,9 +79,9 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
 }
 
-/// Lets go of what was sent while the log was closed, each of which is told so by that. Dropping the queue
-/// alone could miss one that is being sent at that moment: it would wait without end, because the one who
-/// sends holds the queue open.
+/// Drops the messages that were sent while the log was closed; dropping a message tells its sender.
+/// Dropping only the queue could miss a message that is being sent at that moment: its sender would wait
+/// for ever, because the sender itself holds the queue open.
 fn refuse_the_rest(mut inbox: mpsc::Receiver<Message>) {
     inbox.close();
     while inbox.blocking_recv().is_some() {}
@@ -120,7 +120,7 @@ impl Writer {
                 Some(Message::Close { done }) => {
                     self.output.with_log(Log::stop);
                     self.output.tell_position();
-                    // Closed before the answer, so that the file can be opened again at once.
+                    // Close it before answering, so that the file can be opened again at once.
                     drop(self.output);
                     refuse_the_rest(inbox);
                     let _ = done.send(());
@@ -151,7 +151,7 @@ impl Writer {
             }
         };
         for done in waiting.drain(..) {
-            // A caller that has gone away does not need to know.
+            // The caller may have gone away and needs no answer.
             let _ = done.send(answer.clone());
         }
     }

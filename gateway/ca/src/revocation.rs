@@ -19,7 +19,7 @@ pub struct RevokedCertificate {
     pub issuer: String,
     /// Its serial number.
     pub serial: Serial,
-    /// Last second of its validity: a while after it, CRLs list the certificate no more.
+    /// Last second of its validity: some time after it, CRLs no longer list the certificate.
     pub not_after: Timestamp,
     /// Why.
     pub reason: RevocationReason,
@@ -27,19 +27,19 @@ pub struct RevokedCertificate {
     pub at: Timestamp,
 }
 
-/// How old the knowledge of what is revoked may be. Beyond it every certificate counts as revoked.
+/// The greatest age of what is known about revocations. Beyond it every certificate counts as revoked.
 const GREATEST_AGE: Duration = Duration::from_secs(30);
 
-/// All revocations of an issuer, in memory, since they are looked at on every request. They follow the
-/// store, so that what another gateway revokes counts here too.
+/// All revocations of an issuer, in memory, since every request needs them. They follow the store, so a
+/// revocation by another gateway counts here too.
 pub(crate) struct Revocations(View<RevocationRecord, Revoked>);
 
 /// What is kept of the revocations of an issuer.
 struct Revoked {
     by_serial: BTreeMap<Serial, RevocationRecord>,
-    /// Records that cannot be read. Which certificates they revoke is in their keys.
+    /// Records that cannot be read. Their keys say which certificates they revoke.
     damaged: BTreeMap<Serial, Damage>,
-    /// A record whose key says no serial number.
+    /// A record whose key contains no serial number.
     lost: Option<Damage>,
     /// What has to be made anew after a revocation.
     crls: Arc<IssuingCrls>,
@@ -63,7 +63,7 @@ impl Revocations {
         Ok(Self(view))
     }
 
-    /// Whether the certificate is revoked, or nobody can tell.
+    /// Whether the certificate is revoked, or its state cannot be known.
     pub(crate) fn contains(&self, serial: &Serial) -> bool {
         match self.0.known() {
             Ok(known) => {
@@ -84,8 +84,9 @@ impl Revocations {
         Ok(known.by_serial.get(serial).copied().map(RevokedEntry::from))
     }
 
-    /// Those that a CRL has to list, by serial number: a certificate has to be on one CRL that was made
-    /// after its end (RFC 5280 §3.3), hence on those of one validity of CRLs.
+    /// The certificates that a CRL has to list, by serial number. A certificate has to be on one CRL
+    /// that was made after its end (RFC 5280 §3.3), so it stays listed for one validity of CRLs after
+    /// it.
     pub(crate) fn listed(
         &self,
         now: Timestamp,
@@ -104,8 +105,8 @@ impl Revocations {
         Ok(listed.collect())
     }
 
-    /// Waits until what was just committed counts. If that cannot be found out, every certificate
-    /// counts as revoked until it can.
+    /// Waits until this view has the last commit. If it cannot find out, every certificate counts as
+    /// revoked until it can.
     async fn catch_up(&self) {
         if let Err(error) = self.0.catch_up().await {
             tracing::error!(%error, "a change of what is revoked cannot be read back");
@@ -114,7 +115,7 @@ impl Revocations {
 }
 
 impl Revoked {
-    /// Whether everything could be read.
+    /// Returns an error unless everything could be read.
     fn intact(&self) -> Result<(), ViewError> {
         match self.damaged.values().next().or(self.lost.as_ref()) {
             Some(damage) => Err(damage.clone().into()),
@@ -154,20 +155,20 @@ impl Model<RevocationRecord> for Revoked {
 
 impl Ca {
     /// Revokes a certificate and publishes new CRLs. When this returns, the revocation is on disk and
-    /// [`is_revoked`](Self::is_revoked) tells it.
+    /// [`is_revoked`](Self::is_revoked) reports it.
     ///
-    /// Should a new CRL not be signed, because the token is away for instance, the certificate is
-    /// revoked all the same and [`refresh_crl`](Self::refresh_crl) makes up for the CRL. Dropping the
+    /// If a new CRL cannot be signed, for instance because the token is unavailable, the certificate is
+    /// revoked all the same, and [`refresh_crl`](Self::refresh_crl) makes the CRL later. Dropping the
     /// future gives up waiting; the revocation goes on.
     ///
     /// # Errors
-    /// It is revoked already, with whatever reason, or the revocation could not be stored.
+    /// It is revoked already, for whatever reason, or the revocation could not be stored.
     #[tracing::instrument(
         name = "ca.revoke", skip_all, fields(serial = %revoked.serial, reason = revoked.reason.code())
     )]
     pub async fn revoke(self: &Arc<Self>, revoked: RevokedCertificate) -> Result<(), RevokeError> {
-        // A task of its own: a caller that hangs up between the commit and what follows must not leave
-        // a revocation on disk that nobody here knows of.
+        // A task of its own: if the caller hangs up between the commit and the steps after it, the
+        // revocation must not remain on disk without this process knowing of it.
         let ca = Arc::clone(self);
         let task = async move {
             let at = revoked.at;
@@ -185,8 +186,8 @@ impl Ca {
         }
     }
 
-    /// The same for somebody who revokes many: no CRL is made, and the caller sees to it that the future
-    /// is not dropped and that [`refresh_crl`](Self::refresh_crl) is called at the end.
+    /// Does the same for a caller who revokes many: it makes no CRL. The caller makes sure that the
+    /// future is not dropped and that [`refresh_crl`](Self::refresh_crl) is called at the end.
     ///
     /// # Errors
     /// As for [`revoke`](Self::revoke).
@@ -206,7 +207,7 @@ impl Ca {
                 metrics::counter!("chancery_ca_revocations_total").increment(1);
                 Ok(())
             }
-            // Stored before, perhaps by a commit whose outcome its caller never learnt.
+            // It was stored before, perhaps by a commit whose caller never learnt the outcome.
             Err(CommitError::Conflict { .. }) => Err(RevokeError::AlreadyRevoked(serial)),
             Err(error) => return Err(error.into()),
         };
@@ -214,7 +215,8 @@ impl Ca {
         outcome
     }
 
-    /// Forgets the revocation of a certificate that ended so long ago that nobody asks any more.
+    /// Forgets the revocation of a certificate that ended long ago, so that nobody asks about it any
+    /// more.
     ///
     /// # Errors
     /// The store cannot be written.

@@ -1,4 +1,4 @@
-//! Who may change the operator's files, and read those that hold secrets.
+//! Checks who may change the operator's files, and who may read files that hold secrets.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -18,7 +18,8 @@ use crate::write::make_directory;
 /// How many symbolic links may lead to a file, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// Bit of a directory in which only its owner, and theirs, may rename and remove entries.
+/// Mode bit of a directory in which only the owner of an entry and the owner of the directory may rename and
+/// remove it.
 const STICKY: u32 = 0o1000;
 
 /// Who besides its owner may read a file that holds a secret.
@@ -33,13 +34,12 @@ pub enum SecretReaders {
     Everybody,
 }
 
-/// Whom this process trusts with its files: root, its own user, and who is added.
+/// Whom this process trusts with its files: root, its own user, and the users and groups that are added.
 ///
-/// A file is trusted if nobody else may change it, and nobody else may put another in its place: the
-/// directories that lead to it, and where symbolic links lead to those, the links and their targets, are
-/// looked at too. A directory with the sticky bit (as `/tmp`) may be on the way, since what is in it can
-/// only be replaced by its owner; a read-only mount is writable by nobody; and a group whose members are
-/// root and this user only is theirs.
+/// A file is trusted if nobody else may change it or put another one in its place. So the directories that
+/// lead to it are checked too, and so are symbolic links on the way and their targets. A directory with the
+/// sticky bit (as `/tmp`) may be on the way, since only its owner can replace an entry. A read-only mount
+/// counts as writable by nobody. A group whose only members are root and this user counts as trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
     user: u32,
@@ -56,7 +56,7 @@ pub(crate) struct Found {
 }
 
 impl Trusted {
-    /// Root and the user of this process. Secrets are their owner's alone.
+    /// Root and the user of this process. Only the owner may read secrets.
     pub fn process() -> Self {
         Self {
             user: rustix::process::geteuid().as_raw(),
@@ -66,13 +66,14 @@ impl Trusted {
         }
     }
 
-    /// Trusts these users too: files may be theirs.
+    /// Trusts these users too: they may own files.
     #[must_use]
     pub fn with_users(self, users: impl IntoIterator<Item = u32>) -> Self {
         Self { users: users.into_iter().collect(), ..self }
     }
 
-    /// Trusts these groups too: they may write, and where they may, files of theirs may be anybody's.
+    /// Trusts these groups too: they may write, and where they may, the files in question may have any
+    /// owner.
     #[must_use]
     pub fn with_groups(self, groups: impl IntoIterator<Item = u32>) -> Self {
         Self { groups: groups.into_iter().collect(), ..self }
@@ -84,15 +85,15 @@ impl Trusted {
         Self { secret_readers: Some(secret_readers), ..self }
     }
 
-    /// Checks a regular file, and gives its path without symbolic links.
+    /// Checks a regular file, and returns its path without symbolic links.
     ///
     /// # Errors
-    /// [`Untrusted`]: it names the file or directory that is to be mended.
+    /// [`Untrusted`]: it names the file or directory that has to be corrected.
     pub fn file(&self, path: &Path) -> Result<PathBuf, Untrusted> {
         self.find_file(path).map(|found| found.path)
     }
 
-    /// Checks a directory for what is in it: nobody else may add a file either.
+    /// Checks a directory whose entries are used: nobody else may add a file either.
     ///
     /// # Errors
     /// As for [`file`](Self::file).
@@ -101,7 +102,7 @@ impl Trusted {
         if !found.metadata.is_dir() {
             return Err(Untrusted::NotADirectory(found.path));
         }
-        // Not even the sticky bit helps against what is added.
+        // The sticky bit does not protect against added files.
         self.writers(&found.path, path, &found.metadata, false)?;
         Ok(found.path)
     }
@@ -156,13 +157,13 @@ impl Trusted {
         Ok(found.path)
     }
 
-    /// Makes sure that nothing at `path` is a symbolic link, so that nothing is written through one. The
-    /// directory that it is in has to be a [checked](Self::directory) one; it may be missing.
+    /// Makes sure that `path` is not a symbolic link, so that nothing is written through one. Its directory
+    /// has to be a [checked](Self::directory) one; `path` itself may be missing.
     ///
     /// # Errors
     /// [`Untrusted::Link`].
     pub fn no_link(&self, path: &Path) -> Result<(), Untrusted> {
-        // With a slash behind it, a link would be followed.
+        // With a trailing slash, the system would follow a link.
         let path: &Path = &path.components().collect::<PathBuf>();
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_symlink() => Err(Untrusted::Link(path.to_owned())),
@@ -174,11 +175,11 @@ impl Trusted {
 
     pub(crate) fn find_file(&self, path: &Path) -> Result<Found, Untrusted> {
         let found = self.find(path)?;
-        // Opening a pipe would wait for somebody to write into it.
+        // Opening a pipe would wait for a writer.
         if found.metadata.is_file() { Ok(found) } else { Err(Untrusted::NotAFile(found.path)) }
     }
 
-    /// Goes to where `asked` leads, and looks at all that is on the way.
+    /// Follows the path `asked`, and checks every step on the way.
     fn find(&self, asked: &Path) -> Result<Found, Untrusted> {
         let absolute = std::path::absolute(asked).map_err(Untrusted::io("find", asked))?;
         let mut found = self.enter(PathBuf::from("/"), asked, None)?;
@@ -211,7 +212,7 @@ impl Trusted {
         Ok(found)
     }
 
-    /// Looks at one step of the way.
+    /// Checks one step of the way.
     fn enter(
         &self,
         path: PathBuf,
@@ -235,7 +236,7 @@ impl Trusted {
         parent: Option<&Metadata>,
     ) -> Result<(), Untrusted> {
         let owner = metadata.uid();
-        // What a trusted group may replace may be whoever's of it.
+        // An entry that a trusted group may replace may have any owner.
         let by_group = |parent: &Metadata| {
             let group = parent.gid();
             parent.mode() & 0o020 != 0 && metadata.gid() == group && self.groups.contains(&group)
@@ -286,9 +287,9 @@ impl Trusted {
         let Found { path, metadata } = found;
         let access = Access::of(path, metadata).map_err(Untrusted::io("examine", path))?;
         let readers = self.secret_readers.unwrap_or_default();
-        // Others are last in a list: if they may too, that is what matters.
+        // Others are last in a list: if they may read too, that is what matters.
         let by = access.grants.iter().rev().find_map(|grant| match grant.class {
-            // systemd hands credentials to the user of a unit by such an entry.
+            // systemd gives credentials to a unit's user by such an entry.
             Class::User(id) if self.trusts(id) => None,
             Class::User(_) | Class::Group(_) | Class::Others if !grant.may_anything() => None,
             Class::User(id) if readers == SecretReaders::Owner => Some(WhoMay::User(id)),
@@ -320,7 +321,7 @@ fn open(found: &Found, largest: u64, action: &'static str) -> Result<File, Untru
     if length > largest {
         return Err(Untrusted::TooLarge { path: found.path.clone(), length, largest });
     }
-    // Nobody but those who are trusted can have put anything else there since it was looked at.
+    // Since the check, only trusted users can have put anything else there.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     OpenOptions::new()
         .read(true)
@@ -337,7 +338,7 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Whether it is on a mount through which nobody writes.
+/// Whether it is on a read-only mount.
 fn is_read_only(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

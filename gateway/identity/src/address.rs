@@ -2,20 +2,20 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// How much of an IPv6 address one client has: what a connection gets at least (RFC 6177).
+/// The IPv6 prefix length that counts as one client: a connection gets at least this much (RFC 6177).
 const IPV6_PREFIX: u8 = 64;
 
-/// The addresses that count as one client's: an IPv4 address, or a network of IPv6, since whoever has a
-/// network has all of its addresses. An IPv4 address in IPv6 clothing counts as itself.
+/// The addresses that count as one client's: an IPv4 address, or an IPv6 network, since a client with a
+/// network has all of its addresses. An IPv4 address that is mapped to IPv6 counts as the IPv4 address.
 pub fn client_network(address: IpAddr) -> IpNet {
     let address = address.to_canonical();
     let prefix = if address.is_ipv6() { IPV6_PREFIX } else { 32 };
     IpNet::new(address, prefix).map_or_else(|_| address.into(), |network| network.trunc())
 }
 
-/// The network with IPv4 addresses as such: one that is written as the IPv6 addresses that map them
-/// (`::ffff:10.0.0.0/104`, RFC 4291 §2.5.5.2) is the IPv4 network (`10.0.0.0/8`). Addresses are made
-/// canonical wherever they come in, so a mapped network would contain none of them.
+/// The network with IPv4 addresses as such. A network of IPv6 addresses that map IPv4 addresses
+/// (`::ffff:10.0.0.0/104`, RFC 4291 §2.5.5.2) becomes the IPv4 network (`10.0.0.0/8`). Addresses are
+/// made canonical wherever they come in, so a mapped network would contain none of them.
 pub fn canonical_network(network: IpNet) -> IpNet {
     const MAPPED: u8 = 96;
     let IpNet::V6(v6) = network else { return network };

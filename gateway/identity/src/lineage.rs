@@ -3,21 +3,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fingerprint;
 
-/// How many distribution points of a certificate are kept, and how long one may be.
+/// How many distribution points of a certificate are kept, and the longest length of one.
 const POINTS: (usize, usize) = (8, 512);
 
-/// A CA by its name and key: the same in all of its certificates. Two CAs of one name have two of these.
+/// A CA by its name and key: the same in all of its certificates. Two CAs with the same name have different
+/// ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CaId(Fingerprint);
 
-/// By what a certificate, and those of the CAs between it and the trusted one, are known to whoever is asked
-/// whether they were revoked.
+/// The identifiers of a certificate and of the CAs between it and the trusted one. Sources of revocation
+/// data are asked about these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// The trusted CA.
     pub ca: CaId,
-    /// The certificate itself first, and then those of the CAs above it, but not the trusted one's.
+    /// The certificate itself first, and then those of the CAs above it, without the trusted CA's own.
     pub links: Vec<Link>,
 }
 
@@ -31,8 +32,8 @@ pub struct Link {
     /// Whether it is a CA's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_ca: bool,
-    /// The URLs of its CRL distribution points. Nothing is fetched from there: a CRL may say that it is
-    /// about the certificates with one of these.
+    /// The URLs of its CRL distribution points. The gateway fetches nothing from them: a CRL may be limited
+    /// to certificates that name one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_points: Vec<String>,
 }
@@ -51,7 +52,7 @@ impl CaId {
 }
 
 impl Link {
-    /// The same with these distribution points, as far as they are of a usual number and length.
+    /// Adds these distribution points, if their number and length are within the limits.
     #[must_use]
     pub fn with_crl_points(mut self, mut points: Vec<String>) -> Self {
         let (most, longest) = POINTS;

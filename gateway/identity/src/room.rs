@@ -1,33 +1,34 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Room in memory for what a request gathers before it is answered. Whoever gathers takes as it grows, so that
-/// many requests at once are refused before memory is short. Given back when the request is over.
+/// Room in memory for the data that a request collects before it is answered. The code that collects takes
+/// room as the data grows, so many requests at once are refused before memory runs out. The room is given back
+/// when the request is over.
 ///
-/// Clones take from the same.
+/// Clones share the same room.
 #[derive(Clone, Default)]
 pub struct Room(Option<Arc<dyn Fn(usize) -> bool + Send + Sync>>);
 
-/// There is no more room at present.
+/// There is no more room at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no room in memory for this answer at the moment: ask for less, or try again")]
 pub struct NoRoom;
 
 impl Room {
-    /// As much as the gateway has: for its own work.
+    /// As much as the gateway has: for the gateway's own work.
     pub fn unlimited() -> Self {
         Self(None)
     }
 
-    /// Takes with `take`, which says whether there were so many bytes.
+    /// Takes room with `take`, which returns whether that many bytes were free.
     pub fn of(take: impl Fn(usize) -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(take)))
     }
 
-    /// Takes so many bytes.
+    /// Takes this many bytes.
     ///
     /// # Errors
-    /// There are not so many; nothing was taken.
+    /// Fewer bytes are free; nothing was taken.
     pub fn take(&self, bytes: usize) -> Result<(), NoRoom> {
         if self.0.as_ref().is_none_or(|take| take(bytes)) { Ok(()) } else { Err(NoRoom) }
     }

@@ -5,10 +5,10 @@ use arc_swap::ArcSwap;
 
 use crate::{CertificateNames, IdentityName, IdentityRules, TenantId};
 
-/// Which tenants there are, as the configuration has them now. Clones share one view, so that what does
-/// something for each tenant (sweeps, status of certificates, unfinished orders) follows a reload.
+/// The tenants of the current configuration. Clones share one view, so work that is done for each tenant
+/// (sweeps, status of certificates, unfinished orders) follows a reload.
 ///
-/// The gateway's own tenant is always among them: its own certificates are there, whoever else is.
+/// The gateway's own tenant is always among them, since it holds the gateway's own certificates.
 #[derive(Debug, Clone)]
 pub struct Tenants(Arc<ArcSwap<View>>);
 
@@ -29,12 +29,13 @@ impl Tenants {
         Self(Arc::new(ArcSwap::from_pointee(View { ids: Arc::new(with_own(tenants)), rules })))
     }
 
-    /// Those that there are now, in the order of their ids.
+    /// The current tenants, in the order of their ids.
     pub fn all(&self) -> Arc<BTreeSet<TenantId>> {
         Arc::clone(&self.0.load().ids)
     }
 
-    /// The first of these names that would make a client certificate somebody of another tenant than this.
+    /// The first of these names by which another tenant than this one would recognise a client
+    /// certificate.
     pub fn name_of_another(
         &self,
         tenant: &TenantId,
@@ -43,12 +44,12 @@ impl Tenants {
         self.0.load().rules.name_of_another(tenant, names)
     }
 
-    /// The tenant that recognises somebody by these names.
+    /// The tenant that recognises a client by these names.
     pub fn recognising(&self, names: &CertificateNames) -> Option<TenantId> {
         self.0.load().rules.tenant_of(names)
     }
 
-    /// Takes these, and the gateway's own, in place of those before.
+    /// Replaces the tenants by these and the gateway's own.
     pub fn replace(&self, tenants: impl IntoIterator<Item = TenantId>, rules: IdentityRules) {
         self.0.store(Arc::new(View { ids: Arc::new(with_own(tenants)), rules }));
     }

@@ -1,5 +1,5 @@
-//! A root whose key is elsewhere than the gateway: on a machine without a network, or in an HSM that is
-//! locked away. It certifies other CAs' keys, signs its CRL, and writes down everything it does.
+//! A root whose key is not in the gateway: it is on a machine without a network, or in an HSM that is
+//! locked away. It certifies other CAs' keys, signs its CRL, and records everything it does.
 
 mod certify;
 mod error;
@@ -24,10 +24,10 @@ pub use certify::Terms;
 pub use error::OfflineError;
 pub use transcript::{TranscriptError, verify_transcript};
 
-/// What all of an offline root's records have in their names: a store holds one.
+/// The name that all records of an offline root have in common: a store holds one root.
 pub const OFFLINE_RECORDS: &str = "offline";
 
-/// What a root shall be.
+/// The properties of a new root.
 #[derive(Debug, Clone)]
 pub struct RootPlan {
     /// Its common name, 1 to 64 characters.
@@ -36,7 +36,7 @@ pub struct RootPlan {
     pub key_type: KeyType,
     /// How long it is valid.
     pub validity: Duration,
-    /// How many CAs may stand one below the other under it; no limit if none.
+    /// How many levels of CAs may be below it; no limit if none.
     pub path_length: Option<u8>,
     /// Where its CRL and certificate will be fetched: `http://HOST/PATH`, to which `/ID.crl` and `/ID.der`
     /// are added.
@@ -61,7 +61,7 @@ struct RootRecord {
 }
 
 impl RootPlan {
-    /// Everything that would be wrong with the root's certificate, before there is a key.
+    /// Checks everything that could be wrong with the root's certificate, before there is a key.
     ///
     /// # Errors
     /// [`OpenError::Lint`] with all of it.
@@ -87,7 +87,7 @@ impl RootPlan {
 }
 
 impl OfflineRoot {
-    /// Makes key and certificate. The names of those who watch stand in the transcript.
+    /// Makes the key and the certificate. The transcript contains the names of the witnesses.
     ///
     /// # Errors
     /// There is a root in the store already, or its certificate would be wrong.
@@ -176,10 +176,10 @@ impl OfflineRoot {
         format!("{}/{}.der", self.url_base, self.id())
     }
 
-    /// Revokes a certificate that this root signed; the next CRL has it.
+    /// Revokes a certificate that this root signed; the next CRL contains it.
     ///
     /// # Errors
-    /// It signed none with this number, or it is revoked already.
+    /// It signed no certificate with this number, or the certificate is already revoked.
     pub async fn revoke(
         &self,
         serial: Serial,
@@ -201,7 +201,7 @@ impl OfflineRoot {
         self.note(now, "revoke", &details).await
     }
 
-    /// A new CRL (DER), valid for so long.
+    /// A new CRL (DER) that is valid for `validity`.
     ///
     /// # Errors
     /// It cannot be signed.

@@ -1,4 +1,4 @@
-//! CRLs in shards, deltas, and what CRLs list no more.
+//! CRLs in shards, deltas, and entries that CRLs no longer list.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn revoke(ca: &std::sync::Arc<Ca>, issued: &Issued, at: Timestamp) {
     ca.revoke(revoked(ca, issued.serial, RevocationReason::Superseded, at)).await.unwrap();
 }
 
-/// The URL of a certificate's CRL without what all have in common.
+/// The URL of a certificate's CRL without the common prefix.
 fn crl_of(files: &Files, issued: &Issued) -> String {
     files.write("leaf.pem", pem::encode(pem::CERTIFICATE, &issued.der));
     let text = files.text("x509", "leaf.pem");
@@ -56,7 +56,7 @@ async fn a_certificate_names_the_shard_that_lists_it_and_openssl_agrees() {
         files.write_crl("crl.pem", &after);
         let (fine, said) = files.verify("sslserver", "leaf.pem");
         assert!(!fine && said.contains("certificate revoked"), "{said}");
-        // The complete CRL is there for everybody else.
+        // Everybody else can use the complete CRL.
         assert!(read_crl(&ca.crl()).revoked.contains(&issued.serial.to_string()));
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
@@ -95,7 +95,7 @@ async fn shards_that_certificates_name_stay_when_there_are_others_or_elsewhere()
     revoke(&ca, &issued, start()).await;
     assert_eq!(read_crl(&ca.crl_named(&name).unwrap()).revoked, [issued.serial.to_string()]);
     drop(ca);
-    // In two places: the CRL has to answer for what certificates say of either.
+    // In two places: the CRL has to cover the certificates that name either.
     let moved = CaConfig { crl_url_base: "http://crl.example/crl".to_owned(), ..sharded(3) };
     let Software { ca, .. } = Software::start(moved, store, start()).await.unwrap();
     files.write_crl("crl.pem", &ca.crl_named(&name).unwrap());
@@ -122,7 +122,7 @@ async fn a_delta_has_what_was_added_since_its_base_and_openssl_takes_both() {
     revoke(&ca, &issued, start() + HOUR).await;
     assert_eq!(delta().revoked, [issued.serial.to_string()]);
     assert_eq!(delta().number, read_crl(&ca.crl()).number);
-    // Whoever has the first CRL and the delta knows of it.
+    // A client with the first CRL and the delta knows of it.
     files.write_crl("crl.pem", &base);
     files.write_crl("delta.pem", &ca.crl_named(&delta_name).unwrap());
     let options = ["-extended_crl", "-use_deltas", "-CRLfile", "delta.pem"];
@@ -139,13 +139,14 @@ async fn a_delta_has_what_was_added_since_its_base_and_openssl_takes_both() {
     let text = files.text("crl", "delta.pem");
     assert!(text.contains("X509v3 Delta CRL Indicator: critical"), "{text}");
 
-    // A delta ends sooner than a complete CRL; then it is made alone, under a number of its own.
+    // A delta ends sooner than a complete CRL; then only the delta is made, under a number of its
+    // own.
     let complete = read_crl(&ca.crl()).number;
     ca.refresh_crl(start() + HOUR * 5).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).number, complete);
     assert_eq!(delta().number, complete + 1);
     assert_eq!(delta().revoked, [issued.serial.to_string()]);
-    // With the next base it begins anew.
+    // With the next base the delta begins anew.
     ca.refresh_crl(start() + HOUR * 14).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).revoked, [issued.serial.to_string()]);
     assert_eq!(delta().number, read_crl(&ca.crl()).number);

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::harness::{DAY, Software, proposal, revoked, start};
 
-/// Answers are good for so long here.
+/// How long answers are valid in these tests.
 const VALIDITY: Duration = Duration::from_hours(10);
 
 fn responder(ca: &Software) -> OcspResponder {
@@ -24,7 +24,7 @@ async fn issue(ca: &Software) -> Issued {
     ca.ca.sign(ca.ca.prepare(proposal(), start()).unwrap()).await.unwrap()
 }
 
-/// A key with a certificate to sign answers with.
+/// A key with a certificate for signing answers.
 async fn delegate(ca: &Software) -> (Zeroizing<Vec<u8>>, Vec<u8>) {
     let key = generate(KeyType::EcdsaP256).unwrap();
     let public = SoftwareSigner::new().insert_pkcs8("k".parse().unwrap(), key.clone()).unwrap();
@@ -42,7 +42,7 @@ fn request(ca: &Software, serial: &Serial) -> Vec<u8> {
     request_below(ca.ca.issuing_der(), serial)
 }
 
-/// The same about a certificate of the CA with this certificate.
+/// The same about a certificate that the CA with this certificate issued.
 pub(crate) fn request_below(issuing: &[u8], serial: &Serial) -> Vec<u8> {
     let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
     let tagged = |tag: u8, bytes: &[u8]| [&[tag, length(bytes)][..], bytes].concat();
@@ -59,8 +59,8 @@ pub(crate) fn request_below(issuing: &[u8], serial: &Serial) -> Vec<u8> {
     tagged(0x30, &tagged(0x30, &list))
 }
 
-/// The content of an INTEGER (X.690 §8.3.2): without zeros in front that it does not need for its sign. One
-/// serial number in 256 begins with one.
+/// The content of an INTEGER (X.690 §8.3.2): without leading zeros that its sign does not need. One serial
+/// number in 256 begins with a zero.
 fn integer(bytes: &[u8]) -> &[u8] {
     match bytes {
         [0, rest @ ..] if rest.first().is_some_and(|next| *next < 0x80) => integer(rest),

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A group that nobody is in, and a user that nobody is.
+/// The id of a group without members and of a user that does not exist.
 const STRANGER: u32 = 47_110;
 
 fn folder() -> TempDir {
@@ -28,12 +28,12 @@ fn directory(path: &Path, mode: u32) {
     set(path, mode);
 }
 
-/// Whom the process trusts if it is the user of these tests, and the group that its files have.
+/// Whom the process trusts if its user runs these tests, and the group of the test files.
 fn trusted(files: &TempDir) -> (Trusted, u32) {
     (Trusted::process(), fs::metadata(files.path()).unwrap().gid())
 }
 
-/// Gives the file to a group that is not private.
+/// Gives the file to a group that others are in.
 fn to_group(path: &Path) -> u32 {
     if rustix::process::geteuid().is_root() {
         chown(path, None, Some(STRANGER)).unwrap();
@@ -153,8 +153,8 @@ fn a_file_of_somebody_else_is_refused_unless_a_listed_group_may_put_it_there() {
     let path = folder.path().join("file");
     write(&path, 0o644);
     let owner = fs::metadata(&path).unwrap().uid();
-    // Nobody is trusted but a stranger: the owner is then somebody else, whoever runs the test. Root
-    // can give the file away in place of that.
+    // Only a stranger is trusted, so the owner is somebody else for any user that runs the test.
+    // Root can give the file away instead.
     let (trusted, stranger) = if owner == 0 {
         chown(&path, Some(STRANGER), None).unwrap();
         (Trusted::process(), STRANGER)
