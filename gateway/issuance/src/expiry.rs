@@ -1,5 +1,5 @@
-//! What becomes of certificates that end: a look ahead for whoever has to renew them, and the end of
-//! what is kept of them.
+//! Certificates that end: a look ahead for those who have to renew them, and the removal of what is
+//! stored about them.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ const PAGE: usize = 4096;
 /// How many certificates are removed at once: their serial numbers make one audit line.
 const BATCH: usize = 64;
 
-/// What ends within which time.
+/// The periods of the look ahead, with their names.
 const AHEAD: [(&str, Duration); 3] =
     [("1d", DAY), ("7d", Duration::from_hours(7 * 24)), ("30d", Duration::from_hours(30 * 24))];
 
-/// For which of them it is looked up whether they are replaced.
+/// For how many of these periods it is looked up whether the certificates are replaced.
 const LOOKED_UP: usize = 2;
 
 /// Counts the tenant's valid certificates and those that end soon, and sets the gauges.
@@ -76,8 +76,8 @@ fn set(gauge: &'static str, value: u64, labels: &[(&'static str, String)]) {
     metrics::gauge!(gauge, labels).set(value as f64);
 }
 
-/// Removes the tenant's certificates that ended longer ago than `keep`. What was revoked is forgotten
-/// with them. Returns how many there were.
+/// Removes the tenant's certificates that ended longer ago than `keep`, and their revocations.
+/// Returns how many there were.
 pub(crate) async fn prune(
     inner: &Inner,
     tenant: &TenantId,
@@ -91,7 +91,7 @@ pub(crate) async fn prune(
         let page = inner.inventory.keys(index.prefix(), None, BATCH).await?;
         let mut old = Vec::with_capacity(page.len());
         for pointer in page.iter().take_while(|pointer| !index.ends(pointer, until)) {
-            // One that is damaged stays until somebody repairs the store.
+            // A damaged one stays until somebody repairs the store.
             old.extend(inner.inventory.readable(tenant, pointer).await?);
         }
         if old.is_empty() {
@@ -110,7 +110,7 @@ pub(crate) async fn prune(
 
 async fn forget_at_issuers(inner: &Inner, old: &[InventoryEntry]) -> Result<(), Unavailable> {
     for entry in old.iter().filter(|entry| entry.revoked.is_some()) {
-        // An issuer that is no longer configured keeps nothing here that could be forgotten.
+        // An issuer that is no longer configured keeps nothing here, so there is nothing to forget.
         if let Ok((_, Issuer::Private(ca))) = inner.issuers.choose(Some(&entry.issuer)) {
             ca.forget(&entry.serial).await?;
         }

@@ -1,11 +1,11 @@
-//! The one pipeline that every certificate passes, whoever asks for it.
+//! The one pipeline that every certificate passes, over every API.
 //!
-//! weak key → policy → names ⊆ validated names → choose issuer → prepare and lint → record → sign →
-//! store → audit → answer. Each step takes what the step before gives and nothing else, so none can
-//! be left out. A plugin proposes; what it proposes is cut down here to what may be certified.
+//! weak key → policy → names ⊆ validated names → choose issuer → prepare and lint → record → sign → store → audit →
+//! answer. Each step takes only the result of the step before it, so no step can be left out. A plugin proposes; the
+//! pipeline reduces the proposal to what may be certified.
 //!
-//! Beside it: the inventory of what was issued, by serial number, requester and key; and revocation,
-//! which asks policy too.
+//! Also here: the inventory of issued certificates, by serial number, requester and key; and revocation, which asks
+//! policy too.
 
 mod bulk;
 mod counts;
@@ -56,8 +56,8 @@ pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
 use inventory::Inventory;
 use ownership::Owners;
 
-/// Longer than a gateway needs from recording a certificate until it is signed and stored: an HSM or another CA that
-/// takes longer was given up.
+/// Longer than a gateway needs from recording a certificate until it is signed and stored: the gateway gives up
+/// earlier on an HSM or another CA that takes longer.
 pub const LONGEST_SIGNING: Duration = Duration::from_mins(10);
 
 /// Issues, finds and revokes certificates. Cheap to clone; clones are the same.
@@ -69,9 +69,9 @@ struct Inner {
     policy: PolicyHost,
     inventory: Inventory,
     counts: Arc<IssuedCounts>,
-    /// Who recognises which client certificates.
+    /// The rules by which tenants recognise client certificates.
     tenants: Tenants,
-    /// For whom the certificates were issued that clients have shown.
+    /// The tenants for which the clients' certificates were issued.
     owners: Owners,
     audit: Audit,
     clock: Clock,
@@ -79,7 +79,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// Looks for weaknesses of a key, where that may take long.
+    /// Checks the strength of a key; on a compute thread if that may take long.
     async fn strength(&self, key: &PublicKey) -> Result<Result<(), WeakKey>, Unavailable> {
         if !key.algorithm().is_expensive() {
             return Ok(key.check_strength());
@@ -90,9 +90,8 @@ impl Inner {
 }
 
 impl Issuance {
-    /// Puts the pipeline together. `counts` are of the same store; they exist before, because the policies
-    /// may look them up. The inventories of these tenants get the indexes of this version if they have older
-    /// ones.
+    /// Puts the pipeline together. `counts` use the same store; they exist before the pipeline, because policies may
+    /// look them up. Upgrades older indexes in the inventories of these tenants to this version.
     ///
     /// # Errors
     /// The default issuer is not among the issuers, or an inventory could not be indexed.
@@ -124,9 +123,9 @@ impl Issuance {
         })))
     }
 
-    /// Settles what a process left between recording and storing when it ended: such a certificate was never
-    /// handed out and never will be. `signing` is how long other gateways may still be signing what they
-    /// recorded: nothing for the only gateway on its store that has issued nothing yet, else
+    /// Settles certificates that a process had recorded but not stored when it ended: such a certificate was never
+    /// handed out and never will be. `signing` is how long other gateways may still be signing certificates that
+    /// they recorded. It is zero for the only gateway on its store if it has issued nothing yet, otherwise
     /// [`LONGEST_SIGNING`]. Returns how many certificates there were.
     ///
     /// # Errors
@@ -134,12 +133,12 @@ impl Issuance {
     pub async fn settle_interrupted(&self, signing: Duration) -> Result<usize, OpenError> {
         let inner = &self.0;
         let now = inner.clock.now();
-        // The one that begins at this very moment is not interrupted either.
+        // A certificate that begins at this very moment is not interrupted either.
         let began_before = if signing.is_zero() { Timestamp::MAX } else { now - signing };
         recovery::settle(&inner.inventory, &inner.audit, &inner.clock, began_before).await
     }
 
-    /// Gives the inventory of a tenant that there was not at the start the indexes of this version.
+    /// Makes the indexes of this version for the inventory of a tenant that was added after the start.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -151,8 +150,8 @@ impl Issuance {
     /// dropped, so that nothing is signed that is not recorded.
     ///
     /// # Errors
-    /// No certificate leaves the gateway; see [`IssueError`]. If only the audit log refused, the
-    /// certificate is in the inventory and is not handed out all the same.
+    /// No certificate leaves the gateway; see [`IssueError`]. If only the audit log refused, the certificate is in
+    /// the inventory, but is not handed out either.
     pub async fn issue(&self, request: IssuanceRequest) -> Result<IssuedCertificate, IssueError> {
         let inner = Arc::clone(&self.0);
         let work = async move { pipeline::run(&inner, request).await };
@@ -161,8 +160,8 @@ impl Issuance {
             .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
     }
 
-    /// Whether dates that somebody asks for are possible, as far as that can be known before policy says how
-    /// long a certificate may be.
+    /// Checks whether requested dates are possible, as far as that can be known before policy says how long a
+    /// certificate may be valid.
     ///
     /// # Errors
     /// [`IssueError::Dates`]: [`issue`](Self::issue) would refuse them.
@@ -174,8 +173,8 @@ impl Issuance {
         dates::check(not_before, not_after, self.0.clock.now())
     }
 
-    /// Whether one of the issuers may certify this name, as far as their own certificates tell: those of the
-    /// private CAs (name constraints, RFC 5280 §4.2.1.10). What other CAs do is not known here.
+    /// Whether one of the issuers may certify this name, as far as the private CAs' own certificates tell (name
+    /// constraints, RFC 5280 §4.2.1.10). The limits of other CAs are not known here.
     ///
     /// # Errors
     /// [`IssueError::NotPermitted`]: [`issue`](Self::issue) would refuse it, whichever issuer policy chooses.
@@ -255,11 +254,12 @@ impl Issuance {
         above.map(|above| [std::slice::from_ref(&issued.der), above].concat()).collect()
     }
 
-    /// Revokes all certificates that fit; policy is asked about each. Once called it runs to its end even
-    /// if the future is dropped.
+    /// Revokes all certificates that match the search; policy is asked about each. Once called it runs to its end
+    /// even if the future is dropped.
     ///
     /// # Errors
-    /// It is not said which certificates, or the search failed; how single ones ended is in the outcome.
+    /// The request does not say which certificates, or the search failed. The outcome says what happened to each
+    /// certificate.
     pub async fn revoke_matching(&self, request: BulkRevocation) -> Result<BulkOutcome, BulkError> {
         let inner = Arc::clone(&self.0);
         let work = async move { bulk::run(&inner, request).await };
@@ -268,11 +268,10 @@ impl Issuance {
             .unwrap_or_else(|error| Err(Unavailable::from(error).into()))
     }
 
-    /// The tenant's certificates that fit, in the order in which they expire (by name first when they are
-    /// looked for by domain): at most `limit`, beginning after the one with the serial number `after`.
-    ///
+    /// The tenant's certificates that match the search, in the order in which they expire (by name first in a search
+    /// by domain): at most `limit`, beginning after the one with the serial number `after`.
     /// # Errors
-    /// The store cannot be read, `after` is not among those looked for, or there is no room for so many.
+    /// The store cannot be read, `after` does not match the search, or there is no room for that many.
     pub async fn search(
         &self,
         tenant: &TenantId,
@@ -293,8 +292,8 @@ impl Issuance {
         expiry::survey(&self.0, tenant).await
     }
 
-    /// Removes the tenant's certificates that ended longer ago than `keep`, with their revocations, and
-    /// tells how many there were. The audit log has their serial numbers.
+    /// Removes the tenant's certificates that ended longer ago than `keep`, with their revocations, and returns how
+    /// many there were. The audit log keeps their serial numbers.
     ///
     /// # Errors
     /// The store or the audit log fails; what was removed before stays removed.
@@ -307,19 +306,18 @@ impl Issuance {
         &self.0.issuers.private
     }
 
-    /// Whether the private CA with this key identifier (lower-case hex) has revoked the certificate
-    /// with this serial number (hex). Answered from memory. Certificates of other CAs are not known
-    /// here: false.
+    /// Whether the private CA with this key identifier (lower-case hex) has revoked the certificate with this serial
+    /// number (hex). Answers from memory. Returns false for certificates of other CAs, which are not known here.
     pub fn is_revoked(&self, authority_key_id: &str, serial: &str) -> bool {
         self.0.issuers.is_revoked(authority_key_id, serial)
     }
 
-    /// Whether a client certificate of a private CA was issued for the tenant whose rules recognise its names.
-    /// Answered from memory, of what [`settle_owner`](Self::settle_owner) has found out. Certificates of other
-    /// CAs, those that are pinned, and those that the inventory does not have are not refused.
+    /// Checks that a client certificate of a private CA was issued for the tenant whose rules recognise its names.
+    /// Answers from memory, from what [`settle_owner`](Self::settle_owner) found out. Does not refuse certificates
+    /// of other CAs, pinned ones, and ones that are not in the inventory.
     ///
     /// # Errors
-    /// It was issued for another tenant, or nobody has found out for which.
+    /// It was issued for another tenant, or the tenant is not known yet.
     pub fn check_owner(&self, certificate: &PeerCertificate) -> Result<(), EvidenceError> {
         self.0.check_owner(certificate)
     }
@@ -336,7 +334,7 @@ impl std::fmt::Debug for Issuance {
     }
 }
 
-/// What policies said, in the words of the audit log.
+/// The policies' answers, in the words of the audit log.
 pub fn decisions(evaluations: Vec<Evaluation>) -> impl Iterator<Item = Decision> {
     evaluations.into_iter().map(|evaluation| Decision {
         binding: evaluation.binding,
@@ -349,7 +347,7 @@ pub fn decisions(evaluations: Vec<Evaluation>) -> impl Iterator<Item = Decision>
     })
 }
 
-/// A key whose parts are known to be short enough.
+/// Makes a key from parts that are known to be short enough.
 fn store_key(text: String) -> Result<Key, ReadError> {
     Ok(Key::new(text)?)
 }

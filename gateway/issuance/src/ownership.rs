@@ -1,6 +1,6 @@
-//! For which tenant a certificate of the gateway's own CAs was issued. Who it stands for is said by the names in
-//! it and by the tenants' rules, which may have changed since: somebody who had a certificate of one tenant must
-//! not become somebody of another by that.
+//! For which tenant a certificate of the gateway's own CAs was issued. The certificate's names and the tenants'
+//! rules say whom it stands for, and the rules may have changed since. A client with a certificate of one tenant
+//! must not become a client of another tenant by such a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use quick_cache::sync::Cache;
 use crate::record::InventoryEntry;
 use crate::{Inner, Requester};
 
-/// Of how many certificates it is kept in memory for whom they were issued. Of the others it is read again
-/// with the next request.
+/// For how many certificates the owner is kept in memory. The owners of others are read again with the next
+/// request.
 const KEPT: usize = 50_000;
 
-/// How long a request waits for the store at most.
+/// How long a request waits at most for the store.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// For whom certificates were issued that clients have shown. It never changes, so it is not forgotten but for
-/// lack of room.
+/// The owners of certificates that clients have shown. An owner never changes, so it is forgotten only when
+/// there is no more room.
 pub(crate) struct Owners(Cache<Fingerprint, Owner>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Owner {
-    /// It was issued for this tenant, and stands for nobody else.
+    /// It was issued for this tenant, and stands for nobody of another tenant.
     Tenant(TenantId),
-    /// It is whose the rules say: the operator of the machine had it issued, or the inventory does not have it.
+    /// The rules alone decide: the operator of the machine had it issued, or it is not in the inventory.
     Anybody,
 }
 
-/// What is looked up of a certificate.
+/// What the look-up needs to know of a certificate.
 struct Question {
     fingerprint: Fingerprint,
     /// The tenant whose rules recognise it.
@@ -53,15 +53,16 @@ impl Owners {
 
 impl Owner {
     fn of(entry: InventoryEntry) -> Self {
-        // Whoever can read the configuration and the store as the gateway does could do as much without it.
+        // Somebody who can read the configuration and the store as the gateway does could do as much without the
+        // certificate.
         let by_operator = entry.requester == Requester::Internal(Requester::OPERATOR).to_string();
         if by_operator { Self::Anybody } else { Self::Tenant(entry.tenant) }
     }
 }
 
 impl Inner {
-    /// Whether the certificate is one of the gateway's own that is recognised by its names. A certificate that
-    /// is pinned was given to its tenant by whoever configures the gateway.
+    /// Whether the certificate is one of the gateway's own and is recognised by its names. A pinned certificate
+    /// belongs to the tenant whose configuration pins it.
     fn is_own_with_names(&self, certificate: &PeerCertificate) -> bool {
         let pinned = |identity: &Identity| matches!(identity.name, IdentityName::Pinned(_));
         let issuer = &certificate.authority_key_id;
@@ -110,7 +111,7 @@ impl Inner {
 
     async fn owner(&self, question: &Question) -> Result<Owner, ReadError> {
         let Question { tenant, serial, fingerprint, .. } = question;
-        // As it should be, and then one record is all that is read.
+        // The usual case: only one record is read.
         if let Some((entry, _)) = self.inventory.find(tenant, serial).await?
             && entry.fingerprint == *fingerprint
         {
@@ -130,7 +131,7 @@ impl Inner {
 
 impl Question {
     fn about(certificate: &PeerCertificate) -> Option<Self> {
-        // What cannot be read here was not verified either.
+        // A certificate that cannot be read here was not verified either.
         let parsed = ParsedCertificate::from_der(&certificate.der).ok()?;
         Some(Self {
             fingerprint: certificate.fingerprint,

@@ -1,4 +1,4 @@
-//! Making derived records anew out of what they follow from, while the gateway is stopped.
+//! Makes derived records anew from their sources, while the gateway is stopped.
 
 use chancery_identity::TenantId;
 use chancery_store::{Commit, CommitError, Key, ReadError, SharedStore};
@@ -15,14 +15,14 @@ pub async fn reindex(store: SharedStore, tenant: &TenantId) -> Result<(), Commit
     Inventory::new(store).reindex_anew(tenant).await
 }
 
-/// The commit that makes a damaged record anew out of what it follows from; none if it is none that follows from
-/// another, or that other one is not there.
+/// The commit that makes a damaged record anew from its source. None if the record is not a derived one, or if
+/// its source is missing.
 ///
 /// # Errors
-/// What it follows from cannot be read.
+/// The source cannot be read.
 pub async fn remake(store: &SharedStore, key: &Key) -> Result<Option<Commit>, ReadError> {
     if index::is_form(key) {
-        // Whoever opens the inventory writes the pointers anew, and this too.
+        // The next start writes all pointers anew, this one too, when it opens the inventory.
         return Ok(Some(Commit::new().delete(key.clone())));
     }
     if index::is_index(key) {

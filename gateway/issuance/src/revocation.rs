@@ -13,7 +13,7 @@ use crate::issuers::Issuer;
 use crate::record::{InventoryEntry, Revocation};
 use crate::{Inner, Requester, RevokeError, Unavailable, decisions};
 
-/// A question to revoke a certificate.
+/// A request to revoke a certificate.
 #[derive(Debug, Clone)]
 pub struct RevocationRequest {
     /// The request from the outside that this belongs to; the certificate is its tenant's.
@@ -22,15 +22,15 @@ pub struct RevocationRequest {
     pub serial: Serial,
     /// Why.
     pub reason: RevocationReason,
-    /// By what right.
+    /// The right on which the request relies.
     pub by: Revoker,
 }
 
-/// By what right somebody asks for a revocation. The caller has verified that it is so; whether it
-/// suffices for the certificate in question is decided here, and by policy.
+/// The right on which somebody requests a revocation. The caller has verified that they have it. The code
+/// here, and policy, decide whether it is sufficient for this certificate.
 #[derive(Debug, Clone)]
 pub enum Revoker {
-    /// The one who got the certificate.
+    /// The requester who got the certificate.
     Requester(Requester),
     /// An ACME account that has valid authorizations for these names (RFC 8555 §7.6).
     NamesHolder {
@@ -39,7 +39,7 @@ pub enum Revoker {
         /// The names.
         names: BTreeSet<GeneralName>,
     },
-    /// Whoever signed the request with the certificate's own key (RFC 8555 §7.6).
+    /// The client that signed the request with the certificate's own key (RFC 8555 §7.6).
     KeyHolder(PublicKey),
     /// Somebody whom policy lets revoke the certificates of others.
     Operator(Identity),
@@ -56,9 +56,9 @@ impl std::fmt::Display for Revoker {
     }
 }
 
-/// Decides and carries out a revocation, and with it, if the key is thereby known to be compromised, that
-/// of all other certificates for the key. Success and failure alike are on the audit record when this
-/// returns.
+/// Decides and carries out a revocation. If the key is thereby known to be compromised, it revokes all
+/// other certificates for the key too. When this returns, the audit log contains success and failure
+/// alike.
 #[tracing::instrument(name = "issuance.revoke", skip_all, fields(request = %request.context.id))]
 pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(), RevokeError> {
     let mut said = Vec::new();
@@ -68,7 +68,7 @@ pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(),
     result
 }
 
-/// The same without making a CRL: somebody does that after many of these.
+/// Does the same without making a CRL: the caller makes one after many of these.
 pub(crate) async fn run_one_of_many(
     inner: &Inner,
     request: RevocationRequest,
@@ -79,7 +79,7 @@ pub(crate) async fn run_one_of_many(
     result
 }
 
-/// Makes the CRL anew if anything was revoked since. What is revoked is revoked without it too.
+/// Makes the CRL anew if anything was revoked since the last one. Revocations hold without it too.
 pub(crate) async fn publish(inner: &Inner) {
     let now = inner.clock.now();
     for ca in inner.issuers.all_private() {
@@ -124,7 +124,7 @@ async fn record(
     Ok(inner.audit.record(event).await?)
 }
 
-/// Whether this may be revoked so, by the rules and by policy.
+/// Whether this revocation is allowed, by the rules and by policy.
 async fn decide(
     inner: &Inner,
     request: &RevocationRequest,
@@ -149,8 +149,8 @@ async fn carry_out(
     if entry.revoked.is_some() {
         return Err(RevokeError::AlreadyRevoked);
     }
-    // First where relying parties look. If the gateway ends before the inventory knows, the next
-    // attempt finds it revoked there and completes the inventory.
+    // The CA comes first, since relying parties ask it. If the gateway ends before the inventory knows,
+    // the next attempt finds the certificate revoked at the CA and completes the inventory.
     let at = inner.clock.now();
     at_issuer(inner, &entry, *reason, at).await?;
     entry.revoked = Some(Revocation { at, reason: *reason, by: by.to_string() });
@@ -159,17 +159,18 @@ async fn carry_out(
     Ok(())
 }
 
-/// How far the word of whoever says that a key is compromised goes.
+/// For which tenants a statement that a key is compromised counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// It was proved with the key itself: for everybody.
+    /// It was proved with the key itself: it counts for all tenants.
     Everywhere,
-    /// An operator states it: for the operator's tenant.
+    /// An operator states it: it counts for the operator's tenant.
     Tenant,
 }
 
-/// A key is blocked for good, and all its certificates go, if its holder proves the compromise or an
-/// operator states it; not on the word of somebody who merely got a certificate for it.
+/// A key is blocked for good, and all its certificates are revoked, if its holder proves the compromise
+/// or an operator states it. The word of somebody who only got a certificate for the key is not
+/// sufficient.
 fn compromise(request: &RevocationRequest) -> Option<Extent> {
     match (request.reason, &request.by) {
         (RevocationReason::KeyCompromise, Revoker::KeyHolder(_)) => Some(Extent::Everywhere),
@@ -183,9 +184,9 @@ async fn block_key(inner: &Inner, entry: &InventoryEntry) -> Result<(), Unavaila
     Ok(inner.inventory.block(certificate.public_key().map_err(Clone::clone)?).await?)
 }
 
-/// Revokes what else there is for the key and has not ended. Policy is asked about each, and each has its
-/// own line in the audit log; what it keeps is kept, but what could not be done is an error, so that
-/// trying again completes it.
+/// Revokes the other certificates for the key that have not ended. Policy is asked about each, and each
+/// has its own line in the audit log. A certificate that policy keeps is kept. A revocation that failed
+/// is an error, so that trying again completes it.
 async fn revoke_others(
     inner: &Inner,
     request: &RevocationRequest,
@@ -221,7 +222,7 @@ async fn revoke_others(
     undone.map_or(Ok(()), Err)
 }
 
-/// Whether what was proved has to do with this certificate.
+/// Whether the proven right covers this certificate.
 fn check_right(entry: &InventoryEntry, by: &Revoker) -> Result<(), RevokeError> {
     let has_right = match by {
         Revoker::Requester(requester) => requester.to_string() == entry.requester,
@@ -242,8 +243,8 @@ fn check_right(entry: &InventoryEntry, by: &Revoker) -> Result<(), RevokeError> 
     })
 }
 
-/// Which reasons are whose: a subscriber cannot speak for the CA, and who only controls the names
-/// knows nothing of the key.
+/// Checks that the revoker may give this reason: a subscriber cannot speak for the CA, and a client that
+/// only controls the names knows nothing of the key.
 fn check_reason(reason: RevocationReason, by: &Revoker) -> Result<(), RevokeError> {
     match (reason, by) {
         (RevocationReason::KeyCompromise, Revoker::NamesHolder { .. }) => {
@@ -276,7 +277,7 @@ async fn ask_policy(
     entry: &InventoryEntry,
     said: &mut Vec<Decision>,
 ) -> Result<(), RevokeError> {
-    // Of many certificates each is asked about by itself, and that may take long.
+    // In a bulk revocation policy is asked about each certificate, and that may take long.
     request.context.check_evidence().map_err(|why| RevokeError::Denied {
         code: why.code().to_owned(),
         message: why.to_string(),

@@ -1,4 +1,5 @@
-//! Certificates for SSH: policy → strength of the key → record → sign → audit, as for every other.
+//! Certificates for SSH: policy → strength of the key → record → sign → audit, as for all other
+//! certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const MOST_PRINCIPALS: usize = 64;
 /// How many principals a refusal names.
 const MOST_TOLD: usize = 3;
 
-/// By how much a certificate begins earlier, for hosts whose clocks are slow.
+/// How much earlier than now a certificate begins, for hosts whose clocks are slow.
 const BACKDATE: Duration = Duration::from_mins(1);
 
 /// The CA for SSH, with what its certificates may be.
@@ -31,37 +32,37 @@ const BACKDATE: Duration = Duration::from_mins(1);
 pub struct SshIssuer {
     /// The CA.
     pub ca: Arc<SshCa>,
-    /// For whom it certifies. A host that trusts it takes its certificates for a principal whoever asked for
-    /// them, so the policies of each of these tenants decide about the hosts of all.
+    /// The tenants for which it certifies. A host that trusts the CA accepts a certificate for a principal
+    /// from any tenant, so the policies of each of these tenants decide about the hosts of all.
     pub tenants: BTreeSet<TenantId>,
-    /// How long a certificate is valid that nobody asked another validity for.
+    /// How long a certificate is valid if the client requests no validity.
     pub default_ttl: Duration,
-    /// How long it is valid at most; policy may say less.
+    /// How long a certificate is valid at most; policy may set less.
     pub max_ttl: Duration,
 }
 
-/// A question for a certificate for SSH.
+/// A request for an SSH certificate.
 #[derive(Debug, Clone)]
 pub struct SshRequest {
     /// The request from the outside that this belongs to.
     pub context: RequestContext,
-    /// Who asks; it stands in the certificate's key id, and so in the logs of hosts.
+    /// The client; its identity is in the certificate's key id, and so in the logs of hosts.
     pub identity: Identity,
     /// What the client calls its purpose; policy sees it.
     pub role: String,
     /// The key.
     pub public_key: SshPublicKey,
-    /// For whom.
+    /// Whether it is for a user or a host.
     pub kind: Kind,
     /// The names that it is to be good for.
     pub principals: Vec<String>,
     /// How long it is to be valid.
     pub ttl: Option<Duration>,
-    /// What it is to allow and demand.
+    /// What it allows and demands.
     pub options: Options,
 }
 
-/// A certificate to hand out: on record, and in the audit log.
+/// A certificate to hand out: it is recorded, and in the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshIssued {
     /// Its serial number.
@@ -78,7 +79,7 @@ pub enum SshError {
     /// There is no CA for SSH.
     #[error("there is no CA for SSH here")]
     NotConfigured,
-    /// It certifies for other tenants than the one that asks.
+    /// The CA certifies for other tenants than the one that asks.
     #[error(
         "the CA for SSH does not certify for this tenant, since the hosts that trust it are those of other \
          tenants: `ssh.tenants` in the configuration names them"
@@ -101,10 +102,11 @@ pub enum SshError {
     /// Too many principals.
     #[error("a certificate may have {MOST_PRINCIPALS} principals, and not {0}")]
     TooManyPrincipals(usize),
-    /// What was asked for is no certificate.
+    /// The request does not describe a valid certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// Somebody wants it for longer than it may be valid. Who asks for no time gets what is allowed.
+    /// The client requests a longer validity than is allowed. A client that requests none gets what is
+    /// allowed.
     #[error(
         "the ttl is larger than the maximum allowed: {} seconds were asked for, and {} are allowed", asked.as_secs(), allowed.as_secs()
     )]
@@ -114,7 +116,7 @@ pub enum SshError {
         /// How long it may be.
         allowed: Duration,
     },
-    /// The role is none.
+    /// The role is not a valid one.
     #[error("the role has to be 1 to 128 printable characters without white space")]
     Role,
     /// Signing, storing or recording failed. The request is fine; it may be tried again.
@@ -122,7 +124,7 @@ pub enum SshError {
     Unavailable(#[from] Unavailable),
 }
 
-/// What is kept of a certificate: before it is signed.
+/// The record of a certificate, written before it is signed.
 #[derive(Debug, Serialize, Deserialize)]
 struct SshRecord {
     kind: String,
@@ -174,7 +176,7 @@ impl SshRequest {
     }
 }
 
-/// What the policies said, for the audit log.
+/// The policies' answers, for the audit log.
 #[derive(Default)]
 struct Said {
     decisions: Vec<Decision>,
@@ -182,8 +184,7 @@ struct Said {
     denied: Vec<String>,
 }
 
-/// Takes a request through all steps. Success and failure alike are on the audit record when this
-/// returns.
+/// Takes a request through all steps. When this returns, the audit log contains success and failure alike.
 #[tracing::instrument(name = "issuance.sign_ssh", skip_all, fields(request = %request.context.id))]
 pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued, SshError> {
     let mut said = Said::default();
@@ -253,7 +254,7 @@ async fn issue(
     Ok(SshIssued { serial: certificate.serial, line, valid_before: certificate.valid_before })
 }
 
-/// Asks about each principal; what several allow is merged to the strictest.
+/// Asks about each principal, and merges the permissions to the strictest.
 async fn ask_policy(
     inner: &Inner,
     request: &SshRequest,
@@ -262,7 +263,8 @@ async fn ask_policy(
     if request.principals.len() > MOST_PRINCIPALS {
         return Err(SshError::TooManyPrincipals(request.principals.len()));
     }
-    // Before policies see them: names of options become attributes, of which others mean something else.
+    // Check before policies see them: names of options become attributes, and some attributes mean something
+    // else.
     check_principals(&request.principals)?;
     request.options.check(request.kind)?;
     let plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
@@ -298,7 +300,7 @@ async fn ask_policy(
     })
 }
 
-/// Puts it on record before it is signed.
+/// Records it before it is signed.
 async fn record(
     inner: &Inner,
     tenant: &TenantId,
@@ -327,13 +329,13 @@ async fn record(
     Ok(())
 }
 
-/// In the order in which they end.
+/// The key of a record; records sort by the end of the certificates.
 fn place(tenant: &TenantId, end: Timestamp, serial: u64) -> Result<Key, ReadError> {
     let end = u64::try_from(end.as_second()).unwrap_or(0);
     store_key(format!("{tenant}/issuance/ssh/{end:010x}/{serial:016x}"))
 }
 
-/// Removes the records of what ended before `until`.
+/// Removes the records of certificates that ended before `until`.
 pub(crate) async fn prune(
     inner: &Inner,
     tenant: &TenantId,
