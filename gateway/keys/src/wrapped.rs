@@ -1,19 +1,20 @@
-//! What wrapped bytes look like, whoever made them: a byte that tells the format, a nonce, then
+//! The format of wrapped bytes, which is the same for all keys: one byte for the format, a nonce, then
 //! ciphertext and tag.
 
-/// First byte of what is wrapped with AES-256-GCM; a 12-byte nonce, the ciphertext and a 16-byte tag follow.
+/// First byte of bytes that are wrapped with AES-256-GCM; a 12-byte nonce, the ciphertext and a 16-byte tag
+/// follow.
 pub const FORMAT_AES_GCM: u8 = 1;
 /// Length of the nonce in bytes (NIST SP 800-38D §8.2).
 pub(crate) const NONCE: usize = 12;
 /// Length of the tag in bytes.
 pub(crate) const TAG: usize = 16;
 
-/// Puts them together.
+/// Joins the parts.
 pub(crate) fn join(nonce: &[u8; NONCE], sealed: &[u8]) -> Vec<u8> {
     [&[FORMAT_AES_GCM], nonce.as_slice(), sealed].concat()
 }
 
-/// The nonce, and the ciphertext with its tag; none for bytes that were cut off or are something else.
+/// The nonce, and the ciphertext with its tag; none if the bytes were cut off or are something else.
 pub(crate) fn parts(wrapped: &[u8]) -> Option<(&[u8; NONCE], &[u8])> {
     let (&FORMAT_AES_GCM, rest) = wrapped.split_first()? else { return None };
     rest.split_first_chunk().filter(|(_, sealed)| sealed.len() >= TAG)

@@ -7,19 +7,19 @@ use tokio::sync::oneshot;
 use super::lane::{Job, Outcome};
 use super::module::lock;
 
-/// No answer is held for longer, if the next call takes as long as the last one.
+/// The longest time for which an answer is held, if the next call takes as long as the last one.
 const HELD: Duration = Duration::from_millis(2);
-/// Held for so long, an answer is stuck behind calls that hang.
+/// An answer that was held this long is stuck behind calls that hang.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// What the sessions of a token have answered and nobody has been told yet.
+/// Answers that a token's sessions have given and that nobody has been told yet.
 ///
-/// To wake whoever waits takes system calls and, where every processor signs, a change of threads: a third
-/// of what a P-256 signature takes in SoftHSM. So while the queue is long, answers leave in company, and
-/// their number is what is left in the queue at most, so that whoever is told can ask for more in time.
-/// A token that answers slowly, or has nothing more to do, tells at once.
+/// To wake a waiting task takes system calls and, where every processor signs, a change of threads: a
+/// third of the time of a P-256 signature in SoftHSM. So while the queue is long, answers are sent in
+/// groups. A group is at most as large as the rest of the queue, so that the woken tasks can submit more
+/// in time. A token that answers slowly, or has nothing more to do, sends at once.
 pub(super) struct Answers {
-    /// What is yet to be answered.
+    /// The jobs that are not answered yet.
     jobs: Receiver<Job>,
     held: Mutex<Vec<Answer>>,
 }
@@ -28,7 +28,7 @@ struct Answer {
     reply: oneshot::Sender<Outcome>,
     outcome: Outcome,
     since: Instant,
-    /// What the token needed for it.
+    /// How long the token took for it.
     took: Duration,
 }
 
@@ -37,13 +37,14 @@ impl Answers {
         Self { jobs, held: Mutex::default() }
     }
 
-    /// Takes an answer that the token needed so long for, until [`send_if_due`](Self::send_if_due).
+    /// Holds an answer, for which the token took the time `took`, until
+    /// [`send_if_due`](Self::send_if_due).
     pub(super) fn hold(&self, reply: oneshot::Sender<Outcome>, outcome: Outcome, took: Duration) {
         lock(&self.held).push(Answer { reply, outcome, since: Instant::now(), took });
     }
 
-    /// To be called after every job, whatever became of it: whoever took the last one out of the queue
-    /// finds it empty, and all answers that were held until then.
+    /// Call this after every job, whatever its outcome: the session that took the last job finds the queue
+    /// empty, and sends all answers that were held until then.
     pub(super) fn send_if_due(&self) {
         self.send_if(|held| {
             held.len() >= self.jobs.len()
@@ -55,7 +56,7 @@ impl Answers {
         });
     }
 
-    /// Sends what no session will send soon.
+    /// Sends answers that no session will send soon.
     pub(super) fn send_if_stuck(&self) {
         self.send_if(|held| held.first().is_some_and(|oldest| oldest.since.elapsed() > STUCK));
     }
@@ -66,10 +67,10 @@ impl Answers {
             return;
         }
         let answers = std::mem::take(&mut *held);
-        // Nobody waits for the lock while others are woken.
+        // Release the lock before waking others.
         drop(held);
         for Answer { reply, outcome, .. } in answers {
-            // Whoever asked may have given up; nobody else wants the answer.
+            // The caller may have given up; nobody else needs the answer.
             let _ = reply.send(outcome);
         }
     }

@@ -5,11 +5,11 @@ use zeroize::Zeroizing;
 
 use super::{Stop, TokenSelector};
 
-/// Which tokens hold the keys and how much of them to use.
+/// Which tokens hold the keys, and how they are used.
 #[derive(Debug, Clone)]
 pub struct Pkcs11Config {
-    /// The tokens: at least 1. A key that several of them hold, under the same name, is used in the one
-    /// that has least to do, and in another if that fails.
+    /// The tokens: at least 1. If several of them hold a key under the same name, the one with the least to do is
+    /// used, and another one if that fails.
     pub tokens: Vec<TokenConfig>,
     /// Worker sessions of each token, each with its own thread: at least 1, and no more than the token
     /// admits beside the two that are kept for the login and for administration.
@@ -18,8 +18,8 @@ pub struct Pkcs11Config {
     pub queue: usize,
     /// How long a caller waits for an operation, queueing included.
     pub deadline: Duration,
-    /// How long a session may be unused until something is asked of it, which keeps it alive and tells
-    /// whether the token is still there.
+    /// How long a session may be unused until it is asked something. That keeps it alive and shows whether the
+    /// token is still there.
     pub idle: Duration,
     /// Sign with a copy of the key that lives as long as the session, where the token admits it.
     /// Worth it for tokens that load the key from disk for each signature, as SoftHSM does.
@@ -28,19 +28,19 @@ pub struct Pkcs11Config {
     /// the private key, and a wrong signature on a certificate is worse than none: switch it off only to
     /// measure what it costs.
     pub verify: bool,
-    /// Directory in which tries of PINs are counted that no token accepted, so that the next process
-    /// makes no other; none counts them for the process only.
+    /// Directory that counts PIN tries that no token accepted, so that the next process makes no further try.
+    /// With none, the count lasts for this process only.
     pub latches: Option<PathBuf>,
-    /// How long there is no other try after a login that failed without saying that the PIN is wrong.
+    /// How long no other try is made after a login that failed without saying that the PIN is wrong.
     pub login_pause: Duration,
-    /// Do not try a PIN if the token shows that it has counted a wrong one since the last login: for whoever only
-    /// looks whether all is in order, and may look often.
+    /// Do not try a PIN if the token shows that it has counted a wrong one since the last login. This is for
+    /// tools that only check whether all is in order, and may check often.
     pub cautious: bool,
-    /// How long opening waits for a token that is not there yet. Of several tokens one is enough to
-    /// begin with.
+    /// How long opening waits for a token that is not there yet. If there are several tokens, one is enough to
+    /// begin.
     pub patience: Duration,
-    /// Ends that wait before its time: opening then fails with [`OpenError::Stopped`](super::OpenError), and
-    /// leaves no thread, no session and no initialised module.
+    /// Ends that wait early: opening then fails with [`OpenError::Stopped`](super::OpenError), and leaves no
+    /// thread, no session and no initialised module.
     pub stop: Stop,
 }
 

@@ -1,4 +1,4 @@
-//! Which token does an operation.
+//! Chooses the token for an operation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +9,9 @@ use crate::SignError;
 /// A token that could do an operation, with the operation.
 type Able<'a> = (&'a Arc<Lane>, Operation);
 
-/// Has one of the tokens do it that hold the key: the one with least to do, and if it fails, the next one
-/// in what is left of the time. `operation` makes it for a token, or says why that cannot do it.
+/// Has one of the tokens that hold the key do the operation: the one with the least to do, and if it
+/// fails, the next one in the remaining time. `operation` makes the operation for a token, or says why
+/// the token cannot do it.
 pub(super) async fn operate(
     lanes: &[Arc<Lane>],
     deadline: Duration,
@@ -26,12 +27,12 @@ pub(super) async fn operate(
         }
     }
     while let Some((lane, operation)) = take_idlest(&mut able) {
-        // Whoever hangs must not take the time of those that could do it.
+        // A token that hangs must not use up the time of the others.
         let left = until.saturating_duration_since(Instant::now());
         let others = able.iter().filter(|(lane, _)| lane.is_usable()).count();
         let share = left / u32::try_from(others + 1).unwrap_or(u32::MAX);
         let outcome = lane.submit(operation, share).await;
-        // One that was down a moment ago may be up by now.
+        // A token that was down a moment ago may be up by now.
         let another = able.iter().any(|(lane, _)| lane.is_usable());
         match outcome {
             Ok(Err(fault)) if another && fault.may_do_elsewhere() => {
@@ -39,19 +40,19 @@ pub(super) async fn operate(
                 failed = Some(SignError::Unavailable { reason: fault.to_string() });
             }
             Err(error) if another && Instant::now() < until => failed = Some(error),
-            // The whole of the time has passed, not only the last share of it.
+            // The whole time has passed, not only the last share of it.
             Err(SignError::Timeout { .. }) => return Err(SignError::Timeout { after: deadline }),
             done => return done,
         }
     }
-    // What could do it was down all the time, which says more than that others do not have the key.
+    // The able tokens were down all the time. That says more than that the others do not have the key.
     let trouble = able.iter().find_map(|(lane, _)| lane.trouble());
     let away = trouble.map(|reason| SignError::Unavailable { reason });
     let nobody = || SignError::Unavailable { reason: "no token holds the key".to_owned() };
     Err(away.or(failed).unwrap_or_else(nobody))
 }
 
-/// What it means that no token has the key: while one cannot be used, it may be there.
+/// The error if no token has the key: while a token cannot be used, the key may be in it.
 pub(super) fn unless_away(lanes: &[Arc<Lane>], error: SignError) -> SignError {
     let away = lanes.iter().find(|lane| lane.keys.len() == 0);
     match (error, away.and_then(|lane| lane.trouble())) {
@@ -60,7 +61,7 @@ pub(super) fn unless_away(lanes: &[Arc<Lane>], error: SignError) -> SignError {
     }
 }
 
-/// The one with least to do, of those that can be used at present.
+/// Takes the token with the least to do out of those that can be used now.
 fn take_idlest<'a>(able: &mut Vec<Able<'a>>) -> Option<Able<'a>> {
     let up = able.iter().enumerate().filter(|(_, (lane, _))| lane.is_usable());
     let (at, _) = up.min_by_key(|(_, (lane, _))| lane.outstanding())?;

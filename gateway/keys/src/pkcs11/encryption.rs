@@ -1,4 +1,5 @@
-//! Encryption with keys in tokens: AES for short secrets, RSA for what was encrypted to its public half.
+//! Encryption with keys in tokens: AES for short secrets, RSA for data that was encrypted to its public
+//! half.
 
 use zeroize::Zeroizing;
 
@@ -13,10 +14,10 @@ impl Pkcs11Signer {
     /// Encrypts a short secret with a key in the token. It opens only with the same `aad`, which says what
     /// the secret is for.
     ///
-    /// An AES-256 key does it itself (AES-256-GCM, a random 96-bit nonce), so what opens was made by
-    /// somebody who may use the token. With an RSA key it is done with a random AES-256 key, which is
-    /// encrypted to the token's (RSA-OAEP, with SHA-256 if the token has it, else SHA-1): whoever has the
-    /// public key can do that too.
+    /// An AES-256 key encrypts the secret itself (AES-256-GCM, a random 96-bit nonce), so only somebody who
+    /// may use the token can have made it. For an RSA key, a random AES-256 key encrypts the secret, and the
+    /// AES key is encrypted to the token's key (RSA-OAEP, with SHA-256 if the token has it, otherwise
+    /// SHA-1). Anybody with the public key can do that too.
     ///
     /// # Errors
     /// See [`WrapError`].
@@ -82,11 +83,11 @@ impl Pkcs11Signer {
         finished(name, dispatch::operate(&self.lanes, self.deadline, decrypt).await?)
     }
 
-    /// Whether an RSA key decrypts with this hash, which is tried: no attribute tells, and what is encrypted
-    /// to a key that does not is lost.
+    /// Tries whether an RSA key decrypts with this hash. No attribute says so, and data that is encrypted
+    /// with a hash that the key does not support is lost.
     ///
     /// # Errors
-    /// Why it does not, or that it cannot be tried at present.
+    /// Why it does not, or why it cannot be tried at the moment.
     pub async fn try_decryption(&self, name: &KeyName, hash: OaepHash) -> Result<(), WrapError> {
         const PROBE: &[u8] = b"does it decrypt?";
         let public = self.public_key(name)?;
@@ -104,7 +105,7 @@ impl Pkcs11Signer {
         aad: &[u8],
     ) -> Result<Vec<u8>, WrapError> {
         let hash = match self.try_decryption(name, OaepHash::Sha256).await {
-            // Tokens refuse the parameters, or decrypt what they are given with another hash.
+            // Tokens refuse the parameters, or decrypt with another hash than requested.
             Err(WrapError::Key(SignError::Failed { .. }) | WrapError::Refused { .. }) => {
                 self.try_decryption(name, OaepHash::Sha1).await?;
                 OaepHash::Sha1

@@ -1,14 +1,14 @@
 //! Secrets under a key of their own, which is encrypted to an RSA key in a token.
 //!
-//! A byte for the format, one for the hash in OAEP, two for the length of what follows (big-endian), an
-//! AES-256 key encrypted with RSA-OAEP, and what that key wraps.
+//! The format: one byte for the format, one for the hash in OAEP, two for the length of the encrypted
+//! key (big-endian), an AES-256 key encrypted with RSA-OAEP, and the secret wrapped by that key.
 
 use chancery_x509::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::software::{self, OaepError, OaepHash};
 
-/// First byte, which what an AES key wrapped does not have.
+/// First byte; secrets that an AES key wrapped begin with another one.
 const FORMAT: u8 = 2;
 
 const HASHES: [OaepHash; 4] =
@@ -24,7 +24,7 @@ pub(super) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// None for bytes that were cut off or are something else.
+    /// None if the bytes were cut off or are something else.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (&FORMAT, rest) = bytes.split_first()? else { return None };
         let (&hash, rest) = rest.split_first()?;
@@ -34,22 +34,22 @@ impl<'a> Envelope<'a> {
         Some(Self { hash, key, content })
     }
 
-    /// The content, with the key that was decrypted. None if anything was changed.
+    /// The content, opened with the decrypted key. None if anything was changed.
     pub(super) fn open(&self, key: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         software::open(key, self.content, aad)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        // No RSA key is as long as that.
+        // No RSA key is that long.
         let length = u16::try_from(self.key.len()).unwrap_or(u16::MAX).to_be_bytes();
         [&[FORMAT, byte(self.hash)], length.as_slice(), self.key, self.content].concat()
     }
 }
 
-/// Encloses a secret for whoever has the private half.
+/// Encrypts a secret to the holder of the private half.
 ///
 /// # Errors
-/// It is no RSA key; or [`OaepError::Refused`], as the system gives no randomness.
+/// It is not an RSA key; or [`OaepError::Refused`], if the system gives no randomness.
 pub(super) fn enclose(
     to: &PublicKey,
     hash: OaepHash,

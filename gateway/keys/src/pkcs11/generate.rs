@@ -90,7 +90,7 @@ pub(super) fn wrapping_key(
 
 pub(super) const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
 
-/// Random, so that two keys never share an id, whoever makes them and when.
+/// A random id, so that two keys never share one, even if several clients make keys.
 pub(super) fn random_id() -> Option<Vec<u8>> {
     let mut id = vec![0; 16];
     SystemRandom::new().fill(&mut id).ok()?;
@@ -121,7 +121,7 @@ fn parameter_set(set: MlDsa) -> Vec<Attribute> {
     vec![Attribute::ParameterSet(set.into())]
 }
 
-/// Tokens exist that ignore what the template says.
+/// Keeps the key only if it cannot be read: some tokens ignore the template.
 pub(super) fn keep_if_unreadable(
     session: &Session,
     name: &KeyName,

@@ -7,8 +7,8 @@ use metrics::Gauge;
 use super::module::lock;
 use super::{TokenSelector, meters};
 
-/// Whether a token can be used, as those see it who use it. While it cannot, operations are refused at
-/// once, and somebody tries to get it back.
+/// Whether a token can be used, as its users see it. While it cannot, operations are refused at once,
+/// and a thread tries to reach it.
 pub(super) struct Health {
     token: String,
     gauge: Gauge,
@@ -25,12 +25,12 @@ enum State {
         reason: String,
         since: Instant,
     },
-    /// Nobody needs it any more.
+    /// The token is no longer needed.
     Ended,
 }
 
 impl Health {
-    /// A token that was not reached yet.
+    /// The health of a token that was not reached yet.
     pub(super) fn unknown(token: &TokenSelector) -> Self {
         let reason = "the token was not reached yet".to_owned();
         let state = State::Down { reason, since: Instant::now() };
@@ -41,7 +41,7 @@ impl Health {
         Self { token, gauge, state, recoveries, changed: Condvar::new() }
     }
 
-    /// Why it cannot be used; none if it can.
+    /// Why the token cannot be used; none if it can.
     pub(super) fn trouble(&self) -> Option<String> {
         match &*lock(&self.state) {
             State::Up => None,
@@ -54,20 +54,20 @@ impl Health {
         *lock(&self.state) == State::Up
     }
 
-    /// How often it came up so far, for [`down_since`](Self::down_since).
+    /// How often it has come up, for [`down_since`](Self::down_since).
     pub(super) fn recoveries(&self) -> u64 {
         self.recoveries.load(Ordering::Acquire)
     }
 
-    /// An operation that began after so many recoveries has failed. If there was another one meanwhile,
-    /// that says nothing about how it is now.
+    /// An operation failed that began after this many recoveries. If the token came up again since, the
+    /// failure says nothing about its state now.
     pub(super) fn down_since(&self, recoveries: u64, reason: String) {
         if self.recoveries() == recoveries {
             self.down(reason);
         }
     }
 
-    /// It cannot be used, for this reason.
+    /// Marks the token as unusable, for this reason.
     pub(super) fn down(&self, reason: String) {
         let mut state = lock(&self.state);
         match &mut *state {
@@ -82,7 +82,7 @@ impl Health {
         }
     }
 
-    /// It can be used.
+    /// Marks the token as usable.
     pub(super) fn up(&self) {
         let mut state = lock(&self.state);
         if let State::Down { since, .. } = &*state {
@@ -94,13 +94,13 @@ impl Health {
         }
     }
 
-    /// Whoever waits is told to stop.
+    /// Tells all waiting threads to stop.
     pub(super) fn end(&self) {
         *lock(&self.state) = State::Ended;
         self.changed.notify_all();
     }
 
-    /// Waits until it cannot be used. False if there is nothing to wait for any more.
+    /// Waits until the token cannot be used. False if there is nothing to wait for any more.
     pub(super) fn wait_for_trouble(&self) -> bool {
         let state = lock(&self.state);
         let state = self
@@ -110,7 +110,7 @@ impl Health {
         *state != State::Ended
     }
 
-    /// Lets time pass. False if there is nothing to wait for any more.
+    /// Waits for this time. False if there is nothing to wait for any more.
     pub(super) fn pause(&self, time: Duration) -> bool {
         let state = lock(&self.state);
         let (state, _) = self

@@ -1,4 +1,4 @@
-//! What the token says of its keys, for whoever has to answer for them.
+//! What the token says about its keys, for auditors.
 
 use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
@@ -16,7 +16,7 @@ pub struct TokenKey {
     pub label: String,
     /// `CKA_ID` in hex.
     pub id: String,
-    /// Whether it is a private key; else a secret one.
+    /// Whether it is a private key; if not, it is a secret key.
     pub is_private: bool,
     /// `CKA_SENSITIVE`: its value cannot be read.
     pub sensitive: bool,
@@ -43,7 +43,7 @@ pub struct InspectError {
 }
 
 impl TokenKey {
-    /// Whether it can neither be read nor be taken out. What was otherwise before, or was made
+    /// Whether it can neither be read nor be taken out. A key that once could be, or was made
     /// elsewhere, may have copies: see the other fields.
     pub fn is_protected(&self) -> bool {
         self.sensitive && !self.extractable
@@ -81,7 +81,7 @@ fn key(session: &Session, object: ObjectHandle, token: &TokenSelector) -> Result
         AttributeType::NeverExtractable,
         AttributeType::Local,
     ];
-    // What a token does not say is taken for the worse.
+    // If the token does not give an attribute, assume the worse value.
     let mut key = TokenKey {
         token: token.value().to_owned(),
         label: String::new(),

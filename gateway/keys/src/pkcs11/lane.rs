@@ -24,32 +24,32 @@ use super::{OpenError, Pkcs11Config, affordable};
 use crate::software::OaepHash;
 use crate::{KeyName, SignError};
 
-/// How long somebody waits before looking whether the answer is stuck.
+/// How long a caller waits before it checks whether the answer is stuck.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 
-/// One token with what serves it: threads with a session each, fed by one bounded queue. PKCS#11 calls
-/// block, so they happen on these threads and nowhere else.
+/// One token and its worker threads, each with a session, fed by one bounded queue. PKCS#11 calls block,
+/// so they happen only on these threads.
 pub(super) struct Lane {
     pub(super) token: Arc<Token>,
     /// The keys that it holds.
     pub(super) keys: Directory,
     pub(super) health: Arc<Health>,
-    /// Whether somebody wants nothing new to be asked of it.
+    /// Whether an operator has taken it out of use.
     drained: AtomicBool,
     pub(super) meters: Meters,
     /// None once it is shutting down. The lock is held for a push, never across an await.
     queue: RwLock<Option<Sender<Job>>>,
     jobs: Receiver<Job>,
     answers: Arc<Answers>,
-    /// Operations that were asked for and are not answered.
+    /// Operations that were submitted and are not answered.
     outstanding: AtomicUsize,
-    /// Deadlines that passed one after the other.
+    /// How many deadlines have passed in a row.
     late: AtomicUsize,
     busy: Arc<AtomicUsize>,
-    /// For whoever administers the token.
+    /// The session for administration of the token.
     pub(super) admin: Seat,
     settings: Settings,
-    /// Everything that calls into the module for this token by itself.
+    /// All threads that call into the module for this token.
     pub(super) threads: Threads,
     /// How many of them have a session and serve the queue.
     workers: Mutex<usize>,
@@ -62,7 +62,7 @@ struct Settings {
     verify: Verify,
 }
 
-/// What a session can be asked to do.
+/// An operation for a session.
 pub(super) enum Operation {
     Sign { key: Arc<KeyPair>, algorithm: SignatureAlgorithm, message: Vec<u8> },
     Wrap { key: Arc<WrappingKey>, plaintext: Zeroizing<Vec<u8>>, aad: Vec<u8> },
@@ -79,7 +79,7 @@ impl Operation {
     }
 }
 
-/// What a session made of an operation: the result, or what went wrong in the token.
+/// The outcome of an operation in a session: the result, or what went wrong in the token.
 pub(super) type Outcome = Result<Zeroizing<Vec<u8>>, Fault>;
 
 /// An operation on its way through the queue.
@@ -98,8 +98,7 @@ impl Job {
 }
 
 impl Lane {
-    /// For a token that need not be there yet: nothing is asked of it before
-    /// [`bring_up`](Self::bring_up).
+    /// A lane for a token that need not be there yet: it is first used in [`bring_up`](Self::bring_up).
     pub(super) fn new(token: Arc<Token>, config: &Pkcs11Config) -> Self {
         let (queue, jobs) = bounded(config.queue);
         Self {
@@ -126,7 +125,7 @@ impl Lane {
         }
     }
 
-    /// Whether new operations may be asked of it.
+    /// Whether new operations may be submitted.
     pub(super) fn is_usable(&self) -> bool {
         self.health.is_up() && !self.is_drained()
     }
@@ -146,7 +145,7 @@ impl Lane {
         self.health.trouble().or_else(drained)
     }
 
-    /// Reaches the token, reads its keys, and starts the sessions if that was not done yet.
+    /// Reaches the token, reads its keys, and starts the sessions if they are not started yet.
     pub(super) fn bring_up(&self) -> Result<(), OpenError> {
         let failed = |doing: &'static str, reason: &dyn std::fmt::Display| OpenError::Token {
             doing,
@@ -154,7 +153,7 @@ impl Lane {
         };
         self.token.enter()?;
         {
-            // Held in a seat's lock: no session may live on when the module is initialised anew.
+            // Under the lock of a seat: no session may survive a new initialisation of the module.
             let _seat = lock(&self.admin);
             let reading = self.token.open_session();
             let reading = reading.map_err(|fault| failed("reading the keys", &fault))?;
@@ -194,7 +193,7 @@ impl Lane {
             };
             worker.prepare().map(|()| worker)
         };
-        // All of them or none: the next attempt would else start the others once more.
+        // All of them or none: otherwise the next attempt would start some of them twice.
         let workers: Vec<Worker> =
             (0..sessions).map(worker).collect::<Result<_, _>>().map_err(|fault| {
                 OpenError::Token { doing: "opening a worker session", reason: fault.to_string() }
@@ -210,13 +209,13 @@ impl Lane {
             self.threads.start(format!("pkcs11-{number}"), work).map_err(OpenError::Thread)?;
         }
         for _ in 0..sessions {
-            // There is room, and all of them listen.
+            // There is room, and all workers listen.
             let _ = go.send(());
         }
         Ok(())
     }
 
-    /// Operations that were asked for and are not answered.
+    /// Operations that were submitted and are not answered.
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)
     }
@@ -249,8 +248,8 @@ impl Lane {
         }
     }
 
-    /// Waits for an answer, and looks now and then, more seldom the longer it takes, whether any are stuck
-    /// behind calls that hang.
+    /// Waits for an answer. Checks from time to time, less often the longer it takes, whether answers are
+    /// stuck behind calls that hang.
     async fn answered<T>(
         &self,
         mut answer: oneshot::Receiver<T>,
@@ -267,8 +266,8 @@ impl Lane {
         timeout(left, answer).await
     }
 
-    /// If as many deadlines as there are sessions pass one after the other, and none is free, the token
-    /// hangs: whoever comes now need not wait for that.
+    /// Whether the token hangs: as many deadlines as there are sessions have passed in a row, and no
+    /// session is free. New callers need not wait then.
     fn is_late(&self) {
         let late = self.late.fetch_add(1, Ordering::Relaxed) + 1;
         let count = *lock(&self.workers);
@@ -288,14 +287,14 @@ impl Lane {
         })
     }
 
-    /// Takes no more jobs. What is in the queue is finished.
+    /// Takes no more jobs. Jobs in the queue are finished.
     pub(super) fn close(&self) {
         self.health.end();
         drop(self.queue.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// Counts for as long as it lives, whatever becomes of the future that it is in.
+/// Counts as long as it lives, whatever happens to the future that owns it.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {

@@ -5,14 +5,12 @@
 //! operation opens a session, logs in or searches, unless something broke. Every signature is verified
 //! against the public key before it leaves.
 //!
-//! Keys are known by their label, which must be a [`KeyName`], and found by their `CKA_ID`, which must
-//! be theirs alone.
+//! A key is known by its label, which must be a [`KeyName`], and found by its `CKA_ID`, which no other key may have.
 //!
-//! What breaks is repaired: a session that failed is opened again, with fresh handles; if the device was
-//! away, all of its sessions are. A token that does not come back within the operation is down: what is
-//! asked of it is refused at once, or done by another token that holds the key, while a thread tries to
-//! reach it, initialises the module anew if need be, and reads its keys again. A PIN that was refused is
-//! never tried again.
+//! Failures are repaired: a failed session is opened again, with fresh handles; if the device was away, all of its
+//! sessions are. A token that does not come back within the operation is down: operations are refused at once, or done
+//! by another token that holds the key. Meanwhile a thread tries to reach the token, initialises the module anew if
+//! needed, and reads its keys again. A PIN that was refused is never tried again.
 
 mod administration;
 mod answers;
@@ -72,22 +70,22 @@ use token::Token;
 /// Sessions beside the workers': the one that keeps the login, and one for administration.
 const OTHER_SESSIONS: u64 = 2;
 
-/// What a shutdown gives the sessions at least, whatever the deadline of operations.
+/// The least time that a shutdown gives the sessions, whatever the deadline of operations.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// A [`Signer`] whose keys are in tokens and stay there.
 pub struct Pkcs11Signer {
     lanes: Vec<Arc<Lane>>,
-    /// Held while a key is made, so that no name is given twice. False after shutdown.
+    /// Held while a key is made, so that no name is used twice. False after shutdown.
     admin: Arc<Mutex<bool>>,
     deadline: Duration,
     grace: Duration,
 }
 
-/// How a token is, for whoever operates it.
+/// The state of a token, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenStatus {
-    /// Its label or serial number, as configured; both with a colon between them if both are.
+    /// Its label or serial number, as configured; if both are configured, both with a colon between them.
     pub token: String,
     /// Why it cannot be used; none if it can.
     pub trouble: Option<String>,
@@ -100,10 +98,9 @@ pub struct TokenStatus {
 }
 
 impl Pkcs11Signer {
-    /// Loads the modules, finds the tokens, logs in (one attempt each), reads which keys there are and
-    /// starts the sessions. Of several tokens, one that can be used is enough; the others are used as
-    /// soon as they can be. Blocks, and waits for a token if the configuration says so: call it at start
-    /// or on a blocking thread.
+    /// Loads the modules, finds the tokens, logs in (one attempt each), reads the list of keys and starts the sessions.
+    /// If there are several tokens, one usable token is enough; the others are used as soon as possible. Blocks, and
+    /// waits for a token if the configuration says so: call it at the start or on a blocking thread.
     ///
     /// # Errors
     /// See [`OpenError`]. After a refused PIN do not simply try again.
@@ -134,7 +131,7 @@ impl Pkcs11Signer {
             let token = Token::new(&module, token.token.clone(), login);
             lanes.push(Arc::new(Lane::new(token, &config)));
         }
-        // From here on there are threads. Whatever fails, it is dropped, and so shut down.
+        // There are threads from here on. If anything fails, dropping the signer shuts them down.
         let signer = Self {
             lanes,
             admin: Arc::new(Mutex::new(true)),
@@ -153,7 +150,7 @@ impl Pkcs11Signer {
         self.lanes.iter().any(|lane| lane.keys.contains(name))
     }
 
-    /// How the tokens are. Answers from memory.
+    /// The state of the tokens. Answers from memory.
     pub fn status(&self) -> Vec<TokenStatus> {
         let status = |lane: &Arc<Lane>| TokenStatus {
             token: lane.token.selector().value().to_owned(),
@@ -165,9 +162,9 @@ impl Pkcs11Signer {
         self.lanes.iter().map(status).collect()
     }
 
-    /// Takes a token out of use for maintenance, or back into use: the one with this
-    /// [name](TokenStatus::token), or the only one with this label or serial number. What it has begun it finishes; it is done when nothing is
-    /// [outstanding](TokenStatus::outstanding). Not remembered by the next process.
+    /// Takes a token out of use for maintenance, or back into use: the one with this [name](TokenStatus::token), or the
+    /// only one with this label or serial number. It finishes what it has begun, and is done when nothing is
+    /// [outstanding](TokenStatus::outstanding). The next process does not remember this.
     ///
     /// Returns whether there is such a token.
     pub fn drain(&self, token: &str, drained: bool) -> bool {
@@ -187,16 +184,15 @@ impl Pkcs11Signer {
         lane.is_some()
     }
 
-    /// Lets what is queued finish, closes the sessions and ends the use of the module. Call it before
-    /// the process ends, off the async workers: it blocks, for as long as an operation may take.
-    /// Dropping the signer does the same.
+    /// Finishes the queue, closes the sessions and ends the use of the module. Call it before the process ends, off the
+    /// async workers: it blocks for as long as an operation may take. Dropping the signer does the same.
     ///
-    /// A call into a module that does not return by then is left alone, and the module is not finalised:
-    /// `C_Finalize` while another thread is in a call is undefined (PKCS#11 v3.0 §5.4), and no call can be
-    /// interrupted from outside. End the process then without running destructors of libraries, as `_exit`
-    /// does: some modules crash in theirs while they are in use.
+    /// If a call into a module does not return in that time, it is left alone, and the module is not finalised:
+    /// `C_Finalize` while another thread is in a call is undefined (PKCS#11 v3.0 §5.4), and nothing can interrupt a
+    /// call from outside. End the process then without running destructors of libraries, as `_exit` does: some modules
+    /// crash in their destructors while they are in use.
     ///
-    /// Returns whether that was so: false if a call hangs.
+    /// Returns false if a call hangs.
     #[must_use = "a process ends otherwise while a call hangs"]
     pub fn shutdown(&self) -> bool {
         for lane in &self.lanes {
@@ -204,14 +200,14 @@ impl Pkcs11Signer {
         }
         let until = Instant::now() + self.grace;
         let admin = lock_until(&self.admin, until).map(|mut open| *open = false);
-        // Every one is waited for, whatever another one does.
+        // Wait for every lane, whatever the others do.
         let hanging = self
             .lanes
             .iter()
             .filter(|lane| !(lane.threads.join(until) && lane.token.fall_silent(until).is_some()));
         let silent = hanging.count() == 0 && admin.is_some();
         if silent {
-            // Only now: tokens of one module share its use.
+            // Only now, since tokens of one module share its use.
             self.lanes.iter().for_each(|lane| lane.token.module().end());
         } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
@@ -281,7 +277,7 @@ impl Pkcs11Signer {
 }
 
 impl Pkcs11Signer {
-    /// One name for different keys in two tokens does not say which is meant.
+    /// If one name stands for different keys in two tokens, it is unclear which is meant.
     fn expect_one_key(&self, name: &KeyName) -> Result<(), SignError> {
         if self.lanes.len() > 1 { self.public_key(name).map(drop) } else { Ok(()) }
     }

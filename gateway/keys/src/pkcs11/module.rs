@@ -13,20 +13,20 @@ use super::token::{Quiet, Token};
 use super::token_info::{TokenInfo, TokenInfoReader};
 use super::{OpenError, meters};
 
-/// The first pause between two initialisations; each that does not help doubles it.
+/// The first pause between two initialisations; each one that does not help doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause: other tokens of the same module lose their sessions each time.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// For so long an initialisation waits until nobody is in a call any more.
+/// How long an initialisation waits until no thread is in a call.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A loaded PKCS#11 module. It is initialised once for the process, and anew when a token does not come
+/// A loaded PKCS#11 module. It is initialised once for the process, and anew if a token does not come
 /// back otherwise: some modules look for tokens at `C_Initialize` only.
 pub(super) struct Module {
     pub(super) context: Pkcs11,
     infos: TokenInfoReader,
     path: PathBuf,
-    /// Tokens whose sessions end when the use of the module does.
+    /// Tokens whose sessions end before the use of the module does.
     tokens: Mutex<Vec<Weak<Token>>>,
     rhythm: Mutex<Rhythm>,
     ended: AtomicBool,
@@ -62,7 +62,7 @@ impl Module {
         }))
     }
 
-    /// That the library is the one that is meant.
+    /// Checks that the library is the one that the selector names.
     pub(super) fn expect_library(&self, selector: &TokenSelector) -> Result<(), OpenError> {
         if !selector.is_about_the_library() {
             return Ok(());
@@ -85,18 +85,18 @@ impl Module {
         })
     }
 
-    /// What the token in a slot says of itself.
+    /// What the token in a slot says about itself.
     pub(super) fn token_info(&self, slot: Slot) -> Result<TokenInfo, Error> {
         self.infos.read(slot)
     }
 
-    /// From now on, the token's sessions end before the use of the module does.
+    /// Makes the token's sessions end before the use of the module does.
     pub(super) fn attach(&self, token: &Arc<Token>) {
         lock(&self.tokens).push(Arc::downgrade(token));
     }
 
-    /// Initialises the module anew, unless that was done a short while ago or a call hangs in it. Whether
-    /// it was done.
+    /// Initialises the module anew, unless that was done a short while ago or a call hangs in it. Returns
+    /// whether it did.
     pub(super) fn reinitialise(&self) -> bool {
         let mut rhythm = lock(&self.rhythm);
         if self.ended.load(Ordering::Acquire) || rhythm.last.elapsed() < rhythm.pause {
@@ -106,7 +106,7 @@ impl Module {
         rhythm.pause = (rhythm.pause * 2).min(LONGEST_PAUSE);
         let tokens: Vec<Arc<Token>> = lock(&self.tokens).iter().filter_map(Weak::upgrade).collect();
         let until = Instant::now() + PATIENCE;
-        // No session may survive: the module could give its number to another one.
+        // No session may survive: the module could reuse its number for another one.
         let Some(quiet) =
             tokens.iter().map(|token| token.fall_silent(until)).collect::<Option<Vec<Quiet<'_>>>>()
         else {
@@ -129,10 +129,10 @@ impl Module {
         true
     }
 
-    /// Ends the use of the module, if all of its sessions are closed. Left initialised at the end of the
-    /// process, some modules crash it in their static destructors.
+    /// Ends the use of the module, if all of its sessions are closed. Some modules that are left
+    /// initialised crash the process in their static destructors when it ends.
     pub(super) fn end(&self) {
-        // Nobody initialises it anew meanwhile.
+        // No thread may initialise it anew meanwhile.
         let _rhythm = lock(&self.rhythm);
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
@@ -142,7 +142,7 @@ impl Module {
         }
     }
 
-    /// A token is well again, so the next initialisation need not wait long.
+    /// A token can be used again, so the next initialisation need not wait long.
     pub(super) fn is_well(&self) {
         lock(&self.rhythm).pause = FIRST_PAUSE;
     }
@@ -158,12 +158,12 @@ impl Drop for Module {
     }
 }
 
-/// What these locks guard is in order even if a holder panicked.
+/// Takes the lock. What these locks guard is in order even if a holder panicked.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lock, if whoever holds it lets it go in time. A holder may hang in a call for ever.
+/// The lock, if its holder releases it in time. A holder may hang in a call for ever.
 #[expect(clippy::disallowed_methods, reason = "a lock cannot be waited for with a limit otherwise")]
 pub(super) fn lock_until<T>(mutex: &Mutex<T>, until: Instant) -> Option<MutexGuard<'_, T>> {
     loop {

@@ -1,5 +1,5 @@
-//! The threads that use a token. They call into its module, so the use of the module may only end when
-//! all of them have: some modules crash the process otherwise.
+//! The threads that use a token. They call into its module, so the use of the module may end only after
+//! all of them have ended: some modules crash the process otherwise.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::module::lock;
 
 pub(super) struct Threads {
-    /// Each thread holds a copy. None once nobody may start another thread.
+    /// Each thread holds a copy. None once no thread may be started any more.
     alive: Mutex<Option<Sender<Infallible>>>,
     /// Disconnected when the last thread has ended; nothing is ever sent.
     ended: Receiver<Infallible>,
@@ -25,7 +25,7 @@ impl Threads {
         Self { alive: Mutex::new(Some(alive)), ended, handles: Mutex::default() }
     }
 
-    /// Starts one.
+    /// Starts a thread.
     ///
     /// # Errors
     /// The system has no thread left, or [`join`](Self::join) was called.
@@ -34,11 +34,11 @@ impl Threads {
         name: String,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        // Held until the thread is known: whoever joins has to find it.
+        // Hold the lock until the thread is registered, so that `join` finds it.
         let alive = lock(&self.alive);
         let held = alive.clone().ok_or_else(|| io::Error::other("the signer is shutting down"))?;
         let run = move || {
-            // What the work owns goes before this does, after a panic too.
+            // The work's own values are dropped before this one, after a panic too.
             let _held = held;
             work();
         };
@@ -48,7 +48,7 @@ impl Threads {
     }
 
     /// Waits for all of them to end, but not beyond `until`, since a call that hangs in a module cannot be
-    /// interrupted. Whether all have; no other is started from now on.
+    /// interrupted. Returns whether all have ended; no other thread is started from now on.
     pub(super) fn join(&self, until: Instant) -> bool {
         drop(lock(&self.alive).take());
         if !matches!(self.ended.recv_deadline(until), Err(RecvTimeoutError::Disconnected)) {

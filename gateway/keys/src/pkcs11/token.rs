@@ -18,9 +18,9 @@ use super::{OpenError, TokenSelector};
 pub(super) struct Token {
     selector: TokenSelector,
     login: Mutex<Login>,
-    /// The sessions that there are besides the anchor. Each is locked while it is used.
+    /// The sessions besides the anchor. Each is locked while it is used.
     seats: Mutex<Vec<Weak<Mutex<Option<KeySession>>>>>,
-    /// Sessions and handles of an earlier epoch are worthless: the device was away.
+    /// Sessions and handles of an earlier epoch are invalid: the device was away.
     epoch: AtomicU64,
     // Last, since the sessions above have to be closed before the use of the module ends.
     module: Arc<Module>,
@@ -35,7 +35,7 @@ pub(super) struct Quiet<'a> {
 }
 
 impl Token {
-    /// A token of the module, which need not be there yet.
+    /// A token of the module; it need not be there yet.
     pub(super) fn new(module: &Arc<Module>, selector: TokenSelector, login: Login) -> Arc<Self> {
         let token = Arc::new(Self {
             module: Arc::clone(module),
@@ -69,19 +69,19 @@ impl Token {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// The device has failed a session of this epoch: all others of it are lost too.
+    /// The device failed a session of this epoch, so all other sessions of the epoch are lost too.
     pub(super) fn lost(&self, epoch: u64) {
         let next = epoch.wrapping_add(1);
         let _ = self.epoch.compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Waits until nobody is in a call, and closes all sessions. None if somebody is for too long.
+    /// Waits until no thread is in a call, and closes all sessions. None if a call takes too long.
     pub(super) fn fall_silent(&self, until: Instant) -> Option<Quiet<'_>> {
         let seats: Vec<Seat> =
             lock_until(&self.seats, until)?.iter().filter_map(Weak::upgrade).collect();
         let used: Vec<_> =
             seats.iter().map(|seat| lock_until(seat, until)).collect::<Option<_>>()?;
-        // After the seats, as those do it who open a session; and while this is held, nobody can.
+        // After the seats, in the order of the code that opens a session. While this is held, no thread can.
         let mut login = lock_until(&self.login, until)?;
         login.anchor = None;
         for mut session in used {
@@ -91,7 +91,7 @@ impl Token {
         Some(Quiet { _login: login })
     }
 
-    /// Finds the token and logs in, with errors that an operator can act upon.
+    /// Finds the token and logs in. Its errors tell an operator what to do.
     pub(super) fn enter(&self) -> Result<(), OpenError> {
         let mut login = lock(&self.login);
         let slot = self.locate()?;
@@ -120,11 +120,11 @@ impl Token {
         self.open_with(|slot| self.module.context.open_rw_session(slot))
     }
 
-    /// Logs in again where that is needed; the others wait meanwhile, so that it happens once.
+    /// Logs in again if needed; other threads wait meanwhile, so that it happens once.
     fn open_with(&self, open: impl Fn(Slot) -> Result<Session, Error>) -> Result<Session, Fault> {
         let mut login = lock(&self.login);
         let module = &self.module.context;
-        // Looked up each time: a token that was away may have come back in another slot.
+        // Look it up each time: a token that was away may have come back in another slot.
         let slot = self.locate().map_err(|error| Fault::Closed(error.to_string()))?;
         let session = open(slot)?;
         login.ensure(&self.module, slot, &session)?;
@@ -134,13 +134,13 @@ impl Token {
         Ok(session)
     }
 
-    /// Where the token is. Whoever asks holds the lock of the login: the module must not be initialised anew
+    /// Where the token is. The caller holds the lock of the login: the module must not be initialised anew
     /// meanwhile.
     fn locate(&self) -> Result<Slot, OpenError> {
         let slots = self.module.context.get_slots_with_token();
         let slots = slots.map_err(failed_at("listing the slots"))?;
-        // A slot of which nothing can be told is no candidate: its token went away between the two calls,
-        // or is another one that is out of order.
+        // Skip a slot whose token gives no information: the token went away between the two calls, or is
+        // another one that is out of order.
         let tokens: Vec<(Slot, TokenInfo)> = slots
             .into_iter()
             .filter_map(|slot| Some((slot, self.module.token_info(slot).ok()?)))
