@@ -3,29 +3,29 @@ use std::time::Duration;
 
 use chancery_identity::TenantId;
 
-/// A question to the access policies: may this identity do this to that?
+/// A question to the access policies: may this identity do this operation on this resource?
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessRequest {
     /// The tenant that the operation addresses.
     pub tenant: TenantId,
     /// Who asks, as the audit log names it (`spiffe://…`, `dns:…`, `name:…`, `acme:ACCOUNT`).
     pub identity: String,
-    /// What is asked, dotted from the general to the particular: `secrets.read`, `auth.login`.
+    /// The operation, dotted from the general to the particular: `secrets.read`, `auth.login`.
     pub operation: String,
-    /// On what: a mount and path, one name of an order, the role of a login.
+    /// The resource: a mount and path, one name of an order, the role of a login.
     pub resource: String,
-    /// Whatever else is known, by name (`address`, `role`, …). A name may occur several times.
+    /// All other facts, by name (`address`, `role`, …). A name may occur several times.
     pub attributes: Vec<(String, String)>,
 }
 
 /// What the access policies allow, after merging every policy's answer to the strictest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessGrant {
-    /// Ceiling on the time-to-live of whatever is handed out; none if no policy set one.
+    /// Ceiling on the time-to-live of a result; none if no policy set one.
     pub max_ttl: Option<Duration>,
     /// For how long the decision may be reused; none if a policy wants to be asked every time.
     pub reuse: Option<Duration>,
-    /// What has to be done with what is handed out, by name and value. Whoever cannot fulfil one of
+    /// Conditions on the use of the result, by name and value. A caller that cannot fulfil one of
     /// them has to deny.
     pub obligations: BTreeSet<(String, String)>,
 }

@@ -1,7 +1,7 @@
-//! Compiled components on disk, so that a start does not compile again what has not changed.
+//! Compiled components on disk, so that a start does not compile unchanged components again.
 //!
-//! A compiled component is machine code: whoever can change one runs in this process. So nobody else
-//! may write in the directory, and each file begins with a MAC under a key that lies in it, which
+//! A compiled component is machine code: an attacker who can change one runs code in this process. So nobody
+//! else may write in the directory, and each file begins with a MAC under a key in the same directory. The MAC
 //! also tells a torn or foreign file from a whole one.
 
 use std::collections::BTreeSet;
@@ -25,10 +25,10 @@ const TAG: usize = 32;
 /// The length of the MAC's key, in bytes.
 const KEY: usize = 32;
 const SUFFIX: &str = "cwasm";
-/// Which version of which plugin each binding had last.
+/// The file that says which version of which plugin each binding had last.
 const VERSIONS: &str = "versions.json";
 
-/// A compiled component and what has to be done with it.
+/// A compiled component, and whether it still has to be configured.
 pub(crate) struct Artifact {
     pub(crate) component: Component,
     /// Whether the settings are in its memory already.
@@ -36,14 +36,14 @@ pub(crate) struct Artifact {
 }
 
 impl Artifact {
-    /// What was compiled just now.
+    /// The artifact of a component that was compiled just now.
     pub(crate) fn of(engine: &Engine, compiled: &Compiled) -> wasmtime::Result<Self> {
         let configured = compiled.unconfigured.is_none();
         Ok(Self { component: component(engine, &compiled.code)?, configured })
     }
 }
 
-/// The component of code that this program made: from a compiler of this build, or under our MAC.
+/// Loads a component from code that this program made: from a compiler of this build, or under our MAC.
 fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     #[expect(unsafe_code, reason = "the code is `serialize`'s output")]
     // SAFETY: only `compile` makes a `Compiled`, in this process or in one that this program started for it,
@@ -55,7 +55,7 @@ fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 
 /// The directory.
 pub(crate) struct Artifacts {
-    /// Makes those that are not there.
+    /// Makes the artifacts that are missing.
     pub(crate) compiler: Compiler,
     directory: PathBuf,
     key: hmac::Key,
@@ -79,7 +79,7 @@ impl ArtifactId {
 }
 
 impl Artifacts {
-    /// Opens the directory, making it and its key if need be.
+    /// Opens the directory; makes it and its key if needed.
     pub(crate) fn open(
         directory: &Path,
         compiler: Compiler,
@@ -90,7 +90,7 @@ impl Artifacts {
         Ok(Self { compiler, directory: directory.to_owned(), key })
     }
 
-    /// The artifact, unless there is none that this program wrote.
+    /// The artifact; none if this program wrote none.
     pub(crate) fn load(&self, id: &ArtifactId, engine: &Engine) -> Option<Artifact> {
         let path = self.path(id);
         let file = fs::read(&path).ok()?;
@@ -123,7 +123,7 @@ impl Artifacts {
         let entries = fs::read_dir(&self.directory);
         for entry in entries.map_err(LoadError::io("list", &self.directory))? {
             let path = entry.map_err(LoadError::io("list", &self.directory))?.path();
-            // A file that is being written, or that a crash left in the middle of it, ends in `new`.
+            // A file that is being written, or that a crash left unfinished, ends in `new`.
             let is_artifact = path.extension().is_some_and(|e| e == SUFFIX || e == "new");
             if is_artifact && !ids.iter().any(|id| self.path(id) == path) {
                 fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
@@ -146,7 +146,7 @@ impl Artifacts {
         }
     }
 
-    /// Remembers them for the next start.
+    /// Stores them for the next start.
     pub(crate) fn remember(&self, versions: &Versions) -> Result<(), LoadError> {
         let path = self.directory.join(VERSIONS);
         let text = serde_json::to_vec(versions).map_err(|e| refuse(&path, &e.to_string()))?;
@@ -157,7 +157,7 @@ impl Artifacts {
         self.directory.join(&id.0).with_extension(SUFFIX)
     }
 
-    /// The name is covered too, so that one artifact cannot be put in place of another.
+    /// The MAC covers the name too, so that one artifact cannot be put in place of another.
     fn covered(id: &ArtifactId, signed: &[u8]) -> Vec<u8> {
         [id.0.as_bytes(), signed].concat()
     }
@@ -168,7 +168,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LoadError> {
     chancery_files::replace(path, content, Readers::Owner).map_err(LoadError::io("write", path))
 }
 
-/// Makes the key if there is none; if somebody else is quicker, theirs counts.
+/// Makes the key if there is none; if another process is faster, its key counts.
 fn read_or_make_key(path: &Path, trusted: &Trusted) -> Result<hmac::Key, LoadError> {
     let mut fresh = Zeroizing::new([0; KEY]);
     aws_lc_rs::rand::fill(&mut fresh[..])

@@ -1,4 +1,4 @@
-//! Threads for what nobody waits for with a request in hand.
+//! Threads for work that no request waits for.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use rustix::thread::gettid;
 /// The lowest priority that still gets a share of a busy processor (1.5 % beside one usual thread).
 const LOWEST: i32 = 19;
 
-/// Runs it in a thread of its own at the lowest priority, which leaves the processor at once to whoever else
-/// wants it. Threads that it starts are of that kind too. Fails if there is no thread to be had.
+/// Runs the work in a thread of its own at the lowest priority. The thread leaves the processor at once to
+/// any other thread that needs it. Threads that the work starts have the same priority. Fails if the system
+/// has no thread left.
 pub(crate) fn run(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Linux has priorities by thread. Where the system has none, it is as busy as others.
+            // Linux has priorities per thread. On a system without them, the thread has the usual priority.
             let lowered = setpriority_process(Some(gettid()), LOWEST).map_err(io::Error::from);
             #[cfg(target_os = "linux")]
             let lowered = lowered.and_then(|()| slice::lengthen(LOWEST));
@@ -28,8 +29,8 @@ pub(crate) fn run(name: &str, work: impl FnOnce() + Send + 'static) -> io::Resul
         .map(drop)
 }
 
-/// Lets go of it here once nobody else has it, so that whoever has it last need not do the work of its end.
-/// There must be no way to get at it any more.
+/// Drops the value here, once nobody else holds it, so that the last holder need not spend the time for that.
+/// No new reference to it may be made any more.
 pub(crate) fn retire<T: Send + Sync + 'static>(name: &str, last: Arc<T>) {
     const LOOK: Duration = Duration::from_millis(10);
     let retired = run(name, move || {
@@ -48,9 +49,9 @@ pub(crate) fn retire<T: Send + Sync + 'static>(name: &str, last: Arc<T>) {
 mod slice {
     use std::io;
 
-    /// The most that Linux takes, in nanoseconds. Whoever is woken has to wait for the end of the slice, even
-    /// of the lowest priority (about three milliseconds, since 6.6), unless their own is shorter (since
-    /// 6.12). So the longest slice is the one that is interrupted at once.
+    /// The longest slice that Linux accepts, in nanoseconds. Since 6.6, a thread that wakes up waits for the
+    /// end of the running slice, even at the lowest priority (about three milliseconds), unless its own slice
+    /// is shorter (since 6.12). So a thread with the longest slice is interrupted at once.
     pub(super) const SLICE: u64 = 100_000_000;
 
     /// `struct sched_attr` of Linux in its first version, as `sched_setattr(2)` has it.
@@ -62,7 +63,7 @@ mod slice {
         flags: u64,
         nice: i32,
         priority: u32,
-        /// Of threads of the usual policy: their slice, heeded since 6.12.
+        /// For threads of the usual policy: their slice, used since 6.12.
         pub(super) runtime: u64,
         deadline: u64,
         period: u64,
@@ -80,7 +81,7 @@ mod slice {
         if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// What the calling thread has.
+    /// The attributes of the calling thread.
     #[cfg(test)]
     pub(super) fn attributes() -> Attributes {
         let mut attributes = Attributes::default();
@@ -141,7 +142,7 @@ mod tests {
             tell.send((slice::attributes().runtime, inner.join().unwrap())).unwrap();
         })
         .unwrap();
-        // Before 6.12 there is none to be had.
+        // Before 6.12 Linux has no slices to set.
         let usual = slice::attributes().runtime;
         let long = if usual == 0 { 0 } else { slice::SLICE };
         assert_eq!(told.recv().unwrap(), (long, long));

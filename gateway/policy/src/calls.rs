@@ -1,5 +1,4 @@
-//! The functions that a guest may call: a log with a budget, and the look-ups that its binding
-//! grants.
+//! The functions that a guest may call: a log with a budget, and the look-ups that its binding grants.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -11,11 +10,11 @@ use crate::line::Line;
 use crate::lookups::{Capabilities, IssuedTo, LookupError, Lookups};
 use crate::world::{data_sets, groups, issuance_counts, log, lookup_types, types};
 
-/// Look-ups of one evaluation. Each is short; so many are enough for a hundred names, and a guest that
-/// wants more is looping.
+/// The most look-ups of one evaluation. Each is short; this number is enough for a hundred names, and
+/// a guest that wants more is looping.
 const LOOKUPS: u32 = 256;
 
-/// How much of its warnings and errors is kept for the audit log, should it trap. In bytes.
+/// How much of a guest's warnings and errors is kept for the audit log in case it traps, in bytes.
 const LAST_WORDS: usize = 2048;
 
 /// The longest time over which certificates are counted.
@@ -31,12 +30,13 @@ pub(crate) struct Callee {
     pub(crate) log: usize,
     /// Whether the engine counts what guests consume.
     pub(crate) counted: bool,
-    /// Where lines go that are not for the log of this process.
+    /// Where lines go that are not for this process's log.
     pub(crate) lines: Option<Sender<Line>>,
 }
 
 impl Callee {
-    /// Whether a guest of the one can tell it from the other. All of one host answer look-ups alike.
+    /// Whether a guest sees no difference between the two. All bindings of one host answer look-ups
+    /// alike.
     pub(crate) fn grants_as(&self, other: &Self) -> bool {
         let Self { binding, capabilities, lookups: _, log, counted, lines: _ } = self;
         *binding == other.binding
@@ -50,11 +50,12 @@ impl Callee {
 #[derive(Debug)]
 pub(crate) struct Calls {
     callee: Callee,
-    /// Whose groups, data and certificates; none while the guest takes its settings.
+    /// The tenant whose groups, data and certificates are looked up; none while the guest takes its
+    /// settings.
     tenant: Option<TenantId>,
     log_left: usize,
     lookups_left: u32,
-    /// The warnings and errors that it wrote, up to a length.
+    /// The guest's warnings and errors, up to a length.
     last_words: String,
     /// Lines that the budget did not allow.
     pub(crate) dropped: u32,
@@ -73,7 +74,7 @@ impl Calls {
         }
     }
 
-    /// Whether what the guest consumes is counted.
+    /// Whether the guest's consumption is counted.
     pub(crate) fn counted(&self) -> bool {
         self.callee.counted
     }
@@ -109,7 +110,7 @@ impl Calls {
 
 impl log::Host for Calls {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Attribute>) {
-        // A flood is dropped before it is even looked at.
+        // A flood of lines is dropped before it is even read.
         let fits = self.log_left.checked_sub(message.len()).is_some();
         let line = fits.then(|| Line::new(level, &message, &fields));
         let taken = line.and_then(|line| Some((self.log_left.checked_sub(line.size())?, line)));
@@ -121,7 +122,7 @@ impl log::Host for Calls {
         self.remember(&line);
         match &self.callee.lines {
             None => line.log(&self.callee.binding),
-            // Whoever asked for them may not want them any more.
+            // The receiver may be gone.
             Some(lines) => drop(lines.send(line)),
         }
     }
@@ -138,12 +139,12 @@ impl Calls {
         self.last_words += &line.to_string();
     }
 
-    /// The warnings and errors that it wrote.
+    /// The guest's warnings and errors.
     pub(crate) fn last_words(&self) -> &str {
         &self.last_words
     }
 
-    /// What a guest prints counts as if it had written it to the log, a line each.
+    /// Treats printed text like lines that the guest writes to the log.
     pub(crate) fn print(&mut self, level: log::Level, text: &str) {
         for line in text.lines().filter(|line| is_worth_it(line)) {
             log::Host::write(self, level, line.to_owned(), Vec::new());
@@ -151,7 +152,7 @@ impl Calls {
     }
 }
 
-/// Whether a printed line says something; what is to be done outside of a sandbox does not.
+/// Whether a printed line is useful; advice for use outside of a sandbox is not.
 fn is_worth_it(line: &str) -> bool {
     !line.trim().is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE")
 }

@@ -1,8 +1,8 @@
 //! Where components are compiled.
 //!
-//! A gateway does it in a process of its own for each component. A component that the compiler cannot cope
-//! with then takes nothing along: the process has its bounds of memory and time, and ends. And what a
-//! compiler does to its memory, which would stop the threads that decide in the same process, does not.
+//! A gateway compiles each component in a process of its own. If the compiler cannot cope with a component, only
+//! that process is affected: it has limits on memory and time, and ends. A compiler also changes its memory maps
+//! in ways that would stop the threads that decide, if they were in the same process.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -20,17 +20,18 @@ use crate::engine::Sandbox;
 use crate::line::Line;
 use crate::prepare::{Compiled, Order, Refusal, compile};
 
-/// The processor time that it may take until a component is compiled with its settings. Interpreters take
-/// twenty seconds; with the compiler itself unoptimised, as tests have it, several times as long.
+/// The processor time for compiling a component with its settings. Interpreters take twenty seconds; several
+/// times as long if the compiler itself is not optimised, as in tests.
 const COMPILE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 600 } else { 120 });
 
-/// How long it may take by the clock. At the lowest priority, a compiler waits for everybody else.
+/// How long it may take by the clock. At the lowest priority, a compiler waits for all other threads.
 const PATIENCE: Duration = COMPILE.saturating_mul(10);
 
-/// What the process may have in memory, in bytes. An interpreter with a standard library takes a tenth of it.
+/// The memory limit of the process, in bytes. An interpreter with a standard library takes a tenth of it.
 const COMPILER_MEMORY: u64 = 4 << 30;
 
-/// The most that is taken from the process, in bytes: compiled code is some ten times the component.
+/// The largest answer that is read from the process, in bytes: compiled code is some ten times as large as the
+/// component.
 const LARGEST_ANSWER: u64 = 1 << 30;
 
 /// Where components are compiled.
@@ -38,26 +39,26 @@ const LARGEST_ANSWER: u64 = 1 << 30;
 pub enum Compiler {
     /// In a thread of this process: for tools that look at one component.
     Here,
-    /// In a process of this program for each component, which has to be the same build: it is run with this
-    /// one argument, and has to call [`compile_ordered`] with its standard input and output.
+    /// In a process of this program for each component. It has to be the same build. It is run with this one
+    /// argument, and has to call [`compile_ordered`] with its standard input and output.
     Process(PathBuf, &'static str),
 }
 
-/// What is said of an order, before the code itself.
+/// The answer to an order, before the code itself.
 #[derive(Serialize, Deserialize)]
 struct Answer {
     /// Why the settings are not in its memory, if they are not.
     result: Result<Option<String>, Refusal>,
     lines: Vec<Line>,
-    /// What the kernel could not take from the process.
+    /// What the kernel could not restrict in the process.
     lacking: Vec<String>,
-    /// Of the code, in bytes.
+    /// The size of the code, in bytes.
     size: usize,
 }
 
 impl Compiler {
-    /// Compiles the component with its settings in its memory, or without where that cannot be done.
-    /// Refuses one that takes too long or, in a process, too much.
+    /// Compiles the component with its settings in its memory, or without them if that is not possible. Refuses
+    /// a component that takes too long or, in a process, too much memory.
     pub(crate) fn compile(
         &self,
         engine: &Engine,
@@ -102,7 +103,7 @@ fn in_process(
     let wasm = wasm.to_vec();
     let answered = within(PATIENCE, move || {
         let (mut input, output) = input.zip(output)?;
-        // Whoever ends before it has read everything tells why by how it ends.
+        // If the process ends before it has read everything, its exit status says why.
         let _ = input.write_all(&order_line).and_then(|()| input.write_all(b"\n"));
         let _ = input.write_all(&wasm);
         drop(input);
@@ -148,20 +149,20 @@ fn read_answer(output: impl Read) -> io::Result<(Answer, Vec<u8>)> {
     }
 }
 
-/// What the process of [`Compiler::Process`] does: it reads one order from `input`, compiles the component
-/// that follows there, and writes to `output` what came of it. Closes whatever else is open, takes bounds of
-/// memory and time upon this process and all rights from it but to compute and to answer, and is to be the first
-/// and only thing that it does.
+/// What the process of [`Compiler::Process`] does: it reads one order from `input`, compiles the component that
+/// follows there, and writes the result to `output`. It closes all other files, limits the memory and time of
+/// this process, and gives up all rights except to compute and to answer. Call it first in the process, and do
+/// nothing else there.
 ///
 /// # Errors
-/// The bounds cannot be set, there is no engine, or the order cannot be read or answered. That the component
-/// is refused is an answer.
+/// The limits cannot be set, there is no engine, or the order cannot be read or answered. A refusal of the
+/// component is an answer, not an error.
 pub fn compile_ordered(input: impl Read, mut output: impl Write) -> io::Result<()> {
     close_inherited();
     let bounds = [
         (Resource::Data, COMPILER_MEMORY),
         (Resource::Cpu, COMPILE.as_secs()),
-        // A compiler that fails leaves no image of itself on the disk.
+        // A compiler that crashes leaves no core file.
         (Resource::Core, 0),
     ];
     for (resource, most) in bounds {
@@ -187,8 +188,8 @@ pub fn compile_ordered(input: impl Read, mut output: impl Write) -> io::Result<(
     output.flush()
 }
 
-/// Closes everything but the standard streams: modules of HSMs do not always mark what they open so that it
-/// is not inherited, and a compiler has no business with a connection to one.
+/// Closes everything but the standard streams: HSM modules do not always mark their files as not inherited, and
+/// a compiler must not have a connection to an HSM.
 #[cfg(target_os = "linux")]
 fn close_inherited() {
     const FIRST: libc::c_uint = 3;
@@ -203,8 +204,8 @@ fn close_inherited() {
 #[cfg(not(target_os = "linux"))]
 fn close_inherited() {}
 
-/// What the work gives, if it ends in time. What takes longer goes on in its thread until it ends, and
-/// nobody waits for it.
+/// The result of the work, if it ends in time. If not, the work goes on in its thread until it ends, and nobody
+/// waits for it.
 fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -212,7 +213,7 @@ fn within<T: Send + 'static>(
     let (done, result) = sync_channel(1);
     std::thread::Builder::new()
         .name("policy-compile".to_owned())
-        // Whoever waited may have given up.
+        // The waiting thread may have given up.
         .spawn(move || drop(done.send(work())))
         .map_err(|error| Refusal::Plugin(format!("no thread to compile it in: {error}")))?;
     result.recv_timeout(limit).map_err(|error| {
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn a_compiler_that_fails_is_told_by_how_it_ends() {
         assert!(reason(compiled_by("/nowhere", "")).contains("cannot be started"));
-        // They end without reading, and answer what is no answer.
+        // These programs end without reading, and their output is not an answer.
         assert!(reason(compiled_by("/bin/false", "")).contains("fails over it (exit status: 1)"));
         assert!(reason(compiled_by("/bin/echo", "")).contains("fails over it (exit status: 0)"));
         let directory = tempfile::tempdir().unwrap();
@@ -287,7 +288,7 @@ mod tests {
         };
         let read = |text: String| read_answer(text.as_bytes()).map(|(_, code)| code).ok();
         assert_eq!(read(answer("3}\nabc")).as_deref(), Some(&b"abc"[..]));
-        // It ended in the middle, or promises more than there is room for.
+        // It ended in the middle, or announces more than there is room for.
         assert_eq!(read(answer("4}\nabc")), None);
         assert_eq!(read(answer("18446744073709551615}\nabc")), None);
     }

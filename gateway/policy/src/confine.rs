@@ -1,14 +1,14 @@
-//! Taking from a process, for good, what compiling does not need.
+//! Takes from a process, for good, the rights that compiling does not need.
 //!
-//! A compiler reads what somebody wrote whom the gateway does not trust, and runs it to configure it. Should it
-//! be taken over, then whoever did has a process that can compute and answer, and nothing else: it opens no file,
-//! has no network, starts no process, sends no signal and traces nobody.
+//! A compiler reads input from people whom the gateway does not trust, and runs it to configure it. If an attacker
+//! takes the compiler over, they have a process that can compute and answer, and nothing else: it opens no file,
+//! has no network, starts no process, sends no signal and traces no process.
 
-/// Confines this process, and says what the kernel could not take from it. There must be one thread only.
+/// Confines this process, and returns what the kernel could not restrict. The process must have one thread only.
 #[cfg(target_os = "linux")]
 pub(crate) fn confine() -> Vec<String> {
     let mut lacking = Vec::new();
-    // First, since the filter knows none of its calls.
+    // First, since the filter allows none of its calls.
     if let Err(why) = landlock::deny() {
         lacking.push(format!("no landlock: {why}"));
     }
@@ -31,8 +31,8 @@ mod landlock {
         RulesetError, RulesetStatus, Scope,
     };
 
-    /// The newest interface whose rights are all denied, that of Linux 6.15. An older kernel has fewer, and denies
-    /// those; the filter denies the rest.
+    /// The newest interface whose rights are all denied, that of Linux 6.15. An older kernel has fewer rights, and
+    /// denies those; the filter denies the rest.
     const NEWEST: ABI = ABI::V7;
 
     /// Denies every file, every connection and every other process, as far as the kernel can.
@@ -61,7 +61,7 @@ mod seccomp {
         SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
     };
 
-    /// Calls that need no more than what is open already, and this process alone.
+    /// Calls that use only what is open already, and only this process.
     const ALLOWED: &[libc::c_long] = &[
         // The pipes.
         libc::SYS_read,
@@ -72,7 +72,7 @@ mod seccomp {
         libc::SYS_fstat,
         libc::SYS_lseek,
         libc::SYS_ppoll,
-        // Memory, and images of memory without a name.
+        // Memory, and anonymous memory files.
         libc::SYS_brk,
         libc::SYS_mmap,
         libc::SYS_munmap,
@@ -95,24 +95,24 @@ mod seccomp {
         libc::SYS_exit,
         libc::SYS_exit_group,
         libc::SYS_restart_syscall,
-        // Its own signals: traps of guests, and the end by a bound.
+        // Its own signals: traps of guests, and the end at a limit.
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,
         libc::SYS_sigaltstack,
         libc::SYS_tgkill,
-        // Time and chance.
+        // Time and random numbers.
         libc::SYS_clock_gettime,
         libc::SYS_clock_getres,
         libc::SYS_clock_nanosleep,
         libc::SYS_nanosleep,
         libc::SYS_gettimeofday,
         libc::SYS_getrandom,
-        // Allowed here and refused by the first filter, which the C library can do without.
+        // Allowed here, but the first filter refuses it; the C library can do without it.
         libc::SYS_clone3,
     ];
 
-    /// Refuses every call but these from now on, in all threads that there will be.
+    /// Refuses every call that is not in `ALLOWED` from now on, in all later threads too.
     pub(super) fn filter() -> Result<(), String> {
         let told = |error: seccompiler::Error| error.to_string();
         let programs = [without_clone3(), only_allowed()];
@@ -122,8 +122,8 @@ mod seccomp {
         Ok(())
     }
 
-    /// The flags of this call lie in memory, where a filter cannot see whether a process would be started. The
-    /// C library takes the older call where there is no newer one.
+    /// The flags of this call are in memory, where a filter cannot see whether it would start a process. Without
+    /// it, the C library uses the older call.
     fn without_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
         let rules = BTreeMap::from([(libc::SYS_clone3, vec![])]);
         program(rules, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.unsigned_abs()))
@@ -134,9 +134,9 @@ mod seccomp {
         let thread = libc::CLONE_THREAD.unsigned_abs().into();
         // Threads, and no processes.
         rules.insert(libc::SYS_clone, vec![when(0, Op::MaskedEq(thread), thread)?]);
-        // The bounds of this process, and of no other.
+        // The limits of this process only.
         rules.insert(libc::SYS_prlimit64, vec![when(0, Op::Eq, 0)?]);
-        // Names of threads and of memory, and nothing else that the call can do.
+        // Names of threads and of memory; nothing else that the call can do.
         let names = [libc::PR_SET_NAME, libc::PR_SET_VMA];
         let names = names.into_iter().map(|what| when(0, Op::Eq, what.unsigned_abs().into()));
         rules.insert(libc::SYS_prctl, names.collect::<Result<_, _>>()?);
@@ -167,11 +167,11 @@ mod tests {
 
     use super::*;
 
-    /// Set where this test runs again, as the process that is confined.
+    /// Set when this test runs again, as the confined process.
     const INSIDE: &str = "CHANCERY_TEST_CONFINED";
 
-    /// What a compiler that was taken over would try. It runs in a process of its own, since there is no way
-    /// back, and says what came of it by how it ends.
+    /// Tries what a compiler under an attacker's control would try. It runs in a process of its own, since
+    /// confinement cannot be undone, and its exit status says the result.
     #[test]
     fn a_confined_process_computes_and_reaches_nothing() {
         if std::env::var_os(INSIDE).is_some() {
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(inside.status.code(), Some(0), "{said}");
     }
 
-    /// How many of the attempts came out other than they should.
+    /// How many of the attempts ended in another way than expected.
     fn attempt() -> i32 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -202,7 +202,7 @@ mod tests {
             }
         };
         let mut wrong = 0;
-        // A kernel may be without landlock, which the filter makes up for here.
+        // If a kernel has no landlock, the filter makes up for it here.
         if lacking.iter().any(|what| what.contains("seccomp")) {
             eprintln!("{lacking:?}");
             wrong += 1;
@@ -222,7 +222,7 @@ mod tests {
         wrong += refused("signal", signal.err().map(Into::into));
         let raised = rustix::thread::set_no_new_privs(false);
         wrong += refused("go back", raised.err().map(Into::into));
-        // What a compiler does.
+        // The things that a compiler does.
         let sum: u64 = std::thread::spawn(|| (0..1_000_000_u64).sum()).join().unwrap();
         wrong + i32::from(sum != 499_999_500_000)
     }

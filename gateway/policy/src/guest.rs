@@ -1,4 +1,4 @@
-//! The store that one instance lives in, and what it may use there.
+//! The store of one instance, and the limits of what it may use there.
 
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
@@ -9,13 +9,13 @@ use crate::engine::{INSTANCES, MEMORIES};
 use crate::evaluation::Failure;
 use crate::wasi;
 
-/// Elements in all tables of a guest. Compiled languages use them for function pointers.
+/// The most elements in all tables of a guest. Compiled languages use them for function pointers.
 const TABLE_ELEMENTS: usize = 20_000;
 
-/// Handles that a guest may have at once, of WASI or of its own making. They are memory of the host.
+/// The most handles that a guest may have at once, of WASI or of its own. They use memory of the host.
 const HANDLES: usize = 1000;
 
-/// A store whose deadline has begun, since instantiation runs code of the guest too.
+/// A store whose deadline has begun, since instantiation already runs code of the guest.
 pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bounds> {
     let deadline = Deadline::new(limits.deadline);
     let first = deadline.first();
@@ -27,7 +27,7 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
     store.set_hostcall_fuel(limits.answer);
     store.set_max_component_handles(HANDLES);
     if calls_are_counted {
-        // Only counts: what ends an evaluation is the deadline.
+        // Fuel only counts: the deadline ends an evaluation.
         let _ = store.set_fuel(u64::MAX);
     }
     store
@@ -38,14 +38,14 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
 pub(crate) struct Bounds {
     deadline: Deadline,
     limits: Limits,
-    /// Bytes of memory that are left, of those that were granted.
+    /// Bytes of the granted memory that are left.
     memory: usize,
     granted: usize,
     tables: usize,
     refused_memory: bool,
     /// What the guest may call.
     pub(crate) calls: Calls,
-    /// What it did with WASI.
+    /// The guest's state in WASI.
     pub(crate) wasi: wasi::State,
 }
 
@@ -68,20 +68,20 @@ impl Bounds {
         self.granted.saturating_sub(self.memory)
     }
 
-    /// Allows so many bytes of memory more.
+    /// Allows this many more bytes of memory.
     pub(crate) fn allow_memory(&mut self, bytes: usize) {
         self.memory += bytes;
         self.granted += bytes;
     }
 
-    /// Why an instance failed, by the error and by what it was refused before.
+    /// Why an instance failed, from the error and from what was refused to it before.
     pub(crate) fn failure(&self, error: &wasmtime::Error) -> Failure {
         if let Some(absent) = error.downcast_ref::<wasi::Absent>() {
             return Failure::Trap(absent.to_string());
         }
         let Some(trap) = error.downcast_ref::<Trap>() else {
             let text = format!("{error:#}");
-            // wasmtime keeps the types of these errors to itself.
+            // wasmtime does not export the types of these errors.
             if text.contains("store handle limit exceeded") {
                 return Failure::Handles;
             }
@@ -92,7 +92,7 @@ impl Bounds {
         };
         match trap {
             Trap::Interrupt => Failure::Deadline(self.limits.deadline),
-            // A guest that cannot get memory traps; the cause is worth more than the trap.
+            // A guest that cannot get memory traps; report the cause and not the trap.
             Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds if self.refused_memory => {
                 self.out_of_memory()
             }
@@ -105,7 +105,7 @@ impl Bounds {
         Failure::Memory { kib: self.limits.memory / 1024 }
     }
 
-    /// A trap alone does not tell what an exception or a panic was. Whoever traps has often said it before.
+    /// A trap alone does not tell the exception or panic. The guest has often written it to the log before.
     fn with_last_words(&self, trap: String) -> String {
         match self.calls.last_words() {
             "" => trap,
@@ -114,7 +114,7 @@ impl Bounds {
     }
 }
 
-/// Takes the growth out of what is left, if it fits.
+/// Subtracts the growth from `left`, if it fits.
 fn take(left: &mut usize, current: usize, desired: usize) -> bool {
     match left.checked_sub(desired.saturating_sub(current)) {
         Some(rest) => {

@@ -1,4 +1,4 @@
-//! A line that a policy writes, on its way to the gateway's log or to whoever tries the policy.
+//! A line that a policy writes, for the gateway's log or for a trial.
 
 use std::fmt;
 
@@ -18,14 +18,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// It stays one line whatever the policy writes: it must not make up others in the gateway's log.
+    /// Keeps it to one line whatever the policy writes: a policy must not forge other lines of the
+    /// gateway's log.
     pub(crate) fn new(level: log::Level, message: &str, fields: &[types::Attribute]) -> Self {
         let fields: Vec<String> =
             fields.iter().map(|field| format!("{}={:?}", field.name, field.value)).collect();
         Self { level, message: visible(message).into_owned(), fields: fields.join(" ") }
     }
 
-    /// What it takes of the budget, in bytes.
+    /// Its share of the budget, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.message.len() + self.fields.len() + 1
     }

@@ -1,4 +1,4 @@
-//! What policies may look up beyond the request: injected by the program, granted by the binding.
+//! What policies may look up besides the request: provided by the program, granted by the binding.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chancery_identity::TenantId;
 
-/// Why a look-up gave no answer. A policy is told both.
+/// Why a look-up gave no answer. The policy gets the code and the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The binding does not grant it.
@@ -15,7 +15,7 @@ pub enum LookupError {
     /// There is no such group or data set.
     #[error("there is no {0}")]
     Unknown(String),
-    /// It cannot be told now.
+    /// The answer is not available at the moment.
     #[error("it cannot be told now: {0}")]
     Unavailable(String),
 }
@@ -51,12 +51,12 @@ pub type GroupLookup =
 /// Gives the value of a key in a tenant's data set.
 pub type DataLookup =
     Arc<dyn Fn(&TenantId, &str, &str) -> Result<Option<String>, LookupError> + Send + Sync>;
-/// Counts the certificates that were issued in the last so long.
+/// Counts the certificates that were issued in the given time before now.
 pub type IssuedLookup =
     Arc<dyn Fn(&TenantId, &IssuedTo, Duration) -> Result<u64, LookupError> + Send + Sync>;
 
 /// The look-ups. They are called on the threads that evaluate policies, while a policy's deadline
-/// runs, so they answer from memory or within a bound of their own.
+/// runs, so they answer from memory or within a limit of their own.
 #[derive(Clone)]
 pub struct Lookups {
     /// `groups.contains`.
@@ -68,7 +68,7 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// None of them can be answered: for tools that look at policies without a gateway.
+    /// Answers no look-up: for tools that look at policies without a gateway.
     pub fn unavailable() -> Self {
         let why = || LookupError::Unavailable("there is no gateway behind this policy".to_owned());
         Self {
@@ -96,7 +96,7 @@ pub(crate) struct Capabilities {
 /// Which groups or data sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Every one: for a trial, in which there is nothing to protect.
+    /// Every one: for a trial, where there is nothing to protect.
     All,
     /// These.
     Only(BTreeSet<String>),

@@ -1,4 +1,4 @@
-//! A policy without a gateway around it: for its author, and for whoever wants to look into one.
+//! A policy without a gateway around it: for its author, and for others who want to inspect it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct TrialLimits {
 }
 
 impl Default for TrialLimits {
-    /// What bindings have that say nothing.
+    /// The limits of a binding that sets none.
     fn default() -> Self {
         Self { deadline: Duration::from_millis(20), memory: 1 << 20 }
     }
@@ -33,13 +33,14 @@ impl Default for TrialLimits {
 /// What a trial measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// What the policy consumes, in a unit that is the same on every machine. It runs slower so.
+    /// What the policy consumes, in a unit that is the same on every machine. The policy runs slower
+    /// with it.
     Fuel,
     /// The time that it takes, as in a gateway.
     Time,
 }
 
-/// A component with settings, ready to be asked.
+/// A component with settings, ready for questions.
 pub struct Trial {
     program: Program,
     limits: Limits,
@@ -47,7 +48,7 @@ pub struct Trial {
     _sandbox: Sandbox,
 }
 
-/// What can be seen of a component.
+/// The visible properties of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// Digest of its bytes.
@@ -58,11 +59,11 @@ pub struct Inspection {
     pub decision: &'static str,
     /// Version of the contract that it was built against.
     pub contract: String,
-    /// Name, as it says itself.
+    /// Its name, as it reports it.
     pub name: String,
-    /// Version, as it says itself.
+    /// Its version, as it reports it.
     pub version: String,
-    /// What it is, in its own words.
+    /// Its description of itself.
     pub summary: String,
     /// What it imports.
     pub imports: Vec<String>,
@@ -70,7 +71,7 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Linear memory that it begins with, in bytes.
     pub memory: usize,
-    /// JSON Schema of its settings; null if it gives none that is JSON.
+    /// JSON Schema of its settings; null if it gives no valid JSON.
     pub settings_schema: serde_json::Value,
 }
 
@@ -101,7 +102,7 @@ impl Trial {
         self.program.case_kind()
     }
 
-    /// Puts each case to a fresh instance.
+    /// Runs each case in a fresh instance.
     pub fn run(&self, cases: &Cases) -> Vec<CaseOutcome> {
         cases.run(&self.program, &self.limits)
     }
@@ -114,7 +115,7 @@ impl std::fmt::Debug for Trial {
 }
 
 impl Inspection {
-    /// Looks into a component, without settings.
+    /// Inspects a component, without settings.
     ///
     /// # Errors
     /// It is not a policy of a version that this host has.
@@ -138,7 +139,7 @@ impl Inspection {
     }
 }
 
-/// A binding of whatever the component decides about.
+/// A binding that matches everything the component decides about.
 fn binding(file: &Path, wasm: &[u8], settings: &str, limits: Limits) -> Result<Binding, LoadError> {
     let name = file.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
     let place = Place { file: file.to_owned(), line: 1 };

@@ -1,4 +1,4 @@
-//! Taking a new set of policies into use while the old one decides.
+//! Takes a new set of policies into use while the old one decides.
 
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ async fn no_decision_fails_while_sets_are_exchanged() {
     let text = fs::read_to_string(&document).unwrap();
     let reloads = tokio::task::spawn_blocking(move || {
         for n in 0..20 {
-            // Another set each time.
+            // A different set each time.
             fs::write(&document, format!("# {n}\n{text}")).unwrap();
             let before = reloading.summary();
             assert_ne!(reloading.reload().unwrap().digest, before.digest);
@@ -97,7 +97,7 @@ async fn one_call_goes_back_to_the_set_before_older_versions_and_all() {
     assert_eq!(sets.iter().map(|set| set.number).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!(sets[0].digest, sets[2].digest, "the same files");
 
-    // From beside the host, for its next start.
+    // Without the host, for its next start.
     drop(host);
     roll_back(&config, Some(2)).unwrap();
     let host = PolicyHost::open(config.clone()).unwrap();
@@ -186,14 +186,14 @@ async fn the_example_freezes_what_others_allow() {
 
 #[tokio::test]
 async fn a_component_is_configured_once_and_not_in_each_evaluation() {
-    // Counts how often it is configured, and denies if that is not once.
+    // Counts how often it is configured, and denies unless that is once.
     let configure =
         "(global.set $times (i32.add (global.get $times) (i32.const 1))) i32.const 1024";
     let evaluate = format!(
         "(if (i32.eq (global.get $times) (i32.const 1)) (then (return (i32.const 1024)))) {DENY}"
     );
     let more = "(global $times (mut i32) (i32.const 0))";
-    // So long a loop would pass the deadline in each evaluation, but fits once at the start.
+    // A loop this long would pass the deadline in each evaluation, but fits once at the start.
     let slow = format!(
         "(local.set 0 (i32.const 0)) (loop (br_if 0 (i32.lt_u
             (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100000000)))) {configure}"
