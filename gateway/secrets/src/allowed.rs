@@ -6,7 +6,7 @@ use chancery_identity::RequestContext;
 
 use crate::Secrets;
 
-/// The error of an engine's operations, as far as asking and recording need to know it.
+/// The error of an engine's operations, as far as policy questions and audit records need to know it.
 pub(crate) trait OperationError: From<AuditError> {
     /// The policies refused.
     fn denied(code: String, message: String) -> Self;
@@ -18,9 +18,8 @@ pub(crate) trait OperationError: From<AuditError> {
     fn code(&self) -> &str;
 }
 
-/// An operation that the policies allowed and whose end is still to be recorded. Its result is
-/// reached only through [`finish`](Self::finish), so nothing is answered that the audit log does not
-/// have.
+/// An operation that the policies allowed and whose end is not recorded yet. Its result is available only
+/// through [`finish`](Self::finish), so every answer is in the audit log.
 #[must_use]
 pub(crate) struct Allowed<'a> {
     secrets: &'a Secrets,
@@ -30,7 +29,7 @@ pub(crate) struct Allowed<'a> {
 }
 
 impl<'a> Allowed<'a> {
-    /// Asks the policies, which are told the `facts` as attributes; a refusal is recorded and returned.
+    /// Asks the policies, which get the `facts` as attributes; records and returns a refusal.
     pub(crate) async fn ask<E: OperationError>(
         secrets: &'a Secrets,
         context: &RequestContext,
@@ -43,7 +42,8 @@ impl<'a> Allowed<'a> {
         Self::ask_each(secrets, context, caller, operation, resources, facts).await
     }
 
-    /// The same about several resources, each by itself: one denial denies, and the shortest time counts.
+    /// Does the same about several resources, each by itself: one denial denies, and the shortest time
+    /// counts.
     pub(crate) async fn ask_each<E: OperationError>(
         secrets: &'a Secrets,
         context: &RequestContext,
@@ -83,12 +83,12 @@ impl<'a> Allowed<'a> {
         Ok(Self { secrets, operation, event, max_ttl })
     }
 
-    /// Ceiling on the time-to-live of what is handed out; none if no policy set one.
+    /// Ceiling on the time-to-live of the result; none if no policy set one.
     pub(crate) fn max_ttl(&self) -> Option<Duration> {
         self.max_ttl
     }
 
-    /// What was allowed, as policies name it.
+    /// The operation that was allowed, as policies name it.
     pub(crate) fn operation(&self) -> &'static str {
         self.operation
     }
@@ -99,20 +99,21 @@ impl<'a> Allowed<'a> {
         self
     }
 
-    /// Adds a keyed hash of a secret: whoever holds the audit log's key can tell where a value that
-    /// leaked was written and read, and nobody learns it from the log.
+    /// Adds a keyed hash of a secret: the holder of the audit log's key can tell where a leaked value was
+    /// written and read, and nobody learns the value from the log.
     pub(crate) fn hashed(self, name: &str, secret: &[u8]) -> Self {
         let hash = self.secrets.audit.keyed_hash(secret);
         self.detail(name, hash)
     }
 
-    /// Records that it came to nothing because another request was quicker, before the policies are
-    /// asked about what it has become: no decision goes unrecorded.
+    /// Records that the operation had no effect because another request came first. Call it before the
+    /// policies are asked about the new state: every decision is recorded.
     pub(crate) async fn overtaken(self) -> Result<(), AuditError> {
         self.secrets.audit.record(self.event.failed("overtaken")).await
     }
 
-    /// The same for an operation on so many inputs, each with a result of its own. It failed if all did.
+    /// Does the same for an operation on several inputs, each with a result of its own. It failed if all
+    /// did.
     pub(crate) async fn finish_each<T, E: OperationError>(
         self,
         count: usize,
@@ -132,7 +133,7 @@ impl<'a> Allowed<'a> {
         result
     }
 
-    /// Records how it ended, and only then lets the result go.
+    /// Records how the operation ended, and only then returns the result.
     pub(crate) async fn finish<T, E: OperationError>(self, result: Result<T, E>) -> Result<T, E> {
         let event = match &result {
             Ok(_) => self.event.succeeded(),

@@ -17,25 +17,25 @@ pub struct Ssh<'a> {
     issuance: Option<&'a Issuance>,
 }
 
-/// What somebody wants signed.
+/// A request for an SSH certificate.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// What the client calls its purpose.
     pub role: String,
     /// The key.
     pub public_key: SshPublicKey,
-    /// For whom.
+    /// Whether it is for a user or a host.
     pub kind: Kind,
     /// The names that the certificate is to be good for.
     pub principals: Vec<String>,
     /// How long it is to be valid.
     pub ttl: Option<Duration>,
-    /// What it is to allow and demand.
+    /// What the certificate allows and demands.
     pub options: Options,
 }
 
 impl<'a> Ssh<'a> {
-    /// What can be done here, as policies name it; the resource is a principal.
+    /// The operations here, as policies name them; the resource is a principal.
     pub const OPERATIONS: [&'static str; 2] = ["ssh.sign-user", "ssh.sign-host"];
 
     pub(crate) fn new(secrets: &'a Secrets, mount: &MountName) -> Self {
@@ -62,7 +62,7 @@ impl<'a> Ssh<'a> {
         issuance.sign_ssh(request).await
     }
 
-    /// The CA's public key, as one line. It is public: whoever has a certificate may read it.
+    /// The CA's public key, as one line. It is public: every client with a certificate may read it.
     pub fn public_key(&self, kind: Kind) -> Option<String> {
         self.issuance?.ssh_ca().map(|ca| ca.public_key(kind).line())
     }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What people note about a secret: texts by name. Readable by whoever may read the metadata, so it
-/// is no place for secrets.
+/// Notes about a secret: texts by name. Everybody who may read the metadata can read them, so do
+/// not put secrets there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CustomMetadata(BTreeMap<String, String>);
@@ -15,7 +15,7 @@ const MAX_KEY_BYTES: usize = 128;
 /// Longest text of a note, in bytes.
 const MAX_VALUE_BYTES: usize = 512;
 
-/// Why a set of notes is refused. Their texts are not repeated.
+/// Why a set of notes is refused. The error does not repeat their texts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCustomMetadata {
     /// Over 64.
@@ -55,10 +55,10 @@ impl CustomMetadata {
         Ok(Self(notes))
     }
 
-    /// These notes with `changes` made: a text replaces or adds, none removes.
+    /// These notes with `changes` applied: a text replaces or adds a note, none removes it.
     ///
     /// # Errors
-    /// See [`InvalidCustomMetadata`]; it looks at the result.
+    /// See [`InvalidCustomMetadata`]; the check looks at the result.
     pub fn changed(
         &self,
         changes: &BTreeMap<String, Option<String>>,

@@ -9,28 +9,28 @@ use super::config::{KvConfig, bounded_retention, updated_max_versions};
 use super::custom::CustomMetadata;
 use super::error::KvError;
 
-/// Everything about a secret but its values: the state machine of its versions. One store record per
-/// secret; whoever changes it does so by an optimistic commit on that record.
+/// Everything about a secret except its values: the state machine of its versions. One store record per
+/// secret; each change is an optimistic commit on that record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretMetadata {
-    /// Under which the values are stored. A secret that is removed and made anew gets another, so old
-    /// values cannot come back.
+    /// The id under which the values are stored. A secret that is removed and made anew gets another id,
+    /// so old values cannot come back.
     pub(crate) id: Uuid,
     /// When the secret, or its metadata, was first written.
     pub created: Timestamp,
-    /// When anything of it last changed.
+    /// When any part of it last changed.
     pub updated: Timestamp,
     /// Number of the newest version; 0 if there was none yet.
     pub current_version: u64,
     /// Number of the oldest version still known; 0 until the first one was dropped.
     pub oldest_version: u64,
-    /// How many versions are kept; none leaves it to the mount.
+    /// How many versions are kept; with none, the mount's setting counts.
     pub max_versions: Option<u32>,
     /// Whether every write must say which version it replaces.
     pub cas_required: bool,
-    /// When versions disappear by themselves; none leaves it to the mount.
+    /// When versions disappear by themselves; with none, the mount's setting counts.
     pub delete_version_after: Option<Duration>,
-    /// What people noted about it.
+    /// Notes about it.
     pub custom_metadata: CustomMetadata,
     /// The versions still known, by number.
     pub versions: BTreeMap<u64, Version>,
@@ -47,7 +47,7 @@ pub struct Version {
     pub destroyed: bool,
 }
 
-/// What becomes of a version's value.
+/// The state of a version's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionState {
     /// It can be read.
@@ -58,36 +58,36 @@ pub enum VersionState {
     Destroyed,
 }
 
-/// A version together with what is told with it.
+/// A version with its number and the secret's notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionMetadata {
     /// Its number.
     pub number: u64,
     /// The version.
     pub version: Version,
-    /// What people noted about the secret.
+    /// Notes about the secret.
     pub custom_metadata: CustomMetadata,
 }
 
-/// What to change in a secret's settings; none leaves one as it is.
+/// A change of a secret's settings; none leaves a setting as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetadataUpdate {
-    /// 0 goes back to the mount's.
+    /// 0 restores the mount's setting.
     pub max_versions: Option<u32>,
     /// Whether every write must say which version it replaces.
     pub cas_required: Option<bool>,
-    /// 0 goes back to the mount's.
+    /// 0 restores the mount's setting.
     pub delete_version_after: Option<Duration>,
-    /// What becomes of the notes.
+    /// A change of the notes.
     pub custom_metadata: Option<NotesUpdate>,
 }
 
-/// What becomes of the notes on a secret.
+/// A change of the notes on a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotesUpdate {
-    /// These instead.
+    /// Replaces all notes by these.
     Replace(CustomMetadata),
-    /// A text replaces or adds, none removes.
+    /// A text replaces or adds a note, none removes it.
     Change(BTreeMap<String, Option<String>>),
 }
 
@@ -95,12 +95,12 @@ pub enum NotesUpdate {
 #[derive(Debug)]
 pub(crate) struct Added {
     pub(crate) number: u64,
-    /// Versions that no longer are kept.
+    /// Versions that are no longer kept.
     pub(crate) dropped: Vec<u64>,
 }
 
 impl Version {
-    /// What becomes of its value at `now`.
+    /// The state of its value at `now`.
     pub fn state(&self, now: Timestamp) -> VersionState {
         if self.destroyed {
             VersionState::Destroyed
@@ -129,7 +129,7 @@ impl SecretMetadata {
         }
     }
 
-    /// The version with this number, or the newest for none.
+    /// The version with this number; for none, the newest.
     pub(crate) fn version(&self, number: Option<u64>) -> Option<VersionMetadata> {
         let number = number.unwrap_or(self.current_version);
         let version = *self.versions.get(&number)?;
@@ -145,7 +145,7 @@ impl SecretMetadata {
         }
     }
 
-    /// Adds a version and drops those that are too many.
+    /// Adds a version and drops the oldest ones beyond the limit.
     pub(crate) fn add_version(&mut self, now: Timestamp, config: &KvConfig) -> Added {
         let number = self.current_version.saturating_add(1);
         let deletion = self.deletion_from(now, config);
@@ -161,7 +161,7 @@ impl SecretMetadata {
         Added { number, dropped }
     }
 
-    /// Deletes the live ones among these versions. Whether any was.
+    /// Deletes the live ones among these versions. Returns whether there were any.
     pub(crate) fn delete(&mut self, numbers: &[u64], now: Timestamp) -> bool {
         self.change(numbers, now, |version| {
             let live = version.state(now) == VersionState::Live;
@@ -172,8 +172,8 @@ impl SecretMetadata {
         })
     }
 
-    /// Brings back those of these versions that are, or will be, deleted; their time begins anew. Whether
-    /// any was.
+    /// Brings back those of these versions that are, or will be, deleted; their time begins anew. Returns
+    /// whether there were any.
     pub(crate) fn undelete(&mut self, numbers: &[u64], now: Timestamp, config: &KvConfig) -> bool {
         let deletion = self.deletion_from(now, config);
         self.change(numbers, now, |version| {
@@ -185,13 +185,13 @@ impl SecretMetadata {
         })
     }
 
-    /// When a version disappears by itself that is written, or brought back, now.
+    /// When a version that is written or brought back now disappears by itself.
     fn deletion_from(&self, now: Timestamp, config: &KvConfig) -> Option<Timestamp> {
         let retention = config.retention(self.delete_version_after);
         retention.map(|after| now.checked_add(after).unwrap_or(Timestamp::MAX))
     }
 
-    /// Marks these versions as destroyed. The numbers of those that were not yet.
+    /// Marks these versions as destroyed. Returns the numbers of those that were not destroyed yet.
     pub(crate) fn destroy(&mut self, numbers: &[u64], now: Timestamp) -> Vec<u64> {
         let mut destroyed = Vec::new();
         for number in numbers {
@@ -225,7 +225,7 @@ impl SecretMetadata {
     /// Changes the settings.
     ///
     /// # Errors
-    /// If a setting is out of range; nothing is changed then.
+    /// A setting is out of range; nothing is changed then.
     pub(crate) fn update(
         &mut self,
         update: &MetadataUpdate,
@@ -341,7 +341,7 @@ mod tests {
         assert!(secret.undelete(&[1], at(200), &config));
         assert_eq!(state(&secret, 1, 259), VersionState::Live);
         assert_eq!(state(&secret, 1, 260), VersionState::Deleted);
-        // With no retention any more, it stays.
+        // Without a retention any more, it stays.
         assert!(secret.undelete(&[1], at(300), &KvConfig::default()));
         assert_eq!(secret.versions[&1].deletion, None);
         assert!(!secret.undelete(&[1], at(301), &config), "it was not deleted");

@@ -15,17 +15,17 @@ use super::{
 
 /// A key that is brought in, or its next version.
 pub struct Import {
-    /// What kind it is; of a new key only.
+    /// What kind it is; for a new key only.
     pub key_type: TransitKeyType,
-    /// Where it is kept from then on; of a new key only.
+    /// Where it is kept from then on; for a new key only.
     pub protection: Protection,
     /// The key itself.
     pub what: Imported,
-    /// What differs from the usual settings; of a new key only.
+    /// Settings that differ from the default; for a new key only.
     pub settings: SettingsUpdate,
 }
 
-/// What is brought in.
+/// The form in which a key is brought in.
 pub enum Imported {
     /// A key that was [wrapped](software::wrap_key) to [`Transit::wrapping_key`]: PKCS#8, or the bytes of a
     /// secret key.
@@ -41,25 +41,26 @@ pub enum Imported {
         ciphertext: Vec<u8>,
         /// The hash in OAEP.
         hash: OaepHash,
-        /// The public half in PEM, if it is a pair: the HSM does not tell it of what it unwraps.
+        /// The public half in PEM if it is a key pair: the HSM does not return the public half of a key that
+        /// it unwraps.
         public: Option<String>,
     },
-    /// Only the public half, in PEM: to verify, and to encrypt to.
+    /// The public half only, in PEM: for verification and encryption.
     Public(String),
 }
 
-/// To what keys are wrapped that are brought in.
+/// The key to which imported keys are wrapped.
 #[derive(Debug)]
 pub struct WrappingKey {
     /// The RSA key, in PEM.
     pub pem: String,
-    /// The hash in OAEP that its holder has, or the usual one.
+    /// The hash that its holder supports in OAEP, or the usual one.
     pub hash: OaepHash,
 }
 
 impl Transit<'_> {
-    /// The RSA key to which whoever brings a key in wraps it: `keys.import`, on the mount. What is wrapped to
-    /// the one in the HSM is unwrapped there alone.
+    /// The RSA key to which a client wraps a key that it imports: `keys.import`, on the mount. Keys that are
+    /// wrapped to the HSM's wrapping key are unwrapped only there.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -86,7 +87,7 @@ impl Transit<'_> {
         allowed.finish(found).await
     }
 
-    /// Brings a key in, or, if `version_of_known`, the next version of one that is there: `keys.import`.
+    /// Imports a key, or, if `version_of_known`, the next version of an existing key: `keys.import`.
     ///
     /// # Errors
     /// See [`TransitError`].
@@ -194,7 +195,7 @@ impl Transit<'_> {
         Ok(key)
     }
 
-    /// Takes out a key that was wrapped to this mount.
+    /// Unwraps a key that was wrapped to this mount.
     async fn unwrapped(
         &self,
         layout: &Layout<'_>,
@@ -214,7 +215,7 @@ impl Transit<'_> {
         })
     }
 
-    /// The mount's own RSA key, which is made the first time that it is needed.
+    /// The mount's own RSA key; it is made when it is first needed.
     async fn opener(
         &self,
         layout: &Layout<'_>,
@@ -235,7 +236,7 @@ impl Transit<'_> {
         opening.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
     }
 
-    /// The name of the mount's RSA key in the HSM, which is made the first time that it is needed.
+    /// The name of the mount's RSA key in the HSM; it is made when it is first needed.
     async fn opener_in_hsm(&self, layout: &Layout<'_>) -> Result<KeyName, TransitError> {
         let at = layout.wrapping_in_hsm()?;
         let fresh = KeyVersion::new(self.now())?.held_as;
@@ -249,7 +250,7 @@ impl Transit<'_> {
         let name = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<KeyName>().ok());
         let name = name.ok_or_else(|| TransitError::Record(at.to_string()))?;
         if made && name != fresh {
-            // Somebody else was quicker, and nobody knows of this one.
+            // Another request was faster, and nothing refers to this key.
             self.custody()?.remove_from_hsm(&fresh).await?;
         }
         Ok(name)

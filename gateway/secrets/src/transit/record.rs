@@ -23,7 +23,7 @@ pub struct TransitKey {
     pub imported: bool,
     /// Number of the newest version.
     pub latest: u64,
-    /// By number. Those that were trimmed are missing.
+    /// By number. Trimmed versions are missing.
     pub versions: BTreeMap<u64, KeyVersion>,
 }
 
@@ -32,10 +32,10 @@ pub struct TransitKey {
 pub struct KeyVersion {
     /// When it was made or brought in.
     pub created: Timestamp,
-    /// Under which name its holder, and the store, have it. Never used again, so that whoever finds it
-    /// finds this version.
+    /// The name under which its holder, and the store, have it. A name is never used again, so it always
+    /// stands for this version.
     pub(super) held_as: KeyName,
-    /// The public half, as DER `SubjectPublicKeyInfo` in hex; none of a secret key.
+    /// The public half, as DER `SubjectPublicKeyInfo` in hex; none for a secret key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public: Option<String>,
     /// Whether there is only the public half.
@@ -43,7 +43,7 @@ pub struct KeyVersion {
     pub public_only: bool,
 }
 
-/// Where a key is in its life.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 pub enum State {
@@ -51,7 +51,7 @@ pub enum State {
     Enabled,
     /// It cannot be used until somebody enables it.
     Disabled,
-    /// It cannot be used, and is destroyed at this time unless somebody brings it back.
+    /// It cannot be used, and is destroyed at this time unless somebody restores it.
     Deleted {
         /// When.
         destroyed_at: Timestamp,
@@ -59,7 +59,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word for it.
+    /// The name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -83,12 +83,12 @@ impl KeyVersion {
         self
     }
 
-    /// How many bytes of JSON it is, at most.
+    /// The most bytes that it takes in JSON.
     pub(super) fn record_bytes(&self) -> usize {
         self.public.as_ref().map_or(0, String::len) + 256
     }
 
-    /// The public half; none of a secret key.
+    /// The public half; none for a secret key.
     pub fn public_key(&self) -> Option<PublicKey> {
         let der = hex::decode(self.public.as_ref()?).ok()?;
         PublicKey::from_spki_der(&der).ok()
@@ -123,7 +123,7 @@ impl TransitKey {
         self.versions.first_key_value().map_or(self.latest, |(number, _)| *number)
     }
 
-    /// Refuses unless it can be used.
+    /// Refuses unless the key can be used.
     ///
     /// # Errors
     /// [`TransitError::NotEnabled`].
@@ -137,14 +137,14 @@ impl TransitKey {
         }
     }
 
-    /// The version that encrypts or signs: the latest, or the one that is asked for.
+    /// The version that encrypts or signs: the latest, or the requested one.
     ///
     /// # Errors
-    /// [`TransitError::Refused`] if that one must not, or is not there.
+    /// [`TransitError::Refused`] if that version is not allowed, or does not exist.
     pub(super) fn making(&self, asked: Option<u64>) -> Result<u64, TransitError> {
         let number = asked.filter(|number| *number != 0).unwrap_or(self.latest);
         let least = match self.settings.min_encryption_version {
-            // As a client's `key_version` is a wish, it may be for an older one where nothing forbids it.
+            // A client's `key_version` may name an older version if nothing forbids it.
             0 => self.settings.min_decryption_version,
             least => least,
         };
@@ -157,7 +157,7 @@ impl TransitKey {
     /// The version with this number, if it may decrypt or verify.
     ///
     /// # Errors
-    /// [`TransitError::Refused`] if it must not, or is not there.
+    /// [`TransitError::Refused`] if it is not allowed, or does not exist.
     pub(super) fn reading(&self, number: u64) -> Result<&KeyVersion, TransitError> {
         if number < self.settings.min_decryption_version {
             return Err(refused(number, "is before min_decryption_version"));
@@ -165,12 +165,12 @@ impl TransitKey {
         self.version(number)
     }
 
-    /// The version with this number, whatever may be done with it.
+    /// The version with this number, whether it may be used or not.
     pub(super) fn version(&self, number: u64) -> Result<&KeyVersion, TransitError> {
         self.versions.get(&number).ok_or_else(|| refused(number, "is not there"))
     }
 
-    /// Adds a version, which is the latest from now on.
+    /// Adds a version, which becomes the latest.
     pub(super) fn add(&mut self, version: KeyVersion) {
         self.latest += 1;
         self.versions.insert(self.latest, version);
@@ -184,7 +184,7 @@ impl TransitKey {
         if period.is_zero() || brought_in { None } else { latest.created.checked_add(period).ok() }
     }
 
-    /// When something happens to it by itself.
+    /// The next time at which something happens to it by itself.
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.state {
             State::Enabled => self.next_rotation(),

@@ -1,4 +1,4 @@
-//! Keys for their life, in software.
+//! The life of keys, in software.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl World {
         self.f.transit().delete(context, caller, &name(key)).await
     }
 
-    /// How many records of private halves and secrets there are.
+    /// How many records of private halves and secrets the store has.
     async fn materials(&self) -> usize {
         self.f.store.scan(b"default/secrets/transit-material/", None, 20_000).await.unwrap().len()
     }
@@ -105,7 +105,7 @@ impl World {
         self.f.transit().import(context, caller, &name(key), import, false).await
     }
 
-    /// A key wrapped as somebody elsewhere would.
+    /// A key wrapped as a client would wrap it.
     async fn wrapped(&self, secret: &[u8], hash: OaepHash) -> Imported {
         let Somebody { context, caller } = &self.admin;
         let text =
@@ -128,7 +128,7 @@ async fn what_was_encrypted_opens_after_rotations_until_its_version_is_withdrawn
     assert_eq!(w.decrypt("orders", &first).await.unwrap(), "one");
     assert_eq!(w.decrypt("orders", &second).await.unwrap(), "two");
 
-    // Encrypted anew, it is the same text under the latest version.
+    // After a rewrap it is the same text under the latest version.
     let Somebody { context, caller } = &w.admin;
     let mut anew =
         w.f.transit().rewrap(context, caller, &name("orders"), &[sealed(&first)]).await.unwrap();
@@ -140,7 +140,7 @@ async fn what_was_encrypted_opens_after_rotations_until_its_version_is_withdrawn
     let refused = w.decrypt("orders", &first).await.unwrap_err().to_string();
     assert!(refused.contains("before min_decryption_version"), "{refused}");
 
-    // Trimmed, the version is gone for good.
+    // After a trim the version is gone for good.
     let trimmed = w.f.transit().trim(context, caller, &name("orders"), 3).await;
     assert!(matches!(trimmed, Err(TransitError::Refused(_))));
     assert_eq!(w.materials().await, 2);
@@ -170,7 +170,7 @@ async fn a_ciphertext_opens_with_its_key_and_its_associated_data_only() {
     let orders = name("orders");
     let opened = w.f.transit().decrypt(context, caller, &orders, &[elsewhere]).await.unwrap();
     assert!(matches!(opened[0], Err(TransitError::Unauthentic)));
-    // Of several, each has its own result.
+    // In a batch, each input has its own result.
     let several = [sealed(&changed), sealed(&made)];
     let opened = w.f.transit().decrypt(context, caller, &orders, &several).await.unwrap();
     assert!(opened[0].is_err() && opened[1].is_ok());
@@ -179,7 +179,7 @@ async fn a_ciphertext_opens_with_its_key_and_its_associated_data_only() {
         (&line["outcome"]["result"], &line["details"]["failed"]),
         (&"success".into(), &1.into())
     );
-    // Also where all are wrong, which the audit log calls a failure.
+    // Also if all inputs are wrong, which the audit log calls a failure.
     let several = [sealed(&changed), sealed(&changed)];
     let opened = w.f.transit().decrypt(context, caller, &orders, &several).await.unwrap();
     assert!(opened.iter().all(Result::is_err) && opened.len() == 2);
@@ -226,7 +226,7 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
     w.f.clock.advance(DAY * 2);
     assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
     let Somebody { context, caller } = &w.f.admin().await;
-    // Until then its name is taken, and what cannot be used is not given for a new key.
+    // Until then its name is taken, and a new key does not get it.
     let wanted = NewKey { key_type: None, protection: None, settings: SettingsUpdate::default() };
     let again = w.f.transit().create(context, caller, &name("orders"), wanted).await;
     let again = again.unwrap_err().to_string();
@@ -271,7 +271,7 @@ async fn a_deleted_key_is_purged_unless_it_is_protected() {
     let protected = w.f.transit().purge(context, caller, &name("ledger")).await.unwrap_err();
     assert!(protected.to_string().contains("protected"), "{protected}");
     assert!(w.read("ledger").await.is_ok());
-    // A name that is free again is another key.
+    // A freed name stands for another key.
     w.create("orders", TransitKeyType::Hmac).await;
     assert_eq!(w.materials().await, 2);
 }
@@ -416,7 +416,8 @@ async fn policies_are_told_which_algorithm_is_wanted() {
         assert_eq!(line["details"][fact], value, "{line}");
     }
     assert_eq!(line["details"]["count"], json!(1));
-    // The other algorithm, and a key that is not there, are the same to whoever may not use them.
+    // A client without rights gets the same answer for another algorithm and for a key that does not
+    // exist.
     for key in ["ed", "nothing"] {
         let refused = transit.sign(context, caller, &name(key), None, how, message.clone()).await;
         assert!(matches!(refused, Err(TransitError::Denied { .. })), "{key}: {refused:?}");
@@ -455,7 +456,7 @@ async fn keys_are_brought_in_wrapped() {
     let second = w.f.transit().import(context, caller, &key, import, true).await.unwrap();
     assert_eq!(second.latest, 2);
 
-    // What is no key, another type of key, or wrapped to something else.
+    // Not a key, another type of key, or wrapped to something else.
     let aes = TransitKeyType::Aes256Gcm96;
     let cases = [
         (aes, w.wrapped(&[7; 16], OaepHash::Sha256).await),
@@ -507,7 +508,7 @@ async fn an_exportable_key_goes_to_another_mount_and_no_other_key_does() {
         let refused = export(source, destination).await;
         assert!(matches!(refused, Err(TransitError::Refused(_))), "{source} to {destination}");
     }
-    // There is only the public half: it signs and decrypts nothing.
+    // Only the public half is there: it cannot sign or decrypt.
     let signed = transit
         .sign(context, caller, &name("other-site"), None, Signing::default(), vec![vec![]])
         .await
@@ -534,7 +535,7 @@ async fn a_backup_brings_a_key_back_where_it_was_made_and_nowhere_else() {
     let backup = transit.back_up(context, caller, &name("orders")).await.unwrap();
     let taken = transit.restore(context, caller, Some(&name("orders")), &backup).await;
     assert!(matches!(taken, Err(TransitError::Refused(_))));
-    // Beside the key itself, each ends alone.
+    // The copy and the key itself end independently.
     transit.restore(context, caller, Some(&name("copy")), &backup).await.unwrap();
     w.delete("orders").await.unwrap();
     transit.purge(context, caller, &name("orders")).await.unwrap();
@@ -586,7 +587,7 @@ async fn policies_are_told_which_key_a_backup_brings_back_before_it_is_there() {
     };
     let code = || w.f.last_audited()["outcome"]["code"].clone();
 
-    // Neither under its own name, nor under another one.
+    // Neither under its own name nor under another one.
     for to in [None, Some("guarded"), Some("innocent")] {
         restore(to, &backups["guarded"]).await.unwrap_err();
         assert_eq!(code(), "denied-by-rule", "{to:?}");
@@ -606,13 +607,13 @@ async fn policies_are_told_which_key_a_backup_brings_back_before_it_is_there() {
     ] {
         assert_eq!(line["details"][fact], value, "{fact}");
     }
-    // Whether something is a backup is told to those who may restore.
+    // Only clients that may restore learn whether something is a backup.
     let nobody = w.f.somebody("default", "reader").await;
     for text in [backups["plain"].as_str(), "nonsense"] {
         let refused = transit.restore(&nobody.context, &nobody.caller, None, text).await;
         assert!(matches!(refused, Err(TransitError::Denied { .. })), "{refused:?}");
     }
-    // A rule that denies by what is not known applies.
+    // A rule that denies by an attribute applies if the attribute is unknown.
     restore(None, "nonsense").await.unwrap_err();
     assert_eq!(code(), "denied-by-rule");
     let Somebody { context, caller } = &w.admin;
@@ -640,8 +641,8 @@ async fn a_backup_is_restored_under_the_name_in_it_if_none_is_given() {
     assert_eq!(w.decrypt("orders", &made).await.unwrap(), "one");
 }
 
-/// Gives a key versions up to this one in the store, as if it had been rotated for years, with private
-/// halves of the size of RSA's.
+/// Gives a key versions up to this one in the store, as after years of rotation, with private halves
+/// as large as RSA's.
 async fn with_versions(w: &World, key: &str, latest: u64) {
     let at = Key::new(format!("default/secrets/transit-key/transit/{key}")).unwrap();
     let record = w.f.store.get(&at).await.unwrap().unwrap();
@@ -673,7 +674,7 @@ async fn a_backup_that_is_too_large_for_one_commit_is_restored_and_none_is_made_
     let restored = transit.restore(context, caller, Some(&name("again")), &backup).await.unwrap().1;
     assert_eq!((restored.latest, w.materials().await), (4500, 9000));
     assert_eq!(w.decrypt("again", &made).await.unwrap(), "one");
-    // Nothing is stored for a name that is taken.
+    // Nothing is stored if the name is taken.
     let taken = transit.restore(context, caller, Some(&name("again")), &backup).await.unwrap_err();
     assert!(taken.to_string().contains("already"), "{taken}");
     assert_eq!(w.materials().await, 9000);
