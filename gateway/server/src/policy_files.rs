@@ -1,4 +1,4 @@
-//! Notices when the files of the policies change.
+//! Notices changes of the policies' files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// No change for so long means that whoever changes files is done.
+/// If no file changes for this long, the change is complete.
 const QUIET: Duration = Duration::from_millis(300);
-/// After so long a set is looked at although files still change.
+/// After this long a set is read although files still change.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The directory of policies, watched.
 pub(crate) struct PolicyFiles {
     changed: Arc<Notify>,
-    /// Stops watching when it goes.
+    /// Stops watching when dropped.
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -23,12 +23,13 @@ impl PolicyFiles {
     /// Watches a directory and what is in it.
     ///
     /// # Errors
-    /// If the system cannot, or no more: it watches a limited number of directories.
+    /// The system cannot watch, or not one more directory: it watches a limited number.
     pub(crate) fn watch(directory: &Path) -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
         let noticed = changed.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // An error may mean that events were lost. Reading is what the gateway itself does.
+            // An error may mean that events were lost. The gateway itself causes the events of
+            // reading.
             if event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                 return;
             }
@@ -43,7 +44,7 @@ impl PolicyFiles {
         Self { changed: Arc::default(), _watcher: None }
     }
 
-    /// Returns when files have changed and are left alone again.
+    /// Returns when files have changed and the changes are complete.
     pub(crate) async fn settled(&self) {
         self.changed.notified().await;
         let since = Instant::now();
@@ -85,7 +86,7 @@ mod tests {
         std::fs::write(&document, "1").unwrap();
         let files = PolicyFiles::watch(directory.path()).unwrap();
         std::fs::read(&document).unwrap();
-        // Whatever the reading led to would have been noticed before this is.
+        // Any effect of the reading would be noticed before this write.
         std::fs::write(directory.path().join("b.toml"), "1").unwrap();
         within_a_minute(files.settled()).await;
         assert!(tokio::time::timeout(QUIET, files.settled()).await.is_err());

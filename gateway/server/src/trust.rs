@@ -1,4 +1,4 @@
-//! Whose client certificates are believed: read at start and at each reload.
+//! Whose client certificates are accepted: read at start and at each reload.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use metrics::gauge;
 use crate::config::{CaConfig, ClientCaConfig, ClientRule, Config};
 use crate::gateway::Gateway;
 
-/// So long before a client CA's certificate ends, a warning says so at each start and reload.
+/// How long before the end of a client CA's certificate each start and reload warns about it.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The client CAs of the configuration and, unless switched off, the gateway's own issuing CAs: not the
-/// roots above these, since other CAs may stand below them.
+/// The client CAs of the configuration and, unless switched off, the gateway's own issuing CAs: not the roots
+/// above these, since other CAs may be below them.
 ///
 /// # Errors
 /// Names the file that cannot be read or holds something other than certificates, or what is wrong with
@@ -29,7 +29,7 @@ pub(crate) fn of_clients(config: &Config, gateway: &Gateway) -> Result<ClientTru
     if config.clients.trust_own_ca {
         for ca in gateway.cas() {
             let mut configs = std::iter::once(&config.ca).chain(&config.issuers);
-            // One that the configuration has no more vouches for nobody.
+            // A CA that is no longer in the configuration vouches for nobody.
             let config: Option<&CaConfig> = configs.find(|config| config.name == ca.name());
             let Some(rule) = config.map(|config| &config.clients) else { continue };
             let origin = format!("the issuer `{}`", ca.name());
@@ -58,7 +58,7 @@ pub(crate) fn of_clients(config: &Config, gateway: &Gateway) -> Result<ClientTru
     })))
 }
 
-/// The client CAs of somebody else whose revocations are to be found out.
+/// The foreign client CAs whose revocations have to be looked up.
 ///
 /// # Errors
 /// As for [`of_clients`].
@@ -67,7 +67,7 @@ pub(crate) fn foreign_cas(config: &Config) -> Result<Vec<ForeignCa>> {
     for config in &config.clients.cas {
         let Some(settings) = config.revocation.clone() else { continue };
         let read = read([config])?;
-        // Of a CA that vouches for nobody there is nothing to be known.
+        // A CA that vouches for nobody needs no look-up.
         if let Some(origin) = read.first().map(|ca| ca.origin.clone()) {
             let certificates = read.into_iter().map(|ca| ca.certificate).collect();
             found.push(ForeignCa { origin, certificates, settings });
@@ -76,7 +76,7 @@ pub(crate) fn foreign_cas(config: &Config) -> Result<Vec<ForeignCa>> {
     Ok(found)
 }
 
-/// Says when the certificates of these CAs end: those of somebody else, which nobody here renews.
+/// Says when the certificates of these CAs end. They are foreign CAs, and nobody here renews them.
 #[expect(clippy::cast_precision_loss, reason = "exact for the next hundred million years")]
 fn tell_ends(cas: &[ClientCa], now: Timestamp) -> Result<()> {
     let soon = now.checked_add(SOON).unwrap_or(Timestamp::MAX);
@@ -103,7 +103,7 @@ fn tell_ends(cas: &[ClientCa], now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The client CAs in the files of the configuration, looked at by themselves: `check` has no gateway.
+/// The client CAs in the files of the configuration, checked by themselves: `check` has no gateway.
 ///
 /// # Errors
 /// As for [`of_clients`].
@@ -122,7 +122,7 @@ fn read<'a>(configs: impl IntoIterator<Item = &'a ClientCaConfig>) -> Result<Vec
             certificates_in(&text).with_context(|| format!("{}: {origin}", config.key()))?;
         for der in &found {
             let certificate = ParsedCertificate::from_der(der)?;
-            // Everybody below it would be locked out.
+            // All clients below it would be locked out.
             NameConstraints::check_judged(&certificate)
                 .with_context(|| format!("{}: {origin}", config.key()))?;
         }
@@ -142,10 +142,9 @@ fn client_ca(certificate: Vec<u8>, origin: &str, rule: &ClientRule) -> Option<Cl
     })
 }
 
-/// Whether a client certificate is still as good as when it was issued: not revoked, by the gateway itself, if it
-/// was issued here, or by the CAs of others; and of the tenant that it was issued for here. It answers from
-/// memory. All are asked of every certificate, since a CA of somebody else may be a root above the gateway's own
-/// CAs.
+/// Whether a client certificate is still good: neither the gateway, if it issued it, nor a foreign CA has revoked
+/// it, and it belongs to the tenant for which it was issued here. Answers from memory. All are asked about every
+/// certificate, since a foreign CA may be a root above the gateway's own CAs.
 fn still_good(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
     let (issuance, revocation) = (issuance.clone(), revocation.clone());
     Arc::new(move |chain| {
@@ -158,10 +157,10 @@ fn still_good(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
     })
 }
 
-/// The certificates in PEM text, as DER.
+/// Reads the certificates in PEM text, as DER.
 ///
 /// # Errors
-/// If there is none, or one is no certificate.
+/// There is none, or one of them is not a certificate.
 pub(crate) fn certificates_in(text: &str) -> Result<Vec<Vec<u8>>> {
     let found = pem::decode(pem::CERTIFICATE, text)?;
     for der in &found {

@@ -2,8 +2,8 @@
 //! private keys, no I/O.
 //!
 //! The keys of users and hosts are parsed, turned into [`chancery_x509::PublicKey`] so that the same weak
-//! keys are refused, and stand in certificates byte for byte. A certificate is built up to its signature,
-//! which whoever holds the CA's key makes over exactly these bytes.
+//! keys are refused, and copied into certificates byte for byte. A certificate is built up to its signature.
+//! The holder of the CA's key signs exactly these bytes.
 
 mod certificate;
 mod options;

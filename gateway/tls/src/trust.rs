@@ -8,20 +8,20 @@ use chancery_x509::{KeyUsage, ParsedCertificate};
 
 use crate::verifier::ClientPath;
 
-/// Whom the gateway believes about its clients: the CAs that may vouch for client certificates, each
-/// for whom it may, and the rules by which a certificate becomes an identity. A snapshot: what changes
-/// while it is in use, such as revocations, is behind the CAs' [checks](ClientCa::check).
+/// The CAs that may vouch for client certificates, for whom each may, and the rules by which a certificate
+/// becomes an identity. This is a snapshot: the CAs' [checks](ClientCa::check) answer about things that
+/// change while it is in use, such as revocations.
 #[derive(Clone)]
 pub struct ClientTrust {
-    /// Sorted by certificate and without repetition, so that two trusts can be compared and that the order
-    /// of a configuration file decides nothing.
+    /// Sorted by certificate and without repetition, so that two trusts can be compared and the order of a
+    /// configuration file has no effect.
     anchors: Vec<Anchor>,
     rules: IdentityRules,
     settle: Option<ChainSettle>,
 }
 
-/// A CA whose client certificates are believed. Its certificate is a trust anchor: paths end at it
-/// whoever signed it, so that another CA below the same root is not believed.
+/// A CA whose client certificates are accepted. Its certificate is a trust anchor: paths end at it,
+/// whichever CA signed it. So another CA below the same root is not accepted.
 #[derive(Clone)]
 pub struct ClientCa {
     /// Its certificate in DER.
@@ -30,22 +30,22 @@ pub struct ClientCa {
     pub origin: String,
     /// For whom it vouches.
     pub vouches_for: VouchesFor,
-    /// Whether a certificate without the extension for extended key usages is a client's (RFC 5280
-    /// §4.2.1.12 lets it be used for everything). With the extension it needs clientAuth in any case.
+    /// Whether a certificate without the extension for extended key usages is accepted from a client (RFC
+    /// 5280 §4.2.1.12 lets it be used for everything). With the extension it needs clientAuth in any case.
     pub allow_no_extended_key_usage: bool,
-    /// Says whether what it vouched for still holds.
+    /// Says whether a verified chain of this CA still holds.
     pub check: ChainCheck,
 }
 
-/// Says whether a chain that was verified still holds: whether a certificate in it was revoked. It is asked
-/// at every use of the evidence, so it answers from memory.
+/// Says whether a chain that was verified still holds: whether a certificate in it was revoked. It is
+/// called at every use of the evidence, so it answers from memory.
 pub type ChainCheck = Arc<dyn Fn(&ClientChain<'_>) -> Result<(), EvidenceError> + Send + Sync>;
 
-/// Finds out what has to be known of a chain before its CA's [check](ClientCa::check) can answer. None if
-/// there is nothing to wait for.
+/// Finds out what the CA's [check](ClientCa::check) needs to know about a chain. None if there is nothing
+/// to wait for.
 pub type ChainSettle = Arc<dyn Fn(&ClientChain<'_>) -> Option<Settling> + Send + Sync>;
 
-/// A client certificate and the way from it to the CA that is trusted.
+/// A client certificate and its path to the trusted CA.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientChain<'a> {
     /// The certificate.
@@ -56,7 +56,7 @@ pub struct ClientChain<'a> {
     pub ca: &'a [u8],
 }
 
-/// Why certificates cannot be client CAs. The trust in use stays in use.
+/// Why certificates cannot be client CAs. The current trust stays in use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
@@ -68,8 +68,8 @@ pub enum TrustError {
         /// What is wrong with it.
         reason: String,
     },
-    /// It is not a CA's. As an anchor it would vouch for itself, so that whoever holds its key could
-    /// never be cut off by the CA that issued it.
+    /// It is not a CA's. As an anchor it would vouch for itself, so the CA that issued it could never cut
+    /// off the holder of its key.
     #[error(
         "the client CA certificate `{subject}` of {origin} is not a CA's: its basic constraints do not \
          say CA:TRUE, or its key usage excludes signing certificates; configure the CA that issued it, \
@@ -81,7 +81,7 @@ pub enum TrustError {
         /// Its common name, if it has one.
         subject: String,
     },
-    /// Two certificates of one CA say different things about it, and which one a path ends at would decide.
+    /// Two certificates of one CA have different settings, so the result would depend on where a path ends.
     #[error(
         "the client CA `{subject}` is bound twice, in {first} and in {second}, and not to the same: \
          name all that it vouches for in one place"
@@ -102,23 +102,23 @@ pub enum TrustError {
     },
 }
 
-/// A client CA with what is read in its certificate.
+/// A client CA with the data that is read from its certificate.
 #[derive(Debug, Clone)]
 pub(crate) struct Anchor {
     pub(crate) ca: ClientCa,
     pub(crate) fingerprint: Fingerprint,
     /// How many CAs may stand between it and a client's certificate (RFC 5280 §4.2.1.9), if limited.
     pub(crate) path_length: Option<u8>,
-    /// For people.
+    /// Its name, for people.
     pub(crate) subject: String,
-    /// Name and key, in DER: two certificates with the same are of one CA.
+    /// Name and key, in DER: two certificates with the same name and key belong to one CA.
     identity: (Vec<u8>, Vec<u8>),
 }
 
 impl ClientTrust {
-    /// Trusts these CAs, and reads identities by these rules. Without any CA, no client certificate is
-    /// asked for. An anchor vouches for nobody before its certificate begins and after it ended. A CA may
-    /// come with several certificates, or several times, as long as the same is said about it.
+    /// Trusts these CAs, and reads identities by these rules. Without any CA, the gateway requests no
+    /// client certificate. An anchor vouches for nobody before its certificate begins and after it ended. A
+    /// CA may come with several certificates, or several times, if all have the same settings.
     ///
     /// # Errors
     /// See [`TrustError`].
@@ -140,7 +140,7 @@ impl ClientTrust {
         Ok(Self { anchors, rules, settle: None })
     }
 
-    /// The same where something may have to be found out before a request is handled.
+    /// The same trust, where something may have to be looked up before a request is handled.
     #[must_use]
     pub fn settled_by(self, settle: ChainSettle) -> Self {
         Self { settle: Some(settle), ..self }
@@ -150,7 +150,7 @@ impl ClientTrust {
         &self.anchors
     }
 
-    /// Whether the same client certificates are good, whoever they stand for.
+    /// Whether the same client certificates are valid, independent of their identities.
     pub(crate) fn verifies_as(&self, other: &Self) -> bool {
         let facts = |anchor: &Anchor| {
             (anchor.ca.certificate.clone(), anchor.ca.allow_no_extended_key_usage)
@@ -158,7 +158,7 @@ impl ClientTrust {
         self.anchors.iter().map(facts).eq(other.anchors.iter().map(facts))
     }
 
-    /// Whom a certificate with these names stands for, on the word of the CA with this fingerprint.
+    /// The identity of a certificate with these names, on the word of the CA with this fingerprint.
     pub(crate) fn identity(
         &self,
         ca: Fingerprint,
@@ -169,8 +169,8 @@ impl ClientTrust {
         self.rules.resolve(&anchor.ca.vouches_for, fingerprint, names)
     }
 
-    /// Whether a certificate holds by this trust. With `again`, it was judged by another trust: the CA has
-    /// to be trusted here as well, and to vouch for the same.
+    /// Whether a certificate is valid under this trust. With `again`, another trust judged it before: this
+    /// one has to trust the CA too, and the CA has to vouch for the same identity.
     pub(crate) fn still_holds(
         &self,
         certificate: &PeerCertificate,
@@ -191,7 +191,7 @@ impl ClientTrust {
         (anchor.ca.check)(&ClientChain { certificate, intermediates, ca: &anchor.ca.certificate })
     }
 
-    /// Finds out what is not known yet about a certificate that was verified by this path.
+    /// Finds out what is not yet known about a certificate that was verified by this path.
     pub(crate) fn settle(
         &self,
         certificate: &PeerCertificate,
@@ -219,7 +219,7 @@ impl Anchor {
         if !certificate.is_ca() || !may_sign {
             return Err(TrustError::NotACa { origin: ca.origin, subject });
         }
-        // The key as far as it can be read: of another kind it signs nothing that is verified here.
+        // The key, as far as it can be read: a key of another kind signs nothing that is verified here.
         let key = certificate.public_key().map(|key| key.spki_der().to_vec()).unwrap_or_default();
         Ok(Self {
             fingerprint: Fingerprint::of_certificate(&ca.certificate),
@@ -235,7 +235,7 @@ impl Anchor {
         CaId::new(name, key)
     }
 
-    /// Whether this is the same CA, and something else is said about it.
+    /// Whether this is the same CA with different settings.
     fn contradicts(&self, other: &Self) -> bool {
         let said = |ca: &ClientCa| (ca.vouches_for.clone(), ca.allow_no_extended_key_usage);
         self.identity == other.identity && said(&self.ca) != said(&other.ca)

@@ -1,6 +1,6 @@
-//! Handshakes take turns, so that however many strangers want one, a part of the processors is left to
-//! the connections that there are. Clients' addresses come round in a ring: whoever wants one handshake waits
-//! for one step of everybody else's, however many they want.
+//! Handshakes take turns, so that established connections keep a part of the processors, however many
+//! strangers want a handshake. The client addresses are served round robin: a handshake waits for one step of
+//! every other address, however many handshakes the others want.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use chancery_identity::client_network;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
-/// How many handshakes may ask a key's holder at once. It has a queue for others too.
+/// How many handshakes may ask a key's holder at once. Its queue serves others too.
 const HELD: usize = 32;
 
 /// How many handshakes may compute at once. Waiting for the peer takes no turn.
@@ -24,12 +24,12 @@ pub(crate) struct Turns(Arc<Mutex<Line>>);
 #[derive(Debug)]
 struct Line {
     free: usize,
-    /// The clients of which handshakes wait, the next one first.
+    /// The clients whose handshakes wait, the next one first.
     clients: VecDeque<IpNet>,
     waiting: HashMap<IpNet, VecDeque<oneshot::Sender<Turn>>>,
 }
 
-/// A turn, which is the next one's when it is dropped.
+/// A turn; dropping it passes it on to the next handshake.
 #[derive(Debug)]
 struct Turn(Option<Turns>);
 
@@ -40,7 +40,7 @@ impl Turns {
         Self::new((processors / 2).max(1))
     }
 
-    /// For handshakes that wait for a key's holder in their turn, which costs no processor.
+    /// For handshakes that wait for a key's holder during their turn, which needs no processor.
     pub(crate) fn of_held_key() -> Self {
         Self::new(HELD)
     }
@@ -50,7 +50,7 @@ impl Turns {
         Self(Arc::new(Mutex::new(line)))
     }
 
-    /// Does `work` for a client, each step of it when there is a turn.
+    /// Does `work` for a client, each step of it in a turn.
     pub(crate) async fn take<F: Future>(&self, client: IpAddr, work: F) -> F::Output {
         let client = client_network(client);
         let mut work = pin!(work);
@@ -63,7 +63,7 @@ impl Turns {
                 }
             }
             let Some(next) = &mut waiting else { return Poll::Pending };
-            // The line holds the other end until it gives a turn.
+            // The line keeps the sender until it gives a turn.
             let turn = ready!(Pin::new(next).poll(cx)).unwrap_or(Turn(None));
             waiting = None;
             work_in(turn, work.as_mut(), cx)
@@ -71,7 +71,7 @@ impl Turns {
         .await
     }
 
-    /// A turn, or where one will come.
+    /// A turn, or a receiver for one.
     fn next(&self, client: IpNet) -> Result<Turn, oneshot::Receiver<Turn>> {
         let mut line = self.line();
         if line.free > 0 {
@@ -88,29 +88,29 @@ impl Turns {
         Err(receive)
     }
 
-    /// Gives a turn to whoever is next.
+    /// Gives the turn to the next waiter.
     fn pass_on(self) {
         loop {
             let Some(next) = self.line().pop() else { return };
             let Err(mut refused) = next.send(Turn(Some(self.clone()))) else { return };
-            // Whoever waited there is gone. The turn is still this one.
+            // That waiter is gone. This one still has the turn.
             refused.0 = None;
         }
     }
 
-    /// Nothing panics while it holds the lock, and each change is complete by itself.
+    /// Takes the lock. Nothing panics while it is held, and each change is complete by itself.
     fn line(&self) -> MutexGuard<'_, Line> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One step. The turn is over with it.
+/// Does one step. The turn ends with it.
 fn work_in<F: Future>(_turn: Turn, work: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
     work.poll(cx)
 }
 
 impl Line {
-    /// Who is next; if there is nobody, the turn is free.
+    /// Takes the next waiter; if there is none, the turn becomes free.
     fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
         while let Some(client) = self.clients.pop_front() {
             let Some(of_client) = self.waiting.get_mut(&client) else { continue };
@@ -192,7 +192,7 @@ mod tests {
         let held = turns.next(client_network(client(0))).unwrap();
         let order = Arc::new(Mutex::new(vec![]));
         let mut all = JoinSet::new();
-        // The first two want many.
+        // The first two clients want many.
         let wanted = [1, 1, 1, 1, 2, 2, 2, 3].map(|number| {
             let (turns, order) = (turns.clone(), order.clone());
             all.spawn(async move {
@@ -201,7 +201,7 @@ mod tests {
         });
         yield_now().await;
         assert_eq!(turns.line().waiting.len(), 3);
-        // The first of the second client does not wait any longer.
+        // The first handshake of the second client no longer waits.
         wanted[4].abort();
         yield_now().await;
         drop(held);

@@ -1,4 +1,4 @@
-//! Backups of the store: made while the gateway runs, or is stopped, and put back while it is stopped.
+//! Backups of the store: made while the gateway runs or is stopped, and restored while it is stopped.
 
 mod command;
 
@@ -16,11 +16,11 @@ pub(crate) use command::{BackupArgs, run};
 
 use crate::store::OpenStore;
 
-/// Pieces that wait for whoever takes the backup.
+/// How many pieces may wait for the reader of the backup.
 const AHEAD: usize = 4;
 
-/// Makes backups of a gateway that is running, one at a time: as long as one is made, the store keeps the pages
-/// that it shows.
+/// Makes backups of a running gateway, one at a time: while one is made, the store's file keeps the pages of
+/// that state.
 pub(crate) struct Backups {
     sealed: OpenStore,
     clock: Clock,
@@ -32,7 +32,7 @@ impl Backups {
         Self { sealed, clock, one: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Begins one; none while another is being made.
+    /// Begins a backup; none while another is being made.
     pub(crate) fn begin(&self) -> Result<Option<BackupStream>, String> {
         let Ok(permit) = self.one.clone().try_acquire_owned() else { return Ok(None) };
         let state = self.sealed.freeze().map_err(|error| error.to_string())?;
@@ -58,7 +58,7 @@ impl Backups {
             };
             metrics::counter!("chancery_backups_total", "outcome" => counted).increment(1);
             drop((out, permit));
-            // Whoever took it may be gone.
+            // The reader of the backup may be gone.
             let _ = tell.send(written.map(drop).map_err(|error| error.to_string()));
         });
         Ok(Some(BackupStream { newest, pieces, outcome }))

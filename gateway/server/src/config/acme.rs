@@ -1,4 +1,4 @@
-//! `[acme.limits]`: what one client may take of the ACME server.
+//! `[acme.limits]`: how much of the ACME server one client may use.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::validate::Check;
 
-/// The limits of the ACME server, as they are written.
+/// The limits of the ACME server, as the configuration writes them.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AcmeLimits {
@@ -33,9 +33,9 @@ pub(crate) struct AcmeLimits {
     /// New accounts within `new_accounts_hours`; 0 for no limit.
     pub(crate) new_accounts_per_client: u16,
     pub(crate) new_accounts_hours: u64,
-    /// When an account is removed that never had an order.
+    /// After how many days an account that never had an order is removed.
     pub(crate) unused_account_days: u64,
-    /// When one is that had its last order so long ago.
+    /// After how many days without a new order an account is removed.
     pub(crate) idle_account_days: u64,
 }
 

@@ -1,10 +1,10 @@
-//! The body of a request on its way in: it has to keep up a least rate, and its bytes come out of a
-//! budget until the request was handled.
+//! The body of an incoming request: it has to arrive at a minimum rate, and its bytes count against a
+//! budget until the request is handled.
 //!
-//! A body whose handler has seen enough of it (it is too long, or nobody's) is read on and thrown away,
-//! within limits. Many clients send all of a request before they look for an answer: a connection that
-//! is closed, or an HTTP/2 stream that is reset, would take the answer from them (RFC 9112 §9.6, RFC 9113
-//! §8.1), and the connection is good for further requests afterwards.
+//! If a handler needs no more of a body (it is too long, or nothing handles it), the rest is read and
+//! thrown away, within limits. Many clients send the whole request before they look for an answer: a
+//! closed connection, or a reset HTTP/2 stream, would take the answer from them (RFC 9112 §9.6, RFC 9113
+//! §8.1). After the rest is read, the connection can carry further requests.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::budget::Taken;
 use super::meters;
 use super::pace::{Pace, Rate};
 
-/// How many bytes of a body are thrown away, and for how long: twice what the longest body may have.
+/// How many bytes of a body are thrown away, and for how long: twice the longest body.
 const THROWN_AWAY: (usize, Duration) = (64 * 1024 * 1024, Duration::from_mins(2));
 
 /// A body that fails when it is too slow or there is no room for it.
@@ -37,7 +37,8 @@ where
     body: Option<Paced<B>>,
     taken: Arc<Taken>,
     activity: Arc<Activity>,
-    /// Whether the client waits for a word before it sends (`Expect: 100-continue`), which reading is.
+    /// Whether the client waits for `100 Continue` before it sends (`Expect: 100-continue`); reading the
+    /// body sends that.
     asks_first: bool,
 }
 
@@ -55,7 +56,7 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// `taken` is what the request holds; whoever handles it keeps it alive until that is done.
+    /// `taken` is what the request holds; the handler keeps it alive until the request is handled.
     pub(super) fn new(
         body: B,
         rate: Rate,
@@ -160,7 +161,7 @@ where
     }
 }
 
-/// Reads the rest of a body, at most so much and for so long.
+/// Reads the rest of a body, up to `most` bytes and for the time `longest`.
 fn throw_away<B>(
     mut body: Paced<B>,
     (most, longest): (usize, Duration),
@@ -170,7 +171,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    // As long as it lasts, what arrives is no new request, and the connection is not idle.
+    // Meanwhile, arriving bytes are not a new request, and the connection is not idle.
     let mut under_way = activity.request(false);
     under_way.answered();
     async move {
@@ -183,7 +184,7 @@ where
                 }
             }
         };
-        // What became of it shows at the body.
+        // The state of the body shows the outcome.
         let _ = timeout(longest, rest).await;
         if !body.complete {
             activity.leaves_unread();

@@ -1,6 +1,6 @@
-//! How much memory the bodies of requests may have, altogether and for each client.
+//! How much memory request bodies may use, altogether and for each client.
 //!
-//! Bytes are taken as they arrive and given back when the request was handled. Nobody waits for bytes:
+//! Bytes are taken as they arrive and given back when the request is handled. No request waits for bytes:
 //! requests that wait while they hold some would wait for each other.
 
 use std::sync::Arc;
@@ -21,11 +21,11 @@ pub(super) struct Budget {
 #[derive(Debug, Clone)]
 pub(crate) struct Bodies {
     all: Arc<Budget>,
-    /// Of clients without a certificate: whoever has one still finds room when strangers fill theirs.
+    /// For clients without a certificate: when they have used it up, clients with one still find room.
     strangers: Arc<Budget>,
 }
 
-/// What one request has taken; given back when it is dropped.
+/// The bytes that one request has taken; dropping this gives them back.
 #[derive(Debug)]
 pub(super) struct Taken {
     from: Vec<Arc<Budget>>,
@@ -53,12 +53,12 @@ impl Budget {
 }
 
 impl Bodies {
-    /// `limit` bytes for all bodies, half of them for those of clients without a certificate.
+    /// `limit` bytes for all bodies, half of them for bodies from clients without a certificate.
     pub(crate) fn new(limit: usize) -> Self {
         Self { all: Arc::new(Budget::new(limit)), strangers: Arc::new(Budget::new(limit / 2)) }
     }
 
-    /// What the bodies of one client address may have: a quarter.
+    /// The share of one client address: a quarter.
     pub(super) fn share(&self) -> Budget {
         Budget::new(self.all.limit / 4)
     }
@@ -84,8 +84,8 @@ impl Taken {
         true
     }
 
-    /// Room for what an answer is made of, as long as somebody waits for it. The first `short` bytes are always
-    /// there: a short answer goes out although the budget is used up.
+    /// Room for the data of an answer, as long as a client waits for it. The first `short` bytes are always
+    /// there: a short answer goes out even if the budget is used up.
     pub(super) fn room(self: &Arc<Self>, short: usize) -> Room {
         let (taken, short) = (Arc::downgrade(self), AtomicUsize::new(short));
         Room::of(move |bytes| {
@@ -94,7 +94,8 @@ impl Taken {
             let left = short.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
             let fits = taken.take(bytes.saturating_sub(left.unwrap_or_default()));
             if !fits {
-                // What was gathered is of no use any more, and others need not wait until the caller knows.
+                // The collected data is no longer needed; others should not have to wait until the caller
+                // notices.
                 taken.settle(0);
                 meters::answer_refused();
             }
@@ -102,8 +103,8 @@ impl Taken {
         })
     }
 
-    /// Holds so many bytes from now on: takes what is missing, or gives back what is too much. False, and
-    /// nothing changes, if there is no room for what is missing.
+    /// Holds exactly `bytes` from now on: takes the missing bytes, or gives back the surplus. If there is no
+    /// room for the missing bytes, returns false and changes nothing.
     pub(super) fn settle(&self, bytes: usize) -> bool {
         let held = self.bytes.load(Ordering::Acquire);
         if bytes >= held {
@@ -173,7 +174,7 @@ mod tests {
         let strangers = clients.clone().map(|share| bodies.account(share, true));
         let outcome = strangers.each_ref().map(|taken| taken.take(25));
         assert_eq!(outcome, [true, true, false, false, false]);
-        // What was refused for want of the one budget is not missing in the others.
+        // A refusal by one budget takes nothing from the others.
         assert_eq!(clients[2].as_ref().unwrap().taken(), 0);
         let known = clients.clone().map(|share| bodies.account(share, false));
         assert!(!known[0].take(1), "its quarter is used up, with a certificate or without");

@@ -9,21 +9,21 @@ use chancery_identity::client_network;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-/// An address that has begun none for so long may begin at once what comes to it in that time.
+/// After this long without a handshake, an address may begin at once all handshakes of that time.
 const BURST: Duration = Duration::from_secs(5);
 
-/// So long a handshake waits for its time. Where it would be longer, the connection is refused.
+/// How long a handshake may wait for its time. If it would have to wait longer, the connection is refused.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Of how many addresses it is known when they begin the next. There is no rate for more, but every other
-/// bound.
+/// For how many addresses the time of the next handshake is kept. Further addresses have no rate limit, but
+/// all other limits.
 const ADDRESSES: usize = 16 * 1024;
 
 /// The rate of handshakes of each address.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     interval: Duration,
-    /// When the handshakes of an address will all have had their time.
+    /// When all begun and waiting handshakes of an address will have had their time.
     until: Mutex<HashMap<IpNet, Instant>>,
 }
 
@@ -32,7 +32,7 @@ impl Handshakes {
         Self { interval: Duration::from_secs(1) / per_second.max(1), until: Mutex::default() }
     }
 
-    /// When the next handshake of an address may begin; none if that is too long.
+    /// When the next handshake of an address may begin; none if the wait is too long.
     pub(super) fn next(&self, address: IpAddr, now: Instant) -> Option<Instant> {
         let client = client_network(address);
         // Nothing panics while it is held, and each change is complete by itself.

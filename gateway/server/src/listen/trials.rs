@@ -1,10 +1,10 @@
-//! Handshakes at reserved places, of clients that nobody has seen before.
+//! Handshakes at reserved places, for clients that are not known yet.
 //!
-//! Where strangers have all their places, a client that shows its certificate for the first time would find
-//! none, although the reserved ones are free. So a newcomer may do its handshake at one of those, within
-//! half of the reserve: clients that are known need the rest. An attacker with many addresses can take these
-//! places as well, but not for long: an address tries once in a while, a network has a part of them, and a
-//! handshake that takes long makes room for the next.
+//! When strangers have all their places, a client that shows its certificate for the first time would find
+//! none, although the reserved places are free. So a newcomer may do its handshake at a reserved place,
+//! within half of the reserve: known clients need the rest. An attacker with many addresses can take these
+//! places as well, but not for long: an address has a trial once in a while, a network has a part of the
+//! places, and a handshake that takes long makes room for the next.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,15 +15,15 @@ use tokio::time::Instant;
 
 use super::recently::Recently;
 
-/// How long an address waits between trials, unless one of its clients is known by then; and of how many
-/// addresses that is remembered. It is less than a newcomer waits for a place, so that strangers behind
-/// the same address do not keep a client with a certificate out.
+/// How long an address waits between trials, unless one of its clients is known by then; and how many
+/// addresses are remembered for that. The time is shorter than a newcomer waits for a place, so strangers
+/// behind the same address do not keep out a client with a certificate.
 const BETWEEN: (Duration, usize) = (Duration::from_secs(5), 4096);
 
-/// A trial that has taken so long makes room for another one.
+/// A trial that has taken this long makes room for another one.
 const LONG: Duration = Duration::from_secs(1);
 
-/// A network has at most one part of so many.
+/// A network has at most one part in this many.
 const PARTS: usize = 4;
 
 /// The trials that are under way at a port.
@@ -53,7 +53,7 @@ pub(super) enum Admitted {
 }
 
 impl Trials {
-    /// For a port with so many reserved places.
+    /// For a port with this many reserved places.
     pub(super) fn within(reserve: usize) -> Self {
         let most = reserve / 2;
         Self {
@@ -66,7 +66,7 @@ impl Trials {
         }
     }
 
-    /// Whether a client may have a trial now. `full` is whether the port has no place that is free.
+    /// Whether a client may have a trial now. `full` says that the port has no free place.
     pub(super) fn admit(&self, client: IpNet, full: bool, now: Instant) -> Admitted {
         let of_network = self.networks.get(&network(client)).copied().unwrap_or(0);
         if of_network >= self.of_network || self.had.contains(client, now) {
@@ -92,7 +92,7 @@ impl Trials {
         self.had.remember(client, now);
     }
 
-    /// The trial of this connection is over, if it had one.
+    /// Ends the trial of this connection, if it had one.
     pub(super) fn end(&mut self, number: u64) {
         let Some(trial) = self.under_way.remove(&number) else { return };
         self.oldest_first.remove(&(trial.since, number));
@@ -110,7 +110,7 @@ impl Trials {
     }
 }
 
-/// What is mostly one owner's: an IPv4 network (/24) or an IPv6 site (/48, RFC 6177).
+/// A network that usually has one owner: an IPv4 network (/24) or an IPv6 site (/48, RFC 6177).
 fn network(client: IpNet) -> IpNet {
     let address = client.addr();
     let prefix = match address {

@@ -1,10 +1,10 @@
-//! Warnings that repeat themselves are counted and not written again.
+//! Counts warnings that repeat, instead of writing them again.
 //!
-//! Time goes in turns. In each, the same warning (the same place in the code, saying the same) is
-//! written once, a place in the code writes at most [`DIFFERENT`] different ones, and at most
-//! [`MESSAGES`] lines that are no warnings. At the end of a turn one line for each tells how many were
-//! left out, so that whoever waits for a token, or meets a peer that fails a thousand handshakes, does
-//! not bury the rest of the log.
+//! Time is divided into turns. In each turn the same warning (the same place in the code and the same
+//! text) is written once, and a place in the code writes at most [`DIFFERENT`] different warnings, and
+//! at most [`MESSAGES`] lines that are not warnings. At the end of a turn one line for each says how
+//! many were left out. So a gateway that waits for a token, or a peer that fails a thousand
+//! handshakes, does not bury the rest of the log.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,21 +16,21 @@ use tracing::callsite::Identifier;
 const DIFFERENT: usize = 20;
 /// How many lines that are neither warnings nor errors one place in the code may write in a turn.
 const MESSAGES: u64 = 1000;
-/// How much of a line is repeated by the one that says how often it came.
+/// How much of a line the summary repeats.
 const SUMMARY: usize = 512;
 
-/// What was said in this turn.
+/// The lines of this turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn(HashMap<Identifier, Place>);
 
-/// What one place in the code said.
+/// The lines of one place in the code.
 #[derive(Debug, Default)]
 struct Place {
-    /// Warnings by a hash of what they say.
+    /// Warnings by a hash of their text.
     warnings: HashMap<u64, Warning>,
-    /// Lines that are no warnings.
+    /// Lines that are not warnings.
     messages: u64,
-    /// Lines beyond what a place may write, and what the last of them said.
+    /// Lines beyond what a place may write, and the text of the last one.
     beyond: Option<Warning>,
 }
 
@@ -45,17 +45,17 @@ struct Warning {
 /// A line that was left out of the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// Of the lines that were left out.
+    /// The level of these lines.
     pub(super) level: Level,
     pub(super) count: u64,
-    /// What was said: the line itself, or the last of several.
+    /// The text: the line itself, or the last of several.
     pub(super) said: String,
-    /// Whether all said the same.
+    /// Whether all had the same text.
     pub(super) same: bool,
 }
 
 impl Turn {
-    /// Whether a line may be written. `say` is what it says, in at most so many bytes.
+    /// Whether a line may be written. `say` returns its text, in at most the given number of bytes.
     pub(super) fn admits(
         &mut self,
         place: Identifier,
@@ -90,7 +90,7 @@ impl Turn {
         false
     }
 
-    /// Ends the turn and says what was left out in it.
+    /// Ends the turn and returns what it left out.
     pub(super) fn end(&mut self) -> Vec<LeftOut> {
         let places = std::mem::take(&mut self.0);
         let all = places.into_values().flat_map(|place| {

@@ -1,7 +1,8 @@
 use super::{key, put, value};
 use crate::{Commit, CommitError, SharedStore};
 
-/// Read, add one, commit if unchanged, else again: no increment is lost, whoever wins.
+/// Read, add one, commit if unchanged, otherwise try again: no increment is lost, in any order of
+/// the writers.
 pub async fn increments_under_contention_are_all_counted(store: SharedStore) {
     const TASKS: u32 = 8;
     const EACH: u32 = 25;
@@ -34,7 +35,7 @@ async fn increment(store: &SharedStore) {
     }
 }
 
-/// Of many that want to create the same record, exactly one does.
+/// If many create the same record, exactly one succeeds.
 pub async fn one_of_many_claims_wins(store: SharedStore) {
     for round in 0..20 {
         let mut tasks = tokio::task::JoinSet::new();

@@ -30,7 +30,7 @@ pub async fn a_watch_reports_only_its_prefix_and_only_what_happened(store: Share
     assert_eq!(watch.next().await, Some(Change::Put { key: key("t/last"), version }));
 }
 
-/// A cache that drains its watch never serves less than what its caller was told.
+/// A cache that has read its whole watch never serves older data than what its caller was told.
 pub async fn a_commit_is_in_the_watch_before_it_is_acknowledged(store: SharedStore) {
     let mut watch = store.watch(b"");
     for round in 0..50 {
@@ -39,7 +39,7 @@ pub async fn a_commit_is_in_the_watch_before_it_is_acknowledged(store: SharedSto
     }
 }
 
-/// However commits are grouped and whoever makes them, a watch sees their numbers rise, and misses
+/// In any grouping of commits and from any writer, a watch sees their numbers rise, and misses
 /// none.
 pub async fn a_watch_keeps_the_order_of_concurrent_commits(store: SharedStore) {
     let mut watch = store.watch(b"t/");
@@ -66,7 +66,7 @@ pub async fn a_watch_keeps_the_order_of_concurrent_commits(store: SharedStore) {
     assert_eq!(seen, made);
 }
 
-/// A reader that waits is woken by the next commit.
+/// The next commit wakes a reader that waits.
 pub async fn a_watch_waits_for_the_next_change(store: SharedStore) {
     let mut watch = store.watch(b"t/");
     let reader = tokio::spawn(async move { watch.next().await });

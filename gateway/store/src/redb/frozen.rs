@@ -1,4 +1,4 @@
-//! One state of a store's file, and a file made of one.
+//! One state of a store's file, and a new file made from one.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use super::snapshot::{self, FACTS, FORMAT, KNOWN_FORMAT, NEWEST, RECORDS, Snapsh
 use super::{create_private, io_error, open_error};
 use crate::{Key, OpenError, ReadError, Record, Version};
 
-/// All records as one commit left them, however long others go on committing. As long as it is held, the file
-/// keeps what it shows, and so grows.
+/// All records as one commit left them, however long others go on committing. While this is held, the file keeps
+/// that state, and so grows.
 #[derive(Debug)]
 pub struct Frozen(pub(super) Snapshot);
 
@@ -20,8 +20,8 @@ impl Frozen {
         self.0.newest()
     }
 
-    /// The first `limit` records after `after`, in ascending order of keys; of one that is too short to be a
-    /// record, the key. Reads the file: call it where it may block.
+    /// The first `limit` records after `after`, in ascending order of keys; for a value that is too short to be
+    /// a record, its key. Reads the file: call it where it may block.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
@@ -34,8 +34,8 @@ impl Frozen {
     }
 }
 
-/// The records of a file at these keys. It is neither changed nor made: for whoever only looks whether all is in
-/// order. Blocks.
+/// The records of a file at these keys. Neither changes nor creates the file: for tools that only check whether
+/// all is in order. Blocks.
 ///
 /// # Errors
 /// See [`OpenError`]: above all [`OpenError::InUse`], and [`OpenError::Unclosed`].
@@ -53,8 +53,8 @@ pub fn peek(path: &Path, keys: &[Key]) -> Result<Vec<Record>, OpenError> {
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The file of a store that is made from the records of another one, each as it was, with its version. It is a
-/// store once it is [finished](Self::finish), and not before.
+/// The file of a store that is made from the records of another one, each unchanged, with its version. It is not
+/// a store until it is [finished](Self::finish).
 #[derive(Debug)]
 pub struct Import {
     database: Database,

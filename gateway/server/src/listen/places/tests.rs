@@ -45,7 +45,7 @@ impl Port {
         self.try_connect(address).unwrap()
     }
 
-    /// A connection that is busy from now on.
+    /// A connection with a request under way.
     fn busy(&mut self, address: &str) -> Result<u64, Denied> {
         let number = self.try_connect(address)?;
         self.request(number);
@@ -70,7 +70,7 @@ impl Port {
         self.places.is_stranger(number, self.now, |_| {})
     }
 
-    /// One that gave its place back after the handshake asks for a stranger's.
+    /// A connection that gave its place back after the handshake asks for a stranger's place.
     fn enters_as_stranger(&mut self, number: u64) -> bool {
         let (activity, client) = self.connections[&number].clone();
         let newcomer = Newcomer { number, client, activity: &activity, stranger: true };
@@ -104,7 +104,7 @@ fn attacker(address: usize) -> String {
     format!("198.51.{}.{}", address / 250, address % 250)
 }
 
-/// A port like the usual one whose strangers' places are taken by forty addresses, each within its share and
+/// A port with the usual sizes. Forty addresses have taken the strangers' places, each within its share and
 /// with a request under way on each connection.
 fn attacked() -> Port {
     let mut port = Port::new(Sizes::with_reserve(1000), Share::OfWhatIsFree);
@@ -119,7 +119,7 @@ fn forty_addresses_leave_places_for_whoever_has_a_certificate() {
     let mut port = attacked();
     assert_eq!(port.places.strangers, 750);
     assert_eq!(port.places.taken.len(), 750);
-    // The service does the handshake at the place of one who has many, and keeps another one.
+    // The service does the handshake at a place of an address that has many, and then keeps another place.
     for count in 1..=100 {
         let service = port.connect(&format!("192.0.2.{}", count % 20));
         port.is_known(service);
@@ -162,7 +162,7 @@ fn whoever_was_known_before_goes_first() {
     }
     assert_eq!(port.places.taken.len(), 39);
     assert_eq!(port.why, None, "for nobody else's sake");
-    // And no more handshakes at once than a few, however large its share is.
+    // And only a few handshakes at once, however large its share is.
     let mut port = Port::new(Sizes { all: 40, strangers: 1, waiting: 2 }, Share::Of(40));
     let service = port.connect("192.0.2.1");
     port.is_known(service);
@@ -274,7 +274,7 @@ fn a_stranger_who_is_slow_makes_room_and_whoever_is_known_does_not() {
     port.is_known(known);
     let strangers = [2, 3, 4].map(|client| port.busy(&format!("192.0.2.{client}")).unwrap());
     assert_eq!(port.busy("192.0.2.5"), Err(Denied::Full), "they may take their time");
-    // Something is done.
+    // A request begins.
     let mut other = port.activity(strangers[0]).request(true);
     other.answered();
     drop(other);
@@ -296,7 +296,7 @@ fn an_address_has_its_share_and_leaves_the_rest_to_others() {
         ("::ffff:192.0.2.1", false),
         ("192.0.2.2", true),
         ("2001:db8::1", true),
-        // One network has as many addresses as it likes.
+        // A network has as many addresses as it wants.
         ("2001:db8::ffff:2", true),
         ("2001:db8::3", false),
         ("2001:db8:0:1::3", true),
@@ -330,7 +330,7 @@ fn a_few_addresses_do_not_fill_the_table() {
 fn only_so_many_are_being_closed_at_once() {
     let mut port = Port::new(Sizes { all: 4, strangers: 4, waiting: 2 }, Share::Of(4));
     let all: Vec<_> = (0..4).map(|_| port.connect("192.0.2.1")).collect();
-    // Whoever is displaced keeps its socket for now.
+    // The displaced connections keep their sockets for now.
     let kept: Vec<_> = all.iter().map(|number| port.activity(*number)).collect();
     port.pass(1);
     let client = client_network("192.0.2.2".parse().unwrap());

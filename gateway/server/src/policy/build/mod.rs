@@ -55,13 +55,13 @@ pub(super) fn run(args: &BuildArgs, output: Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says on standard error what takes long, and why; standard output is for the result.
+/// Announces on standard error a step that takes long, and why; standard output is for the result.
 fn announce(text: &str) {
-    // Whoever closed standard error does not want to know.
+    // If standard error is closed, nobody wants the text.
     let _ = writeln!(std::io::stderr(), "chancery policy build: {text}");
 }
 
-/// Runs a tool to its end; what it says goes to standard error.
+/// Runs a tool to its end; its output goes to standard error.
 fn tool(command: &mut Command, missing: &str) -> Result<()> {
     let name = command.get_program().display().to_string();
     let status = command.stdin(Stdio::null()).stdout(std::io::stderr()).status();
