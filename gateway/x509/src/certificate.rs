@@ -22,7 +22,7 @@ use crate::signed::Signed;
 use crate::{ExtendedKeyUsage, GeneralName, InvalidSignature, KeyError, KeyUsages};
 use crate::{PublicKey, Serial, extensions, time};
 
-/// A certificate (RFC 5280 §4.1) read from DER: one of ours, or one that somebody presents. Parsing
+/// A certificate (RFC 5280 §4.1) read from DER: one of ours, or one that a client presents. Parsing
 /// says nothing about trust: the chain is verified elsewhere, or by
 /// [`verify_signed_by`](Self::verify_signed_by).
 #[derive(Debug, Clone)]
@@ -45,10 +45,10 @@ pub struct ParsedCertificate {
     extensions: Vec<Extension>,
 }
 
-/// An extension as it stands in a certificate.
+/// An extension as the certificate contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawExtension<'a> {
-    /// Whether who does not understand it must refuse the certificate.
+    /// Whether software that does not understand it must refuse the certificate.
     pub critical: bool,
     /// The DER inside.
     pub value: &'a [u8],
@@ -77,7 +77,7 @@ pub enum CertificateError {
     Pem(#[from] PemError),
 }
 
-/// `TBSCertificate` (RFC 5280 §4.1.2), with the parts that must be kept byte for byte left alone.
+/// `TBSCertificate` (RFC 5280 §4.1.2). The parts that must be kept byte for byte are not parsed.
 #[derive(Sequence)]
 pub(crate) struct TbsCertificate<'a> {
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "Default::default")]
@@ -100,8 +100,8 @@ impl ParsedCertificate {
     /// Reads a DER certificate.
     ///
     /// # Errors
-    /// See [`CertificateError`]. A key of a kind not supported here is no error until
-    /// [`public_key`](Self::public_key) is asked for.
+    /// See [`CertificateError`]. A key of an unsupported kind is an error only in
+    /// [`public_key`](Self::public_key).
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let signed = Signed::from_der(der).map_err(CertificateError::Malformed)?;
         let tbs = TbsCertificate::from_der(signed.content).map_err(CertificateError::Malformed)?;
@@ -193,8 +193,8 @@ impl ParsedCertificate {
         self.subject_common_name.as_deref()
     }
 
-    /// The subject alternative names of the four kinds of [`GeneralName`], in order and unchecked
-    /// but for DNS names being lowered.
+    /// The subject alternative names of the four kinds of [`GeneralName`], in order. They are not
+    /// checked; DNS names are in lower case.
     pub fn names(&self) -> &[GeneralName] {
         &self.names
     }
@@ -222,12 +222,12 @@ impl ParsedCertificate {
         self.authority_key_id.as_deref()
     }
 
-    /// Whether `issuer` can be the one that the authority key identifier speaks of (RFC 5280 §4.2.1.1):
-    /// by its key identifier, and by the name and serial number of its own certificate's issuer, as far
-    /// as these are there. Without the extension everybody can.
+    /// Whether the authority key identifier can stand for `issuer` (RFC 5280 §4.2.1.1): by its key
+    /// identifier, and by the name and serial number of its own certificate's issuer, as far as these
+    /// are there. Without the extension every issuer can.
     pub fn names_as_issuer(&self, issuer: &Self) -> bool {
         let Ok(Some(id)) = find::<AuthorityKeyIdentifier>(&self.extensions) else {
-            // It was read before, so there is none.
+            // The extension could be read before, so there is none.
             return true;
         };
         let key = id.key_identifier.is_none_or(|id| {
@@ -244,7 +244,7 @@ impl ParsedCertificate {
         key && serial && directories.next().is_none_or(|name| name == issuer.issuer_der)
     }
 
-    /// Where its issuer's CRLs are (RFC 5280 §4.2.1.13), as far as it says so with URLs.
+    /// Where its issuer's CRLs are (RFC 5280 §4.2.1.13), as far as they have URLs.
     pub fn crl_urls(&self) -> Vec<String> {
         let points = find::<CrlDistributionPoints>(&self.extensions).ok().flatten();
         let names = points.into_iter().flat_map(|points| points.0).filter_map(|point| {
@@ -260,7 +260,8 @@ impl ParsedCertificate {
         urls.collect()
     }
 
-    /// The object identifiers of the extensions that whoever does not understand them must not ignore.
+    /// The object identifiers of the critical extensions: software that does not understand one must
+    /// refuse the certificate.
     pub fn critical_extensions(&self) -> impl Iterator<Item = String> {
         let critical = self.extensions.iter().filter(|extension| extension.critical);
         critical.map(|extension| extension.extn_id.to_string())

@@ -1,5 +1,4 @@
-//! CRLs of others (RFC 5280 §5): read once into what look-ups need, and worth nothing before they are
-//! verified.
+//! Foreign CRLs (RFC 5280 §5): parsed once for look-ups, and usable only after verification.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::{
@@ -16,13 +15,13 @@ use x509_cert::time::Time;
 use crate::signed::Signed;
 use crate::{KeyUsage, ParsedCertificate, Serial, time};
 
-/// `removeFromCRL` (RFC 5280 §5.3.1): the certificate is on hold no longer.
+/// `removeFromCRL` (RFC 5280 §5.3.1): the certificate is no longer on hold.
 const REMOVE_FROM_CRL: u8 = 8;
 
 /// How many extensions a CRL, or an entry of one, has at most.
 const MOST_EXTENSIONS: usize = 32;
 
-/// A CRL of which nobody has looked yet who signed it. What is in it cannot be asked.
+/// A CRL whose signature is not verified yet. Its content is not accessible.
 #[derive(Debug)]
 pub struct UnverifiedList {
     der: Vec<u8>,
@@ -60,23 +59,23 @@ pub enum ListError {
     /// The two fields that name the signature's algorithm differ (RFC 5280 §5.1.1.2).
     #[error("it names two different signature algorithms")]
     AlgorithmMismatch,
-    /// Nobody could say when it is out of date (RFC 5280 §5.1.2.5).
+    /// It does not say when it is out of date (RFC 5280 §5.1.2.5).
     #[error("it does not say when the next one comes (nextUpdate)")]
     NoNextUpdate,
     /// A time that cannot be represented.
     #[error("a time in it is not a possible time")]
     Time,
-    /// Only what changed.
+    /// It lists only changes.
     #[error(
         "it is a delta CRL, which says only what changed since another one: name the complete CRL"
     )]
     Delta,
-    /// It speaks of other issuers' certificates.
+    /// It is about other issuers' certificates.
     #[error(
         "it is an indirect CRL, with certificates of other issuers than its own, which is not supported"
     )]
     Indirect,
-    /// It says nothing about some reasons, so that its silence says nothing.
+    /// It leaves out some reasons, so a certificate that is not listed may still be revoked.
     #[error(
         "it is only about some reasons for revocation (onlySomeReasons), so that a certificate that is not \
          in it may be revoked all the same"
@@ -85,10 +84,10 @@ pub enum ListError {
     /// It is about attribute certificates.
     #[error("it is only about attribute certificates")]
     AttributeCertificates,
-    /// It is about some certificates, and says which in a way that is not known here.
+    /// It is about some certificates only, and names them in a way that is not known here.
     #[error("it names its distribution point by something else than a URL")]
     DistributionPoint,
-    /// What is not understood and must not be ignored.
+    /// A critical extension that is not understood here.
     #[error("it has the critical extension {0}, which is not known here")]
     CriticalExtension(ObjectIdentifier),
     /// The same in an entry (RFC 5280 §5.3).
@@ -108,14 +107,14 @@ pub enum NotTheIssuers {
     /// The CA may not sign CRLs (RFC 5280 §4.2.1.3).
     #[error("the key usage of the CA that it names lacks cRLSign")]
     KeyUsage,
-    /// The signature is not of the CA's key.
+    /// The CA's key did not make the signature.
     #[error("its signature is not of the CA that it names")]
     Signature,
 }
 
 impl UnverifiedList {
-    /// Reads a CRL in DER. Takes time and memory as it is long: a million entries are half a second and
-    /// 20 MB.
+    /// Reads a CRL in DER. Time and memory grow with its length: a million entries take half a second and 20
+    /// MB.
     ///
     /// # Errors
     /// See [`ListError`].
@@ -125,7 +124,7 @@ impl UnverifiedList {
         Ok(Self { der, list })
     }
 
-    /// The DER of the name of whoever it says that it is of.
+    /// The DER of the name of the issuer that it claims.
     pub fn issuer_der(&self) -> &[u8] {
         &self.list.issuer_der
     }
@@ -135,8 +134,8 @@ impl UnverifiedList {
         &self.der
     }
 
-    /// The CRL and its DER, if this CA signed it; otherwise this and why it is not this CA's, so that another
-    /// one can be tried.
+    /// The CRL and its DER, if this CA signed it; otherwise the unverified CRL again and the reason why it is
+    /// not this CA's, so that another CA can be tried.
     ///
     /// # Errors
     /// See [`NotTheIssuers`].
@@ -170,7 +169,7 @@ impl RevocationList {
         self.this_update
     }
 
-    /// When the next one is there at the latest.
+    /// The latest time at which the next one is there.
     pub fn next_update(&self) -> Timestamp {
         self.next_update
     }
@@ -190,18 +189,18 @@ impl RevocationList {
         self.revoked.len()
     }
 
-    /// Whether none is.
+    /// Whether no certificate is revoked.
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
     }
 
-    /// Whether the certificate with this number is revoked. One on hold is.
+    /// Whether the certificate with this number is revoked. A certificate on hold is.
     pub fn is_revoked(&self, serial: &Serial) -> bool {
         self.revoked.binary_search(serial).is_ok()
     }
 
-    /// Whether an issuer made this one before `other`, which is of the same issuer and scope: by its
-    /// number, or by its time if one of them has none or they are equal.
+    /// Whether the issuer made this CRL before `other`, which has the same issuer and scope: by its number,
+    /// or by its time if one of them has no number or they are equal.
     pub fn is_older_than(&self, other: &Self) -> bool {
         match (&self.number, &other.number) {
             (Some(number), Some(others)) if number != others => number < others,
@@ -211,8 +210,8 @@ impl RevocationList {
 }
 
 impl ListScope {
-    /// Whether a certificate is among those that the CRL is about: a CA's or not, with these URLs as its
-    /// CRL distribution points.
+    /// Whether the CRL is about a certificate of this kind: a CA's or not, with these URLs as its CRL
+    /// distribution points.
     pub fn covers(&self, is_ca: bool, points: &[String]) -> bool {
         let kind = if is_ca { !self.only_users } else { !self.only_cas };
         kind && (self.points.is_empty() || self.points.iter().any(|point| points.contains(point)))
@@ -275,7 +274,7 @@ fn read(content: &[u8], algorithm: &[u8]) -> Result<RevocationList, ListError> {
     Ok(list)
 }
 
-/// One revoked certificate; none if it is not revoked any more, or if no certificate has such a number here.
+/// One revoked certificate; none if it is no longer revoked, or if no certificate here can have this number.
 fn entry(entries: &mut SliceReader<'_>) -> Result<Option<Serial>, ListError> {
     entries.sequence(|entry| {
         let number = IntRef::decode(entry)?;
@@ -302,7 +301,7 @@ fn entry(entries: &mut SliceReader<'_>) -> Result<Option<Serial>, ListError> {
     })
 }
 
-/// What `each` is told about: identifier, criticality and value of each extension in a list of them.
+/// Calls `each` with the identifier, criticality and value of every extension in a list.
 fn extensions<'a>(
     reader: &mut SliceReader<'a>,
     mut each: impl FnMut(ObjectIdentifier, bool, &'a [u8]) -> Result<(), ListError>,
@@ -382,7 +381,7 @@ fn next_tag(reader: &SliceReader<'_>) -> Result<Option<Tag>, ListError> {
     if reader.is_finished() { Ok(None) } else { Ok(Some(Tag::peek(reader)?)) }
 }
 
-/// What stands in an explicit tag.
+/// The content of an explicit tag.
 fn explicit<'a>(
     reader: &mut SliceReader<'a>,
     number: TagNumber,

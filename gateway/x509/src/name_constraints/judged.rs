@@ -1,9 +1,9 @@
-//! Which constraints the verifier of certificates can judge.
+//! Which constraints the verifier of certificates can check.
 //!
-//! `rustls-webpki`, which verifies whoever connects here and in most programs written in Rust, knows
-//! constraints on DNS names and on IP addresses. Whatever else there is it does not ignore: it refuses
-//! every certificate that has a name of such a kind, and for directory names every certificate at all,
-//! since each has a subject. A CA with such a constraint so locks everybody out who is below it.
+//! `rustls-webpki` verifies clients here, and certificates in most Rust programs. It knows constraints
+//! on DNS names and on IP addresses. It does not ignore others: it refuses every certificate that has a
+//! name of such a kind. For directory names it refuses every certificate, since each has a subject. So
+//! a CA with such a constraint locks out everybody below it.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +16,13 @@ use super::NameConstraints;
 use crate::extensions::{self, ExtensionError};
 use crate::{GeneralName, ParsedCertificate};
 
-/// A CA's name constraints that verifiers of TLS certificates do not judge.
+/// A CA's name constraints that verifiers of TLS certificates do not check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnjudgedConstraints {
     /// The extension is malformed.
     #[error("its name constraints cannot be read: {0}")]
     Malformed(ExtensionError),
-    /// Some are of kinds, or have values, that are not judged.
+    /// Some have kinds or values that are not checked.
     #[error(
         "it has name constraints that verifiers of TLS certificates do not judge, so that they refuse \
          the certificates below it: {}; only constraints on DNS names and IP addresses can be used",
@@ -32,8 +32,8 @@ pub enum UnjudgedConstraints {
 }
 
 impl NameConstraints {
-    /// That the constraints in a CA's certificate, if it has some, are judged by whoever verifies the
-    /// certificates below it. Ask this before such a CA is trusted or made.
+    /// Checks that verifiers can judge the constraints in a CA's certificate, if it has any. Call this
+    /// before such a CA is trusted or made.
     ///
     /// # Errors
     /// They are malformed, or about other names than DNS names and IP addresses (RFC 5280 §4.2.1.10 has
@@ -50,14 +50,14 @@ impl NameConstraints {
     }
 }
 
-/// What of the constraints, which were read from `raw`, is not judged.
+/// Which of the constraints, which were read from `raw`, verifiers do not check.
 pub(crate) fn unjudged(constraints: &DerNameConstraints, raw: &[u8]) -> Vec<&'static str> {
     let lists = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
     let trees = || lists.into_iter().flatten().flatten();
     let mut found: BTreeSet<&'static str> =
         trees().filter_map(|tree| why_not(&tree.base)).collect();
     let has_distances = trees().any(|tree| tree.minimum != 0 || tree.maximum.is_some());
-    // A minimum of zero that is written out is none in DER.
+    // DER leaves out a minimum of zero.
     if has_distances || constraints.to_der().ok().as_deref() != Some(raw) {
         found.insert("distances (minimum, maximum)");
     }
@@ -81,17 +81,17 @@ fn why_not(base: &DerName) -> Option<&'static str> {
     }
 }
 
-/// A domain, or with a leading dot what is below it, or nothing for all names.
+/// A domain; or, with a leading dot, the names below it; or the empty text for all names.
 fn is_dns_base(text: &str) -> bool {
     let name = text.strip_prefix('.').unwrap_or(text);
-    // Underscores are in names that are no hosts' and may be constrained all the same.
+    // Names that are not host names contain underscores, and may be constrained too.
     let host = name.replace('_', "x");
     let is_name =
         matches!(GeneralName::dns(&host), Ok(GeneralName::Dns(found)) if !found.starts_with('*'));
     text.is_empty() || is_name
 }
 
-/// An address, then a mask of ones and behind them zeros.
+/// An address, then a mask of ones followed by zeros.
 fn is_network(bytes: &[u8]) -> bool {
     let (8 | 32) = bytes.len() else { return false };
     let (_, mask) = bytes.split_at(bytes.len() / 2);
@@ -159,7 +159,7 @@ mod tests {
     fn distances_are_not_judged_even_if_they_say_nothing() {
         let far = GeneralSubtree { maximum: Some(3), ..tree(dns("example.com")) };
         assert_eq!(of(vec![far]), ["distances (minimum, maximum)"]);
-        // `minimum` is written out though it is the default.
+        // `minimum` is written out although it is the default.
         let raw = hex::decode("3014a0123010820b6578616d706c652e636f6d800100").unwrap();
         let judged = DerNameConstraints::from_der(&raw).map(|read| unjudged(&read, &raw));
         assert_ne!(judged, Ok(Vec::new()));

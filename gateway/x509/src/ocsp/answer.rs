@@ -1,5 +1,5 @@
-//! Questions to the responders of others, and what they answer. No answer is believed that the certificate's
-//! issuer, or somebody whom it appointed, did not sign.
+//! Questions to foreign OCSP responders, and their answers. An answer is accepted only if the certificate's
+//! issuer, or a responder that the issuer appointed, signed it.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::{
 
 const SHA_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 
-/// The extension by which a CA says that its responder's certificate need not be asked about (RFC 6960
-/// §4.2.2.2.1).
+/// The extension by which a CA says that the revocation of its responder's certificate need not be checked
+/// (RFC 6960 §4.2.2.2.1).
 const NO_CHECK: &str = "1.3.6.1.5.5.7.48.1.5";
 
 /// How many certificates of an answer are looked at.
@@ -39,21 +39,21 @@ pub struct OcspQuestion<'a> {
     nonce: Vec<u8>,
 }
 
-/// What a responder said of the certificate that it was asked about. The signature was verified.
+/// A responder's statement about the certificate in question. The signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcspAnswer {
-    /// How the certificate is.
+    /// The certificate's status.
     pub status: CertificateStatus,
-    /// When this was known to be so.
+    /// When the responder knew this.
     pub this_update: Timestamp,
-    /// Until when it may be relied upon, if it says so.
+    /// Until when it is valid, if the answer says so.
     pub next_update: Option<Timestamp>,
-    /// The serial number of the certificate of whoever signed it, unless that is the issuer itself or the
-    /// issuer says that it need not be asked about.
+    /// The serial number of the signer's certificate, unless the signer is the issuer itself or the issuer
+    /// says that this certificate need not be checked.
     pub responder: Option<Serial>,
 }
 
-/// Why an answer is none.
+/// Why an answer is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OcspAnswerError {
@@ -66,16 +66,16 @@ pub enum OcspAnswerError {
     /// A response of another type.
     #[error("it is a response of the unknown type {0}")]
     Type(ObjectIdentifier),
-    /// What is not understood and must not be ignored.
+    /// A critical extension that is not understood here.
     #[error("it has the critical extension {0}, which is not known here")]
     CriticalExtension(ObjectIdentifier),
-    /// The question was another.
+    /// It answers another question.
     #[error("it says nothing about the certificate that was asked about")]
     AnotherCertificate,
-    /// It may be an old one.
+    /// Its nonce is wrong: it may be an old answer.
     #[error("its nonce is another than that of the question")]
     Nonce,
-    /// Neither the issuer nor whom it appointed.
+    /// Neither the issuer nor a responder that it appointed signed it.
     #[error(
         "it is signed neither by the issuer of the certificate nor by a responder that the issuer appointed"
     )]
@@ -128,8 +128,8 @@ impl<'a> OcspQuestion<'a> {
         Request { content, signature: None }.to_der()
     }
 
-    /// What the responder said, if that can be believed at this moment. Clocks may differ by `leeway`. An
-    /// answer that does not say until when it is good is good for `otherwise`.
+    /// The responder's statement, if it is acceptable at this moment. Clocks may differ by `leeway`. An
+    /// answer without an end of its validity is valid for `otherwise`.
     ///
     /// # Errors
     /// See [`OcspAnswerError`].
@@ -183,7 +183,7 @@ impl<'a> OcspQuestion<'a> {
         })
     }
 
-    /// A responder may leave the nonce out (RFC 9654 §2.2); then the answer's own dates have to do.
+    /// A responder may leave the nonce out (RFC 9654 §2.2); then only the answer's own dates count.
     fn check_nonce(&self, extensions: &[Extension]) -> Result<(), OcspAnswerError> {
         for extension in extensions {
             if extension.extn_id != ID_PKIX_OCSP_NONCE {
@@ -200,8 +200,8 @@ impl<'a> OcspQuestion<'a> {
         Ok(())
     }
 
-    /// Who signed it: the issuer, or somebody with a certificate of the issuer's for signing OCSP responses
-    /// (RFC 6960 §4.2.2.2).
+    /// Who signed it: the issuer, or a responder with a certificate from the issuer for signing OCSP
+    /// responses (RFC 6960 §4.2.2.2).
     fn verify(
         &self,
         basic: &BasicResponse<'_>,

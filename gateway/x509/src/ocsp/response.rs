@@ -13,33 +13,33 @@ use crate::{
     BuildError, PublicKey, RevocationReason, RevokedEntry, SignatureAlgorithm, ToBeSigned, crl,
 };
 
-/// What is said of certificates (RFC 6960 §4.2).
+/// An OCSP response about certificates (RFC 6960 §4.2).
 #[derive(Debug, Clone)]
 pub struct OcspTemplate {
-    /// The key of whoever signs.
+    /// The responder's key.
     pub responder: PublicKey,
     /// When it is made; fractions of seconds are dropped.
     pub produced_at: Timestamp,
-    /// What is said, in the order of the questions.
+    /// The statuses, in the order of the questions.
     pub certificates: Vec<SingleStatus>,
     /// The request's nonce, if it had one.
     pub nonce: Option<Vec<u8>>,
 }
 
-/// What is said of one certificate.
+/// The status of one certificate.
 #[derive(Debug, Clone)]
 pub struct SingleStatus {
-    /// Which, as the request named it.
+    /// The certificate, as the request named it.
     pub certificate: CertificateId,
-    /// How it is.
+    /// Its status.
     pub status: CertificateStatus,
-    /// When it was known to be so.
+    /// When the status was known.
     pub this_update: Timestamp,
-    /// Until when this may be relied upon.
+    /// Until when the status is valid.
     pub next_update: Timestamp,
 }
 
-/// How a certificate is.
+/// The status of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateStatus {
     /// It was issued and is not revoked.
@@ -50,7 +50,7 @@ pub enum CertificateStatus {
     Unknown,
 }
 
-/// Why there is no answer (RFC 6960 §4.2.1). Nobody signs this.
+/// Why there is no answer (RFC 6960 §4.2.1). Such a response has no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OcspFailure {
     /// The request cannot be read.
@@ -144,7 +144,7 @@ fn single(said: &SingleStatus) -> Result<SingleResponse, BuildError> {
     })
 }
 
-/// RFC 6960 §4.4.5 follows CRLs: `unspecified` is not said.
+/// As in CRLs, `unspecified` is left out (RFC 6960 §4.4.5).
 fn reason(reason: RevocationReason) -> Option<x509_cert::ext::pkix::CrlReason> {
     crl::reason(reason)
 }
