@@ -33,7 +33,7 @@ pub(crate) struct StaticServer {
 }
 
 impl StaticServer {
-    /// Serves `answer` to whoever has a certificate of the gateway's CA.
+    /// Serves `answer` to clients that have a certificate of the gateway's CA.
     pub(crate) fn start(site: &Site, ready: &Ready, answer: &[u8]) -> Self {
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let body = site.write("static/answer", answer);

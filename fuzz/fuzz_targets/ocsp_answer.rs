@@ -1,6 +1,6 @@
 #![no_main]
-//! `scripts/fuzz ocsp_answer`: what responders of client CAs answer, as whoever is on the way to them may change
-//! it. Nothing is believed: no input has a signature of the CA's.
+//! `scripts/fuzz ocsp_answer`: answers of client CAs' OCSP responders, as an attacker on the way to them may
+//! change them. Nothing is believed: no input has a signature of the CA's.
 
 use std::sync::OnceLock;
 use std::time::Duration;

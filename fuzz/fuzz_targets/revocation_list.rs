@@ -1,5 +1,6 @@
 #![no_main]
-//! `scripts/fuzz revocation_list`: CRLs of client CAs, as whoever is on the way to them may change them.
+//! `scripts/fuzz revocation_list`: CRLs of client CAs, as an attacker on the way to them may change
+//! them.
 
 use chancery_x509::UnverifiedList;
 use libfuzzer_sys::fuzz_target;

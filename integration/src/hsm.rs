@@ -50,7 +50,7 @@ impl Token {
         drop(process::run(&mut command).success());
     }
 
-    /// A token behind a module that fails as the plan says, which lies in the site's directory.
+    /// A token behind a module that fails according to the plan in the site's directory.
     #[must_use]
     pub fn faulty(site: &Site) -> (Self, PlanFile) {
         let token = Self::new(site);
@@ -58,7 +58,7 @@ impl Token {
         (Self { module: chancery_pkcs11_faults::module(), ..token }, plan)
     }
 
-    /// SoftHSM's configuration, for the environment variable `SOFTHSM2_CONF` of whoever uses it.
+    /// SoftHSM's configuration, for the environment variable `SOFTHSM2_CONF` of its users.
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.config

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// The port that marks an address as taken. Nobody serves anything on it.
 const RESERVATION: u16 = 4004;
 
-/// A loopback address and a directory that belong to one test alone.
+/// A loopback address and a directory for one test only.
 ///
 /// With an address of its own a test can use fixed ports: there is no race for a free one. The
 /// directory is removed at the end, unless the test fails: then it stays and its path is printed.
@@ -23,21 +23,21 @@ pub struct Site {
 }
 
 impl Site {
-    /// Where a gateway asks for the answer to an http-01 challenge.
+    /// The port at which a gateway requests the answer to an http-01 challenge.
     pub const HTTP01_PORT: u16 = 5002;
-    /// Where a gateway asks for the answer to a tls-alpn-01 challenge.
+    /// The port at which a gateway requests the answer to a tls-alpn-01 challenge.
     pub const TLS_ALPN01_PORT: u16 = 5001;
-    /// Where the DNS server of the site listens.
+    /// The port of the site's DNS server.
     pub const DNS_PORT: u16 = 5353;
 
-    /// Takes an address out of 127.0.0.0/8 and makes a directory.
+    /// Chooses an address in 127.0.0.0/8 and makes a directory.
     #[must_use]
     pub fn new() -> Self {
         let (address, reservation) = (0..100)
             .find_map(|_| {
                 let mut random = [0; 3];
                 rand::fill(&mut random).expect("the system has random bytes");
-                // 127.0.x.y is left to whoever else uses this machine.
+                // 127.0.x.y is left to other programs on this machine.
                 let address = Ipv4Addr::new(127, random[0] | 1, random[1], random[2].clamp(1, 254));
                 Some((address, TcpListener::bind((address, RESERVATION)).ok()?))
             })
@@ -67,7 +67,7 @@ impl Site {
         self.directory.as_ref().expect("the directory is there until the site is dropped").path()
     }
 
-    /// A path below the directory; whatever folders it needs are made.
+    /// A path below the directory; makes the folders that it needs.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         let path = self.path().join(name);
@@ -76,7 +76,7 @@ impl Site {
         path
     }
 
-    /// A folder below the directory, made if it is not there.
+    /// A folder below the directory; makes it if it is missing.
     #[must_use]
     pub fn folder(&self, name: &str) -> PathBuf {
         let path = self.path().join(name);
@@ -109,7 +109,7 @@ impl Drop for Site {
     }
 }
 
-/// Takes the permission to read away from everybody but the owner.
+/// Removes the permission to read from everybody except the owner.
 ///
 /// # Panics
 /// The file is not there.

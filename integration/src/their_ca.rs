@@ -1,5 +1,5 @@
-//! A certificate authority of somebody else, run with `openssl`: it issues, revokes, writes CRLs and answers
-//! OCSP requests.
+//! A foreign certificate authority, run with `openssl`: it issues, revokes, writes CRLs and answers OCSP
+//! requests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl TheirCa {
         drop(openssl(&[&sign[..], &["-extfile", &extensions_file]].concat()).success());
     }
 
-    /// A client with this name in files, and this URI.
+    /// A client certificate with this file name and this URI.
     #[must_use]
     pub fn client(&self, name: &str, uri: &str) -> Credential {
         let extensions = format!(
@@ -98,12 +98,12 @@ impl TheirCa {
         Credential::read(Path::new(&certificate), Path::new(&key))
     }
 
-    /// Revokes the client with this name in files.
+    /// Revokes the client certificate with this file name.
     pub fn revoke(&self, name: &str) {
         self.revoke_file(&self.path(&format!("{name}.pem")));
     }
 
-    /// Revokes the certificate of a CA below.
+    /// Revokes the certificate of a CA below this one.
     pub fn revoke_ca(&self, ca: &Self) {
         self.revoke_file(&ca.path("ca.pem"));
     }
@@ -113,13 +113,13 @@ impl TheirCa {
         drop(openssl(&["ca", "-config", &config, "-revoke", file]).success());
     }
 
-    /// A new CRL as PEM, which is good for a week.
+    /// A new CRL as PEM, which is valid for a week.
     #[must_use]
     pub fn crl(&self) -> String {
         self.crl_with(&["-crldays", "7"])
     }
 
-    /// A new CRL that was over long ago.
+    /// A new CRL that ended long ago.
     #[must_use]
     pub fn crl_out_of_date(&self) -> String {
         self.crl_with(&["-crl_lastupdate", "20250101000000Z", "-crl_nextupdate", "20250108000000Z"])
@@ -132,7 +132,7 @@ impl TheirCa {
         fs::read_to_string(out).expect("it was made")
     }
 
-    /// Its OCSP responder, with a certificate for that, and where it is.
+    /// Its OCSP responder, with a certificate for that, and the responder's URL.
     #[must_use]
     pub fn responder(&self, site: &Site) -> (Server, String) {
         let (key, certificate) = (self.path("responder.key"), self.path("responder.pem"));
@@ -152,7 +152,7 @@ impl TheirCa {
     }
 }
 
-/// Puts a text into a file in one step, as whoever fetches CRLs should.
+/// Replaces a file's content in one step, as a fetcher of CRLs should.
 pub fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     fs::write(&new, text).expect("the folder is writable");

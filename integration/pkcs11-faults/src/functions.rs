@@ -1,4 +1,4 @@
-//! The functions that are not the real module's own. Each asks the plan first.
+//! The functions that replace the real module's own. Each asks the plan first.
 #![expect(unsafe_code, reason = "a PKCS#11 module is C functions that get pointers")]
 #![expect(non_snake_case, reason = "the names of PKCS#11")]
 
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn C_GetFunctionList(list: CK_FUNCTION_LIST_PTR_PTR) -> CK
     CKR_OK
 }
 
-/// The real module's functions with ours in their places.
+/// The real module's functions, with ours in place of some.
 pub(crate) fn before(real: &CK_FUNCTION_LIST) -> CK_FUNCTION_LIST {
     CK_FUNCTION_LIST {
         C_GetFunctionList: Some(C_GetFunctionList),
@@ -62,8 +62,8 @@ pub(crate) fn before(real: &CK_FUNCTION_LIST) -> CK_FUNCTION_LIST {
     }
 }
 
-/// Functions that are passed on as they are, after the plan was asked. `$subject` says what the first
-/// argument is; slots are passed on by the numbers that the real module has for them.
+/// Functions that only ask the plan and then call the real module. `$subject` says what the first
+/// argument is; slots get the numbers that the real module uses for them.
 macro_rules! passed_on {
     ($($subject:ident $name:ident($first:ident: $kind:ty $(, $argument:ident: $type:ty)*);)*) => {$(
         unsafe extern "C" fn $name($first: $kind $(, $argument: $type)*) -> CK_RV {
@@ -254,7 +254,7 @@ unsafe extern "C" fn C_Sign(
     signature: *mut CK_BYTE,
     signature_length: *mut CK_ULONG,
 ) -> CK_RV {
-    // Whoever asks for the length only makes no signature yet.
+    // A caller that asks only for the length makes no signature yet.
     let effect = if signature.is_null() {
         None
     } else {

@@ -1,4 +1,4 @@
-//! What the module knows while it is loaded.
+//! The module's state while it is loaded.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
@@ -14,16 +14,16 @@ use cryptoki_sys::{
 
 use crate::plan::{Effect, Fault, HANGS, LOGINS, Numbered, PLAN, Plan, PlanFile, TRIES};
 
-/// How often a call that hangs looks for another plan.
+/// How often a call that hangs checks for a new plan.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The real module and what is known of it. PKCS#11 functions have no argument for it.
+/// The real module and its state. PKCS#11 functions have no argument for it.
 pub(crate) struct Module {
     real: CK_FUNCTION_LIST,
     ours: CK_FUNCTION_LIST,
     directory: PathBuf,
     state: Mutex<State>,
-    /// Read while a session is used: SoftHSM crashes if sessions are closed in the midst of their calls.
+    /// Locked for reading while a session is used: SoftHSM crashes if a session is closed during a call.
     in_use: RwLock<()>,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Module {
 struct State {
     number: Option<u64>,
     plan: Plan,
-    /// Calls of each of the plan's faults that came by.
+    /// How many calls each fault of the plan has seen.
     calls: Vec<u64>,
     /// The slot of each session.
     sessions: HashMap<CK_SESSION_HANDLE, CK_SLOT_ID>,
     labels: HashMap<CK_SLOT_ID, String>,
-    /// Slots whose sessions are lost already.
+    /// Slots whose sessions are already lost.
     lost: HashSet<CK_SLOT_ID>,
     /// Whether a login failed.
     login_failed: bool,
@@ -111,7 +111,7 @@ impl Module {
         state
     }
 
-    /// The sessions of tokens that are away end, as they do when an HSM is switched off.
+    /// Ends the sessions of tokens that are away, as happens when an HSM is switched off.
     fn lose(&self, state: &mut State) {
         let State { plan, labels, lost, sessions, .. } = state;
         lost.retain(|slot| labels.get(slot).is_some_and(|label| plan.away.contains(label)));
@@ -128,13 +128,13 @@ impl Module {
         }
     }
 
-    /// Held for a call of the real module, and for nothing else: whoever makes a token go away waits for it
-    /// with the state in their hands.
+    /// Held only during a call of the real module: the code that makes a token go away waits for it while
+    /// it holds the state.
     pub(crate) fn in_use(&self) -> RwLockReadGuard<'_, ()> {
         self.in_use.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens in place of the call, if the plan says so.
+    /// What happens instead of the call, if the plan says so.
     pub(crate) fn before(&self, function: &str, subject: Subject) -> Option<CK_RV> {
         self.planned(function, subject).and_then(|effect| self.happens(effect))
     }
@@ -157,7 +157,7 @@ impl Module {
         None
     }
 
-    /// What the plan says of the call, which counts.
+    /// What the plan says about the call; counts the call.
     pub(crate) fn planned(&self, function: &str, subject: Subject) -> Option<Effect> {
         let mut state = self.state();
         let label = match subject {
@@ -209,7 +209,7 @@ impl Module {
         slot.wrapping_sub(self.state().plan.slots_moved_by)
     }
 
-    /// Of the real module's slots, those that are shown, by the numbers that are shown.
+    /// The slots of the real module that are shown, by their shown numbers.
     pub(crate) fn shown(&self, slots: &[CK_SLOT_ID]) -> Vec<CK_SLOT_ID> {
         let mut state = self.state();
         let present = |slot: &CK_SLOT_ID| {
@@ -221,7 +221,7 @@ impl Module {
         present.into_iter().map(|slot| slot.wrapping_add(by)).collect()
     }
 
-    /// Changes what a token says of itself as the plan has it.
+    /// Changes a token's information as the plan says.
     pub(crate) fn distort(&self, info: &mut CK_TOKEN_INFO) {
         let state = self.state();
         let plan = &state.plan;
@@ -243,7 +243,7 @@ impl Module {
         }
     }
 
-    /// The state that the plan has for sessions.
+    /// The state that the plan sets for sessions.
     pub(crate) fn session_state(&self) -> Option<CK_ULONG> {
         self.state().plan.session_state
     }
@@ -266,12 +266,12 @@ impl Module {
         self.state().sessions.clear();
     }
 
-    /// Puts on record that a login begins.
+    /// Records that a login begins.
     pub(crate) fn logs_in(&self, pin_length: CK_ULONG) {
         self.append(TRIES, pin_length);
     }
 
-    /// Puts on record how a login ended.
+    /// Records how a login ended.
     pub(crate) fn logged_in(&self, code: CK_RV) {
         self.append(LOGINS, code);
         if code != CKR_OK {
@@ -287,7 +287,7 @@ impl Module {
     }
 }
 
-/// A field as somebody fills it who copies a C string into it.
+/// Fills a field as a program would that copies a C string into it.
 fn c_string(field: &mut [u8]) {
     let end = field.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     let behind = field.iter_mut().skip(end);

@@ -15,10 +15,10 @@ use serde_json::Value;
 use super::connection::{Connection, Stream};
 use super::{Credential, Response, certificates};
 
-/// No answer takes longer, on a machine that is busy with other tests.
+/// The longest time for an answer, even on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Where to connect, and as whom.
+/// Where to connect, and with which certificate.
 #[derive(Clone, Debug)]
 pub struct Client {
     authority: String,
@@ -28,7 +28,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of an `https` URL that trusts the certificates in the file `root` alone.
+    /// A client of an `https` URL that trusts only the certificates in the file `root`.
     #[must_use]
     pub fn new(url: &str, root: &Path, credential: Option<&Credential>) -> Self {
         Self::at(url, root, credential, 0)
@@ -52,7 +52,7 @@ impl Client {
             }
             None => builder.with_no_client_auth(),
         };
-        // Whoever a connection is for is proved anew: no session is taken from another test step.
+        // Each connection proves its identity anew: it resumes no session of another test step.
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self { tls: Some(Arc::new(config)), ..Self::plain(url) }
@@ -64,7 +64,7 @@ impl Client {
         Self { authority: authority(url), tls: None, source: None, preamble: Vec::new() }
     }
 
-    /// The same, for connections on which [bytes are written](Connection::write) that are HTTP/2.
+    /// The same, for connections that [write bytes](Connection::write) of HTTP/2.
     #[must_use]
     pub fn http2(mut self) -> Self {
         if let Some(config) = &mut self.tls {
@@ -73,8 +73,8 @@ impl Client {
         self
     }
 
-    /// The same, from this address, with these bytes before everything else on each connection: what a
-    /// load balancer does.
+    /// The same, from this address, with these bytes first on each connection: what a load balancer
+    /// does.
     #[must_use]
     pub fn through(self, source: Ipv4Addr, preamble: &[u8]) -> Self {
         Self { source: Some(source), preamble: preamble.to_owned(), ..self }

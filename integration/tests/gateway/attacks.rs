@@ -1,6 +1,6 @@
 //! What a policy can try against the gateway that runs it, each attack by a real component, while an honest
-//! client goes on: the attack is contained, the audit log says how it ended, nobody else is refused anything,
-//! and nothing is left behind.
+//! client goes on. The attack is contained, the audit log says how it ended, no other request is refused, and
+//! nothing is left behind.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use chancery_integration::site::Site;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-/// What is bound and attacks when it is asked, the answer that its callers get, and what the audit log says.
+/// The attacking policies, the answer that their callers get, and what the audit log says.
 const ATTACKS: [(Access, u16, &str); 15] = [
     (Access::Loops, 403, "error:deadline"),
     (Access::LoopsInAllocator, 403, "error:deadline"),
@@ -34,7 +34,7 @@ const ATTACKS: [(Access, u16, &str); 15] = [
     (Access::FloodsLookups, 403, "error:deadline"),
     (Access::FloodsHandles, 403, "error:handles"),
     (Access::AnswersAtRandom, 403, "deny"),
-    // Allowed, so that they find out that there is no such secret.
+    // Allowed, so the caller learns that there is no such secret.
     (Access::Sleeps, 404, "allow"),
     (Access::LeavesCanary, 404, "allow"),
 ];
@@ -42,8 +42,8 @@ const ATTACKS: [(Access, u16, &str); 15] = [
 /// How many requests of one attack come at once.
 const AT_ONCE: usize = 24;
 
-/// What the process may have grown by after an attack. Threads and allocators keep a little; one attack of
-/// those that take memory takes more than that from whoever gives it.
+/// How much the process may have grown after an attack. Threads and allocators keep a little; one successful
+/// attack on memory takes more than that.
 const KEPT_KIB: u64 = 32 * 1024;
 
 fn name(policy: Access) -> String {
@@ -61,7 +61,7 @@ fn path(policy: Access) -> String {
     format!("/v1/secret/data/app/{}", name(policy))
 }
 
-/// Writes a binding for each of them, about a secret of its own, in place of those that were written before.
+/// Writes a binding for each policy, about a secret of its own, in place of the earlier bindings.
 fn write_bindings(gateway: &Gateway, policies: impl IntoIterator<Item = Access>) {
     let mut document = String::new();
     for policy in policies {
@@ -82,7 +82,7 @@ fn write_bindings(gateway: &Gateway, policies: impl IntoIterator<Item = Access>)
     fs::write(gateway.path("policies/attacks.toml"), document).expect("bindings can be written");
 }
 
-/// Does it while an honest client reads a secret over and over, and fails if that is ever refused.
+/// Does the work while an honest client reads a secret over and over, and fails if a read is refused.
 fn while_others_are_served<T>(gateway: &Gateway, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
@@ -104,7 +104,7 @@ fn while_others_are_served<T>(gateway: &Gateway, work: impl FnOnce() -> T) -> T 
     })
 }
 
-/// So many requests in one moment, about the secret for which this policy is asked.
+/// Sends this many requests at once, about the secret for which this policy is asked.
 fn attack(gateway: &Gateway, policy: Access, requests: usize) -> Vec<Response> {
     let (app, path) = (gateway.app(), path(policy));
     let connected = Barrier::new(requests);
@@ -147,17 +147,17 @@ fn what_policies_try_when_they_are_asked_is_contained_and_leaves_nothing_behind(
     for round in 0..3 {
         for (policy, status, _) in ATTACKS {
             let answers = while_others_are_served(&gateway, || attack(&gateway, policy, AT_ONCE));
-            // Those for which a policy that loops leaves no time are told to come again.
+            // Requests for which a looping policy leaves no time are told to come again.
             let (waited, decided): (Vec<_>, Vec<_>) =
                 answers.into_iter().partition(|answer| answer.status == 429);
             assert!(waited.len() < AT_ONCE, "{policy:?} was never asked");
             for answer in &decided {
                 assert_eq!(answer.status, status, "{policy:?}: {}", answer.text());
             }
-            // The same question has the same answer, whatever a policy makes it of.
+            // The same question has the same answer, whatever a policy does with it.
             let texts: BTreeSet<String> = decided.iter().map(Response::text).collect();
             assert!(policy != Access::AnswersAtRandom || texts.len() == 1, "{texts:?}");
-            // The first round is for what is made once and kept: threads, slots, buffers.
+            // The first round allocates what is made once and kept: threads, slots, buffers.
             let now = resident(&gateway);
             assert!(
                 round == 0 || now < before + KEPT_KIB,
@@ -192,7 +192,7 @@ fn what_policies_try_when_they_are_loaded_is_refused_and_the_others_stay_in_forc
     let refused = |reason: &str| {
         let said = while_others_are_served(&gateway, || gateway.reload());
         assert!(said.contains("reload failed") && said.contains(reason), "{reason}: {said}");
-        // What was in force decides as before.
+        // The earlier set decides as before.
         assert_eq!(gateway.app().get(&path(Access::Traps)).status, 403);
         assert_eq!(gateway.app().get(&path(Access::Sleeps)).status, 404);
     };
@@ -200,7 +200,7 @@ fn what_policies_try_when_they_are_loaded_is_refused_and_the_others_stay_in_forc
         write_bindings(&gateway, [Access::Traps, Access::Sleeps, policy]);
         refused("no answer within the deadline");
     }
-    // More than a component may have, of which nothing is compiled.
+    // A component that is too large is not compiled at all.
     write_bindings(&gateway, [Access::Traps, Access::Sleeps]);
     let mut huge = Access::Traps.component();
     huge.resize(32 * 1024 * 1024 + 1, 0);
@@ -253,7 +253,7 @@ fn two_hundred_loops_at_once_keep_nobody_else_waiting_and_leave_nothing_behind()
     let mut after = Vec::new();
     for _ in 0..4 {
         for answer in while_others_are_served(&gateway, || attack(&gateway, Access::Loops, 200)) {
-            // Denied by the deadline, or not taken because too many wait already.
+            // Denied by the deadline, or refused because too many wait already.
             assert!([403, 429].contains(&answer.status), "{}", answer.text());
         }
         after.push(resident(&gateway));

@@ -1,5 +1,5 @@
-//! The certificates of a gateway that is running: found, exported and revoked by its administrator, with
-//! the gateway's own commands and with hvac.
+//! The certificates of a running gateway: an administrator finds, exports and revokes them, with the
+//! gateway's own commands and with hvac.
 
 use chancery_integration::clients::hvac;
 use chancery_integration::dns::Dns;
@@ -74,7 +74,7 @@ fn an_administrator_finds_exports_and_revokes_certificates() {
     let crl = lint::revoked_serials(&site, &crl_of(&site, &gateway, &chain));
     assert_eq!(crl.len(), 3, "{crl:?}");
 
-    // Saying too little, or something that is no reason, is told, and nothing happens.
+    // A request that says too little, or gives an invalid reason, is refused, and nothing happens.
     let nothing = gateway.administer(&["certificates", "revoke"]).failure();
     assert!(nothing.stderr.contains("--domain"), "{nothing}");
     let wrong = gateway.administer(&["certificates", "revoke", one, "--reason", "why"]).failure();
@@ -208,7 +208,7 @@ fn a_token_is_drained_by_command_and_used_again() {
     let said = gateway.administer(&["tokens", "keys"]).success();
     let made_here = said.stdout.lines().filter(|line| line.contains("made here, cannot be read"));
     assert_eq!(made_here.count(), 2, "{said}");
-    // Whoever imports a key with too few attributes hears of it.
+    // The import of a key with too few attributes is reported.
     drop(
         token
             .tool(&[

@@ -7,7 +7,7 @@ use chancery_integration::plugin::Access;
 use chancery_integration::site::Site;
 use serde_json::json;
 
-/// Binds a policy to what goes on below `secret/app/trap`, beside the policies that are there.
+/// Binds a policy to everything below `secret/app/trap`, beside the existing policies.
 fn bind(gateway: &Gateway, policy: Access, limits: &str) {
     let component = policy.component();
     let plugin = gateway.path("policies/plugins/by-hand.wasm");
@@ -64,11 +64,11 @@ fn a_policy_that_fails_denies_and_the_audit_log_says_why() {
             .expect("it was asked");
         assert_eq!(ours["outcome"], cause, "{policy:?}: {line}");
         assert!(line["outcome"].to_string().contains("denied"), "{policy:?}: {line}");
-        // Whoever is not concerned is served as before.
+        // Clients that are not affected are served as before.
         assert_eq!(app.get("/v1/secret/data/app/other").status, 200, "{policy:?}");
         gateway.assert_up();
     }
-    // With the policy gone, everything is as it was.
+    // Without the policy, everything is as it was.
     std::fs::remove_file(gateway.path("policies/by-hand.toml"))
         .expect("the binding can be removed");
     assert!(!gateway.reload().contains("reload failed"));
@@ -85,11 +85,11 @@ fn a_plugin_that_is_not_what_its_binding_pins_is_not_loaded() {
         std::fs::write(&plugin, content).expect("the plugin can be written");
         let said = gateway.reload();
         assert!(said.contains("reload failed") && said.contains("by-hand"), "{said}");
-        // What was loaded before stays in force.
+        // The earlier set stays in force.
         assert_eq!(gateway.app().get("/v1/secret/data/app/trap").status, 404);
     }
     gateway.assert_up();
-    // A start with it fails just as clearly.
+    // A start with it fails with a clear error too.
     drop(gateway.stop());
     let said = chancery_integration::gateway::Options::new(&site).start_fails();
     assert!(said.stderr.contains("by-hand.wasm"), "{said}");

@@ -4,9 +4,9 @@
 //! rule that denies is enough to deny; without one that allows, access is denied too. If several
 //! allow, the shortest of their ceilings counts.
 //!
-//! An attribute may have several values, of which a caller chooses some: the names of a certificate. One
-//! that is added to a request never makes a denial a permission: circumstances have to be those of every
-//! value for a rule to allow, and of one for a rule to deny or to demand something.
+//! An attribute may have several values, and a caller may choose some of them: the names of a
+//! certificate. An added value never turns a denial into a permission: a rule that allows has to fit
+//! every value, and a rule that denies or demands something has to fit only one.
 
 mod condition;
 mod index;
@@ -42,7 +42,7 @@ impl Policy for Rules {
     }
 
     fn evaluate(&self, request: &Request) -> Result<Grant, Refusal> {
-        // Whoever resolves such a path would end elsewhere than the pattern said.
+        // A server that resolves such a path would end elsewhere than the pattern said.
         if request.resource.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Denial::new(
                 "malformed-resource",
@@ -74,11 +74,11 @@ impl Policy for Rules {
     }
 }
 
-/// What all of the rules demand: the shortest times, and every obligation.
+/// The demands of all rules together: the shortest times, and every obligation.
 fn strictest(rules: &[Rule<'_>]) -> Grant {
     let rules = || rules.iter().map(Rule::special);
     let obligations: BTreeSet<_> = rules().flat_map(|rule| &rule.obligations).collect();
-    // Some rule may decide otherwise the next time.
+    // A rule without `reuse` may decide otherwise the next time.
     let reusable = rules().all(|rule| rule.reuse.is_some());
     let reuse = rules().filter_map(|rule| rule.reuse).min().filter(|_| reusable);
     Grant {

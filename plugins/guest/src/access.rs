@@ -62,14 +62,14 @@ impl Grant {
 }
 
 impl Request {
-    /// The first value of an attribute of the context. For those that have one, as `time` and `address`:
-    /// of the names of a certificate, whoever asks may choose which is the first.
+    /// The first value of an attribute of the context. For attributes with one value, as `time` and
+    /// `address`: of a certificate's names, the caller may choose which is the first.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes_named(name).next()
     }
 
-    /// All values of an attribute of the context. Where callers choose some of them, allow what holds for
-    /// all, and deny what holds for any.
+    /// All values of an attribute of the context. If callers choose some of them, allow only what holds
+    /// for all values, and deny what holds for any.
     pub fn attributes_named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.attributes
             .iter()
@@ -81,7 +81,7 @@ impl Request {
 /// Makes the type the component's access policy. Name, version and summary are those of the package;
 /// the second argument is the JSON Schema of the settings, as `include_str!("../settings.json")`.
 ///
-/// With `compact` before the type, which is [`Compact`](crate::Compact) then, its memory is packed.
+/// With `compact` before the type, which then is a [`Compact`](crate::Compact), its memory is packed.
 #[macro_export]
 macro_rules! access_policy {
     (compact $policy:ty, $schema:expr) => {

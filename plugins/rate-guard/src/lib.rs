@@ -1,35 +1,35 @@
-//! Limits on how many certificates a name or a requester gets. It shapes nothing: bind it beside a
-//! policy that does, with `grants = { issuance_counts = true }`.
+//! Limits on how many certificates a name or a requester gets. It does not shape certificates: bind it
+//! beside a policy that does, with `grants = { issuance_counts = true }`.
 
 use chancery_guest::certificate::{Denial, Name, Policy, Proposal, Request, SettingsError};
 use chancery_guest::host::{LookupError, issued_for_name, issued_to};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
-/// The gateway counts over so many seconds at most.
+/// The longest time in seconds over which the gateway counts.
 const LONGEST: u64 = 30 * 86_400;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateGuard {
-    /// All of them hold.
+    /// The limits; all of them apply.
     pub limits: Vec<Limit>,
     /// Names that are not counted, as patterns over `KIND:NAME`.
     #[serde(default)]
     pub except_names: Globs,
-    /// Requesters to whom no limit applies.
+    /// Requesters without a limit.
     #[serde(default)]
     pub except_requesters: Globs,
 }
 
-/// So many certificates within so long.
+/// A number of certificates within a time.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// Whose certificates are counted.
     pub per: Per,
-    /// How many there may be, the one that is asked for included.
+    /// The most certificates, including the requested one.
     pub most: u64,
     /// Within this time.
     pub within: Period,
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// What the guard says where every name has had `names` certificates and the requester `requester`.
+    /// The guard's answer if every name has had `names` certificates and the requester `requester`.
     fn ask(guard: &RateGuard, names: u64, requester: u64) -> Result<Proposal, String> {
         guard
             .decide(&request(&["a", "b"]), &|_, _| Ok(requester), &|_, _| Ok(names))
@@ -201,7 +201,7 @@ mod tests {
         let schema: serde_json::Value =
             serde_json::from_str(include_str!("../settings.schema.json")).unwrap();
         let limit = &schema["properties"]["limits"]["items"]["properties"];
-        // In whichever order serde_json has them: that is for other crates of the build to choose.
+        // In the order that serde_json uses, which depends on other crates of the build.
         let keys = |of: &serde_json::Value| {
             let keys: std::collections::BTreeSet<_> = of.as_object().unwrap().keys().collect();
             keys.into_iter().cloned().collect::<Vec<_>>()
