@@ -85,7 +85,10 @@ fn whatever_new_order_takes_can_be_certified() {
     let outcome = proptest::test_runner::TestRunner::new(config).run(&names, |(kind, value)| {
         let Ok(identifier) = Identifier::parse(kind, &value) else { return Ok(()) };
         let rules = NameRules { unlisted: true };
-        prop_assert_eq!(rules.check(&identifier), Ok(()));
+        // Not taken: names of Tor, reverse names, addresses that no host has.
+        if rules.check(&identifier).is_err() {
+            return Ok(());
+        }
         taken.set(taken.get() + 1);
         let name = identifier.general_name();
         prop_assert!(name.check().is_ok());

@@ -74,7 +74,7 @@ fn wrong(message: &str, place: &str) -> String {
     if let Some(name) = quoted(message, "duplicate field ") {
         return format!("{} is there more than once", within(name));
     }
-    if let Some((_, expected)) = message.split_once(", expected ")
+    if let Some((_, expected)) = message.rsplit_once(", expected ")
         && message.starts_with("unknown ")
     {
         return format!("{what} must be {expected}");
@@ -89,10 +89,14 @@ fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
 
 /// What was expected, as JSON calls it.
 fn in_json(expected: &str) -> &str {
+    // `tuple struct` and `a tuple of size 2` are arrays.
+    if expected.contains("tuple") {
+        return "an array";
+    }
     let first = expected.split_whitespace().next().unwrap_or_default();
     match (expected, first) {
         ("a JSON object" | "a map", _) | (_, "struct" | "map") => "an object",
-        ("a sequence", _) | (_, "tuple") => "an array",
+        ("a sequence", _) => "an array",
         ("a string" | "a borrowed string" | "string", _) => "a string",
         ("a boolean", _) => "true or false",
         (_, "u8" | "u16" | "u32" | "u64" | "usize") => "a whole number that is not negative",
@@ -170,8 +174,8 @@ mod tests {
                 "`inner.list[1]` must be a whole number that is not negative",
             ),
             (r#"{"inner":{"map":[]}}"#, "`inner.map` must be an object"),
-            (r#"{"inner":{"pair":[1]}}"#, "`inner.pair[1]` must be an array"),
-            (r#"{"inner":{"one":"blue"}}"#, "`inner.one` must be one of"),
+            (r#"{"inner":{"pair":[1]}}"#, "`inner.pair` must be an array"),
+            (r#"{"inner":{"one":"blue"}}"#, "`inner.one` must be `red` or `green`"),
             ("", "it is not JSON: it ends too early"),
             (r#"{"inner":"#, "it is not JSON: it ends too early"),
             ("{,}", "it is not JSON, at line 1, column 2: key must be a string"),
