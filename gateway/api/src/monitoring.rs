@@ -23,6 +23,8 @@ pub struct MonitoringSources {
     pub tokens: Arc<dyn Fn() -> Vec<TokenHealth> + Send + Sync>,
     /// What is known of the revocations of client CAs, and whether all is well with it.
     pub client_cas: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
+    /// What was found when the audit log was verified while it is written, and whether all is well with it.
+    pub audit: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
     /// Whether requests are being served (and not drained).
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -71,6 +73,7 @@ pub(crate) fn router(sources: MonitoringSources) -> Router {
         .route("/metrics", get(metrics))
         .route("/health/tokens", get(tokens))
         .route("/health/client-cas", get(client_cas))
+        .route("/health/audit", get(audit))
         .with_state(sources)
 }
 
@@ -89,7 +92,16 @@ async fn tokens(State(sources): State<MonitoringSources>) -> Response {
 
 /// What is known of the revocations of client CAs: 200 if all CRLs are in date and responders answer, else 503.
 async fn client_cas(State(sources): State<MonitoringSources>) -> Response {
-    let (well, body) = (sources.client_cas)();
+    told((sources.client_cas)())
+}
+
+/// What was found when the audit log was verified while it is written: 200 if nothing is wrong with it as far as is
+/// known, else 503.
+async fn audit(State(sources): State<MonitoringSources>) -> Response {
+    told((sources.audit)())
+}
+
+fn told((well, body): (bool, serde_json::Value)) -> Response {
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
@@ -105,6 +117,7 @@ pub(crate) mod tests {
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
             ready: Arc::new(move || ready),
             client_cas: Arc::new(move || (ready, serde_json::json!({ "client_cas": [] }))),
+            audit: Arc::new(move || (ready, serde_json::json!({ "audit": {} }))),
             tokens: Arc::new(move || {
                 let token = |token: &str, up| TokenHealth {
                     token: token.to_owned(),
@@ -140,6 +153,13 @@ pub(crate) mod tests {
         assert_eq!((status, body), (StatusCode::OK, b"{\"client_cas\":[]}".to_vec()));
         let (status, _) = fetch("/health/client-cas", false).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn health_of_the_audit_log_says_what_was_found() {
+        let (status, body) = fetch("/health/audit", true).await;
+        assert_eq!((status, body), (StatusCode::OK, b"{\"audit\":{}}".to_vec()));
+        assert_eq!(fetch("/health/audit", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

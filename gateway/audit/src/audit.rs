@@ -12,7 +12,9 @@ use crate::checkpoint::LogName;
 use crate::keeper::{Ask, Keeper};
 use crate::line::{Chain, MAX_LINE};
 use crate::log::Log;
-use crate::mark::{KnownMark, Marks};
+use crate::mark::{KnownMark, Mark, Marks};
+use crate::paths::Names;
+use crate::verify::{Pace, Patrol, Patrolled};
 use crate::writer::{Message, Output, Writer};
 use crate::{AuditKey, Event, HeadError, Sink, WeakKey};
 
@@ -27,7 +29,18 @@ pub struct Audit {
     queue: mpsc::Sender<Message>,
     /// Of a log in files.
     keeper: Option<mpsc::Sender<Ask>>,
+    /// Of a log in files.
+    files: Option<Arc<Files>>,
     key: Arc<AuditKey>,
+}
+
+/// What is known of a log in files beside its lines.
+#[derive(Debug)]
+struct Files {
+    names: Names,
+    name: LogName,
+    position: watch::Receiver<Mark>,
+    clock: Clock,
 }
 
 /// Where the audit log is and what seals it.
@@ -146,7 +159,8 @@ impl Audit {
     pub async fn open(config: AuditConfig, clock: Clock) -> Result<Self, OpenError> {
         let key = Arc::new(AuditKey::new(&config.key)?);
         let log = Log::open(&config, &key, &clock)?;
-        let AuditConfig { path, marks, rotation, checkpoints, .. } = config;
+        let names = Names::new(&config.path);
+        let AuditConfig { path, name, marks, rotation, checkpoints, .. } = config;
         let mark = log.mark();
         let marked = match marks.known {
             KnownMark::At(known) if known == mark => mark.lines(),
@@ -159,7 +173,9 @@ impl Audit {
         let (position, follow) = watch::channel(mark);
         let (asks, asked) = mpsc::channel(1);
         let output = Output::Files { log: Box::new(log), position };
-        let audit = Self::start(output, key, Some(asks), clock)?;
+        let files = Files { names, name, position: follow.clone(), clock: clock.clone() };
+        let mut audit = Self::start(output, key, Some(asks), clock)?;
+        audit.files = Some(Arc::new(files));
         tokio::spawn(Keeper::new(marks.write, follow, asked, marked).run());
         let tick = rotation.age.unwrap_or(TICK).min(checkpoints).min(TICK);
         tokio::spawn(tell_time(audit.queue.downgrade(), tick.max(Duration::from_secs(1))));
@@ -191,7 +207,7 @@ impl Audit {
             .name("audit".to_owned())
             .spawn(move || writer.run(inbox))
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue, keeper, key })
+        Ok(Self { queue, keeper, files: None, key })
     }
 
     /// Writes the event. When this returns `Ok` the line is durable; concurrent events share one
@@ -222,6 +238,28 @@ impl Audit {
             self.store_mark(Ask::Mark).await;
         }
         Ok(reopened)
+    }
+
+    /// Begins to verify the log's files while they are written, on a thread of its own: all that is there, again and
+    /// again, until the log is closed. What it finds is in what is returned, in the log and in the metrics; the log
+    /// is written on. None if the log is in no files.
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    pub fn verify_always(&self, pace: Pace) -> io::Result<Option<watch::Receiver<Patrolled>>> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let Files { names, name, position, clock } = &**files;
+        let patrol = Patrol {
+            names: names.clone(),
+            name: name.clone(),
+            key: Arc::clone(&self.key),
+            position: position.clone(),
+            clock: clock.clone(),
+        };
+        let (told, patrolled) = watch::channel(Patrolled::default());
+        let verify = move || patrol.run(pace, &told);
+        std::thread::Builder::new().name("audit-verify".to_owned()).spawn(verify)?;
+        Ok(Some(patrolled))
     }
 
     /// A name for a value that may not be written down; see [`AuditKey::hash_value`].

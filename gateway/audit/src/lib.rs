@@ -64,5 +64,6 @@ pub use mark::{InvalidMark, KnownMark, Mark, Marks, WriteMark};
 pub use names::NameList;
 pub use sink::{MemorySink, Sink, StdoutSink};
 pub use verify::{
-    Checks, Finding, Kind, Loss, Seal, Signatures, Verified, VerifyError, files_of, verify,
+    Checks, Finding, Kind, Loss, Pace, Patrolled, Seal, Signatures, Verified, VerifyError,
+    files_of, verify,
 };

@@ -15,6 +15,9 @@ use crate::lines::{Lines, Next};
 /// How many files in a directory are looked at.
 const FILES: usize = 100_000;
 
+/// What is in the name of a file with which something is wrong.
+const SET_ASIDE: &str = ".set-aside-";
+
 /// The names of a log's files.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
@@ -38,7 +41,12 @@ impl Names {
 
     /// Where a file goes with which something is wrong.
     pub(crate) fn set_aside(&self, time: Timestamp) -> PathBuf {
-        self.with(&format!(".set-aside-{}", time.strftime("%Y%m%dT%H%M%S.%6fZ")))
+        self.with(&format!("{SET_ASIDE}{}", time.strftime("%Y%m%dT%H%M%S.%6fZ")))
+    }
+
+    /// Whether it was put there.
+    pub(crate) fn is_set_aside(path: &Path) -> bool {
+        path.file_name().is_some_and(|name| name.to_string_lossy().contains(SET_ASIDE))
     }
 
     pub(crate) fn head(&self) -> PathBuf {

@@ -26,7 +26,23 @@ fn told(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
+    if is_for_want_of_room(&text) {
+        text.push_str(NO_ROOM);
+    }
     text
+}
+
+/// What to do when the system says that a disk is full.
+const NO_ROOM: &str = "\nThe disk is full, or a quota is used up: free some space there (`df` says which disk; old files \
+                       of the audit log may be taken elsewhere), or give it a larger one. What was acknowledged is \
+                       not lost.";
+
+/// Whether the system refused for want of room. Errors of several libraries come as text, in which the system's number
+/// stands.
+fn is_for_want_of_room(text: &str) -> bool {
+    use rustix::io::Errno;
+    let numbers = [Errno::NOSPC, Errno::DQUOT].map(Errno::raw_os_error);
+    numbers.iter().any(|number| text.contains(&format!("(os error {number})")))
 }
 
 /// Says something on standard output.
@@ -80,5 +96,17 @@ mod tests {
         assert_eq!(told(&doubled), "opening it: the outer one: the inner one");
         let single = anyhow::Error::new(inner()).context("opening it");
         assert_eq!(told(&single), "opening it: the inner one");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let full = || std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let said = told(&anyhow::Error::new(full()).context("opening it"));
+        assert!(said.starts_with("opening it: ") && said.ends_with(NO_ROOM), "{said}");
+        // As libraries pass it on.
+        let said = told(&anyhow::anyhow!("the store cannot be opened: I/O error: {}", full()));
+        assert!(said.ends_with(NO_ROOM), "{said}");
+        let other = std::io::Error::from_raw_os_error(rustix::io::Errno::ACCESS.raw_os_error());
+        assert!(!told(&anyhow::Error::new(other)).contains("disk"));
     }
 }

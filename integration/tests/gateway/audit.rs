@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options, chancery};
-use chancery_integration::process::Outcome;
+use chancery_integration::process::{self, Outcome};
 use chancery_integration::responder::Http01;
 use chancery_integration::site::Site;
 use serde_json::{Value, json};
@@ -376,4 +377,44 @@ fn verify_finds_the_files_that_were_closed_before() {
     let shown = file.to_string_lossy();
     drop(chancery(&["audit", "verify", &shown, "--from-line", from]).success());
     drop(chancery(&["audit", "verify", &shown, &away.to_string_lossy()]).success());
+}
+
+/// A start reads from the mark on; what was changed before is found while the gateway runs.
+#[test]
+fn a_gateway_finds_what_was_changed_in_its_log_and_says_so() {
+    let (site, file) = with_a_log();
+    let good = fs::read_to_string(&file).expect("the log can be read");
+    let changed = good.replacen("spiffe://dev.chancery/app", "spiffe://dev.chancery/adm", 1);
+    assert_ne!(changed, good, "a line names the application");
+    fs::write(&file, &changed).expect("the log can be written");
+    let gateway = Gateway::start(&site);
+    let monitoring = gateway.monitoring();
+    let health = || {
+        let answer = monitoring.send("GET", "/health/audit", &[], b"");
+        (answer.status, answer.json()["audit"].clone())
+    };
+    let found = process::eventually("the change is found", Duration::from_mins(1), || {
+        let (status, health) = health();
+        (status == 503).then_some(health)
+    });
+    let finding = found["finding"].as_str().expect("it says what");
+    assert!(finding.contains("was changed") && finding.contains("audit.jsonl"), "{finding}");
+    assert!(monitoring.get("/metrics").expect(200).text().contains("chancery_audit_mismatch 1"));
+    assert!(gateway.log().contains("the audit log is not as it was written"));
+    // It serves all the same.
+    drop(gateway.app().get("/v1/secret/data/app/1").expect(200));
+    drop(gateway.stop());
+
+    // Mended in what is there now.
+    let at = good.find("spiffe://dev.chancery/app").expect("it is there");
+    let mut now = fs::read_to_string(&file).expect("the log can be read");
+    now.replace_range(at..at + "spiffe://dev.chancery/app".len(), "spiffe://dev.chancery/app");
+    fs::write(&file, now).expect("the log can be written");
+    let gateway = Gateway::start(&site);
+    let monitoring = gateway.monitoring();
+    let whole = process::eventually("the log is read", Duration::from_mins(1), || {
+        let health = monitoring.get("/health/audit").expect(200).json()["audit"].clone();
+        health["whole_at"].is_string().then_some(health)
+    });
+    assert!(whole["finding"].is_null() && whole["whole_to_line"].as_u64() > Some(5), "{whole}");
 }

@@ -2,6 +2,7 @@
 //! audit key, the store's mark, the public key, checkpoints that somebody kept.
 
 mod finding;
+mod patrol;
 mod row;
 mod walk;
 
@@ -13,6 +14,8 @@ use crate::paths::Names;
 use crate::{AuditKey, Mark};
 
 pub use finding::{Finding, Kind, VerifyError};
+pub(crate) use patrol::Patrol;
+pub use patrol::{Pace, Patrolled};
 
 /// What a log is checked with, beside its own lines. The default checks from line 1 on, without
 /// anything.

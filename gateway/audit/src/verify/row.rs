@@ -9,7 +9,7 @@ use super::finding::{Finding, Kind};
 use crate::paths::{Names, closed_number, first_line};
 
 /// A file in its place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) path: PathBuf,
     /// The number of its first line.

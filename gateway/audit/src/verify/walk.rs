@@ -84,6 +84,46 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Begins where another has ended, between two files; `macs`: whether it has seen lines with a MAC.
+    pub(super) fn go_on(&mut self, chain: Chain, macs: bool) {
+        self.chain = Some(chain);
+        self.macs = macs;
+    }
+
+    /// How far it has come, if it has begun, and whether it has seen lines with a MAC.
+    pub(super) fn so_far(self) -> (Option<Chain>, bool) {
+        (self.chain, self.macs)
+    }
+
+    /// Reads a file up to this line, or as long as `more` says, which is told how many bytes were read.
+    pub(super) fn read_until(
+        &mut self,
+        part: &Part,
+        last: u64,
+        mut more: impl FnMut(u64) -> bool,
+    ) -> Result<(), VerifyError> {
+        let path = &part.path;
+        let unreadable = |cause| VerifyError::Read { path: path.clone(), cause };
+        let mut lines = Lines::open(path).map_err(unreadable)?;
+        loop {
+            let at = At { path, number: lines.number() + 1 };
+            let next = self.chain.as_ref().map_or(1, |chain| chain.tip.seq + 1);
+            match lines.next().map_err(unreadable)? {
+                Next::Line(line) => {
+                    let seq = line.link.seq;
+                    self.line(&at, &line)?;
+                    if seq >= last || !more(line.end - line.start) {
+                        return Ok(());
+                    }
+                }
+                Next::Malformed | Next::Torn(_) => {
+                    return Err(at.broken(Some(next), Kind::Malformed));
+                }
+                Next::End => return Ok(()),
+            }
+        }
+    }
+
     fn file(&mut self, part: &Part, is_last: bool) -> Result<(), VerifyError> {
         let path = &part.path;
         let unreadable = |cause| VerifyError::Read { path: path.clone(), cause };

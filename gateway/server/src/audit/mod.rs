@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use chancery_audit::{Audit, AuditConfig, PublicKey, accept_loss};
+use chancery_audit::{Audit, AuditConfig, Patrolled, PublicKey, accept_loss};
 use chancery_identity::Clock;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_store::SharedStore;
 use clap::{Args, Subcommand};
+use tokio::sync::watch;
 
 pub(crate) use self::sealed::Chain;
 use self::sealed::Sealed;
@@ -79,6 +80,34 @@ pub(crate) async fn open(
     Audit::open(audit_config(config, sealed), clock)
         .await
         .with_context(|| format!("opening the audit log {}", file.display()))
+}
+
+/// Begins to verify the log while it is written, if the configuration says so.
+///
+/// # Errors
+/// The thread could not be started.
+pub(crate) fn verify_always(
+    config: &Config,
+    audit: &Audit,
+) -> Result<Option<watch::Receiver<Patrolled>>> {
+    let Some(pace) = config.audit.verify else { return Ok(None) };
+    audit.verify_always(pace).context("the thread that verifies the audit log")
+}
+
+/// How the log is, as far as it was verified while it is written, and whether all is well with it.
+pub(crate) fn health(patrolled: Option<&watch::Receiver<Patrolled>>) -> (bool, serde_json::Value) {
+    let Some(patrolled) = patrolled else {
+        return (true, serde_json::json!({ "audit": { "verified": false } }));
+    };
+    let Patrolled { rounds, whole_at, whole_to, finding } = patrolled.borrow().clone();
+    let health = serde_json::json!({
+        "verified": true,
+        "rounds": rounds,
+        "whole_at": whole_at.map(|at| at.to_string()),
+        "whole_to_line": whole_to,
+        "finding": finding,
+    });
+    (finding.is_none(), serde_json::json!({ "audit": health }))
 }
 
 fn audit_config(config: &Config, sealed: Sealed) -> AuditConfig {

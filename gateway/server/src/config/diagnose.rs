@@ -1,6 +1,9 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chancery_files::Untrusted;
+use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
 
 /// What is wrong with a configuration file, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,9 @@ pub(crate) enum ConfigError {
         /// What is wrong, with the nearest known key where one is near.
         message: String,
     },
+    /// Several of these.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<ConfigError>),
     /// Values that are of the right type and yet cannot be used; all of them, not only the first.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<InvalidValue>),
@@ -74,6 +80,53 @@ impl InvalidValue {
             key: key.to_owned(),
             problem: problem.into(),
         }
+    }
+}
+
+/// How many keys that do not exist are named at once.
+const MOST_NAMED: usize = 50;
+
+/// All keys that do not exist, where `first` is about one, and what else is wrong with a document without them.
+pub(crate) fn syntax_errors<T: DeserializeOwned>(
+    file: &Path,
+    text: &str,
+    first: toml::de::Error,
+) -> ConfigError {
+    let mut found = vec![syntax_error(file, text, &first)];
+    if let Ok(mut table) = DeTable::parse(text) {
+        let mut last = first;
+        while unknown_field(last.message()).is_some()
+            && found.len() < MOST_NAMED
+            && last.span().is_some_and(|span| remove_key(table.get_mut(), &span))
+        {
+            match T::deserialize(toml::Deserializer::from(table.clone())) {
+                Ok(_) => break,
+                Err(next) => last = next,
+            }
+            found.push(syntax_error(file, text, &last));
+        }
+    }
+    match found.len() {
+        1 => found.swap_remove(0),
+        _ => ConfigError::Several(found),
+    }
+}
+
+/// Takes the key that stands there out of a table or of one in it; whether there is one.
+fn remove_key(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    if let Some(key) = table.keys().find(|key| key.span() == *span).cloned() {
+        return table.remove(&key).is_some();
+    }
+    table.iter_mut().any(|(_, value)| remove_key_in(value.get_mut(), span))
+}
+
+fn remove_key_in(value: &mut DeValue<'_>, span: &Range<usize>) -> bool {
+    match value {
+        DeValue::Table(table) => remove_key(table, span),
+        DeValue::Array(values) => {
+            values.iter_mut().any(|value| remove_key_in(value.get_mut(), span))
+        }
+        _ => false,
     }
 }
 
@@ -184,6 +237,36 @@ mod tests {
             message("colour = 1"),
             "f.toml:1: unknown key `colour`; known here: listen, directory"
         );
+    }
+
+    #[test]
+    fn names_all_keys_that_do_not_exist() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its keys matter")]
+        struct Outer {
+            example: Example,
+            list: Vec<Example>,
+        }
+        let said = |text: &str| {
+            let error = toml::from_str::<Outer>(text).unwrap_err();
+            syntax_errors::<Outer>(Path::new("f.toml"), text, error).to_string()
+        };
+        let text = "colour = 1\n[adit]\nsink = 'a'\n[example]\nlistne = 'x'\nlisten = 'y'\n[[list]]\n\
+                    directoy = '''\n[x]\n'''\n";
+        let found = [
+            "f.toml:1: unknown key `colour`; known here: example, list",
+            "f.toml:2: unknown key `adit`; known here: example, list",
+            "f.toml:5: unknown key `listne`; did you mean `listen`?",
+            "f.toml:8: unknown key `directoy`; did you mean `directory`?",
+        ];
+        let mut told: Vec<String> = said(text).lines().map(str::to_owned).collect();
+        told.sort();
+        assert_eq!(told, found);
+        // And what else is wrong.
+        let other = said("colour = 1\n[example]\nlisten = 3\n");
+        assert!(other.contains("`colour`") && other.contains("f.toml:3: invalid type"), "{other}");
+        assert_eq!(said("example = 1").lines().count(), 1);
     }
 
     #[test]

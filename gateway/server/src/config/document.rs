@@ -434,6 +434,8 @@ pub(crate) struct Audit {
     pub(crate) rotate_hours: u64,
     /// How often a log that grows is signed.
     pub(crate) checkpoint_seconds: u64,
+    /// How much of it is read in a second to verify it while it is written; 0 for none.
+    pub(crate) verify_kib_per_second: u64,
 }
 
 /// Who besides root and the gateway's user may have a hand in the files that it reads and keeps.
@@ -558,7 +560,14 @@ impl Default for Files {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { file: None, name: None, rotate_mib: 1024, rotate_hours: 0, checkpoint_seconds: 300 }
+        Self {
+            file: None,
+            name: None,
+            rotate_mib: 1024,
+            rotate_hours: 0,
+            checkpoint_seconds: 300,
+            verify_kib_per_second: 1024,
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use chancery_access::BearerRole;
 use chancery_api::HostName;
-use chancery_audit::{LogName, Rotation};
+use chancery_audit::{LogName, Pace, Rotation};
 use chancery_ca::Parent;
 use chancery_files::{Trusted, Untrusted, refuse_root_in_foreign};
 use chancery_identity::{CaBinding, TenantId, TenantRules, VouchesFor};
@@ -263,6 +263,8 @@ pub(crate) struct AuditSettings {
     pub(crate) rotation: Rotation,
     /// How often a log that grows is signed.
     pub(crate) checkpoints: Duration,
+    /// How much it is verified while it is written; none for not at all.
+    pub(crate) verify: Option<Pace>,
 }
 
 /// Logs and traces.
@@ -313,8 +315,8 @@ impl Config {
     /// Validates configuration text; `file` is what messages call it, and relative paths start from
     /// its directory.
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let document: document::Document =
-            toml::from_str(text).map_err(|error| diagnose::syntax_error(file, text, &error))?;
+        let document: document::Document = toml::from_str(text)
+            .map_err(|error| diagnose::syntax_errors::<document::Document>(file, text, error))?;
         // Before anything else: what else is wrong then is only so for root.
         let directory = file.parent().unwrap_or(Path::new("")).join(&document.server.directory);
         refuse_root_in_foreign(&directory)

@@ -409,6 +409,11 @@ fn each_value_wrong_in_turn_is_named_with_its_line_and_what_is_wanted() {
         ("rotate_mib = 1024", "rotate_mib = 1048577", "audit.rotate_mib: 1048577"),
         ("rotate_hours = 0", "rotate_hours = 9000", "audit.rotate_hours: 9000"),
         ("checkpoint_seconds = 300", "checkpoint_seconds = 0", "audit.checkpoint_seconds: 0"),
+        (
+            "verify_kib_per_second = 1024",
+            "verify_kib_per_second = 1048577",
+            "audit.verify_kib_per_second: 1048577",
+        ),
         ("repeat_seconds = 10", "repeat_seconds = 86401", "telemetry.repeat_seconds: 86401"),
         ("http://127.0.0.1:4317", "nowhere", "telemetry.otlp_endpoint: "),
         ("name = \"public\"", "name = \"Public\"", "upstreams.name: `Public` is not a name"),

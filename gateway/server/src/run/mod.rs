@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use chancery_audit::Patrolled;
 use chancery_identity::{Clock, Tenants};
 use chancery_keys::pkcs11::Stop;
 use chancery_tls::{Acceptor, TlsConfig};
@@ -17,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::audit;
 use crate::cli::DevArgs;
 use crate::commands::say;
 use crate::config::Config;
@@ -202,6 +204,7 @@ impl Running {
             trust::of_clients(&config, &gateway)?,
             gateway.clock.clone(),
         )?;
+        let patrolled = audit::verify_always(&config, &gateway.audit)?;
         let (stop, stopped) = watch::channel(false);
         let running = Self {
             gateway,
@@ -217,20 +220,26 @@ impl Running {
             tasks,
             config,
         };
-        Ok(running.listen(sockets, own.renew_at, &stopped))
+        Ok(running.listen(sockets, own.renew_at, patrolled, &stopped))
     }
 
     fn listen(
         mut self,
         sockets: Sockets,
         renew_at: jiff::Timestamp,
+        patrolled: Option<watch::Receiver<Patrolled>>,
         stop: &watch::Receiver<bool>,
     ) -> Self {
         let config = &self.config.server;
         let services = Services {
             router: self.gateway.tls_router(ports::hosts(config, self.addresses.api)),
             plain: sources::plain(&self.gateway, &self.accepting),
-            monitoring: sources::monitoring(&self.gateway, self.metrics.clone(), &self.accepting),
+            monitoring: sources::monitoring(
+                &self.gateway,
+                self.metrics.clone(),
+                &self.accepting,
+                patrolled,
+            ),
         };
         self.listeners = sockets.serve(config, self.acceptor.clone(), services, stop);
         self.tasks.spawn(tasks::renew_credential(

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chancery_api::{MonitoringSources, PlainSources};
+use chancery_audit::Patrolled;
 use chancery_revocation::CaReport;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
+use crate::audit;
 use crate::gateway::Gateway;
 use crate::ocsp;
 
@@ -27,6 +30,7 @@ pub(super) fn monitoring(
     gateway: &Arc<Gateway>,
     metrics: PrometheusHandle,
     accepting: &Arc<AtomicBool>,
+    patrolled: Option<watch::Receiver<Patrolled>>,
 ) -> MonitoringSources {
     let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
     let accepting = accepting.clone();
@@ -34,6 +38,7 @@ pub(super) fn monitoring(
         metrics: Arc::new(move || metrics.render()),
         ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
         tokens: Arc::new(move || gateway.tokens()),
+        audit: Arc::new(move || audit::health(patrolled.as_ref())),
         client_cas: Arc::new(move || {
             let cas = revocation.report();
             (cas.iter().all(CaReport::is_well), serde_json::json!({ "client_cas": cas }))

@@ -50,6 +50,18 @@ const HELP: &[(&str, &str)] = &[
         "chancery_audit_mark_failures_total",
         "Times that the store did not take the mark of the audit log.",
     ),
+    (
+        "chancery_audit_mismatch",
+        "1 if the audit log is not as it was written, as far as verifying it while it is written has found.",
+    ),
+    (
+        "chancery_audit_verified_timestamp_seconds",
+        "When all of the audit log was last found as it was written, in seconds since 1970.",
+    ),
+    (
+        "chancery_audit_verified_bytes_total",
+        "Bytes of the audit log that were read to verify it while it is written.",
+    ),
     ("chancery_audit_write_seconds", "Time to write and flush a group of audit lines."),
     ("chancery_backup_last_success_timestamp_seconds", "When the last backup was made."),
     ("chancery_backups_total", "Backups by outcome."),
