@@ -4,7 +4,7 @@ use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_guest::access::{Approval, Request};
-use chancery_guest::glob::fits;
+use chancery_guest::glob::{fits, fits_label};
 use chancery_guest::{Globs, Period};
 use serde::Deserialize;
 
@@ -116,8 +116,13 @@ impl<'a> Rule<'a> {
     /// Whether the operation and the resource are the rule's.
     pub(crate) fn is_about(&self, request: &Request) -> bool {
         let (patterns, which) = &self.resources;
+        // What denies one of the names that a wildcard stands for denies the wildcard.
+        let around = wildcard(&request.resource).filter(|_| self.denies());
         self.deed.operations.matches(&request.operation)
-            && patterns.range(which.clone()).any(|pattern| fits(pattern, &request.resource))
+            && patterns.range(which.clone()).any(|pattern| {
+                fits(pattern, &request.resource)
+                    || around.is_some_and(|(before, behind)| fits_label(pattern, before, behind))
+            })
     }
 
     /// Whether the rule can be meant as it is.
@@ -202,6 +207,13 @@ impl<'a> Rule<'a> {
             audit: self.name.to_owned(),
         })
     }
+}
+
+/// What stands before and behind the star, if the resource is a name with one: `*.example.com`, or
+/// `dns:*.example.com`.
+pub(crate) fn wildcard(resource: &str) -> Option<(&str, &str)> {
+    let (before, behind) = resource.split_once('*')?;
+    (matches!(before, "" | "dns:") && behind.starts_with('.')).then_some((before, behind))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use chancery_guest::access::Request;
 use serde::Deserialize;
 
 use crate::index::Index;
-use crate::rule::{Applies, Deed, Rule, Special, USUAL};
+use crate::rule::{Applies, Deed, Rule, Special, USUAL, wildcard};
 use crate::texts::Texts;
 
 /// The rules of a binding.
@@ -57,6 +57,10 @@ impl Rules {
         let mut rows: Vec<u32> =
             candidates.filter_map(|pattern| u32::try_from(row_of(pattern)).ok()).collect();
         rows.sort_unstable();
+        if wildcard(resource).is_some() {
+            // It stands for names that begin with anything.
+            rows = (0..self.names.count()).collect();
+        }
         rows.dedup();
         rows.into_iter().filter_map(|at| self.rule(at))
     }

@@ -94,7 +94,10 @@ impl NameRules {
     }
 
     fn check_name(&self, name: &Name, text: &str) -> Result<(), Denial> {
-        if !self.allow.matches(text) || self.deny.matches(text) {
+        // A wildcard is all the names that it stands for.
+        let stands_for_denied =
+            wildcard(name).is_some_and(|below| self.deny.match_label("dns:", &format!(".{below}")));
+        if !self.allow.matches(text) || self.deny.matches(text) || stands_for_denied {
             let message = format!("{text} is not a name for this profile");
             return Err(Denial::new("name-not-allowed", &message, text));
         }

@@ -42,6 +42,79 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a pattern fits one of the texts with some label, at least one character and no dot, between these two:
+/// the names that a wildcard stands for. What forbids one of them has to forbid the wildcard.
+pub fn fits_label(pattern: &str, before: &str, behind: &str) -> bool {
+    let pattern = pattern.as_bytes();
+    let mut places = Places::at_the_start(pattern);
+    for byte in before.bytes() {
+        places = places.after(pattern, |one| one == byte);
+    }
+    let mut label = places.after(pattern, |one| one != b'.');
+    // Each further character of a label leads to the same places or to more, which have an end.
+    loop {
+        let longer = label.and(label.after(pattern, |one| one != b'.'));
+        if longer == label {
+            break;
+        }
+        label = longer;
+    }
+    for byte in behind.bytes() {
+        label = label.after(pattern, |one| one == byte);
+    }
+    label.0.last().is_some_and(|end| *end)
+}
+
+/// How much of a pattern can be used up by what was read: for each length, whether it can.
+#[derive(PartialEq)]
+struct Places(Vec<bool>);
+
+impl Places {
+    fn at_the_start(pattern: &[u8]) -> Self {
+        let mut places = vec![false; pattern.len() + 1];
+        if let Some(first) = places.first_mut() {
+            *first = true;
+        }
+        Self(places).past_stars(pattern)
+    }
+
+    /// After one more character, which is one of those that are meant.
+    fn after(&self, pattern: &[u8], is_meant: impl Fn(u8) -> bool) -> Self {
+        let mut places = vec![false; self.0.len()];
+        for (at, byte) in pattern.iter().enumerate().filter(|(at, _)| self.has(*at)) {
+            let next = match byte {
+                b'*' => at,
+                byte if is_meant(*byte) => at + 1,
+                _ => continue,
+            };
+            if let Some(place) = places.get_mut(next) {
+                *place = true;
+            }
+        }
+        Self(places).past_stars(pattern)
+    }
+
+    /// A star stands for nothing, too.
+    fn past_stars(mut self, pattern: &[u8]) -> Self {
+        for (at, _) in pattern.iter().enumerate().filter(|(_, byte)| **byte == b'*') {
+            if self.has(at)
+                && let Some(place) = self.0.get_mut(at + 1)
+            {
+                *place = true;
+            }
+        }
+        self
+    }
+
+    fn and(&self, other: Self) -> Self {
+        Self(self.0.iter().zip(other.0).map(|(one, other)| *one || other).collect())
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.0.get(at).is_some_and(|place| *place)
+    }
+}
+
 /// What every text that fits the pattern begins with: the pattern up to its first star.
 pub fn literal_prefix(pattern: &str) -> &str {
     pattern.split('*').next().unwrap_or_default()
@@ -78,6 +151,11 @@ impl Globs {
     /// Whether one of the patterns matches. No patterns match nothing.
     pub fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|glob| glob.matches(text))
+    }
+
+    /// Whether one of the patterns fits one of the texts with some label between these: see [`fits_label`].
+    pub fn match_label(&self, before: &str, behind: &str) -> bool {
+        self.0.iter().any(|glob| fits_label(glob.as_str(), before, behind))
     }
 
     /// Whether there is no pattern.
@@ -124,6 +202,30 @@ mod tests {
         ];
         for (pattern, text) in misfits {
             assert!(!Glob::from(pattern).matches(text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_compared_with_all_that_a_wildcard_stands_for() {
+        for (pattern, fits) in [
+            ("dns:secret.corp.example", true),
+            ("dns:*", true),
+            ("*", true),
+            ("*secret*", true),
+            ("dns:s*t.corp.example", true),
+            ("dns:*.secret.corp.example", false),
+            ("dns:*.a.corp.example", false),
+            ("dns:a*b.*.example", true),
+            ("*.corp.example", true),
+            ("dns:corp.example", false),
+            ("dns:.corp.example", false),
+            ("dns:a.b.corp.example", false),
+            ("dns:secret.other.example", false),
+            ("ip:*", false),
+            ("dns:a.*", true),
+            ("", false),
+        ] {
+            assert_eq!(fits_label(pattern, "dns:", ".corp.example"), fits, "{pattern}");
         }
     }
 }

@@ -37,6 +37,13 @@ impl Domain {
     }
 }
 
+impl Domain {
+    /// Whether it is one of the names that a wildcard above `parent` stands for.
+    pub(crate) fn is_right_below(&self, parent: &str) -> bool {
+        self.0.split_once('.').is_some_and(|(_, above)| above == parent)
+    }
+}
+
 impl std::fmt::Display for Domain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

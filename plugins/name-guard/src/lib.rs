@@ -127,6 +127,12 @@ impl NameGuard {
         if let Some(forbidden) = self.forbidden.iter().find(|domain| domain.has(plain)) {
             return refuse("name-forbidden", "its domain is forbidden", forbidden.to_string());
         }
+        let wildcard = plain.len() < name.len();
+        let covered = self.forbidden.iter().find(|domain| domain.is_right_below(plain));
+        if let Some(forbidden) = covered.filter(|_| wildcard) {
+            let why = "it stands for a name that is forbidden";
+            return refuse("name-forbidden", why, forbidden.to_string());
+        }
         if !self.allowed.is_empty() && !self.allowed.iter().any(|domain| domain.has(plain)) {
             return refuse("name-not-allowed", "its domain is not allowed", String::new());
         }
@@ -151,7 +157,10 @@ impl NameGuard {
             }
         }
         let like = self.protected.iter().find(|domain| {
-            !domain.has(plain) && lookalike::ends_like(&shown, &lookalike::shown(domain.as_str()))
+            let protected = lookalike::shown(domain.as_str());
+            let is_alike = !domain.has(plain) && lookalike::ends_like(&shown, &protected);
+            // A wildcard beside it stands for all that look like it.
+            is_alike || (wildcard && lookalike::is_above(&shown, &protected))
         });
         match like {
             None => Ok(()),
@@ -200,7 +209,7 @@ mod tests {
         let guard = guard(r#"{"allowed": ["example.com"], "forbidden": ["secret.example.com"]}"#);
         for (name, expected) in [
             ("example.com", None),
-            ("*.example.com", None),
+            ("*.example.com", Some("name-forbidden")),
             ("a.b.example.com", None),
             ("badexample.com", Some("name-not-allowed")),
             ("example.com.evil.net", Some("name-not-allowed")),
@@ -208,6 +217,7 @@ mod tests {
             ("*.secret.example.com", Some("name-forbidden")),
             ("x.secret.example.com", Some("name-forbidden")),
             ("notsecret.example.com", None),
+            ("*.a.example.com", None),
         ] {
             assert_eq!(code(&guard, "dns", name).as_deref(), expected, "{name}");
         }
@@ -234,6 +244,16 @@ mod tests {
             assert_eq!(code(&guard, "dns", alike).as_deref(), Some("look-alike"), "{alike}");
         }
         assert_eq!(code(&guard, "dns", "paypals.com"), None);
+        let guard = self::guard(r#"{"protected": ["pay.local.example"]}"#);
+        for (wildcard, expected) in [
+            ("*.local.example", Some("look-alike")),
+            ("*.1ocal.example", Some("look-alike")),
+            ("*.pay.local.example", None),
+            ("*.example", None),
+            ("*.other.example", None),
+        ] {
+            assert_eq!(code(&guard, "dns", wildcard).as_deref(), expected, "{wildcard}");
+        }
     }
 
     #[test]

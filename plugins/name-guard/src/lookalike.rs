@@ -38,6 +38,12 @@ pub(crate) fn ends_like(name: &str, domain: &str) -> bool {
     domain.rsplit('.').all(|label| own.next().is_some_and(|mine| looks_like(mine, label)))
 }
 
+/// Whether a name as people see it looks like what is right above this domain.
+pub(crate) fn is_above(name: &str, domain: &str) -> bool {
+    let above = domain.split_once('.').map_or("", |(_, above)| above);
+    name.split('.').count() == above.split('.').count() && ends_like(name, above)
+}
+
 fn looks_like(one: &str, other: &str) -> bool {
     skeleton(one).eq(skeleton(other))
 }
