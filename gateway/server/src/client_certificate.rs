@@ -13,6 +13,7 @@ use chancery_issuance::Requester;
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::Stop;
 use chancery_keys::software::{self, SoftwareSigner};
+use chancery_store::OpenError;
 use chancery_x509::{GeneralName, ParsedCertificate, pem};
 use serde_json::{Value, json};
 
@@ -42,7 +43,12 @@ async fn by_hand(args: &ClientCertificateArgs, config: &Path) -> Result<()> {
     let config = Config::load(config)?;
     let plain_url = config.plain_url();
     let id = args.spiffe_id.as_ref().context("--spiffe-id is missing")?;
-    let foundation = Foundation::open(&config, &Stop::default()).await?;
+    let foundation = Foundation::open(&config, &Stop::default()).await;
+    let foundation = foundation.map_err(|error| match error.downcast_ref() {
+        Some(OpenError::InUse { .. }) => error
+            .context("stop the gateway, or leave --config out to have the running one issue it"),
+        _ => error,
+    })?;
     let gateway = Gateway::open(&config, &plain_url, foundation).await?;
     issue_by(&gateway, id, &args.profile, &args.cert, &args.key).await?;
     let _ = gateway.close().await;

@@ -1,5 +1,5 @@
 //! A running gateway, as its administrators reach it: over its own API, with a client certificate. The
-//! variables are those of Vault's own tools.
+//! variables are those of OpenBao's and Vault's own tools.
 
 mod unreachable;
 
@@ -25,22 +25,22 @@ pub(crate) struct RemoteArgs {
         long,
         global = true,
         value_name = "URL",
-        env = "VAULT_ADDR",
+        env = variable("BAO_ADDR", "VAULT_ADDR"),
         default_value = "https://127.0.0.1:8443",
         value_parser = unreachable::address
     )]
     address: Url,
     /// The root certificate of the gateway (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CACERT")]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CACERT", "VAULT_CACERT"))]
     ca_cert: Option<PathBuf>,
     /// Your client certificate with its chain (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CLIENT_CERT")]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_CERT", "VAULT_CLIENT_CERT"))]
     client_cert: Option<PathBuf>,
     /// Its private key (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CLIENT_KEY")]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_KEY", "VAULT_CLIENT_KEY"))]
     client_key: Option<PathBuf>,
     /// The tenant, if it is not your certificate's.
-    #[arg(long, global = true, value_name = "TENANT", env = "VAULT_NAMESPACE")]
+    #[arg(long, global = true, value_name = "TENANT", env = variable("BAO_NAMESPACE", "VAULT_NAMESPACE"))]
     namespace: Option<String>,
 }
 
@@ -49,6 +49,21 @@ pub(crate) struct Remote {
     client: Client,
     given: Given,
     namespace: Option<String>,
+}
+
+/// The variable that an option is read from: that of OpenBao's tools if it says something, else that of Vault's. One
+/// that is set and empty says nothing.
+fn variable(bao: &'static str, vault: &'static str) -> &'static str {
+    let value = |name| std::env::var_os(name);
+    let says = |name| value(name).is_some_and(|value| !value.is_empty());
+    match (says(bao), says(vault)) {
+        (true, _) => bao,
+        (false, true) => vault,
+        // A name that is not set, since the parser would take the empty text for a value.
+        (false, false) if value(vault).is_none() => vault,
+        (false, false) if value(bao).is_none() => bao,
+        (false, false) => "(empty)",
+    }
 }
 
 impl RemoteArgs {

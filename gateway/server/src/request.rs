@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use chancery_identity::{RequestContext, TenantId};
-use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
+use chancery_issuance::{IssuanceRequest, IssueError, IssuedCertificate, Requester, ValidatedName};
 use chancery_keys::software::{self, SoftwareSigner};
 use chancery_keys::{KeyName, KeyType, Signer};
 use chancery_x509::{CertificateRequest, GeneralName, RequestTemplate, SignatureAlgorithm};
@@ -53,7 +53,14 @@ pub(crate) async fn certified_held(
     key: &KeyName,
 ) -> Result<IssuedCertificate> {
     let request = wanted.request(signer, key, gateway.clock.now()).await?;
-    Ok(gateway.issuance.issue(request).await?)
+    let issued = gateway.issuance.issue(request).await;
+    issued.map_err(|error| match &error {
+        IssueError::Denied { code, .. } => {
+            let denied = format!("denied by policy ({code})");
+            anyhow::Error::new(error).context(denied)
+        }
+        _ => error.into(),
+    })
 }
 
 impl Wanted<'_> {

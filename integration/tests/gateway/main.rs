@@ -36,6 +36,7 @@ mod operators;
 mod packaging;
 mod parked;
 mod paths;
+mod pki;
 mod plugins;
 mod policy_cli;
 mod policy_languages;

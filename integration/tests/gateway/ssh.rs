@@ -222,6 +222,11 @@ print(ca['data']['public_key'])
     let ca = served.plain().get("/ssh/user-ca.pub").expect(200).text();
     assert_eq!(said.stdout.trim(), ca.trim());
     assert_eq!(served.app().get("/v1/ssh/public_key").expect(200).text(), ca);
+    // Hosts are to trust it, which have no certificate of a client.
+    let anybody = served.anonymous();
+    assert_eq!(anybody.get("/v1/ssh/public_key").expect(200).text(), ca);
+    assert_eq!(anybody.post("/v1/ssh/public_key", &serde_json::json!({})).status, 405);
+    assert_eq!(anybody.get("/v1/ssh/config/ca").status, 403);
     assert_ne!(served.plain().get("/ssh/host-ca.pub").expect(200).text(), ca);
     drop(served.stop());
     let served = gateway(&site);

@@ -98,6 +98,11 @@ impl Call {
         let shown = token.as_ref().map(|token| token.as_str());
         let addressed = namespace_in(&parts.headers)?;
         let verb = match parts.method.as_str() {
+            // A client that took the answer to reading for a list would believe the folder empty.
+            "GET" if url::parameter(&parts.uri, "scan").is_some_and(|scan| is_true(&scan)) => {
+                return Err(VaultError::Scan);
+            }
+            "SCAN" => return Err(VaultError::Scan),
             "GET" if url::parameter(&parts.uri, "list").is_some_and(|list| is_true(&list)) => {
                 Verb::List
             }
@@ -139,7 +144,8 @@ impl Call {
     }
 }
 
-fn check_condition(state: &VaultState) -> Result<(), VaultError> {
+/// Refuses while the gateway does not serve.
+pub(super) fn check_condition(state: &VaultState) -> Result<(), VaultError> {
     match *state.condition.borrow() {
         Condition::Sealed | Condition::Uninitialised => Err(VaultError::Sealed),
         Condition::Active | Condition::Standby => Ok(()),

@@ -59,6 +59,17 @@ pub(super) fn data_and_warnings(
     json(StatusCode::OK, &Envelope { warnings, ..envelope })
 }
 
+/// An answer without data that tells why.
+pub(super) fn warning(
+    status: StatusCode,
+    request: RequestId,
+    mount_type: &str,
+    warning: String,
+) -> Response {
+    let envelope = Envelope::new(request, mount_type, None::<()>, None::<()>);
+    json(status, &Envelope { warnings: Some(vec![warning]), ..envelope })
+}
+
 /// An answer with data and another status than success.
 pub(super) fn data_with(
     status: StatusCode,

@@ -29,6 +29,8 @@ pub(super) enum VaultError {
     NoRoute,
     /// The resource has no such method.
     Method,
+    /// To list what is below a folder and below its folders, as OpenBao does.
+    Scan,
     /// The body is over the limit.
     TooLarge {
         limit: usize,
@@ -144,6 +146,10 @@ impl VaultError {
                 vec!["there is nothing at this path, or no such mount".into()],
             ),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, vec!["unsupported operation".into()]),
+            Self::Scan => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                vec!["unsupported operation: scanning is not available: list each folder".into()],
+            ),
             Self::TooLarge { limit } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 vec![format!("the request body is larger than {limit} bytes").into()],

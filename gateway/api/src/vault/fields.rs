@@ -2,9 +2,11 @@
 //! durations as texts too, and texts as numbers.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chancery_identity::visible;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -13,7 +15,11 @@ use super::duration::ApiDuration;
 use super::error::VaultError;
 
 /// The members of an object, each still as text.
-pub(super) struct Fields<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+pub(super) struct Fields<'a> {
+    members: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    /// The names that were looked for.
+    asked: Mutex<BTreeSet<String>>,
+}
 
 /// A member in the spelling that it came in.
 enum Scalar<'a> {
@@ -21,6 +27,9 @@ enum Scalar<'a> {
     Number(&'a str),
     Truth(bool),
 }
+
+/// How many members are named that were not read.
+const MOST_IGNORED: usize = 20;
 
 const TRUTH: &str = "true or false";
 const COUNT: &str = "a whole number that is not negative";
@@ -31,18 +40,42 @@ impl<'a> Fields<'a> {
     /// have nothing to say.
     pub(super) fn parse(text: &'a [u8]) -> Result<Self, VaultError> {
         if matches!(text.trim_ascii(), b"" | b"null") {
-            return Ok(Self(BTreeMap::new()));
+            return Ok(Self::of(BTreeMap::new()));
         }
         serde_json::from_slice(text)
-            .map(Self)
+            .map(Self::of)
             .map_err(|_| VaultError::BadRequest("the request body must be a JSON object".into()))
+    }
+
+    fn of(members: BTreeMap<Cow<'a, str>, &'a RawValue>) -> Self {
+        Self { members, asked: Mutex::default() }
+    }
+
+    fn member(&self, name: &str) -> Option<&'a str> {
+        let found = self.members.get(name)?;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        Some(found.get())
+    }
+
+    /// The warning about members that nobody has looked for, but for those that have no effect; none if there are none.
+    /// To be asked for when all has been read.
+    pub(super) fn ignored(&self, without_effect: &[&str]) -> Vec<String> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ignored = |name: &&str| !asked.contains(*name) && !without_effect.contains(name);
+        let names: Vec<&str> = self.members.keys().map(|name| &**name).filter(is_ignored).collect();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let shown = names.iter().take(MOST_IGNORED).map(|name| visible(name)).collect::<Vec<_>>();
+        let more = if names.len() > MOST_IGNORED { " ..." } else { "" };
+        vec![format!("Endpoint ignored these unrecognized parameters: [{}{more}]", shown.join(" "))]
     }
 
     /// The members of an object within this one.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, VaultError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         let members = serde_json::from_str(raw).map_err(|_| must_be(name, "a JSON object"))?;
-        Ok(Some(Self(members)))
+        Ok(Some(Self::of(members)))
     }
 
     /// The objects in an array within this one.
@@ -50,17 +83,17 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         let objects: Vec<BTreeMap<Cow<'a, str>, &'a RawValue>> =
             serde_json::from_str(raw).map_err(|_| must_be(name, "an array of JSON objects"))?;
-        Ok(Some(objects.into_iter().map(Self).collect()))
+        Ok(Some(objects.into_iter().map(Self::of).collect()))
     }
 
     /// The JSON of a member; none if it is missing or null.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).map(|value| value.get()).filter(|text| *text != "null")
+        self.member(name).filter(|text| *text != "null")
     }
 
     /// Whether a member is there and null: in a patch, to be taken away.
     pub(super) fn is_null(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| value.get() == "null")
+        self.member(name).is_some_and(|text| text == "null")
     }
 
     /// Whether a member is missing, or says no: null, `false`, 0, or an empty text or list.
@@ -126,7 +159,7 @@ impl<'a> Fields<'a> {
             };
             Some((key.to_string(), text))
         };
-        let texts = members.0.iter().map(text);
+        let texts = members.members.iter().map(text);
         texts.collect::<Option<_>>().map(Some).ok_or_else(|| must_be(name, expected))
     }
 
@@ -278,7 +311,7 @@ mod tests {
     #[test]
     fn null_and_nothing_are_no_members() {
         for body in ["", " \n", "null", " null ", "{}"] {
-            assert!(Fields::parse(body.as_bytes()).unwrap().0.is_empty(), "{body:?}");
+            assert!(Fields::parse(body.as_bytes()).unwrap().members.is_empty(), "{body:?}");
         }
         for body in ["[]", "1", "\"\"", "true", "nul"] {
             assert!(Fields::parse(body.as_bytes()).is_err(), "{body:?}");
@@ -401,6 +434,18 @@ mod tests {
     fn an_empty_text_names_nothing() {
         assert_eq!(with("\"\"", |fields| fields.named("x", "a text")), Some(None));
         assert_eq!(with("\"a\"", |fields| fields.named("x", "a text")), Some(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn what_nobody_looked_for_is_named() {
+        let text = br#"{"a": 1, "b": null, "c": "x", "d\u202e": 2, "e": 3}"#;
+        let fields = Fields::parse(text).unwrap();
+        assert_eq!((fields.count("a").unwrap(), fields.is_null("b")), (Some(1), true));
+        assert_eq!(fields.text("other", "a text").unwrap(), None);
+        let ignored = fields.ignored(&["e"]);
+        let expected = r"Endpoint ignored these unrecognized parameters: [c d\u{202e}]";
+        assert_eq!(ignored.iter().map(String::as_str).collect::<Vec<_>>(), [expected]);
+        assert!(Fields::parse(b"").unwrap().ignored(&[]).is_empty());
     }
 
     #[test]

@@ -26,11 +26,13 @@ mod transit;
 use std::borrow::Cow;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use chancery_access::AccessError;
 use chancery_secrets::MountKind;
+use chancery_secrets::kv::Folder;
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
@@ -90,6 +92,16 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/certs/", any(pki::certs::all))
         .route("/v1/{mount}/certs/revoked", any(pki::certs::revoked))
         .route("/v1/{mount}/certs/revoked/", any(pki::certs::revoked))
+        .route("/v1/{mount}/ca", any(pki::public::handle))
+        .route("/v1/{mount}/ca/pem", any(pki::public::handle))
+        .route("/v1/{mount}/ca_chain", any(pki::public::handle))
+        .route("/v1/{mount}/crl", any(pki::public::handle))
+        .route("/v1/{mount}/crl/pem", any(pki::public::handle))
+        .route("/v1/{mount}/cert/ca", any(pki::public::handle))
+        .route("/v1/{mount}/cert/ca/{*form}", any(pki::public::handle))
+        .route("/v1/{mount}/cert/ca_chain", any(pki::public::handle))
+        .route("/v1/{mount}/cert/crl", any(pki::public::handle))
+        .route("/v1/{mount}/cert/crl/{*form}", any(pki::public::handle))
         .route("/v1/{mount}/cert/{serial}", any(pki::cert::handle))
         .route("/v1/{mount}/revoke", any(pki::revoke::one))
         .route("/v1/{mount}/revoke-matching", any(pki::revoke::matching))
@@ -119,6 +131,7 @@ pub fn router(state: VaultState) -> Router {
         .route("/v1/{mount}/hmac/{name}", any(transit::signing::hmac))
         .route("/v1/{mount}/hmac/{name}/{hash}", any(transit::signing::hmac))
         .fallback(unknown)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), of_version_1))
         .layer(axum::middleware::from_fn(finish))
         .with_state(state)
 }
@@ -138,11 +151,40 @@ pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Resp
 }
 
 /// Whatever has no route. To callers who are nobody it looks like everything else.
-async fn unknown(call: call::Call) -> Result<Response, VaultError> {
-    if let Some(path) = call.raw_path().strip_prefix("/v1/") {
-        path::decode(path)?;
+async fn unknown(
+    State(state): State<VaultState>,
+    call: call::Call,
+) -> Result<Response, VaultError> {
+    let Some(path) = call.raw_path().strip_prefix("/v1/") else { return Err(VaultError::NoRoute) };
+    let path = path::decode(path)?;
+    let (mount, rest) = path.split_once('/').unwrap_or((&path, ""));
+    if mount.parse().ok().and_then(|name| state.secrets.kind_of(&name)) != Some(MountKind::Kv) {
+        return Err(VaultError::NoRoute);
     }
-    Err(VaultError::NoRoute)
+    let asked = format!("{mount}/{}", Folder::parse(rest)?.as_str());
+    // Only those learn what is mounted who may do anything there.
+    match state.secrets.mount_behind(&call.context, &call.caller, &asked).await {
+        Ok(_) => Ok(kv::of_version_1(&call)),
+        Err(AccessError::Denied { .. }) => Err(VaultError::NoRoute),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A path of version 1 of the key-value engine, whatever it is called, is not one of another kind of mount.
+async fn of_version_1(
+    state: State<VaultState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, VaultError> {
+    let mut parts = request.uri().path().splitn(4, '/').skip(2);
+    let (mount, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let is_kv =
+        mount.parse().ok().and_then(|name| state.secrets.kind_of(&name)) == Some(MountKind::Kv);
+    if is_kv && !kv::has(rest) {
+        let call = call::Call::from_request(request, &state).await?;
+        return unknown(state, call).await;
+    }
+    Ok(next.run(request).await)
 }
 
 /// What all answers have in common.

@@ -20,6 +20,8 @@ mod kv_metadata;
 #[cfg(test)]
 mod kv_subkeys;
 #[cfg(test)]
+mod kv_version_1;
+#[cfg(test)]
 mod kv_versions;
 #[cfg(test)]
 mod lenient;

@@ -99,25 +99,15 @@ impl<'a> Pki<'a> {
         allowed.finish(found).await
     }
 
-    /// The private CA's own certificates and CRL: `certificates.read`, on `ca`.
-    ///
-    /// # Errors
-    /// See [`PkiError`].
-    pub async fn authority(
-        &self,
-        context: &RequestContext,
-        caller: &Caller,
-    ) -> Result<Authority, PkiError> {
-        let allowed = self.ask(context, caller, READ, "ca", vec![]).await?;
-        let authority = self.issuance.ok_or(PkiError::NoMount).map(|issuance| {
-            let ca = issuance.private_ca();
-            Authority {
-                issuing: ca.issuing_der().to_vec(),
-                root: ca.root_der().to_vec(),
-                crl: ca.crl(),
-            }
-        });
-        allowed.finish(authority).await
+    /// The private CA's own certificates and CRL, if certificates are mounted here. They are public, so no policy is
+    /// asked.
+    pub fn authority(&self) -> Option<Authority> {
+        let ca = self.issuance?.private_ca();
+        Some(Authority {
+            issuing: ca.issuing_der().to_vec(),
+            root: ca.root_der().to_vec(),
+            crl: ca.crl(),
+        })
     }
 
     /// Revokes a certificate, `certificates.revoke`, and returns it as it is then. One that is revoked

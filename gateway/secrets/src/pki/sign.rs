@@ -10,6 +10,7 @@ use chancery_access::Caller;
 use chancery_identity::{IdentityName, RequestContext};
 use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 use chancery_x509::{CertificateRequest, GeneralName};
+use jiff::Timestamp;
 
 use super::{Pki, PkiError};
 use crate::allowed::Allowed;
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub csr: CertificateRequest,
     /// How long the certificate is to be valid; none leaves it to policy.
     pub ttl: Option<Duration>,
+    /// When the certificate is to end at the latest; none leaves it to policy.
+    pub not_after: Option<Timestamp>,
 }
 
 impl Pki<'_> {
@@ -82,6 +85,11 @@ impl Pki<'_> {
         let issuance = self.issuance.ok_or(PkiError::NoMount)?;
         let now = self.secrets.clock.now();
         let end = ceiling.map(|ceiling| now.checked_add(ceiling)).transpose();
+        let end = end.map_err(|_| PkiError::Refused("ttl is too long".to_owned()))?;
+        let not_after = end.into_iter().chain(wanted.not_after).min();
+        if not_after.is_some_and(|end| end <= now) {
+            return Err(PkiError::Refused("not_after is over".to_owned()));
+        }
         let request = IssuanceRequest {
             context: context.clone(),
             requester: Requester::Identity(caller.identity().clone()),
@@ -89,7 +97,7 @@ impl Pki<'_> {
             profile: Some(wanted.profile),
             validated,
             not_before: None,
-            not_after: end.map_err(|_| PkiError::Refused("ttl is too long".to_owned()))?,
+            not_after,
         };
         Ok(issuance.issue(request).await?)
     }

@@ -3,6 +3,7 @@
 
 pub(super) mod cert;
 pub(super) mod certs;
+pub(super) mod public;
 pub(super) mod revoke;
 mod search;
 pub(super) mod sign;

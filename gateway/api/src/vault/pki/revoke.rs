@@ -1,9 +1,9 @@
 use axum::extract::State;
 use axum::response::Response;
-use chancery_secrets::pki::{RevocationReason, serial_in};
+use chancery_secrets::pki::{PkiError, RevocationReason, serial_in};
 use serde::Serialize;
 
-use super::view::CertificateView;
+use super::view::{CertificateView, serial as shown};
 use super::{MOUNT_TYPE, search, serial};
 use crate::vault::call::{Call, Verb};
 use crate::vault::envelope;
@@ -40,7 +40,14 @@ pub(in crate::vault) async fn one(
     };
     let reason = reason(&fields)?;
     let pki = state.secrets.pki(&call.mount()?);
-    let entry = pki.revoke(&call.context, &call.caller, serial, reason).await?;
+    let entry = match pki.revoke(&call.context, &call.caller, serial, reason).await {
+        // As in Vault: to revoke what is not there is a mistake, and not a place without anything in it.
+        Err(PkiError::NotFound) => {
+            let said = format!("there is no certificate with the serial number {}", shown(&serial));
+            return Err(VaultError::BadRequest(said.into()));
+        }
+        entry => entry?,
+    };
     let view = CertificateView::of(&entry);
     let revoked = Revoked {
         revocation_time: view.revocation_time,

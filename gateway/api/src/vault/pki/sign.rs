@@ -23,12 +23,15 @@ pub(in crate::vault) async fn handle(
         issuing_ca: String,
         ca_chain: Vec<String>,
         serial_number: String,
+        not_before: i64,
         expiration: i64,
     }
     call.expect(Verb::Write)?;
     let (_, raw) = call.raw_target();
     let profile = path::decode(raw)?;
-    let wanted = wanted(profile, &call.fields()?)?;
+    let fields = call.fields()?;
+    let wanted = wanted(profile, &fields)?;
+    let ignored = fields.ignored(&WITHOUT_EFFECT);
     let pki = state.secrets.pki(&call.mount()?);
     let issued = pki.sign(&call.context, &call.caller, wanted).await?;
     let above: Vec<String> = issued.chain.iter().skip(1).map(|der| text(der)).collect();
@@ -37,10 +40,17 @@ pub(in crate::vault) async fn handle(
         issuing_ca: above.first().cloned().unwrap_or_default(),
         ca_chain: above,
         serial_number: serial(&issued.serial),
+        not_before: issued.not_before.as_second(),
         expiration: issued.not_after.as_second(),
     };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, signed))
+    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, signed, ignored))
 }
+
+/// What Vault's clients send that means nothing here: the chain has no root, and no key is made.
+const WITHOUT_EFFECT: [&str; 2] = ["remove_roots_from_chain", "private_key_format"];
+
+/// What would change the certificate and is not there.
+const OTHERS: [&str; 4] = ["exclude_cn_from_sans", "serial_number", "user_ids", "other_sans"];
 
 fn wanted(profile: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
     let bad = |text: String| VaultError::BadRequest(text.into());
@@ -65,8 +75,21 @@ fn wanted(profile: String, fields: &Fields<'_>) -> Result<Wanted, VaultError> {
             }
         }
     }
+    for other in OTHERS {
+        if !fields.is_off(other) {
+            return Err(bad(format!("{other} is not available: leave it out")));
+        }
+    }
     let ttl = fields.span("ttl")?.filter(|ttl| !ttl.is_zero());
-    Ok(Wanted { profile, csr, ttl })
+    let not_after = given("not_after")?.filter(|text| !text.is_empty());
+    let not_after = not_after
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| bad("not_after must be a time such as 2027-01-31T00:00:00Z".to_owned()))?;
+    if ttl.is_some() && not_after.is_some() {
+        return Err(bad("give ttl or not_after, and not both".to_owned()));
+    }
+    Ok(Wanted { profile, csr, ttl, not_after })
 }
 
 /// Whether the request has the name, of this kind where it is known.

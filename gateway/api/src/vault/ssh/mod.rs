@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::response::{IntoResponse, Response};
+use chancery_secrets::MountKind;
 use chancery_secrets::ssh::{Kind, Options, SshPublicKey, Wanted};
+use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
-use super::call::{Call, Verb};
+use super::call::{Call, Verb, check_condition};
+use crate::url;
 use super::error::VaultError;
 use super::state::VaultState;
 use super::{envelope, path};
@@ -29,21 +32,35 @@ pub(super) async fn sign(
     call.expect(Verb::Write)?;
     let (_, raw) = call.raw_target();
     let role = path::decode(raw)?;
-    let wanted = wanted(role, &call.fields()?)?;
+    let fields = call.fields()?;
+    let wanted = wanted(role, &fields)?;
+    let ignored = fields.ignored(&[]);
     let ssh = state.secrets.ssh(&call.mount()?);
     let issued = ssh.sign(&call.context, &call.caller, wanted).await?;
     let signed =
         Signed { serial_number: format!("{:016x}", issued.serial), signed_key: issued.line + "\n" };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, signed))
+    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, signed, ignored))
 }
 
 /// `GET /v1/MOUNT/public_key`: the key that signs certificates of users, or of hosts with `cert_type=host`,
-/// as one line and nothing around it.
+/// as one line and nothing around it. As in Vault, it needs no certificate of the client: hosts are to get it that have none.
 pub(super) async fn public_key(
     State(state): State<VaultState>,
-    call: Call,
+    request: Request,
 ) -> Result<Response, VaultError> {
-    let line = ca_key(&state, &call)?;
+    let mount = request.uri().path().split('/').nth(2).and_then(|name| name.parse().ok());
+    let mount = mount.filter(|mount| state.secrets.kind_of(mount) == Some(MountKind::Ssh));
+    let Some(mount) = mount else {
+        // It looks like everything else that is not there.
+        let call = Call::from_request(request, &state).await?;
+        return super::unknown(State(state), call).await;
+    };
+    check_condition(&state)?;
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(VaultError::Method);
+    }
+    let kind = kind(url::parameter(request.uri(), "cert_type").as_deref())?;
+    let line = state.secrets.ssh(&mount).public_key(kind).ok_or(VaultError::NoRoute)?;
     Ok(([(CONTENT_TYPE, "text/plain")], line + "\n").into_response())
 }
 
@@ -56,14 +73,11 @@ pub(super) async fn config_ca(
     struct Ca {
         public_key: String,
     }
-    let public_key = ca_key(&state, &call)?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, Ca { public_key }))
-}
-
-fn ca_key(state: &VaultState, call: &Call) -> Result<String, VaultError> {
     call.expect(Verb::Get)?;
     let kind = kind(call.query("cert_type").as_deref())?;
-    state.secrets.ssh(&call.mount()?).public_key(kind).ok_or(VaultError::NoRoute)
+    let key = state.secrets.ssh(&call.mount()?).public_key(kind);
+    let public_key = key.ok_or(VaultError::NoRoute)?;
+    Ok(envelope::data(call.id(), MOUNT_TYPE, Ca { public_key }))
 }
 
 fn kind(text: Option<&str>) -> Result<Kind, VaultError> {
