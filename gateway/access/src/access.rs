@@ -9,6 +9,7 @@ use chancery_identity::{
 use chancery_policy::PolicyHost;
 use chancery_store::SharedStore;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
@@ -35,6 +36,8 @@ pub struct Access {
     pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
     still_held: StillHeld,
+    /// The second since 1970 at which the store was last put back to an earlier state.
+    restored: Option<u64>,
 }
 
 /// How long tokens live where policy does not say less, and how many there may be.
@@ -77,7 +80,22 @@ impl Access {
             administration,
             bearer_roles,
             still_held,
+            restored: None,
         }
+    }
+
+    /// The same in a store that was last put back to an earlier state at this second since 1970. Tokens from before count
+    /// no more: it is not known which of them were ended since that state.
+    #[must_use]
+    pub fn with_restored(mut self, second: Option<u64>) -> Self {
+        self.restored = second;
+        self
+    }
+
+    /// Whether a token's time is over at `now`.
+    pub(crate) fn is_over(&self, token: &TokenInfo, now: Timestamp) -> bool {
+        let issued = u64::try_from(token.issued.as_second()).unwrap_or(0);
+        token.expires <= now || self.restored.is_some_and(|second| issued < second)
     }
 
     /// The same where bearer tokens end with the certificate that obtained them.
@@ -193,7 +211,7 @@ impl Access {
         context: &RequestContext,
         token: &TokenInfo,
     ) -> Result<(), Unauthenticated> {
-        if token.expires <= self.clock.now() {
+        if self.is_over(token, self.clock.now()) {
             return Err(Unauthenticated::TokenExpired);
         }
         let Some(bearer) = &token.bearer else { return Ok(()) };

@@ -91,7 +91,7 @@ impl Access {
         for _ in 0..MAX_PAGES {
             let (page, last) = self.page(tenant, after.as_ref()).await?;
             for held in page {
-                if held.info.expires <= self.clock.now() {
+                if self.is_over(&held.info, self.clock.now()) {
                     continue;
                 }
                 if found.len() == limit {
@@ -142,7 +142,7 @@ impl Access {
         let mut found = vec![];
         for key in keys {
             match self.store.get(&key).await.map(|record| record.map(token::of_record)) {
-                Ok(Some(Ok(held))) if held.info.expires > now => found.push(held.info),
+                Ok(Some(Ok(held))) if !self.is_over(&held.info, now) => found.push(held.info),
                 // It ended meanwhile.
                 Ok(Some(Ok(_)) | None) => {}
                 Ok(Some(Err(error))) => tracing::warn!(%error, "passed over a token"),

@@ -15,7 +15,7 @@ use chancery_issuance::{Issuance, IssuedCounts};
 use chancery_policy::{LookupError, Lookups, PolicyHost};
 use chancery_revocation::Revocation;
 use chancery_secrets::{Mount, MountKind, Mounts};
-use chancery_store::SharedStore;
+use chancery_store::{SharedStore, restored};
 use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
 
 use crate::config::{Config, RootKeySource};
@@ -84,7 +84,7 @@ pub(crate) fn open_upstreams(
     Ok(upstreams)
 }
 
-pub(crate) fn open_access(
+pub(crate) async fn open_access(
     config: &Config,
     policy: &PolicyHost,
     store: &SharedStore,
@@ -92,7 +92,7 @@ pub(crate) fn open_access(
     clock: &Clock,
     issuance: &Issuance,
     revocation: &Revocation,
-) -> Access {
+) -> Result<Access> {
     let limits = TokenLimits {
         default_ttl: config.secrets.token_ttl,
         max_ttl: config.secrets.token_max_ttl,
@@ -107,10 +107,11 @@ pub(crate) fn open_access(
     });
     let access = Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone())
         .with_token_limits(limits)
+        .with_restored(restored::last(&**store).await?)
         .with_revocations(still_held);
     access.replace_bearer_roles(config.secrets.bearer_roles.clone());
     access.replace_administration(config.administration.clone());
-    access
+    Ok(access)
 }
 
 pub(crate) fn mounts(config: &Config) -> Result<Mounts> {

@@ -30,6 +30,12 @@ fn config_for(site: &Site, directory: &Path) -> PathBuf {
     site.write("restored.toml", config.to_string())
 }
 
+/// A token of the application.
+fn login(gateway: &Gateway) -> String {
+    let answer = gateway.app().post("/v1/auth/cert/login", &json!({})).expect(200);
+    answer.json()["auth"]["client_token"].as_str().expect("a token").to_owned()
+}
+
 fn restore(site: &Site, backup: &Path, directory: &Path) -> Outcome {
     let config = config_for(site, directory);
     chancery(&["backup", "restore", text(backup), "--config", text(&config)])
@@ -60,6 +66,7 @@ fn a_backup_that_is_made_under_load_is_put_back_into_a_fresh_folder() {
 
     // Others write while it is made; nothing of that is half in it.
     let backup = site.path().join("gateway.backup");
+    let token = login(&gateway);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..2 {
@@ -113,6 +120,12 @@ fn a_backup_that_is_made_under_load_is_put_back_into_a_fresh_folder() {
     fs::rename(fresh.join("store.redb"), state.join("store.redb")).expect("it can be moved");
     let gateway = Options::new(&site).dns(&dns).at(&ready).start();
     let read = |path: &str| gateway.app().get(path);
+    // Nobody knows which tokens were ended since: all of them have.
+    let of_token = |token: &str| {
+        gateway.app().send("GET", "/v1/auth/token/lookup-self", &[("x-vault-token", token)], b"")
+    };
+    assert_eq!(of_token(&token).status, 403);
+    assert_eq!(of_token(&login(&gateway)).status, 200);
     let kept = read("/v1/secret/data/app/before").expect(200).json();
     assert_eq!(kept["data"]["data"]["n"], "correct horse");
     drop(read("/v1/secret/data/app/after").expect(404));

@@ -70,6 +70,13 @@ impl Fixture {
         Self { access, store, clock, sink, policy, revoked, policies }
     }
 
+    /// The same gateway with its store put back to what it is now.
+    pub(crate) fn restored(mut self) -> Self {
+        let second = u64::try_from(self.clock.now().as_second()).unwrap();
+        self.access = self.access.with_restored(Some(second));
+        self
+    }
+
     /// Replaces the rules.
     pub(crate) fn rules(&self, rules: &str) {
         bind(self.policies.path(), rules);

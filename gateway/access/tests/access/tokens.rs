@@ -37,6 +37,21 @@ async fn a_login_gives_a_token_that_identifies_its_certificate() {
 }
 
 #[tokio::test]
+async fn tokens_from_before_a_restore_count_no_more() {
+    let f = Fixture::new();
+    let context = f.by("app");
+    let old = f.login(&context).await;
+    f.clock.advance(Duration::from_secs(5));
+    let f = f.restored();
+    assert_eq!(refused(&f, &context, old.token.expose()).await, "token-expired");
+    f.clock.advance(Duration::from_secs(5));
+    let new = f.login(&context).await;
+    let caller = f.caller(&context, new.token.expose()).await;
+    assert_eq!(caller.token(), Some(&new.info));
+    assert_eq!(refused(&f, &context, old.token.expose()).await, "token-expired");
+}
+
+#[tokio::test]
 async fn neither_store_nor_audit_log_has_the_token() {
     let f = Fixture::new();
     let context = f.by("app");
