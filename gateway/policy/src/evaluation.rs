@@ -35,6 +35,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// All that [`cause`](Self::cause) says.
+    pub(crate) const CAUSES: [&'static str; 9] = [
+        "trap",
+        "deadline",
+        "memory",
+        "stack",
+        "handles",
+        "answer-too-large",
+        "answer",
+        "settings",
+        "member",
+    ];
+
     /// A word for metrics and the audit log.
     pub(crate) fn cause(&self) -> &'static str {
         match self {

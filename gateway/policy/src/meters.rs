@@ -36,6 +36,10 @@ impl Meters {
                 "outcome" => outcome,
             )
         };
+        dropped(binding).increment(0);
+        for cause in Failure::CAUSES {
+            failures(binding, cause).increment(0);
+        }
         Self {
             binding: binding.to_owned(),
             allow: evaluations("allow"),
@@ -59,12 +63,7 @@ impl Meters {
             Outcome::NeedsApproval => self.needs_approval.increment(1),
             Outcome::Error(failure) => {
                 self.error.increment(1);
-                counter!(
-                    "chancery_policy_failures_total",
-                    "binding" => self.binding.clone(),
-                    "cause" => failure.cause(),
-                )
-                .increment(1);
+                failures(&self.binding, failure.cause()).increment(1);
             }
         }
     }
@@ -72,10 +71,19 @@ impl Meters {
     /// Lines that a policy wrote beyond its budget.
     pub(crate) fn lines_dropped(&self, lines: u32) {
         if lines > 0 {
-            counter!("chancery_policy_log_lines_dropped_total", "binding" => self.binding.clone())
-                .increment(u64::from(lines));
+            dropped(&self.binding).increment(u64::from(lines));
         }
     }
+}
+
+fn failures(binding: &str, cause: &'static str) -> Counter {
+    counter!(
+        "chancery_policy_failures_total", "binding" => binding.to_owned(), "cause" => cause
+    )
+}
+
+fn dropped(binding: &str) -> Counter {
+    counter!("chancery_policy_log_lines_dropped_total", "binding" => binding.to_owned())
 }
 
 impl std::fmt::Display for Outcome<'_> {

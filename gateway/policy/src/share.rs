@@ -21,6 +21,8 @@ pub(crate) struct Share {
 
 impl Share {
     pub(crate) fn new(binding: &str, limit: Option<usize>) -> Self {
+        // On the page from the beginning. It does not change what the binding's share in an earlier set has said.
+        metrics::gauge!("chancery_policy_failing", "binding" => binding.to_owned()).increment(0);
         Self {
             binding: binding.to_owned(),
             limit: limit.unwrap_or(usize::MAX),

@@ -39,6 +39,7 @@ impl Authority {
         directory: &Path,
         (compute, clock): (Compute, Clock),
     ) -> Result<Self, FetchError> {
+        meters::begin(&configured.origin);
         let settings: Settings = configured.settings.clone();
         let by_web = settings.crls.iter().any(|source| matches!(source, Source::Url(_)));
         let fetcher = if by_web || settings.ocsp.is_some() { Some(Fetcher::new()?) } else { None };

@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
 
 use crate::Source;
 use crate::held::Held;
@@ -13,7 +13,16 @@ pub(crate) fn fetched(kind: &'static str, good: bool) {
 
 /// Counts a use of a certificate of which nothing is known and that counts all the same.
 pub(crate) fn accepted_unknown(ca: &str) {
-    counter!("chancery_revocation_unknown_accepted_total", "ca" => ca.to_owned()).increment(1);
+    of_accepted_unknown(ca).increment(1);
+}
+
+/// Has a client CA on the page before anything happens.
+pub(crate) fn begin(ca: &str) {
+    of_accepted_unknown(ca).increment(0);
+}
+
+fn of_accepted_unknown(ca: &str) -> Counter {
+    counter!("chancery_revocation_unknown_accepted_total", "ca" => ca.to_owned())
 }
 
 /// Tells of when the CRL of a source is.

@@ -172,11 +172,20 @@ mod tests {
         };
         let telemetry = Telemetry::install(&config, Clock::system()).unwrap();
         tracing::info_span!("acme.finalize").in_scope(|| tracing::info!("inside"));
-        metrics::counter!("chancery_api_requests_total").increment(3);
+        metrics::counter!("chancery_ca_crls_total").increment(3);
         let page = telemetry.metrics.render();
         tokio::task::spawn_blocking(move || telemetry.shutdown()).await.unwrap();
 
-        assert!(page.contains("chancery_api_requests_total 3"), "{page}");
+        assert!(page.contains("chancery_ca_crls_total 3"), "{page}");
+        // What has not happened yet is there too.
+        for none in [
+            "chancery_audit_failures_total 0",
+            "chancery_store_recoveries_total 0",
+            "chancery_store_commits_total{outcome=\"full\"} 0",
+            "chancery_revocation_fetches_total{kind=\"crl\",outcome=\"failed\"} 0",
+        ] {
+            assert!(page.contains(none), "{none}: {page}");
+        }
         let received = received.lock().unwrap();
         let (path, body) = received.first().expect("the collector was sent nothing");
         assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");

@@ -81,6 +81,10 @@ impl Fault {
         }
     }
 
+    /// All that [`cause`](Self::cause) says.
+    pub(super) const CAUSES: [&'static str; 7] =
+        ["stale", "device", "token", "closed", "object", "mismatch", "not-authentic"];
+
     /// A short word for metrics.
     pub(super) fn cause(&self) -> &'static str {
         match self {

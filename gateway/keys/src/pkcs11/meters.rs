@@ -3,6 +3,7 @@ use std::time::Instant;
 use metrics::{Counter, Gauge, Histogram, SharedString};
 
 use super::TokenSelector;
+use super::fault::Fault;
 
 /// What is measured of a token.
 #[derive(Clone)]
@@ -17,6 +18,9 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new(token: &TokenSelector) -> Self {
         let token = SharedString::from(token.value().to_owned());
+        for cause in Fault::CAUSES {
+            lost(&token, cause).increment(0);
+        }
         Self {
             queue_depth: metrics::gauge!("chancery_keys_queue_depth", "token" => token.clone()),
             queue_wait: metrics::histogram!(
@@ -47,13 +51,14 @@ impl Meters {
 
     /// A session was given up, for this reason.
     pub(super) fn session_lost(&self, cause: &'static str) {
-        metrics::counter!(
-            "chancery_keys_sessions_lost_total",
-            "token" => self.token.clone(),
-            "cause" => cause,
-        )
-        .increment(1);
+        lost(&self.token, cause).increment(1);
     }
+}
+
+fn lost(token: &SharedString, cause: &'static str) -> Counter {
+    metrics::counter!(
+        "chancery_keys_sessions_lost_total", "token" => token.clone(), "cause" => cause
+    )
 }
 
 fn sessions(token: &SharedString, state: &'static str) -> Gauge {

@@ -105,7 +105,7 @@ impl<T: Recorded, M: Model<T>> Follower<T, M> {
     }
 
     async fn reload(&mut self) -> Result<(), ReadError> {
-        metrics::counter!("chancery_view_reloads_total", "view" => self.shared.name).increment(1);
+        reloads(self.shared.name).increment(1);
         let model = read_all(&self.shared.table, (self.shared.make)()).await?;
         self.shared.write().model = model;
         self.missed = false;
@@ -183,4 +183,8 @@ fn reason_of(error: &ReadError) -> String {
         ReadError::Damaged { reason, .. } => reason.clone(),
         other => other.to_string(),
     }
+}
+
+pub(super) fn reloads(name: &'static str) -> metrics::Counter {
+    metrics::counter!("chancery_view_reloads_total", "view" => name)
 }

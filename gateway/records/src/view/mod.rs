@@ -106,6 +106,8 @@ where
         make: impl Fn() -> M + Send + Sync + 'static,
     ) -> Result<Self, ReadError> {
         let greatest_age = greatest_age.max(LEAST_AGE);
+        refused(name).increment(0);
+        follower::reloads(name).increment(0);
         // Before reading, so that nothing is missed between the two.
         let watch = table.store().watch(table.prefix().as_bytes());
         let certain = Instant::now();
@@ -132,7 +134,7 @@ where
         let state = self.shared.read();
         if state.ended || state.certain.elapsed() > self.shared.greatest_age {
             let name = self.shared.name;
-            metrics::counter!("chancery_view_refused_total", "view" => name).increment(1);
+            refused(name).increment(1);
             return Err(self.shared.stale(&state));
         }
         Ok(Known(state))
@@ -154,6 +156,10 @@ where
         self.catch_up.send(done).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+fn refused(name: &'static str) -> metrics::Counter {
+    metrics::counter!("chancery_view_refused_total", "view" => name)
 }
 
 impl<T: Recorded + Send + Sync + 'static> View<T> {

@@ -313,6 +313,18 @@ impl Drop for UnderWay {
 }
 
 impl Ended {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Silent,
+        Self::Headers,
+        Self::Idle,
+        Self::Stalled,
+        Self::Farewell,
+        Self::GivingUp,
+        Self::Noisy,
+        Self::Displaced,
+    ];
+
     /// A short word for metrics.
     pub(super) fn code(self) -> &'static str {
         match self {

@@ -57,6 +57,10 @@ pub(super) struct Found {
 }
 
 impl Why {
+    /// All of them.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Idle, Self::Slow, Self::Many, Self::Known, Self::More, Self::Handshake];
+
     /// A short word for metrics.
     pub(super) fn code(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! What is counted about connections.
 
 use chancery_api::BodyError;
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
 
 use super::activity::Ended;
 use super::displacing::Why;
@@ -36,20 +36,39 @@ impl Drop for Verified {
     }
 }
 
+/// Has everything that may happen at a port on the page, at 0 until it does.
+pub(super) fn begin(port: &'static str) {
+    for denied in Denied::ALL {
+        of_refused(port, denied).increment(0);
+    }
+    for why in Why::ALL {
+        of_displaced(port, why).increment(0);
+    }
+    for reason in Ended::ALL {
+        of_ended(port, reason).increment(0);
+    }
+}
+
 /// It got no place.
 pub(super) fn refused(port: &'static str, denied: Denied) {
+    of_refused(port, denied).increment(1);
+}
+
+fn of_refused(port: &'static str, denied: Denied) -> Counter {
     counter!(
         "chancery_server_connections_refused_total", "port" => port, "reason" => denied.code()
     )
-    .increment(1);
 }
 
 /// It made room for another.
 pub(super) fn displaced(port: &'static str, why: Why) {
+    of_displaced(port, why).increment(1);
+}
+
+fn of_displaced(port: &'static str, why: Why) -> Counter {
     counter!(
         "chancery_server_connections_displaced_total", "port" => port, "why" => why.code()
     )
-    .increment(1);
 }
 
 /// The body of a request was too slow, or there was no room for it.
@@ -68,8 +87,11 @@ pub(super) fn answer_refused() {
 
 /// It was ended from here.
 pub(super) fn ended(port: &'static str, reason: Ended) {
+    of_ended(port, reason).increment(1);
+}
+
+fn of_ended(port: &'static str, reason: Ended) -> Counter {
     counter!(
         "chancery_server_connections_ended_total", "port" => port, "reason" => reason.code()
     )
-    .increment(1);
 }

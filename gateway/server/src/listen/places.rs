@@ -147,6 +147,9 @@ struct Need {
 }
 
 impl Denied {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Share, Self::Handshakes, Self::Full];
+
     /// A short word for metrics.
     pub(super) fn code(self) -> &'static str {
         match self {

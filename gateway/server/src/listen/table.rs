@@ -54,6 +54,7 @@ enum Standing {
 impl Table {
     /// A table of these sizes, of which one address may have `share`.
     pub(super) fn new(port: &'static str, sizes: Sizes, share: Share, bodies: Bodies) -> Arc<Self> {
+        meters::begin(port);
         Arc::new(Self {
             port,
             places: Mutex::new(Places::new(sizes, share, bodies)),

@@ -1,6 +1,6 @@
 //! What each metric means: the `# HELP` lines of the page.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{Label, counter, describe_counter, describe_gauge, describe_histogram};
 
 /// Name and meaning. Histograms of `_seconds` and `_microseconds` are in those units.
 const HELP: &[(&str, &str)] = &[
@@ -185,6 +185,119 @@ const HELP: &[(&str, &str)] = &[
     ),
 ];
 
+/// Counters with labels of which all values are known, with each label and its values.
+const LABELLED: &[(&str, &[(&str, &[&str])])] = &[
+    ("chancery_acme_orders_finished_total", &[("status", &["valid", "invalid"])]),
+    (
+        "chancery_acme_rate_limited_total",
+        &[(
+            "limit",
+            &[
+                "new-accounts-per-client",
+                "pending-orders-per-account",
+                "pending-orders-per-client",
+                "refused-orders-per-account",
+                "refused-orders-per-client",
+            ],
+        )],
+    ),
+    ("chancery_backups_total", &[("outcome", &["made", "given-up", "failed"])]),
+    (
+        "chancery_ca_ocsp_answers_total",
+        &[("outcome", &["signed", "kept", "malformed", "internal", "try-later", "unauthorized"])],
+    ),
+    ("chancery_issuance_requests_total", &[("result", &["issued", "refused"])]),
+    ("chancery_keys_module_initialisations_total", &[("outcome", &["ok", "failed"])]),
+    (
+        "chancery_keys_signatures_total",
+        &[
+            ("backend", &["software", "pkcs11"]),
+            (
+                "outcome",
+                &[
+                    "ok",
+                    "unknown-key",
+                    "ambiguous",
+                    "unsupported",
+                    "busy",
+                    "timeout",
+                    "unavailable",
+                    "mismatch",
+                    "failed",
+                ],
+            ),
+        ],
+    ),
+    ("chancery_policy_reloads_total", &[("outcome", &["taken", "refused"])]),
+    (
+        "chancery_revocation_fetches_total",
+        &[("kind", &["crl", "ocsp"]), ("outcome", &["ok", "failed"])],
+    ),
+    ("chancery_revocation_fetches_total", &[("kind", &["file"]), ("outcome", &["failed"])]),
+    (
+        "chancery_seal_keys_made_total",
+        &[("cause", &["first", "uses", "age", "uncounted", "asked"])],
+    ),
+    ("chancery_server_bodies_refused_total", &[("reason", &["too-slow", "no-room"])]),
+    ("chancery_store_commits_total", &[("outcome", &["ok", "conflict", "full", "failed"])]),
+    (
+        "chancery_tls_handshakes_total",
+        &[("outcome", &["timed-out", "closed", "failed", "certificate-refused"])],
+    ),
+];
+
+/// Counters with labels of which the configuration, policies or requests have the values. Those of failures begin where
+/// the values are known: with a port, a binding, a client CA, a token or a view.
+const LABELLED_ELSEWHERE: &[&str] = &[
+    "chancery_access_unauthenticated_total",
+    "chancery_acme_validations_total",
+    "chancery_api_requests_total",
+    "chancery_keys_sessions_lost_total",
+    "chancery_policy_decisions_total",
+    "chancery_policy_evaluations_total",
+    "chancery_policy_failures_total",
+    "chancery_policy_log_lines_dropped_total",
+    "chancery_revocation_unknown_accepted_total",
+    "chancery_secrets_operations_total",
+    "chancery_server_connections_displaced_total",
+    "chancery_server_connections_ended_total",
+    "chancery_server_connections_refused_total",
+    "chancery_view_refused_total",
+    "chancery_view_reloads_total",
+];
+
+/// The counters without labels.
+fn plain() -> impl Iterator<Item = &'static str> {
+    let is_labelled = |name: &&str| {
+        LABELLED.iter().any(|(labelled, _)| labelled == name) || LABELLED_ELSEWHERE.contains(name)
+    };
+    let counters = HELP.iter().map(|(name, _)| *name).filter(|name| name.ends_with("_total"));
+    counters.filter(move |name| !is_labelled(name))
+}
+
+/// Has every counter of which the labels are known on the page, at 0: what begins with its first event does not rise for
+/// whoever asks by how much it rose.
+fn begin() {
+    for name in plain() {
+        counter!(name).increment(0);
+    }
+    for &(name, labels) in LABELLED {
+        let mut sets: Vec<Vec<Label>> = vec![vec![]];
+        for &(label, values) in labels {
+            let with = |set: Vec<Label>| {
+                values.iter().map(move |value| {
+                    let one = Label::from_static_parts(label, value);
+                    set.iter().cloned().chain([one]).collect()
+                })
+            };
+            sets = sets.into_iter().flat_map(with).collect();
+        }
+        for set in sets {
+            counter!(name, set).increment(0);
+        }
+    }
+}
+
 /// Tells the recorder; to be called once it is installed.
 pub(super) fn describe() {
     for &(name, help) in HELP {
@@ -199,6 +312,7 @@ pub(super) fn describe() {
             describe_gauge!(name, help);
         }
     }
+    begin();
 }
 
 #[cfg(test)]
@@ -208,31 +322,55 @@ mod tests {
 
     use super::*;
 
-    /// The names of metrics in the sources below a folder.
-    fn names(folder: &Path, found: &mut BTreeSet<String>) {
+    /// The sources below a folder, one behind the other.
+    fn sources(folder: &Path, found: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                names(&path, found);
+                sources(&path, found);
             } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("help.rs")
             {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let quoted = text.split('"').skip(1).step_by(2);
-                let is_name = |word: &&str| {
-                    word.starts_with("chancery_")
-                        && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
-                };
-                found.extend(quoted.filter(is_name).map(ToOwned::to_owned));
+                found.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    fn all_sources() -> String {
+        let mut found = String::new();
+        for room in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {
+            sources(&room.unwrap().path().join("src"), &mut found);
+        }
+        found
+    }
+
+    #[test]
+    fn a_counter_without_labels_is_known_as_one_and_values_of_labels_are_those_of_the_sources() {
+        let text = all_sources();
+        let plain: BTreeSet<_> = plain().collect();
+        for (name, _) in HELP.iter().filter(|(name, _)| name.ends_with("_total")) {
+            let quoted = format!("\"{name}\"");
+            let mut behind = text.split(&quoted).skip(1).map(str::trim_start);
+            let is_plain = behind.any(|behind| behind.starts_with(')'));
+            assert_eq!(plain.contains(name), is_plain, "{name}");
+        }
+        for (name, labels) in LABELLED {
+            for (label, values) in *labels {
+                for word in values.iter().chain([label]) {
+                    assert!(text.contains(&format!("\"{word}\"")), "{name}: {word}");
+                }
             }
         }
     }
 
     #[test]
     fn every_metric_is_explained_and_there_is_no_other() {
-        let mut found = BTreeSet::new();
-        for room in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {
-            names(&room.unwrap().path().join("src"), &mut found);
-        }
+        let text = all_sources();
+        let is_name = |word: &&str| {
+            word.starts_with("chancery_")
+                && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+        };
+        let quoted = text.split('"').filter(is_name);
+        let found: BTreeSet<_> = quoted.map(ToOwned::to_owned).collect();
         let explained: BTreeSet<_> = HELP.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(explained, found);
     }
