@@ -11,10 +11,10 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::call::{Call, Verb, check_condition};
-use crate::url;
 use super::error::VaultError;
 use super::state::VaultState;
 use super::{envelope, path};
+use crate::url;
 use crate::vault::fields::Fields;
 
 const MOUNT_TYPE: &str = "ssh";
