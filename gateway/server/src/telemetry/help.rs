@@ -185,8 +185,11 @@ const HELP: &[(&str, &str)] = &[
     ),
 ];
 
+/// A label and its values.
+type Values = (&'static str, &'static [&'static str]);
+
 /// Counters with labels of which all values are known, with each label and its values.
-const LABELLED: &[(&str, &[(&str, &[&str])])] = &[
+const LABELLED: &[(&str, &[Values])] = &[
     ("chancery_acme_orders_finished_total", &[("status", &["valid", "invalid"])]),
     (
         "chancery_acme_rate_limited_total",
