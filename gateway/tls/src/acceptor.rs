@@ -192,7 +192,7 @@ impl Acceptor {
                     AcceptError::Certificate(_) | AcceptError::Unreadable(_) => {
                         tracing::warn!(%error, "refused a client certificate");
                     }
-                    _ => tracing::debug!(%error, "refused a connection"),
+                    _ => tracing::info!(%error, "a handshake failed"),
                 }
                 Err(error)
             }

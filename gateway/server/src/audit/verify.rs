@@ -133,8 +133,13 @@ fn kept(path: &Path) -> Result<Checkpoint> {
 fn report(shown: &str, verified: &Verified, mark: Option<&Mark>, checks: &Checks<'_>) -> String {
     let Verified { lines, last, last_hash, without_mac, checkpoints, .. } = verified;
     let mut said = vec![format!(
-        "{shown}: {lines} lines{}, none removed, changed or reordered; last hash {last_hash}",
+        "{shown}: {lines} lines{}, {}; last hash {last_hash}",
         if lines == last { String::new() } else { format!(" (up to line {last})") },
+        if verified.losses.is_empty() {
+            "none removed, changed or reordered"
+        } else {
+            "none changed or reordered, and none missing but what an operator accepted as lost (below)"
+        },
     )];
     said.push(match (checks.key, without_mac) {
         (None, _) => "MACs: not checked (--config has the key)".to_owned(),

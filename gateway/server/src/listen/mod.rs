@@ -143,13 +143,8 @@ pub(crate) async fn serve_tls(
                 Some(begin) => sleep_until(begin).await,
                 None => return refuse("tls", client, Denied::Handshakes),
             }
-            let accepted = match acceptor.accept(stream, client).await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::info!(target: "chancery::tls", address = %client, %error, "handshake failed");
-                    return;
-                }
-            };
+            // Why it failed is in the log already.
+            let Ok(accepted) = acceptor.accept(stream, client).await else { return };
             // Before anything else, so that one who is refused from here on is told as well.
             let protocol = accepted.protocol;
             let stream = Guarded::new(accepted.stream, activity.clone(), Some(protocol));
