@@ -2,10 +2,11 @@
 //! says properly what it is, does not go back to an older version unasked, and decides its own golden cases as
 //! they say. And what the documents have to pass: to be signed where that is required.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use chancery_identity::TenantId;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::binding::Binding;
 use crate::cases::Cases;
 use crate::documents::{DocumentSignatures, SIGNATURES, with_a_say};
 use crate::error::{LoadError, Subject};
-use crate::operations::{Operations, WrongSetting};
+use crate::known::{Known, WrongSetting};
 use crate::plugin::Program;
 use crate::set::Read;
 use crate::signature::Signers;
@@ -36,13 +37,37 @@ impl std::fmt::Display for Installed {
     }
 }
 
+/// A tenant that takes signed policies and has none: nobody is asked, and everything is denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unasked {
+    /// Which.
+    pub tenant: TenantId,
+    /// Documents that somebody of its signers signed, and that are not there any more.
+    pub gone: BTreeSet<String>,
+}
+
+impl std::fmt::Display for Unasked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "no document has a say for the tenant `{}`, which takes signed policies: everything is denied there",
+            self.tenant
+        )?;
+        if self.gone.is_empty() {
+            return Ok(());
+        }
+        let gone = self.gone.iter().map(String::as_str).collect::<Vec<_>>();
+        write!(f, "; signed, and not there any more: {}", gone.join(", "))
+    }
+}
+
 /// What is asked of bindings.
 pub(crate) struct Admission<'a> {
     /// Where signatures and cases are.
     pub(crate) sources: &'a Sources<'a>,
     pub(crate) signers: &'a Signers,
-    /// What patterns of operations have to match one of.
-    pub(crate) operations: Operations,
+    /// What the documents may refer to.
+    pub(crate) known: &'a Known,
     pub(crate) before: &'a Versions,
 }
 
@@ -56,16 +81,16 @@ impl Admission<'_> {
         let subject = || Box::new(Subject::of(binding));
         let refuse = |reason: String| LoadError::Plugin { subject: subject(), reason };
         let installed = described(program).map_err(refuse)?;
-        self.check_operations(binding, program)?;
+        self.check_references(binding, program)?;
         self.check_version(binding, &installed).map_err(refuse)?;
         self.check_cases(binding, program)?;
         Ok(installed)
     }
 
-    /// Patterns of operations in the settings.
-    fn check_operations(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
+    /// What the settings refer to.
+    fn check_references(&self, binding: &Binding, program: &Program) -> Result<(), LoadError> {
         let schema = &program.description.settings_schema;
-        let checked = self.operations.check_settings(schema, &binding.settings);
+        let checked = self.known.check_settings(schema, &binding.settings);
         checked.map_err(|WrongSetting { path, message }| LoadError::Settings {
             subject: Box::new(Subject::of(binding)),
             path,
@@ -74,15 +99,22 @@ impl Admission<'_> {
     }
 
     /// Makes sure that the documents that have a say in what is decided for a tenant are signed as the tenant wants.
-    pub(crate) fn check_signatures(&self, read: &Read) -> Result<(), LoadError> {
+    ///
+    /// Gives those for whom nobody is asked, and so everything is denied.
+    pub(crate) fn check_signatures(&self, read: &Read) -> Result<Vec<Unasked>, LoadError> {
+        let mut unasked = Vec::new();
         if self.signers.is_empty() {
-            return Ok(());
+            return Ok(unasked);
         }
         let signatures = self.signatures();
         for (tenant, keys) in self.signers {
             let needed = with_a_say(tenant, &read.bindings, &read.groups);
             // Nothing is allowed where nobody is asked.
             if needed.is_empty() {
+                let signed = signatures.as_ref().ok();
+                let gone = signed.map(|signed| signed.gone(&read.digests, keys));
+                let tenant = tenant.clone();
+                unasked.push(Unasked { tenant, gone: gone.unwrap_or_default() });
                 continue;
             }
             let verified = signatures.as_ref().map_err(Clone::clone).and_then(|signatures| {
@@ -98,7 +130,7 @@ impl Admission<'_> {
                 },
             })?;
         }
-        Ok(())
+        Ok(unasked)
     }
 
     fn signatures(&self) -> Result<DocumentSignatures, String> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chancery_identity::Clock;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Unasked};
 use crate::artifact::Artifacts;
 use crate::engine::Sandbox;
 use crate::history::{self, EarlierSet, History};
 use crate::set::{Loaded, PolicySet};
 use crate::sources::{Files, Sources};
-use crate::{Digest, LoadError, Lookups, Operations, PolicyConfig, Restored, Signers, TakenSet};
+use crate::{Digest, Known, LoadError, Lookups, PolicyConfig, Restored, Signers, TakenSet};
 
 /// What a load brought into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Summary {
     pub digest: Digest,
     /// The set's number in the history, if there is one.
     pub number: Option<u64>,
+    /// Tenants that take signed policies and have none.
+    pub unasked: Vec<Unasked>,
 }
 
 /// What is in force.
@@ -43,13 +45,12 @@ impl Candidate {
         artifacts: &Artifacts,
         lookups: &Lookups,
         sources: Sources<'_>,
-        signers: &Signers,
-        operations: Operations,
+        (signers, known): (&Signers, &Known),
         in_force: Option<&PolicySet>,
     ) -> Result<Self, LoadError> {
         // Read anew each time: whoever goes back to an earlier set leaves its versions there.
         let before = artifacts.versions()?;
-        let admission = Admission { sources: &sources, signers, operations, before: &before };
+        let admission = Admission { sources: &sources, signers, known, before: &before };
         let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission, in_force)?;
         Ok(Self { loaded, files: sources.into_files() })
     }
@@ -61,7 +62,7 @@ impl Candidate {
         history: Option<&History>,
         clock: &Clock,
     ) -> Result<Current, LoadError> {
-        let Self { loaded: Loaded { set, versions, .. }, files } = self;
+        let Self { loaded: Loaded { set, versions, unasked, .. }, files } = self;
         artifacts.remember(&versions)?;
         let kept =
             history.map(|history| history.keep(&files, &versions, clock.now())).transpose()?;
@@ -70,6 +71,7 @@ impl Candidate {
             plugins: set.plugins(),
             digest: history::digest(&files),
             number: kept.map(|set| set.number),
+            unasked,
         };
         Ok(Current { set: Arc::new(set), summary })
     }
@@ -100,7 +102,8 @@ pub fn earlier_set(config: &PolicyConfig, number: Option<u64>) -> Result<Earlier
 /// If they cannot be written.
 pub fn remember_earlier(config: &PolicyConfig, earlier: &EarlierSet) -> Result<(), LoadError> {
     Artifacts::open(&config.cache, config.compiler.clone(), &config.trusted)?
-        .remember(&earlier.set.bindings)
+        .remember(&earlier.set.bindings)?;
+    history_of(config)?.mark_put_back(&earlier.set)
 }
 
 /// All of it: puts a set back that [`earlier_set`] finds, and has it [remembered](remember_earlier).

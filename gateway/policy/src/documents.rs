@@ -16,7 +16,7 @@ use crate::group::Group;
 use crate::set;
 use crate::signature::{InvalidSignature, KeySignature, SignerKey};
 use crate::sources::Sources;
-use crate::{Digest, LoadError, Operations};
+use crate::{Digest, Known, LoadError};
 
 /// The file in the directory of policies that holds the signatures over its documents.
 pub const SIGNATURES: &str = "documents.sig";
@@ -117,6 +117,17 @@ impl DocumentSignatures {
         self.signatures.iter().find(|one| one.by.key == key).map(|one| &one.documents)
     }
 
+    /// The documents that somebody with one of the keys signed and that are not `there`.
+    pub(crate) fn gone(&self, there: &Documents, keys: &[SignerKey]) -> BTreeSet<String> {
+        let by_one_of_them = |one: &&SignedDocuments| {
+            let message = DocumentSignatures::message(&one.documents);
+            message.is_ok_and(|message| one.by.verify(&message, keys).is_ok())
+        };
+        let signed = self.signatures.iter().filter(by_one_of_them);
+        let names = signed.flat_map(|one| one.documents.keys());
+        names.filter(|name| !there.contains_key(*name)).cloned().collect()
+    }
+
     /// Checks that the documents that are `there` are those that somebody with one of the keys signed: each that is
     /// listed is there as it was, and each of the `needed` ones is listed. Gives the key's id.
     ///
@@ -174,8 +185,8 @@ pub fn documents(
     tenant: Option<&TenantId>,
 ) -> Result<Documents, LoadError> {
     let sources = Sources::new(directory, trusted);
-    // Which operations there are is asked of the gateway that loads them.
-    let read = set::read(&sources, Operations::Any)?;
+    // What they may refer to is asked of the gateway that loads them.
+    let read = set::read(&sources, &Known::ANYTHING)?;
     let mut documents = read.digests;
     if let Some(tenant) = tenant {
         let wanted = with_a_say(tenant, &read.bindings, &read.groups);

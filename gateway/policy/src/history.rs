@@ -37,6 +37,17 @@ pub struct TakenSet {
     pub(crate) bindings: Versions,
     /// Each file with the digest of its contents.
     pub(crate) files: BTreeMap<PathBuf, Digest>,
+    /// The number of the set that was put back, if it came into force so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) put_back: Option<u64>,
+}
+
+/// The set that was put back last, until it comes into force.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutBack {
+    number: u64,
+    digest: Digest,
 }
 
 impl TakenSet {
@@ -196,6 +207,7 @@ impl History {
     ) -> Result<TakenSet, LoadError> {
         let digest = digest(files);
         let mut sets = self.sets()?;
+        let put_back = self.take_put_back(&digest)?;
         if let Some(newest) = sets.first()
             && newest.digest == digest
         {
@@ -211,7 +223,8 @@ impl History {
             }
             names.insert(name.clone(), of);
         }
-        let set = TakenSet { number, taken: now, digest, bindings: bindings.clone(), files: names };
+        let bindings = bindings.clone();
+        let set = TakenSet { number, taken: now, digest, bindings, files: names, put_back };
         let path = self.directory.join(format!("sets/{number:08}.json"));
         let text = serde_json::to_vec_pretty(&set)
             .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
@@ -219,6 +232,32 @@ impl History {
         sets.insert(0, set.clone());
         self.forget_beyond(&sets)?;
         Ok(set)
+    }
+
+    /// The number of the set that was put back, if this is it. Another one was made by hand, whatever was put back
+    /// before.
+    fn take_put_back(&self, digest: &Digest) -> Result<Option<u64>, LoadError> {
+        let path = self.put_back_file();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LoadError::io("read", &path)(error)),
+        };
+        fs::remove_file(&path).map_err(LoadError::io("remove", &path))?;
+        let put_back = serde_json::from_slice::<PutBack>(&text).ok();
+        Ok(put_back.filter(|set| set.digest == *digest).map(|set| set.number))
+    }
+
+    /// Remembers that a set was put back, for when it comes into force.
+    pub(crate) fn mark_put_back(&self, set: &TakenSet) -> Result<(), LoadError> {
+        let path = self.put_back_file();
+        let put_back = serde_json::to_vec(&PutBack { number: set.number, digest: set.digest })
+            .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
+        replace(&path, &put_back)
+    }
+
+    fn put_back_file(&self) -> PathBuf {
+        self.directory.join("put-back.json")
     }
 
     /// Removes the oldest sets, and the files that only they had.
@@ -273,12 +312,19 @@ impl History {
     }
 }
 
-/// The set before the one in force. To go back makes a set of its own, so it is the one before the first that
-/// was the same: to go back twice is to go back two steps, and not to what was left.
+/// The set before the one in force. To go back makes a set of its own, so what counts is the one that was put back: to
+/// go back twice is to go back two steps, and not to what was left. A set that somebody made by hand counts by itself,
+/// also if there was the same before: who deletes a binding and goes back wants it back.
 fn before_newest(sets: &[TakenSet]) -> Option<&TakenSet> {
-    let newest = sets.first()?;
-    let first = sets.iter().rposition(|set| set.digest == newest.digest)?;
-    sets.get(first + 1)
+    let mut from = sets.first()?;
+    // Each was put back from an earlier one, so this has an end.
+    while let Some(number) = from.put_back.filter(|number| *number < from.number) {
+        let Some(found) = sets.iter().find(|set| set.number == number) else {
+            return sets.iter().find(|set| set.number < number);
+        };
+        from = found;
+    }
+    sets.iter().find(|set| set.number < from.number)
 }
 
 /// Gives a file a name that no document has; what it is called now.
@@ -313,7 +359,10 @@ mod tests {
         number: Option<u64>,
         policies: &Path,
     ) -> Result<Restored, LoadError> {
-        history.earlier(number)?.put_back(policies, &Trusted::process())
+        let earlier = history.earlier(number)?;
+        let restored = earlier.put_back(policies, &Trusted::process())?;
+        history.mark_put_back(&earlier.set)?;
+        Ok(restored)
     }
 
     const OLD: &[(&str, &str)] = &[("a.toml", "old"), ("plugins/p.wasm", "code 1")];
@@ -370,6 +419,32 @@ mod tests {
         assert_eq!(back().unwrap(), 1);
         take(sets[0]);
         assert!(back().is_err());
+    }
+
+    #[test]
+    fn what_was_deleted_by_hand_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
+        let take = |list: &[(&str, &str)]| {
+            history.keep(&files(list), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        };
+        let one: &[(&str, &str)] = &[("a.toml", "1")];
+        let both: &[(&str, &str)] = &[("a.toml", "1"), ("b.toml", "2")];
+        write(&policies, one);
+        take(one);
+        take(both);
+        // The binding is deleted, and there is again what was there first.
+        take(one);
+        let back = || restore(&history, None, &policies).map(|restored| restored.number);
+        assert_eq!(back().unwrap(), 2);
+        assert!(policies.join("b.toml").exists());
+        take(both);
+        assert_eq!(back().unwrap(), 1);
+        // Something else was made of it than what was put back.
+        take(&[("a.toml", "3")]);
+        assert_eq!(back().unwrap(), 4);
+        assert_eq!(history.sets().unwrap()[1].put_back, Some(2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::sources::Sources;
 use crate::workers::Workers;
 use crate::{
     AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Compiler, Denial, InForce,
-    LoadError, Lookups, Operations, Restored, Signers, TakenSet, Verdict, background,
+    Known, LoadError, Lookups, Operations, Restored, Signers, TakenSet, Verdict, background,
 };
 
 /// Where the policies are and how much they may occupy.
@@ -44,8 +44,8 @@ pub struct PolicyConfig {
     pub lookups: Lookups,
     /// Whose signatures tenants require.
     pub signers: Signers,
-    /// What policies can be about.
-    pub operations: Operations,
+    /// What their documents may refer to.
+    pub known: Known,
     /// Directory for the sets that were in force, to go back to; none keeps none.
     pub history: Option<PathBuf>,
     /// By which the history tells when, and permissions that may be reused end.
@@ -66,7 +66,7 @@ impl PolicyConfig {
             compiler: Compiler::Here,
             lookups: Lookups::unavailable(),
             signers: Signers::new(),
-            operations: Operations::OfTheGateway,
+            known: Known::OPERATIONS,
             history: None,
             clock: Clock::system(),
         }
@@ -90,8 +90,8 @@ struct Inner {
     sandbox: Sandbox,
     reuse: Reuse,
     operations: Operations,
-    /// Whose signatures count. Held during a reload: one at a time.
-    signers: Mutex<Signers>,
+    /// Whose signatures count, and what documents may refer to. Held during a reload: one at a time.
+    terms: Mutex<(Signers, Known)>,
 }
 
 impl PolicyHost {
@@ -112,8 +112,7 @@ impl PolicyHost {
             &artifacts,
             &config.lookups,
             Sources::new(&config.directory, &trusted),
-            &config.signers,
-            config.operations,
+            (&config.signers, &config.known),
             None,
         )?;
         artifacts.keep_only(&candidate.loaded.used)?;
@@ -133,8 +132,8 @@ impl PolicyHost {
             lookups: config.lookups,
             sandbox,
             reuse: Reuse::new(),
-            operations: config.operations,
-            signers: Mutex::new(config.signers),
+            operations: config.known.operations,
+            terms: Mutex::new((config.signers, config.known)),
         })))
     }
 
@@ -148,27 +147,28 @@ impl PolicyHost {
         self.exchange(None)
     }
 
-    /// The same with other keys whose signatures count from now on, if the set is taken.
+    /// The same with other keys whose signatures count, and other names that documents may refer to, from now on,
+    /// if the set is taken.
     ///
     /// # Errors
     /// As [`reload`](Self::reload).
-    pub fn reload_with_signers(&self, signers: Signers) -> Result<Summary, LoadError> {
-        self.exchange(Some(signers))
+    pub fn reload_with(&self, signers: Signers, known: Known) -> Result<Summary, LoadError> {
+        self.exchange(Some((signers, known)))
     }
 
-    fn exchange(&self, signers: Option<Signers>) -> Result<Summary, LoadError> {
-        let mut in_force = self.0.signers.lock().unwrap_or_else(PoisonError::into_inner);
-        let signers = signers.unwrap_or_else(|| in_force.clone());
-        let taken = self.take(&signers);
+    fn exchange(&self, terms: Option<(Signers, Known)>) -> Result<Summary, LoadError> {
+        let mut in_force = self.0.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        let (signers, known) = terms.unwrap_or_else(|| in_force.clone());
+        let taken = self.take(&signers, &known);
         let outcome = if taken.is_ok() { "taken" } else { "refused" };
         metrics::counter!("chancery_policy_reloads_total", "outcome" => outcome).increment(1);
         if taken.is_ok() {
-            *in_force = signers;
+            *in_force = (signers, known);
         }
         taken
     }
 
-    fn take(&self, signers: &Signers) -> Result<Summary, LoadError> {
+    fn take(&self, signers: &Signers, known: &Known) -> Result<Summary, LoadError> {
         let Inner { sandbox, artifacts, lookups, directory, trusted, history, clock, .. } =
             &*self.0;
         let in_force = self.set();
@@ -177,11 +177,20 @@ impl PolicyHost {
             artifacts,
             lookups,
             Sources::new(directory, trusted),
-            signers,
-            self.0.operations,
+            (signers, known),
             Some(&in_force),
         )?;
         if history::digest(&candidate.files) == self.summary().digest {
+            // The files are as they were; who has to sign may be another.
+            let unasked = candidate.loaded.unasked;
+            if unasked != self.summary().unasked {
+                for one in &unasked {
+                    tracing::warn!("{one}");
+                }
+                let mut summary = self.summary();
+                summary.unasked = unasked;
+                self.0.current.store(Arc::new(Current { set: in_force, summary }));
+            }
             return Ok(self.summary());
         }
         let current = candidate.take(artifacts, history.as_ref(), clock)?;
@@ -205,7 +214,15 @@ impl PolicyHost {
         let earlier = history.earlier(number)?;
         let restored = earlier.put_back(directory, trusted)?;
         artifacts.remember(&earlier.set.bindings)?;
-        Ok((restored, self.reload()?))
+        history.mark_put_back(&earlier.set)?;
+        let taken = self.reload();
+        if let (Err(_), Some(in_force)) = (&taken, self.summary().number) {
+            // What is in force stays in the directory as well, or the next start would find what is refused.
+            let in_force = history.earlier(Some(in_force))?;
+            drop(in_force.put_back(directory, trusted)?);
+            artifacts.remember(&in_force.set.bindings)?;
+        }
+        Ok((restored, taken?))
     }
 
     /// The sets that were in force, the newest first; none without a history.
@@ -407,8 +424,11 @@ fn here<Q: Question>(
 }
 
 fn announce(summary: &Summary, what: &str) {
-    let Summary { bindings, plugins, digest, number } = summary;
+    let Summary { bindings, plugins, digest, number, unasked } = summary;
     tracing::info!(bindings = bindings.len(), plugins, %digest, number, "{what}");
+    for one in unasked {
+        tracing::warn!("{one}");
+    }
 }
 
 fn count<T>(decision: &'static str, verdict: &Verdict<T>) {

@@ -33,6 +33,7 @@ mod guest;
 mod history;
 mod host;
 mod interface;
+mod known;
 mod line;
 mod lookups;
 mod meters;
@@ -54,6 +55,7 @@ mod workers;
 mod world;
 
 pub use access::{AccessGrant, AccessRequest};
+pub use admission::Unasked;
 pub use candidate::{Summary, earlier_set, policy_history, remember_earlier, roll_back};
 pub use certificate::{
     CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
@@ -66,6 +68,7 @@ pub use each::EachVerdict;
 pub use error::{LoadError, Place, Subject};
 pub use history::{EarlierSet, Restored, TakenSet};
 pub use host::{PolicyConfig, PolicyHost};
+pub use known::{Known, Names};
 pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
 pub use operations::Operations;
 pub use plugin::LARGEST_COMPONENT;

@@ -77,12 +77,6 @@ const OPERATIONS: [&str; 67] = [
     "token.resume",
 ];
 
-/// In JSON Schemas of settings, the `format` of strings that are patterns of operations.
-const FORMAT: &str = "chancery-operation";
-
-/// How many references in a schema may lead to each other.
-const REFERENCES: usize = 8;
-
 /// Which operations policies can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operations {
@@ -108,87 +102,6 @@ impl Operations {
         let nearest = nearest(pattern)
             .map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
         Err(format!("`{pattern}` matches no operation of this gateway{nearest}"))
-    }
-
-    /// Looks at those settings of a binding which its plugin's schema says are patterns of operations.
-    pub(crate) fn check_settings(self, schema: &str, settings: &str) -> Result<(), WrongSetting> {
-        let (Ok(schema), Ok(settings)) =
-            (serde_json::from_str(schema), serde_json::from_str(settings))
-        else {
-            // Without a schema nothing is said about the settings.
-            return Ok(());
-        };
-        let walk = Walk { operations: self, root: &schema };
-        walk.value(&schema, &settings, &mut vec![])
-    }
-}
-
-/// Settings and their schema, side by side.
-struct Walk<'a> {
-    operations: Operations,
-    root: &'a serde_json::Value,
-}
-
-/// A setting that is no pattern of operations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WrongSetting {
-    /// Keys and positions, joined by dots.
-    pub(crate) path: String,
-    pub(crate) message: String,
-}
-
-impl<'a> Walk<'a> {
-    /// As deep as the settings are, and JSON is not read deeper than 128.
-    fn value(
-        &self,
-        schema: &'a serde_json::Value,
-        value: &serde_json::Value,
-        path: &mut Vec<String>,
-    ) -> Result<(), WrongSetting> {
-        use serde_json::Value;
-        let schema = self.resolved(schema);
-        match value {
-            Value::String(pattern)
-                if schema.get("format").is_some_and(|format| format == FORMAT) =>
-            {
-                let wrong = |message| WrongSetting { path: path.join("."), message };
-                self.operations.check(pattern).map_err(wrong)
-            }
-            Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| {
-                self.below(schema.get("items"), item, at.to_string(), path)
-            }),
-            Value::Object(members) => members.iter().try_for_each(|(key, member)| {
-                let named = schema.get("properties").and_then(|named| named.get(key));
-                let schema = named.or_else(|| schema.get("additionalProperties"));
-                self.below(schema, member, key.clone(), path)
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn below(
-        &self,
-        schema: Option<&'a serde_json::Value>,
-        value: &serde_json::Value,
-        step: String,
-        path: &mut Vec<String>,
-    ) -> Result<(), WrongSetting> {
-        let Some(schema) = schema else { return Ok(()) };
-        path.push(step);
-        self.value(schema, value, path)?;
-        path.pop();
-        Ok(())
-    }
-
-    /// What the schema refers to, if it does: `"$ref": "#/$defs/rule"`.
-    fn resolved(&self, schema: &'a serde_json::Value) -> &'a serde_json::Value {
-        let mut schema = schema;
-        for _ in 0..REFERENCES {
-            let target = schema.get("$ref").and_then(|target| target.as_str()?.strip_prefix('#'));
-            let Some(found) = target.and_then(|pointer| self.root.pointer(pointer)) else { break };
-            schema = found;
-        }
-        schema
     }
 }
 
@@ -236,41 +149,6 @@ mod tests {
             let expected = format!("`{pattern}` matches no operation of this gateway{nearest}");
             assert_eq!(GATEWAY.check(pattern), Err(expected), "{pattern}");
             assert_eq!(Operations::Any.check(pattern), Ok(()), "{pattern}");
-        }
-    }
-
-    /// Where in the settings something is wrong.
-    fn wrong(schema: &str, settings: &str) -> Option<String> {
-        GATEWAY.check_settings(schema, settings).err().map(|wrong| wrong.path)
-    }
-
-    #[test]
-    fn settings_are_compared_where_the_schema_says_so() {
-        let schema = r##"{
-            "properties": { "rules": { "type": "array", "items": { "$ref": "#/$defs/rule" } } },
-            "additionalProperties": { "format": "chancery-operation" },
-            "$defs": {
-                "rule": { "properties": {
-                    "operations": { "items": { "$ref": "#/$defs/one" } },
-                    "operation": { "type": "string" }
-                } },
-                "one": { "format": "chancery-operation" },
-                "self": { "$ref": "#/$defs/self" }
-            }
-        }"##;
-        let rules = |operations: &str| {
-            let good = r#"{ "operations": ["secrets.*"], "operation": "x" }"#;
-            format!(r#"{{ "rules": [{good}, {{ "operations": {operations} }}] }}"#)
-        };
-        assert_eq!(wrong(schema, &rules(r#"["secrets.read", "*"]"#)), None);
-        let found = wrong(schema, &rules(r#"["secrets.read", "secrets.destory"]"#));
-        assert_eq!(found.as_deref(), Some("rules.1.operations.1"));
-        assert_eq!(wrong(schema, r#"{ "other": "reed" }"#).as_deref(), Some("other"));
-        for odd in [r#"{ "rules": 1 }"#, r#"{ "rules": [7, null, ["x"]] }"#, "[]", "no JSON"] {
-            assert_eq!(wrong(schema, odd), None, "{odd}");
-        }
-        for odd in ["", "true", "[]", r##"{ "$ref": "#" }"##, r##"{ "$ref": "#/absent" }"##] {
-            assert_eq!(wrong(odd, &rules(r#"["x"]"#)), None, "{odd}");
         }
     }
 

@@ -6,15 +6,15 @@ use std::{fs, io};
 
 use wasmtime::Engine;
 
-use crate::admission::{Admission, Versions};
+use crate::admission::{Admission, Unasked, Versions};
 use crate::artifact::{ArtifactId, Artifacts};
 use crate::binding::{Binding, Mode, Scope, place, read_document};
 use crate::documents::Documents;
 use crate::error::Place;
 use crate::evaluation::{Answer, Failure, Question};
 use crate::group::{Group, Member, Node, Resolved, resolve};
+use crate::known::Known;
 use crate::meters::{Meters, Outcome};
-use crate::operations::Operations;
 use crate::plugin::Program;
 use crate::schedule::Shares;
 use crate::share::Share;
@@ -38,6 +38,8 @@ pub(crate) struct Loaded {
     pub(crate) used: BTreeSet<ArtifactId>,
     /// The version that each binding has in it.
     pub(crate) versions: Versions,
+    /// Tenants with signers for whom nobody is asked.
+    pub(crate) unasked: Vec<Unasked>,
 }
 
 /// What of a set a request is put to, by position.
@@ -88,8 +90,8 @@ impl PolicySet {
         admission: &Admission<'_>,
         before: Option<&Self>,
     ) -> Result<Loaded, LoadError> {
-        let read = read(admission.sources, admission.operations)?;
-        admission.check_signatures(&read)?;
+        let read = read(admission.sources, admission.known)?;
+        let unasked = admission.check_signatures(&read)?;
         let Read { bindings, groups, .. } = read;
         let members = bindings.values().enumerate().map(|(position, binding)| {
             let Binding { name, scope, has_match, mode, .. } = binding;
@@ -128,7 +130,7 @@ impl PolicySet {
                 Some(Grouped { group, node, meters })
             })
             .collect();
-        Ok(Loaded { set: Self { bound, alone, groups }, used, versions })
+        Ok(Loaded { set: Self { bound, alone, groups }, used, versions, unasked })
     }
 
     fn program_of(&self, binding: &Binding) -> Option<&Arc<Program>> {
@@ -322,7 +324,7 @@ pub(crate) struct Read {
 }
 
 /// Reads every document of the directory.
-pub(crate) fn read(sources: &Sources<'_>, operations: Operations) -> Result<Read, LoadError> {
+pub(crate) fn read(sources: &Sources<'_>, known: &Known) -> Result<Read, LoadError> {
     let (mut bindings, mut groups) = (BTreeMap::new(), Vec::new());
     let mut digests = Documents::new();
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
@@ -337,7 +339,7 @@ pub(crate) fn read(sources: &Sources<'_>, operations: Operations) -> Result<Read
     for name in documents(sources)? {
         let file = sources.directory.join(&name);
         let text = sources.read_text(&name)?;
-        let document = match read_document(&file, &text, operations) {
+        let document = match read_document(&file, &text, known) {
             Ok(document) => document,
             Err(error) => {
                 wrong.push(error);

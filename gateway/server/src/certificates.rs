@@ -133,6 +133,13 @@ struct Page {
     damaged: Vec<String>,
 }
 
+/// What is told with an error about a certificate.
+fn unknown(serial: &str) -> String {
+    format!(
+        "the certificate `{serial}` (`chancery certificates list` shows the serial numbers of your tenant's certificates)"
+    )
+}
+
 /// Does what was asked.
 pub(crate) async fn run(args: CertificatesArgs) -> Result<ExitCode> {
     let CertificatesArgs { output, mount, remote, command } = args;
@@ -143,7 +150,8 @@ pub(crate) async fn run(args: CertificatesArgs) -> Result<ExitCode> {
         }
         CertificatesCommand::Export { search } => export(&remote, &mount, &search).await,
         CertificatesCommand::Show { serial } => {
-            let found = remote.read(&format!("{mount}/cert/{serial}"), &[]).await?;
+            let found = remote.read(&format!("{mount}/cert/{serial}"), &[]).await;
+            let found = found.with_context(|| unknown(&serial))?;
             print(output, &found, || show(&found))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -205,7 +213,7 @@ async fn revoke(
     if let Some(serial) = serial {
         let body = json!({ "serial_number": serial, "reason": reason });
         let done = remote.write(&format!("{mount}/revoke"), &body).await;
-        let done = done.with_context(|| format!("the certificate {serial}"))?;
+        let done = done.with_context(|| unknown(&serial))?;
         let at = done.get("revocation_time_rfc3339").and_then(Value::as_str).unwrap_or_default();
         print(output, &done, || format!("{serial}: revoked at {at}"))?;
         return Ok(ExitCode::SUCCESS);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use chancery_identity::Clock;
+use chancery_identity::{Clock, Tenants};
+use chancery_issuance::Issuers;
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer, Stop};
-use chancery_policy::{Compiler, PolicyConfig};
+use chancery_policy::{Compiler, Known, Names, PolicyConfig};
 
 use crate::audit::Chain;
 use crate::config::Config;
@@ -45,9 +46,21 @@ pub(crate) fn policy_config(config: &Config) -> PolicyConfig {
     let compiled = compiled_policies(config);
     PolicyConfig {
         signers: config.policy_signers.clone(),
+        known: known_to_policies(config),
         compiler: policy_compiler::compiler(),
         trusted: config.trusted.clone(),
         ..PolicyConfig::new(config.policy_directory.clone(), compiled)
+    }
+}
+
+/// What documents of policies may refer to. The gateway's own tenant is there without being configured.
+pub(crate) fn known_to_policies(config: &Config) -> Known {
+    let issuers = config.issuers.iter().map(|ca| &ca.name);
+    let upstreams = config.upstreams.iter().map(|upstream| &upstream.name);
+    Known {
+        tenants: Names::of_tenants(Tenants::new(config.tenant_ids()).all().iter()),
+        issuers: issuers.chain(upstreams).cloned().chain([Issuers::PRIVATE.to_owned()]).collect(),
+        ..Known::OPERATIONS
     }
 }
 

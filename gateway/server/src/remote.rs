@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -31,17 +32,27 @@ pub(crate) struct RemoteArgs {
     )]
     address: Url,
     /// The root certificate of the gateway (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CACERT", "VAULT_CACERT"))]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CACERT", "VAULT_CACERT"), value_parser = file())]
     ca_cert: Option<PathBuf>,
     /// Your client certificate with its chain (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_CERT", "VAULT_CLIENT_CERT"))]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_CERT", "VAULT_CLIENT_CERT"), value_parser = file())]
     client_cert: Option<PathBuf>,
     /// Its private key (PEM).
-    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_KEY", "VAULT_CLIENT_KEY"))]
+    #[arg(long, global = true, value_name = "FILE", env = variable("BAO_CLIENT_KEY", "VAULT_CLIENT_KEY"), value_parser = file())]
     client_key: Option<PathBuf>,
     /// The tenant, if it is not your certificate's.
     #[arg(long, global = true, value_name = "TENANT", env = variable("BAO_NAMESPACE", "VAULT_NAMESPACE"))]
     namespace: Option<String>,
+}
+
+/// Takes the name of a file, an empty one too: shells write `VAULT_CLIENT_CERT=` for what is not set.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// What was given, if it is not empty.
+fn given(file: Option<&PathBuf>) -> Option<&Path> {
+    file.map(PathBuf::as_path).filter(|file| !file.as_os_str().is_empty())
 }
 
 /// The gateway, ready to be asked.
@@ -69,7 +80,7 @@ fn variable(bao: &'static str, vault: &'static str) -> &'static str {
 impl RemoteArgs {
     /// The same with this certificate and key, where none are given.
     pub(crate) fn or_own(self, certificate: &Path, key: &Path) -> Self {
-        match (&self.client_cert, &self.client_key) {
+        match (given(self.client_cert.as_ref()), given(self.client_key.as_ref())) {
             (None, None) => {
                 let (client_cert, client_key) = (certificate.to_owned(), key.to_owned());
                 Self { client_cert: Some(client_cert), client_key: Some(client_key), ..self }
@@ -80,7 +91,7 @@ impl RemoteArgs {
 
     /// Where your client certificate is, if that is given.
     pub(crate) fn client_cert(&self) -> Option<&Path> {
-        self.client_cert.as_deref()
+        given(self.client_cert.as_ref())
     }
 
     /// Reads certificate and key.
@@ -88,7 +99,9 @@ impl RemoteArgs {
     /// # Errors
     /// Says which file or flag is missing or wrong.
     pub(crate) fn open(&self) -> Result<Remote> {
-        let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
+        let (Some(certificate), Some(key)) =
+            (given(self.client_cert.as_ref()), given(self.client_key.as_ref()))
+        else {
             bail!(
                 "the gateway knows you by your client certificate: give --client-cert and \
                  --client-key, or set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
@@ -102,7 +115,7 @@ impl RemoteArgs {
             anyhow::anyhow!(wrong)
         })?;
         let mut client = Client::builder().identity(identity).https_only(true).timeout(TIMEOUT);
-        if let Some(root) = &self.ca_cert {
+        if let Some(root) = given(self.ca_cert.as_ref()) {
             let roots = Certificate::from_pem_bundle(&read(root)?)
                 .with_context(|| format!("{}: no certificates in PEM", root.display()))?;
             ensure!(
@@ -121,7 +134,7 @@ impl RemoteArgs {
         })?;
         let given = Given {
             address: self.address.clone(),
-            root: self.ca_cert.as_ref().map(|root| root.display().to_string()),
+            root: given(self.ca_cert.as_ref()).map(|root| root.display().to_string()),
             certificate: certificate.display().to_string(),
         };
         Ok(Remote { client, given, namespace: self.namespace.clone() })
@@ -253,4 +266,28 @@ fn refused(shown: &str, status: StatusCode, text: &[u8]) -> anyhow::Error {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        remote: RemoteArgs,
+    }
+
+    #[test]
+    fn an_empty_file_is_none() {
+        let line = ["chancery", "--client-cert", "", "--client-key", ""];
+        let RemoteArgs { client_cert, .. } = Line::parse_from(line).remote;
+        assert_eq!(given(client_cert.as_ref()), None);
+        let error = Line::parse_from(line).remote.open().err().unwrap().to_string();
+        assert!(error.contains("set VAULT_CLIENT_CERT"), "{error}");
+        let own = Line::parse_from(line).remote.or_own(Path::new("a.pem"), Path::new("a.key"));
+        assert_eq!(own.client_cert(), Some(Path::new("a.pem")));
+    }
 }

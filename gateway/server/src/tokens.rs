@@ -127,5 +127,6 @@ fn lines(found: &Value) -> String {
             text("outstanding")
         )
     };
-    tokens.into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+    let lines: Vec<_> = tokens.into_iter().flatten().map(line).collect();
+    if lines.is_empty() { "the gateway has no HSM".to_owned() } else { lines.join("\n") }
 }

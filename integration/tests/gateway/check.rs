@@ -81,6 +81,51 @@ fn a_gateway_that_runs_is_no_fault() {
 }
 
 #[test]
+fn names_that_refer_to_nothing_are_found() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let file = changed(&site, |config| {
+        let mut profiles = Table::new();
+        profiles.insert("tls-server".to_owned(), "for servers".into());
+        profiles.insert("tls-sever".to_owned(), "a typo".into());
+        set(config, "acme", "profiles", profiles);
+    });
+    let said = check(&file).failure();
+    let unknown = "acme.profiles: the certificate policies know no profile `tls-sever`";
+    assert!(said.stderr.contains(unknown) && said.stderr.lines().count() == 1, "{said}");
+
+    let file = site.path().join("state/chancery.toml");
+    let policies = site.path().join("state/policies");
+    let (profiles, access) = (policies.join("certificates.toml"), policies.join("access.toml"));
+    let text = |path: &Path| fs::read_to_string(path).expect("the bindings");
+    let (good_profiles, good_access) = (text(&profiles), text(&access));
+    let issuer = good_profiles.replacen("base = ", "issuer = \"privat\"\nbase = ", 1);
+    assert_ne!(issuer, good_profiles);
+    let tenants = |text: &str| text.replacen("\"default\"", "\"defualt\"", 1);
+    for (profiles_now, access_now, told) in [
+        (
+            &issuer,
+            &good_access,
+            "`privat` matches no issuer of this gateway; did you mean `private`?",
+        ),
+        (
+            &good_profiles,
+            &tenants(&good_access),
+            "access.toml:7: `defualt` matches no tenant of this",
+        ),
+        (
+            &tenants(&good_profiles),
+            &good_access,
+            "certificates.toml:7: `defualt` matches no tenant",
+        ),
+    ] {
+        fs::write(&profiles, profiles_now).expect("they can be written");
+        fs::write(&access, access_now).expect("they can be written");
+        drop(check(&file).failure().says(told));
+    }
+}
+
+#[test]
 fn certificates_that_a_start_needs_are_asked_for() {
     let site = Site::new();
     drop(Gateway::start(&site).stop());

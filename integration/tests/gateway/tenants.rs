@@ -187,3 +187,61 @@ fn what_is_issued_by_hand_is_of_the_tenant_that_recognises_it() {
     let found = client.send("LIST", "/v1/pki/certs", &[], b"").expect(200).json();
     assert_eq!(found["data"]["keys"].as_array().map(Vec::len), Some(1), "{found}");
 }
+
+#[test]
+fn a_tenant_that_goes_does_not_leave_its_policies_behind_unnoticed() {
+    let site = Site::new();
+    drop(Gateway::start(&site).stop());
+    let ca = ForeignCa::new("The CA of b");
+    let file = site.write("b.pem", ca.pem()).display().to_string();
+    let gateway = Gateway::serve(&site, |config| add_b(config, &file));
+    widen_b(&gateway);
+    let of_b = gateway.client(&ca.client(&Holder::uri("spiffe://b.example/admin")));
+    drop(of_b.get("/v1/sys/groups").expect(200));
+
+    // Without `b`, the binding for it would never be asked again.
+    let remove_b = |config: &mut Table| {
+        config["tenants"].as_array_mut().expect("an array").retain(|one| one["id"] != "b".into());
+        config.remove("clients");
+    };
+    configure(&site, remove_b);
+    let why = "b.toml:5: `b` matches no tenant of this gateway";
+    let said = gateway.reload();
+    assert!(said.contains("reload failed") && said.contains(why), "{said}");
+    let serve = site.file("serve.toml").display().to_string();
+    drop(chancery(&["check", "--config", &serve]).failure().says(why));
+    drop(chancery(&["policy", "list", "--config", &serve]).failure().says(why));
+    drop(of_b.get("/v1/sys/groups").expect(200));
+
+    fs::remove_file(gateway.path("policies/b.toml")).expect("the bindings");
+    let said = gateway.reload();
+    assert!(!said.contains("reload failed"), "{said}");
+    assert!(of_b.try_send("GET", "/v1/sys/groups", &[], b"").is_err(), "its CA is known still");
+}
+
+#[test]
+fn a_tenant_that_a_command_names_has_to_be_there() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let config = gateway.path("chancery.toml").display().to_string();
+    let question = "[access]\ntenant = \"defautl\"\nidentity = \"dns:a\"\noperation = \"secrets.read\"\n\
+                    resource = \"secret/a\"\n";
+    let question = site.write("question.toml", question).display().to_string();
+    let said = chancery(&["policy", "explain", "--config", &config, &question]).success();
+    assert!(said.stderr.contains("the configuration has no tenant `defautl`"), "{said}");
+
+    let key = site.file("signer.pem").display().to_string();
+    drop(
+        process::run(std::process::Command::new("openssl").args([
+            "genpkey",
+            "-algorithm",
+            "ed25519",
+            "-out",
+            &key,
+        ]))
+        .success(),
+    );
+    let policies = gateway.path("policies").display().to_string();
+    let sign = ["policy", "sign", &policies, "--key", &key, "--tenant", "defautl"];
+    drop(chancery(&sign).failure().says("has a say in what is decided for the tenant `defautl`"));
+}

@@ -11,8 +11,8 @@ use super::{Binding, Decision, Limits, Mode, Scope};
 use crate::Digest;
 use crate::error::{LoadError, Place};
 use crate::group::{Group, Rule};
+use crate::known::Known;
 use crate::lookups::{Capabilities, Names};
-use crate::operations::Operations;
 use crate::pattern::Patterns;
 
 /// What one document says.
@@ -22,11 +22,7 @@ pub(crate) struct Read {
 }
 
 /// Reads one document.
-pub(crate) fn read_document(
-    file: &Path,
-    text: &str,
-    operations: Operations,
-) -> Result<Read, LoadError> {
+pub(crate) fn read_document(file: &Path, text: &str, known: &Known) -> Result<Read, LoadError> {
     let wrong = |span: Option<Range<usize>>, message: String| LoadError::Document {
         place: place(file, text, span.map_or(0, |span| span.start)),
         message,
@@ -37,11 +33,11 @@ pub(crate) fn read_document(
     let place = |name: &Spanned<String>| place(file, text, name.span().start);
     let bindings = document.binding.into_iter().map(|raw| {
         let place = place(&raw.name);
-        raw.into_binding(place, operations).map_err(wrong)
+        raw.into_binding(place, known).map_err(wrong)
     });
     let groups = document.group.into_iter().map(|raw| {
         let place = place(&raw.name);
-        raw.into_group(place, operations).map_err(wrong)
+        raw.into_group(place, known).map_err(wrong)
     });
     Ok(Read {
         bindings: bindings.collect::<Result<_, _>>()?,
@@ -112,8 +108,7 @@ struct RawPlugin {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawScope {
-    #[serde(default)]
-    tenants: Patterns,
+    tenants: Option<Spanned<Patterns>>,
     operations: Option<Spanned<Patterns>>,
     resources: Option<Spanned<Patterns>>,
     requesters: Option<Spanned<Patterns>>,
@@ -146,14 +141,14 @@ struct RawGrants {
 type Wrong = (Range<usize>, String);
 
 impl RawBinding {
-    fn into_binding(self, place: Place, operations: Operations) -> Result<Binding, Wrong> {
+    fn into_binding(self, place: Place, known: &Known) -> Result<Binding, Wrong> {
         let name = check_name(self.name)?;
         let digest = self.plugin.digest;
         Ok(Binding {
             name,
             place,
             has_match: self.scope.is_some(),
-            scope: self.scope.unwrap_or_default().for_decision(self.decision, operations)?,
+            scope: self.scope.unwrap_or_default().for_decision(self.decision, known)?,
             mode: self.mode.into(),
             plugin: check_file(self.plugin.file)?,
             signature: self.plugin.signature.map(check_file).transpose()?,
@@ -175,7 +170,7 @@ impl RawBinding {
 }
 
 impl RawGroup {
-    fn into_group(self, place: Place, operations: Operations) -> Result<Group, Wrong> {
+    fn into_group(self, place: Place, known: &Known) -> Result<Group, Wrong> {
         let span = self.name.span();
         let rules = [
             self.all.map(|members| (members.span(), Rule::All(members.into_inner()))),
@@ -195,7 +190,7 @@ impl RawGroup {
         Ok(Group {
             name: check_name(self.name)?,
             place,
-            scope: self.scope.for_decision(self.decision, operations)?,
+            scope: self.scope.for_decision(self.decision, known)?,
             mode: self.mode.into(),
             rule,
         })
@@ -231,7 +226,7 @@ fn check_file(file: Spanned<PathBuf>) -> Result<PathBuf, Wrong> {
 }
 
 impl RawScope {
-    fn for_decision(self, decision: Decision, known: Operations) -> Result<Scope, Wrong> {
+    fn for_decision(self, decision: Decision, known: &Known) -> Result<Scope, Wrong> {
         let of_other = |found: [(&str, Option<&Spanned<Patterns>>); 2], kind: &str, own: &str| {
             let mut found = found.into_iter().filter_map(|(key, given)| given.map(|g| (key, g)));
             found.next().map_or(Ok(()), |(key, given)| {
@@ -241,6 +236,10 @@ impl RawScope {
         };
         let or_all =
             |given: Option<Spanned<Patterns>>| given.map(Spanned::into_inner).unwrap_or_default();
+        if let Some(given) = &self.tenants {
+            let checked = given.get_ref().check(|pattern| known.check_tenants(pattern));
+            checked.map_err(|message| (given.span(), message))?;
+        }
         match decision {
             Decision::Access => {
                 let others = [
@@ -249,11 +248,11 @@ impl RawScope {
                 ];
                 of_other(others, "access", "tenants, operations and resources")?;
                 if let Some(given) = &self.operations {
-                    let checked = given.get_ref().check(|pattern| known.check(pattern));
+                    let checked = given.get_ref().check(|pattern| known.operations.check(pattern));
                     checked.map_err(|message| (given.span(), message))?;
                 }
                 Ok(Scope::Access {
-                    tenants: self.tenants,
+                    tenants: or_all(self.tenants),
                     operations: or_all(self.operations),
                     resources: or_all(self.resources),
                 })
@@ -264,8 +263,12 @@ impl RawScope {
                     ("resources", self.resources.as_ref()),
                 ];
                 of_other(others, "certificates", "tenants, requesters and profiles")?;
+                if let Some(given) = &self.requesters {
+                    let checked = given.get_ref().check(|pattern| known.check_requesters(pattern));
+                    checked.map_err(|message| (given.span(), message))?;
+                }
                 Ok(Scope::Certificate {
-                    tenants: self.tenants,
+                    tenants: or_all(self.tenants),
                     requesters: or_all(self.requesters),
                     profiles: or_all(self.profiles),
                 })

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use chancery_files::Trusted;
 use chancery_identity::TenantId;
 use chancery_policy::{
-    Digest, DocumentSignatures, KeySignature, PolicyConfig, PolicyHost, PolicySignature,
+    Digest, DocumentSignatures, KeySignature, Known, PolicyConfig, PolicyHost, PolicySignature,
     SIGNATURES, SignerKey, Signers, documents, roll_back,
 };
 
@@ -149,12 +149,12 @@ async fn a_tenant_that_takes_signed_policies_gets_no_others() {
     assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
 
     // Whom to believe can change with a reload, and does not if the set is refused.
-    let message = host.reload_with_signers(stranger.required()).unwrap_err().to_string();
+    let message = host.reload_with(stranger.required(), Known::ANYTHING).unwrap_err().to_string();
     assert!(message.contains("signed by an accepted key"), "{message}");
     host.reload().unwrap();
     stranger.sign(&installation);
     assert!(host.reload().is_err());
-    host.reload_with_signers(stranger.required()).unwrap();
+    host.reload_with(stranger.required(), Known::ANYTHING).unwrap();
     host.reload().unwrap();
 }
 
@@ -292,4 +292,25 @@ fn a_binding_that_no_such_tenant_meets_needs_no_signature() {
     let installation = Installation::new();
     installation.bind_access("b", &versioned("1.0.0"), "match = { tenants = [\"other\"] }");
     open(&installation, Signer::new().required()).unwrap();
+}
+
+/// Who takes all of a tenant's documents away allows nothing, and is to be seen all the same.
+#[test]
+fn a_tenant_whose_signed_documents_are_all_gone_is_named() {
+    let signer = Signer::new();
+    let installation = Installation::new();
+    installation.bind_access("b", &versioned("1.0.0"), "match = { tenants = [\"default\"] }");
+    installation.bind_access("other", &versioned("1.0.0"), "match = { tenants = [\"other\"] }");
+    signer.sign(&installation);
+    let host = open(&installation, signer.required()).unwrap();
+    assert_eq!(host.summary().unasked, []);
+    fs::remove_file(installation.policies().join("b.toml")).unwrap();
+    let summary = host.reload().unwrap();
+    let [unasked] = &summary.unasked[..] else { panic!("{:?}", summary.unasked) };
+    let said = unasked.to_string();
+    assert!(said.contains("the tenant `default`") && said.ends_with("any more: b.toml"), "{said}");
+    // Of a tenant that never had one, nothing is gone.
+    let stranger = host.reload_with(Signer::new().required(), Known::ANYTHING).unwrap();
+    assert!(stranger.unasked[0].gone.is_empty(), "{:?}", stranger.unasked);
+    assert_eq!(host.summary().unasked, stranger.unasked);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use chancery_policy::{Denial, Operations, PolicyConfig, PolicyHost};
+use chancery_policy::{Denial, Known, PolicyConfig, PolicyHost, Signers};
 
 use crate::guests::{DENY, Guest, LOOP};
 use crate::installation::{Installation, repository, request, shipped};
@@ -146,7 +146,7 @@ fn settings_are_refused_where_the_plugin_finds_them_wrong() {
 async fn operations_that_the_gateway_does_not_have_are_refused_with_the_nearest() {
     let installation = Installation::new();
     let open = || {
-        let config = PolicyConfig { operations: Operations::OfTheGateway, ..installation.config() };
+        let config = PolicyConfig { known: Known::OPERATIONS, ..installation.config() };
         PolicyHost::open(config)
     };
     let refusal = |more: &str| {
@@ -175,6 +175,47 @@ async fn operations_that_the_gateway_does_not_have_are_refused_with_the_nearest(
         assert_eq!(denial.code, Denial::UNKNOWN_OPERATION);
         assert!(denial.audit.contains(nearest), "{}", denial.audit);
     }
+}
+
+/// A typo in `match.tenants` would open or close nothing, and nobody would know.
+#[test]
+fn tenants_that_there_are_not_are_refused_at_each_load() {
+    let known = |tenants: &[&str]| Known {
+        tenants: tenants.iter().map(|name| (*name).to_owned()).collect(),
+        ..Known::ANYTHING
+    };
+    let installation = Installation::new();
+    let bind = |tenants: &str| {
+        let scope = format!("match = {{ tenants = [{tenants}] }}");
+        installation.bind_access("b", &Guest::default().component(), &scope);
+    };
+    bind("\"default\", \"paymets\"");
+    let both = known(&["default", "payments"]);
+    let open = || PolicyHost::open(PolicyConfig { known: both.clone(), ..installation.config() });
+    let message = open().err().unwrap().to_string();
+    let why = "`paymets` matches no tenant of this gateway; did you mean `payments`?";
+    assert!(message.contains("b.toml:5: ") && message.contains(why), "{message}");
+
+    bind("\"pay*\"");
+    let host = open().unwrap();
+    // The tenant goes, and the binding stays.
+    let one = known(&["default"]);
+    let message = host.reload_with(Signers::new(), one.clone()).unwrap_err().to_string();
+    assert!(message.contains("`pay*` matches no tenant"), "{message}");
+    // What was refused counts for nothing.
+    host.reload().unwrap();
+    bind("\"default\"");
+    host.reload_with(Signers::new(), one).unwrap();
+    bind("\"payments\"");
+    host.reload().unwrap_err();
+
+    let plugin = installation.plugin("b.wasm", &Guest::default().component());
+    let group = format!(
+        "[[binding]]\nname = \"b\"\ndecision = \"access\"\nplugin = {plugin}\n[[group]]\nname = \"g\"\n\
+         decision = \"access\"\nall = [\"b\"]\nmatch = {{ tenants = [\"payments\"] }}\n"
+    );
+    installation.document("b.toml", &group);
+    assert!(host.reload().unwrap_err().to_string().contains("b.toml:9: `payments`"));
 }
 
 #[test]

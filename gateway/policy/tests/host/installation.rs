@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chancery_identity::TenantId;
-use chancery_policy::{AccessRequest, Digest, LoadError, Operations, PolicyConfig, PolicyHost};
+use chancery_policy::{AccessRequest, Digest, Known, LoadError, PolicyConfig, PolicyHost};
 use tempfile::TempDir;
 
 /// A directory with bindings and plugins, as an operator would lay it out.
@@ -28,7 +28,7 @@ impl Installation {
 
     pub(crate) fn config(&self) -> PolicyConfig {
         let config = PolicyConfig::new(self.policies(), self.cache());
-        PolicyConfig { operations: Operations::Any, ..config }
+        PolicyConfig { known: Known::ANYTHING, ..config }
     }
 
     /// Installs a component and gives what a binding writes after `plugin =`.

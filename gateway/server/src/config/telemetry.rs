@@ -33,6 +33,40 @@ impl Check<'_> {
     }
 }
 
+/// The crates whose modules log, `chancery_` before each; those of the program itself are below `chancery`.
+const CRATES: [&str; 20] = [
+    "access",
+    "acme",
+    "api",
+    "audit",
+    "ca",
+    "compute",
+    "files",
+    "identity",
+    "issuance",
+    "keys",
+    "policy",
+    "records",
+    "revocation",
+    "seal",
+    "secrets",
+    "ssh",
+    "store",
+    "tls",
+    "upstream",
+    "x509",
+];
+
+/// The crate that a part of a filter names, if it looks like one of the gateway's and is none.
+fn unknown_crate(part: &str) -> Option<&str> {
+    let module = part.split(['=', '[']).next()?;
+    let name = module.strip_prefix("chancery")?.strip_prefix('_')?;
+    // What a filter names is the beginning of modules.
+    let is_known =
+        CRATES.iter().any(|known| name.split("::").next().is_some_and(|of| known.starts_with(of)));
+    (!is_known).then_some(module)
+}
+
 /// Refuses filters that leave the log empty by mistake. To `EnvFilter` a word that is no level is the name
 /// of a module: it alone is logged, at every level, and nothing else.
 fn log_filter(filter: &str) -> Result<(), String> {
@@ -46,6 +80,12 @@ fn log_filter(filter: &str) -> Result<(), String> {
         if !is_level && !module.contains('=') {
             return Err(format!("`{part}` is no level: write {LEVELS}, or `MODULE=LEVEL`"));
         }
+    }
+    if let Some(unknown) = filter.split(',').find_map(unknown_crate) {
+        return Err(format!(
+            "`{unknown}` is no part of the gateway, so that nothing would be logged for it: write `chancery`, or one of {}",
+            CRATES.map(|name| format!("chancery_{name}")).join(", ")
+        ));
     }
     if !has_level {
         return Err(format!(
@@ -76,6 +116,28 @@ mod tests {
         ] {
             assert_eq!(log_filter(filter), Ok(()), "{filter}");
         }
+    }
+
+    #[test]
+    fn a_part_of_the_gateway_that_there_is_not_is_refused() {
+        for filter in [
+            "info,chancery_server=debug",
+            "info,chancery_acmee[request]=debug",
+            "info,chancery_tsl::acceptor=debug",
+        ] {
+            let problem = log_filter(filter).expect_err(filter);
+            assert!(problem.contains("is no part of the gateway"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_the_gateway_are_its_crates() {
+        let rooms = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let rooms = std::fs::read_dir(rooms).unwrap().map(|entry| entry.unwrap().file_name());
+        let rooms = rooms.map(|name| name.to_string_lossy().into_owned());
+        let mut rooms: Vec<_> = rooms.filter(|name| name != "server").collect();
+        rooms.sort();
+        assert_eq!(rooms, CRATES);
     }
 
     #[test]

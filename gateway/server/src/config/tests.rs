@@ -5,6 +5,8 @@ use chancery_revocation::WhenUnknown;
 
 use super::*;
 
+mod defaults;
+
 const EXAMPLE: &str = include_str!("../../../../chancery.example.toml");
 
 /// Self-signed, for `roots` settings; any certificate does.

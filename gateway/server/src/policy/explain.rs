@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use chancery_identity::{TenantId, Tenants};
 use chancery_policy::cases::{AccessQuestion, CaseLookups, CertificateQuestion, Decided};
 use chancery_policy::{Evaluation, PolicyHost, Verdict};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Output, print};
-use crate::commands::with_policies_in;
+use crate::commands::{complain, with_policies_in};
 use crate::config::Config;
 
 /// `chancery policy explain`.
@@ -34,6 +35,17 @@ struct Request {
     lookups: CaseLookups,
 }
 
+impl Request {
+    /// For whom the policies are asked.
+    fn tenant(&self) -> Result<TenantId> {
+        Ok(match (&self.access, &self.certificate) {
+            (Some(question), None) => question.request()?.tenant,
+            (None, Some(question)) => question.facts()?.tenant,
+            _ => bail!("a request is either `access` or `certificate`, once"),
+        })
+    }
+}
+
 /// What comes of a request.
 #[derive(Debug, Serialize)]
 struct Explanation {
@@ -50,6 +62,11 @@ struct Explanation {
 pub(super) async fn run(args: &ExplainArgs, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
     let request = read(&args.request)?;
+    let (tenant, known) = (request.tenant()?, Tenants::new(config.tenant_ids()).all());
+    if !known.contains(&tenant) {
+        // The answer is right all the same, and looks as if nothing was mistyped.
+        complain(&anyhow::anyhow!("the configuration has no tenant `{tenant}`"));
+    }
     let directory = &config.policy_directory;
     let host =
         with_policies_in(&config, directory, request.lookups.answer(), |host| Ok(host.clone()))?;

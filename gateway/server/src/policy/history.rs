@@ -67,7 +67,7 @@ fn roll_back_as_root(args: &RollbackArgs, user: u32) -> Result<(Restored, bool)>
         // Nobody but root may have a hand in what root writes to.
         put_back(&Trusted::process())?
     };
-    as_gateway(user, || Ok(chancery_policy::remember_earlier(&policy_config(&config), &earlier)?))?;
+    as_gateway(user, || Ok(chancery_policy::remember_earlier(&with_history(&config), &earlier)?))?;
     Ok((restored, config.policy_watch))
 }
 

@@ -126,6 +126,7 @@ async fn sign_documents(
 ) -> Result<()> {
     let trusted = config.map_or_else(Trusted::process, |config| config.trusted.clone());
     let list = documents(&args.file, &trusted, args.tenant.as_ref())?;
+    some_for(args.tenant.as_ref(), &list, &args.file)?;
     let out = args.out.clone().unwrap_or_else(|| args.file.join(SIGNATURES));
     let before = signatures_in(&out)?;
     let id = key.id();
@@ -139,6 +140,17 @@ async fn sign_documents(
         said + &changes.collect::<String>()
     })?;
     Ok(())
+}
+
+/// Refuses a tenant for which no document has a say: a typo would sign nothing, and look as if it did.
+fn some_for(tenant: Option<&TenantId>, list: &Documents, directory: &Path) -> Result<()> {
+    match tenant {
+        Some(tenant) if list.is_empty() => anyhow::bail!(
+            "no document in {} has a say in what is decided for the tenant `{tenant}`",
+            directory.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// In which a list differs from the one that the same key signed before, so that the signer sees what is signed.
@@ -169,6 +181,7 @@ pub(super) fn verify(args: &VerifyArgs, output: Output) -> Result<ExitCode> {
             None => there.clone(),
             tenant => documents(&args.file, &trusted, tenant.as_ref())?,
         };
+        some_for(args.tenant.as_ref(), &needed, &args.file)?;
         let file = args.signature.clone().unwrap_or_else(|| args.file.join(SIGNATURES));
         let text = String::from_utf8(read(&file)?).with_context(|| file.display().to_string())?;
         let signatures = DocumentSignatures::parse(&file, &text)?;

@@ -7,6 +7,7 @@ use chancery_policy::{LoadError, PolicyHost, Summary};
 
 use super::Running;
 use crate::config::{Config, Settings};
+use crate::foundation::known_to_policies;
 use crate::gateway::Gateway;
 use crate::policy_files::PolicyFiles;
 use crate::trust;
@@ -136,10 +137,11 @@ impl Running {
         let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
         let event = Event::new(&context, "policy-set.load", cause);
         let event = match &loaded {
-            Ok(loaded) => event
-                .detail("set", loaded.digest.to_string())
-                .detail("number", loaded.number)
-                .succeeded(),
+            Ok(loaded) => {
+                let event =
+                    event.detail("set", loaded.digest.to_string()).detail("number", loaded.number);
+                without_policies(event, loaded).succeeded()
+            }
             Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
         };
         audit.record(event).await?;
@@ -155,8 +157,9 @@ impl Running {
         let foreign = trust::foreign_cas(&config)?;
         self.gateway.open_tenants(&config.tenant_ids()).await?;
         let signers = config.policy_signers.clone();
+        let known = known_to_policies(&config);
         let loaded =
-            self.load_policies("signal", move |policy| policy.reload_with_signers(signers)).await?;
+            self.load_policies("signal", move |policy| policy.reload_with(signers, known)).await?;
         // Before the trust: nobody is believed whose revocations are not looked at yet.
         self.gateway.revocation.replace(foreign).await?;
         self.acceptor.replace_trust(trust)?;
@@ -170,6 +173,12 @@ impl Running {
         waiting.tell();
         Ok(loaded.bindings.len())
     }
+}
+
+/// Names the tenants that take signed policies and have none, with what was signed and is gone.
+fn without_policies(event: Event, loaded: &Summary) -> Event {
+    let told: Vec<_> = loaded.unasked.iter().map(ToString::to_string).collect();
+    if told.is_empty() { event } else { event.detail("without_policies", told) }
 }
 
 /// Watches the directory of policies if that is asked for and possible.

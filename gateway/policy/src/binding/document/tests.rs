@@ -16,7 +16,7 @@ rules = [{ name = "a", number = 1, since = 2026-01-01 }]
 "#;
 
 fn read(text: &str) -> Result<Vec<Binding>, String> {
-    let read = read_document(Path::new("a.toml"), text, Operations::OfTheGateway)
+    let read = read_document(Path::new("a.toml"), text, &Known::OPERATIONS)
         .map_err(|error| error.to_string())?;
     Ok(read.bindings)
 }
@@ -162,7 +162,7 @@ fn a_certificate_is_matched_by_all_of_tenant_requester_and_profile() {
 fn a_group_has_one_rule_and_members() {
     let group = |rule: &str| {
         let text = format!("[[group]]\nname = \"g\"\ndecision = \"access\"\n{rule}\n");
-        read_document(Path::new("a.toml"), &text, Operations::OfTheGateway)
+        read_document(Path::new("a.toml"), &text, &Known::OPERATIONS)
             .map(|read| read.groups)
             .map_err(|error| error.to_string())
     };
