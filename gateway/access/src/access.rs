@@ -4,7 +4,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chancery_audit::{Audit, Event};
 use chancery_identity::{
-    Clock, EvidenceError, Identity, PeerCertificate, RequestContext, TenantId,
+    Clock, EvidenceError, Identity, PeerCertificate, RequestContext, Sender, TenantId,
 };
 use chancery_policy::PolicyHost;
 use chancery_store::SharedStore;
@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
 use crate::quota::Logins;
+use crate::refused::Lines;
 use crate::token::{self, HeldToken};
 use crate::{
     AccessError, Bearer, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated,
@@ -32,6 +33,7 @@ pub struct Access {
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
     pub(crate) logins: Logins,
+    pub(crate) refused: Lines,
     /// The tenant that administers the installation.
     pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
@@ -77,6 +79,7 @@ impl Access {
             limits,
             directory,
             logins: Logins::default(),
+            refused: Lines::default(),
             administration,
             bearer_roles,
             still_held,
@@ -299,6 +302,10 @@ impl Access {
             self.audit.record(event).await?;
             return Err(reason.into());
         }
+        context.trail.name(|| Sender::Bearer {
+            identity: held.info.identity.clone(),
+            accessor: held.info.accessor.clone(),
+        });
         Ok(Caller::bearer(held))
     }
 

@@ -34,6 +34,9 @@ pub enum AccessError {
     /// The operation is about a token, and none was shown.
     #[error("this needs a token: log in with the certificate first")]
     TokenNeeded,
+    /// The token lives as long as it may already. In Vault's words, which clients look for.
+    #[error("lease is not renewable")]
+    NotRenewable,
     /// The token has lived as long as it may.
     #[error("the token has reached the end of its longest lifetime: log in again")]
     TokenAtItsEnd,

@@ -17,6 +17,7 @@ mod error;
 mod login;
 mod policies;
 mod quota;
+mod refused;
 mod reindex;
 mod revoke_identity;
 mod role;

@@ -89,5 +89,9 @@ impl Access {
 
 /// Which set is in force from now on.
 fn in_force(event: Event, summary: &Summary) -> Event {
-    event.detail("set", summary.digest.to_string()).detail("number", summary.number)
+    let event = event.detail("set", summary.digest.to_string()).detail("number", summary.number);
+    match summary.unasked.iter().map(ToString::to_string).collect::<Vec<_>>() {
+        none if none.is_empty() => event,
+        unasked => event.detail("without_policies", unasked),
+    }
 }

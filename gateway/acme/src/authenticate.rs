@@ -2,7 +2,7 @@
 //! nonce begins here.
 
 use chancery_audit::Event;
-use chancery_identity::RequestContext;
+use chancery_identity::{RequestContext, Sender};
 
 use crate::Acme;
 use crate::account::{Account, AccountStatus, ActiveAccount};
@@ -144,7 +144,10 @@ impl Acme {
                     Err(error) => Err(error.into()),
                 };
                 match payload {
-                    Ok(payload) => Ok((Authenticated::Account(ActiveAccount(stored)), payload)),
+                    Ok(payload) => {
+                        context.trail.name(|| Sender::Account(id.to_string()));
+                        Ok((Authenticated::Account(ActiveAccount(stored)), payload))
+                    }
                     Err(error) => {
                         let event = Event::new(context, "acme.authenticate", target.url);
                         Err(self.refuse(event.account(id.to_string()), error).await)

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use chancery_identity::{Clock, Peer, RequestContext, RequestId, TenantId};
+use chancery_identity::{Clock, Peer, RequestContext, RequestId, TenantId, Trail};
 use http::HeaderValue;
 use tracing::Instrument;
 
@@ -60,6 +60,7 @@ fn of_request(clock: &Clock, otherwise: TenantId, request: &Request) -> RequestC
         tenant,
         evidence,
         room: request.extensions().get().cloned().unwrap_or_default(),
+        trail: Trail::default(),
     }
 }
 

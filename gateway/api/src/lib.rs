@@ -13,6 +13,7 @@ mod hosts;
 mod monitoring;
 mod ocsp;
 mod plain;
+mod refused;
 mod url;
 pub mod vault;
 
@@ -35,11 +36,12 @@ pub fn tls_router(
     hosts: Hosts,
     clock: Clock,
 ) -> Router {
-    let tenant = acme.acme.config().tenant.clone();
+    let (tenant, access) = (acme.acme.config().tenant.clone(), vault.access.clone());
     Router::new()
         .merge(acme::router(acme))
         .merge(vault::router(vault))
         .layer(from_fn(coding::check))
         .layer(from_fn_with_state(hosts, check_host))
+        .layer(from_fn_with_state(access, refused::record))
         .layer(from_fn_with_state((clock, tenant), context::attach))
 }

@@ -217,12 +217,15 @@ impl Audit {
     /// The event is not on record, so the caller must not answer; see [`AuditError`].
     #[tracing::instrument(name = "audit.record", level = "debug", skip_all)]
     pub async fn record(&self, event: Event) -> Result<(), AuditError> {
+        let trail = event.trail();
         let event = event.encode().map_err(|error| AuditError::Encoding(error.to_string()))?;
         // Sequence number, time, hashes and MAC take less than 512 bytes.
         if event.len() + 512 > MAX_LINE {
             return Err(AuditError::TooLarge(event.len()));
         }
-        self.ask(|done| Message::Record { event, done }).await?
+        self.ask(|done| Message::Record { event, done }).await??;
+        trail.recorded();
+        Ok(())
     }
 
     /// Goes on in a new file if the one that is written was moved away, as `logrotate` does before it

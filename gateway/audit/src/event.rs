@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use chancery_identity::{
-    Evidence, EvidenceError, Fingerprint, RequestContext, RequestId, TenantId,
+    Evidence, EvidenceError, Fingerprint, RequestContext, RequestId, TenantId, Trail,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,6 +33,8 @@ pub struct Event {
     outcome: Outcome,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     details: BTreeMap<String, Value>,
+    #[serde(skip)]
+    trail: Trail,
 }
 
 /// Who asked, as far as is known.
@@ -126,7 +128,13 @@ impl Event {
             decisions: Vec::new(),
             outcome: Outcome::Failed { code: "outcome-not-stated".to_owned() },
             details: refused.into_iter().collect(),
+            trail: context.trail.clone(),
         }
+    }
+
+    /// What is known of the request.
+    pub(crate) fn trail(&self) -> Trail {
+        self.trail.clone()
     }
 
     /// As it stands in a line: one JSON object, bounded whatever callers have sent.

@@ -20,6 +20,7 @@ mod spiffe;
 mod tenant;
 mod tenants;
 mod text;
+mod trail;
 mod vouching;
 
 pub use address::{canonical_network, client_network};
@@ -36,6 +37,7 @@ pub use spiffe::{InvalidSpiffeId, SpiffeId};
 pub use tenant::{InvalidTenantId, TenantId};
 pub use tenants::Tenants;
 pub use text::{is_plain, visible, visible_lines};
+pub use trail::{Sender, Trail};
 pub use vouching::{CaBinding, VouchesFor};
 
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Evidence, EvidenceError, Room, TenantId};
+use crate::{Evidence, EvidenceError, Room, TenantId, Trail};
 
 /// Identifies one request from the outside in logs, spans, answers and the audit log. A random UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,13 +39,15 @@ pub struct RequestContext {
     pub evidence: Option<Evidence>,
     /// Room for what the answer is made of.
     pub room: Room,
+    /// What becomes known of it.
+    pub trail: Trail,
 }
 
 impl RequestContext {
     /// The context of work that the gateway does on its own behalf, at start or in the background.
     pub fn internal(tenant: TenantId, now: Timestamp) -> Self {
-        let (id, room) = (RequestId::random(), Room::unlimited());
-        Self { id, received: now, address: None, tenant, evidence: None, room }
+        let (id, room, trail) = (RequestId::random(), Room::unlimited(), Trail::default());
+        Self { id, received: now, address: None, tenant, evidence: None, room, trail }
     }
 
     /// Whether the caller's certificate, if there is one, counts at this moment. To be asked when an

@@ -257,9 +257,9 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// What an issuer signed is not what was asked for, and it would sign the same again; a configuration does not
-    /// change by itself.
-    fn is_passing(&self) -> bool {
+    /// Whether the same may succeed later, with nobody doing anything. What an issuer signed is not what was asked
+    /// for, and it would sign the same again; a configuration does not change by itself.
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Upstream(error) => error.is_passing(),
             Self::OtherSerial | Self::Certificate(_) | Self::Key(_) | Self::Issuer(_) => false,

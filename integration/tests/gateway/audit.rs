@@ -418,3 +418,66 @@ fn a_gateway_finds_what_was_changed_in_its_log_and_says_so() {
     });
     assert!(whole["finding"].is_null() && whole["whole_to_line"].as_u64() > Some(5), "{whole}");
 }
+
+/// Who probes the gateway is seen, whatever comes of it.
+#[test]
+fn what_is_refused_before_an_operation_begins_is_on_record_if_it_is_known_who_asked() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let app = gateway.app();
+    let last = || gateway.audit().pop().expect("a line");
+    let namespace =
+        |name: &str, path: &str| app.send("GET", path, &[("x-vault-namespace", name)], b"");
+    let lines = gateway.audit().len();
+    for (answer, status, code, resource) in [
+        (app.get("/v1/secret/data/a%0Ab"), 400, "malformed-request", "GET /v1/secret/data/a%0Ab"),
+        (
+            app.get("/v1/secret/data/a%2F..%2Fb"),
+            400,
+            "malformed-request",
+            "GET /v1/secret/data/a%2F..%2Fb",
+        ),
+        (app.get("/v1/no/such/route"), 404, "not-found", "GET /v1/no/such/route"),
+        (
+            app.send("TRACE", "/v1/secret/config", &[], b""),
+            405,
+            "method-not-allowed",
+            "TRACE /v1/secret/config",
+        ),
+        (
+            app.send("POST", "/v1/secret/data/a", &[], b"{"),
+            400,
+            "malformed-request",
+            "POST /v1/secret/data/a",
+        ),
+        (namespace("no/tenant", "/v1/secret/data/a"), 403, "forbidden", "GET /v1/secret/data/a"),
+    ] {
+        drop(answer.expect(status));
+        let found = gateway.audit();
+        let found = found.iter().rev().find(|line| line["resource"] == resource);
+        let line = found.unwrap_or_else(|| panic!("{resource} has no line"));
+        assert_eq!(line["operation"], "api.request", "{line}");
+        assert_eq!(line["outcome"]["code"], code, "{line}");
+        assert_eq!(line["actor"]["identity"], "spiffe://dev.chancery/app", "{line}");
+        assert_eq!(line["details"]["status"], status, "{line}");
+    }
+    assert_eq!(gateway.audit().len(), lines + 6);
+    // One that is a tenant's name has its own line.
+    drop(namespace("other", "/v1/secret/data/app/x").expect(403));
+    assert_eq!(last()["details"]["addressed"], "other", "{}", last());
+
+    // An ACME account is known by its signature.
+    let account = gateway.account();
+    let answer = account.post(&account.resource("newOrder"), &json!({ "identifiers": 7 }));
+    drop(answer.expect(400));
+    let line = last();
+    assert!(line["actor"]["account"].is_string(), "{line}");
+
+    // Nobody is known to have sent these.
+    let lines = gateway.audit().len();
+    let stranger = gateway.anonymous();
+    drop(stranger.get("/v1/secret/data/a%0Ab").expect(403));
+    drop(stranger.post("/acme/new-order", &json!({})).expect(415));
+    drop(app.get("/v1/sys/health").expect(200));
+    assert_eq!(gateway.audit().len(), lines, "{}", last());
+}

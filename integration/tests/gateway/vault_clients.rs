@@ -30,6 +30,10 @@ fn the_bao_command_line_works_with_secrets() {
     let login = json_of(app.run(&["login", "-method=cert", "-format=json"]));
     assert_eq!(login["auth"]["metadata"]["identity"], "spiffe://dev.chancery/app", "{login}");
     ok(&app, &["token", "renew"]);
+    // Once it lives as long as it may, it says so, and clients get Vault's answer.
+    ok(&app, &["token", "renew", "-increment=99h"]);
+    let refused = app.run(&["token", "renew"]).failure();
+    assert!(refused.stderr.contains("lease is not renewable"), "{refused}");
     // What External Secrets and others send: a login with `null` for a body.
     ok(&app, &["write", "-f", "auth/cert/login"]);
 

@@ -34,8 +34,8 @@ impl Access {
     /// for a login.
     ///
     /// # Errors
-    /// [`AccessError::TokenNeeded`], [`AccessError::Denied`], and [`AccessError::TokenAtItsEnd`] if
-    /// nothing of its longest lifetime is left.
+    /// [`AccessError::TokenNeeded`], [`AccessError::Denied`], [`AccessError::NotRenewable`] if it lives as long
+    /// as it may already, and [`AccessError::TokenAtItsEnd`] if nothing is left of what the policies now allow.
     #[tracing::instrument(name = "access.renew", skip_all)]
     pub async fn renew_self(
         &self,
@@ -45,6 +45,11 @@ impl Access {
     ) -> Result<TokenInfo, AccessError> {
         let held = self.own_token(context, caller).await?;
         let event = event(context, caller, "auth.token.renew", &held.info);
+        // A client that was told so does not ask; one that asks all the same gets Vault's answer.
+        if !held.info.renewable() {
+            self.audit.record(event.denied("not-renewable")).await?;
+            return Err(AccessError::NotRenewable);
+        }
         let attributes = vec![("renewal".to_owned(), "true".to_owned())];
         let resource = login_resource(&held.info.role, caller.identity());
         let asked = self.authorize(context, caller, "auth.login", &resource, attributes).await;

@@ -130,8 +130,9 @@ async fn a_policy_shortens_a_token_and_its_longest_lifetime() {
     assert!(!info.renewable());
     f.clock.advance(Duration::from_mins(5));
     let caller = f.caller(&context, token.expose()).await;
-    let renewed = f.access.renew_self(&context, &caller, Some(HOUR)).await.unwrap();
-    assert_eq!(renewed.expires, info.expires);
+    let renewed = f.access.renew_self(&context, &caller, Some(HOUR)).await;
+    assert!(matches!(renewed, Err(AccessError::NotRenewable)), "{renewed:?}");
+    assert_eq!(f.last_audited()["outcome"]["code"], "not-renewable");
 }
 
 #[tokio::test]
@@ -170,14 +171,14 @@ async fn renewing_within_a_second_of_the_maximum_does_not_make_it_live_for_ever(
     let Login { token, info } = f.login(&context).await;
     f.clock.advance(HOUR / 2);
     let caller = f.caller(&context, token.expose()).await;
-    f.access.renew_self(&context, &caller, Some(HOUR * 100)).await.unwrap();
+    let renewed = f.access.renew_self(&context, &caller, Some(HOUR * 100)).await.unwrap();
+    assert_eq!((renewed.expires, renewed.renewable()), (info.ceiling, false));
     for step in [Duration::from_millis(5_399_100), Duration::from_millis(899)] {
         f.clock.advance(step);
         let caller = f.caller(&context, token.expose()).await;
         for increment in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
-            let renewed = f.access.renew_self(&context, &caller, increment).await.unwrap();
-            assert_eq!(renewed.expires, info.ceiling);
-            assert!(!renewed.renewable());
+            let renewed = f.access.renew_self(&context, &caller, increment).await;
+            assert!(matches!(renewed, Err(AccessError::NotRenewable)), "{renewed:?}");
         }
     }
     let caller = f.caller(&context, token.expose()).await;

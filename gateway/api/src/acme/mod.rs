@@ -26,6 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chancery_acme::{Acme, jws};
 use http::StatusCode;
@@ -43,6 +44,11 @@ pub struct AcmeState {
 /// A request that called the gateway by a name that is not its own.
 pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Problem {
     Problem::new(status, Type::Malformed, detail)
+}
+
+/// The answer in the place of one that is not on record.
+pub(crate) fn unrecorded() -> Response {
+    Problem::internal().into_response()
 }
 
 /// The ACME resources below `/acme`. Requests must carry a

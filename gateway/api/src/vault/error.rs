@@ -7,8 +7,8 @@ use chancery_secrets::kv::{InvalidPath, KvError};
 use chancery_secrets::pki::PkiError;
 use chancery_secrets::ssh::SshError;
 use chancery_secrets::transit::TransitError;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 
 use super::envelope;
 use crate::BodyError;
@@ -57,15 +57,6 @@ impl VaultError {
         visible(&self.parts().1.join(": ")).into_owned()
     }
 
-    fn is_no_room(&self) -> bool {
-        matches!(
-            self,
-            Self::Kv(KvError::NoRoom(_))
-                | Self::Pki(PkiError::NoRoom(_))
-                | Self::Transit(TransitError::NoRoom(_))
-        )
-    }
-
     fn parts(&self) -> (StatusCode, Vec<Cow<'_, str>>) {
         let bad = |error: &dyn std::fmt::Display| {
             (StatusCode::BAD_REQUEST, vec![Cow::from(error.to_string())])
@@ -76,7 +67,8 @@ impl VaultError {
                 AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
                 AccessError::Denied { message, .. } => denied(message.clone().into()),
                 AccessError::TokenNeeded => denied(error.to_string().into()),
-                AccessError::TokenAtItsEnd
+                AccessError::NotRenewable
+                | AccessError::TokenAtItsEnd
                 | AccessError::Directory(_)
                 | AccessError::Policies(_) => bad(error),
                 AccessError::NotFound => (StatusCode::NOT_FOUND, vec![]),
@@ -109,6 +101,8 @@ impl VaultError {
                 PkiError::Refused(_) => bad(error),
                 PkiError::Overloaded => overloaded(error),
                 PkiError::NoRoom(_) => no_room(error),
+                PkiError::Unavailable(why) if why.is_passing() => away(error),
+                PkiError::NotIssued(why) if why.is_passing() => away(error),
                 _ => internal(error),
             },
             Self::Ssh(error) => match error {
@@ -116,6 +110,7 @@ impl VaultError {
                 SshError::NotConfigured => Self::NoRoute.parts(),
                 SshError::Denied { message, .. } => denied(message.clone().into()),
                 SshError::OfOtherTenants => denied(error.to_string().into()),
+                SshError::Unavailable(why) if why.is_passing() => away(error),
                 SshError::Unavailable(_) => internal(error),
                 _ => bad(error),
             },
@@ -129,11 +124,7 @@ impl VaultError {
                 | TransitError::Unauthentic => bad(error),
                 TransitError::Overloaded | TransitError::Busy(_) => overloaded(error),
                 TransitError::NoRoom(_) => no_room(error),
-                TransitError::Unavailable(_) => {
-                    tracing::warn!(%error, "a key cannot be used");
-                    let said = "the HSM is away or busy: try again".into();
-                    (StatusCode::SERVICE_UNAVAILABLE, vec![said])
-                }
+                TransitError::Unavailable(_) => away(error),
                 TransitError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
                 }
@@ -177,6 +168,13 @@ fn no_room(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>
     (StatusCode::SERVICE_UNAVAILABLE, vec![error.to_string().into()])
 }
 
+/// The HSM, another CA or the store is away or busy, and will be back.
+fn away(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
+    tracing::warn!(%error, "a request cannot be done at the moment");
+    let said = "the HSM, or something else that is needed, is away or busy: try again".into();
+    (StatusCode::SERVICE_UNAVAILABLE, vec![said])
+}
+
 /// What went wrong inside is for the log; the caller finds it there by the request's id.
 fn internal(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
     tracing::error!(%error, "a request failed");
@@ -186,8 +184,11 @@ fn internal(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>
 impl IntoResponse for VaultError {
     fn into_response(self) -> Response {
         let (status, errors) = self.parts();
-        let response = envelope::errors(status, &errors);
-        if self.is_no_room() { ([(RETRY_AFTER, "1")], response).into_response() } else { response }
+        let mut response = envelope::errors(status, &errors);
+        if status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self, Self::Sealed) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 

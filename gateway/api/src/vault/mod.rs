@@ -4,7 +4,7 @@
 //! is read, and certificate and token when it is there: a handler gets a `Call`, which has
 //! both behind it. The path is checked before any policy sees it; what an operation means is decided in
 //! `chancery_secrets` and `chancery_access`. A request that is malformed never becomes an operation: it
-//! is counted by route and status, and is not in the audit log.
+//! is counted by route and status, and the audit log has it as `api.request` if it is known who sent it.
 
 mod auth;
 mod body;
@@ -43,12 +43,15 @@ pub use self::state::{
 };
 use crate::Held;
 
+/// Where health is told, which has statuses of its own.
+pub(crate) const HEALTH: &str = "/v1/sys/health";
+
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 
 /// What is served under `/v1`.
 pub fn router(state: VaultState) -> Router {
     Router::new()
-        .route("/v1/sys/health", any(sys::health::handle))
+        .route(HEALTH, any(sys::health::handle))
         .route("/v1/sys/seal-status", any(sys::seal_status::handle))
         .route("/v1/sys/init", any(sys::init::handle))
         .route("/v1/sys/leader", any(sys::leader::handle))
@@ -148,6 +151,11 @@ async fn sign(state: State<VaultState>, call: call::Call) -> Result<Response, Va
 /// A request that called the gateway by a name that is not its own.
 pub(crate) fn misdirected(status: StatusCode, detail: Cow<'static, str>) -> Response {
     envelope::errors(status, &[detail])
+}
+
+/// The answer in the place of one that is not on record.
+pub(crate) fn unrecorded() -> Response {
+    VaultError::Internal("a refusal is not on record").into_response()
 }
 
 /// Whatever has no route. To callers who are nobody it looks like everything else.

@@ -13,7 +13,7 @@ use chancery_api::acme::{AcmeState, router};
 use chancery_api::{Hosts, check_host};
 use chancery_audit::{Audit, MemorySink};
 use chancery_ca::{Ca, CaConfig, CaKeys, Parent};
-use chancery_identity::{Clock, Evidence, RequestContext, RequestId, Room};
+use chancery_identity::{Clock, Evidence, RequestContext, RequestId, Room, Trail};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
@@ -131,6 +131,7 @@ impl World {
                 tenant: tenant.clone(),
                 evidence: evidence.lock().unwrap().clone(),
                 room: Room::unlimited(),
+                trail: Trail::default(),
             };
             request.extensions_mut().insert(context);
             next.run(request)

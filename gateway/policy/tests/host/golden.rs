@@ -88,7 +88,7 @@ allow = { max_ttl_seconds = 60 }
 "#;
     let cases = Cases::parse("c.toml".as_ref(), text, trial.case_kind()).unwrap();
     let [outcome] = &trial.run(&cases)[..] else { panic!("one case") };
-    assert_eq!(outcome.difference, "- allow.max_ttl_seconds = 60\n+ allow.max_ttl_seconds = 3600");
+    assert_eq!(outcome.difference, "- allow.max_ttl_seconds = 60\n+ allow.max_ttl_seconds = 43200");
     assert_eq!((outcome.position, outcome.line), (0, 2));
 }
 

@@ -10,6 +10,10 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("chancery_access_logins_total", "Logins by outcome."),
     (
+        "chancery_access_refusals_unrecorded_total",
+        "Refused requests of ACME accounts without a line in the audit log, since their client had too many.",
+    ),
+    (
         "chancery_access_unauthenticated_total",
         "Requests whose certificate or token was not accepted.",
     ),
