@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chancery_audit::{Audit, Event};
 use chancery_identity::{
-    Clock, EvidenceError, Identity, PeerCertificate, RequestContext, Sender, TenantId,
+    Clock, Evidence, EvidenceError, Identity, JudgeChain, PeerCertificate, RequestContext, Sender,
+    TenantId,
 };
 use chancery_policy::PolicyHost;
 use chancery_store::SharedStore;
@@ -16,13 +17,10 @@ use crate::bearer::is_in;
 use crate::quota::Logins;
 use crate::refused::Lines;
 use crate::token::{self, HeldToken};
-use crate::{
-    AccessError, Bearer, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated,
-};
+use crate::{AccessError, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated};
 
-/// Says whether the certificate that obtained a bearer token still holds: whether it, or the certificate of a
-/// CA above it, was revoked. Asked with every bearer token, so it answers from memory.
-pub type StillHeld = Arc<dyn Fn(&Bearer) -> Result<(), EvidenceError> + Send + Sync>;
+/// A token that was found good, and a bearer token's proof.
+type Shown = (HeldToken, Option<Evidence>);
 
 /// Authenticates and authorises. One per gateway.
 pub struct Access {
@@ -37,7 +35,8 @@ pub struct Access {
     /// The tenant that administers the installation.
     pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
-    still_held: StillHeld,
+    /// None until there is a door: then no bearer token is good.
+    judge: OnceLock<JudgeChain>,
     /// The second since 1970 at which the store was last put back to an earlier state.
     restored: Option<u64>,
 }
@@ -69,7 +68,7 @@ impl Access {
     pub fn new(policy: PolicyHost, store: SharedStore, audit: Audit, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(store.clone()));
         let limits = TokenLimits::default();
-        let (bearer_roles, still_held) = (ArcSwap::default(), Arc::new(|_: &Bearer| Ok(())));
+        let (bearer_roles, judge) = (ArcSwap::default(), OnceLock::new());
         let administration = ArcSwap::from_pointee(TenantId::default_tenant());
         Self {
             policy,
@@ -82,7 +81,7 @@ impl Access {
             refused: Lines::default(),
             administration,
             bearer_roles,
-            still_held,
+            judge,
             restored: None,
         }
     }
@@ -101,11 +100,12 @@ impl Access {
         token.expires <= now || self.restored.is_some_and(|second| issued < second)
     }
 
-    /// The same where bearer tokens end with the certificate that obtained them.
-    #[must_use]
-    pub fn with_revocations(mut self, still_held: StillHeld) -> Self {
-        self.still_held = still_held;
-        self
+    /// Has the chains by which bearer tokens were obtained judged by this, from now on and for good: a bearer
+    /// token is worth something as long as a handshake with its chain would give the same identity. Before this
+    /// is called, none is worth anything.
+    pub fn judge_chains_by(&self, judge: JudgeChain) {
+        // The one that is there already is as good.
+        let _ = self.judge.set(judge);
     }
 
     /// Lets these roles give bearer tokens, and no others. Tokens of a role that is not among them count no
@@ -165,7 +165,7 @@ impl Access {
         let caller = Caller::of(certificate, identity);
         let Some(token) = token else { return Ok(caller) };
         match self.token_of(context, &caller, token).await? {
-            Ok(held) => Ok(caller.with_token(held)),
+            Ok((held, proof)) => Ok(caller.with_token(held, proof)),
             Err(reason) => Err(self.refuse(context, reason).await?),
         }
     }
@@ -205,11 +205,49 @@ impl Access {
         caller: &Caller,
     ) -> Result<(), Unauthenticated> {
         context.check_evidence()?;
-        caller.token().map_or(Ok(()), |token| self.check_token(context, token))
+        caller.token().map_or(Ok(()), |token| self.check_token(context, token, caller.proof()))
     }
 
-    /// Whether a token that is known counts at this moment, from where it comes.
-    pub(crate) fn check_token(
+    /// Whether a token that is known counts at this moment, from where it comes and by what proves whose it is.
+    fn check_token(
+        &self,
+        context: &RequestContext,
+        token: &TokenInfo,
+        proof: Option<&Evidence>,
+    ) -> Result<(), Unauthenticated> {
+        self.check_terms(context, token)?;
+        if token.is_bound() {
+            return Ok(());
+        }
+        let certificate = proof.ok_or(EvidenceError::Untrusted)?.check()?;
+        match &certificate.identity {
+            Err(why) => Err(Unauthenticated::NoIdentity(why.clone())),
+            Ok(now) if now.tenant != token.identity.tenant => Err(Unauthenticated::OtherTenant),
+            Ok(now) if *now != token.identity => Err(EvidenceError::Untrusted.into()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// What proves now that a bearer token is of its identity. None of a token that is bound to its certificate,
+    /// which comes with it.
+    async fn proof_of(
+        &self,
+        context: &RequestContext,
+        token: &TokenInfo,
+    ) -> Result<Option<Evidence>, Unauthenticated> {
+        // What is no good anyhow has nothing found out about it.
+        self.check_terms(context, token)?;
+        let Some(bearer) = &token.bearer else { return Ok(None) };
+        let judge = self.judge.get().ok_or(EvidenceError::Untrusted)?;
+        let proof = judge(&bearer.chain)?;
+        if let Some(settling) = proof.settle() {
+            settling.await;
+        }
+        Ok(Some(proof))
+    }
+
+    /// Whether a token is in time, and comes from where it may.
+    fn check_terms(
         &self,
         context: &RequestContext,
         token: &TokenInfo,
@@ -224,7 +262,7 @@ impl Access {
         if !is_here(&bearer.networks) || !is_here(&role.networks) {
             return Err(Unauthenticated::BearerElsewhere);
         }
-        Ok((self.still_held)(bearer)?)
+        Ok(())
     }
 
     /// The certificate and identity of a request, if they are good at this moment.
@@ -249,7 +287,7 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
         text: &str,
-    ) -> Result<Result<HeldToken, Unauthenticated>, AccessError> {
+    ) -> Result<Result<Shown, Unauthenticated>, AccessError> {
         let Some(secret) = TokenSecret::parse(text) else {
             return Ok(Err(Unauthenticated::UnknownToken));
         };
@@ -265,7 +303,7 @@ impl Access {
         if !is_here || held.info.identity != *caller.identity() {
             return Ok(Err(Unauthenticated::TokenOfAnotherCertificate));
         }
-        Ok(self.check_token(context, &held.info).map(|()| held))
+        Ok(self.proved(context, held).await.map_err(|(_, reason)| reason))
     }
 
     /// Establishes who calls without a certificate: the holder of a bearer token, or nobody.
@@ -289,24 +327,43 @@ impl Access {
         let Some(held) = held else {
             return Err(self.refuse(context, Unauthenticated::UnknownToken).await?);
         };
-        if let Err(reason) = self.check_token(context, &held.info) {
-            count(&reason);
-            // Somebody known stands behind it, or has lost it.
-            let context = RequestContext { tenant: tenant.clone(), ..context.clone() };
-            let event = Event::new(&context, "auth.authenticate", "token")
-                .identity(held.info.identity.to_string())
-                .detail("accessor", held.info.accessor)
-                .detail("bearer", true)
-                .detail("reason", reason.to_string())
-                .denied(reason.code());
-            self.audit.record(event).await?;
-            return Err(reason.into());
+        let (held, reason) = match self.proved(context, held).await {
+            Ok((held, proof)) => {
+                context.trail.name(|| Sender::Bearer {
+                    identity: held.info.identity.clone(),
+                    accessor: held.info.accessor.clone(),
+                });
+                return Ok(Caller::bearer(held, proof));
+            }
+            Err((held, reason)) => (held, reason),
+        };
+        count(&reason);
+        // Somebody known stands behind it, or has lost it.
+        let context = RequestContext { tenant: tenant.clone(), ..context.clone() };
+        let event = Event::new(&context, "auth.authenticate", "token")
+            .identity(held.info.identity.to_string())
+            .detail("accessor", held.info.accessor)
+            .detail("bearer", true)
+            .detail("reason", reason.to_string())
+            .denied(reason.code());
+        self.audit.record(event).await?;
+        Err(reason.into())
+    }
+
+    /// The token with what proves whose it is, if it counts at this moment.
+    async fn proved(
+        &self,
+        context: &RequestContext,
+        held: HeldToken,
+    ) -> Result<Shown, (HeldToken, Unauthenticated)> {
+        let proof = match self.proof_of(context, &held.info).await {
+            Ok(proof) => proof,
+            Err(reason) => return Err((held, reason)),
+        };
+        match self.check_token(context, &held.info, proof.as_ref()) {
+            Ok(()) => Ok((held, proof)),
+            Err(reason) => Err((held, reason)),
         }
-        context.trail.name(|| Sender::Bearer {
-            identity: held.info.identity.clone(),
-            accessor: held.info.accessor.clone(),
-        });
-        Ok(Caller::bearer(held))
     }
 
     /// Records the refusal and makes the error of it.

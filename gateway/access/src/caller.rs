@@ -1,5 +1,5 @@
 use chancery_audit::Event;
-use chancery_identity::{Fingerprint, Identity, PeerCertificate, RequestContext};
+use chancery_identity::{Evidence, Fingerprint, Identity, PeerCertificate, RequestContext};
 use jiff::Timestamp;
 
 use crate::TokenInfo;
@@ -13,6 +13,8 @@ pub struct Caller {
     /// None of a bearer token that came without one.
     certificate: Option<Shown>,
     token: Option<HeldToken>,
+    /// What proves that the token is of that identity, if it is a bearer token.
+    proof: Option<Evidence>,
 }
 
 /// The certificate that was shown.
@@ -32,17 +34,19 @@ impl Caller {
                 not_after: certificate.not_after,
             }),
             token: None,
+            proof: None,
         }
     }
 
-    /// The holder of this bearer token, which was found good, and of no certificate.
-    pub(crate) fn bearer(held: HeldToken) -> Self {
-        Self { identity: held.info.identity.clone(), certificate: None, token: Some(held) }
+    /// The holder of this bearer token, which was found good by this proof, and of no certificate.
+    pub(crate) fn bearer(held: HeldToken, proof: Option<Evidence>) -> Self {
+        let identity = held.info.identity.clone();
+        Self { identity, certificate: None, token: Some(held), proof }
     }
 
-    /// The same with a token, which was found good too.
-    pub(crate) fn with_token(self, held: HeldToken) -> Self {
-        Self { token: Some(held), ..self }
+    /// The same with a token, which was found good too: a bearer token by this proof.
+    pub(crate) fn with_token(self, held: HeldToken, proof: Option<Evidence>) -> Self {
+        Self { token: Some(held), proof, ..self }
     }
 
     /// Who it is.
@@ -89,6 +93,11 @@ impl Caller {
     /// Last moment at which the certificate is valid, if one was shown.
     pub(crate) fn not_after(&self) -> Option<Timestamp> {
         self.certificate.as_ref().map(|shown| shown.not_after)
+    }
+
+    /// What proves that the token is of the identity, if it is a bearer token.
+    pub(crate) fn proof(&self) -> Option<&Evidence> {
+        self.proof.as_ref()
     }
 
     pub(crate) fn held_token(&self) -> Option<&HeldToken> {

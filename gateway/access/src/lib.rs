@@ -25,7 +25,7 @@ mod sessions;
 mod sweep;
 mod token;
 
-pub use access::{Access, StillHeld, TokenLimits};
+pub use access::{Access, TokenLimits};
 pub use administration::InstallationGrant;
 pub use authorization::{Grant, Refusal, decisions};
 pub use bearer::{BearerRole, MAX_BEARER_MAX_TTL, MAX_BEARER_TTL};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chancery_audit::Event;
-use chancery_identity::{Identity, PeerCertificate, RequestContext};
+use chancery_identity::{Evidence, Identity, PeerCertificate, RequestContext};
 use chancery_store::Commit;
 use jiff::Timestamp;
 
@@ -63,7 +63,11 @@ impl Access {
             self.audit.record(event).await?;
             return Err(reason.into());
         }
-        match self.issue(certificate, identity, role, &grant, bearer.as_deref()).await {
+        let bearer = bearer.as_deref().map(|role| {
+            let chain = context.evidence.as_ref().map(Evidence::chain).unwrap_or_default();
+            (role, Bearer { networks: role.networks.clone(), chain })
+        });
+        match self.issue(certificate, identity, role, &grant, bearer).await {
             Ok(login) => {
                 let event = event
                     .detail("bound", login.info.is_bound())
@@ -92,10 +96,10 @@ impl Access {
         identity: &Identity,
         role: &Role,
         grant: &Grant,
-        bearer: Option<&BearerRole>,
+        bearer: Option<(&BearerRole, Bearer)>,
     ) -> Result<Login, AccessError> {
         let issued = self.clock.now();
-        let limits = bearer.map_or(self.limits, |role| TokenLimits {
+        let limits = bearer.as_ref().map_or(self.limits, |(role, _)| TokenLimits {
             default_ttl: role.ttl,
             max_ttl: role.max_ttl,
             ..self.limits
@@ -106,7 +110,7 @@ impl Access {
             issued.checked_add(limit).unwrap_or(Timestamp::MAX).min(certificate.not_after)
         };
         let expires = until(limits.default_ttl);
-        let token = TokenSecret::generate(issued, bearer.map(|role| &role.tenant))?;
+        let token = TokenSecret::generate(issued, bearer.as_ref().map(|(role, _)| &role.tenant))?;
         let info = TokenInfo {
             accessor: token.accessor(),
             identity: identity.clone(),
@@ -116,12 +120,7 @@ impl Access {
             creation_ttl: Duration::try_from(expires.duration_since(issued)).unwrap_or_default(),
             expires,
             ceiling: until(limits.max_ttl),
-            bearer: bearer.map(|role| Bearer {
-                networks: role.networks.clone(),
-                serial: certificate.serial.clone(),
-                authority_key_id: certificate.authority_key_id.clone(),
-                lineage: certificate.lineage.clone(),
-            }),
+            bearer: bearer.map(|(_, bearer)| bearer),
         };
         let key = token::key(&identity.tenant, &token)?;
         let commit = token::put(Commit::new().check_absent(key.clone()), &key, &info)?;

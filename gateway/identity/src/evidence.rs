@@ -12,6 +12,10 @@ pub type StillHolds = Arc<dyn Fn(&PeerCertificate) -> Result<(), EvidenceError> 
 /// nothing to wait for.
 pub type Settle = Arc<dyn Fn(&PeerCertificate) -> Option<Settling> + Send + Sync>;
 
+/// Judges a certificate chain as a handshake that presents it now would be judged, the proof of the private key
+/// apart: the certificate first, then those of the CAs above it, in DER. It answers from memory.
+pub type JudgeChain = Arc<dyn Fn(&[Vec<u8>]) -> Result<Evidence, EvidenceError> + Send + Sync>;
+
 /// What is waited for: it ends within a few seconds, whatever happens.
 pub type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -21,6 +25,7 @@ pub type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 pub struct Evidence {
     certificate: Arc<PeerCertificate>,
+    above: Arc<[Vec<u8>]>,
     clock: Clock,
     still_holds: StillHolds,
     settle: Option<Settle>,
@@ -85,7 +90,14 @@ impl EvidenceError {
 impl Evidence {
     /// The evidence that a handshake gave. `clock` says whether it is in date, `still_holds` the rest.
     pub fn new(certificate: Arc<PeerCertificate>, clock: Clock, still_holds: StillHolds) -> Self {
-        Self { certificate, clock, still_holds, settle: None }
+        Self { certificate, above: Arc::default(), clock, still_holds, settle: None }
+    }
+
+    /// The same of a certificate below these: those of the CAs between it and the trusted one, its issuer's
+    /// first, in DER.
+    #[must_use]
+    pub fn below(self, above: Arc<[Vec<u8>]>) -> Self {
+        Self { above, ..self }
     }
 
     /// The same where something may have to be found out first.
@@ -116,6 +128,12 @@ impl Evidence {
         }
         (self.still_holds)(&self.certificate)?;
         Ok(&self.certificate)
+    }
+
+    /// The certificate and those above it, in DER, whether or not they count: what evidence can be had from
+    /// again when the connection is gone.
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        std::iter::once(&self.certificate.der).chain(self.above.iter()).cloned().collect()
     }
 
     /// Which certificate was shown, whether or not it counts: for the log.

@@ -26,7 +26,7 @@ mod vouching;
 pub use address::{canonical_network, client_network};
 pub use clock::Clock;
 pub use dns_name::{DnsName, InvalidDnsName};
-pub use evidence::{Evidence, EvidenceError, Settle, Settling, StillHolds};
+pub use evidence::{Evidence, EvidenceError, JudgeChain, Settle, Settling, StillHolds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use lineage::{CaId, Lineage, Link};
 pub use peer::{CertificateNames, Peer, PeerCertificate};

@@ -65,6 +65,7 @@ struct Inner {
 }
 
 /// A CA whose sources are looked at until it goes.
+#[derive(Clone)]
 struct Watched {
     authority: Arc<Authority>,
     /// Ends with the last who knows of it.
@@ -84,14 +85,26 @@ impl Revocation {
         }))
     }
 
-    /// Finds out about these CAs from now on, and about no others. Returns when every source was looked at,
-    /// or after three seconds: then what was kept of it counts, until it can be looked at.
+    /// Finds out about these CAs from now on, and about no others.
     ///
     /// # Errors
     /// See [`InvalidCa`]. Nothing has changed.
     pub async fn replace(&self, cas: Vec<ForeignCa>) -> Result<(), InvalidCa> {
+        self.add(cas.clone()).await?;
+        self.keep_only(&cas);
+        Ok(())
+    }
+
+    /// Finds out about these CAs from now on, and about the others as before. Returns when every source of these
+    /// was looked at, or after three seconds: then what was kept of it counts, until it can be looked at.
+    ///
+    /// # Errors
+    /// See [`InvalidCa`]. Nothing has changed.
+    pub async fn add(&self, cas: Vec<ForeignCa>) -> Result<(), InvalidCa> {
         let inner = &*self.0;
         let before = inner.authorities.load_full();
+        let others: Vec<_> =
+            before.iter().filter(|one| !cas.contains(&one.authority.configured)).cloned().collect();
         let mut opened = vec![];
         for ca in cas {
             let same = before.iter().find(|one| one.authority.configured == ca);
@@ -111,11 +124,20 @@ impl Revocation {
             looking: looking.unwrap_or_else(|| Arc::new(authority.keep_fresh())),
             authority,
         });
-        inner.authorities.store(Arc::new(watched.collect()));
+        inner.authorities.store(Arc::new(watched.chain(others).collect()));
+        Ok(())
+    }
+
+    /// Forgets all CAs but these. Call it when the others are trusted no more: what they revoked is not known
+    /// from then on.
+    pub fn keep_only(&self, cas: &[ForeignCa]) {
+        let inner = &*self.0;
+        let mut kept = inner.authorities.load().to_vec();
+        kept.retain(|one| cas.contains(&one.authority.configured));
+        inner.authorities.store(Arc::new(kept));
         if let Err(error) = inner.forget_others() {
             tracing::warn!(%error, "CRLs of client CAs that are no longer needed were not removed");
         }
-        Ok(())
     }
 
     /// Whether all of a chain holds, as far as its CA was to be asked about. It answers from memory.

@@ -128,8 +128,7 @@ impl Gateway {
             config.trusted.directory(&kept)?;
         }
         let revocation = Revocation::new(kept, clock.clone());
-        let access =
-            open_access(config, &policy, &store, &audit, &clock, &issuance, &revocation).await?;
+        let access = open_access(config, &policy, &store, &audit, &clock).await?;
         let access = Arc::new(access.with_directory(directory.clone()));
         for tenant in tenants.all().iter() {
             access.index_tokens(tenant).await.context("opening the tokens")?;

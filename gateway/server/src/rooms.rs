@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chancery_access::{Access, Directory, StillHeld, TokenLimits};
+use chancery_access::{Access, Directory, TokenLimits};
 use chancery_acme::{AcmeConfig, NameRules, ValidationConfig};
 use chancery_api::vault::Installation;
 use chancery_audit::Audit;
 use chancery_ca::Ca;
-use chancery_identity::{Clock, EvidenceError, Tenants};
-use chancery_issuance::{Issuance, IssuedCounts};
+use chancery_identity::{Clock, Tenants};
+use chancery_issuance::IssuedCounts;
 use chancery_policy::{LookupError, Lookups, PolicyHost};
-use chancery_revocation::Revocation;
 use chancery_secrets::{Mount, MountKind, Mounts};
 use chancery_store::{SharedStore, restored};
 use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
@@ -90,25 +89,15 @@ pub(crate) async fn open_access(
     store: &SharedStore,
     audit: &Audit,
     clock: &Clock,
-    issuance: &Issuance,
-    revocation: &Revocation,
 ) -> Result<Access> {
     let limits = TokenLimits {
         default_ttl: config.secrets.token_ttl,
         max_ttl: config.secrets.token_max_ttl,
         per_identity: config.secrets.tokens_per_identity,
     };
-    let (issuance, revocation) = (issuance.clone(), revocation.clone());
-    let still_held: StillHeld = Arc::new(move |bearer| {
-        if issuance.is_revoked(&bearer.authority_key_id, &bearer.serial) {
-            return Err(EvidenceError::Revoked);
-        }
-        bearer.lineage.as_ref().map_or(Ok(()), |lineage| revocation.check(lineage))
-    });
     let access = Access::new(policy.clone(), store.clone(), audit.clone(), clock.clone())
         .with_token_limits(limits)
-        .with_restored(restored::last(&**store).await?)
-        .with_revocations(still_held);
+        .with_restored(restored::last(&**store).await?);
     access.replace_bearer_roles(config.secrets.bearer_roles.clone());
     access.replace_administration(config.administration.clone());
     Ok(access)

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use chancery_identity::{Clock, Evidence, EvidenceError, Peer, Settle, StillHolds};
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -245,6 +245,31 @@ impl Acceptor {
         Ok(Accepted { stream, peer, protocol, lease })
     }
 
+    /// What this chain proves by the trust that is in use: the certificate of a client first, then those of the
+    /// CAs above it, in DER. It is judged as in a handshake, but for the proof that the client has the key: ask
+    /// only about a chain that was shown in a handshake before. Verified chains are remembered.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Expired`] and [`EvidenceError::NotYetValid`] if the certificate is out of date;
+    /// [`EvidenceError::Untrusted`] if a handshake with it would fail otherwise.
+    pub fn judge(&self, chain: &[Vec<u8>]) -> Result<Evidence, EvidenceError> {
+        let trusted = self.0.trust.load_full();
+        let verifier = trusted.verifier.as_ref().ok_or(EvidenceError::Untrusted)?;
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        self.evidence(&trusted, verifier, &chain).map_err(|error| {
+            tracing::debug!(%error, "a chain that was shown before does not hold now");
+            match error {
+                AcceptError::Certificate(CertificateError::ExpiredContext { .. }) => {
+                    EvidenceError::Expired
+                }
+                AcceptError::Certificate(CertificateError::NotValidYetContext { .. }) => {
+                    EvidenceError::NotYetValid
+                }
+                _ => EvidenceError::Untrusted,
+            }
+        })
+    }
+
     /// What the chain of a connection proves, by the trust that it was accepted with. In a full handshake
     /// the verifier has just seen it; in a resumed one that may be long ago.
     fn evidence(
@@ -258,6 +283,7 @@ impl Acceptor {
         let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let facts = peer::facts(leaf, &trusted.trust, &path);
         let (certificate, names) = facts.map_err(AcceptError::Unreadable)?;
+        let above = Arc::clone(&path.intermediates);
         let (in_use, of_path) = (Arc::clone(&self.0.trust), Arc::clone(&path));
         let settle: Settle =
             Arc::new(move |certificate| in_use.load().trust.settle(certificate, &of_path));
@@ -271,7 +297,7 @@ impl Acceptor {
             in_use.trust.still_holds(certificate, &path, &names, in_use.number != number)
         });
         let evidence = Evidence::new(Arc::new(certificate), clock.clone(), still_holds);
-        Ok(evidence.settled_by(settle))
+        Ok(evidence.below(above).settled_by(settle))
     }
 }
 

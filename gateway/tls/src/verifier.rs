@@ -54,7 +54,7 @@ pub(crate) struct ClientPath {
     /// The trusted CA's certificate.
     pub(crate) ca: Fingerprint,
     /// The certificates between, the issuer's first, in DER.
-    pub(crate) intermediates: Vec<Vec<u8>>,
+    pub(crate) intermediates: Arc<[Vec<u8>]>,
     /// Whether the client certificate has the extension.
     pub(crate) has_extended_key_usage: bool,
     /// First moment at which all of them are valid.
@@ -255,7 +255,7 @@ impl Verifier {
             }
             _ => Ok(ClientPath {
                 ca: anchor.fingerprint,
-                intermediates,
+                intermediates: intermediates.into(),
                 has_extended_key_usage,
                 not_before,
                 not_after,

@@ -276,6 +276,53 @@ fn all_of_the_chain_below_the_trusted_ca_is_asked_about() {
     gateway.assert_up();
 }
 
+/// A bearer token is worth what a handshake with its certificate would be: a CA that is gone says of no certificate
+/// whether it was revoked.
+#[test]
+fn a_bearer_token_ends_with_its_ca_and_none_comes_back_that_was_revoked() {
+    let site = site();
+    let ca = TheirCa::new(&site, "ca", "Their CA");
+    let app = ca.client("app", APP);
+    let file = site.write("ca.crl", ca.crl());
+    let settings = format!("crls = [\"{}\"]\nrefresh_seconds = 1", file.display());
+    let gateway = serve(&site, &ca.pem(), &settings);
+    let login = json!({ "name": "bearer" });
+    let login = gateway.client(&app).post("/v1/auth/cert/login", &login).expect(200).json();
+    let bearer = login["auth"]["client_token"].as_str().expect("a token");
+    let anonymous = gateway.anonymous();
+    let send =
+        |method: &str, path: &str| anonymous.send(method, path, &[("x-vault-token", bearer)], b"");
+    let (serve, before) = (site.file("serve.toml"), fs::read_to_string(site.file("serve.toml")));
+    let before = before.expect("the configuration can be read");
+    let mut without: Table = before.parse().expect("TOML");
+    without["clients"].as_table_mut().expect("a table").remove("cas");
+    let configure = |text: &str| {
+        fs::write(&serve, text).expect("the configuration can be written");
+        let said = gateway.reload();
+        assert!(!said.contains("reload failed"), "{said}");
+    };
+    drop(send("GET", SECRET).expect(404));
+
+    configure(&without.to_string());
+    for (method, path) in [("GET", SECRET), ("POST", "/v1/auth/token/renew-self")] {
+        is_refused(&send(method, path), "no CA that is trusted now vouches");
+    }
+    configure(&before);
+    drop(send("GET", SECRET).expect(404));
+
+    ca.revoke("app");
+    replace(&file, &ca.crl());
+    let refused = eventually("the bearer token ends", PATIENCE, || {
+        let answer = send("GET", SECRET);
+        (answer.status != 404).then_some(answer)
+    });
+    is_refused(&refused, "the client certificate was revoked");
+    configure(&without.to_string());
+    is_refused(&send("GET", SECRET), "no CA that is trusted now vouches");
+    configure(&before);
+    is_refused(&send("GET", SECRET), "the client certificate was revoked");
+}
+
 #[test]
 fn a_responder_is_asked_after_the_handshake_and_again_later() {
     let site = site();

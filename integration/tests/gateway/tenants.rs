@@ -132,8 +132,15 @@ fn a_certificate_of_the_gateway_s_own_ca_stays_with_the_tenant_it_was_issued_for
     drop(process::run(&mut gateway.command_of_admin(&renew)).success());
     let renewed = Credential::read(&cert, &key);
     drop(gateway.stop());
-    let serve =
-        |to: &str, other: &str| Gateway::serve(&site, |config| give_clients_to(config, to, other));
+    let serve = |to: &str, other: &str| {
+        Gateway::serve(&site, |config| {
+            give_clients_to(config, to, other);
+            let role = "bearer_roles = [{ role = \"bearer\", networks = [\"127.0.0.0/8\"] }]";
+            let role: Table = role.parse().expect("TOML");
+            let secrets = config.entry("secrets").or_insert_with(|| Table::new().into());
+            secrets.as_table_mut().expect("a table").extend(role);
+        })
+    };
     let last_code = |gateway: &Gateway| {
         let line = gateway.audit().into_iter().rev().find(|line| line["tenant"] == "b");
         line.expect("a line of b")["outcome"]["code"].clone()
@@ -157,6 +164,23 @@ fn a_certificate_of_the_gateway_s_own_ca_stays_with_the_tenant_it_was_issued_for
     configure(&site, |config| give_clients_to(config, "default", "b"));
     assert!(!gateway.reload().contains("reload failed"));
     drop(client.get("/v1/sys/groups").expect(200));
+
+    // So does a bearer token that it obtained, also after a start, when nobody has shown the certificate yet; and
+    // it goes no further than the certificate does.
+    let login = client.post("/v1/auth/cert/login", &json!({"name": "bearer"})).expect(200).json();
+    let token = login["auth"]["client_token"].as_str().expect("a token");
+    let read = |gateway: &Gateway| {
+        let headers = [("x-vault-token", token)];
+        gateway.anonymous().send("GET", "/v1/auth/token/lookup-self", &headers, b"")
+    };
+    drop(read(&gateway).expect(200));
+    drop(gateway.stop());
+    let gateway = serve("default", "b");
+    drop(read(&gateway).expect(200));
+    configure(&site, |config| give_clients_to(config, "b", "default"));
+    assert!(!gateway.reload().contains("reload failed"));
+    let told = read(&gateway).expect(403).text();
+    assert!(told.contains("was issued for another tenant"), "{told}");
     drop(gateway.stop());
 }
 

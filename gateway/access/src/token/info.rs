@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use chancery_identity::{Fingerprint, Identity, Lineage};
+use chancery_identity::{Fingerprint, Identity};
 use chancery_store::{Key, Version};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -36,14 +36,10 @@ pub struct TokenInfo {
 pub struct Bearer {
     /// From where it is good.
     pub networks: Vec<IpNet>,
-    /// The serial number of the certificate that obtained it, as in
-    /// [`PeerCertificate`](chancery_identity::PeerCertificate): if that is revoked, the token ends too.
-    pub serial: String,
-    /// The same certificate's authority key identifier.
-    pub authority_key_id: String,
-    /// Its way to the CA that vouched for it; none in tokens of older releases.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lineage: Option<Lineage>,
+    /// The certificate that obtained it and those of the CAs above it, in DER: the token is good as long as a
+    /// handshake with them would be. Empty in tokens of builds that did not keep it, which are good no more.
+    #[serde(default, with = "der")]
+    pub chain: Vec<Vec<u8>>,
 }
 
 impl TokenInfo {
@@ -69,4 +65,23 @@ pub(crate) struct HeldToken {
     pub(crate) key: Key,
     pub(crate) version: Version,
     pub(crate) info: TokenInfo,
+}
+
+/// Certificates as text.
+mod der {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(chain: &[Vec<u8>], to: S) -> Result<S::Ok, S::Error> {
+        chain.iter().map(|der| STANDARD.encode(der)).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        texts.iter().map(|text| STANDARD.decode(text).map_err(D::Error::custom)).collect()
+    }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chancery_access::{AccessError, BearerRole, Login, Role};
-use chancery_identity::{RequestContext, TenantId};
+use chancery_identity::{
+    EvidenceError, Identity, IdentityName, NoIdentity, RequestContext, TenantId,
+};
+use chancery_store::Commit;
 
 use crate::fixture::{Fixture, of_tenant, seconds_between};
 
@@ -168,6 +171,46 @@ async fn a_bearer_token_ends_with_its_time_its_role_and_its_certificate() {
     assert_eq!(refused(&f, &context, login.token.expose()).await, "certificate-revoked");
     let read = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]).await;
     assert_eq!(read.unwrap_err().code, "certificate-revoked");
+}
+
+#[tokio::test]
+async fn a_bearer_token_counts_only_while_its_certificate_would() {
+    let f = with_bearer_tokens();
+    let context = f.from(INSIDE);
+    let Login { token, info } = login(&f).await;
+    let caller = f.caller(&context, token.expose()).await;
+    let own = info.identity.clone();
+    let elsewhere = Identity { tenant: "acme".parse().unwrap(), ..own.clone() };
+    let other = Identity { name: IdentityName::Pinned("other".to_owned()), ..own.clone() };
+    for (what, code) in [
+        (Err(EvidenceError::Untrusted), "certificate-untrusted"),
+        (Err(EvidenceError::OfAnotherTenant), "certificate-of-another-tenant"),
+        (Ok(Some(Err(NoIdentity::Unrecognised))), "no-identity"),
+        (Ok(Some(Err(NoIdentity::NotVouchedFor))), "no-identity"),
+        (Ok(Some(Ok(elsewhere))), "other-tenant"),
+        (Ok(Some(Ok(other))), "certificate-untrusted"),
+    ] {
+        f.believe(what.clone());
+        assert_eq!(refused(&f, &context, token.expose()).await, code, "{what:?}");
+        assert_eq!(f.last_audited()["outcome"]["code"], code);
+        let with_certificate = at(f.by("app"), INSIDE);
+        assert_eq!(refused(&f, &with_certificate, token.expose()).await, code, "{what:?}");
+        if what.is_err() {
+            let renewed = f.access.renew_self(&context, &caller, None).await;
+            assert!(matches!(renewed, Err(AccessError::Unauthenticated(_))), "{renewed:?}");
+        }
+    }
+    // It is judged, not remembered: with the CA, the token is back.
+    f.believe(Ok(None));
+    f.caller(&context, token.expose()).await;
+    // What a build wrote that did not keep the chain counts no more.
+    let records = f.store.scan(b"default/access/token/", None, 10).await.unwrap();
+    let [record] = &records[..] else { panic!("one token") };
+    let mut old: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+    assert!(old["bearer"].as_object_mut().unwrap().remove("chain").is_some());
+    let old = serde_json::to_vec(&old).unwrap();
+    f.store.commit(Commit::new().put(record.key.clone(), old)).await.unwrap();
+    assert_eq!(refused(&f, &context, token.expose()).await, "certificate-untrusted");
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ rules = [
 ]
 "#;
 
+/// As whom chains are judged: as who is in them, as somebody else, or not at all.
+type Believed = Arc<Mutex<Result<Option<Result<Identity, NoIdentity>>, EvidenceError>>>;
+
 /// Access over a store in memory, at a time that stands still.
 pub(crate) struct Fixture {
     pub(crate) access: Access,
@@ -38,6 +41,7 @@ pub(crate) struct Fixture {
     pub(crate) sink: MemorySink,
     pub(crate) policy: PolicyHost,
     revoked: Arc<Mutex<BTreeSet<String>>>,
+    believed: Believed,
     policies: tempfile::TempDir,
 }
 
@@ -62,12 +66,33 @@ impl Fixture {
         let revoked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let taken_back = revoked.clone();
         let access = Access::new(policy.clone(), store.clone(), audit, clock.clone())
-            .with_token_limits(limits)
-            .with_revocations(Arc::new(move |bearer| {
-                let gone = taken_back.lock().unwrap().contains(&bearer.serial);
+            .with_token_limits(limits);
+        let believed: Believed = Arc::new(Mutex::new(Ok(None)));
+        let (trust, now) = (believed.clone(), clock.clone());
+        access.judge_chains_by(Arc::new(move |chain| {
+            let leaf = chain.first().ok_or(EvidenceError::Untrusted)?;
+            let name = std::str::from_utf8(leaf).unwrap();
+            let mut certificate = certificate(name, now.now());
+            if let Some(other) = trust.lock().unwrap().clone()? {
+                certificate.identity = other;
+            }
+            let (trust, taken_back) = (trust.clone(), taken_back.clone());
+            let still_holds: StillHolds = Arc::new(move |certificate| {
+                trust.lock().unwrap().clone()?;
+                let gone = taken_back.lock().unwrap().contains(&certificate.serial);
                 if gone { Err(EvidenceError::Revoked) } else { Ok(()) }
-            }));
-        Self { access, store, clock, sink, policy, revoked, policies }
+            });
+            Ok(Evidence::new(Arc::new(certificate), now.clone(), still_holds))
+        }));
+        Self { access, store, clock, sink, policy, revoked, believed, policies }
+    }
+
+    /// From now on, chains of certificates that were shown before stand for this, or for nobody.
+    pub(crate) fn believe(
+        &self,
+        what: Result<Option<Result<Identity, NoIdentity>>, EvidenceError>,
+    ) {
+        *self.believed.lock().unwrap() = what;
     }
 
     /// The same gateway with its store put back to what it is now.
@@ -85,20 +110,7 @@ impl Fixture {
 
     /// A certificate of a name under `spiffe://test/` that is good for a day.
     pub(crate) fn certificate(&self, name: &str) -> PeerCertificate {
-        let now = self.clock.now();
-        PeerCertificate {
-            der: vec![],
-            fingerprint: Fingerprint::of_certificate(name.as_bytes()),
-            serial: hex::encode(name),
-            authority_key_id: String::new(),
-            not_before: now - Duration::from_secs(1),
-            not_after: now + Duration::from_hours(24),
-            lineage: None,
-            identity: Ok(Identity {
-                tenant: TenantId::default_tenant(),
-                name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
-            }),
-        }
+        certificate(name, self.clock.now())
     }
 
     pub(crate) fn request(
@@ -176,6 +188,22 @@ fn bind(directory: &Path, rules: &str) {
          limits = {{ deadline_ms = 2000 }}\n[binding.settings]\n{settings}\n"
     );
     std::fs::write(directory.join("test.toml"), document).unwrap();
+}
+
+fn certificate(name: &str, now: Timestamp) -> PeerCertificate {
+    PeerCertificate {
+        der: name.as_bytes().to_vec(),
+        fingerprint: Fingerprint::of_certificate(name.as_bytes()),
+        serial: hex::encode(name),
+        authority_key_id: String::new(),
+        not_before: now - Duration::from_secs(1),
+        not_after: now + Duration::from_hours(24),
+        lineage: None,
+        identity: Ok(Identity {
+            tenant: TenantId::default_tenant(),
+            name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
+        }),
+    }
 }
 
 pub(crate) fn nobody(mut certificate: PeerCertificate) -> PeerCertificate {

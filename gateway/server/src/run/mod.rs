@@ -205,6 +205,8 @@ impl Running {
             gateway.clock.clone(),
         )?;
         let patrolled = audit::verify_always(&config, &gateway.audit)?;
+        let judge = acceptor.clone();
+        gateway.access.judge_chains_by(Arc::new(move |chain| judge.judge(chain)));
         let (stop, stopped) = watch::channel(false);
         let running = Self {
             gateway,

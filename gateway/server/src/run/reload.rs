@@ -160,9 +160,11 @@ impl Running {
         let known = known_to_policies(&config);
         let loaded =
             self.load_policies("signal", move |policy| policy.reload_with(signers, known)).await?;
-        // Before the trust: nobody is believed whose revocations are not looked at yet.
-        self.gateway.revocation.replace(foreign).await?;
+        // The new ones before the trust, and the old ones forgotten after it: nobody is believed whose revocations
+        // are not looked at.
+        self.gateway.revocation.add(foreign.clone()).await?;
         self.acceptor.replace_trust(trust)?;
+        self.gateway.revocation.keep_only(&foreign);
         let rules = IdentityRules::new(config.tenants.clone());
         self.gateway.tenants.replace(config.tenant_ids(), rules);
         self.gateway.access.replace_bearer_roles(config.secrets.bearer_roles);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chancery_identity::{CaBinding, Evidence, EvidenceError, IdentityRules, VouchesFor};
+use chancery_identity::{
+    CaBinding, Evidence, EvidenceError, IdentityRules, NoIdentity, VouchesFor,
+};
 use chancery_tls::{ClientCa, ClientTrust};
 use rcgen::{KeyUsagePurpose, date_time_ymd};
 
@@ -138,6 +140,55 @@ async fn holds_as_long_as_the_trust_that_is_in_use_says_the_same() {
     assert_eq!(now(&evidence), Err(EvidenceError::Untrusted));
     replace(vec![own()], rules());
     assert_eq!(now(&evidence), Ok(()), "what was taken back is forgotten");
+}
+
+/// What is kept of a connection, such as in a bearer token, is judged by the rule of handshakes.
+#[tokio::test]
+async fn a_chain_is_judged_again_as_its_handshake_would_be() {
+    let gateway = Gateway::start().await;
+    let intermediate = gateway.clients.below(authority("intermediate"));
+    let mut params = client("/app");
+    params.not_after = date_time_ymd(2026, 1, 2);
+    let leaf = intermediate.sign(&params).over(&[&intermediate]);
+    let shown = evidence(&gateway, &leaf).await;
+    let chain = shown.chain();
+    assert_eq!(chain, [leaf.der.clone(), intermediate.der()]);
+    let judge = |chain: &[Vec<u8>]| {
+        gateway.acceptor.judge(chain).and_then(|evidence| {
+            let certificate = evidence.check()?;
+            assert_eq!(evidence.chain(), chain);
+            Ok(certificate.identity.clone().map(|identity| identity.to_string()))
+        })
+    };
+    let app = Ok(Ok("spiffe://test.example/app".to_owned()));
+    assert_eq!(judge(&chain), app);
+    let own = || believed(gateway.clients.der());
+    let replace = |cas: Vec<ClientCa>, rules: IdentityRules| {
+        gateway.acceptor.replace_trust(ClientTrust::new(cas, rules).unwrap()).unwrap();
+    };
+    // Its CA is gone, with others left and with none.
+    for cas in [vec![believed(Authority::new("other").der())], vec![]] {
+        replace(cas, rules());
+        assert_eq!(judge(&chain), Err(EvidenceError::Untrusted));
+    }
+    // The tenant recognises it no more, or the CA vouches for others.
+    replace(vec![own()], IdentityRules::default());
+    assert_eq!(judge(&chain), Ok(Err(NoIdentity::Unrecognised)));
+    let others = VouchesFor::Only(CaBinding::default());
+    replace(vec![ClientCa { vouches_for: others, ..own() }], rules());
+    assert_eq!(judge(&chain), Ok(Err(NoIdentity::NotVouchedFor)));
+    // The CA's check is asked, and a renewed certificate of the CA is as good as the old one.
+    let revoked = ClientCa { check: Arc::new(|_| Err(EvidenceError::Revoked)), ..own() };
+    replace(vec![revoked], rules());
+    assert_eq!(judge(&chain), Err(EvidenceError::Revoked));
+    let renewed = gateway.clients.cross(&gateway.clients, &authority("clients"));
+    replace(vec![believed(renewed)], rules());
+    assert_eq!(judge(&chain), app);
+    // Not what lacks a link, is nothing, or is over.
+    assert_eq!(judge(&chain[..1]), Err(EvidenceError::Untrusted));
+    assert_eq!(judge(&[]), Err(EvidenceError::Untrusted));
+    gateway.clock.advance(Duration::from_secs(24 * 60 * 60 + 1));
+    assert_eq!(judge(&chain), Err(EvidenceError::Expired));
 }
 
 #[tokio::test]
