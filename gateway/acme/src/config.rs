@@ -57,7 +57,8 @@ pub struct Limits {
     /// Orders of an account that were refused within [`refused_window`](Self::refused_window): by a policy, or for what
     /// they ask.
     pub refused_orders_per_account: u16,
-    /// The same of all accounts that one client uses, with new accounts of its that were refused.
+    /// The same of all accounts that one client uses, which counts against those of them that were refused
+    /// something; and, by themselves, new accounts that one client or the holder of one certificate was refused.
     pub refused_orders_per_client: u16,
     /// The time over which refusals are counted.
     pub refused_window: Duration,

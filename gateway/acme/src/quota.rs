@@ -97,6 +97,19 @@ impl Quota<'_> {
     }
 }
 
+impl Quota<'_> {
+    /// Whether any seat is taken at `now`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn has_taken(&self, store: &dyn Store, now: Timestamp) -> Result<bool, Error> {
+        let most = usize::from(self.most);
+        let records = store.scan(self.prefix.as_bytes(), None, most).await?;
+        let until = |value: &[u8]| serde_json::from_slice::<Taken>(value).map(|taken| taken.until);
+        Ok(records.iter().any(|record| until(&record.value).is_ok_and(|until| until > now)))
+    }
+}
+
 impl FreeSeat {
     /// Takes it in this commit, until then.
     pub(crate) fn take(&self, commit: Commit, until: Timestamp) -> Result<Commit, Error> {

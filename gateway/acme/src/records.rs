@@ -21,7 +21,7 @@
 //! `T/acme/authorization/Z` and those that were being validated at `T/acme/unfinished/authorization/Z`.
 //! `TIME` is in milliseconds, in hexadecimal.
 
-use chancery_identity::TenantId;
+use chancery_identity::{Fingerprint, TenantId};
 use chancery_store::{Key, Store, Version};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -128,15 +128,33 @@ pub(crate) fn refused_of(tenant: &TenantId, account: AccountId) -> String {
     format!("{tenant}/acme/refused-of/{account}/")
 }
 
-/// The seats for requests of a client that were refused.
+/// The seats for orders of a client that were refused.
 pub(crate) fn refused_from(tenant: &TenantId, client: IpNet) -> String {
     format!("{tenant}/acme/refused-from/{}/", client.addr())
 }
 
+/// The seats for new accounts that a client without a certificate was refused.
+pub(crate) fn refused_accounts_from(tenant: &TenantId, client: IpNet) -> String {
+    format!("{tenant}/acme/refused-accounts-from/{}/", client.addr())
+}
+
+/// The seats for new accounts that the holder of a certificate was refused.
+pub(crate) fn refused_accounts_by(tenant: &TenantId, certificate: Fingerprint) -> String {
+    format!("{tenant}/acme/refused-accounts-by/{certificate}/")
+}
+
 /// What the keys of seats begin with, for each kind.
-pub(crate) fn seats(tenant: &TenantId) -> [String; 5] {
-    ["accounts-from", "pending-of", "pending-from", "refused-of", "refused-from"]
-        .map(|kind| format!("{tenant}/acme/{kind}/"))
+pub(crate) fn seats(tenant: &TenantId) -> [String; 7] {
+    [
+        "accounts-from",
+        "pending-of",
+        "pending-from",
+        "refused-of",
+        "refused-from",
+        "refused-accounts-from",
+        "refused-accounts-by",
+    ]
+    .map(|kind| format!("{tenant}/acme/{kind}/"))
 }
 
 /// Orders by when to look whether they are over.

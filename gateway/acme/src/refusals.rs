@@ -1,5 +1,10 @@
 //! How many requests of an account and a client may be refused in a while: each of them is decided on and leaves a
-//! line in the audit log, and whoever is refused for ever asks again for ever.
+//! line in the audit log, and a client that is refused each time asks again each time.
+//!
+//! Nobody locks others out by that. Requests for new accounts, which need no account, have seats of their own: of
+//! the certificate that comes with them, or of the address. And the seats of an address are asked about an account's
+//! order only if the account has been refused something itself, so that a neighbour's refusals do not count against
+//! it; each account has at most one refusal more by that.
 
 use chancery_identity::{RequestContext, client_network};
 use chancery_store::{Commit, CommitError};
@@ -13,9 +18,18 @@ use crate::records;
 /// How often a refusal is counted anew because others were counted meanwhile.
 const TRIES: usize = 20;
 
+/// Who asks, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asking {
+    /// An account, for an order.
+    Order(AccountId),
+    /// A client, for a new account.
+    NewAccount,
+}
+
 /// Seats for one more refusal.
 pub(crate) struct Refusals {
-    account: Option<AccountId>,
+    asking: Asking,
     seats: Vec<FreeSeat>,
 }
 
@@ -27,29 +41,67 @@ impl Acme {
     pub(crate) async fn may_be_refused(
         &self,
         context: &RequestContext,
-        account: Option<AccountId>,
+        asking: Asking,
     ) -> Result<Refusals, Error> {
+        let seats = match asking {
+            Asking::Order(account) => self.seats_for_order(context, account).await?,
+            Asking::NewAccount => self.seat_for_account(context).await?.into_iter().collect(),
+        };
+        Ok(Refusals { asking, seats })
+    }
+
+    async fn seats_for_order(
+        &self,
+        context: &RequestContext,
+        account: AccountId,
+    ) -> Result<Vec<FreeSeat>, Error> {
         let (limits, now) = (&self.config.limits, self.clock.now());
-        let of_account = account.map(|account| Quota {
+        let (store, lottery) = (self.store.as_ref(), OrderId::new(now).lottery());
+        let of_account = Quota {
             prefix: records::refused_of(&context.tenant, account),
             most: limits.refused_orders_per_account,
             name: "refused-orders-per-account",
             message: "too many orders of the account were refused lately: mend or stop what asks for them, and \
                       try again later",
-        });
-        let of_client = context.address.map(client_network).map(|client| Quota {
-            prefix: records::refused_from(&context.tenant, client),
-            most: limits.refused_orders_per_client,
-            name: "refused-orders-per-client",
-            message: "too many requests of your network were refused lately: mend or stop what sends them, and \
-                      try again later",
-        });
-        let lottery = OrderId::new(now).lottery();
-        let mut seats = Vec::new();
-        for quota in of_account.into_iter().chain(of_client) {
-            seats.extend(quota.find(self.store.as_ref(), lottery, now).await?);
+        };
+        let mut seats: Vec<_> = of_account.find(store, lottery, now).await?.into_iter().collect();
+        // Where accounts have no limit of their own, nobody knows which have been refused something.
+        let is_counted = of_account.most > 0;
+        if let Some(client) = context.address.map(client_network) {
+            let of_client = Quota {
+                prefix: records::refused_from(&context.tenant, client),
+                most: limits.refused_orders_per_client,
+                name: "refused-orders-per-client",
+                message: "too many orders of your network were refused lately, and some of this account's: mend or \
+                          stop what asks for them, and try again later",
+            };
+            match of_client.find(store, lottery, now).await {
+                Err(Error::RateLimited { .. })
+                    if is_counted && !of_account.has_taken(store, now).await? => {}
+                found => seats.extend(found?),
+            }
         }
-        Ok(Refusals { account, seats })
+        Ok(seats)
+    }
+
+    async fn seat_for_account(&self, context: &RequestContext) -> Result<Option<FreeSeat>, Error> {
+        let (limits, now) = (&self.config.limits, self.clock.now());
+        let tenant = &context.tenant;
+        let prefix = match (&context.evidence, context.address) {
+            (Some(evidence), _) => records::refused_accounts_by(tenant, evidence.fingerprint()),
+            (None, Some(address)) => {
+                records::refused_accounts_from(tenant, client_network(address))
+            }
+            (None, None) => return Ok(None),
+        };
+        let quota = Quota {
+            prefix,
+            most: limits.refused_orders_per_client,
+            name: "refused-accounts-per-client",
+            message: "too many requests for new accounts from your network, or with your certificate, were refused \
+                      lately: mend or stop what sends them, and try again later",
+        };
+        quota.find(self.store.as_ref(), OrderId::new(now).lottery(), now).await
     }
 
     /// Counts the request if it was refused; gives back its error, or another one if it was one too many.
@@ -76,7 +128,7 @@ impl Acme {
                 Err(CommitError::Conflict { .. }) => {}
                 Err(failed) => return failed.into(),
             }
-            refusals = match self.may_be_refused(context, refusals.account).await {
+            refusals = match self.may_be_refused(context, refusals.asking).await {
                 Ok(refusals) => refusals,
                 Err(limited) => return limited,
             };

@@ -9,6 +9,7 @@ use crate::id::AccountId;
 use crate::jws::AccountKey;
 use crate::quota::{FreeSeat, Quota};
 use crate::records::{self, Stored};
+use crate::refusals::Asking;
 use crate::service::Question;
 
 const OPERATION: &str = "acme.account.create";
@@ -62,7 +63,7 @@ impl Acme {
             return Err(Error::NoAccount);
         }
         let mut event = Event::new(context, OPERATION, RESOURCE).detail("thumbprint", thumbprint);
-        let made = match self.may_be_refused(context, None).await {
+        let made = match self.may_be_refused(context, Asking::NewAccount).await {
             Ok(refusals) => match self.make_account(context, key, request, &mut event).await {
                 Ok(registered) => Ok(registered),
                 Err(error) => Err(self.count_refusal(context, refusals, error).await),

@@ -15,6 +15,7 @@ use crate::error::{Error, RefusedIdentifier};
 use crate::id::OrderId;
 use crate::identifier::{Identifier, InvalidIdentifier};
 use crate::records;
+use crate::refusals::Asking;
 use crate::service::QuestionForEach;
 
 const OPERATION: &str = "acme.order.create";
@@ -52,7 +53,7 @@ impl Acme {
         let names = shown(&request.identifiers);
         let mut event =
             Event::about_names(context, OPERATION, &names).account(account.id().to_string());
-        let made = match self.may_be_refused(context, Some(account.id())).await {
+        let made = match self.may_be_refused(context, Asking::Order(account.id())).await {
             Ok(refusals) => match self.make_order(context, account, request, &mut event).await {
                 Ok(order) => Ok(order),
                 Err(error) => Err(self.count_refusal(context, refusals, error).await),

@@ -142,11 +142,15 @@ async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
     let (mut client, mut other) = (server.client().await, server.client().await);
     ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
     ask(&mut other, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
-    let mut new = Client::new(server.router.clone());
-    let contact = json!({"contact": ["tel:1"]});
-    new.post(&url("new-account"), &contact).await.is_problem(400, "unsupportedContact");
-    is_limited(&ask(&mut client, "-a.localhost").await, 3600);
-    is_limited(&new.post(&url("new-account"), &json!({})).await, 3600);
+    ask(&mut other, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    for one in [&mut client, &mut other] {
+        is_limited(&ask(one, "-a.localhost").await, 3600);
+    }
+    // One that was refused nothing is not locked out by its neighbours, and is by what it is refused itself.
+    let mut third = server.client().await;
+    steps::order(&mut third, &["a.localhost"]).await;
+    ask(&mut third, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    is_limited(&ask(&mut third, "a.localhost").await, 3600);
     world.comes_from("192.0.2.1");
     ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
     // What is counted is removed when it counts no more.
@@ -157,6 +161,30 @@ async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
         let left = world.store.keys(prefix.as_bytes(), None, 10).await.unwrap();
         assert_eq!(left, [], "{kind}");
     }
+}
+
+/// Anybody may ask for an account: what is refused of that counts against nobody's orders, and not against those
+/// who show a certificate.
+#[tokio::test]
+async fn a_client_that_is_refused_new_accounts_locks_nobody_else_out() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.limits.refused_orders_per_client = 3).await;
+    let mut client = server.client().await;
+    let mut new = Client::new(server.router.clone());
+    let (contact, path) = (json!({"contact": ["tel:1"]}), url("new-account"));
+    for _ in 0..3 {
+        new.post(&path, &contact).await.is_problem(400, "unsupportedContact");
+    }
+    is_limited(&new.post(&path, &json!({})).await, 3600);
+    steps::order(&mut client, &["a.localhost"]).await;
+    ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
+    steps::order(&mut client, &["a.localhost"]).await;
+    world.comes_from("192.0.2.1");
+    assert_eq!(new.post(&path, &json!({})).await.status, StatusCode::CREATED);
+    world.clock.advance(HOUR);
+    server.acme.sweep().await.unwrap();
+    let left = world.store.keys(b"default/acme/refused-", None, 10).await.unwrap();
+    assert_eq!(left, []);
 }
 
 #[tokio::test]
