@@ -1,12 +1,15 @@
 //! Another root key in the place of the one that a store is sealed with.
 
+use std::collections::BTreeMap;
+
 use chancery_store::{Commit, CommitError, Key, ReadError, Record, Store};
 
 use crate::barrier::{CHECK_TEXT, ROOT_ID};
 use crate::envelope::{Envelope, NotSealed, SealingKey};
-use crate::keyring::{damaged, unavailable};
+use crate::keyring::{damaged, random_key, unavailable};
 use crate::names;
 use crate::root::{NewRoot, RootKey};
+use crate::usage::Usage;
 
 /// How many records are read at once.
 const PAGE: usize = 1000;
@@ -54,9 +57,11 @@ pub async fn expect_sealed_with(store: &dyn Store, root: &RootKey) -> Result<(),
     if is_it { Ok(()) } else { Err(RekeyError::WrongRootKey { origin: root.origin().to_owned() }) }
 }
 
-/// Seals the keys of all tenants anew, with another root key, in one commit: at every moment the store opens with one
-/// of the two, and only with that. Records stay as they are. Returns how many keys there are. `store` is the inner
-/// store; nobody else may have it open, since they would go on with the old root key.
+/// Seals the keys of all tenants anew, with another root key, and gives each tenant another key for what is written from
+/// then on, all in one commit: at every moment the store opens with one of the two root keys, and only with that; and
+/// the former one, with a copy of the store from before, opens nothing that is written afterwards. Records stay as they
+/// are. Returns how many keys were sealed anew. `store` is the inner store; nobody else may have it open, since they
+/// would go on with the old root key.
 ///
 /// # Errors
 /// [`RekeyError`]; the store is as it was.
@@ -72,6 +77,7 @@ pub async fn rekey(
     }
     expect_sealed_with(store, current).await?;
     let (mut commit, mut keys, mut after) = (Commit::new(), 0_usize, None::<Key>);
+    let mut last: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     loop {
         let page = store.scan(names::RESERVED, after.as_ref(), PAGE).await?;
         after = page.last().map(|record| record.key.clone());
@@ -85,18 +91,25 @@ pub async fn rekey(
                 commit = commit.delete(key.clone());
                 continue;
             }
-            let is_key = names::tenant_key_id(key).is_some();
-            if !(is_key || names::is_tenant_use(key) || is(key, names::CHECK)) {
+            let id = names::tenant_key_id(key);
+            if let (Some(tenant), Some(id)) = (names::tenant_of(key), id) {
+                let last = last.entry(tenant).or_default();
+                *last = id.max(*last);
+            }
+            if !(id.is_some() || names::is_tenant_use(key) || is(key, names::CHECK)) {
                 return Err(RekeyError::Unknown(key.clone()));
             }
             let text = open(&old, record)?;
             let sealed = next.seal(key, &text).map_err(|error: NotSealed| unavailable(error))?;
             commit = commit.put(key.clone(), sealed);
-            keys += usize::from(is_key);
+            keys += usize::from(id.is_some());
         }
         if page.len() < PAGE {
             break;
         }
+    }
+    for (tenant, id) in &last {
+        commit = with_next_key(commit, &next, tenant, *id)?;
     }
     commit = commit.put(Key::new(names::ROOT_ID).map_err(ReadError::from)?, new.key.id());
     if let Some((name, record)) = &new.made_by {
@@ -105,6 +118,26 @@ pub async fn rekey(
     store.commit(commit).await?;
     tracing::info!(target: "seal", keys, root = new.key.id(), "sealed the tenants' keys with another root key");
     Ok(keys)
+}
+
+/// Adds to `commit` the key of `tenant` after `last`, which nobody has seen.
+fn with_next_key(
+    commit: Commit,
+    root: &SealingKey,
+    tenant: &[u8],
+    last: u32,
+) -> Result<Commit, RekeyError> {
+    let id = last.checked_add(1).ok_or_else(|| {
+        CommitError::Unavailable("a tenant has had as many keys as there can be".to_owned())
+    })?;
+    let seal = |at: &Key, text: &[u8]| root.seal(at, text).map_err(unavailable);
+    let at = names::tenant_key(tenant, id).map_err(ReadError::from)?;
+    let used = names::tenant_use(tenant, id).map_err(ReadError::from)?;
+    let key = random_key().map_err(unavailable)?;
+    let usage = serde_json::to_vec(&Usage { reserved: 0, since: None })
+        .map_err(|error| CommitError::Unavailable(error.to_string()))?;
+    let (key, usage) = (seal(&at, key.as_ref())?, seal(&used, &usage)?);
+    Ok(commit.check_absent(at.clone()).put(at, key).put(used, usage))
 }
 
 fn is(key: &Key, name: &str) -> bool {
@@ -178,6 +211,34 @@ mod tests {
         barrier.rotate(b"b").await.unwrap();
         rekey(&world.store, second.key(), &first).await.unwrap();
         assert!(world.opens_with("first").await);
+    }
+
+    /// Who has the former root key and a copy of the store from before reads what was in that copy, and no more.
+    #[tokio::test]
+    async fn what_is_written_afterwards_does_not_open_with_the_former_root_key_and_an_old_copy() {
+        let world = World::new().await;
+        let (first, second) = (world.root("first"), world.root("second"));
+        let copy = MemoryStore::new();
+        let mut all = Commit::new();
+        for record in world.store.scan(b"", None, 1000).await.unwrap() {
+            all = all.put(record.key, record.value);
+        }
+        copy.commit(all).await.unwrap();
+        rekey(&world.store, first.key(), &second).await.unwrap();
+        let barrier = world.open("second").await.unwrap();
+        let new = Key::new("a/z").unwrap();
+        for (at, value) in [(&new, "four"), (&Key::new("b/x").unwrap(), "five")] {
+            barrier.commit(Commit::new().put(at.clone(), value)).await.unwrap();
+            let sealed = world.store.get(at).await.unwrap().unwrap();
+            copy.commit(Commit::new().put(at.clone(), sealed.value)).await.unwrap();
+            let former = Barrier::open(Arc::new(copy.clone()), world.root("first").into_key());
+            let refused = former.await.unwrap().get(at).await.unwrap_err();
+            assert!(refused.to_string().contains(&at.to_string()), "{refused}");
+        }
+        // What was there before opens there as it did, which is why the copy is to be kept well.
+        let former = Barrier::open(Arc::new(copy), first.into_key()).await.unwrap();
+        let old = former.get(&Key::new("a/y").unwrap()).await.unwrap().unwrap();
+        assert_eq!(old.value, "three");
     }
 
     #[tokio::test]

@@ -105,8 +105,26 @@ async fn rotate_opened(
     expect_sealed_with(&*raw, &current).await.context(unchanged)?;
     // It is on the disk, or in the token, before anything is sealed with it.
     let new = args.new.make(config, hsm).await?;
-    let keys = rekey(&*raw, &current, &new).await.context(unchanged)?;
     let (from, to) = (current.id(), new.key().id());
+    let change = |stage: &str| {
+        let context = RequestContext::internal(TenantId::default_tenant(), Clock::system().now());
+        Event::new(&context, "store.root-key.rotate", "store")
+            .detail("by", audit::operator())
+            .detail("stage", stage.to_owned())
+            .detail("from", from.clone())
+            .detail("to", to.clone())
+    };
+    // Whatever happens from here on, it is on record that this was tried.
+    let before = OpenStore::with_root(raw.clone(), current.clone()).await.context(unchanged)?;
+    record(config, &before, change("begins").succeeded()).await.context(unchanged)?;
+    let keys = match rekey(&*raw, &current, &new).await {
+        Ok(keys) => keys,
+        Err(error) => {
+            record(config, &before, change("ends").failed("not-changed")).await?;
+            return Err(error).context(unchanged);
+        }
+    };
+    drop(before);
     // Said before anything else can fail: without it nobody can start the gateway.
     say(&format!(
         "{}: sealed with the root key {to}. Before the next start, let {} say, in the place of what it says below \
@@ -117,22 +135,15 @@ async fn rotate_opened(
     ))?;
     drop(current);
     let store = OpenStore::with_root(raw, new.into_key()).await?;
-    record(config, &store, |event| event.detail("from", from).detail("to", to).detail("keys", keys))
+    record(config, &store, change("ends").detail("keys", keys).succeeded())
         .await
         .context("the root key is changed, and that is not on record")
 }
 
-async fn record(
-    config: &Config,
-    store: &OpenStore,
-    describe: impl FnOnce(Event) -> Event,
-) -> Result<()> {
+async fn record(config: &Config, store: &OpenStore, event: Event) -> Result<()> {
     let clock = Clock::system();
     let audit = audit::open(config, &store.store(), &Chain::Only, clock.clone()).await?;
-    let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
-    let event = describe(Event::new(&context, "store.root-key.rotate", "store"))
-        .detail("by", audit::operator());
-    let recorded = audit.record(event.succeeded()).await;
+    let recorded = audit.record(event).await;
     audit.close().await;
     Ok(recorded?)
 }

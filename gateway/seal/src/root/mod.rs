@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::envelope::KEY_LEN;
 
 /// The key that seals the tenants' keys. Wiped when dropped; never shown.
+#[derive(Clone)]
 pub struct RootKey {
     key: Zeroizing<[u8; KEY_LEN]>,
     origin: String,
