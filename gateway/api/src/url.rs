@@ -27,6 +27,12 @@ pub(crate) async fn segments<T: DeserializeOwned + Send + 'static>(parts: &mut P
     parts.extract::<Path<T>>().await.ok().map(|Path(segments)| segments)
 }
 
+/// Whether the query is text: what is none stands for nothing that there is.
+pub(crate) fn has_text(uri: &Uri) -> bool {
+    uri.query()
+        .is_none_or(|query| percent_encoding::percent_decode_str(query).decode_utf8().is_ok())
+}
+
 /// The value of a parameter of the query: of several, the first; empty if it is there without one.
 pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let pairs = uri.query()?.split('&');

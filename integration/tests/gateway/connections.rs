@@ -175,6 +175,33 @@ fn curl_gets_the_answer_to_a_body_that_is_too_long_by_either_protocol() {
     }
 }
 
+/// Where trailers end is not read as strictly as RFC 9112 §7.1.2 says, so nothing behind them is another request.
+#[test]
+fn a_request_with_trailers_is_the_last_of_its_connection() {
+    let site = Site::new();
+    let mut gateway = Gateway::start(&site);
+    let send = |connection: &mut Connection, end: &str| {
+        let body = r#"{"data":{"a":"b"}}"#;
+        let request = format!(
+            "POST /v1/secret/data/app/a HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n\
+             {:x}\r\n{body}\r\n0\r\n{end}",
+            body.len()
+        );
+        connection.write(request.as_bytes()).expect("it is sent");
+        connection.read(false).expect("an answer")
+    };
+    for (trailers, status) in [("x: y\r\n", 200), ("x: y\nz: a\r\n", 400)] {
+        let mut connection = gateway.app().connect().expect("a connection");
+        let kept = send(&mut connection, "\r\n").expect(200);
+        assert_eq!(kept.header("connection"), None);
+        let next = "GET /v1/sys/health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let last = send(&mut connection, &format!("{trailers}\r\n{next}")).expect(status);
+        assert_eq!(last.header("connection"), Some("close"), "{trailers:?}");
+        assert_eq!(connection.until_closed().expect("it is closed"), b"");
+    }
+    gateway.assert_up();
+}
+
 #[test]
 fn a_key_takes_a_long_batch() {
     let site = Site::new();

@@ -97,6 +97,19 @@ fn sighup_reloads_policies() {
 }
 
 #[test]
+fn a_client_that_has_just_connected_is_answered_although_a_reload_comes_first() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site);
+    let app = gateway.app();
+    for _ in 0..5 {
+        let mut connection = app.connect().expect("a connection");
+        assert!(!gateway.reload().contains("reload failed"));
+        let answer = connection.send("GET", "/v1/secret/data/app/db", &[], b"");
+        assert_eq!(answer.expect("an answer").status, 404);
+    }
+}
+
+#[test]
 fn sighup_reloads_trust() {
     use chancery_integration::foreign::{ForeignCa, Holder};
 

@@ -97,6 +97,9 @@ impl Call {
         let mut context = context_of(&parts.extensions)?;
         let shown = token.as_ref().map(|token| token.as_str());
         let addressed = namespace_in(&parts.headers)?;
+        if !url::has_text(&parts.uri) {
+            return Err(VaultError::BadRequest("the query of the URL is not UTF-8".into()));
+        }
         let verb = match parts.method.as_str() {
             // A client that took the answer to reading for a list would believe the folder empty.
             "GET" if url::parameter(&parts.uri, "scan").is_some_and(|scan| is_true(&scan)) => {

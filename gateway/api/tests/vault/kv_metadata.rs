@@ -59,6 +59,8 @@ async fn lists_are_read_in_pages() {
         assert_eq!(f.admin("LIST", &format!("{uri}?after=zz")).await.errors(404), "");
         let refused = f.admin("LIST", &format!("{uri}?limit=many")).await;
         assert!(refused.errors(400).contains("limit must be a whole number"), "{refused:?}");
+        let refused = f.admin("LIST", &format!("{uri}?after=%ff")).await;
+        assert!(refused.errors(400).contains("not UTF-8"), "{refused:?}");
     }
 }
 

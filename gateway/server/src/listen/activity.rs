@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::deadlines::Deadlines;
@@ -29,6 +29,8 @@ pub(super) struct Activity {
     deadlines: Deadlines,
     state: Mutex<State>,
     over: Notify,
+    /// Whether a request has come.
+    asked: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -128,7 +130,8 @@ impl Activity {
             parting_since: None,
             ended: None,
         };
-        Self { deadlines, state: Mutex::new(state), over: Notify::new() }
+        let (over, asked) = (Notify::new(), watch::Sender::new(false));
+        Self { deadlines, state: Mutex::new(state), over, asked }
     }
 
     /// HTTP begins now: what was before (a TLS handshake) had its own deadline.
@@ -177,8 +180,15 @@ impl Activity {
         self.state().writing.waits(now);
     }
 
+    /// Waits for the first request.
+    pub(super) async fn asked(&self) {
+        // It lives as long as this does.
+        let _ = self.asked.subscribe().wait_for(|asked| *asked).await;
+    }
+
     /// A request has come, by HTTP/2 or not.
     pub(super) fn request(self: &Arc<Self>, multiplexed: bool) -> UnderWay {
+        self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
         let mut state = self.state();
         state.spoke = true;
         state.multiplexed |= multiplexed;

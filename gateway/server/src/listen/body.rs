@@ -8,6 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ struct Paced<B> {
     deadline: Option<Pin<Box<Sleep>>>,
     complete: bool,
     failed: bool,
+    trailers: bool,
+    /// Becomes true if it ends without trailers.
+    ended_plainly: Option<Arc<AtomicBool>>,
 }
 
 impl<B> Inbound<B>
@@ -65,8 +69,24 @@ where
         activity: Arc<Activity>,
     ) -> Self {
         let complete = body.is_end_stream();
-        let body = Paced { body, pace: Pace::new(rate), deadline: None, complete, failed: false };
+        let body = Paced {
+            body,
+            pace: Pace::new(rate),
+            deadline: None,
+            complete,
+            failed: false,
+            trailers: false,
+            ended_plainly: None,
+        };
         Self { body: Some(body), taken, activity, asks_first }
+    }
+
+    /// The same, and says there whether it ended without trailers.
+    pub(super) fn telling(mut self, ended_plainly: Arc<AtomicBool>) -> Self {
+        if let Some(body) = &mut self.body {
+            body.ended_plainly = Some(ended_plainly);
+        }
+        self
     }
 }
 
@@ -104,6 +124,10 @@ where
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             me.pace.moved(Instant::now(), bytes);
+            me.trailers |= frame.is_trailers();
+        }
+        if let (None, false, Some(told)) = (&frame, me.trailers, &me.ended_plainly) {
+            told.store(true, Ordering::Relaxed);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::response::Response;
 use chancery_api::Held;
 use http::Version;
-use http::header::EXPECT;
+use http::header::{CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -133,6 +134,10 @@ impl Http {
     {
         let multiplexed = request.version() == Version::HTTP_2;
         let mut under_way = activity.request(multiplexed);
+        // Where bytes of trailers end is read less strictly here than RFC 9112 §7.1.2 says. A proxy may see another
+        // request in them, so there is no other one on the connection.
+        let chunked = !multiplexed && request.headers().contains_key(TRANSFER_ENCODING);
+        let ended_plainly = chunked.then(Arc::<AtomicBool>::default);
         let for_answer = Arc::new(self.bodies.account(caller.bodies.clone(), caller.stranger));
         let room = for_answer.room(SHORT);
         let mut request = if request.body().is_end_stream() {
@@ -142,7 +147,11 @@ impl Http {
             let held = Held::new(taken.clone());
             let asks_first = request.headers().contains_key(EXPECT);
             let inbound = |body| Inbound::new(body, self.body, asks_first, taken, activity.clone());
-            let mut request = request.map(|body| Body::new(inbound(body)));
+            let told = ended_plainly.clone();
+            let mut request = request.map(|body| match told {
+                Some(told) => Body::new(inbound(body).telling(told)),
+                None => Body::new(inbound(body)),
+            });
             request.extensions_mut().insert(held);
             request
         };
@@ -150,8 +159,11 @@ impl Http {
         let held = request.extensions().get::<Held>().cloned();
         let answer = answer(request);
         async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
             drop(held);
+            if ended_plainly.is_some_and(|plainly| !plainly.load(Ordering::Relaxed)) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             under_way.answered();
             Ok(Outbound::response(response, under_way, multiplexed, for_answer))
         }

@@ -159,8 +159,15 @@ pub(crate) async fn serve_tls(
             }
             activity.begins(Instant::now(), protocol == Protocol::Http2);
             let mut lease = accepted.lease;
+            let asked = activity.clone();
             let end = async {
-                tokio::select! { () = lease.ended() => {}, () = stopped(stop) => {} }
+                // The first request of a client that has just connected may be on its way, and closing now would
+                // lose it. What its certificate is worth is looked at anew when it is there.
+                let replaced = async {
+                    lease.ended().await;
+                    asked.asked().await;
+                };
+                tokio::select! { () = replaced => {}, () = stopped(stop) => {} }
             };
             let caller = Caller { stranger: peer.evidence.is_none(), bodies: place.bodies() };
             let answer = move |mut request: http::Request<Body>| {
