@@ -139,7 +139,7 @@ impl LogFile {
     /// Gives it the name of a closed file; it can still be appended to.
     pub(crate) fn rename(&self) -> io::Result<String> {
         let closed = self.names.closed(self.place.first);
-        if closed.exists() {
+        if chancery_files::is_there(&closed) {
             return Err(io::Error::other(in_the_way(&closed)));
         }
         chancery_files::rename(self.names.active(), &closed)?;

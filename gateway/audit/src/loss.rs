@@ -107,7 +107,7 @@ fn set_aside(
     let aside = names.set_aside(clock.now());
     let io =
         |cause| OpenError::Io { path: config.path.clone(), doing: "setting its file aside", cause };
-    if aside.exists() {
+    if chancery_files::is_there(&aside) {
         return Err(io(std::io::ErrorKind::AlreadyExists.into()));
     }
     chancery_files::rename(names.active(), &aside).map_err(io)?;

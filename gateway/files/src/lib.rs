@@ -22,6 +22,6 @@ pub use error::{Untrusted, WhoMay};
 pub use process::{as_user, explained, refuse_root_in_foreign};
 pub use together::{NotKept, keep_together};
 pub use write::{
-    Readers, create, make_directory, make_directory_as_parent, remove, rename, replace,
+    Readers, create, is_there, make_directory, make_directory_as_parent, remove, rename, replace,
     try_directory,
 };

@@ -60,6 +60,12 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_parent(to)
 }
 
+/// Whether there is anything of this name: also a symbolic link that leads nowhere, through which a file would be
+/// made where it leads. What cannot be looked at is taken to be there.
+pub fn is_there(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Removes a file. When this returns, it is gone from the disk.
 ///
 /// # Errors

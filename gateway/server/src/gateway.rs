@@ -124,7 +124,7 @@ impl Gateway {
         }
         let kept = config.server.directory.join("client-crls");
         // It is made when there is something to keep.
-        if kept.exists() {
+        if chancery_files::is_there(&kept) {
             config.trusted.directory(&kept)?;
         }
         let revocation = Revocation::new(kept, clock.clone());

@@ -199,6 +199,25 @@ fn a_gateway_begins_when_it_is_asked_to_and_not_where_a_directory_is_wrong() {
     fs::write(state.join("store.redb"), "").expect("it can be written");
     drop(with(&["serve"]).failure().says("run it again"));
     drop(with(&["init"]).success());
+    // What is left of one that was killed has not the store's name, and the next one removes it.
+    let (store, beside) = (state.join("store.redb"), state.join("store.beginning"));
+    fs::rename(&store, &beside).expect("it can be renamed");
+    drop(with(&["serve"]).failure().says("`chancery init --config"));
+    fs::write(&beside, "half a store").expect("it can be written");
+    drop(with(&["init"]).success());
+    assert!(store.is_file() && !beside.exists());
+    // Nothing is made through a link that leads nowhere, and such a link is something that is there.
+    for (link, why) in [("store.redb", "store.redb"), ("root.pem", "has run before")] {
+        drop(fs::remove_file(&store));
+        std::os::unix::fs::symlink(&out, state.join(link)).expect("a link");
+        for command in ["init", "serve"] {
+            let said = with(&[command]).failure();
+            assert!(said.stderr.contains(why) && !said.stderr.contains("panicked"), "{said}");
+        }
+        assert!(!out.exists() && !beside.exists());
+        fs::remove_file(state.join(link)).expect("it is there");
+    }
+    drop(with(&["init"]).success());
     drop(with(&["ca", "rotate"]).failure().says("there is no CA yet"));
 }
 

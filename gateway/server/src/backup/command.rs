@@ -238,7 +238,7 @@ async fn verify(file: &Path, config: Option<&Path>) -> Result<View> {
 async fn restore(file: &Path, config: &Config) -> Result<View> {
     let (directory, store) = (&config.server.directory, store_file(config));
     config.trusted.make_directory(directory)?;
-    if store.exists() {
+    if chancery_files::is_there(&store) {
         bail!(
             "{} is there already: move it away first, and keep it until you know that the backup is good",
             store.display()
@@ -246,7 +246,7 @@ async fn restore(file: &Path, config: &Config) -> Result<View> {
     }
     let beside = store.with_extension("restoring");
     // Left by a try that was interrupted.
-    if beside.exists() {
+    if chancery_files::is_there(&beside) {
         chancery_files::remove(&beside)
             .with_context(|| format!("cannot remove {}", beside.display()))?;
     }

@@ -66,7 +66,7 @@ async fn records(
     found: &mut Findings<'_>,
 ) -> Result<(Installation, Option<MemoryStore>)> {
     let path = store_file(config);
-    if !path.exists() {
+    if !chancery_files::is_there(&path) {
         if left_by_a_start(config).is_none() {
             found.note(
                 "there is no gateway in server.directory yet: `chancery init --config` begins it (if there should \

@@ -57,7 +57,7 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
     let root_key = dir.join("root.key");
     if !root_key.exists() {
         ensure!(
-            !dir.join(STORE_FILE).exists(),
+            !chancery_files::is_there(&dir.join(STORE_FILE)),
             "{} holds a store but no root.key: without the key nothing in it can be opened; \
              restore the key, or start with another --dir",
             dir.display()

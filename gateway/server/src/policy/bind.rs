@@ -93,7 +93,7 @@ pub(super) async fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     let binding = kept_of(&document).unwrap_or_default();
     let text = text(args, &seen, &name, &files, binding)?;
     ensure!(
-        args.replace || !document.exists(),
+        args.replace || !chancery_files::is_there(&document),
         "{} is there already: --replace takes its place",
         document.display()
     );

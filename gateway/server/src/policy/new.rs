@@ -78,7 +78,7 @@ pub(super) fn run(args: &NewArgs, output: Output) -> Result<ExitCode> {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.with_context(|| format!("{} names no folder", folder.display()))?;
     check_name(&name)?;
-    ensure!(!folder.exists(), "{} is there already", folder.display());
+    ensure!(!chancery_files::is_there(folder), "{} is there already", folder.display());
     let project = Project { name, language: args.language, decision: args.decision };
     let made = contents(&project)?;
     for (file, text) in &made {

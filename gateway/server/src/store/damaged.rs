@@ -208,11 +208,11 @@ pub(super) struct Rebuilt {
 pub(super) async fn rebuild(config: &Config) -> Result<Rebuilt> {
     let store = store_file(config);
     let aside = store.with_extension("redb.damaged");
-    if aside.exists() {
+    if chancery_files::is_there(&aside) {
         bail!("{} is there already, from a repair before: move it away first", aside.display());
     }
     let beside = store.with_extension("rebuilding");
-    if beside.exists() {
+    if chancery_files::is_there(&beside) {
         chancery_files::remove(&beside)
             .with_context(|| format!("cannot remove {}", beside.display()))?;
     }

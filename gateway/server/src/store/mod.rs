@@ -3,10 +3,12 @@
 mod command;
 mod damaged;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use chancery_files::is_there;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{Barrier, RootKey, mend_check};
 use chancery_store::redb::{Frozen, RedbStore};
@@ -40,11 +42,6 @@ impl Begun {
     pub(crate) async fn of(path: &Path, open: &dyn Store) -> Result<Self> {
         let is_new = open.scan(b"", None, 1).await?.is_empty();
         Ok(Self { new: is_new.then(|| path.to_owned()) })
-    }
-
-    /// Whether there was nothing in it.
-    pub(crate) fn is_new(&self) -> bool {
-        self.new.is_some()
     }
 
     /// It is in order.
@@ -171,21 +168,51 @@ impl OpenStore {
 pub(crate) async fn begin(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<bool> {
     config.trusted.make_directory(&config.server.directory)?;
     let path = store_file(config);
-    if path.exists() {
-        config.trusted.file(&path)?;
+    let _alone = alone_in(&config.server.directory)?;
+    if is_there(&path) {
+        config.trusted.file(&path).with_context(|| format!("the store {}", path.display()))?;
+        // Without records it is no gateway's.
+        if !raw(&path)?.scan(b"", None, 1).await?.is_empty() {
+            return Ok(false);
+        }
     } else {
         refuse_second_begin(config)?;
         refuse_small_disk(&config.server.directory)?;
     }
-    let raw = raw(&path)?;
-    let begun = Begun::of(&path, &*raw).await?;
-    if !begun.is_new() {
-        return Ok(false);
+    let beside = path.with_extension("beginning");
+    // Left by a try that was interrupted.
+    if is_there(&beside) {
+        chancery_files::remove(&beside)
+            .with_context(|| format!("cannot remove {}", beside.display()))?;
     }
-    let root = root_key(config, hsm, &*raw).await?;
-    OpenStore::with_root(raw.clone(), root).await?;
-    begun.keep();
+    let made = begin_beside(&beside, config, hsm).await;
+    if made.is_err() {
+        let _ = chancery_files::remove(&beside);
+    }
+    made?;
+    chancery_files::rename(&beside, &path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
     Ok(true)
+}
+
+/// Makes a store beside the place that it is to have, and leaves it closed: whatever happens until it has its name, it
+/// does not pass for a store.
+async fn begin_beside(beside: &Path, config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<()> {
+    let raw = raw(beside)?;
+    let root = root_key(config, hsm, &*raw).await?;
+    OpenStore::with_root(raw, root).await.map(drop)
+}
+
+/// Makes sure that no other process begins a gateway in this directory meanwhile.
+fn alone_in(directory: &Path) -> Result<File> {
+    let opened = File::open(directory).with_context(|| directory.display().to_string())?;
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            bail!("{}: another process is making a gateway there", directory.display())
+        }
+        // Where the file system knows no locks, nobody can tell.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(opened),
+    }
 }
 
 /// The file of the store.
@@ -196,6 +223,10 @@ pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
     let path = store_file(config);
     if path.is_file() {
         return Ok(path);
+    }
+    if is_there(&path) {
+        // A link that leads nowhere, or no file.
+        config.trusted.file(&path).with_context(|| format!("the store {}", path.display()))?;
     }
     refuse_second_begin(config)?;
     bail!(
@@ -211,7 +242,7 @@ pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
 pub(crate) fn left_by_a_start(config: &Config) -> Option<PathBuf> {
     let directory = &config.server.directory;
     let left = [config.audit.file.clone(), directory.join("root.pem"), policy_history(config)];
-    left.into_iter().find(|path| path.exists())
+    left.into_iter().find(|path| is_there(path))
 }
 
 /// A new store comes with a new CA. None is made because a store was lost or its disk is not mounted.

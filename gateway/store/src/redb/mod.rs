@@ -256,7 +256,10 @@ async fn scan<T: Send + 'static>(
 /// that a power cut removes again loses every commit in it.
 fn create_private(path: &Path, may_exist: bool) -> std::io::Result<()> {
     match chancery_files::create(path, &[], Readers::Owner) {
-        Err(error) if may_exist && error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        // Through a link that leads nowhere, the database would make a file that others may read.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            if may_exist && path.exists() { Ok(()) } else { Err(error) }
+        }
         created => created,
     }
 }
@@ -288,4 +291,14 @@ mod tests {
     }
 
     crate::conformance_battery!(fresh());
+
+    #[test]
+    fn nothing_is_made_through_a_symbolic_link_that_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, target) = (directory.path().join("link"), directory.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let refused = RedbStore::open(&link).unwrap_err();
+        assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
+        assert!(!target.exists());
+    }
 }
