@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chancery_identity::TenantId;
 use chancery_integration::plugin::Access;
-use chancery_policy::{AccessRequest, Compiler, Digest, Operations, PolicyConfig, PolicyHost};
+use chancery_policy::{AccessRequest, Compiler, Digest, Known, PolicyConfig, PolicyHost};
 
 use crate::measure;
 use crate::policy::component;
@@ -48,8 +48,7 @@ fn open(directory: &Path) -> PolicyHost {
     let config = PolicyConfig::new(directory.to_owned(), directory.join("cache"));
     let program = std::env::current_exe().unwrap();
     let compiler = Compiler::Process(program, COMPILER_ROLE);
-    let operations = Operations::Any;
-    PolicyHost::open(PolicyConfig { compiler, operations, ..config }).unwrap()
+    PolicyHost::open(PolicyConfig { compiler, known: Known::ANYTHING, ..config }).unwrap()
 }
 
 /// `access-rules` with so many rules, of which the last allows what is asked.
