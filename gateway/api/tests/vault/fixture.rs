@@ -23,6 +23,7 @@ use chancery_secrets::{Mount, MountKind, Mounts, Secrets};
 use chancery_store::memory::MemoryStore;
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
@@ -85,6 +86,12 @@ impl Fixture {
                 .unwrap();
         let shared = Arc::new(MemoryStore::new());
         let access = Arc::new(Access::new(policy, shared.clone(), audit.clone(), clock.clone()));
+        let now = clock.clone();
+        access.judge_chains_by(Arc::new(move |chain| {
+            let name = chain.first().and_then(|leaf| std::str::from_utf8(leaf).ok());
+            let certificate = certificate(name.ok_or(EvidenceError::Untrusted)?, now.now());
+            Ok(Evidence::new(Arc::new(certificate), now.clone(), Arc::new(|_| Ok(()))))
+        }));
         let mount = |name: &str, kind| Mount {
             name: name.parse().unwrap(),
             kind,
@@ -129,20 +136,7 @@ impl Fixture {
 
     /// A certificate of a name under `spiffe://test/` that is good for a day.
     pub(crate) fn certificate(&self, name: &str) -> PeerCertificate {
-        let now = self.clock.now();
-        PeerCertificate {
-            der: vec![],
-            fingerprint: Fingerprint::of_certificate(name.as_bytes()),
-            serial: "1".to_owned(),
-            authority_key_id: String::new(),
-            not_before: now,
-            not_after: now + Duration::from_hours(24),
-            lineage: None,
-            identity: Ok(Identity {
-                tenant: TenantId::default_tenant(),
-                name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
-            }),
-        }
+        certificate(name, self.clock.now())
     }
 
     /// A request with the certificate of a name under `spiffe://test/`, or with none for an empty name.
@@ -175,6 +169,23 @@ impl Fixture {
         let answer = self.call(who, "POST", "/v1/auth/cert/login").send().await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Its bytes are the name.
+fn certificate(name: &str, now: Timestamp) -> PeerCertificate {
+    PeerCertificate {
+        der: name.as_bytes().to_vec(),
+        fingerprint: Fingerprint::of_certificate(name.as_bytes()),
+        serial: "1".to_owned(),
+        authority_key_id: String::new(),
+        not_before: now,
+        not_after: now + Duration::from_hours(24),
+        lineage: None,
+        identity: Ok(Identity {
+            tenant: TenantId::default_tenant(),
+            name: IdentityName::Spiffe(format!("spiffe://test/{name}").parse().unwrap()),
+        }),
     }
 }
 
