@@ -43,6 +43,10 @@ pub enum UpstreamError {
     /// It took too long.
     #[error("the other CA did not issue within {0:?}")]
     Deadline(Duration),
+    /// The other CA was sent the CSR, and may have issued a certificate that was not received. Asking again would
+    /// make another one.
+    #[error("the other CA may have issued a certificate, but it was not received: {0}")]
+    AfterFinalize(Box<Self>),
     /// The other CA could not be reached, or does not speak ACME.
     #[error("the other CA cannot be used: {0}")]
     Unavailable(String),
@@ -82,6 +86,7 @@ impl UpstreamError {
             | Self::NoChallenge(_)
             | Self::NotValidated { .. }
             | Self::BadToken
+            | Self::AfterFinalize(_)
             | Self::BadCertificate(_)
             | Self::Config(_)
             | Self::DamagedAccount(_) => false,
@@ -141,6 +146,7 @@ mod tests {
             refused("rateLimited", Some(429)),
             refused("accountDoesNotExist", None),
             UpstreamError::NoChallenge("a.example".to_owned()),
+            UpstreamError::AfterFinalize(Box::new(UpstreamError::Deadline(Duration::from_secs(1)))),
         ] {
             assert!(!lasting.is_passing(), "{lasting}");
         }

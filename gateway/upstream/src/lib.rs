@@ -15,6 +15,7 @@ mod order;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use chancery_store::SharedStore;
@@ -72,13 +73,18 @@ impl AcmeUpstream {
     ) -> Result<UpstreamChain, UpstreamError> {
         let names: BTreeSet<GeneralName> = names.iter().cloned().collect();
         let started = Instant::now();
-        let result = tokio::time::timeout(self.config.deadline, async {
+        let (deadline, finalized) = (self.config.deadline, AtomicBool::new(false));
+        let result = tokio::time::timeout(deadline, async {
             let account = self.account().await?;
-            order::place(account, &self.responses, request.der(), &names, self.config.deadline)
+            order::place(account, &self.responses, request.der(), &names, deadline, &finalized)
                 .await
         })
         .await
-        .unwrap_or(Err(UpstreamError::Deadline(self.config.deadline)))
+        .unwrap_or(Err(UpstreamError::Deadline(deadline)))
+        .map_err(|error| {
+            let may_exist = error.is_passing() && finalized.load(Ordering::Relaxed);
+            if may_exist { UpstreamError::AfterFinalize(Box::new(error)) } else { error }
+        })
         .and_then(|pem| Ok(UpstreamChain::check(&pem, request.public_key(), &names)?));
         metrics::histogram!("chancery_upstream_issue_seconds").record(started.elapsed());
         if result.is_err() {

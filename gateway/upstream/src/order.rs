@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chancery_x509::{GeneralName, RevocationReason};
@@ -10,13 +11,15 @@ use instant_acme::{
 use crate::UpstreamError;
 use crate::challenge::{ChallengeResponses, Served};
 
-/// Takes one order from `newOrder` to the downloaded chain (RFC 8555 §7.1.6), as PEM.
+/// Takes one order from `newOrder` to the downloaded chain (RFC 8555 §7.1.6), as PEM. `finalized` is set before the
+/// CSR is sent: from then on there may be a certificate.
 pub(crate) async fn place(
     account: &Account,
     responses: &ChallengeResponses,
     csr: &[u8],
     names: &BTreeSet<GeneralName>,
     deadline: Duration,
+    finalized: &AtomicBool,
 ) -> Result<String, UpstreamError> {
     let identifiers = names.iter().map(identifier).collect::<Result<Vec<_>, _>>()?;
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
@@ -31,6 +34,7 @@ pub(crate) async fn place(
             Err(error) => return Err(error.into()),
         }
     }
+    finalized.store(true, Ordering::Relaxed);
     order.finalize_csr(csr).await?;
     Ok(order.poll_certificate(&poll).await?)
 }

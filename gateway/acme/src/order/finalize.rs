@@ -10,7 +10,7 @@ use super::awaiting::{Awaiting, Waiting};
 use super::csr;
 use super::state::{In, Order, Processing};
 use crate::Acme;
-use crate::account::ActiveAccount;
+use crate::account::{Account, AccountStatus, ActiveAccount};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::id::OrderId;
@@ -117,7 +117,11 @@ impl Acme {
         let key = records::order(&context.tenant, id)?;
         let Some((mut order, mut version)) = self.processing(&key).await? else { return Ok(()) };
         let facts = order.facts().clone();
-        let outcome = match self.issue(context, &order).await {
+        let made = match self.of_active_account(context, &order).await? {
+            Ok(()) => self.issue(context, &order).await,
+            Err(failure) => Err(NotMade::Failed(failure)),
+        };
+        let outcome = match made {
             Ok(serial) => Ok(serial),
             Err(NotMade::Failed(failure)) => Err(failure),
             Err(NotMade::Away(error)) => {
@@ -171,6 +175,20 @@ impl Acme {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether the order's account is still active: it may have been shut off while the order waited for its CA.
+    async fn of_active_account(
+        &self,
+        context: &RequestContext,
+        order: &In<Processing>,
+    ) -> Result<Result<(), Failure>, Error> {
+        let facts = order.facts();
+        let key = records::account(&context.tenant, facts.account)?;
+        let account = records::load::<Account>(self.store.as_ref(), key).await?;
+        let is_active = account.is_some_and(|account| account.value.status == AccountStatus::Valid);
+        let failure = || Failure::new(FailureKind::Unauthorized, "the account was deactivated");
+        Ok(if is_active { Ok(()) } else { Err(failure()) })
     }
 
     /// The order at this key, if its certificate is being made.

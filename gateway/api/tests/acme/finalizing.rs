@@ -317,3 +317,24 @@ async fn an_order_of_a_gateway_that_is_gone_is_taken_up_by_another_once() {
     put_off(&world, &mut client, &order, "2").await;
     assert_eq!(world.audited("certificates.issue").len(), 2);
 }
+
+#[tokio::test]
+async fn an_order_that_waits_is_not_made_for_an_account_that_was_shut_off() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let order = finalized_elsewhere(&world, &mut client).await;
+    put_off(&world, &mut client, &order, "1").await;
+    let account = client.account.clone().unwrap();
+    client.post(&account, &json!({"status": "deactivated"})).await.ok();
+    world.clock.advance(Duration::from_secs(1));
+    while server.acme.take_up().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    while world.audited("acme.order.finalize").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let line = world.audited("acme.order.finalize").pop().unwrap();
+    assert_eq!(line["outcome"], json!({"result": "failed", "code": "unauthorized"}));
+    assert_eq!(world.audited("certificates.issue").len(), 1, "it was not tried again");
+}
