@@ -12,6 +12,7 @@ mod draft;
 mod error;
 mod open;
 mod process;
+mod roots;
 mod together;
 mod write;
 
@@ -20,6 +21,7 @@ pub use check::{SecretReaders, Trusted};
 pub use draft::{Draft, is_draft};
 pub use error::{Untrusted, WhoMay};
 pub use process::{as_user, explained, refuse_root_in_foreign};
+pub use roots::{NotRootsAlone, roots_alone};
 pub use together::{NotKept, keep_together};
 pub use write::{
     Readers, create, is_there, make_directory, make_directory_as_parent, remove, rename, replace,

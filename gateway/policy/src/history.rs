@@ -9,7 +9,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use chancery_files::{Readers, Trusted, make_directory_as_parent};
+use chancery_files::{Readers, Trusted, is_there, make_directory_as_parent};
+use chancery_identity::is_plain;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +102,8 @@ impl EarlierSet {
             written: Vec::new(),
             set_aside: Vec::new(),
         };
+        // Also for a set without files: what is in the directory is set aside.
+        check_nearest(trusted, policies)?;
         // Documents last: what they name is there when they are.
         let (documents, others): (Vec<_>, Vec<_>) =
             self.files.iter().partition(|(name, _)| is_document(name));
@@ -126,6 +129,7 @@ impl EarlierSet {
     ) -> Result<(), LoadError> {
         let path = policies.join(name);
         if let Some(folder) = path.parent() {
+            check_nearest(trusted, folder)?;
             make_directory_as_parent(folder).map_err(LoadError::io("create", folder))?;
             trusted.directory(folder)?;
         }
@@ -143,6 +147,13 @@ impl EarlierSet {
         restored.written.push(name.to_owned());
         Ok(())
     }
+}
+
+/// Checks a directory, or the nearest one above it that is there, before anything is made in it.
+fn check_nearest(trusted: &Trusted, folder: &Path) -> Result<(), LoadError> {
+    let there = folder.ancestors().find(|above| is_there(above));
+    trusted.directory(there.unwrap_or(Path::new(".")))?;
+    Ok(())
 }
 
 fn is_document(name: &Path) -> bool {
@@ -304,7 +315,22 @@ impl History {
             }
             files.insert(name.clone(), contents.into());
         }
+        self.check_whole(&set, &files)?;
         Ok(EarlierSet { set, files, history: self.clone() })
+    }
+
+    /// Refuses a set that is not what its digest says, or whose names do not show what they are.
+    fn check_whole(&self, set: &TakenSet, files: &Files) -> Result<(), LoadError> {
+        let shows = |name: &PathBuf| name.to_str().is_some_and(|name| name.chars().all(is_plain));
+        let reason = if digest(files) != set.digest {
+            "the history was changed, since its files do not have the digest of the set: choose another set"
+        } else if !files.keys().all(shows) {
+            "a name in it has characters that are not seen: choose another set"
+        } else {
+            return Ok(());
+        };
+        let path = self.directory.join(format!("sets/{:08}.json", set.number));
+        Err(LoadError::Cache { path, reason: reason.to_owned() })
     }
 
     fn object(&self, of: &Digest) -> PathBuf {
@@ -332,7 +358,7 @@ fn set_aside(policies: &Path, name: &Path) -> Result<PathBuf, LoadError> {
     let path = policies.join(name);
     let aside = (1..=MOST_ASIDE)
         .map(|n| PathBuf::from(format!("{}.aside-{n}", name.display())))
-        .find(|aside| !policies.join(aside).exists())
+        .find(|aside| !is_there(&policies.join(aside)))
         .ok_or_else(|| LoadError::io("set aside", &path)(ErrorKind::AlreadyExists.into()))?;
     fs::rename(&path, policies.join(&aside)).map_err(LoadError::io("rename", &path))?;
     Ok(aside)
@@ -478,6 +504,67 @@ mod tests {
             assert!(matches!(refused, LoadError::NoSuchSet { .. }), "{elsewhere}: {refused}");
         }
         assert_eq!(fs::read_dir(&policies).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_set_that_was_changed_is_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, policies) = (folder.path().join("history"), folder.path().join("policies"));
+        fs::create_dir(&policies).unwrap();
+        let history = History::open(&state, &Trusted::process()).unwrap();
+        for text in ["1", "2"] {
+            let list = files(&[("a.toml", text)]);
+            history.keep(&list, &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let set = state.join("sets/00000001.json");
+        let kept = fs::read_to_string(&set).unwrap();
+        let [one, two] = [b"1", b"2"].map(|text| Digest::of(text).to_string());
+        // Each names a file that the history has.
+        for changed in [kept.replace(&one, &two), kept.replace("a.toml", "b.toml")] {
+            assert_ne!(changed, kept);
+            fs::write(&set, changed).unwrap();
+            let refused = restore(&history, Some(1), &policies).unwrap_err().to_string();
+            assert!(refused.contains("the history was changed"), "{refused}");
+        }
+        assert_eq!(fs::read_dir(&policies).unwrap().count(), 0);
+        fs::write(&set, kept).unwrap();
+        assert_eq!(restore(&history, Some(1), &policies).unwrap().written.len(), 1);
+    }
+
+    #[test]
+    fn names_that_do_not_show_what_they_are_are_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
+        for name in ["a\u{1b}[2J.toml", "plugins/a\nb.wasm", "a\u{202e}.toml"] {
+            let list = files(&[(name, "1")]);
+            let set = history.keep(&list, &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+            let refused = restore(&history, Some(set.number), &policies).unwrap_err().to_string();
+            assert!(refused.contains("not seen"), "{refused}");
+        }
+        assert_eq!(fs::read_dir(&policies).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_made_or_set_aside_where_others_may_write() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        let history = History::open(&folder.path().join("history"), &Trusted::process()).unwrap();
+        for list in [&[("plugins/p/p.wasm", "1")][..], &[]] {
+            history.keep(&files(list), &Versions::new(), Timestamp::UNIX_EPOCH).unwrap();
+        }
+        write(&policies, &[("a.toml", "mine")]);
+        fs::set_permissions(&policies, fs::Permissions::from_mode(0o777)).unwrap();
+        for number in [1, 2] {
+            let refused = restore(&history, Some(number), &policies).unwrap_err();
+            assert!(matches!(refused, LoadError::Untrusted(_)), "{refused}");
+        }
+        let left: Vec<_> =
+            fs::read_dir(&policies).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["a.toml"]);
     }
 
     #[test]

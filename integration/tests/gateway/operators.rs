@@ -88,13 +88,10 @@ fn root_is_told_as_whom_to_run_a_command_and_writes_nothing() {
     }
 }
 
-#[test]
-fn root_puts_policies_back_that_the_gateways_user_only_reads() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let site = Site::new();
-    let gateway = Gateway::start(&site);
+/// A gateway with two sets in its history and policies of root's that its user reads, as docs/operating/service.md says:
+/// its configuration, and the bindings of the first set.
+fn with_policies_of_root(site: &Site) -> (PathBuf, String) {
+    let gateway = Gateway::start(site);
     let bindings = gateway.path("policies/access.toml");
     let good = fs::read_to_string(&bindings).expect("the bindings can be read");
     fs::write(&bindings, good.replace("secret/app/*", "secret/team/*"))
@@ -104,7 +101,6 @@ fn root_puts_policies_back_that_the_gateways_user_only_reads() {
         (history == 2).then_some(())
     });
     drop(gateway.stop());
-    // As docs/operating/service.md says: the policies are root's, for the gateway's user to read.
     let (state, policies) = (site.path().join("state"), site.path().join("policies"));
     fs::rename(state.join("policies"), &policies).expect("they can be moved");
     let mut config: toml::Table = fs::read_to_string(state.join("chancery.toml"))
@@ -121,6 +117,17 @@ fn root_puts_policies_back_that_the_gateways_user_only_reads() {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("and their modes");
     }
     fs::set_permissions(site.path(), Permissions::from_mode(0o755)).expect("its own");
+    (config, good)
+}
+
+#[test]
+fn root_puts_policies_back_that_the_gateways_user_only_reads() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let (config, good) = with_policies_of_root(&site);
+    let (state, policies) = (site.path().join("state"), site.path().join("policies"));
     let before = (owners(&state), owners(&policies));
 
     let said = chancery(&["policy", "rollback", "--config", text(&config)]).success();
@@ -134,6 +141,96 @@ fn root_puts_policies_back_that_the_gateways_user_only_reads() {
     assert_eq!(after.remove(text(&state.join("policy-history/put-back.json"))), Some(NOBODY));
     assert_eq!((after, owners(&policies)), before);
     assert!(!site.path().join("state/policies").exists());
+}
+
+/// Every file and directory below a directory, and it, with owner, group, mode and contents.
+fn everything(directory: &Path) -> BTreeMap<String, (u32, u32, u32, Vec<u8>)> {
+    let paths = owners(directory).into_keys().chain([text(directory).to_owned()]);
+    paths
+        .map(|path| {
+            let found = fs::symlink_metadata(&path).expect("it is there");
+            let content = fs::read(&path).unwrap_or_default();
+            (path, (found.uid(), found.gid(), found.mode(), content))
+        })
+        .collect()
+}
+
+/// Tries to put a set back as root, which says why not, and changes nothing.
+fn refused_to_root(config: &Path, folders: &[&Path], why: &str) {
+    let all = || folders.iter().map(|folder| everything(folder)).collect::<Vec<_>>();
+    let before = all();
+    for to in ["1", "2"] {
+        let command = ["policy", "rollback", "--config", text(config), "--to", to];
+        let said = chancery(&command).failure();
+        assert!(said.stderr.contains(why), "{said}");
+        assert!(said.stderr.contains("chown -R root:GROUP"), "{said}");
+        assert!(all() == before, "something was written: {said}");
+    }
+}
+
+#[test]
+fn root_puts_nothing_back_where_somebody_else_has_a_hand_in() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let (config, _) = with_policies_of_root(&site);
+    let (state, policies) = (site.path().join("state"), site.path().join("policies"));
+    let plugins = policies.join("plugins");
+    let refused = |why| refused_to_root(&config, &[&state, &policies], why);
+
+    chown(&plugins, Some(NOBODY), None).expect("root may give files away");
+    refused("plugins belongs to the user");
+    chown(&plugins, Some(0), None).expect("root may take files");
+    fs::set_permissions(&plugins, Permissions::from_mode(0o770)).expect("its mode");
+    refused("plugins has mode 0770");
+    fs::set_permissions(&plugins, Permissions::from_mode(0o750)).expect("its mode");
+    let link = policies.join("more");
+    std::os::unix::fs::symlink("plugins", &link).expect("a link");
+    refused("more is a symbolic link");
+    fs::remove_file(&link).expect("it is there");
+    // In a directory of the gateway's user, who can exchange it.
+    let inside = state.join("policies");
+    let moved = fs::read_to_string(&config)
+        .expect("the configuration can be read")
+        .replace(text(&policies), text(&inside));
+    let moved = site.write("moved.toml", moved);
+    fs::rename(&policies, &inside).expect("they can be moved");
+    refused_to_root(&moved, &[&state], "state belongs to the user");
+    fs::rename(&inside, &policies).expect("they can be moved");
+    drop(chancery(&["policy", "rollback", "--config", text(&config)]).success());
+}
+
+#[test]
+fn root_puts_nothing_back_through_a_linked_directory() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let (config, _) = with_policies_of_root(&site);
+    let (state, policies) = (site.path().join("state"), site.path().join("policies"));
+    let elsewhere = site.path().join("elsewhere");
+    fs::rename(&policies, &elsewhere).expect("they can be moved");
+    std::os::unix::fs::symlink(&elsewhere, &policies).expect("a link");
+    let refused = || refused_to_root(&config, &[&state, &elsewhere], "policies is a symbolic link");
+    refused();
+    // Without files nothing is written, but every document there would be set aside.
+    for number in [1, 2] {
+        let path = state.join(format!("policy-history/sets/{number:08}.json"));
+        let set = fs::read_to_string(&path).expect("the set is kept");
+        let mut set: serde_json::Value = serde_json::from_str(&set).expect("it is JSON");
+        set["files"] = serde_json::json!({});
+        // Of nothing.
+        set["digest"] =
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into();
+        fs::write(&path, set.to_string()).expect("it can be written");
+    }
+    refused();
+    // The same whoever made the link: what is done is done as that user.
+    std::os::unix::fs::lchown(&policies, Some(NOBODY), None).expect("root may give files away");
+    let before = everything(&elsewhere);
+    drop(chancery(&["policy", "rollback", "--config", text(&config), "--to", "1"]).failure());
+    assert!(everything(&elsewhere) == before, "something was written");
 }
 
 #[test]

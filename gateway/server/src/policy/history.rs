@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use chancery_files::Trusted;
+use chancery_identity::visible;
 use chancery_policy::{PolicyConfig, Restored, TakenSet};
 use clap::Args;
 
@@ -52,19 +53,23 @@ pub(super) fn roll_back(args: &RollbackArgs, output: Output) -> Result<ExitCode>
 }
 
 /// The same for root, whose the policies are while the state is the gateway's. Root writes the policies and nothing
-/// else: what is in the state directory is read and written as the gateway's user.
+/// else: what is in the state directory is read and written as the gateway's user. Root finds what it writes by name,
+/// so it writes only where nobody else can change what a name leads to.
 fn roll_back_as_root(args: &RollbackArgs, user: u32) -> Result<(Restored, bool)> {
     let (config, earlier) = as_gateway(user, || {
         let config = Config::load(&args.config)?;
         let earlier = chancery_policy::earlier_set(&with_history(&config), args.to)?;
         Ok((config, earlier))
     })?;
-    let owner = fs::metadata(&config.policy_directory).map(|found| found.uid());
-    let put_back = |trusted| Ok(earlier.put_back(&config.policy_directory, trusted)?);
+    // With a slash behind it, a link would be followed.
+    let directory: PathBuf = config.policy_directory.components().collect();
+    let owner = fs::symlink_metadata(&directory).map(|found| found.uid());
+    let put_back = |trusted| Ok(earlier.put_back(&directory, trusted)?);
     let restored = if owner.is_ok_and(|owner| owner == user) {
         as_gateway(user, || put_back(&config.trusted))?
     } else {
-        // Nobody but root may have a hand in what root writes to.
+        // Before anything is made: nobody but root may have a hand in what root writes to.
+        chancery_files::roots_alone(&directory)?;
         put_back(&Trusted::process())?
     };
     as_gateway(user, || Ok(chancery_policy::remember_earlier(&with_history(&config), &earlier)?))?;
@@ -80,7 +85,7 @@ fn listed(sets: &[TakenSet]) -> String {
     for set in sets {
         let _ = writeln!(text, "{}  {}  {}", set.number, set.taken, set.digest);
         for (binding, plugin) in set.bindings() {
-            let _ = writeln!(text, "    {binding}: {plugin}");
+            let _ = writeln!(text, "    {}: {}", visible(binding), visible(&plugin));
         }
     }
     if text.is_empty() { "no set was in force yet".to_owned() } else { text }
@@ -89,12 +94,16 @@ fn listed(sets: &[TakenSet]) -> String {
 fn told(restored: &Restored, watched: bool) -> String {
     let mut text = format!("set {} is put back ({})\n", restored.number, restored.digest);
     for name in &restored.written {
-        let _ = writeln!(text, "    written: {}", name.display());
+        let _ = writeln!(text, "    written: {}", shown(name));
     }
     for name in &restored.set_aside {
-        let _ = writeln!(text, "    set aside, as it is not in that set: {}", name.display());
+        let _ = writeln!(text, "    set aside, as it is not in that set: {}", shown(name));
     }
     let when = if watched { "by itself" } else { "on SIGHUP" };
     let _ = writeln!(text, "a gateway that is running takes it {when}");
     text
+}
+
+fn shown(name: &Path) -> String {
+    visible(&name.to_string_lossy()).into_owned()
 }
