@@ -324,9 +324,8 @@ fn a_store_is_checked_and_repaired() {
     drop(stored.start());
 }
 
-/// A leaf of the file's tree is gone: the file is refused, and made anew of the rest.
-#[test]
-fn a_damaged_file_is_refused_and_made_anew() {
+/// A store of which a leaf of the file's tree is gone, a backup from before, and the file.
+fn torn() -> (Stored, PathBuf, Vec<u8>) {
     let stored = Stored::new();
     let gateway = stored.start();
     let body = |number: usize| json!({ "data": { "value": "x".repeat(500), "number": number } });
@@ -348,6 +347,20 @@ fn a_damaged_file_is_refused_and_made_anew() {
     }
     assert_ne!(image, whole, "the record is there");
     fs::write(stored.store(), &image).expect("the store can be written");
+    (stored, backup, image)
+}
+
+fn has_all(gateway: &Gateway) {
+    for number in 0..40 {
+        let path = format!("/v1/secret/data/app/many/{number:02}");
+        assert_eq!(gateway.app().get(&path).expect(200).json()["data"]["data"]["number"], number);
+    }
+}
+
+/// A leaf of the file's tree is gone: the file is refused, and made anew of the rest.
+#[test]
+fn a_damaged_file_is_refused_and_made_anew() {
+    let (stored, backup, image) = torn();
 
     let said = stored.refuses();
     assert!(said.stderr.contains("chancery store check"), "{said}");
@@ -376,14 +389,108 @@ fn a_damaged_file_is_refused_and_made_anew() {
     assert!(fs::read(aside).expect("it is kept") == image);
     drop(stored.store_command(&["check"]).success().says("all of which open"));
     let gateway = stored.start();
-    for number in 0..40 {
-        let path = format!("/v1/secret/data/app/many/{number:02}");
-        assert_eq!(gateway.app().get(&path).expect(200).json()["data"]["data"]["number"], number);
-    }
+    has_all(&gateway);
     let audit = gateway.audit();
     let repaired = audit.iter().find(|line| line["operation"] == "store.repair");
     let repaired = repaired.expect("it is on record");
     assert!(repaired["details"]["rebuilt"].is_number(), "{repaired}");
+}
+
+/// What would make the repair fail is found before the files are changed.
+#[test]
+fn a_file_is_not_made_anew_with_a_wrong_root_key_or_backup() {
+    let (stored, backup, image) = torn();
+    let state = stored.site.path().join("state");
+    let config = fs::read_to_string(state.join("chancery.toml")).expect("it can be read");
+    let mut config: toml::Table = config.parse().expect("it is TOML");
+    let key = state.join("wrong.key");
+    drop(chancery(&["root-key", text(&key)]).success());
+    let seal = config["seal"].as_table_mut().expect("a table");
+    seal.insert("root_key_file".to_owned(), text(&key).into());
+    let wrong = state.join("wrong.toml");
+    fs::write(&wrong, config.to_string()).expect("it can be written");
+    chancery_integration::site::private(&wrong);
+
+    let missing = stored.site.path().join("mistyped.backup");
+    let cut = stored.site.path().join("cut.backup");
+    let bytes = fs::read(&backup).expect("there is a backup");
+    fs::write(&cut, &bytes[..bytes.len() - 1]).expect("it can be written");
+    let aside = stored.store().with_extension("redb.damaged");
+    let draft = stored.store().with_extension("rebuilding");
+    let repair = ["repair", "--rebuild", "--older", "--from"];
+    let with_wrong_key = ["store", "repair", "--rebuild", "--config", text(&wrong)];
+    for said in [
+        chancery(&with_wrong_key),
+        stored.store_command(&[&repair[..], &[text(&missing)]].concat()),
+        stored.store_command(&[&repair[..], &[text(&cut)]].concat()),
+    ] {
+        drop(said.failure().says("nothing is changed"));
+        assert!(fs::read(stored.store()).expect("there is a store") == image);
+        assert!(!aside.exists() && !draft.exists());
+    }
+
+    let said = stored.store_command(&[&repair[..], &[text(&backup)]].concat()).success();
+    for part in ["the file is made anew of", "nothing could be read between", "older than it was"] {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
+    let gateway = stored.start();
+    has_all(&gateway);
+    assert!(gateway.audit().iter().any(|line| line["details"]["rebuilt"].is_number()));
+}
+
+/// The file has a note until the repair is done: no gateway starts with it, and the next run goes on.
+#[test]
+fn a_repair_that_was_stopped_is_gone_on_with() {
+    type Sides = (Option<&'static [u8]>, Option<&'static [u8]>);
+    const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
+    const GAPS: TableDefinition<'static, u64, Sides> = TableDefinition::new("rebuilt-gaps");
+
+    let (stored, backup, _) = torn();
+    let said = stored.store_command(&["--output", "json", "repair", "--rebuild"]);
+    let repaired: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let gaps = repaired["rebuilt"]["unreadable"].as_array().expect("a list");
+    assert!(!gaps.is_empty(), "{repaired}");
+    // As it is left by a run that is killed after the file was made.
+    {
+        let database = Database::open(stored.store()).expect("nobody has it open");
+        let transaction = database.begin_write().expect("it can be written");
+        {
+            let mut facts = transaction.open_table(FACTS).expect("it has facts");
+            assert!(facts.get("rebuilt").expect("it can be read").is_none(), "it was done");
+            facts.insert("rebuilt", 7).expect("it can be written");
+            let mut table = transaction.open_table(GAPS).expect("it can be made");
+            for (number, gap) in (0_u64..).zip(gaps) {
+                let side = |name: &str| gap[name].as_str().map(str::as_bytes);
+                table.insert(number, (side("after"), side("before"))).expect("it can be written");
+            }
+        }
+        transaction.commit().expect("it can be written");
+    }
+    let unfinished = "did not come to its end";
+    drop(stored.refuses().says(unfinished));
+    drop(stored.store_command(&["repair"]).failure().says(unfinished));
+    drop(stored.store_command(&["restored"]).failure().says(unfinished));
+    // And before the new file has its name.
+    let draft = stored.store().with_extension("rebuilding");
+    fs::rename(stored.store(), &draft).expect("it can be renamed");
+    drop(stored.store_command(&["repair"]).failure().says(unfinished));
+
+    let missing = ["repair", "--rebuild", "--older", "--from", "/mistyped.backup"];
+    drop(stored.store_command(&missing).failure().says("run it again"));
+    drop(stored.refuses().says(unfinished));
+    let repair = ["repair", "--rebuild", "--older", "--from", text(&backup)];
+    let said = stored.store_command(&repair).success();
+    for part in ["made anew of 7 records", "nothing could be read", "older than it was"] {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
+    let said = stored.store_command(&["repair", "--rebuild"]).success();
+    assert!(!said.stdout.contains("made anew of"), "it is done: {said}");
+    let gateway = stored.start();
+    has_all(&gateway);
+    let audit = gateway.audit();
+    let is_it =
+        |line: &Value| line["operation"] == "store.repair" && line["details"]["rebuilt"] == 7;
+    assert!(audit.iter().any(is_it), "{audit:?}");
 }
 
 /// A key need not be text: it is given as it is shown.

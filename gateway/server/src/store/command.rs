@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,14 +10,13 @@ use anyhow::{Context, Result, ensure};
 use chancery_audit::Event;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_seal::backup::BackupReader;
-use chancery_store::redb::{Gap, Integrity, verify};
+use chancery_store::redb::{Gap, Integrity, Unfinished, verify};
 use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::damaged::{self, GapView, Rebuilt};
-use super::{OpenStore, existing, store_file};
+use super::damaged::{self, GapView};
+use super::{OpenStore, UNFINISHED, existing, store_file};
 use crate::audit::{self, Chain};
 use crate::config::Config;
 use crate::foundation::open_hsm;
@@ -135,11 +133,13 @@ pub(crate) async fn run(args: StoreArgs) -> Result<ExitCode> {
         }
         StoreCommand::Repair(repair) => {
             let config = Config::load(&repair.config.config)?;
-            let rebuilt = if repair.rebuild { rebuilt_if_damaged(&config).await? } else { None };
-            let (stopped, mended) = Stopped::open_mended(&config).await?;
-            let begun = Begun { mended, rebuilt };
-            let repaired = repair_opened(&config, &stopped, begun, &repair, args.output).await;
-            stopped.close().await?;
+            if repair.rebuild {
+                damaged::end_renames(&config)?;
+            }
+            existing(&config)?;
+            let hsm = open_hsm(&config)?;
+            let repaired = repair_stopped(&config, hsm.clone(), &repair, args.output).await;
+            close(hsm).await?;
             repaired
         }
         StoreCommand::Restored(ConfigArgs { config }) => {
@@ -192,21 +192,45 @@ async fn integrity(config: &Config) -> Result<Integrity, OpenError> {
     checked.unwrap_or_else(|error| Err(failed(error.to_string())))
 }
 
-/// Makes the file anew if it is damaged.
-async fn rebuilt_if_damaged(config: &Config) -> Result<Option<Rebuilt>> {
-    existing(config)?;
+/// Makes the file anew if it is damaged. Whether the record that shows the root key was made anew with it.
+async fn rebuild_if_damaged(
+    config: &Config,
+    hsm: Option<&Pkcs11Signer>,
+    from: Option<&Path>,
+) -> Result<bool> {
     match integrity(config).await {
-        Ok(_) => Ok(None),
-        Err(OpenError::Damaged { .. }) => Ok(Some(damaged::rebuild(config).await?)),
+        Ok(_) => Ok(false),
+        Err(OpenError::Damaged { .. }) => damaged::rebuild(config, hsm, from).await,
         Err(error) => Err(error.into()),
     }
 }
+
+async fn repair_stopped(
+    config: &Config,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    args: &RepairArgs,
+    output: Output,
+) -> Result<ExitCode> {
+    let mended_before =
+        args.rebuild && rebuild_if_damaged(config, hsm.as_deref(), args.from.as_deref()).await?;
+    let (open, mended) = OpenStore::open_mended(config, hsm.as_deref()).await?;
+    // Made anew just now, or by a run that was stopped.
+    let rebuilt = open.unfinished().cloned();
+    let is_rebuilt = rebuilt.is_some();
+    ensure!(args.rebuild || !is_rebuilt, UNFINISHED);
+    let begun = Begun { mended: mended || mended_before, rebuilt };
+    let repaired = repair_opened(config, &Stopped { open, hsm }, begun, args, output).await;
+    if is_rebuilt { repaired.context(NOT_DONE) } else { repaired }
+}
+
+/// What is said if something fails after the file was made anew.
+const NOT_DONE: &str = "the repair did not come to its end: run it again with --rebuild";
 
 /// What a repair begins with.
 struct Begun {
     /// Whether the record that shows the root key was made anew.
     mended: bool,
-    rebuilt: Option<Rebuilt>,
+    rebuilt: Option<Unfinished>,
 }
 
 fn said(path: &Path, checked: &Checked) -> String {
@@ -247,7 +271,7 @@ async fn repair_opened(
         done.rebuilt = Some(RebuiltView {
             records: rebuilt.records,
             unreadable: rebuilt.gaps.iter().map(GapView::of).collect(),
-            damaged_file: rebuilt.aside,
+            damaged_file: damaged::aside(config),
         });
         gaps = rebuilt.gaps;
     }
@@ -278,6 +302,10 @@ async fn repair_opened(
     if changed {
         stopped.reindex(config).await?;
         stopped.record(config, "store.repair", |event| repaired_in(event, &done)).await?;
+    }
+    if done.rebuilt.is_some() {
+        // Until here, another run would have to go on.
+        stopped.open.forget_rebuilt().await?;
     }
     // Keys of tenants that came back open more.
     done.left = views(stopped.look_through().await?.1);
@@ -354,14 +382,6 @@ impl Stopped {
         Ok(Self { open, hsm })
     }
 
-    /// The same, with the record that shows the root key made anew if it is damaged; whether it was.
-    async fn open_mended(config: &Config) -> Result<(Self, bool)> {
-        existing(config)?;
-        let hsm = open_hsm(config)?;
-        let (open, mended) = OpenStore::open_mended(config, hsm.as_deref()).await?;
-        Ok((Self { open, hsm }, mended))
-    }
-
     async fn close(self) -> Result<()> {
         close(self.hsm).await
     }
@@ -435,8 +455,7 @@ impl Stopped {
         done: &mut Repaired,
     ) -> Result<Vec<Key>> {
         let shown = || backup.display().to_string();
-        let file = File::open(backup).with_context(|| format!("cannot read {}", shown()))?;
-        let mut reader = BackupReader::open(file).with_context(shown)?;
+        let mut reader = damaged::open_backup(backup)?;
         let wanted: BTreeSet<&Key> = damaged.iter().collect();
         let mut found: BTreeMap<Key, Record> = BTreeMap::new();
         let mut lost: Vec<Key> = vec![];

@@ -1,19 +1,21 @@
 //! A store of which the file itself is damaged: what can be read of it, and a file made of that.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
+use chancery_seal::backup::{BackupError, BackupReader};
 use chancery_seal::{Barrier, RootKey, makes_root_key};
 use chancery_store::memory::MemoryStore;
-use chancery_store::redb::{Gap, Import, Readable};
+use chancery_store::redb::{Gap, Import, Readable, Unfinished};
 use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version};
 use serde::Serialize;
 
 use super::command::{DamagedView, lines};
-use super::{root_key, store_file};
+use super::{OpenStore, root_key, store_file};
 use crate::config::{Config, RootKeySource};
 use crate::output::{Output, print};
 
@@ -195,43 +197,96 @@ fn look_for_seal(path: &Path) -> Result<(Survey, Vec<Record>), OpenError> {
     Ok((survey, seal))
 }
 
-/// What came of making the file anew.
-#[derive(Debug)]
-pub(super) struct Rebuilt {
-    pub(super) records: u64,
-    pub(super) gaps: Vec<Gap>,
-    /// Where the damaged file is now.
-    pub(super) aside: PathBuf,
+/// Where the damaged file is kept.
+pub(super) fn aside(config: &Config) -> PathBuf {
+    store_file(config).with_extension("redb.damaged")
 }
 
-/// Puts a new file in the place of the damaged one, with all that can be read of that, and moves that aside.
-pub(super) async fn rebuild(config: &Config) -> Result<Rebuilt> {
-    let store = store_file(config);
-    let aside = store.with_extension("redb.damaged");
+/// Where the new file is made.
+fn beside(config: &Config) -> PathBuf {
+    store_file(config).with_extension("rebuilding")
+}
+
+/// Whether the damaged file was moved aside, and the new one, which is complete then, has not taken its place.
+pub(super) fn is_between_renames(config: &Config) -> bool {
+    !chancery_files::is_there(&store_file(config))
+        && chancery_files::is_there(&aside(config))
+        && chancery_files::is_there(&beside(config))
+}
+
+/// Puts the new file in its place if a repair was stopped just before that.
+pub(super) fn end_renames(config: &Config) -> Result<()> {
+    if is_between_renames(config) { put_in_place(config) } else { Ok(()) }
+}
+
+fn put_in_place(config: &Config) -> Result<()> {
+    let (store, beside) = (store_file(config), beside(config));
+    chancery_files::rename(&beside, &store).with_context(|| {
+        format!("cannot make {}: {} is what it is to be", store.display(), beside.display())
+    })
+}
+
+/// Puts a new file in the place of the damaged one, with all that can be read of that, and moves that aside. The new
+/// one has a note that the repair is not done. Before anything is changed, the root key has to open the new one, and
+/// a backup that records are to come `from` has to be whole. Whether the record that shows the root key was made anew.
+pub(super) async fn rebuild(
+    config: &Config,
+    hsm: Option<&Pkcs11Signer>,
+    from: Option<&Path>,
+) -> Result<bool> {
+    let (store, aside, beside) = (store_file(config), aside(config), beside(config));
     if chancery_files::is_there(&aside) {
         bail!("{} is there already, from a repair before: move it away first", aside.display());
     }
-    let beside = store.with_extension("rebuilding");
     if chancery_files::is_there(&beside) {
         chancery_files::remove(&beside)
             .with_context(|| format!("cannot remove {}", beside.display()))?;
     }
-    let _quiet = Quiet::begin();
-    let (from, to) = (store.clone(), beside.clone());
-    let made = tokio::task::spawn_blocking(move || copy(&from, &to)).await?;
-    if made.is_err() {
+    let drafted = draft(config, hsm, from).await;
+    if drafted.is_err() {
         let _ = chancery_files::remove(&beside);
     }
-    let (records, gaps) = made?;
+    let mended = drafted.context("the file is not made anew, and nothing is changed")?;
     chancery_files::rename(&store, &aside)
         .with_context(|| format!("cannot make {}", aside.display()))?;
-    chancery_files::rename(&beside, &store).with_context(|| {
-        format!("cannot make {}: {} is what it is to be", store.display(), beside.display())
-    })?;
-    Ok(Rebuilt { records, gaps, aside })
+    put_in_place(config)?;
+    Ok(mended)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(u64, Vec<Gap>), OpenError> {
+/// Makes the new file beside the damaged one, and leaves it closed.
+async fn draft(config: &Config, hsm: Option<&Pkcs11Signer>, from: Option<&Path>) -> Result<bool> {
+    // Before the work begins.
+    let backup = from.map(open_backup).transpose()?;
+    let (damaged, path) = (store_file(config), beside(config));
+    let records = {
+        let _quiet = Quiet::begin();
+        tokio::task::spawn_blocking(move || copy(&damaged, &path)).await??
+    };
+    // An empty one would be sealed with any root key.
+    ensure!(records > 0, "nothing of the file can be read: {ADVICE}");
+    let (open, mended) = OpenStore::open_draft(&beside(config), config, hsm).await?;
+    if let (Some(path), Some(backup)) = (from, backup) {
+        let shown = || path.display().to_string();
+        let reader = tokio::task::spawn_blocking(move || read_through(backup));
+        let reader = reader.await?.with_context(shown)?;
+        reader.end().and_then(|end| end.authenticate_for(&open.barrier)).with_context(shown)?;
+    }
+    Ok(mended)
+}
+
+/// Reads how a backup begins.
+pub(super) fn open_backup(path: &Path) -> Result<BackupReader<File>> {
+    let shown = || path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {}", shown()))?;
+    BackupReader::open(file).with_context(shown)
+}
+
+fn read_through(mut backup: BackupReader<File>) -> Result<BackupReader<File>, BackupError> {
+    while backup.next_record()?.is_some() {}
+    Ok(backup)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<u64, OpenError> {
     let readable = Readable::open(from)?;
     let newest = readable.newest();
     let mut import = Import::create(to)?;
@@ -257,8 +312,8 @@ fn copy(from: &Path, to: &Path) -> Result<(u64, Vec<Gap>), OpenError> {
     if let Some(error) = failed {
         return Err(error);
     }
-    import.finish(newest)?;
-    Ok((records, gaps))
+    import.finish_rebuilt(newest, &Unfinished { records, gaps })?;
+    Ok(records)
 }
 
 /// While it lives, what panics says nothing: reading a damaged file makes the database do so, many times.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use chancery_files::is_there;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{Barrier, RootKey, mend_check};
-use chancery_store::redb::{Frozen, RedbStore};
+use chancery_store::redb::{Frozen, RedbStore, Unfinished};
 use chancery_store::{Commit, SharedStore, Store, restored};
 use jiff::Timestamp;
 
@@ -22,6 +22,10 @@ use crate::foundation::policy_history;
 
 /// Name of the embedded store in the state directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
+
+/// What is said of a store whose repair was stopped.
+const UNFINISHED: &str = "the store was made anew of a damaged file, and that repair did not come to its end: run \
+                          `chancery store repair --rebuild` again, with the same options";
 
 /// Where the store of a gateway is.
 pub(crate) fn store_file(config: &Config) -> PathBuf {
@@ -90,8 +94,27 @@ impl OpenStore {
         hsm: Option<&Pkcs11Signer>,
     ) -> Result<(Self, bool)> {
         let (raw, root) = Self::parts(config, hsm).await?;
+        Self::mended(raw, root).await
+    }
+
+    /// Opens a file that is to take the place of a damaged one.
+    ///
+    /// # Errors
+    /// As for [`open_mended`](Self::open_mended).
+    async fn open_draft(
+        path: &Path,
+        config: &Config,
+        hsm: Option<&Pkcs11Signer>,
+    ) -> Result<(Self, bool)> {
+        let raw = raw(path)?;
+        let root = root_key(config, hsm, &*raw).await?;
+        Self::mended(raw, root).await
+    }
+
+    /// With the record that shows the root key made anew if need be, and whether it was; also if a repair is not done.
+    async fn mended(raw: Arc<RedbStore>, root: RootKey) -> Result<(Self, bool)> {
         let mended = mend_check(&*raw, &root).await.context("mending the seal")?;
-        Ok((Self::with_root(raw, root).await?, mended))
+        Ok((Self::sealed(raw, root).await?, mended))
     }
 
     /// Puts the barrier over a store that others may share.
@@ -135,8 +158,24 @@ impl OpenStore {
     /// Puts the barrier over a store.
     ///
     /// # Errors
-    /// It was sealed with another root key, or cannot be read.
+    /// It was sealed with another root key, cannot be read, or was made anew by a repair that did not come to its end.
     pub(crate) async fn with_root(raw: Arc<RedbStore>, root: RootKey) -> Result<Self> {
+        ensure!(raw.unfinished().is_none(), UNFINISHED);
+        Self::sealed(raw, root).await
+    }
+
+    /// The repair of this store that did not come to its end, if there is one.
+    fn unfinished(&self) -> Option<&Unfinished> {
+        self.file.as_ref().and_then(|file| file.unfinished())
+    }
+
+    /// Puts on record that the repair came to its end.
+    async fn forget_rebuilt(&self) -> Result<()> {
+        let file = self.file.as_ref().context("only an embedded store is made anew")?;
+        Ok(file.forget_rebuilt().await?)
+    }
+
+    async fn sealed(raw: Arc<RedbStore>, root: RootKey) -> Result<Self> {
         let shared: SharedStore = raw.clone();
         Ok(Self { file: Some(raw), ..Self::over(shared, root).await? })
     }
@@ -224,6 +263,7 @@ pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
+    ensure!(!damaged::is_between_renames(config), UNFINISHED);
     if is_there(&path) {
         // A link that leads nowhere, or no file.
         config.trusted.file(&path).with_context(|| format!("the store {}", path.display()))?;

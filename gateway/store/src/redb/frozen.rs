@@ -5,6 +5,7 @@ use std::path::Path;
 use ::redb::{Database, DatabaseError, Durability, ReadOnlyDatabase};
 
 use super::guard::guarded;
+use super::rebuilt::{self, Unfinished};
 use super::snapshot::{self, FACTS, FORMAT, KNOWN_FORMAT, NEWEST, RECORDS, Snapshot};
 use super::{create_private, io_error, open_error};
 use crate::{Key, OpenError, ReadError, Record, Version};
@@ -92,8 +93,24 @@ impl Import {
     ///
     /// # Errors
     /// [`OpenError::Io`].
-    pub fn finish(mut self, newest: Version) -> Result<(), OpenError> {
+    pub fn finish(self, newest: Version) -> Result<(), OpenError> {
+        self.end(newest, None)
+    }
+
+    /// The same for a file that is made anew of a damaged one, with a note in it that the repair is not done:
+    /// [`RedbStore::unfinished`](super::RedbStore::unfinished).
+    ///
+    /// # Errors
+    /// As for [`finish`](Self::finish).
+    pub fn finish_rebuilt(self, newest: Version, rebuilt: &Unfinished) -> Result<(), OpenError> {
+        self.end(newest, Some(rebuilt))
+    }
+
+    fn end(mut self, newest: Version, rebuilt: Option<&Unfinished>) -> Result<(), OpenError> {
         self.write(Durability::Immediate, |transaction| {
+            if let Some(rebuilt) = rebuilt {
+                rebuilt::note(transaction, rebuilt)?;
+            }
             transaction.open_table(RECORDS)?;
             let mut facts = transaction.open_table(FACTS)?;
             facts.insert(FORMAT, KNOWN_FORMAT)?;

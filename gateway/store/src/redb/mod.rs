@@ -17,6 +17,7 @@ mod frozen;
 mod guard;
 mod integrity;
 mod readable;
+mod rebuilt;
 mod snapshot;
 mod space;
 mod writer;
@@ -36,6 +37,7 @@ pub use self::frozen::{Frozen, Import, peek};
 pub use self::integrity::{Integrity, verify};
 use self::integrity::{is_damage, open_checked};
 pub use self::readable::{Gap, Readable};
+pub use self::rebuilt::Unfinished;
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;
 use self::writer::{Request, Writer};
@@ -60,6 +62,7 @@ pub struct RedbStore {
     snapshots: watch::Receiver<Published>,
     watchers: Arc<Watchers>,
     clock: Clock,
+    unfinished: Option<Unfinished>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -112,6 +115,10 @@ impl RedbStore {
     fn start(path: &Path, opener: Opener, space: Space, clock: Clock) -> Result<Self, OpenError> {
         let database = opener().map_err(|error| open_error(path, error))?;
         let snapshot = Snapshot::prepare(path, &database)?;
+        let unfinished = rebuilt::read(&database).map_err(|error| OpenError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
         let watchers = Arc::<Watchers>::default();
         let newest = snapshot.newest();
         let (publisher, snapshots) = watch::channel(Published::ready(snapshot));
@@ -122,7 +129,25 @@ impl RedbStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| io_error(path, &error))?;
-        Ok(Self { requests: Some(requests), snapshots, watchers, clock, writer: Some(writer) })
+        let requests = Some(requests);
+        Ok(Self { requests, snapshots, watchers, clock, unfinished, writer: Some(writer) })
+    }
+
+    /// Whether the file was made anew of a damaged one, and the repair was not done when it was opened.
+    pub fn unfinished(&self) -> Option<&Unfinished> {
+        self.unfinished.as_ref()
+    }
+
+    /// Takes out of the file that it was made anew: the repair is done. That is durable when this returns.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub async fn forget_rebuilt(&self) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::ForgetRebuilt { reply }).await?;
+        answer.await.unwrap_or_else(|_| {
+            Err(CommitError::Unavailable("the store's writer has stopped".to_owned()))
+        })
     }
 
     /// The state as it is now, which stays as it is for whoever holds it. For backups: reads go to the newest

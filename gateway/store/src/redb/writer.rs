@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Opener;
 use super::guard::{guarded, let_go};
+use super::rebuilt;
 use super::snapshot::{self, FACTS, NEWEST, Published, RECORDS, Snapshot};
 use super::space::{self, Space};
 use crate::{Commit, CommitError, Version, Watchers, Write};
@@ -24,6 +25,8 @@ pub(super) enum Request {
     Commit { commit: Commit, reply: oneshot::Sender<Answer> },
     /// Open the file again, if its `generation`th handle, which failed a reader, is still in use.
     Recover { generation: u64 },
+    /// Take out of the file that it was made anew.
+    ForgetRebuilt { reply: oneshot::Sender<Result<(), CommitError>> },
 }
 
 type Answer = Result<Version, CommitError>;
@@ -88,6 +91,9 @@ impl Writer {
                 }
                 Request::Recover { generation } if generation == self.generation => self.recover(),
                 Request::Recover { .. } => {}
+                Request::ForgetRebuilt { reply } => {
+                    let _ = reply.send(self.forget_rebuilt());
+                }
             }
             if group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
                 next = self.queue.try_recv().ok();
@@ -178,6 +184,21 @@ impl Writer {
             failure => CommitError::Unavailable(failure.to_string()),
         };
         commits.iter().map(|_| Err(answer.clone())).collect()
+    }
+
+    fn forget_rebuilt(&mut self) -> Result<(), CommitError> {
+        if self.database.is_none() {
+            self.recover();
+        }
+        let forgotten = match &self.database {
+            Some(database) => rebuilt::forget(database).map_err(Failure::of),
+            None => return Err(CommitError::Unavailable(Failure::Closed.to_string())),
+        };
+        forgotten.map_err(|failure| {
+            tracing::error!(target: "store", error = %failure, "a write to the store failed");
+            self.recover();
+            CommitError::Unavailable(failure.to_string())
+        })
     }
 
     /// Opens the file again, and publishes what is there or why it cannot be read.
