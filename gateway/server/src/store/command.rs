@@ -463,6 +463,7 @@ impl Stopped {
             let is_wanted = wanted.contains(&record.key);
             let is_lost = older && !is_wanted && gaps.iter().any(|gap| gap.contains(&record.key));
             if is_lost {
+                damaged::refuse_part(gaps, &record.key)?;
                 ensure!(
                     lost.len() < MOST_NAMED,
                     "more than {MOST_NAMED} records cannot be read: restore the store from the backup as a whole"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_seal::backup::{BackupError, BackupReader};
+use chancery_seal::backup::BackupReader;
 use chancery_seal::{Barrier, RootKey, makes_root_key};
 use chancery_store::memory::MemoryStore;
 use chancery_store::redb::{Gap, Import, Readable, Unfinished};
@@ -27,6 +27,9 @@ const MOST_NAMED: usize = 1000;
 
 /// Where the records are that the seal is opened with.
 const SEAL: &[u8] = b"_/seal/";
+
+/// When this state was put back.
+const RESTORED: &[u8] = b"_/restored";
 
 /// The one that shows whether the root key is the right one.
 const SEAL_CHECK: &[u8] = b"_/seal/check";
@@ -267,7 +270,9 @@ async fn draft(config: &Config, hsm: Option<&Pkcs11Signer>, from: Option<&Path>)
     let (open, mended) = OpenStore::open_draft(&beside(config), config, hsm).await?;
     if let (Some(path), Some(backup)) = (from, backup) {
         let shown = || path.display().to_string();
-        let reader = tokio::task::spawn_blocking(move || read_through(backup));
+        let gaps = open.unfinished().map(|unfinished| unfinished.gaps.clone());
+        let gaps = gaps.unwrap_or_default();
+        let reader = tokio::task::spawn_blocking(move || read_through(backup, &gaps));
         let reader = reader.await?.with_context(shown)?;
         reader.end().and_then(|end| end.authenticate_for(&open.barrier)).with_context(shown)?;
     }
@@ -281,9 +286,23 @@ pub(super) fn open_backup(path: &Path) -> Result<BackupReader<File>> {
     BackupReader::open(file).with_context(shown)
 }
 
-fn read_through(mut backup: BackupReader<File>) -> Result<BackupReader<File>, BackupError> {
-    while backup.next_record()?.is_some() {}
+fn read_through(mut backup: BackupReader<File>, gaps: &[Gap]) -> Result<BackupReader<File>> {
+    while let Some(record) = backup.next_record()? {
+        refuse_part(gaps, &record.key)?;
+    }
     Ok(backup)
+}
+
+/// Refuses to take from a backup what other records depend on: keys of tenants open what was written before only, and
+/// the mark of a restore is that of this repair.
+pub(super) fn refuse_part(gaps: &[Gap], key: &Key) -> Result<()> {
+    let is_of_all = key.as_bytes().starts_with(SEAL) || key.as_bytes() == RESTORED;
+    ensure!(
+        !is_of_all || !gaps.iter().any(|gap| gap.contains(key)),
+        "{key} is among what cannot be read, and the rest depends on it: put the whole store back from the backup \
+         (`chancery backup restore`)"
+    );
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<u64, OpenError> {
@@ -330,5 +349,21 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         // That is the hook which was there before: this program has no other.
         drop(std::panic::take_hook());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_rest_depends_on_is_not_taken_from_a_backup_by_itself() {
+        let key = |text: &str| Key::new(text).unwrap();
+        let gaps = [Gap { after: Some(key("_/audit/mark")), before: Some(key("default/b")) }];
+        for all in ["_/seal/key/default/00000001", "_/seal/use/default", "_/restored"] {
+            assert!(refuse_part(&gaps, &key(all)).is_err(), "{all}");
+            assert!(refuse_part(&[], &key(all)).is_ok(), "{all}");
+        }
+        assert!(refuse_part(&gaps, &key("default/a")).is_ok());
     }
 }

@@ -208,19 +208,21 @@ pub(crate) async fn begin(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result
     config.trusted.make_directory(&config.server.directory)?;
     let path = store_file(config);
     let _alone = alone_in(&config.server.directory)?;
-    if is_there(&path) {
+    let is_there = is_there(&path);
+    if is_there {
         config.trusted.file(&path).with_context(|| format!("the store {}", path.display()))?;
         // Without records it is no gateway's.
         if !raw(&path)?.scan(b"", None, 1).await?.is_empty() {
             return Ok(false);
         }
-    } else {
-        refuse_second_begin(config)?;
+    }
+    refuse_second_begin(config)?;
+    if !is_there {
         refuse_small_disk(&config.server.directory)?;
     }
     let beside = path.with_extension("beginning");
     // Left by a try that was interrupted.
-    if is_there(&beside) {
+    if chancery_files::is_there(&beside) {
         chancery_files::remove(&beside)
             .with_context(|| format!("cannot remove {}", beside.display()))?;
     }
