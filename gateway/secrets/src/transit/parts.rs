@@ -5,7 +5,7 @@
 //! removes it. An entry that is old belongs to a restore that did not come to its end: what it names is removed.
 
 use chancery_identity::TenantId;
-use chancery_store::{Commit, Key, Store, Version};
+use chancery_store::{Commit, Key, Store, Version, lenient};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -97,7 +97,8 @@ fn parts(materials: Vec<(Key, Zeroizing<Vec<u8>>)>, bytes: usize) -> Vec<Commit>
     parts
 }
 
-/// Removes what is left of restores that did not come to their end.
+/// Removes what is left of restores that did not come to their end. An entry that cannot be read is passed over: it
+/// must not keep keys from being rotated.
 ///
 /// # Errors
 /// If the store fails.
@@ -105,18 +106,28 @@ pub(super) async fn sweep(store: &dyn Store, now: Timestamp) -> Result<(), Trans
     let before = format!("{UNFINISHED}{:012}", now.as_second().saturating_sub(LONGEST).max(0));
     // One after the other: each of them is gone then.
     let mut after = None::<Key>;
-    while let Some(record) = store.scan(UNFINISHED.as_bytes(), after.as_ref(), 1).await?.pop() {
-        if record.key.as_bytes() >= before.as_bytes() {
+    while let Some(key) = store.keys(UNFINISHED.as_bytes(), after.as_ref(), 1).await?.pop() {
+        if key.as_bytes() >= before.as_bytes() {
             break;
         }
-        let names: Vec<String> = serde_json::from_slice(&record.value)
-            .map_err(|_| TransitError::Record(record.key.to_string()))?;
+        after = Some(key.clone());
+        let entry = match store.get(&key).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                drop(lenient::pass_over(error)?);
+                continue;
+            }
+        };
+        let Some(entry) = entry else { continue };
+        let Ok(names) = serde_json::from_slice::<Vec<String>>(&entry.value) else {
+            tracing::error!(%key, "what an interrupted restore has left stays, since its list is no list");
+            continue;
+        };
         tracing::info!(
             count = names.len(),
             "removing what is left of a restore that was interrupted"
         );
-        remove(store, &record.key, record.version, names).await?;
-        after = Some(record.key);
+        remove(store, &key, entry.version, names).await?;
     }
     Ok(())
 }
@@ -217,6 +228,18 @@ mod tests {
             commits += 1;
         }
         assert!(commits > 5, "{commits}");
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_read_keeps_no_others() {
+        let store = MemoryStore::new();
+        store.stop_after(Some(3));
+        keep(&store, 1).await.unwrap_err();
+        store.stop_after(None);
+        let damaged = key(&format!("{UNFINISHED}{:012}/default/damaged", 0));
+        store.commit(Commit::new().put(damaged, "no list")).await.unwrap();
+        sweep(&store, at(LONGEST + 2)).await.unwrap();
+        assert_eq!(count(&store, "").await, 1, "what cannot be read is all that is left");
     }
 
     #[tokio::test]

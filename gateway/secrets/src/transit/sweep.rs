@@ -13,7 +13,8 @@ const PAGE: usize = 256;
 
 impl Secrets {
     /// Destroys the keys that have waited long enough, and rotates those whose time has come; each with
-    /// its line in the audit log. Removes what interrupted restores have left. To be called every now and then. Returns how many there were.
+    /// its line in the audit log. Removes what interrupted restores have left. To be called every now and
+    /// then. Returns how many keys there were.
     ///
     /// # Errors
     /// If the store or the audit log fails. A key that fails does not keep the others.
