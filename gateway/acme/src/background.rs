@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_identity::{RequestContext, TenantId};
+use chancery_records::Pages;
 use chancery_store::{Commit, CommitError, Key, Record};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -141,8 +142,8 @@ impl Acme {
         for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             for prefix in Self::unfinished_validations(tenant) {
-                let mut after: Option<Key> = None;
-                while let Some(page) = self.unfinished_page(&prefix, &mut after).await? {
+                let mut pages = Pages::new(self.store.as_ref(), prefix.as_bytes());
+                while let Some(page) = pages.next().await? {
                     for record in page {
                         for id in self.claim(tenant, record).await? {
                             self.spawn_validation(&context, id);
@@ -162,9 +163,9 @@ impl Acme {
         context: &RequestContext,
     ) -> Result<usize, Error> {
         let mut count = 0;
-        let mut after: Option<Key> = None;
         let prefix = records::unfinished_orders(tenant);
-        while let Some(page) = self.unfinished_page(&prefix, &mut after).await? {
+        let mut pages = Pages::new(self.store.as_ref(), prefix.as_bytes());
+        while let Some(page) = pages.next().await? {
             for record in page {
                 if self.under_way.issuances() >= ISSUANCES {
                     return Ok(count);
@@ -176,18 +177,6 @@ impl Acme {
             }
         }
         Ok(count)
-    }
-
-    /// The records of unfinished work after `after` that have this prefix; none after the last ones.
-    async fn unfinished_page(
-        &self,
-        prefix: &str,
-        after: &mut Option<Key>,
-    ) -> Result<Option<Vec<Record>>, Error> {
-        let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        *after = Some(last.key.clone());
-        Ok(Some(page))
     }
 
     /// The key prefixes of challenges that are being validated: by order, and the form of earlier versions.
