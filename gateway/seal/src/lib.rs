@@ -31,6 +31,16 @@ pub fn makes_root_key(key: &chancery_store::Key) -> bool {
     [names::PASSPHRASE, names::WRAPPED_ROOT].iter().any(|name| name.as_bytes() == key.as_bytes())
 }
 
+/// Whether a record of the inner store belongs to the seal itself.
+pub fn is_of_seal(key: &chancery_store::Key) -> bool {
+    key.as_bytes().starts_with(names::RESERVED)
+}
+
+/// Whether a record of the inner store shows that the root key is the right one.
+pub fn is_check(key: &chancery_store::Key) -> bool {
+    key.as_bytes() == names::CHECK.as_bytes()
+}
+
 /// The keys of the records that open the root key of a store and show that it is the right one. A store with only
 /// these records is opened by the same root key.
 ///

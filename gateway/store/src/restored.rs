@@ -17,6 +17,11 @@ pub fn mark(commit: Commit, second: u64) -> Result<Commit, InvalidKey> {
     Ok(commit.put(Key::new(MARK)?, second.to_string()))
 }
 
+/// Whether this is where the mark is.
+pub fn is_mark(key: &Key) -> bool {
+    key.as_bytes() == MARK.as_bytes()
+}
+
 /// The second since 1970 at which the store was last put back to an earlier state; none if it never was.
 ///
 /// # Errors

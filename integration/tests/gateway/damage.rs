@@ -474,6 +474,13 @@ fn a_repair_that_was_stopped_is_gone_on_with() {
     let draft = stored.store().with_extension("rebuilding");
     fs::rename(stored.store(), &draft).expect("it can be renamed");
     drop(stored.store_command(&["repair"]).failure().says(unfinished));
+    // A file that is not complete takes no place.
+    let complete = draft.with_extension("complete");
+    fs::rename(&draft, &complete).expect("it can be renamed");
+    fs::write(&draft, b"").expect("it can be written");
+    drop(stored.store_command(&["repair", "--rebuild"]).failure().says("is not complete"));
+    assert!(!stored.store().exists());
+    fs::rename(&complete, &draft).expect("it can be renamed");
 
     let missing = ["repair", "--rebuild", "--older", "--from", "/mistyped.backup"];
     drop(stored.store_command(&missing).failure().says("run it again"));

@@ -235,7 +235,8 @@ struct Begun {
 
 fn said(path: &Path, checked: &Checked) -> String {
     let Checked { file, records, damaged } = checked;
-    let text = format!("{}: the file {file}; {records} records", path.display());
+    let verb = if *file == "whole" { "is " } else { "" };
+    let text = format!("{}: the file {verb}{file}; {records} records", path.display());
     if damaged.is_empty() {
         return text + ", all of which open";
     }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::backup::BackupReader;
-use chancery_seal::{Barrier, RootKey, makes_root_key};
+use chancery_seal::{Barrier, RootKey, is_check, is_of_seal, makes_root_key};
 use chancery_store::memory::MemoryStore;
 use chancery_store::redb::{Gap, Import, Readable, Unfinished};
-use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version};
+use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version, restored};
 use serde::Serialize;
 
 use super::command::{DamagedView, lines};
-use super::{OpenStore, root_key, store_file};
+use super::{OpenStore, STORE_FILE, raw, root_key, store_file};
 use crate::config::{Config, RootKeySource};
 use crate::output::{Output, print};
 
@@ -24,15 +24,6 @@ const BATCH: usize = 256;
 
 /// How many records that do not open are named.
 const MOST_NAMED: usize = 1000;
-
-/// Where the records are that the seal is opened with.
-const SEAL: &[u8] = b"_/seal/";
-
-/// When this state was put back.
-const RESTORED: &[u8] = b"_/restored";
-
-/// The one that shows whether the root key is the right one.
-const SEAL_CHECK: &[u8] = b"_/seal/check";
 
 /// What can be read of the file.
 #[derive(Debug, Default)]
@@ -141,7 +132,7 @@ async fn survey(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Survey> {
     let (survey, records) = tokio::task::spawn_blocking(move || look_for_seal(&path)).await??;
     // A root key would be made anew without them.
     let is_file = matches!(config.root_key, RootKeySource::File(_));
-    if !(records.iter().any(|record| record.key.as_bytes() == SEAL_CHECK)
+    if !(records.iter().any(|record| is_check(&record.key))
         && (is_file || records.iter().any(|record| makes_root_key(&record.key))))
     {
         let sealed = Some("the records of the seal cannot be read".to_owned());
@@ -191,7 +182,7 @@ fn look_for_seal(path: &Path) -> Result<(Survey, Vec<Record>), OpenError> {
     let gaps = Readable::open(path)?.walk(|found| {
         survey.records += 1;
         if let Ok(record) = found
-            && (record.key.as_bytes().starts_with(SEAL) || makes_root_key(&record.key))
+            && is_of_seal(&record.key)
         {
             seal.push(record);
         }
@@ -218,8 +209,22 @@ pub(super) fn is_between_renames(config: &Config) -> bool {
 }
 
 /// Puts the new file in its place if a repair was stopped just before that.
+///
+/// # Errors
+/// The new file has no note, so that it is not complete: somebody else moved the damaged one.
 pub(super) fn end_renames(config: &Config) -> Result<()> {
-    if is_between_renames(config) { put_in_place(config) } else { Ok(()) }
+    if !is_between_renames(config) {
+        return Ok(());
+    }
+    let (beside, aside) = (beside(config), aside(config));
+    let is_complete = raw(&beside).is_ok_and(|draft| draft.unfinished().is_some());
+    ensure!(
+        is_complete,
+        "{} is not complete: give {} the name {STORE_FILE} again, then repair that",
+        beside.display(),
+        aside.display()
+    );
+    put_in_place(config)
 }
 
 fn put_in_place(config: &Config) -> Result<()> {
@@ -296,7 +301,7 @@ fn read_through(mut backup: BackupReader<File>, gaps: &[Gap]) -> Result<BackupRe
 /// Refuses to take from a backup what other records depend on: keys of tenants open what was written before only, and
 /// the mark of a restore is that of this repair.
 pub(super) fn refuse_part(gaps: &[Gap], key: &Key) -> Result<()> {
-    let is_of_all = key.as_bytes().starts_with(SEAL) || key.as_bytes() == RESTORED;
+    let is_of_all = is_of_seal(key) || restored::is_mark(key);
     ensure!(
         !is_of_all || !gaps.iter().any(|gap| gap.contains(key)),
         "{key} is among what cannot be read, and the rest depends on it: put the whole store back from the backup \
