@@ -94,6 +94,14 @@ pub enum LoadError {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// What was kept of an earlier set is not what it was.
+    #[error("{} is not put back: {reason}: choose another set", path.display())]
+    Kept {
+        /// The file of the history.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A tenant wants its documents signed, and they are not signed so.
     #[error(
         "the tenant `{tenant}` takes signed policies only: {reason}: look at the documents, and sign them with \

@@ -309,9 +309,8 @@ impl History {
             let object = self.object(of);
             let contents = fs::read(&object).map_err(LoadError::io("read", &object))?;
             if Digest::of(&contents) != *of {
-                let reason =
-                    "it is not what it was when it was kept: choose another set".to_owned();
-                return Err(LoadError::Cache { path: object, reason });
+                let reason = "it is not what it was when it was kept";
+                return Err(LoadError::Kept { path: object, reason });
             }
             files.insert(name.clone(), contents.into());
         }
@@ -323,14 +322,14 @@ impl History {
     fn check_whole(&self, set: &TakenSet, files: &Files) -> Result<(), LoadError> {
         let shows = |name: &PathBuf| name.to_str().is_some_and(|name| name.chars().all(is_plain));
         let reason = if digest(files) != set.digest {
-            "the history was changed, since its files do not have the digest of the set: choose another set"
+            "the history was changed, since its files do not have the digest of the set"
         } else if !files.keys().all(shows) {
-            "a name in it has characters that are not seen: choose another set"
+            "a name in it has characters that are not seen"
         } else {
             return Ok(());
         };
         let path = self.directory.join(format!("sets/{:08}.json", set.number));
-        Err(LoadError::Cache { path, reason: reason.to_owned() })
+        Err(LoadError::Kept { path, reason })
     }
 
     fn object(&self, of: &Digest) -> PathBuf {
