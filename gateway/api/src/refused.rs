@@ -9,11 +9,15 @@ use axum::response::Response;
 use chancery_access::Access;
 use chancery_identity::RequestContext;
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 
 use crate::{acme, vault};
 
 /// What tokens begin with.
-const TOKENS: [&str; 6] = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
+const TOKENS: [&str; 3] = ["hvs.", "hvb.", "hvr."];
+
+/// What older ones begin with, which are this long at least.
+const OLDER: ([&str; 3], usize) = (["s.", "b.", "r."], 26);
 
 /// Records refusals that no line tells of. Without its line there is no answer.
 pub(crate) async fn record(
@@ -22,27 +26,32 @@ pub(crate) async fn record(
     next: Next,
 ) -> Response {
     let context = request.extensions().get::<RequestContext>().cloned();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = next.run(request).await;
     let status = response.status();
     let Some(context) = context.filter(|context| {
-        is_refusal(status) && path != vault::HEALTH && !context.trail.is_recorded()
+        is_refusal(status) && uri.path() != vault::HEALTH && !context.trail.is_recorded()
     }) else {
         return response;
     };
-    let asked = format!("{method} {}", without_tokens(&path));
+    let asked = format!("{method} {}", without_tokens(uri.path()));
     match access.record_refused(&context, &asked, status.as_u16()).await {
         Ok(()) => response,
         Err(error) => {
             tracing::error!(%error, "a refusal is not on record, and so not answered");
-            if acme::is_below(&path) { acme::unrecorded() } else { vault::unrecorded() }
+            if acme::is_below(uri.path()) { acme::unrecorded() } else { vault::unrecorded() }
         }
     }
 }
 
 /// The path without what looks like a token of Vault, OpenBao or this gateway: old clients put one into the path.
 fn without_tokens(path: &str) -> String {
-    let is_token = |segment: &&str| TOKENS.iter().any(|prefix| segment.starts_with(prefix));
+    let (older, length) = OLDER;
+    let is_token = |segment: &&str| {
+        let plain = percent_decode_str(segment).decode_utf8_lossy().to_ascii_lowercase();
+        TOKENS.iter().any(|token| plain.contains(token))
+            || (plain.len() >= length && older.iter().any(|token| plain.starts_with(token)))
+    };
     let shown = path.split('/').map(|segment| if is_token(&segment) { "(token)" } else { segment });
     shown.collect::<Vec<_>>().join("/")
 }
@@ -59,8 +68,18 @@ mod tests {
 
     #[test]
     fn a_token_in_a_path_is_not_shown() {
-        let asked = "/v1/auth/token/lookup/hvs.SECRET";
-        assert_eq!(without_tokens(asked), "/v1/auth/token/lookup/(token)");
-        assert_eq!(without_tokens("/v1/secret/data/services"), "/v1/secret/data/services");
+        for token in [
+            "hvs.SECRET",
+            "%68vs.SECRET",
+            "HVS.SECRET",
+            "x=hvs.SECRET",
+            "s.0123456789abcdefghijklmn",
+        ] {
+            let asked = format!("/v1/auth/token/lookup/{token}");
+            assert_eq!(without_tokens(&asked), "/v1/auth/token/lookup/(token)");
+        }
+        for honest in ["/v1/secret/data/services", "/v1/secret/data/s.company"] {
+            assert_eq!(without_tokens(honest), honest);
+        }
     }
 }

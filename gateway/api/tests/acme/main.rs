@@ -25,6 +25,8 @@ mod revocation;
 mod shortage;
 mod sizes;
 mod steps;
+#[path = "../shared/strange.rs"]
+mod strange;
 mod web;
 mod words;
 mod world;

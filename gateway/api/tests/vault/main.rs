@@ -32,6 +32,9 @@ mod paths;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+#[path = "../shared/strange.rs"]
+mod strange;
+#[cfg(test)]
 mod sys;
 #[cfg(test)]
 mod token;
