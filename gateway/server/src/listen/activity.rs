@@ -23,7 +23,7 @@ const GIVEN_UP: u32 = 100;
 /// decrypting them costs as much (RFC 8446 §5.4).
 const HIDDEN: usize = 256 * 1024;
 
-/// The state of one connection, shared by its stream, its requests and whoever watches it.
+/// The state of one connection, shared by its stream, its requests and its watcher.
 #[derive(Debug)]
 pub(super) struct Activity {
     deadlines: Deadlines,
@@ -324,7 +324,7 @@ impl Drop for UnderWay {
 
 impl Ended {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Silent,
         Self::Headers,
         Self::Idle,
@@ -333,6 +333,7 @@ impl Ended {
         Self::GivingUp,
         Self::Noisy,
         Self::Displaced,
+        Self::OtherProtocol,
     ];
 
     /// A short word for metrics.

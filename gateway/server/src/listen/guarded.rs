@@ -26,7 +26,7 @@ const EMPTY_SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 const NOT_HTTP2: &[u8] =
     b" h2 was negotiated (ALPN), and this is not HTTP/2: speak it, or do not offer h2 ";
 
-/// To a client that speaks HTTP/2 and did not negotiate it (RFC 9113 Â§3.2).
+/// To a client that speaks HTTP/2 and did not negotiate it (RFC 9113 §3.2).
 const NOT_HTTP1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\n\
     content-type: text/plain\r\ncontent-length: 51\r\n\r\n\
     HTTP/2 needs h2 to be negotiated by ALPN: offer it\n";

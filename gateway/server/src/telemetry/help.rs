@@ -203,6 +203,7 @@ const LABELLED: &[(&str, &[Values])] = &[
                 "new-accounts-per-client",
                 "pending-orders-per-account",
                 "pending-orders-per-client",
+                "refused-accounts-per-client",
                 "refused-orders-per-account",
                 "refused-orders-per-client",
             ],
@@ -283,7 +284,7 @@ fn plain() -> impl Iterator<Item = &'static str> {
 }
 
 /// Has every counter of which the labels are known on the page, at 0: what begins with its first event does not rise for
-/// whoever asks by how much it rose.
+/// a query for how much it rose.
 fn begin() {
     for name in plain() {
         counter!(name).increment(0);
