@@ -33,7 +33,7 @@ pub use caller::Caller;
 pub use directory::{DataSet, Directory, Group, Registered};
 pub use error::{AccessError, Unauthenticated};
 pub use login::Login;
-pub use policies::PolicySetView;
+pub use policies::{PolicySetView, in_force};
 pub use reindex::reindex;
 pub use revoke_identity::Ended;
 pub use role::{InvalidRole, Role};

@@ -87,8 +87,8 @@ impl Access {
     }
 }
 
-/// Which set is in force from now on.
-fn in_force(event: Event, summary: &Summary) -> Event {
+/// Adds to an event which set is in force from now on, and which tenants want signed policies and have none.
+pub fn in_force(event: Event, summary: &Summary) -> Event {
     let event = event.detail("set", summary.digest.to_string()).detail("number", summary.number);
     match summary.unasked.iter().map(ToString::to_string).collect::<Vec<_>>() {
         none if none.is_empty() => event,

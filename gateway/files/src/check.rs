@@ -20,7 +20,7 @@ const MOST_LINKS: usize = 40;
 
 /// Mode bit of a directory in which only the owner of an entry and the owner of the directory may rename and
 /// remove it.
-const STICKY: u32 = 0o1000;
+pub(crate) const STICKY: u32 = 0o1000;
 
 /// Who besides its owner may read a file that holds a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,9 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::access::{Access, Class};
 use crate::accounts;
-
-/// Mode bit of a directory in which only root and its owner may replace an entry of root's.
-const STICKY: u32 = 0o1000;
+use crate::check::STICKY;
 
 /// Why root does not write in a directory.
 #[derive(Debug, thiserror::Error)]

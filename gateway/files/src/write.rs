@@ -29,7 +29,7 @@ impl Readers {
 }
 
 /// Writes a file in one step: a reader sees the old content or the new, never half of it, and so does
-/// whoever looks after a crash. When this returns, the content and its name are on the disk. What `path`
+/// a reader after a crash. When this returns, the content and its name are on the disk. What `path`
 /// names is replaced; if it is a symbolic link, the link is, and not what it leads to.
 ///
 /// # Errors

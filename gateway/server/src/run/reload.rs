@@ -1,6 +1,7 @@
 //! What a running gateway takes into use without a restart: on SIGHUP, or when files of policies change.
 
 use anyhow::{Context, Result};
+use chancery_access::in_force;
 use chancery_audit::Event;
 use chancery_identity::{IdentityRules, RequestContext, TenantId};
 use chancery_policy::{LoadError, PolicyHost, Summary};
@@ -137,11 +138,7 @@ impl Running {
         let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
         let event = Event::new(&context, "policy-set.load", cause);
         let event = match &loaded {
-            Ok(loaded) => {
-                let event =
-                    event.detail("set", loaded.digest.to_string()).detail("number", loaded.number);
-                without_policies(event, loaded).succeeded()
-            }
+            Ok(loaded) => in_force(event, loaded).succeeded(),
             Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
         };
         audit.record(event).await?;
@@ -175,12 +172,6 @@ impl Running {
         waiting.tell();
         Ok(loaded.bindings.len())
     }
-}
-
-/// Names the tenants that take signed policies and have none, with what was signed and is gone.
-fn without_policies(event: Event, loaded: &Summary) -> Event {
-    let told: Vec<_> = loaded.unasked.iter().map(ToString::to_string).collect();
-    if told.is_empty() { event } else { event.detail("without_policies", told) }
 }
 
 /// Watches the directory of policies if that is asked for and possible.
