@@ -140,7 +140,7 @@ impl Access {
 
     /// Establishes who calls: by the certificate of the connection, and by the token if there is one,
     /// which must have been obtained with the same certificate; or by a bearer token alone. Certificates are looked at with every
-    /// request because connections outlive them. Whoever waits for something after this, such as the
+    /// request because connections outlive them. A caller that waits for something after this, such as the
     /// request's body, authenticates again.
     ///
     /// A refusal of a certificate or token goes to the audit log. A request without certificate does

@@ -28,7 +28,7 @@ pub struct AcmeConfig {
     /// The origins whose scripts may use this server from a browser (`https://app.example`); `*` for all, none
     /// by default.
     pub allowed_origins: Vec<String>,
-    /// How long an order and its authorizations may stay unfinished: hours, since whoever has an account
+    /// How long an order and its authorizations may stay unfinished: hours, since a client with an account
     /// makes orders for nothing.
     pub order_lifetime: Duration,
     /// How long a valid authorization counts, for revocation (RFC 8555 §7.6).

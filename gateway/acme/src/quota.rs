@@ -1,5 +1,5 @@
 //! How much of something one account or one client may have at once. Each quota has numbered seats, which
-//! are records in the store: whoever takes one writes it in the commit of what it is for, with the check
+//! are records in the store: a taker writes one in the commit of what it is for, with the check
 //! that it was free. So counts hold over all gateways of a store, and cost one scan of as many small
 //! records as there are seats taken.
 
@@ -27,7 +27,7 @@ pub(crate) struct Quota<'a> {
     pub(crate) most: u16,
     /// Its name for metrics.
     pub(crate) name: &'static str,
-    /// For whoever finds none.
+    /// What a caller is told that finds none.
     pub(crate) message: &'a str,
 }
 
@@ -70,7 +70,7 @@ impl Quota<'_> {
         let mut is_free = vec![true; most];
         let mut first: Option<Timestamp> = None;
         for record in taken {
-            // One that cannot be read says nothing for whoever holds it.
+            // One that cannot be read says nothing about its holder.
             let until = serde_json::from_slice::<Taken>(&record.value).map(|taken| taken.until);
             let until = until.unwrap_or(now);
             if until <= now {

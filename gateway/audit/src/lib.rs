@@ -5,7 +5,7 @@
 //!
 //! - **The chain.** Every line carries the hash of the line before it ([`line`](mod@line) has the
 //!   format), so that [`verify`] finds a line that was removed, changed or moved. It needs no key, so
-//!   whoever can write the file can make up another chain.
+//!   an attacker who can write the file can make up another chain.
 //! - **The MACs.** Every line carries a MAC under a key that is derived from the audit key. Without the
 //!   key nobody can write a line that passes.
 //! - **The head and the mark.** Lines cut off the end leave a sound log, and so does an older log that is
@@ -14,7 +14,7 @@
 //!   its sealed store. A log that is ahead of its mark is accepted, one that does not contain the mark's
 //!   line is refused until an operator says otherwise on the record ([`accept_loss`]). The mark is
 //!   written a second after a line at the latest, or 5,000 lines: what was written since is the window in
-//!   which lines can be removed unseen, by whoever puts back the head too.
+//!   which lines can be removed unseen, if the head is put back too.
 //! - **The checkpoints** ([`Checkpoint`]). A MAC proves nothing to somebody without the key. At intervals,
 //!   at the end of a file and at a stop the gateway signs how many lines there are, with the root of
 //!   a Merkle tree over them, in the form of transparency logs. Who keeps one can show that the log was

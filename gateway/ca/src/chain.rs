@@ -1,4 +1,4 @@
-//! Chains of CA certificates: that they hold, and that whoever verifies certificates takes them.
+//! Chains of CA certificates: that they hold, and that verifiers take them.
 
 use chancery_x509::{
     ExtendedKeyUsage, GeneralName, KeyUsage, NameConstraints, ParsedCertificate,
@@ -13,7 +13,7 @@ use crate::OpenError;
 const UNDERSTOOD: [&str; 6] =
     ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37"];
 
-/// What `openssl` understands beyond these, and whoever trusts a root does not look at: policies.
+/// What `openssl` understands beyond these, and a verifier that trusts a root does not look at: policies.
 const OF_ROOTS: [&str; 4] = ["2.5.29.32", "2.5.29.33", "2.5.29.36", "2.5.29.54"];
 
 const EXTENDED_KEY_USAGE: &str = "2.5.29.37";

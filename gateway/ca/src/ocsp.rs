@@ -24,7 +24,7 @@ const LONGEST_KEPT: usize = 256;
 
 /// The OCSP responder of the issuing CA (RFC 6960, and the profile of RFC 5019). Its key is a delegated one
 /// in memory, so that no answer waits for an HSM. An answer is signed once and given until half of its
-/// time has passed, or until the certificate is revoked; one with a nonce is signed for whoever asks.
+/// time has passed, or until the certificate is revoked; one with a nonce is signed for each client that asks.
 pub struct OcspResponder {
     ca: Arc<Ca>,
     /// The key identifier of the issuing CA that this is about.
@@ -179,7 +179,7 @@ impl OcspResponder {
             let next_update = (now + self.validity).min(signing.not_after);
             said.push(SingleStatus { certificate, status, this_update: now, next_update });
         }
-        // RFC 5019 §2.2.3. Else whoever invents numbers would have the responder sign for each.
+        // RFC 5019 §2.2.3. Else a client could invent numbers and have the responder sign for each.
         if said.iter().all(|one| matches!(one.status, CertificateStatus::Unknown)) {
             return failed(OcspFailure::Unauthorized);
         }

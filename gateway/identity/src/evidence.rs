@@ -146,7 +146,7 @@ impl Evidence {
         &self.certificate.serial
     }
 
-    /// The tenant that requests with this certificate address. It is no proof of anything: whoever acts
+    /// The tenant that requests with this certificate address. It is no proof of anything: a caller that acts
     /// for the tenant calls [`check`](Self::check).
     pub fn tenant(&self) -> Option<&TenantId> {
         self.certificate.identity.as_ref().ok().map(|identity| &identity.tenant)

@@ -270,6 +270,7 @@ impl Issuance {
 
     /// The tenant's certificates that match the search, in the order in which they expire (by name first in a search
     /// by domain): at most `limit`, beginning after the one with the serial number `after`.
+    ///
     /// # Errors
     /// The store cannot be read, `after` does not match the search, or there is no room for that many.
     pub async fn search(

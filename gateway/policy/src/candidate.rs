@@ -48,7 +48,7 @@ impl Candidate {
         (signers, known): (&Signers, &Known),
         in_force: Option<&PolicySet>,
     ) -> Result<Self, LoadError> {
-        // Read anew each time: whoever goes back to an earlier set leaves its versions there.
+        // Read anew each time: going back to an earlier set leaves its versions there.
         let before = artifacts.versions()?;
         let admission = Admission { sources: &sources, signers, known, before: &before };
         let loaded = PolicySet::load(&sandbox.engine, artifacts, lookups, &admission, in_force)?;

@@ -1,7 +1,7 @@
 //! Signatures over the documents of a directory of policies: all that they say, and which there are.
 //!
 //! What a component decides is in its settings, whether it is asked at all in its `match`, and a document that is
-//! taken away forbids nothing any more. So whoever signs, signs a list of documents with their digests. The lists
+//! taken away forbids nothing any more. So a signer signs a list of documents with their digests. The lists
 //! lie in the directory as [`SIGNATURES`], each with the signature by another key.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -303,7 +303,7 @@ mod tests {
         assert!(
             matches!(verify(&list, &stranger.key), Err(NotSigned::Nobody(keys)) if keys.len() == 2)
         );
-        // Whoever signs again takes the place of what they signed before.
+        // A second signature takes the place of the first by the same key.
         let list = one.list(list, &all);
         assert_eq!((list.signatures.len(), list.listed_by(&one.key.id())), (2, Some(&all)));
         assert_eq!(verify(&list, &one.key), Ok(one.key.id()));

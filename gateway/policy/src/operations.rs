@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::pattern::fits;
 
-/// What access policies are asked about, in the order of bytes. Whoever adds an operation to the gateway adds
+/// What access policies are asked about, in the order of bytes. A developer who adds an operation to the gateway adds
 /// it here: of what is not here the policies are not asked, and it is denied.
 const OPERATIONS: [&str; 67] = [
     "acme.account.create",

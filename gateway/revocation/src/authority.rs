@@ -127,7 +127,7 @@ impl Authority {
                     while answer.changed().await.is_ok() {}
                 }
             };
-            // Whoever waited too long is judged by what is known.
+            // A caller that waited too long is judged by what is known.
             let _ = timeout(limit, work).await;
         })
     }

@@ -11,7 +11,7 @@ pub(crate) fn fetched(kind: &'static str, good: bool) {
         .increment(1);
 }
 
-/// Counts a use of a certificate of which nothing is known and that counts all the same.
+/// Counts a use of a certificate that is accepted although its status is unknown.
 pub(crate) fn accepted_unknown(ca: &str) {
     of_accepted_unknown(ca).increment(1);
 }

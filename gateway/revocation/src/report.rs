@@ -9,7 +9,7 @@ pub use crate::list::Freshness;
 pub struct CaReport {
     /// The file with its certificates.
     pub ca: String,
-    /// What becomes of certificates of which nothing is known.
+    /// What happens with certificates whose status is unknown.
     pub when_unknown: &'static str,
     /// Each of its CRLs.
     pub crls: Vec<CrlReport>,

@@ -62,7 +62,7 @@ impl<'a> Ssh<'a> {
         issuance.sign_ssh(request).await
     }
 
-    /// The CA's public key, as one line. It is public: every client with a certificate may read it.
+    /// The CA's public key, as one line. It is public: every client may read it.
     pub fn public_key(&self, kind: Kind) -> Option<String> {
         self.issuance?.ssh_ca().map(|ca| ca.public_key(kind).line())
     }

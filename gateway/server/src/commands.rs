@@ -49,7 +49,7 @@ fn is_for_want_of_room(text: &str) -> bool {
 pub(crate) fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // Whoever reads only the first lines has what they wanted.
+        // A reader that closes early has the lines that it wanted.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         said => said.context("writing to standard output"),
     }

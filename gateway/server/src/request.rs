@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::gateway::Gateway;
 
-/// What the gateway has certified for itself, or for whoever operates it.
+/// What the gateway has certified for itself, or for its operator.
 pub(crate) struct Wanted<'a> {
     /// Whose policies decide, and in whose inventory it is.
     pub(crate) tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Logs to standard error, spans over OTLP where configured, metrics for whoever asks.
+//! Logs to standard error, spans over OTLP where configured, metrics for monitoring.
 
 mod fields;
 mod help;

@@ -101,7 +101,7 @@ fn a_full_plain_port_leaves_the_tls_port_alone() {
     let silent: Vec<_> =
         (0..20).map(|_| gateway.plain().connect().expect("there is room")).collect();
     drop(gateway.anonymous().get("/v1/sys/health").expect(200));
-    // And whoever does something gets the place of somebody who does nothing.
+    // And an active client gets the place of an idle one.
     drop(gateway.plain().get("/health").expect(200));
     drop(silent);
 }
@@ -144,7 +144,7 @@ fn an_answer_arrives_although_the_body_is_too_long() {
         let answer = connection.send("POST", target, &[], &body);
         let answer = answer.unwrap_or_else(|error| panic!("{target}, {mebibytes} MiB: {error}"));
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
-        // Whoever asks before it sends is told before.
+        // A client that asks before it sends is told before.
         let head = format!(
             "POST {target} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
             body.len()

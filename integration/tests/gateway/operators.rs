@@ -226,7 +226,7 @@ fn root_puts_nothing_back_through_a_linked_directory() {
         fs::write(&path, set.to_string()).expect("it can be written");
     }
     refused();
-    // The same whoever made the link: what is done is done as that user.
+    // The owner of the link makes no difference: the work is done as that user.
     std::os::unix::fs::lchown(&policies, Some(NOBODY), None).expect("root may give files away");
     let before = everything(&elsewhere);
     drop(chancery(&["policy", "rollback", "--config", text(&config), "--to", "1"]).failure());

@@ -54,7 +54,7 @@ fn whoami() -> String {
     process::run(&mut Command::new("whoami")).success().stdout.trim().to_owned()
 }
 
-/// A server that lets in whoever the gateway's CA vouches for, and has a certificate itself.
+/// A server that lets in users with certificates of the gateway's CA, and has a certificate itself.
 fn sshd(site: &Site, gateway: &Gateway) -> Server {
     let host = key(site, "host_key", "ed25519");
     let address = site.address().to_string();

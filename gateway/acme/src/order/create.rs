@@ -186,7 +186,7 @@ impl Acme {
         permitted.map_err(|_| InvalidIdentifier::NotPermitted(identifier.to_string()))
     }
 
-    /// What could not be certified is not taken: whoever had proved the names would have done so in vain.
+    /// What could not be certified is not taken: a client would prove the names in vain.
     fn check_validity(
         &self,
         not_before: Option<Timestamp>,

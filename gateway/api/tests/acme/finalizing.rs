@@ -242,7 +242,7 @@ async fn finalized_elsewhere(world: &World, client: &mut Client) -> String {
     order
 }
 
-/// Waits until the order is to be looked at again so much later.
+/// Waits until the order says that it is to be looked at again after this pause.
 async fn put_off(world: &World, client: &mut Client, order: &str, seconds: &str) {
     let mut changes = world.store.watch(b"default/acme/");
     loop {

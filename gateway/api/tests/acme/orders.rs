@@ -274,7 +274,7 @@ async fn orders_that_came_to_nothing_are_not_listed() {
     }
     let listed = client.get(&format!("{own}/orders")).await.ok();
     assert_eq!(listed["orders"], json!([made[0], made[2]]));
-    // It is there all the same for whoever knows it.
+    // It is there all the same for a client that knows it.
     assert_eq!(client.get(&made[1]).await.ok()["status"], "invalid");
     world.clock.advance(Duration::from_hours(24 * 8));
     assert_eq!(client.get(&format!("{own}/orders")).await.ok()["orders"], json!([]));

@@ -239,7 +239,7 @@ impl Patrol {
         }
         read.map_err(Ended::Wrong)?;
         let (chain, macs) = walk.so_far();
-        // A file of which nothing is there any more was cut off just now.
+        // An empty file was cut off just now.
         let chain = chain.filter(|chain| chain.tip.seq > last).ok_or_else(|| short(last))?;
         Ok(Between { before: part, chain, macs })
     }

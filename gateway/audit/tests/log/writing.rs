@@ -172,7 +172,7 @@ async fn what_was_given_before_the_close_is_written_and_what_comes_behind_it_is_
     assert_eq!(written, ["first", "before"]);
 }
 
-/// Whoever is told that a line is written finds it, and whoever is refused does not, at whatever moment the log closes.
+/// A line that was accepted is in the log, and a line that was refused is not, whenever the log closes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_is_given_while_the_log_closes_is_written_or_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,13 +21,13 @@ pub enum OfflineError {
     /// The request is for a weak key.
     #[error("the key must not be certified: {0}")]
     WeakKey(#[from] chancery_x509::WeakKey),
-    /// The certificate that is to be certified once more is not a CA's.
+    /// The certificate to cross-sign is not a CA's.
     #[error("the certificate cannot be certified once more: {0}")]
     Subject(String),
-    /// The certificate that is to be certified once more has ended.
+    /// The certificate to cross-sign has ended.
     #[error("the certificate ended at {0}: have the CA renewed before it is certified once more")]
     Ended(Timestamp),
-    /// The certificate that is to be certified once more names itself as its issuer, and another key has signed it.
+    /// The certificate to cross-sign names itself as its issuer, but another key has signed it.
     #[error(
         "the certificate says that it is a root, and is not signed by its own key: this is not what the CA made"
     )]

@@ -97,7 +97,7 @@ async fn a_ca_below_an_offline_root_issues_what_openssl_verifies() {
     let asked = request(&store, &elsewhere()).await;
     let key_id = asked.extensions().iter().find(|one| one.oid == "2.5.29.14").unwrap();
     assert_eq!(key_id.value[2..], asked.public_key().key_id());
-    // Whoever has lost the request makes it anew, for the same key.
+    // A request that was lost is made anew, for the same key.
     assert_eq!(request(&store, &elsewhere()).await.public_key(), asked.public_key());
     assert!(open(&store, elsewhere()).await.is_err());
     let issuing = root.certify(&asked, &terms(), start()).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_cross_certified_root_leads_to_the_other_one() {
     assert_eq!(cross.subject_der(), own.subject_der());
     assert_eq!(cross.subject_key_id(), own.subject_key_id());
 
-    // Whoever trusts the offline root only gets there through it.
+    // A verifier that trusts only the offline root gets there through it.
     let files = files(&ca, &root).await;
     let through = [ca.issuing_der().to_vec(), cross.der().to_vec()];
     files.write("issuing.pem", pem::encode_chain(through));

@@ -27,7 +27,7 @@ use crate::store::{OpenStore, existing};
 pub(crate) enum AuditCommand {
     /// Check that no line was removed, changed, reordered or written by somebody else.
     ///
-    /// Without more, the files are checked by themselves: whoever can change them can make up others that
+    /// Without more, the files are checked by themselves: somebody who can change them can make up others that
     /// pass. `--config` checks them with the audit key and the mark in the store, while the gateway is
     /// stopped. `--public-key` needs no secret: it checks what the gateway has signed.
     Verify(verify::VerifyArgs),

@@ -105,7 +105,7 @@ pub(crate) async fn run(args: BackupArgs) -> Result<ExitCode> {
         }
     };
     print(args.output, &done, || said(&done))?;
-    // It is kept, since it may be the best that there is; and whoever runs this every night has to hear of it.
+    // It is kept, since it may be the best that there is; and an operator who runs this every night has to hear of it.
     Ok(if done.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

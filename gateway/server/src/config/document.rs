@@ -364,7 +364,7 @@ pub(crate) struct Revocation {
     pub(crate) ocsp_wait_ms: u64,
 }
 
-/// What becomes of a certificate of which nothing is known.
+/// What happens with a certificate whose status is unknown.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum WhenUnknown {
@@ -610,7 +610,7 @@ fn default_headers() -> u64 {
     15
 }
 
-/// More than the 60 seconds after which common load balancers give up idle connections: whoever closes
+/// More than the 60 seconds after which common load balancers give up idle connections: the side that closes
 /// first should not be the one who does not know whether a request is on its way.
 fn default_idle() -> u64 {
     75

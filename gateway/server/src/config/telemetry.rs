@@ -68,7 +68,7 @@ fn unknown_crate(part: &str) -> Option<&str> {
 }
 
 /// Refuses filters that leave the log empty by mistake. To `EnvFilter` a word that is no level is the name
-/// of a module: it alone is logged, at every level, and nothing else.
+/// of a module: only that module is logged, at every level.
 fn log_filter(filter: &str) -> Result<(), String> {
     let mut has_level = false;
     for part in filter.split(',') {

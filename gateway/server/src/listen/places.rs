@@ -70,7 +70,7 @@ enum Kind {
     /// A load balancer's that has not said yet whose connection it passes on.
     Unidentified,
     Stranger,
-    /// In the handshake at a reserved place, from an address of which nothing is known.
+    /// In the handshake at a reserved place, from an unknown address.
     Trial,
     /// In the handshake, from an address that had verified connections.
     Expected,

@@ -117,7 +117,7 @@ pub(super) async fn run(args: &BindArgs, output: Output) -> Result<ExitCode> {
     let bound = Bound { binding: name, document, plugin: directory.join(&files.plugin), digest };
     let everybody = !text.contains("requesters");
     if seen.decision == "certificate" && everybody {
-        // Whoever closed standard error does not want to know.
+        // If standard error is closed, nobody wants to know.
         let _ = writeln!(
             std::io::stderr(),
             "chancery policy bind: `{}` decides about the gateway's own certificates too (requesters \

@@ -313,7 +313,7 @@ pub(super) fn beside(file: &Path) -> PathBuf {
 }
 
 /// The signature that lies beside the component, if there is one; one over another component is a mistake that
-/// would only be found by whoever gets both.
+/// would only be found by a reader who gets both.
 pub(super) fn signature_of(component: &Path, digest: &Digest) -> Result<Option<PolicySignature>> {
     let file = beside(component);
     let text = match std::fs::read_to_string(&file) {

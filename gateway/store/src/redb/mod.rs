@@ -150,7 +150,7 @@ impl RedbStore {
         })
     }
 
-    /// The state as it is now, which stays as it is for whoever holds it. For backups: reads go to the newest
+    /// The state as it is now, which does not change while it is held. For backups: reads go to the newest
     /// state by themselves.
     ///
     /// # Errors
