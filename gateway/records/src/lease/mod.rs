@@ -9,13 +9,20 @@
 //! works under a lease puts its [`Fence`] into its commits, which then fail if the lease has a new
 //! owner.
 
+mod fence;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use chancery_store::{Commit, CommitError, InvalidKey, Key, ReadError, SharedStore, Version};
+use chancery_store::{Commit, CommitError, InvalidKey, Key, ReadError, SharedStore};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub use self::fence::Fence;
 use crate::codec::{Recorded, Stored, decode, encode};
 
 /// The name of a lease: where its two records are.
@@ -41,13 +48,6 @@ pub struct Term {
     fence: Fence,
     /// Until when it is certainly owned, by this process's own clock.
     safe_until: Instant,
-}
-
-/// What a commit checks in order to fail if the lease has another owner by then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
-    owner: Key,
-    version: Version,
 }
 
 /// The lease was taken by another gateway, or ran out while the store could not be reached.
@@ -116,7 +116,7 @@ impl Lease {
         let commit = commit.put(self.name.owner.clone(), encode(&self.name.owner, &owner)?);
         match self.store.commit(self.until(commit, now)?).await {
             Ok(version) => {
-                let fence = Fence { owner: self.name.owner.clone(), version };
+                let fence = Fence::new(self.name.owner.clone(), version);
                 Ok(Some(Term { fence, safe_until: began + self.length }))
             }
             Err(CommitError::Conflict { .. }) => Ok(None),
@@ -221,19 +221,6 @@ impl Term {
     }
 }
 
-impl Fence {
-    /// Makes the commit fail with a conflict if the lease has another owner by then.
-    #[must_use]
-    pub fn guard(&self, commit: Commit) -> Commit {
-        commit.check_version(self.owner.clone(), self.version)
-    }
-
-    /// Whether a conflict at this key means that the lease was lost.
-    pub fn is_at(&self, key: &Key) -> bool {
-        self.owner == *key
-    }
-}
-
 impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease").field("name", &self.name).finish_non_exhaustive()
@@ -244,132 +231,5 @@ fn unchanged<T>(commit: Commit, key: &Key, before: Option<&Stored<T>>) -> Commit
     match before {
         Some(before) => commit.check_version(key.clone(), before.version),
         None => commit.check_absent(key.clone()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chancery_identity::Clock;
-    use chancery_store::Store as _;
-    use chancery_store::memory::MemoryStore;
-    use std::sync::Arc;
-
-    const LENGTH: Duration = Duration::from_secs(30);
-
-    struct World {
-        store: MemoryStore,
-        clock: Clock,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-            Self { store: MemoryStore::with_clock(clock.clone()), clock }
-        }
-
-        fn lease(&self, gateway: &str) -> Lease {
-            let name = LeaseName::new("_/lease/sweep").unwrap();
-            Lease::new(Arc::new(self.store.clone()), name, gateway, LENGTH)
-        }
-
-        async fn work(&self, term: &Term) -> Result<Version, CommitError> {
-            let commit = Commit::new().put(Key::new("t/work").unwrap(), "done");
-            self.store.commit(term.fence().guard(commit)).await
-        }
-    }
-
-    #[tokio::test]
-    async fn one_at_a_time_owns_it() {
-        let world = World::new();
-        let (a, b) = (world.lease("a"), world.lease("b"));
-        let term = a.acquire().await.unwrap().unwrap();
-        assert!(b.acquire().await.unwrap().is_none());
-        assert!(a.acquire().await.unwrap().is_none(), "nor a second time");
-        world.work(&term).await.unwrap();
-        a.release(term).await.unwrap();
-        assert!(b.acquire().await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn of_many_who_ask_at_once_one_gets_it() {
-        let world = World::new();
-        let mut tasks = tokio::task::JoinSet::new();
-        for number in 0..20 {
-            let lease = world.lease(&number.to_string());
-            tasks.spawn(async move { lease.acquire().await.unwrap().is_some() });
-        }
-        assert_eq!(tasks.join_all().await.into_iter().filter(|got| *got).count(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_paused_owner_cannot_commit_after_another_took_over() {
-        let world = World::new();
-        let (a, b) = (world.lease("a"), world.lease("b"));
-        let mut old = a.acquire().await.unwrap().unwrap();
-        world.clock.advance(LENGTH + Duration::from_secs(1));
-        // Nobody has taken it, so that nothing is wrong yet.
-        world.work(&old).await.unwrap();
-        let new = b.acquire().await.unwrap().unwrap();
-        let refused = world.work(&old).await;
-        assert!(matches!(refused, Err(CommitError::Conflict { key }) if old.fence().is_at(&key)));
-        assert!(matches!(a.renew(&mut old).await, Err(RenewError::Lost(_))));
-        a.release(old).await.unwrap();
-        world.work(&new).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_renewal_disturbs_no_commit_of_the_work_and_moves_the_end() {
-        let world = World::new();
-        let (a, b) = (world.lease("a"), world.lease("b"));
-        let mut term = a.acquire().await.unwrap().unwrap();
-        let fence = term.fence().clone();
-        for _ in 0..5 {
-            world.clock.advance(LENGTH / 2);
-            a.renew(&mut term).await.unwrap();
-            assert!(b.acquire().await.unwrap().is_none());
-        }
-        assert_eq!(term.fence(), &fence);
-        world.work(&term).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn who_gave_it_up_can_do_nothing_under_it() {
-        let world = World::new();
-        let a = world.lease("a");
-        let term = a.acquire().await.unwrap().unwrap();
-        let fence = term.fence().clone();
-        a.release(term).await.unwrap();
-        let late = fence.guard(Commit::new().put(Key::new("t/late").unwrap(), ""));
-        assert!(matches!(world.store.commit(late).await, Err(CommitError::Conflict { .. })));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn long_work_is_done_under_renewals() {
-        let world = World::new();
-        let (a, b) = (world.lease("a"), world.lease("b"));
-        let term = a.acquire().await.unwrap().unwrap();
-        let clock = world.clock.clone();
-        let work = async {
-            for _ in 0..10 {
-                tokio::time::sleep(LENGTH / 2).await;
-                clock.advance(LENGTH / 2);
-                assert!(b.acquire().await.unwrap().is_none());
-            }
-            "done"
-        };
-        assert_eq!(a.hold(term, work).await, Ok("done"));
-        assert!(b.acquire().await.unwrap().is_some(), "it was given up");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn work_is_dropped_before_a_lease_that_cannot_be_renewed_ends() {
-        let world = World::new();
-        let a = world.lease("a");
-        let term = a.acquire().await.unwrap().unwrap();
-        let began = Instant::now();
-        world.store.set_full(true);
-        assert_eq!(a.hold(term, std::future::pending::<()>()).await, Err(Lost));
-        assert!(began.elapsed() < LENGTH);
     }
 }
