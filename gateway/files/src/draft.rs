@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::write::{Readers, give_as_parent, sync_parent};
+use crate::directory::{Readers, give_as_parent, sync_parent};
 
 /// How many entries of a directory are looked at for drafts that were left.
 const MOST_ENTRIES: usize = 10_000;

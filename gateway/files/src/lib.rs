@@ -8,8 +8,10 @@
 mod access;
 mod accounts;
 mod check;
+mod directory;
 mod draft;
 mod error;
+mod foreign;
 mod open;
 mod process;
 mod roots;
@@ -18,12 +20,14 @@ mod write;
 
 pub use accounts::{group_id, user_id, user_name};
 pub use check::{SecretReaders, Trusted};
+pub use directory::Readers;
 pub use draft::{Draft, is_draft};
 pub use error::{Untrusted, WhoMay};
-pub use process::{as_user, explained, refuse_root_in_foreign};
+pub use foreign::refuse_root_in_foreign;
+pub use process::{as_user, explained};
 pub use roots::{NotRootsAlone, roots_alone};
 pub use together::{NotKept, keep_together};
 pub use write::{
-    Readers, create, is_there, make_directory, make_directory_as_parent, remove, rename, replace,
+    create, is_there, make_directory, make_directory_as_parent, remove, rename, replace,
     try_directory,
 };

@@ -1,4 +1,4 @@
-//! Who this process is to the files: what to say when the system keeps it from one, and where root must not write.
+//! Who this process is to the files: what to say when the system keeps it from one, and how root acts as another user.
 
 use std::fs;
 use std::io;
@@ -11,25 +11,6 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::accounts;
-use crate::error::Untrusted;
-
-/// Refuses a state directory of another user to root. Root could write there, but what it wrote would be root's,
-/// and the gateway, which runs as that user, could not read it again. A directory that is missing is nobody's.
-///
-/// # Errors
-/// [`Untrusted::Foreign`], which says as whom to run the command.
-pub fn refuse_root_in_foreign(directory: &Path) -> Result<(), Untrusted> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    match fs::metadata(directory) {
-        Ok(found) if found.uid() != 0 => {
-            Err(Untrusted::Foreign { path: directory.to_owned(), owner: found.uid() })
-        }
-        // The caller that opens it reports other errors.
-        _ => Ok(()),
-    }
-}
 
 /// Does something as another user, with the group that the user has, in a thread that ends with it. Only root can. The
 /// thread has no rights of root, so it is safe with files that the user could have put anything in the place of.
@@ -249,19 +230,5 @@ mod tests {
     fn a_user_is_named_as_runuser_wants_it() {
         assert_eq!(how_as_user(0), "runuser -u root -- chancery …");
         assert!(how_as_user(4_000_000_000).starts_with("setpriv --reuid 4000000000 "));
-    }
-
-    #[test]
-    fn root_is_kept_out_of_the_state_of_another_user() {
-        let directory = tempfile::tempdir().unwrap();
-        refuse_root_in_foreign(directory.path()).unwrap();
-        refuse_root_in_foreign(&directory.path().join("missing")).unwrap();
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        std::os::unix::fs::chown(directory.path(), Some(54_321), None).unwrap();
-        let refused = refuse_root_in_foreign(directory.path()).unwrap_err().to_string();
-        assert!(refused.contains("`setpriv --reuid 54321 "), "{refused}");
-        assert!(refused.contains(&directory.path().display().to_string()), "{refused}");
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::directory::sync_parent;
 use crate::draft::Draft;
-use crate::write::sync_parent;
 
 /// A file of several could not be put in its place: all are as they were.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::write::Readers;
+    use crate::directory::Readers;
 
     fn draft(path: &Path, content: &str) -> Draft {
         let mut draft = Draft::new(path, Readers::Owner).unwrap();

@@ -1,32 +1,12 @@
 //! Changing small files so that a crash at any moment leaves the old file or the new one.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use crate::directory::{Readers, give_as_parent, parent, sync_parent};
 use crate::draft::Draft;
-
-/// Who may read a file that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readers {
-    /// Its owner: mode 0600.
-    Owner,
-    /// Everybody: mode 0644.
-    Everybody,
-    /// Its owner, and the group and the others who may read in the directory that it is in. Its group is that of the
-    /// directory.
-    AsDirectory,
-}
-
-impl Readers {
-    pub(crate) fn mode(self) -> u32 {
-        match self {
-            Self::Owner | Self::AsDirectory => 0o600,
-            Self::Everybody => 0o644,
-        }
-    }
-}
 
 /// Writes a file in one step: a reader sees the old content or the new, never half of it, and so does
 /// a reader after a crash. When this returns, the content and its name are on the disk. What `path`
@@ -118,27 +98,10 @@ pub fn make_directory_as_parent(path: &Path) -> io::Result<()> {
     give_as_parent(path, &File::open(path)?, 0o755)
 }
 
-/// Gives a new file or directory the group of the directory that it is in, and those of its permission bits that are in
-/// `bits`. Where this process may not give it the group, the group gets nothing.
-pub(crate) fn give_as_parent(path: &Path, new: &File, bits: u32) -> io::Result<()> {
-    let above = fs::metadata(parent(path).unwrap_or(Path::new(".")))?;
-    let in_group = new.metadata()?.gid() == above.gid()
-        || std::os::unix::fs::fchown(new, None, Some(above.gid())).is_ok();
-    let bits = if in_group { bits } else { bits & 0o707 };
-    new.set_permissions(Permissions::from_mode(above.mode() & bits | bits & 0o600))
-}
-
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn parent(path: &Path) -> Option<&Path> {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
 

@@ -6,12 +6,16 @@
 //! The holder of the CA's key signs exactly these bytes.
 
 mod certificate;
+mod error;
+mod kind;
 mod options;
 mod public_key;
 mod signature;
 mod wire;
 
-pub use certificate::{Certificate, CertificateError, Kind, ToBeSigned, check_principals};
+pub use certificate::{Certificate, ToBeSigned, check_principals};
+pub use error::CertificateError;
+pub use kind::Kind;
 pub use options::Options;
 pub use public_key::{InvalidKey, SshPublicKey};
 pub use signature::{InvalidSignature, algorithm_for};

@@ -7,6 +7,7 @@
 //! gave holds only if the new trust says the same of it.
 
 mod acceptor;
+mod client_path;
 mod credential;
 mod error;
 mod held_key;

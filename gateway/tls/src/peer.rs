@@ -2,7 +2,7 @@ use chancery_identity::{CaId, CertificateNames, Fingerprint, Lineage, Link, Peer
 use chancery_x509::{CertificateError, GeneralName, ParsedCertificate, PublicKey};
 
 use crate::ClientTrust;
-use crate::verifier::ClientPath;
+use crate::client_path::ClientPath;
 
 /// The facts about a client certificate that was verified by this path, and the names in it.
 pub(crate) fn facts(

@@ -6,7 +6,7 @@ use chancery_identity::{
 };
 use chancery_x509::{KeyUsage, ParsedCertificate};
 
-use crate::verifier::ClientPath;
+use crate::client_path::ClientPath;
 
 /// The CAs that may vouch for client certificates, for whom each may, and the rules by which a certificate
 /// becomes an identity. This is a snapshot: the CAs' [checks](ClientCa::check) answer about things that

@@ -18,6 +18,7 @@ use rustls::{
 };
 use webpki::{EndEntityCert, VerifiedPath, anchor_from_trusted_cert};
 
+use crate::client_path::ClientPath;
 use crate::paths::{self, Paths};
 use crate::refusal::Refusal;
 use crate::trust::Anchor;
@@ -46,21 +47,6 @@ pub(crate) struct Verifier {
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
     verified: Cache<[u8; 32], Arc<ClientPath>, Bytes>,
-}
-
-/// The way from a client certificate to the CA that vouched for it.
-#[derive(Debug)]
-pub(crate) struct ClientPath {
-    /// The trusted CA's certificate.
-    pub(crate) ca: Fingerprint,
-    /// The certificates between, the issuer's first, in DER.
-    pub(crate) intermediates: Arc<[Vec<u8>]>,
-    /// Whether the client certificate has the extension.
-    pub(crate) has_extended_key_usage: bool,
-    /// First moment at which all of them are valid.
-    not_before: Timestamp,
-    /// Last moment at which all of them are.
-    pub(crate) not_after: Timestamp,
 }
 
 /// What path building came across.

@@ -101,6 +101,11 @@ impl SignatureAlgorithm {
     }
 }
 
+/// The signature is not one of this key over these bytes, or its algorithm does not fit the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify with the public key")]
+pub struct InvalidSignature;
+
 /// How to verify a signature with this DER `AlgorithmIdentifier` by a key of this kind. More than
 /// this gateway signs with: clients do sign their requests with a P-384 key and SHA-256, for example.
 /// SHA-1 is not among them.

@@ -6,12 +6,14 @@
 //! unchanged into the signed document.
 
 mod algorithm;
+mod build_error;
 mod certificate;
 mod crl;
 mod dns;
 pub mod ecdsa;
 mod extensions;
 mod extra;
+mod key_algorithm;
 pub mod lint;
 mod name;
 mod name_constraints;
@@ -33,12 +35,14 @@ mod time;
 mod usage;
 mod weak_key;
 
-pub use algorithm::SignatureAlgorithm;
+pub use algorithm::{InvalidSignature, SignatureAlgorithm};
+pub use build_error::BuildError;
 pub use certificate::{CertificateError, ParsedCertificate, RawExtension};
 pub use crl::{CrlScope, CrlTemplate, RevokedEntry};
 pub use dns::has_listed_top_level;
 pub use extensions::ExtensionError;
 pub use extra::{ExtraExtension, InvalidExtra, PolicyId};
+pub use key_algorithm::{KeyAlgorithm, KeyError};
 pub use name::{GeneralName, InvalidName};
 pub use name_constraints::{InvalidSubtree, NameConstraints, Subtree, UnjudgedConstraints};
 pub use ocsp::{
@@ -46,7 +50,7 @@ pub use ocsp::{
     OcspQuestion, OcspRequest, OcspRequestError, OcspTemplate, SingleStatus,
 };
 pub use pss::PssSalt;
-pub use public_key::{InvalidSignature, KeyAlgorithm, KeyError, PublicKey};
+pub use public_key::PublicKey;
 pub use request::{CertificateRequest, CsrError, RequestTemplate, RequestedExtension};
 pub use revocation::{InvalidReason, RevocationReason, UnknownReason};
 pub use revocation_list::{ListError, ListScope, NotTheIssuers, RevocationList, UnverifiedList};
@@ -54,6 +58,6 @@ pub use serial::{InvalidSerial, RandomFailure, Serial};
 pub use sha2::{Sha2, UnknownSha2};
 pub use signed::ToBeSigned;
 pub use subject::{Subject, SubjectAttribute, UnknownAttribute};
-pub use template::{BuildError, CertifiedBefore, Issuer, Kind, Template};
+pub use template::{CertifiedBefore, Issuer, Kind, Template};
 pub use usage::{ExtendedKeyUsage, KeyUsage, KeyUsages, UnknownUsage};
 pub use weak_key::WeakKey;

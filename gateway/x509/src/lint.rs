@@ -3,6 +3,7 @@
 //! so that a mistake there does not excuse itself here.
 
 mod certificate;
+mod context;
 mod crl;
 mod extensions;
 mod names;

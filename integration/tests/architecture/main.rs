@@ -62,17 +62,12 @@ acme
 api
 audit
 ca
-files
-identity
 issuance
 keys
 policy
 revocation
 secrets
 server
-ssh
-tls
-x509
 ";
 
 /// To understand one file of a circle, one must read all.

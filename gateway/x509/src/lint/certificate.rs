@@ -1,29 +1,9 @@
 use der::{Decode, Encode};
 use x509_cert::certificate::{Rfc5280, TbsCertificateInner, Version};
-use x509_cert::ext::Extension;
 
+use super::context::Context;
 use super::{Finding, Findings, extensions, names};
 use crate::{Issuer, Kind, PublicKey, Serial, ToBeSigned, time};
-
-/// What the other lints need to know of the certificate at hand.
-pub(super) struct Context<'a> {
-    pub(super) tbs: &'a TbsCertificateInner<Rfc5280>,
-    pub(super) issuer: &'a Issuer,
-    pub(super) kind: Kind,
-    pub(super) public_key: &'a PublicKey,
-}
-
-impl Context<'_> {
-    pub(super) fn extensions(&self) -> &[Extension] {
-        self.tbs.extensions().map(Vec::as_slice).unwrap_or_default()
-    }
-
-    pub(super) fn is_root(&self) -> bool {
-        matches!(self.kind, Kind::Ca { .. })
-            && self.issuer.public_key == *self.public_key
-            && self.tbs.subject() == self.tbs.issuer()
-    }
-}
 
 /// Everything that is wrong with a certificate's content, given who will sign it and what it was
 /// meant to be. Whether the certified key is a strong one is not looked at here, since that takes

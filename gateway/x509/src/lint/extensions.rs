@@ -12,7 +12,7 @@ use x509_cert::ext::pkix::{
 };
 
 use super::Findings;
-use super::certificate::Context;
+use super::context::Context;
 use crate::name_constraints::judged::unjudged;
 use crate::{
     ExtendedKeyUsage, ExtraExtension, KeyAlgorithm, KeyUsage, KeyUsages, Kind, extensions,

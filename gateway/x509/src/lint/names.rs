@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use x509_cert::ext::pkix::{ExtendedKeyUsage as DerExtendedKeyUsage, SubjectAltName};
 
 use super::Findings;
-use super::certificate::Context;
+use super::context::Context;
 use crate::certificate::{common_names, text_of};
 use crate::{ExtendedKeyUsage, GeneralName, Kind, SubjectAttribute, extensions};
 
