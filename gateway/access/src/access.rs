@@ -97,7 +97,13 @@ impl Access {
     /// Whether a token's time is over at `now`.
     pub(crate) fn is_over(&self, token: &TokenInfo, now: Timestamp) -> bool {
         let issued = u64::try_from(token.issued.as_second()).unwrap_or(0);
-        token.expires <= now || self.restored.is_some_and(|second| issued < second)
+        token.expires <= now || self.is_from_before_restore(Some(issued))
+    }
+
+    /// Whether the last restore has ended a token that was issued at this second since 1970. Of one of which that is
+    /// not known, nobody can say.
+    pub(crate) fn is_from_before_restore(&self, issued: Option<u64>) -> bool {
+        self.restored.zip(issued).is_some_and(|(restored, issued)| issued < restored)
     }
 
     /// Has the chains by which bearer tokens were obtained judged by this, from now on and for good: a bearer

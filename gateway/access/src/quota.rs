@@ -38,13 +38,27 @@ impl Access {
         let of = OfIdentity::new(&identity.tenant, &identity.to_string());
         let login = self.logins.begin(of);
         if let Some(most) = self.limits.per_identity {
-            let live = login.of.live(&*self.store, self.clock.now(), None, most).await?.len();
+            let live = self.count_live(&login.of, most).await?;
             if live.saturating_add(login.before) >= most {
                 metrics::counter!("chancery_access_logins_over_quota_total").increment(1);
                 return Err(AccessError::TooManyTokens { most });
             }
         }
         Ok(login)
+    }
+
+    /// How many tokens the identity has that have not ended, up to `most`. A restore has ended those from before.
+    async fn count_live(&self, of: &OfIdentity, most: usize) -> Result<usize, AccessError> {
+        let (now, mut live, mut last) = (self.clock.now(), 0_usize, None);
+        while live < most {
+            let page = of.live(&*self.store, now, last.as_ref(), most).await?;
+            live += page.iter().filter(|one| !self.is_from_before_restore(one.issued())).count();
+            last = page.into_iter().next_back();
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(live.min(most))
     }
 }
 

@@ -7,7 +7,7 @@ use chancery_identity::{Identity, TenantId};
 use chancery_store::{InvalidKey, Key, ReadError, Store};
 use jiff::Timestamp;
 
-use super::TokenInfo;
+use super::{TokenInfo, secret};
 
 /// The beginning of the keys that lead to the tokens of one identity. They go on with the expiry, the role and
 /// the name of the token's record.
@@ -69,6 +69,13 @@ impl OfIdentity {
         let mut parts = text.strip_prefix(&self.prefix)?.splitn(3, '/').skip(1);
         let (role, record_name) = (parts.next()?.to_owned(), parts.next()?.to_owned());
         Some(Pointer { role, record_name, key })
+    }
+}
+
+impl Pointer {
+    /// The second since 1970 at which the token was issued; none if it is of a release that did not say so in names.
+    pub(crate) fn issued(&self) -> Option<u64> {
+        secret::issued_of(&self.record_name)
     }
 }
 

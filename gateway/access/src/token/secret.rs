@@ -97,6 +97,13 @@ pub(crate) fn accessor_of(record_name: &str) -> Option<String> {
     record_name.get(..ACCESSOR).filter(|text| leads_to_record(text)).map(str::to_owned)
 }
 
+/// The second since 1970 at which the token was issued whose record has this name.
+pub(super) fn issued_of(record_name: &str) -> Option<u64> {
+    let (time, _) =
+        record_name.get(..ACCESSOR).filter(|text| leads_to_record(text))?.split_once('-')?;
+    u64::from_str_radix(time, 16).ok().map(|millis| millis / 1000)
+}
+
 /// Whether records are found by this accessor. Those of tokens of earlier releases were random.
 pub(crate) fn leads_to_record(accessor: &str) -> bool {
     let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
@@ -136,6 +143,8 @@ mod tests {
         let early = TokenSecret::generate(at(1), None).unwrap();
         let late = TokenSecret::generate(at(1_000_000), None).unwrap();
         assert!(early.record_name() < late.record_name());
+        assert_eq!(issued_of(&late.record_name()), Some(1_000_000));
+        assert_eq!(issued_of("0123456789abcdef"), None);
         let random = early.expose().strip_prefix("chs.").unwrap().split_at(8).1;
         assert!(!early.record_name().contains(random));
     }

@@ -64,6 +64,23 @@ async fn an_identity_has_a_number_of_tokens_at_most_and_those_that_ended_do_not_
     assert_eq!(pointers.len(), 3, "what led to those that ended is gone");
 }
 
+#[tokio::test]
+async fn tokens_that_a_restore_ended_do_not_count() {
+    let f = three();
+    let app = f.by("app");
+    for _ in 0..3 {
+        login(&f, &app).await.unwrap();
+    }
+    assert!(is_over(&login(&f, &app).await));
+    f.clock.advance(Duration::from_secs(5));
+    let f = f.restored();
+    for _ in 0..3 {
+        f.clock.advance(Duration::from_secs(5));
+        login(&f, &app).await.unwrap();
+    }
+    assert!(is_over(&login(&f, &app).await), "those from after it count");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn logins_at_once_do_not_exceed_it_together() {
     let f = std::sync::Arc::new(three());
