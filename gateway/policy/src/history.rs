@@ -238,7 +238,7 @@ impl History {
         let set = TakenSet { number, taken: now, digest, bindings, files: names, put_back };
         let path = self.directory.join(format!("sets/{number:08}.json"));
         let text = serde_json::to_vec_pretty(&set)
-            .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| LoadError::io("write", &path)(error.into()))?;
         replace(&path, &text)?;
         sets.insert(0, set.clone());
         self.forget_beyond(&sets)?;
@@ -263,7 +263,7 @@ impl History {
     pub(crate) fn mark_put_back(&self, set: &TakenSet) -> Result<(), LoadError> {
         let path = self.put_back_file();
         let put_back = serde_json::to_vec(&PutBack { number: set.number, digest: set.digest })
-            .map_err(|error| LoadError::Cache { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| LoadError::io("write", &path)(error.into()))?;
         replace(&path, &put_back)
     }
 
