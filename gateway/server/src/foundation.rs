@@ -95,13 +95,13 @@ fn open(config: Pkcs11Config) -> Result<Arc<Pkcs11Signer>> {
 /// What the configuration says of the HSM, if there is one.
 pub(crate) fn hsm_config(config: &Config) -> Option<Pkcs11Config> {
     let hsm = config.hsm.as_ref()?;
-    let latches = config.server.directory.clone();
+    let lockouts = config.server.directory.clone();
     let mut config = Pkcs11Config::new(hsm.tokens.clone());
     config.sessions = hsm.sessions;
     config.queue = hsm.queue;
     config.deadline = hsm.deadline;
     config.patience = hsm.wait;
     config.session_copies = hsm.session_copies;
-    config.latches = Some(latches);
+    config.pin_lockouts = Some(lockouts);
     Some(config)
 }

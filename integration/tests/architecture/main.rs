@@ -63,7 +63,6 @@ api
 audit
 ca
 issuance
-keys
 policy
 revocation
 secrets

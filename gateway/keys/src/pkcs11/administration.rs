@@ -7,13 +7,13 @@ use cryptoki::object::Attribute;
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
-use super::code::Code;
-use super::directory::Entry;
-use super::lane::Lane;
-use super::module::lock;
-use super::{
-    Brought, DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, Usage, generate,
-    import, inspection,
+use crate::pkcs11::code::Code;
+use crate::pkcs11::locks::lock;
+use crate::pkcs11::objects::directory::Entry;
+use crate::pkcs11::objects::{generate, inspection};
+use crate::pkcs11::pool::TokenPool;
+use crate::pkcs11::{
+    Brought, DestroyError, GenerateError, InspectError, Pkcs11Signer, TokenKey, Usage, import,
 };
 use crate::software::OaepHash;
 use crate::{KeyName, KeyType, Signer};
@@ -28,22 +28,22 @@ impl Pkcs11Signer {
     /// # Errors
     /// A token could not be asked.
     pub async fn inspect(&self) -> Result<Vec<TokenKey>, InspectError> {
-        let (admin, lanes) = (Arc::clone(&self.admin), self.lanes.clone());
+        let (admin, pools) = (Arc::clone(&self.admin), self.pools.clone());
         let inspecting = tokio::task::spawn_blocking(move || {
             let mut found = Vec::new();
             let open = lock(&admin);
-            for lane in lanes.iter().filter(|lane| *open && lane.health.is_up()) {
-                let token = lane.token.selector();
+            for pool in pools.iter().filter(|pool| *open && pool.health.is_up()) {
+                let token = pool.token.selector();
                 let failed = |reason: &dyn std::fmt::Display| InspectError {
                     token: token.value().to_owned(),
                     reason: reason.to_string(),
                 };
-                // In a seat's lock, lest the module is initialised anew meanwhile.
-                let _seat = lock(&lane.admin);
-                let session = lane.token.open_session().map_err(|fault| failed(&fault))?;
+                // In a session slot's lock, so that the module is not initialised anew meanwhile.
+                let _slot = lock(&pool.admin);
+                let session = pool.token.open_session().map_err(|fault| failed(&fault))?;
                 let is_usable = |label: &str| {
                     label.parse().is_ok_and(|name| {
-                        lane.keys.pair(&name).is_ok() || lane.keys.wrapping(&name).is_ok()
+                        pool.keys.pair(&name).is_ok() || pool.keys.wrapping(&name).is_ok()
                     })
                 };
                 let keys = inspection::keys(&session, token, is_usable);
@@ -81,8 +81,8 @@ impl Pkcs11Signer {
         usage: Usage,
     ) -> Result<PublicKey, GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_, lane: &Lane| {
-            let token = lane.token.selector();
+        let make = move |session: &_, pool: &TokenPool| {
+            let token = pool.token.selector();
             let key = generate::key_pair(session, token, &wanted, key_type, usage)?;
             let public = key.public.clone();
             Ok((Entry::Pair(Arc::new(key)), public))
@@ -96,7 +96,7 @@ impl Pkcs11Signer {
     /// See [`GenerateError`].
     pub async fn generate_wrapping_key(&self, name: &KeyName) -> Result<(), GenerateError> {
         let wanted = name.clone();
-        let make = move |session: &_, _: &Lane| {
+        let make = move |session: &_, _: &TokenPool| {
             let key = generate::wrapping_key(session, &wanted)?;
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
@@ -116,8 +116,8 @@ impl Pkcs11Signer {
         usage: Usage,
     ) -> Result<(), GenerateError> {
         let (wanted, half, brought) = (name.clone(), public.clone(), private.into());
-        let make = move |session: &_, lane: &Lane| {
-            let key = import::key_pair(session, lane, &wanted, &brought, &half, usage)?;
+        let make = move |session: &_, pool: &TokenPool| {
+            let key = import::key_pair(session, pool, &wanted, &brought, &half, usage)?;
             Ok((Entry::Pair(Arc::new(key)), ()))
         };
         self.make(name, "brought in", make).await?;
@@ -138,8 +138,8 @@ impl Pkcs11Signer {
         secret: impl Into<Brought>,
     ) -> Result<(), GenerateError> {
         let (wanted, brought) = (name.clone(), secret.into());
-        let make = move |session: &_, lane: &Lane| {
-            let key = import::wrapping_key(session, lane, &wanted, &brought)?;
+        let make = move |session: &_, pool: &TokenPool| {
+            let key = import::wrapping_key(session, pool, &wanted, &brought)?;
             Ok((Entry::Wrapping(Arc::new(key)), ()))
         };
         self.make(name, "brought in", make).await?;
@@ -166,28 +166,28 @@ impl Pkcs11Signer {
     /// # Errors
     /// A token refused, or cannot be reached, and one that cannot may hold the key: ask again later.
     pub async fn destroy(&self, name: &KeyName) -> Result<(), DestroyError> {
-        let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
+        let (admin, pools, key) = (Arc::clone(&self.admin), self.pools.clone(), name.clone());
         let removing = tokio::task::spawn_blocking(move || {
             let open = lock(&admin);
             if !*open {
                 return Err("the signer is shut down".to_owned());
             }
-            for lane in &lanes {
-                if let Some(reason) = lane.trouble() {
+            for pool in &pools {
+                if let Some(reason) = pool.trouble() {
                     return Err(reason);
                 }
-                let _seat = lock(&lane.admin);
-                let session = lane.token.open_admin_session().map_err(|fault| fault.to_string())?;
+                let _slot = lock(&pool.admin);
+                let session = pool.token.open_admin_session().map_err(|fault| fault.to_string())?;
                 let label = key.as_str().as_bytes().to_vec();
                 let template = [Attribute::Token(true), Attribute::Label(label)];
                 let objects = session.find_objects(&template);
                 let objects = objects.map_err(|error| Code(&error).to_string())?;
                 // From now on nobody is given it.
-                lane.keys.remove(&key);
+                pool.keys.remove(&key);
                 for object in objects {
                     session.destroy_object(object).map_err(|error| Code(&error).to_string())?;
                 }
-                tracing::info!(%key, token = %lane.token.selector(), "removed a key");
+                tracing::info!(%key, token = %pool.token.selector(), "removed a key");
             }
             Ok(())
         });
@@ -202,11 +202,11 @@ impl Pkcs11Signer {
     /// It unwraps none.
     pub async fn unwrapping_hash(&self, name: &KeyName) -> Result<OaepHash, GenerateError> {
         let wanted = name.clone();
-        let attempt = move |session: &Session, lane: &Lane| {
-            import::try_unwrapping(session, lane, &wanted, OaepHash::Sha256)
+        let attempt = move |session: &Session, pool: &TokenPool| {
+            import::try_unwrapping(session, pool, &wanted, OaepHash::Sha256)
                 .map(|()| OaepHash::Sha256)
                 .or_else(|_| {
-                    import::try_unwrapping(session, lane, &wanted, OaepHash::Sha1)
+                    import::try_unwrapping(session, pool, &wanted, OaepHash::Sha1)
                         .map(|()| OaepHash::Sha1)
                 })
         };
@@ -218,16 +218,16 @@ impl Pkcs11Signer {
         &self,
         name: &KeyName,
         what: &'static str,
-        make: impl FnOnce(&Session, &Lane) -> Result<(Entry, T), GenerateError> + Send + 'static,
+        make: impl FnOnce(&Session, &TokenPool) -> Result<(Entry, T), GenerateError> + Send + 'static,
     ) -> Result<T, GenerateError> {
-        let (lanes, key) = (self.lanes.clone(), name.clone());
-        let make = move |session: &Session, lane: &Lane| {
-            if lanes.iter().any(|lane| lane.keys.contains(&key)) {
+        let (pools, key) = (self.pools.clone(), name.clone());
+        let make = move |session: &Session, pool: &TokenPool| {
+            if pools.iter().any(|pool| pool.keys.contains(&key)) {
                 return Err(GenerateError::Exists { key });
             }
-            let (entry, made) = make(session, lane)?;
-            tracing::info!(%key, what, token = %lane.token.selector(), "generated a key");
-            lane.keys.insert(key, entry);
+            let (entry, made) = make(session, pool)?;
+            tracing::info!(%key, what, token = %pool.token.selector(), "generated a key");
+            pool.keys.insert(key, entry);
             Ok(made)
         };
         self.administer(name, what, make).await
@@ -238,22 +238,22 @@ impl Pkcs11Signer {
         &self,
         name: &KeyName,
         what: &'static str,
-        work: impl FnOnce(&Session, &Lane) -> Result<T, GenerateError> + Send + 'static,
+        work: impl FnOnce(&Session, &TokenPool) -> Result<T, GenerateError> + Send + 'static,
     ) -> Result<T, GenerateError> {
-        let (admin, lanes, key) = (Arc::clone(&self.admin), self.lanes.clone(), name.clone());
+        let (admin, pools, key) = (Arc::clone(&self.admin), self.pools.clone(), name.clone());
         let working = tokio::task::spawn_blocking(move || {
             let refused = |reason: &dyn std::fmt::Display| GenerateError::token(&key, what, reason);
             let open = lock(&admin);
             if !*open {
                 return Err(refused(&"the signer is shut down"));
             }
-            let Some(lane) = lanes.iter().find(|lane| lane.is_usable()) else {
+            let Some(pool) = pools.iter().find(|pool| pool.is_usable()) else {
                 return Err(refused(&"no token can be used at present"));
             };
-            // In a seat's lock, lest the module is initialised anew meanwhile.
-            let _seat = lock(&lane.admin);
-            let session = lane.token.open_admin_session().map_err(|fault| refused(&fault))?;
-            work(&session, lane)
+            // In a session slot's lock, so that the module is not initialised anew meanwhile.
+            let _slot = lock(&pool.admin);
+            let session = pool.token.open_admin_session().map_err(|fault| refused(&fault))?;
+            work(&session, pool)
         });
         working.await.unwrap_or_else(|error| Err(GenerateError::token(name, what, &error)))
     }

@@ -4,7 +4,7 @@ use cryptoki::error::Error;
 
 /// What a token answered, in the standard's words: `C_Sign: CKR_DEVICE_REMOVED`. The library's own text is
 /// the standard's paragraph about it.
-pub(super) struct Code<'a>(pub(super) &'a Error);
+pub(crate) struct Code<'a>(pub(crate) &'a Error);
 
 impl Display for Code<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

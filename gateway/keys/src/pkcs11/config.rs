@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Stop, TokenSelector};
+use crate::pkcs11::{Stop, TokenSelector};
 
 /// Which tokens hold the keys, and how they are used.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Pkcs11Config {
     pub verify: bool,
     /// Directory that counts PIN tries that no token accepted, so that the next process makes no further try.
     /// With none, the count lasts for this process only.
-    pub latches: Option<PathBuf>,
+    pub pin_lockouts: Option<PathBuf>,
     /// How long no other try is made after a login that failed without saying that the PIN is wrong.
     pub login_pause: Duration,
     /// Do not try a PIN if the token shows that it has counted a wrong one since the last login. This is for
@@ -68,7 +68,7 @@ impl Pkcs11Config {
             idle: Duration::from_secs(10),
             session_copies: false,
             verify: true,
-            latches: None,
+            pin_lockouts: None,
             login_pause: Duration::from_secs(5),
             cautious: false,
             patience: Duration::ZERO,

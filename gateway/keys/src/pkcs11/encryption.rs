@@ -3,10 +3,13 @@
 
 use zeroize::Zeroizing;
 
-use super::envelope::{self, Envelope};
-use super::fault::Fault;
-use super::lane::{Lane, Operation, Outcome};
-use super::{Pkcs11Signer, dispatch};
+use crate::pkcs11::fault::Fault;
+use crate::pkcs11::operations::envelope::{self, Envelope};
+use crate::pkcs11::{Pkcs11Signer, dispatch};
+use crate::pkcs11::{
+    operations::{Operation, Outcome},
+    pool::TokenPool,
+};
 use crate::software::{self, OaepError, OaepHash};
 use crate::{KeyName, SignError, Signer as _, WrapError, wrapped};
 
@@ -27,15 +30,15 @@ impl Pkcs11Signer {
         plaintext: Zeroizing<Vec<u8>>,
         aad: &[u8],
     ) -> Result<Vec<u8>, WrapError> {
-        if self.lanes.iter().any(|lane| lane.keys.pair(name).is_ok()) {
+        if self.pools.iter().any(|pool| pool.keys.pair(name).is_ok()) {
             return self.enclose(name, &plaintext, aad).await;
         }
-        let wrap = |lane: &Lane| {
-            let key = lane.keys.wrapping(name)?;
+        let wrap = |pool: &TokenPool| {
+            let key = pool.keys.wrapping(name)?;
             Ok(Operation::Wrap { key, plaintext: plaintext.clone(), aad: aad.to_vec() })
         };
         let mut wrapped =
-            finished(name, dispatch::operate(&self.lanes, self.deadline, wrap).await?)?;
+            finished(name, dispatch::operate(&self.pools, self.deadline, wrap).await?)?;
         Ok(std::mem::take(&mut *wrapped))
     }
 
@@ -58,11 +61,11 @@ impl Pkcs11Signer {
         if wrapped::parts(wrapped).is_none() {
             return Err(WrapError::Malformed);
         }
-        let unwrap = |lane: &Lane| {
-            let key = lane.keys.wrapping(name)?;
+        let unwrap = |pool: &TokenPool| {
+            let key = pool.keys.wrapping(name)?;
             Ok(Operation::Unwrap { key, wrapped: wrapped.to_vec(), aad: aad.to_vec() })
         };
-        finished(name, dispatch::operate(&self.lanes, self.deadline, unwrap).await?)
+        finished(name, dispatch::operate(&self.pools, self.deadline, unwrap).await?)
     }
 
     /// Decrypts what was [encrypted](software::encrypt) to the public half of an RSA key in the token.
@@ -76,11 +79,11 @@ impl Pkcs11Signer {
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
         self.expect_one_key(name)?;
-        let decrypt = |lane: &Lane| {
-            let key = lane.keys.decrypting(name)?;
+        let decrypt = |pool: &TokenPool| {
+            let key = pool.keys.decrypting(name)?;
             Ok(Operation::Decrypt { key, hash, ciphertext: ciphertext.to_vec() })
         };
-        finished(name, dispatch::operate(&self.lanes, self.deadline, decrypt).await?)
+        finished(name, dispatch::operate(&self.pools, self.deadline, decrypt).await?)
     }
 
     /// Tries whether an RSA key decrypts with this hash. No attribute says so, and data that is encrypted

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::TokenSelector;
+use crate::pkcs11::TokenSelector;
 use crate::{KeyName, KeyType};
 
 /// Why a token could not be opened.
@@ -58,7 +58,7 @@ pub enum OpenError {
         "the token refused its PIN before, and another attempt could lock it: correct the PIN, then \
          remove {file}"
     )]
-    Latched {
+    PinLockedOut {
         /// What remembers it.
         file: PathBuf,
     },
@@ -110,7 +110,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Whether it may go away by itself: the token is not there, or out of order.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::NoSuchToken { .. } | Self::Token { .. } | Self::LoginUnclear { .. })
     }
 }
@@ -121,22 +121,22 @@ impl OpenError {
 #[non_exhaustive]
 pub enum PinRefused {
     /// The token called it wrong.
-    #[error("the token refused the PIN; it is not tried again: correct it, then {}", retry(latch.as_deref()))]
+    #[error("the token refused the PIN; it is not tried again: correct it, then {}", retry(lockout.as_deref()))]
     Wrong {
         /// What remembers it for the next process.
-        latch: Option<PathBuf>,
+        lockout: Option<PathBuf>,
     },
     /// The token failed at every try that is safe, and did not say whether it looked at the PIN.
     #[error(
         "the login to the token failed ({reason}), and it is not known whether the token counted a \
          wrong PIN; it is not tried again: make sure that the token and the PIN are in order, then {}",
-        retry(latch.as_deref())
+        retry(lockout.as_deref())
     )]
     Unclear {
         /// What the token said.
         reason: String,
         /// What remembers it for the next process.
-        latch: Option<PathBuf>,
+        lockout: Option<PathBuf>,
     },
     /// One more wrong PIN would lock the token.
     #[error(
@@ -158,8 +158,8 @@ pub enum PinRefused {
     NotSet,
 }
 
-fn retry(latch: Option<&Path>) -> String {
-    latch.map_or_else(
+fn retry(lockout: Option<&Path>) -> String {
+    lockout.map_or_else(
         || "restart".to_owned(),
         |file| format!("remove {} and restart", file.display()),
     )
@@ -197,11 +197,11 @@ pub enum GenerateError {
 }
 
 impl GenerateError {
-    pub(super) fn token(key: &KeyName, what: &str, reason: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn token(key: &KeyName, what: &str, reason: &dyn std::fmt::Display) -> Self {
         Self::Token { key: key.clone(), what: what.to_owned(), reason: reason.to_string() }
     }
 
-    pub(super) fn of_type(
+    pub(crate) fn of_type(
         key: &KeyName,
         key_type: KeyType,
         reason: &dyn std::fmt::Display,

@@ -1,11 +1,11 @@
 use cryptoki::error::{Error, RvError};
 
-use super::code::Code;
+use crate::pkcs11::code::Code;
 use crate::{KeyName, SignError};
 
 /// What went wrong in a session, and so what becomes of the session.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The token refused a call. Between `C_SignInit` and `C_Sign` that leaves the session unusable,
     /// and telling where it happened is not worth the risk: the session goes.
     Token(Error),
@@ -25,14 +25,14 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Whether the session may serve the next operation.
-    pub(super) fn spares_the_session(&self) -> bool {
+    pub(crate) fn spares_the_session(&self) -> bool {
         // A decryption that failed has ended (PKCS#11 v3.0 §5.10.2); in a token where it has not, the
         // next operation finds out, and is done in a fresh session.
         matches!(self, Self::NoObject | Self::SeveralObjects | Self::NotAuthentic)
     }
 
     /// Whether a fresh session with fresh handles may well succeed at once: the old ones were stale.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         matches!(
             self,
             Self::LoggedOut
@@ -50,7 +50,7 @@ impl Fault {
     }
 
     /// Whether the device is away or out of order, so that all of its sessions are worthless.
-    pub(super) fn is_of_the_device(&self) -> bool {
+    pub(crate) fn is_of_the_device(&self) -> bool {
         match self {
             Self::Closed(_) => true,
             Self::Token(Error::Pkcs11(code, _)) => matches!(
@@ -73,7 +73,7 @@ impl Fault {
     }
 
     /// Whether another token that holds the key may do better.
-    pub(super) fn may_do_elsewhere(&self) -> bool {
+    pub(crate) fn may_do_elsewhere(&self) -> bool {
         match self {
             Self::Token(error) => !blames_the_request(error),
             Self::NotAuthentic => false,
@@ -82,11 +82,11 @@ impl Fault {
     }
 
     /// All that [`cause`](Self::cause) says.
-    pub(super) const CAUSES: [&'static str; 7] =
+    pub(crate) const CAUSES: [&'static str; 7] =
         ["stale", "device", "token", "closed", "object", "mismatch", "not-authentic"];
 
     /// A short word for metrics.
-    pub(super) fn cause(&self) -> &'static str {
+    pub(crate) fn cause(&self) -> &'static str {
         match self {
             _ if self.is_stale() => "stale",
             Self::Token(_) if self.is_of_the_device() => "device",
@@ -99,7 +99,7 @@ impl Fault {
     }
 
     /// What the caller hears who wanted something of `key`.
-    pub(super) fn for_key(self, key: &KeyName) -> SignError {
+    pub(crate) fn for_key(self, key: &KeyName) -> SignError {
         let key = key.clone();
         match self {
             Self::Token(error) if blames_the_request(&error) => {

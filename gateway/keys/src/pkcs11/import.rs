@@ -7,14 +7,16 @@ use cryptoki::object::{Attribute, KeyType as TokenKeyType, ObjectClass, ObjectHa
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
-use super::code::Code;
-use super::directory::{KeyPair, WrappingKey};
-use super::generate::{
+use crate::KeyName;
+use crate::pkcs11::code::Code;
+use crate::pkcs11::objects::directory::{KeyPair, WrappingKey};
+use crate::pkcs11::objects::generate::{
     NO_RANDOMNESS, discard, identity, keep_if_unreadable, random_id, unreadable,
 };
-use super::lane::Lane;
-use super::{GenerateError, Usage, meters, public_key, wrap};
-use crate::KeyName;
+use crate::pkcs11::objects::public_key;
+use crate::pkcs11::operations::wrap;
+use crate::pkcs11::pool::TokenPool;
+use crate::pkcs11::{GenerateError, Usage, token_metrics};
 use crate::software::{self, AES_KEY_BYTES, OaepHash, generate_secret};
 
 /// A key that is brought into a token, as it arrives.
@@ -40,9 +42,9 @@ impl From<Zeroizing<Vec<u8>>> for Brought {
 }
 
 /// Brings a private key with its public half into the token, where it cannot be read or taken out.
-pub(super) fn key_pair(
+pub(crate) fn key_pair(
     session: &Session,
-    lane: &Lane,
+    pool: &TokenPool,
     name: &KeyName,
     brought: &Brought,
     public: &PublicKey,
@@ -64,7 +66,7 @@ pub(super) fn key_pair(
     template.extend(unreadable());
     template.extend(usage.of_private());
     template.extend([Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(kind)]);
-    let private = unwrapped(session, lane, name, brought, &template)?;
+    let private = unwrapped(session, pool, name, brought, &template)?;
     let mut template = identity(name, &id);
     template.extend([
         Attribute::Class(ObjectClass::PUBLIC_KEY),
@@ -80,14 +82,14 @@ pub(super) fn key_pair(
     let object = made.inspect_err(|_| discard(session, name, &[private]))?;
     let checked = keep_if_unreadable(session, name, private);
     checked.inspect_err(|_| discard(session, name, &[private, object]))?;
-    let signing = meters::signing(lane.token.selector(), name);
+    let signing = token_metrics::signing(pool.token.selector(), name);
     Ok(KeyPair { name: name.clone(), id, public: public.clone(), usage, signing })
 }
 
 /// Brings an AES-256 key into the token, where it encrypts, decrypts, and cannot be read or taken out.
-pub(super) fn wrapping_key(
+pub(crate) fn wrapping_key(
     session: &Session,
-    lane: &Lane,
+    pool: &TokenPool,
     name: &KeyName,
     brought: &Brought,
 ) -> Result<WrappingKey, GenerateError> {
@@ -100,21 +102,21 @@ pub(super) fn wrapping_key(
         Attribute::Encrypt(true),
         Attribute::Decrypt(true),
     ]);
-    let key = unwrapped(session, lane, name, brought, &template)?;
+    let key = unwrapped(session, pool, name, brought, &template)?;
     keep_if_unreadable(session, name, key).inspect_err(|_| discard(session, name, &[key]))?;
     Ok(WrappingKey { name: name.clone(), id })
 }
 
 /// Whether the token unwraps keys that were wrapped to this one of its RSA keys, with this hash in OAEP: it
 /// is tried.
-pub(super) fn try_unwrapping(
+pub(crate) fn try_unwrapping(
     session: &Session,
-    lane: &Lane,
+    pool: &TokenPool,
     name: &KeyName,
     hash: OaepHash,
 ) -> Result<(), GenerateError> {
     let failed = |reason: &dyn std::fmt::Display| GenerateError::token(name, WHAT, reason);
-    let to = lane.keys.unwrapping(name).map_err(|error| failed(&error))?;
+    let to = pool.keys.unwrapping(name).map_err(|error| failed(&error))?;
     let probe = generate_secret(AES_KEY_BYTES).ok_or_else(|| failed(&NO_RANDOMNESS))?;
     let wrapped = software::encrypt(&to.public, hash, &probe).map_err(|error| failed(&error))?;
     let between = between(session, &to, hash, &wrapped).map_err(|reason| failed(&reason))?;
@@ -131,7 +133,7 @@ const AES_256_WRAPPED: usize = AES_KEY_BYTES + 8;
 /// Has the token unwrap the key.
 fn unwrapped(
     session: &Session,
-    lane: &Lane,
+    pool: &TokenPool,
     name: &KeyName,
     brought: &Brought,
     template: &[Attribute],
@@ -147,7 +149,7 @@ fn unwrapped(
             (key, wrapped)
         }
         Brought::Wrapped { to, hash, bytes } => {
-            let to = lane.keys.unwrapping(to).map_err(|error| failed(&error))?;
+            let to = pool.keys.unwrapping(to).map_err(|error| failed(&error))?;
             let split = to.modulus_bytes().and_then(|length| bytes.split_at_checked(length));
             let (first, second) = split.ok_or_else(|| failed(&"it is shorter than the RSA key"))?;
             if template.contains(&Attribute::KeyType(TokenKeyType::AES))

@@ -13,44 +13,29 @@
 //! needed, and reads its keys again. A PIN that was refused is never tried again.
 
 mod administration;
-mod answers;
 mod code;
 mod config;
-mod directory;
-mod dispatch;
 mod encryption;
-mod envelope;
 mod error;
 mod fault;
-mod generate;
-mod health;
 mod import;
-mod inspection;
-mod lane;
-mod latch;
-mod login;
-mod meters;
-mod module;
-mod object;
-mod public_key;
-mod recovery;
+mod locks;
+mod objects;
+mod operations;
+mod pool;
 mod selector;
-mod sign;
 mod stop;
-mod threads;
 mod token;
 mod token_info;
-mod usage;
-mod worker;
-mod wrap;
+mod token_metrics;
 
 pub use config::{Pkcs11Config, TokenConfig};
 pub use error::{DestroyError, GenerateError, OpenError, PinRefused};
 pub use import::Brought;
-pub use inspection::{InspectError, TokenKey};
+pub use objects::inspection::{InspectError, TokenKey};
+pub use objects::usage::Usage;
 pub use selector::{TokenAttributes, TokenSelector};
 pub use stop::Stop;
-pub use usage::Usage;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -60,22 +45,21 @@ use std::time::{Duration, Instant};
 use chancery_x509::{PublicKey, SignatureAlgorithm};
 use tracing::Instrument as _;
 
-use crate::{BoxFuture, KeyName, SignError, Signer, metrics};
-use lane::{Lane, Operation};
-use latch::{Latch, Tries};
-use login::Login;
-use module::{Module, lock_until};
+use crate::{BoxFuture, KeyName, SignError, Signer};
+use locks::lock_until;
+use operations::Operation;
+use pool::{TokenPool, dispatch, recovery};
 use token::Token;
-
-/// Sessions beside the workers': the one that keeps the login, and one for administration.
-const OTHER_SESSIONS: u64 = 2;
+use token::login::Login;
+use token::module::Module;
+use token::pin_lockout::{PinLockout, Tries};
 
 /// The least time that a shutdown gives the sessions, whatever the deadline of operations.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// A [`Signer`] whose keys are in tokens and stay there.
 pub struct Pkcs11Signer {
-    lanes: Vec<Arc<Lane>>,
+    pools: Vec<Arc<TokenPool>>,
     /// Held while a key is made, so that no name is used twice. False after shutdown.
     admin: Arc<Mutex<bool>>,
     deadline: Duration,
@@ -115,7 +99,7 @@ impl Pkcs11Signer {
             return Err(OpenError::Zero { setting });
         }
         let mut modules: HashMap<&Path, Arc<Module>> = HashMap::new();
-        let mut lanes = Vec::new();
+        let mut pools = Vec::new();
         for token in &config.tokens {
             let module = match modules.get(token.module.as_path()) {
                 Some(module) => Arc::clone(module),
@@ -123,43 +107,43 @@ impl Pkcs11Signer {
             };
             modules.insert(&token.module, Arc::clone(&module));
             module.expect_library(&token.token)?;
-            let latch = Latch::new(config.latches.as_deref(), &token.token);
-            if let (Tries::Enough, Some(file)) = (latch.tries(), latch.file()) {
-                return Err(OpenError::Latched { file: file.to_owned() });
+            let lockout = PinLockout::new(config.pin_lockouts.as_deref(), &token.token);
+            if let (Tries::Enough, Some(file)) = (lockout.tries(), lockout.file()) {
+                return Err(OpenError::PinLockedOut { file: file.to_owned() });
             }
-            let login = Login::new(&token.pin, latch, config.login_pause, config.cautious);
+            let login = Login::new(&token.pin, lockout, config.login_pause, config.cautious);
             let token = Token::new(&module, token.token.clone(), login);
-            lanes.push(Arc::new(Lane::new(token, &config)));
+            pools.push(Arc::new(TokenPool::new(token, &config)));
         }
         // There are threads from here on. If anything fails, dropping the signer shuts them down.
         let signer = Self {
-            lanes,
+            pools,
             admin: Arc::new(Mutex::new(true)),
             deadline: config.deadline,
             grace: config.deadline.max(SHUTDOWN_GRACE),
         };
-        recovery::first(&signer.lanes, config.patience, &config.stop)?;
-        for lane in &signer.lanes {
-            recovery::start(lane).map_err(OpenError::Thread)?;
+        recovery::first(&signer.pools, config.patience, &config.stop)?;
+        for pool in &signer.pools {
+            recovery::start(pool).map_err(OpenError::Thread)?;
         }
         Ok(signer)
     }
 
-    /// Whether a token holds a key of this name. Answers from memory.
+    /// Whether a token holds a key of this name. ReplyBatcher from memory.
     pub fn contains(&self, name: &KeyName) -> bool {
-        self.lanes.iter().any(|lane| lane.keys.contains(name))
+        self.pools.iter().any(|pool| pool.keys.contains(name))
     }
 
-    /// The state of the tokens. Answers from memory.
+    /// The state of the tokens. ReplyBatcher from memory.
     pub fn status(&self) -> Vec<TokenStatus> {
-        let status = |lane: &Arc<Lane>| TokenStatus {
-            token: lane.token.selector().value().to_owned(),
-            trouble: lane.health.trouble(),
-            drained: lane.is_drained(),
-            keys: lane.keys.len(),
-            outstanding: lane.outstanding(),
+        let status = |pool: &Arc<TokenPool>| TokenStatus {
+            token: pool.token.selector().value().to_owned(),
+            trouble: pool.health.trouble(),
+            drained: pool.is_drained(),
+            keys: pool.keys.len(),
+            outstanding: pool.outstanding(),
         };
-        self.lanes.iter().map(status).collect()
+        self.pools.iter().map(status).collect()
     }
 
     /// Takes a token out of use for maintenance, or back into use: the one with this [name](TokenStatus::token), or the
@@ -169,19 +153,19 @@ impl Pkcs11Signer {
     /// Returns whether there is such a token.
     pub fn drain(&self, token: &str, drained: bool) -> bool {
         let mut called = self
-            .lanes
+            .pools
             .iter()
-            .filter(|lane| lane.token.selector().is_called(token))
+            .filter(|pool| pool.token.selector().is_called(token))
             .collect::<Vec<_>>();
         if called.len() > 1 {
-            called.retain(|lane| lane.token.selector().value() == token);
+            called.retain(|pool| pool.token.selector().value() == token);
         }
-        let lane = called.pop();
-        if let Some(lane) = lane {
+        let pool = called.pop();
+        if let Some(pool) = pool {
             tracing::info!(token, drained, "a token is taken out of use, or back into it");
-            lane.drain(drained);
+            pool.drain(drained);
         }
-        lane.is_some()
+        pool.is_some()
     }
 
     /// Finishes the queue, closes the sessions and ends the use of the module. Call it before the process ends, off the
@@ -195,24 +179,23 @@ impl Pkcs11Signer {
     /// Returns false if a call hangs.
     #[must_use = "a process ends otherwise while a call hangs"]
     pub fn shutdown(&self) -> bool {
-        for lane in &self.lanes {
-            lane.close();
+        for pool in &self.pools {
+            pool.close();
         }
         let until = Instant::now() + self.grace;
         let admin = lock_until(&self.admin, until).map(|mut open| *open = false);
-        // Wait for every lane, whatever the others do.
-        let hanging = self
-            .lanes
-            .iter()
-            .filter(|lane| !(lane.threads.join(until) && lane.token.fall_silent(until).is_some()));
-        let silent = hanging.count() == 0 && admin.is_some();
-        if silent {
+        // Wait for every pool, whatever the others do.
+        let hanging = self.pools.iter().filter(|pool| {
+            !(pool.threads.join(until) && pool.token.sessions.quiesce(until).is_some())
+        });
+        let quiet = hanging.count() == 0 && admin.is_some();
+        if quiet {
             // Only now, since tokens of one module share its use.
-            self.lanes.iter().for_each(|lane| lane.token.module().end());
+            self.pools.iter().for_each(|pool| pool.token.module().end());
         } else {
             tracing::warn!("a call into the PKCS#11 module hangs; leaving the module as it is");
         }
-        silent
+        quiet
     }
 }
 
@@ -227,7 +210,7 @@ impl Signer for Pkcs11Signer {
             let since = Instant::now();
             let span = tracing::debug_span!("keys.sign", %key, backend = self.kind());
             let result = self.sign_with(key, algorithm, message).instrument(span).await;
-            metrics::signed(self.kind(), since, &result);
+            crate::metrics::signed(self.kind(), since, &result);
             result
         })
     }
@@ -235,8 +218,8 @@ impl Signer for Pkcs11Signer {
     fn public_key(&self, key: &KeyName) -> Result<PublicKey, SignError> {
         let mut unknown = SignError::UnknownKey { key: key.clone() };
         let mut known: Option<PublicKey> = None;
-        for lane in &self.lanes {
-            match (lane.keys.pair(key), &known) {
+        for pool in &self.pools {
+            match (pool.keys.pair(key), &known) {
                 (Ok(found), Some(known)) if found.public != *known => {
                     return Err(SignError::Ambiguous { key: key.clone() });
                 }
@@ -246,7 +229,7 @@ impl Signer for Pkcs11Signer {
                 (Err(error), _) => unknown = error,
             }
         }
-        known.ok_or_else(|| dispatch::unless_away(&self.lanes, unknown))
+        known.ok_or_else(|| dispatch::unless_away(&self.pools, unknown))
     }
 
     fn kind(&self) -> &'static str {
@@ -262,14 +245,14 @@ impl Pkcs11Signer {
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
         self.expect_one_key(name)?;
-        let sign = |lane: &Lane| {
-            let key = lane.keys.signing(name)?;
+        let sign = |pool: &TokenPool| {
+            let key = pool.keys.signing(name)?;
             if !algorithm.fits(key.public.algorithm()) {
                 return Err(SignError::Unsupported { key: name.clone(), algorithm });
             }
             Ok(Operation::Sign { key, algorithm, message: message.to_vec() })
         };
-        match dispatch::operate(&self.lanes, self.deadline, sign).await? {
+        match dispatch::operate(&self.pools, self.deadline, sign).await? {
             Ok(mut signature) => Ok(std::mem::take(&mut *signature)),
             Err(fault) => Err(fault.for_key(name)),
         }
@@ -279,7 +262,7 @@ impl Pkcs11Signer {
 impl Pkcs11Signer {
     /// If one name stands for different keys in two tokens, it is unclear which is meant.
     fn expect_one_key(&self, name: &KeyName) -> Result<(), SignError> {
-        if self.lanes.len() > 1 { self.public_key(name).map(drop) } else { Ok(()) }
+        if self.pools.len() > 1 { self.public_key(name).map(drop) } else { Ok(()) }
     }
 }
 
@@ -292,35 +275,5 @@ impl Drop for Pkcs11Signer {
 impl std::fmt::Debug for Pkcs11Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pkcs11Signer").field("tokens", &self.status()).finish_non_exhaustive()
-    }
-}
-
-fn affordable(wanted: usize, limit: Option<u64>) -> Result<usize, OpenError> {
-    let Some(limit) = limit else { return Ok(wanted) };
-    let room = limit.saturating_sub(OTHER_SESSIONS);
-    if room == 0 {
-        return Err(OpenError::TooFewSessions { limit });
-    }
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
-        tracing::warn!(
-            wanted,
-            admitted = room,
-            "fewer sessions than configured: the token's limit"
-        );
-    }
-    Ok(wanted.min(room))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leaves_room_for_login_and_administration() {
-        assert_eq!(affordable(4, None).unwrap(), 4);
-        assert_eq!(affordable(4, Some(16)).unwrap(), 4);
-        assert_eq!(affordable(20, Some(16)).unwrap(), 14);
-        assert!(matches!(affordable(1, Some(2)), Err(OpenError::TooFewSessions { limit: 2 })));
     }
 }

@@ -1,6 +1,6 @@
 //! Which token is meant.
 
-use super::token_info::TokenInfo;
+use crate::pkcs11::token_info::TokenInfo;
 
 /// Chooses a token. There is no choice by slot number: it changes when a token is plugged elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ pub struct TokenAttributes {
 }
 
 /// What a module's library says of itself.
-pub(super) struct Library {
-    pub(super) description: String,
-    pub(super) manufacturer: String,
-    pub(super) version: String,
+pub(crate) struct Library {
+    pub(crate) description: String,
+    pub(crate) manufacturer: String,
+    pub(crate) version: String,
 }
 
 impl TokenAttributes {
@@ -79,7 +79,7 @@ impl TokenSelector {
 
     /// Whether somebody who speaks of `text` means this token: by its name here, its label or its serial
     /// number.
-    pub(super) fn is_called(&self, text: &str) -> bool {
+    pub(crate) fn is_called(&self, text: &str) -> bool {
         let is_one_of_both = |attributes: &TokenAttributes| {
             let both = [attributes.label.as_deref(), attributes.serial.as_deref()];
             both.contains(&Some(text))
@@ -87,7 +87,7 @@ impl TokenSelector {
         self.value() == text || matches!(self, Self::All(attributes) if is_one_of_both(attributes))
     }
 
-    pub(super) fn matches(&self, info: &TokenInfo) -> bool {
+    pub(crate) fn matches(&self, info: &TokenInfo) -> bool {
         match self {
             Self::Label(label) => info.label == *label,
             Self::Serial(serial) => info.serial == *serial,
@@ -103,7 +103,7 @@ impl TokenSelector {
     }
 
     /// What of the library is not as it is said to be: what, and how it is.
-    pub(super) fn other_library<'a>(
+    pub(crate) fn other_library<'a>(
         &'a self,
         library: &'a Library,
     ) -> Option<(&'static str, &'a str, &'a str)> {
@@ -120,7 +120,7 @@ impl TokenSelector {
     }
 
     /// Whether it says anything of the library.
-    pub(super) fn is_about_the_library(&self) -> bool {
+    pub(crate) fn is_about_the_library(&self) -> bool {
         matches!(self, Self::All(attributes) if attributes.library_description.is_some()
             || attributes.library_manufacturer.is_some()
             || attributes.library_version.is_some())

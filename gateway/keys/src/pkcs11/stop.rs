@@ -1,7 +1,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::module::lock;
+use crate::pkcs11::locks::lock;
 
 /// Ends the waits for tokens, because the process is to end. Copies tell the same.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,7 @@ impl Stop {
     }
 
     /// Lets time pass. False if there is nothing to wait for any more.
-    pub(super) fn pause(&self, time: Duration) -> bool {
+    pub(crate) fn pause(&self, time: Duration) -> bool {
         let stopped = lock(&self.0.stopped);
         let (stopped, _) = self
             .0

@@ -16,7 +16,7 @@ use cryptoki_sys::{
 };
 
 /// `C_GetTokenInfo` of a module.
-pub(super) struct TokenInfoReader {
+pub(crate) struct TokenInfoReader {
     get: unsafe extern "C" fn(CK_SLOT_ID, *mut CK_TOKEN_INFO) -> CK_RV,
     /// The function is there for as long as this is.
     _library: cryptoki_sys::Pkcs11,
@@ -24,14 +24,14 @@ pub(super) struct TokenInfoReader {
 
 /// What is needed of `CK_TOKEN_INFO`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TokenInfo {
-    pub(super) label: String,
-    pub(super) serial: String,
-    pub(super) model: String,
-    pub(super) manufacturer: String,
+pub(crate) struct TokenInfo {
+    pub(crate) label: String,
+    pub(crate) serial: String,
+    pub(crate) model: String,
+    pub(crate) manufacturer: String,
     flags: CK_FLAGS,
     /// How many sessions the token admits; none if it does not say or sets no limit.
-    pub(super) session_limit: Option<u64>,
+    pub(crate) session_limit: Option<u64>,
 }
 
 impl TokenInfoReader {
@@ -39,7 +39,7 @@ impl TokenInfoReader {
     ///
     /// # Errors
     /// The file is no PKCS#11 module.
-    pub(super) fn load(module: &Path) -> Result<Self, Error> {
+    pub(crate) fn load(module: &Path) -> Result<Self, Error> {
         #[expect(unsafe_code, reason = "loading a module runs its code")]
         // SAFETY: the operator named it as the PKCS#11 module to use, and it is loaded already.
         let library =
@@ -62,7 +62,7 @@ impl TokenInfoReader {
     ///
     /// # Errors
     /// The module's return code.
-    pub(super) fn read(&self, slot: Slot) -> Result<TokenInfo, Error> {
+    pub(crate) fn read(&self, slot: Slot) -> Result<TokenInfo, Error> {
         let mut info = CK_TOKEN_INFO::default();
         #[expect(unsafe_code, reason = "a function of the module")]
         // SAFETY: C_GetTokenInfo takes any number of a slot, and a place for what it tells.
@@ -73,27 +73,27 @@ impl TokenInfoReader {
 }
 
 impl TokenInfo {
-    pub(super) fn is_initialised(&self) -> bool {
+    pub(crate) fn is_initialised(&self) -> bool {
         self.has(CKF_TOKEN_INITIALIZED)
     }
 
     /// Whether there is a user's PIN at all.
-    pub(super) fn has_user_pin(&self) -> bool {
+    pub(crate) fn has_user_pin(&self) -> bool {
         self.has(CKF_USER_PIN_INITIALIZED)
     }
 
     /// Whether one more wrong PIN locks it.
-    pub(super) fn is_at_the_final_try(&self) -> bool {
+    pub(crate) fn is_at_the_final_try(&self) -> bool {
         self.has(CKF_USER_PIN_FINAL_TRY)
     }
 
-    pub(super) fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         self.has(CKF_USER_PIN_LOCKED)
     }
 
     /// Whether the token says that it counted a wrong PIN since the last login that succeeded. One that
     /// says nothing may have counted some all the same.
-    pub(super) fn counted_a_wrong_pin(&self) -> bool {
+    pub(crate) fn counted_a_wrong_pin(&self) -> bool {
         self.has(CKF_USER_PIN_COUNT_LOW) || self.is_at_the_final_try() || self.is_locked()
     }
 

@@ -51,9 +51,9 @@ const USER_PIN_FINAL_TRY: u64 = 0x0002_0000;
 const USER_PIN_LOCKED: u64 = 0x0004_0000;
 
 /// A signer behind the module that fails, which counts tries in this directory.
-fn counting(latches: &Path) -> Pkcs11Config {
+fn counting(lockouts: &Path) -> Pkcs11Config {
     let mut config = faulty(&config());
-    config.latches = Some(latches.to_owned());
+    config.pin_lockouts = Some(lockouts.to_owned());
     config.login_pause = Duration::from_millis(20);
     config
 }
@@ -70,29 +70,33 @@ fn files(directory: &Path) -> usize {
 fn an_unclear_answer_is_tried_once_more_and_then_never() {
     with_faults("pins::an_unclear_answer_is_tried_once_more_and_then_never", |plan| {
         for code in UNCLEAR {
-            let latches = tempfile::tempdir().unwrap();
+            let lockouts = tempfile::tempdir().unwrap();
             plan.set(&logins(code));
             let before = plan.tries();
-            let mut patient = counting(latches.path());
+            let mut patient = counting(lockouts.path());
             patient.patience = Duration::from_mins(1);
             let refused = Pkcs11Signer::open(patient).unwrap_err();
-            let OpenError::Pin(PinRefused::Unclear { latch: Some(latch), .. }) = &refused else {
+            let OpenError::Pin(PinRefused::Unclear { lockout: Some(lockout), .. }) = &refused
+            else {
                 panic!("{code:x}: {refused}");
             };
             let told = refused.to_string();
-            assert!(told.contains("CKR_") && told.contains(&latch.display().to_string()), "{told}");
+            assert!(
+                told.contains("CKR_") && told.contains(&lockout.display().to_string()),
+                "{told}"
+            );
             assert_eq!(plan.tries() - before, 2, "{code:x}");
             for _ in 0..3 {
-                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
-                assert!(matches!(refused, OpenError::Latched { .. }), "{code:x}: {refused}");
+                let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::PinLockedOut { .. }), "{code:x}: {refused}");
             }
             assert_eq!(plan.tries() - before, 2, "{code:x}");
 
             // It is enough to do what the message says.
-            std::fs::remove_file(latch).unwrap();
+            std::fs::remove_file(lockout).unwrap();
             plan.set(&Plan::default());
-            drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
-            assert_eq!(files(latches.path()), 0);
+            drop(Pkcs11Signer::open(counting(lockouts.path())).unwrap());
+            assert_eq!(files(lockouts.path()), 0);
         }
     });
 }
@@ -110,8 +114,8 @@ fn an_unclear_answer_while_serving_is_tried_once_more_and_then_never() {
                 TOKEN_NOT_PRESENT,
                 VENDOR_DEFINED,
             ] {
-                let latches = tempfile::tempdir().unwrap();
-                let signer = Pkcs11Signer::open(counting(latches.path())).unwrap();
+                let lockouts = tempfile::tempdir().unwrap();
+                let signer = Pkcs11Signer::open(counting(lockouts.path())).unwrap();
                 let before = plan.tries();
                 plan.set(&Plan { away: vec![LABEL.to_owned()], ..Plan::default() });
                 run(async {
@@ -138,8 +142,8 @@ fn an_unclear_answer_while_serving_is_tried_once_more_and_then_never() {
                 });
                 drop(signer);
                 assert_eq!(plan.tries() - before, 2, "{code:x}");
-                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
-                assert!(matches!(refused, OpenError::Latched { .. }), "{code:x}: {refused}");
+                let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::PinLockedOut { .. }), "{code:x}: {refused}");
                 plan.set(&Plan::default());
             }
         },
@@ -152,17 +156,17 @@ fn flags_that_show_a_counted_pin_leave_no_second_try() {
         for flag in [USER_PIN_COUNT_LOW, USER_PIN_FINAL_TRY, USER_PIN_LOCKED] {
             // Even a device that calls itself removed has counted if it says so.
             for code in [GENERAL_ERROR, DEVICE_REMOVED] {
-                let latches = tempfile::tempdir().unwrap();
+                let lockouts = tempfile::tempdir().unwrap();
                 let before = plan.tries();
                 plan.set(&Plan { flags_after_failed_login: flag, ..logins(code) });
-                let mut patient = counting(latches.path());
+                let mut patient = counting(lockouts.path());
                 patient.patience = Duration::from_mins(1);
                 let refused = Pkcs11Signer::open(patient).unwrap_err();
                 let unclear = matches!(refused, OpenError::Pin(PinRefused::Unclear { .. }));
                 assert!(unclear, "{code:x}, {flag:x}: {refused}");
                 assert_eq!(plan.tries() - before, 1, "{code:x}, {flag:x}");
-                let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
-                assert!(matches!(refused, OpenError::Latched { .. }), "{refused}");
+                let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
+                assert!(matches!(refused, OpenError::PinLockedOut { .. }), "{refused}");
                 assert_eq!(plan.tries() - before, 1, "{code:x}, {flag:x}");
             }
         }
@@ -172,17 +176,17 @@ fn flags_that_show_a_counted_pin_leave_no_second_try() {
 #[test]
 fn flags_that_cannot_be_read_leave_no_second_try_until_they_can() {
     with_faults("pins::flags_that_cannot_be_read_leave_no_second_try_until_they_can", |plan| {
-        let latches = tempfile::tempdir().unwrap();
+        let lockouts = tempfile::tempdir().unwrap();
         // What is asked before the login is answered: two slots when the token is looked for, then its flags.
         let blind = Fault::at("C_GetTokenInfo", Effect::Return(GENERAL_ERROR)).after(3);
         let mut plan_of_both = logins(GENERAL_ERROR);
         plan_of_both.faults.push(blind);
         plan.set(&plan_of_both);
-        drop(Pkcs11Signer::open(counting(latches.path())).unwrap_err());
+        drop(Pkcs11Signer::open(counting(lockouts.path())).unwrap_err());
         assert_eq!(plan.tries(), 1);
-        drop(Pkcs11Signer::open(counting(latches.path())).unwrap_err());
+        drop(Pkcs11Signer::open(counting(lockouts.path())).unwrap_err());
         plan.set(&Plan { token_flags: USER_PIN_COUNT_LOW, ..Plan::default() });
-        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+        let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
         assert!(matches!(refused, OpenError::Pin(PinRefused::Unclear { .. })), "{refused}");
         assert_eq!(plan.tries(), 1);
     });
@@ -191,11 +195,11 @@ fn flags_that_cannot_be_read_leave_no_second_try_until_they_can() {
 #[test]
 fn one_unclear_answer_is_forgotten_after_a_login() {
     with_faults("pins::one_unclear_answer_is_forgotten_after_a_login", |plan| {
-        let latches = tempfile::tempdir().unwrap();
+        let lockouts = tempfile::tempdir().unwrap();
         for _ in 0..3 {
             plan.set(&Plan::of(Fault::at("C_Login", Effect::Return(GENERAL_ERROR)).times(1)));
-            drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
-            assert_eq!(files(latches.path()), 0);
+            drop(Pkcs11Signer::open(counting(lockouts.path())).unwrap());
+            assert_eq!(files(lockouts.path()), 0);
         }
         assert_eq!(plan.tries(), 6);
     });
@@ -205,7 +209,7 @@ fn one_unclear_answer_is_forgotten_after_a_login() {
 fn a_device_that_is_away_costs_no_try() {
     with_faults("pins::a_device_that_is_away_costs_no_try", |plan| {
         for code in [DEVICE_REMOVED, TOKEN_NOT_PRESENT] {
-            let latches = tempfile::tempdir().unwrap();
+            let lockouts = tempfile::tempdir().unwrap();
             let before = plan.tries();
             let mut lost = Plan::of(Fault::at("C_Login", Effect::Return(code)).times(5));
             // It does not answer what is asked after each of the logins: its flags. Before, it is asked for them
@@ -215,11 +219,11 @@ fn a_device_that_is_away_costs_no_try() {
                 lost.faults.push(flags.after(3 + 3 * login).times(1));
             }
             plan.set(&lost);
-            let mut patient = counting(latches.path());
+            let mut patient = counting(lockouts.path());
             patient.patience = Duration::from_mins(1);
             drop(Pkcs11Signer::open(patient).unwrap());
             assert_eq!(plan.tries() - before, 6, "{code:x}");
-            assert_eq!(files(latches.path()), 0, "{code:x}");
+            assert_eq!(files(lockouts.path()), 0, "{code:x}");
         }
     });
 }
@@ -227,13 +231,13 @@ fn a_device_that_is_away_costs_no_try() {
 #[test]
 fn a_locked_pin_is_no_matter_for_the_next_process() {
     with_faults("pins::a_locked_pin_is_no_matter_for_the_next_process", |plan| {
-        let latches = tempfile::tempdir().unwrap();
+        let lockouts = tempfile::tempdir().unwrap();
         plan.set(&logins(PIN_LOCKED));
-        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
+        let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
         assert!(matches!(refused, OpenError::Pin(PinRefused::Locked)), "{refused}");
         // The security officer has set a new one.
         plan.set(&Plan::default());
-        drop(Pkcs11Signer::open(counting(latches.path())).unwrap());
+        drop(Pkcs11Signer::open(counting(lockouts.path())).unwrap());
     });
 }
 
@@ -250,14 +254,14 @@ fn a_try_that_cannot_be_counted_is_not_made() {
 #[test]
 fn a_refused_pin_names_what_to_remove() {
     with_faults("pins::a_refused_pin_names_what_to_remove", |plan| {
-        let latches = tempfile::tempdir().unwrap();
+        let lockouts = tempfile::tempdir().unwrap();
         plan.set(&logins(PIN_INCORRECT));
-        let refused = Pkcs11Signer::open(counting(latches.path())).unwrap_err();
-        let OpenError::Pin(PinRefused::Wrong { latch: Some(latch) }) = &refused else {
+        let refused = Pkcs11Signer::open(counting(lockouts.path())).unwrap_err();
+        let OpenError::Pin(PinRefused::Wrong { lockout: Some(lockout) }) = &refused else {
             panic!("{refused}");
         };
-        assert!(latch.exists());
-        assert!(refused.to_string().contains(&latch.display().to_string()), "{refused}");
+        assert!(lockout.exists());
+        assert!(refused.to_string().contains(&lockout.display().to_string()), "{refused}");
         assert_eq!(plan.tries(), 1);
     });
 }

@@ -188,7 +188,7 @@ impl Place {
         let token = token_of_uri(uri).map_err(|error| anyhow::anyhow!("--pkcs11-uri: {error}"))?;
         let mut config = Pkcs11Config::new(vec![token]);
         config.sessions = 1;
-        config.latches = Some(self.dir.clone());
+        config.pin_lockouts = Some(self.dir.clone());
         let signer = Pkcs11Signer::open(config).context("opening the PKCS#11 token")?;
         Ok(CaKeys::Pkcs11(Arc::new(signer)))
     }

@@ -72,7 +72,7 @@ fn setting(error: &OpenError, settings: &Settings) -> &'static str {
         _ if settings.is_set("pkcs11", "uris") => "pkcs11.uris",
         OpenError::Pin(_) if settings.is_set("pkcs11", "pin_env") => "pkcs11.pin_env",
         OpenError::NoSuchToken { .. } | OpenError::AmbiguousToken { .. } => "pkcs11.token",
-        OpenError::Pin(_) | OpenError::Latched { .. } | OpenError::LoginUnclear { .. } => {
+        OpenError::Pin(_) | OpenError::PinLockedOut { .. } | OpenError::LoginUnclear { .. } => {
             "pkcs11.pin_file"
         }
         OpenError::TooFewSessions { .. } => "pkcs11.sessions",

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::module::lock;
+use crate::pkcs11::locks::lock;
 
-pub(super) struct Threads {
+pub(crate) struct Threads {
     /// Each thread holds a copy. None once no thread may be started any more.
     alive: Mutex<Option<Sender<Infallible>>>,
     /// Disconnected when the last thread has ended; nothing is ever sent.
@@ -20,7 +20,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let (alive, ended) = bounded(0);
         Self { alive: Mutex::new(Some(alive)), ended, handles: Mutex::default() }
     }
@@ -29,7 +29,7 @@ impl Threads {
     ///
     /// # Errors
     /// The system has no thread left, or [`join`](Self::join) was called.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         name: String,
         work: impl FnOnce() + Send + 'static,
@@ -49,7 +49,7 @@ impl Threads {
 
     /// Waits for all of them to end, but not beyond `until`, since a call that hangs in a module cannot be
     /// interrupted. Returns whether all have ended; no other thread is started from now on.
-    pub(super) fn join(&self, until: Instant) -> bool {
+    pub(crate) fn join(&self, until: Instant) -> bool {
         drop(lock(&self.alive).take());
         if !matches!(self.ended.recv_deadline(until), Err(RecvTimeoutError::Disconnected)) {
             return false;

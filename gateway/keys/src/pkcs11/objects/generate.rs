@@ -3,9 +3,10 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType as MlDsa, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::code::Code;
-use super::directory::{KeyPair, WrappingKey};
-use super::{GenerateError, TokenSelector, Usage, meters, public_key};
+use super::public_key;
+use crate::pkcs11::code::Code;
+use crate::pkcs11::objects::directory::{KeyPair, WrappingKey};
+use crate::pkcs11::{GenerateError, TokenSelector, Usage, token_metrics};
 use crate::{KeyName, KeyType};
 
 /// DER object identifiers of the curves, as `CKA_EC_PARAMS` wants them (RFC 5480 §2.1.1.1, RFC 8410
@@ -16,7 +17,7 @@ const P521: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x23";
 const ED25519: &[u8] = b"\x06\x03\x2b\x65\x70";
 
 /// Makes a key pair in the token: the private half cannot be read or taken out.
-pub(super) fn key_pair(
+pub(crate) fn key_pair(
     session: &Session,
     token: &TokenSelector,
     name: &KeyName,
@@ -52,7 +53,7 @@ pub(super) fn key_pair(
         .and_then(|()| public_key::read(session, public).map_err(|error| failed(&error)));
     match checked {
         Ok(public) => {
-            let signing = meters::signing(token, name);
+            let signing = token_metrics::signing(token, name);
             Ok(KeyPair { name: name.clone(), id, public, usage, signing })
         }
         Err(error) => {
@@ -63,7 +64,7 @@ pub(super) fn key_pair(
 }
 
 /// Makes an AES-256 key in the token that encrypts and decrypts and cannot be taken out.
-pub(super) fn wrapping_key(
+pub(crate) fn wrapping_key(
     session: &Session,
     name: &KeyName,
 ) -> Result<WrappingKey, GenerateError> {
@@ -88,16 +89,16 @@ pub(super) fn wrapping_key(
     }
 }
 
-pub(super) const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
+pub(crate) const NO_RANDOMNESS: &str = "the system gives no randomness for the key's id";
 
 /// A random id, so that two keys never share one, even if several clients make keys.
-pub(super) fn random_id() -> Option<Vec<u8>> {
+pub(crate) fn random_id() -> Option<Vec<u8>> {
     let mut id = vec![0; 16];
     SystemRandom::new().fill(&mut id).ok()?;
     Some(id)
 }
 
-pub(super) fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
+pub(crate) fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
     vec![
         Attribute::Token(true),
         Attribute::Label(name.as_str().as_bytes().to_vec()),
@@ -105,7 +106,7 @@ pub(super) fn identity(name: &KeyName, id: &[u8]) -> Vec<Attribute> {
     ]
 }
 
-pub(super) fn unreadable() -> [Attribute; 3] {
+pub(crate) fn unreadable() -> [Attribute; 3] {
     [Attribute::Private(true), Attribute::Sensitive(true), Attribute::Extractable(false)]
 }
 
@@ -122,7 +123,7 @@ fn parameter_set(set: MlDsa) -> Vec<Attribute> {
 }
 
 /// Keeps the key only if it cannot be read: some tokens ignore the template.
-pub(super) fn keep_if_unreadable(
+pub(crate) fn keep_if_unreadable(
     session: &Session,
     name: &KeyName,
     key: ObjectHandle,
@@ -135,7 +136,7 @@ pub(super) fn keep_if_unreadable(
     if sensitive && kept { Ok(()) } else { Err(GenerateError::Exposed { key: name.clone() }) }
 }
 
-pub(super) fn discard(session: &Session, name: &KeyName, objects: &[ObjectHandle]) {
+pub(crate) fn discard(session: &Session, name: &KeyName, objects: &[ObjectHandle]) {
     for object in objects {
         if let Err(error) = session.destroy_object(*object) {
             tracing::error!(key = %name, %error, "a refused key could not be deleted from the token");

@@ -10,12 +10,12 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 
-use super::directory::KeyPair;
-use super::fault::Fault;
+use crate::pkcs11::fault::Fault;
+use crate::pkcs11::objects::directory::KeyPair;
 
 /// Whether signatures are checked before they leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verify {
+pub(crate) enum Verify {
     Always,
     /// To measure what checking costs.
     Never,
@@ -23,7 +23,7 @@ pub(super) enum Verify {
 
 /// Has the token sign, and lets the signature out only if it verifies: a fault while signing can
 /// betray the private key, and a wrong certificate signature is worse than none.
-pub(super) fn sign(
+pub(crate) fn sign(
     session: &Session,
     handle: ObjectHandle,
     key: &KeyPair,

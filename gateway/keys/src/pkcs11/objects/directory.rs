@@ -10,19 +10,20 @@ use cryptoki::session::Session;
 use dashmap::DashMap;
 use metrics::Histogram;
 
-use super::public_key::Unreadable;
-use super::{TokenSelector, Usage, inspection, meters, object, public_key};
+use super::{attributes, inspection, public_key};
+use crate::pkcs11::objects::public_key::Unreadable;
+use crate::pkcs11::{TokenSelector, Usage, token_metrics};
 use crate::{KeyName, SignError};
 
 /// The keys that the token holds, read when it is reached and extended by what is generated here: so
 /// that a question about a key costs no round trip, and no operation searches by label.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     token: TokenSelector,
     entries: DashMap<KeyName, Entry>,
 }
 
 #[derive(Clone)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// A private key with its public half.
     Pair(Arc<KeyPair>),
     /// A secret key that wraps other keys.
@@ -33,25 +34,25 @@ pub(super) enum Entry {
     Ambiguous,
 }
 
-pub(super) struct KeyPair {
-    pub(super) name: KeyName,
+pub(crate) struct KeyPair {
+    pub(crate) name: KeyName,
     /// `CKA_ID`, by which sessions find the private key.
-    pub(super) id: Vec<u8>,
-    pub(super) public: PublicKey,
-    pub(super) usage: Usage,
+    pub(crate) id: Vec<u8>,
+    pub(crate) public: PublicKey,
+    pub(crate) usage: Usage,
     /// How long the token takes for a signature.
-    pub(super) signing: Histogram,
+    pub(crate) signing: Histogram,
 }
 
-pub(super) struct WrappingKey {
-    pub(super) name: KeyName,
+pub(crate) struct WrappingKey {
+    pub(crate) name: KeyName,
     /// `CKA_ID`, by which sessions find the key.
-    pub(super) id: Vec<u8>,
+    pub(crate) id: Vec<u8>,
 }
 
 impl KeyPair {
     /// How long the modulus is; none of a key that is not of type RSA.
-    pub(super) fn modulus_bytes(&self) -> Option<usize> {
+    pub(crate) fn modulus_bytes(&self) -> Option<usize> {
         match self.public.algorithm() {
             KeyAlgorithm::Rsa { bits } => usize::try_from(bits.div_ceil(8)).ok(),
             _ => None,
@@ -69,13 +70,13 @@ struct Named {
 
 impl Directory {
     /// Of a token that was not reached yet.
-    pub(super) fn empty(token: TokenSelector) -> Self {
+    pub(crate) fn empty(token: TokenSelector) -> Self {
         Self { token, entries: DashMap::new() }
     }
 
     /// Reads all keys anew. Objects whose label is no [`KeyName`] belong to somebody else and are left
     /// out; keys that are malformed, or without `CKA_ID` or public half, are known as unusable.
-    pub(super) fn read(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn read(&self, session: &Session) -> Result<(), Error> {
         let mut private =
             named(session, &[Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true)])?;
         private.retain(|key| key.usage != Usage::NONE || key.malformed);
@@ -117,12 +118,12 @@ impl Directory {
                         id: key.id.clone(),
                         public,
                         usage: key.usage,
-                        signing: meters::signing(&self.token, &key.name),
+                        signing: token_metrics::signing(&self.token, &key.name),
                     })),
                     Err(error) => {
                         tracing::warn!(key = %key.name, %error, "a public key cannot be read");
                         if let Unreadable::Token(error) = error {
-                            object::expect_of_the_object(session, error)?;
+                            attributes::expect_of_the_object(session, error)?;
                         }
                         Entry::Unusable(ODD_PUBLIC_KEY)
                     }
@@ -153,34 +154,34 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn contains(&self, name: &KeyName) -> bool {
+    pub(crate) fn contains(&self, name: &KeyName) -> bool {
         self.entries.contains_key(name)
     }
 
-    pub(super) fn insert(&self, name: KeyName, entry: Entry) {
+    pub(crate) fn insert(&self, name: KeyName, entry: Entry) {
         self.entries.insert(name, entry);
     }
 
-    pub(super) fn remove(&self, name: &KeyName) {
+    pub(crate) fn remove(&self, name: &KeyName) {
         self.entries.remove(name);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// The private key of this name, if it signs.
-    pub(super) fn signing(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+    pub(crate) fn signing(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
         self.pair_for(name, NO_SIGNING, |key| key.usage.sign)
     }
 
     /// The private key of this name, if it is of type RSA and decrypts.
-    pub(super) fn decrypting(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+    pub(crate) fn decrypting(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
         self.pair_for(name, NO_DECRYPTION, |key| key.usage.decrypt && key.modulus_bytes().is_some())
     }
 
     /// The private key of this name, if it is of type RSA and unwraps other keys.
-    pub(super) fn unwrapping(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+    pub(crate) fn unwrapping(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
         self.pair_for(name, NO_UNWRAPPING, |key| key.usage.unwrap && key.modulus_bytes().is_some())
     }
 
@@ -195,7 +196,7 @@ impl Directory {
     }
 
     /// The private key of this name.
-    pub(super) fn pair(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
+    pub(crate) fn pair(&self, name: &KeyName) -> Result<Arc<KeyPair>, SignError> {
         match self.entries.get(name).as_deref() {
             Some(Entry::Pair(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
@@ -205,7 +206,7 @@ impl Directory {
     }
 
     /// The wrapping key of this name.
-    pub(super) fn wrapping(&self, name: &KeyName) -> Result<Arc<WrappingKey>, SignError> {
+    pub(crate) fn wrapping(&self, name: &KeyName) -> Result<Arc<WrappingKey>, SignError> {
         match self.entries.get(name).as_deref() {
             Some(Entry::Wrapping(key)) => Ok(Arc::clone(key)),
             Some(Entry::Ambiguous) => Err(SignError::Ambiguous { key: name.clone() }),
@@ -233,7 +234,7 @@ fn named(session: &Session, template: &[Attribute]) -> Result<Vec<Named>, Error>
     let mut found = Vec::new();
     for handle in session.find_objects(template)? {
         let (mut label, mut id, mut usage) = (None, Vec::new(), Usage::NONE);
-        let object::Seen { attributes, malformed } = object::read(session, handle, &ASKED)?;
+        let attributes::Seen { attributes, malformed } = attributes::read(session, handle, &ASKED)?;
         for attribute in attributes {
             match attribute {
                 Attribute::Label(bytes) => label = String::from_utf8(bytes).ok(),
@@ -272,8 +273,8 @@ fn by_id(session: &Session) -> Result<HashMap<Vec<u8>, Vec<ObjectHandle>>, Error
     let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true)];
     let mut found: HashMap<Vec<u8>, Vec<ObjectHandle>> = HashMap::new();
     for handle in session.find_objects(&template)? {
-        let object::Seen { attributes, malformed } =
-            object::read(session, handle, &[AttributeType::Id])?;
+        let attributes::Seen { attributes, malformed } =
+            attributes::read(session, handle, &[AttributeType::Id])?;
         if let Some(why) = malformed {
             tracing::warn!(why, %handle, "a public key in the token is malformed and cannot be used");
         }

@@ -4,7 +4,8 @@ use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::{TokenSelector, object};
+use super::attributes;
+use crate::pkcs11::TokenSelector;
 
 /// A private or secret key in a token, as the token describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl TokenKey {
 }
 
 /// Reads all private and secret keys.
-pub(super) fn keys(
+pub(crate) fn keys(
     session: &Session,
     token: &TokenSelector,
     is_usable: impl Fn(&str) -> bool,
@@ -94,7 +95,7 @@ fn key(session: &Session, object: ObjectHandle, token: &TokenSelector) -> Result
         local: false,
         usable: false,
     };
-    let object::Seen { attributes, malformed } = object::read(session, object, &ASKED)?;
+    let attributes::Seen { attributes, malformed } = attributes::read(session, object, &ASKED)?;
     if let Some(why) = malformed {
         tracing::warn!(why, handle = %object, "a key in the token is malformed");
     }
@@ -115,6 +116,6 @@ fn key(session: &Session, object: ObjectHandle, token: &TokenSelector) -> Result
     Ok(key)
 }
 
-pub(super) fn hex(id: &[u8]) -> String {
+pub(crate) fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -4,21 +4,21 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tokio::sync::oneshot;
 
-use super::lane::{Job, Outcome};
-use super::module::lock;
+use crate::pkcs11::locks::lock;
+use crate::pkcs11::{operations::Outcome, pool::job::Job};
 
 /// The longest time for which an answer is held, if the next call takes as long as the last one.
 const HELD: Duration = Duration::from_millis(2);
 /// An answer that was held this long is stuck behind calls that hang.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// Answers that a token's sessions have given and that nobody has been told yet.
+/// ReplyBatcher that a token's sessions have given and that nobody has been told yet.
 ///
 /// To wake a waiting task takes system calls and, where every processor signs, a change of threads: a
 /// third of the time of a P-256 signature in SoftHSM. So while the queue is long, answers are sent in
 /// groups. A group is at most as large as the rest of the queue, so that the woken tasks can submit more
 /// in time. A token that answers slowly, or has nothing more to do, sends at once.
-pub(super) struct Answers {
+pub(crate) struct ReplyBatcher {
     /// The jobs that are not answered yet.
     jobs: Receiver<Job>,
     held: Mutex<Vec<Answer>>,
@@ -32,20 +32,20 @@ struct Answer {
     took: Duration,
 }
 
-impl Answers {
-    pub(super) fn new(jobs: Receiver<Job>) -> Self {
+impl ReplyBatcher {
+    pub(crate) fn new(jobs: Receiver<Job>) -> Self {
         Self { jobs, held: Mutex::default() }
     }
 
     /// Holds an answer, for which the token took the time `took`, until
-    /// [`send_if_due`](Self::send_if_due).
-    pub(super) fn hold(&self, reply: oneshot::Sender<Outcome>, outcome: Outcome, took: Duration) {
+    /// [`flush_if_due`](Self::flush_if_due).
+    pub(crate) fn hold(&self, reply: oneshot::Sender<Outcome>, outcome: Outcome, took: Duration) {
         lock(&self.held).push(Answer { reply, outcome, since: Instant::now(), took });
     }
 
     /// Call this after every job, whatever its outcome: the session that took the last job finds the queue
     /// empty, and sends all answers that were held until then.
-    pub(super) fn send_if_due(&self) {
+    pub(crate) fn flush_if_due(&self) {
         self.send_if(|held| {
             held.len() >= self.jobs.len()
                 || held.first().is_some_and(|oldest| {
@@ -57,7 +57,7 @@ impl Answers {
     }
 
     /// Sends answers that no session will send soon.
-    pub(super) fn send_if_stuck(&self) {
+    pub(crate) fn flush_if_stuck(&self) {
         self.send_if(|held| held.first().is_some_and(|oldest| oldest.since.elapsed() > STUCK));
     }
 

@@ -1,133 +1,86 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Instant;
+//! One token: finding it, logging in to it, and its sessions.
+
+pub(crate) mod key_session;
+pub(crate) mod login;
+pub(crate) mod module;
+pub(crate) mod pin_lockout;
+pub(crate) mod sessions;
+
+use std::sync::Arc;
 
 use cryptoki::error::Error;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
+use self::login::{Login, Refusal};
+use self::module::Module;
+use self::sessions::Sessions;
 use super::code::Code;
 use super::fault::Fault;
-use super::login::{Login, Refusal};
-use super::module::{Module, lock, lock_until};
 use super::token_info::TokenInfo;
-use super::worker::KeySession;
 use super::{OpenError, TokenSelector};
 
 /// One token of one module: finds it, logs in to it, opens sessions on it. Every call blocks.
-pub(super) struct Token {
+pub(crate) struct Token {
     selector: TokenSelector,
-    login: Mutex<Login>,
-    /// The sessions besides the anchor. Each is locked while it is used.
-    seats: Mutex<Vec<Weak<Mutex<Option<KeySession>>>>>,
-    /// Sessions and handles of an earlier epoch are invalid: the device was away.
-    epoch: AtomicU64,
+    pub(crate) sessions: Arc<Sessions>,
     // Last, since the sessions above have to be closed before the use of the module ends.
     module: Arc<Module>,
 }
 
-/// A session's place, empty until it is opened.
-pub(super) type Seat = Arc<Mutex<Option<KeySession>>>;
-
-/// Nobody uses the token while this is held.
-pub(super) struct Quiet<'a> {
-    _login: MutexGuard<'a, Login>,
-}
-
 impl Token {
     /// A token of the module; it need not be there yet.
-    pub(super) fn new(module: &Arc<Module>, selector: TokenSelector, login: Login) -> Arc<Self> {
-        let token = Arc::new(Self {
-            module: Arc::clone(module),
-            selector,
-            login: Mutex::new(login),
-            seats: Mutex::default(),
-            epoch: AtomicU64::new(0),
-        });
-        module.attach(&token);
-        token
+    pub(crate) fn new(module: &Arc<Module>, selector: TokenSelector, login: Login) -> Arc<Self> {
+        let sessions = Arc::new(Sessions::new(login));
+        module.attach(&sessions);
+        Arc::new(Self { module: Arc::clone(module), selector, sessions })
     }
 
-    pub(super) fn selector(&self) -> &TokenSelector {
+    pub(crate) fn selector(&self) -> &TokenSelector {
         &self.selector
     }
 
-    pub(super) fn module(&self) -> &Module {
+    pub(crate) fn module(&self) -> &Module {
         &self.module
     }
 
-    /// A place for one more session.
-    pub(super) fn seat(&self) -> Seat {
-        let seat = Seat::default();
-        let mut seats = lock(&self.seats);
-        seats.retain(|seat| seat.strong_count() > 0);
-        seats.push(Arc::downgrade(&seat));
-        seat
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
-    }
-
-    /// The device failed a session of this epoch, so all other sessions of the epoch are lost too.
-    pub(super) fn lost(&self, epoch: u64) {
-        let next = epoch.wrapping_add(1);
-        let _ = self.epoch.compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// Waits until no thread is in a call, and closes all sessions. None if a call takes too long.
-    pub(super) fn fall_silent(&self, until: Instant) -> Option<Quiet<'_>> {
-        let seats: Vec<Seat> =
-            lock_until(&self.seats, until)?.iter().filter_map(Weak::upgrade).collect();
-        let used: Vec<_> =
-            seats.iter().map(|seat| lock_until(seat, until)).collect::<Option<_>>()?;
-        // After the seats, in the order of the code that opens a session. While this is held, no thread can.
-        let mut login = lock_until(&self.login, until)?;
-        login.anchor = None;
-        for mut session in used {
-            *session = None;
-        }
-        self.lost(self.epoch());
-        Some(Quiet { _login: login })
-    }
-
     /// Finds the token and logs in. Its errors tell an operator what to do.
-    pub(super) fn enter(&self) -> Result<(), OpenError> {
-        let mut login = lock(&self.login);
+    pub(crate) fn enter(&self) -> Result<(), OpenError> {
+        let mut login = self.sessions.login();
         let slot = self.locate()?;
         let anchor = self.module.context.open_ro_session(slot);
         let anchor = anchor.map_err(failed_at("opening a session"))?;
-        login.ensure(&self.module, slot, &anchor)?;
+        login.ensure(self.module.infos(), slot, &anchor)?;
         login.anchor = Some(anchor);
         Ok(())
     }
 
     /// How many sessions the token admits; none if it does not say or sets no limit.
-    pub(super) fn session_limit(&self) -> Result<Option<u64>, OpenError> {
-        let _login = lock(&self.login);
+    pub(crate) fn session_limit(&self) -> Result<Option<u64>, OpenError> {
+        let _login = self.sessions.login();
         let slot = self.locate()?;
         let info = self.module.token_info(slot).map_err(failed_at("reading the token's limits"))?;
         Ok(info.session_limit)
     }
 
     /// A logged-in session for signing (read-only: token objects can be used, not made).
-    pub(super) fn open_session(&self) -> Result<Session, Fault> {
+    pub(crate) fn open_session(&self) -> Result<Session, Fault> {
         self.open_with(|slot| self.module.context.open_ro_session(slot))
     }
 
     /// A logged-in session that can make and delete keys.
-    pub(super) fn open_admin_session(&self) -> Result<Session, Fault> {
+    pub(crate) fn open_admin_session(&self) -> Result<Session, Fault> {
         self.open_with(|slot| self.module.context.open_rw_session(slot))
     }
 
     /// Logs in again if needed; other threads wait meanwhile, so that it happens once.
     fn open_with(&self, open: impl Fn(Slot) -> Result<Session, Error>) -> Result<Session, Fault> {
-        let mut login = lock(&self.login);
+        let mut login = self.sessions.login();
         let module = &self.module.context;
         // Look it up each time: a token that was away may have come back in another slot.
         let slot = self.locate().map_err(|error| Fault::Closed(error.to_string()))?;
         let session = open(slot)?;
-        login.ensure(&self.module, slot, &session)?;
+        login.ensure(self.module.infos(), slot, &session)?;
         if login.anchor.as_ref().is_none_or(|anchor| anchor.get_session_info().is_err()) {
             login.anchor = Some(module.open_ro_session(slot)?);
         }

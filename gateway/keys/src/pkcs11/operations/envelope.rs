@@ -16,16 +16,16 @@ const HASHES: [OaepHash; 4] =
 
 /// An envelope, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Envelope<'a> {
-    pub(super) hash: OaepHash,
+pub(crate) struct Envelope<'a> {
+    pub(crate) hash: OaepHash,
     /// The AES-256 key, encrypted.
-    pub(super) key: &'a [u8],
+    pub(crate) key: &'a [u8],
     content: &'a [u8],
 }
 
 impl<'a> Envelope<'a> {
     /// None if the bytes were cut off or are something else.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (&FORMAT, rest) = bytes.split_first()? else { return None };
         let (&hash, rest) = rest.split_first()?;
         let hash = HASHES.into_iter().find(|known| byte(*known) == hash)?;
@@ -35,7 +35,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The content, opened with the decrypted key. None if anything was changed.
-    pub(super) fn open(&self, key: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open(&self, key: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         software::open(key, self.content, aad)
     }
 
@@ -50,7 +50,7 @@ impl<'a> Envelope<'a> {
 ///
 /// # Errors
 /// It is not an RSA key; or [`OaepError::Refused`], if the system gives no randomness.
-pub(super) fn enclose(
+pub(crate) fn enclose(
     to: &PublicKey,
     hash: OaepHash,
     plaintext: &[u8],

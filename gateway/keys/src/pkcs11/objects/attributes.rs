@@ -5,20 +5,20 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::code::Code;
+use crate::pkcs11::code::Code;
 
 /// What can be read of an object.
-pub(super) struct Seen {
-    pub(super) attributes: Vec<Attribute>,
+pub(crate) struct Seen {
+    pub(crate) attributes: Vec<Attribute>,
     /// What is wrong with it, if some of what was asked cannot be read.
-    pub(super) malformed: Option<String>,
+    pub(crate) malformed: Option<String>,
 }
 
 /// Reads attributes of an object, one by one if they cannot be read together.
 ///
 /// # Errors
 /// The token fails, and not this object of it.
-pub(super) fn read(
+pub(crate) fn read(
     session: &Session,
     object: ObjectHandle,
     asked: &[AttributeType],
@@ -43,7 +43,7 @@ pub(super) fn read(
 
 /// Passes an error on unless it is about one object: one that speaks of the session or the device is not, and
 /// with another one the session still answers.
-pub(super) fn expect_of_the_object(session: &Session, error: Error) -> Result<(), Error> {
+pub(crate) fn expect_of_the_object(session: &Session, error: Error) -> Result<(), Error> {
     let of_all = matches!(
         error,
         Error::Pkcs11(

@@ -12,7 +12,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(super) const NONE: Self = Self { sign: false, decrypt: false, unwrap: false };
+    pub(crate) const NONE: Self = Self { sign: false, decrypt: false, unwrap: false };
     /// Signing and nothing else.
     pub const SIGN: Self = Self { sign: true, ..Self::NONE };
     /// Decryption and nothing else.
@@ -23,13 +23,13 @@ impl Usage {
     pub const UNWRAP: Self = Self { unwrap: true, ..Self::NONE };
 
     /// For the private half. Tokens have defaults of their own for what is left out.
-    pub(super) fn of_private(self) -> [Attribute; 3] {
+    pub(crate) fn of_private(self) -> [Attribute; 3] {
         let Self { sign, decrypt, unwrap } = self;
         [Attribute::Sign(sign), Attribute::Decrypt(decrypt), Attribute::Unwrap(unwrap)]
     }
 
     /// For the public half.
-    pub(super) fn of_public(self) -> [Attribute; 3] {
+    pub(crate) fn of_public(self) -> [Attribute; 3] {
         let Self { sign, decrypt, unwrap } = self;
         [Attribute::Verify(sign), Attribute::Encrypt(decrypt), Attribute::Wrap(unwrap)]
     }

@@ -1,56 +1,67 @@
+//! The sessions of a token at work: a queue, and threads that serve it.
+
+mod admitted;
+pub(crate) mod dispatch;
+pub(crate) mod health;
+pub(crate) mod job;
+pub(crate) mod recovery;
+pub(crate) mod replies;
+pub(crate) mod threads;
+pub(crate) mod worker;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use chancery_x509::SignatureAlgorithm;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
-use super::answers::Answers;
-use super::directory::{Directory, KeyPair, WrappingKey};
-use super::fault::Fault;
-use super::health::Health;
-use super::meters::Meters;
-use super::module::lock;
-use super::sign::Verify;
-use super::threads::Threads;
-use super::token::{Seat, Token};
-use super::worker::Worker;
-use super::{OpenError, Pkcs11Config, affordable};
-use crate::software::OaepHash;
-use crate::{KeyName, SignError};
+use self::admitted::admitted;
+use self::health::Health;
+use self::job::Job;
+use self::replies::ReplyBatcher;
+use self::threads::Threads;
+use self::worker::Worker;
+use super::locks::lock;
+use super::objects::directory::Directory;
+use super::operations::sign::Verify;
+use super::operations::{Operation, Outcome};
+use super::token::Token;
+use super::token::sessions::SessionSlot;
+use super::token_metrics::TokenMetrics;
+use super::{OpenError, Pkcs11Config};
+use crate::SignError;
 
 /// How long a caller waits before it checks whether the answer is stuck.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// One token and its worker threads, each with a session, fed by one bounded queue. PKCS#11 calls block,
 /// so they happen only on these threads.
-pub(super) struct Lane {
-    pub(super) token: Arc<Token>,
+pub(crate) struct TokenPool {
+    pub(crate) token: Arc<Token>,
     /// The keys that it holds.
-    pub(super) keys: Directory,
-    pub(super) health: Arc<Health>,
+    pub(crate) keys: Directory,
+    pub(crate) health: Arc<Health>,
     /// Whether an operator has taken it out of use.
     drained: AtomicBool,
-    pub(super) meters: Meters,
+    pub(crate) metrics: TokenMetrics,
     /// None once it is shutting down. The lock is held for a push, never across an await.
     queue: RwLock<Option<Sender<Job>>>,
     jobs: Receiver<Job>,
-    answers: Arc<Answers>,
+    replies: Arc<ReplyBatcher>,
     /// Operations that were submitted and are not answered.
     outstanding: AtomicUsize,
     /// How many deadlines have passed in a row.
     late: AtomicUsize,
     busy: Arc<AtomicUsize>,
     /// The session for administration of the token.
-    pub(super) admin: Seat,
+    pub(crate) admin: SessionSlot,
     settings: Settings,
     /// All threads that call into the module for this token.
-    pub(super) threads: Threads,
+    pub(crate) threads: Threads,
     /// How many of them have a session and serve the queue.
     workers: Mutex<usize>,
 }
@@ -62,54 +73,19 @@ struct Settings {
     verify: Verify,
 }
 
-/// An operation for a session.
-pub(super) enum Operation {
-    Sign { key: Arc<KeyPair>, algorithm: SignatureAlgorithm, message: Vec<u8> },
-    Wrap { key: Arc<WrappingKey>, plaintext: Zeroizing<Vec<u8>>, aad: Vec<u8> },
-    Unwrap { key: Arc<WrappingKey>, wrapped: Vec<u8>, aad: Vec<u8> },
-    Decrypt { key: Arc<KeyPair>, hash: OaepHash, ciphertext: Vec<u8> },
-}
-
-impl Operation {
-    pub(super) fn key(&self) -> &KeyName {
-        match self {
-            Self::Sign { key, .. } | Self::Decrypt { key, .. } => &key.name,
-            Self::Wrap { key, .. } | Self::Unwrap { key, .. } => &key.name,
-        }
-    }
-}
-
-/// The outcome of an operation in a session: the result, or what went wrong in the token.
-pub(super) type Outcome = Result<Zeroizing<Vec<u8>>, Fault>;
-
-/// An operation on its way through the queue.
-pub(super) struct Job {
-    pub(super) operation: Operation,
-    pub(super) queued: Instant,
-    deadline: Instant,
-    pub(super) reply: oneshot::Sender<Outcome>,
-}
-
-impl Job {
-    /// Whether nobody waits for the result any more.
-    pub(super) fn is_pointless(&self) -> bool {
-        self.reply.is_closed() || Instant::now() >= self.deadline
-    }
-}
-
-impl Lane {
-    /// A lane for a token that need not be there yet: it is first used in [`bring_up`](Self::bring_up).
-    pub(super) fn new(token: Arc<Token>, config: &Pkcs11Config) -> Self {
+impl TokenPool {
+    /// A pool for a token that need not be there yet: it is first used in [`bring_up`](Self::bring_up).
+    pub(crate) fn new(token: Arc<Token>, config: &Pkcs11Config) -> Self {
         let (queue, jobs) = bounded(config.queue);
         Self {
             health: Arc::new(Health::unknown(token.selector())),
             drained: AtomicBool::new(false),
-            meters: Meters::new(token.selector()),
-            admin: token.seat(),
+            metrics: TokenMetrics::new(token.selector()),
+            admin: token.sessions.slot(),
             keys: Directory::empty(token.selector().clone()),
             token,
             queue: RwLock::new(Some(queue)),
-            answers: Arc::new(Answers::new(jobs.clone())),
+            replies: Arc::new(ReplyBatcher::new(jobs.clone())),
             jobs,
             outstanding: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
@@ -126,42 +102,42 @@ impl Lane {
     }
 
     /// Whether new operations may be submitted.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.health.is_up() && !self.is_drained()
     }
 
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
     }
 
-    pub(super) fn drain(&self, drained: bool) {
+    pub(crate) fn drain(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// Why it cannot be used.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let drained =
             || self.is_drained().then(|| "the token is drained for maintenance".to_owned());
         self.health.trouble().or_else(drained)
     }
 
     /// Reaches the token, reads its keys, and starts the sessions if they are not started yet.
-    pub(super) fn bring_up(&self) -> Result<(), OpenError> {
+    pub(crate) fn bring_up(&self) -> Result<(), OpenError> {
         let failed = |doing: &'static str, reason: &dyn std::fmt::Display| OpenError::Token {
             doing,
             reason: reason.to_string(),
         };
         self.token.enter()?;
         {
-            // Under the lock of a seat: no session may survive a new initialisation of the module.
-            let _seat = lock(&self.admin);
+            // Under the lock of a session slot: no session may survive a new initialisation of the module.
+            let _slot = lock(&self.admin);
             let reading = self.token.open_session();
             let reading = reading.map_err(|fault| failed("reading the keys", &fault))?;
             self.keys.read(&reading).map_err(|error| failed("reading the keys", &error))?;
         }
         let mut workers = lock(&self.workers);
         if *workers == 0 {
-            let sessions = affordable(self.settings.sessions, self.token.session_limit()?)?;
+            let sessions = admitted(self.settings.sessions, self.token.session_limit()?)?;
             self.start(sessions)?;
             *workers = sessions;
         }
@@ -183,9 +159,9 @@ impl Lane {
             let worker = Worker {
                 token: Arc::clone(&self.token),
                 health: Arc::clone(&self.health),
-                meters: self.meters.clone(),
-                answers: Arc::clone(&self.answers),
-                seat: self.token.seat(),
+                metrics: self.metrics.clone(),
+                replies: Arc::clone(&self.replies),
+                slot: self.token.sessions.slot(),
                 busy: Arc::clone(&self.busy),
                 open: Arc::clone(&open),
                 session_copies: self.settings.session_copies,
@@ -216,7 +192,7 @@ impl Lane {
     }
 
     /// Operations that were submitted and are not answered.
-    pub(super) fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)
     }
 
@@ -224,7 +200,7 @@ impl Lane {
     ///
     /// # Errors
     /// No session got to it, or none answered in time.
-    pub(super) async fn submit(
+    pub(crate) async fn submit(
         &self,
         operation: Operation,
         patience: Duration,
@@ -260,7 +236,7 @@ impl Lane {
             if let Ok(answered) = timeout(look, &mut answer).await {
                 return Ok(answered);
             }
-            self.answers.send_if_stuck();
+            self.replies.flush_if_stuck();
             (left, look) = (left.saturating_sub(look), look * 2);
         }
         timeout(left, answer).await
@@ -280,7 +256,7 @@ impl Lane {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return Err(ended_early()) };
         let pushed = queue.try_send(job);
-        self.meters.queue_depth(queue.len());
+        self.metrics.queue_depth(queue.len());
         pushed.map_err(|error| match error {
             TrySendError::Full(_) => SignError::Busy { waiting: queue.len() },
             TrySendError::Disconnected(_) => ended_early(),
@@ -288,7 +264,7 @@ impl Lane {
     }
 
     /// Takes no more jobs. Jobs in the queue are finished.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.health.end();
         drop(self.queue.write().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -314,9 +290,9 @@ fn serve(worker: &Worker, jobs: &Receiver<Job>, idle: Duration) {
     loop {
         match jobs.recv_timeout(idle) {
             Ok(job) => {
-                worker.meters.queue_depth(jobs.len());
+                worker.metrics.queue_depth(jobs.len());
                 worker.serve(job);
-                worker.answers.send_if_due();
+                worker.replies.flush_if_due();
             }
             Err(RecvTimeoutError::Timeout) => worker.check(),
             Err(RecvTimeoutError::Disconnected) => break,

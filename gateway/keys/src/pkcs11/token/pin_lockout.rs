@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use chancery_files::Readers;
 
-use super::TokenSelector;
+use crate::pkcs11::TokenSelector;
 
 /// Counts the tries. It is written before a try, so that one that is interrupted counts.
 #[derive(Debug)]
-pub(super) struct Latch {
+pub(crate) struct PinLockout {
     /// None remembers it for the process only.
     files: Option<Files>,
     tries: Tries,
@@ -19,7 +19,7 @@ pub(super) struct Latch {
 
 /// Tries of which nobody knows that the token accepted the PIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tries {
+pub(crate) enum Tries {
     None,
     /// One, and the token did not say that the PIN is wrong.
     One,
@@ -38,21 +38,21 @@ struct Files {
 const TEXT: &str = "A login to this token did not succeed: it refused the PIN, or gave no clear answer.\n\
                     Another attempt could lock it. Make sure that the PIN is right, then remove this file.\n";
 
-impl Latch {
-    /// The latch of a token, as files in this directory.
-    pub(super) fn new(directory: Option<&Path>, token: &TokenSelector) -> Self {
+impl PinLockout {
+    /// The lockout of a token, as files in this directory.
+    pub(crate) fn new(directory: Option<&Path>, token: &TokenSelector) -> Self {
         let files = directory.map(|directory| Files::new(directory, token));
         let tries = files.as_ref().map_or(Tries::None, Files::tries);
         Self { files, tries }
     }
 
-    pub(super) fn tries(&self) -> Tries {
+    pub(crate) fn tries(&self) -> Tries {
         self.tries
     }
 
     /// What has to be removed before there may be another try; none if that is forgotten with the
     /// process.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         self.files.as_ref().map(|files| files.refused.as_path())
     }
 
@@ -60,7 +60,7 @@ impl Latch {
     ///
     /// # Errors
     /// It cannot be written down: the try must not be made.
-    pub(super) fn begin(&mut self) -> io::Result<Tries> {
+    pub(crate) fn begin(&mut self) -> io::Result<Tries> {
         let before = self.tries;
         let tries = match before {
             Tries::None => Tries::One,
@@ -75,7 +75,7 @@ impl Latch {
     ///
     /// # Errors
     /// The next process may not know of it.
-    pub(super) fn refuse(&mut self) -> io::Result<()> {
+    pub(crate) fn refuse(&mut self) -> io::Result<()> {
         self.restore(Tries::Enough)
     }
 
@@ -83,7 +83,7 @@ impl Latch {
     ///
     /// # Errors
     /// The next process will count them all the same.
-    pub(super) fn restore(&mut self, tries: Tries) -> io::Result<()> {
+    pub(crate) fn restore(&mut self, tries: Tries) -> io::Result<()> {
         self.tries = tries;
         self.write(tries)
     }
@@ -154,54 +154,54 @@ fn remove(file: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn latch(directory: &Path, label: &str) -> Latch {
-        Latch::new(Some(directory), &TokenSelector::Label(label.to_owned()))
+    fn lockout(directory: &Path, label: &str) -> PinLockout {
+        PinLockout::new(Some(directory), &TokenSelector::Label(label.to_owned()))
     }
 
     #[test]
     fn two_tries_are_enough_until_the_file_is_removed_and_for_one_token_only() {
         let directory = tempfile::tempdir().unwrap();
-        let mut one = latch(directory.path(), "../one token");
+        let mut one = lockout(directory.path(), "../one token");
         assert_eq!(one.tries(), Tries::None);
         for (before, after) in [(Tries::None, Tries::One), (Tries::One, Tries::Enough)] {
             assert_eq!(one.begin().unwrap(), before);
             assert_eq!(one.tries(), after);
             // As the next process finds it.
-            assert_eq!(latch(directory.path(), "../one token").tries(), after);
-            assert_eq!(latch(directory.path(), "other").tries(), Tries::None);
+            assert_eq!(lockout(directory.path(), "../one token").tries(), after);
+            assert_eq!(lockout(directory.path(), "other").tries(), Tries::None);
         }
         let file = one.file().unwrap();
         assert_eq!(file.parent(), Some(directory.path()));
         assert!(fs::read_to_string(file).unwrap().contains("then remove this file"));
         fs::remove_file(file).unwrap();
-        assert_eq!(latch(directory.path(), "../one token").tries(), Tries::None);
+        assert_eq!(lockout(directory.path(), "../one token").tries(), Tries::None);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn a_login_forgets_what_was_before_and_a_try_that_did_not_count_only_itself() {
         let directory = tempfile::tempdir().unwrap();
-        let again = || latch(directory.path(), "t").tries();
-        let mut latch = latch(directory.path(), "t");
+        let again = || lockout(directory.path(), "t").tries();
+        let mut lockout = lockout(directory.path(), "t");
         for before in [Tries::None, Tries::One] {
-            assert_eq!(latch.begin().unwrap(), before);
-            latch.restore(before).unwrap();
-            assert_eq!((latch.tries(), again()), (before, before));
-            latch.begin().unwrap();
+            assert_eq!(lockout.begin().unwrap(), before);
+            lockout.restore(before).unwrap();
+            assert_eq!((lockout.tries(), again()), (before, before));
+            lockout.begin().unwrap();
         }
-        latch.restore(Tries::None).unwrap();
-        assert_eq!((latch.tries(), again()), (Tries::None, Tries::None));
-        latch.refuse().unwrap();
-        assert_eq!((latch.tries(), again()), (Tries::Enough, Tries::Enough));
+        lockout.restore(Tries::None).unwrap();
+        assert_eq!((lockout.tries(), again()), (Tries::None, Tries::None));
+        lockout.refuse().unwrap();
+        assert_eq!((lockout.tries(), again()), (Tries::Enough, Tries::Enough));
     }
 
     #[test]
     fn a_try_that_cannot_be_written_down_is_none() {
         let directory = tempfile::tempdir().unwrap();
-        let mut latch = latch(&directory.path().join("not there"), "t");
-        assert!(latch.begin().is_err());
-        assert_eq!(latch.tries(), Tries::None);
-        assert!(latch.refuse().is_err());
-        assert_eq!(latch.tries(), Tries::Enough);
+        let mut lockout = lockout(&directory.path().join("not there"), "t");
+        assert!(lockout.begin().is_err());
+        assert_eq!(lockout.tries(), Tries::None);
+        assert!(lockout.refuse().is_err());
+        assert_eq!(lockout.tries(), Tries::Enough);
     }
 }

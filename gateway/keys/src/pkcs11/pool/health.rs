@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use metrics::Gauge;
 
-use super::module::lock;
-use super::{TokenSelector, meters};
+use crate::pkcs11::locks::lock;
+use crate::pkcs11::{TokenSelector, token_metrics};
 
 /// Whether a token can be used, as its users see it. While it cannot, operations are refused at once,
 /// and a thread tries to reach it.
-pub(super) struct Health {
+pub(crate) struct Health {
     token: String,
     gauge: Gauge,
     state: Mutex<State>,
@@ -31,10 +31,10 @@ enum State {
 
 impl Health {
     /// The health of a token that was not reached yet.
-    pub(super) fn unknown(token: &TokenSelector) -> Self {
+    pub(crate) fn unknown(token: &TokenSelector) -> Self {
         let reason = "the token was not reached yet".to_owned();
         let state = State::Down { reason, since: Instant::now() };
-        let gauge = meters::token_up(token);
+        let gauge = token_metrics::token_up(token);
         gauge.set(0.0);
         let token = token.to_string();
         let (state, recoveries) = (Mutex::new(state), AtomicU64::new(0));
@@ -42,7 +42,7 @@ impl Health {
     }
 
     /// Why the token cannot be used; none if it can.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         match &*lock(&self.state) {
             State::Up => None,
             State::Down { reason, .. } => Some(reason.clone()),
@@ -50,25 +50,25 @@ impl Health {
         }
     }
 
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         *lock(&self.state) == State::Up
     }
 
     /// How often it has come up, for [`down_since`](Self::down_since).
-    pub(super) fn recoveries(&self) -> u64 {
+    pub(crate) fn recoveries(&self) -> u64 {
         self.recoveries.load(Ordering::Acquire)
     }
 
     /// An operation failed that began after this many recoveries. If the token came up again since, the
     /// failure says nothing about its state now.
-    pub(super) fn down_since(&self, recoveries: u64, reason: String) {
+    pub(crate) fn down_since(&self, recoveries: u64, reason: String) {
         if self.recoveries() == recoveries {
             self.down(reason);
         }
     }
 
     /// Marks the token as unusable, for this reason.
-    pub(super) fn down(&self, reason: String) {
+    pub(crate) fn down(&self, reason: String) {
         let mut state = lock(&self.state);
         match &mut *state {
             State::Up => {
@@ -83,7 +83,7 @@ impl Health {
     }
 
     /// Marks the token as usable.
-    pub(super) fn up(&self) {
+    pub(crate) fn up(&self) {
         let mut state = lock(&self.state);
         if let State::Down { since, .. } = &*state {
             let seconds = since.elapsed().as_secs_f64();
@@ -95,13 +95,13 @@ impl Health {
     }
 
     /// Tells all waiting threads to stop.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         *lock(&self.state) = State::Ended;
         self.changed.notify_all();
     }
 
     /// Waits until the token cannot be used. False if there is nothing to wait for any more.
-    pub(super) fn wait_for_trouble(&self) -> bool {
+    pub(crate) fn wait_for_trouble(&self) -> bool {
         let state = lock(&self.state);
         let state = self
             .changed
@@ -111,7 +111,7 @@ impl Health {
     }
 
     /// Waits for this time. False if there is nothing to wait for any more.
-    pub(super) fn pause(&self, time: Duration) -> bool {
+    pub(crate) fn pause(&self, time: Duration) -> bool {
         let state = lock(&self.state);
         let (state, _) = self
             .changed

@@ -8,12 +8,12 @@ use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
-use super::fault::Fault;
+use crate::pkcs11::fault::Fault;
 use crate::software::OaepHash;
 use crate::wrapped::{self, NONCE};
 
 /// Encrypts with a key in the token, bound to `aad`.
-pub(super) fn wrap(
+pub(crate) fn wrap(
     session: &Session,
     handle: ObjectHandle,
     plaintext: &[u8],
@@ -30,7 +30,7 @@ pub(super) fn wrap(
 }
 
 /// Undoes [`wrap`].
-pub(super) fn unwrap(
+pub(crate) fn unwrap(
     session: &Session,
     handle: ObjectHandle,
     bytes: &[u8],
@@ -47,7 +47,7 @@ pub(super) fn unwrap(
 }
 
 /// Decrypts with an RSA key in the token (RFC 8017 §7.1.2).
-pub(super) fn decrypt(
+pub(crate) fn decrypt(
     session: &Session,
     handle: ObjectHandle,
     hash: OaepHash,
@@ -61,7 +61,7 @@ pub(super) fn decrypt(
 }
 
 /// RSAES-OAEP with an empty label, the same hash for the label and the mask.
-pub(super) fn oaep(hash: OaepHash) -> Mechanism<'static> {
+pub(crate) fn oaep(hash: OaepHash) -> Mechanism<'static> {
     let (hash, mgf) = match hash {
         OaepHash::Sha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
         OaepHash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),

@@ -1,7 +1,7 @@
 //! Logging in to a token: once for the process, and never with a PIN that may be wrong more often than
 //! is safe. Real tokens lock themselves after a few wrong PINs, some of them for good.
 //!
-//! Each try is counted on the disk before it is made ([`Latch`]). After it, the token's answer decides:
+//! Each try is counted on the disk before it is made ([`PinLockout`]). After it, the token's answer decides:
 //!
 //! - It took the PIN: nothing is counted any more.
 //! - It called the PIN wrong: there is no other try.
@@ -22,18 +22,17 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
-use super::PinRefused;
-use super::code::Code;
-use super::latch::{Latch, Tries};
-use super::module::Module;
-use super::token_info::TokenInfo;
+use crate::pkcs11::PinRefused;
+use crate::pkcs11::code::Code;
+use crate::pkcs11::token::pin_lockout::{PinLockout, Tries};
+use crate::pkcs11::token_info::{TokenInfo, TokenInfoReader};
 
 /// The login belongs to the whole process, not to a session, and ends with the last session. Hence
 /// one place that logs in, and one session that stays.
-pub(super) struct Login {
-    pub(super) anchor: Option<Session>,
+pub(crate) struct Login {
+    pub(crate) anchor: Option<Session>,
     pin: Pin,
-    latch: Latch,
+    lockout: PinLockout,
     /// What the last try came to, if that was unclear, and when there may be another.
     unclear: Option<(String, Instant)>,
     /// How long there is no other try after one that was unclear.
@@ -57,7 +56,7 @@ enum Pin {
 }
 
 /// Why there is no login.
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The PIN must not be tried, now or ever.
     Pin(PinRefused),
     /// The last try was unclear, and there is another one later.
@@ -82,23 +81,23 @@ enum Verdict {
 }
 
 impl Login {
-    pub(super) fn new(
+    pub(crate) fn new(
         pin: &Zeroizing<String>,
-        latch: Latch,
+        lockout: PinLockout,
         pause: Duration,
         cautious: bool,
     ) -> Self {
         // Another process made the first try, and did not get to hear what came of it.
-        let unclear = (latch.tries() == Tries::One)
+        let unclear = (lockout.tries() == Tries::One)
             .then(|| ("the last login was interrupted".to_owned(), Instant::now() + pause));
         let pin = Pin::Usable(AuthPin::from(pin.as_str()));
-        Self { anchor: None, pin, latch, unclear, pause, cautious, lost: 0, lost_until: None }
+        Self { anchor: None, pin, lockout, unclear, pause, cautious, lost: 0, lost_until: None }
     }
 
     /// Logs in unless somebody has.
-    pub(super) fn ensure(
+    pub(crate) fn ensure(
         &mut self,
-        module: &Module,
+        infos: &TokenInfoReader,
         slot: Slot,
         session: &Session,
     ) -> Result<(), Refusal> {
@@ -121,7 +120,7 @@ impl Login {
         {
             return Err(Refusal::Away { pause });
         }
-        let info = module.token_info(slot).map_err(Refusal::Token)?;
+        let info = infos.read(slot).map_err(Refusal::Token)?;
         if let Some(refused) = danger(&info) {
             return Err(self.give_up(refused));
         }
@@ -132,9 +131,9 @@ impl Login {
             && info.counted_a_wrong_pin()
         {
             let refused = self.no_clear_answer(reason.clone());
-            return Err(self.latch_for_good(refused));
+            return Err(self.lock_out(refused));
         }
-        let before = self.latch.begin().map_err(Refusal::Uncounted)?;
+        let before = self.lockout.begin().map_err(Refusal::Uncounted)?;
         match session.login(UserType::User, Some(pin)) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
                 self.unclear = None;
@@ -142,7 +141,7 @@ impl Login {
                 self.settle(Tries::None);
                 Ok(())
             }
-            Err(error) => Err(self.judge(error, before, module, slot, session)),
+            Err(error) => Err(self.judge(error, before, infos, slot, session)),
         }
     }
 
@@ -151,17 +150,17 @@ impl Login {
         &mut self,
         error: Error,
         before: Tries,
-        module: &Module,
+        infos: &TokenInfoReader,
         slot: Slot,
         session: &Session,
     ) -> Refusal {
-        let info = module.token_info(slot);
+        let info = infos.read(slot);
         let counted = info.as_ref().is_ok_and(TokenInfo::counted_a_wrong_pin);
         let answers = info.is_ok() && session.get_session_info().is_ok();
         match verdict(&error) {
             Verdict::Wrong => {
-                let refused = PinRefused::Wrong { latch: self.latch.file().map(Into::into) };
-                self.latch_for_good(refused)
+                let refused = PinRefused::Wrong { lockout: self.lockout.file().map(Into::into) };
+                self.lock_out(refused)
             }
             Verdict::Locked => {
                 self.settle(before);
@@ -183,9 +182,9 @@ impl Login {
             }
             Verdict::Lost | Verdict::Unclear => {
                 let reason = Code(&error).to_string();
-                if counted || self.latch.tries() == Tries::Enough {
+                if counted || self.lockout.tries() == Tries::Enough {
                     let refused = self.no_clear_answer(reason);
-                    return self.latch_for_good(refused);
+                    return self.lock_out(refused);
                 }
                 tracing::warn!(
                     reason,
@@ -200,12 +199,12 @@ impl Login {
     }
 
     fn no_clear_answer(&self, reason: String) -> PinRefused {
-        PinRefused::Unclear { reason, latch: self.latch.file().map(Into::into) }
+        PinRefused::Unclear { reason, lockout: self.lockout.file().map(Into::into) }
     }
 
     /// The next process must not try either.
-    fn latch_for_good(&mut self, refused: PinRefused) -> Refusal {
-        if let Err(error) = self.latch.refuse() {
+    fn lock_out(&mut self, refused: PinRefused) -> Refusal {
+        if let Err(error) = self.lockout.refuse() {
             tracing::error!(%error, "cannot remember this for the next start: do not restart");
         }
         self.give_up(refused)
@@ -219,16 +218,16 @@ impl Login {
     }
 
     fn settle(&mut self, tries: Tries) {
-        if let Err(error) = self.latch.restore(tries) {
-            let latch = self.latch.file().unwrap_or_else(|| std::path::Path::new("")).display();
-            tracing::error!(%error, %latch, "cannot write down that a login did not fail");
+        if let Err(error) = self.lockout.restore(tries) {
+            let file = self.lockout.file().unwrap_or_else(|| std::path::Path::new("")).display();
+            tracing::error!(%error, %file, "cannot write down that a login did not fail");
         }
     }
 }
 
 /// Who is logged in to the token, as a session says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LoginState {
+pub(crate) enum LoginState {
     /// The token's user.
     User,
     /// Somebody else, or nobody.
@@ -238,7 +237,7 @@ pub(super) enum LoginState {
 }
 
 /// Asks a session whether it, and so the process, is logged in.
-pub(super) fn login_state(session: &Session) -> Result<LoginState, Error> {
+pub(crate) fn login_state(session: &Session) -> Result<LoginState, Error> {
     match session.get_session_info() {
         Ok(info) => Ok(match info.session_state() {
             SessionState::RoUser | SessionState::RwUser => LoginState::User,

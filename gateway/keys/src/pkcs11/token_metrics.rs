@@ -2,12 +2,12 @@ use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram, SharedString};
 
-use super::TokenSelector;
-use super::fault::Fault;
+use crate::pkcs11::TokenSelector;
+use crate::pkcs11::fault::Fault;
 
 /// What is measured of a token.
 #[derive(Clone)]
-pub(super) struct Meters {
+pub(crate) struct TokenMetrics {
     token: SharedString,
     queue_depth: Gauge,
     queue_wait: Histogram,
@@ -15,8 +15,8 @@ pub(super) struct Meters {
     busy: Gauge,
 }
 
-impl Meters {
-    pub(super) fn new(token: &TokenSelector) -> Self {
+impl TokenMetrics {
+    pub(crate) fn new(token: &TokenSelector) -> Self {
         let token = SharedString::from(token.value().to_owned());
         for cause in Fault::CAUSES {
             lost(&token, cause).increment(0);
@@ -34,23 +34,23 @@ impl Meters {
     }
 
     /// How many operations lie in the queue.
-    pub(super) fn queue_depth(&self, depth: usize) {
+    pub(crate) fn queue_depth(&self, depth: usize) {
         self.queue_depth.set(number(depth));
     }
 
     /// How long an operation lay in the queue.
-    pub(super) fn waited(&self, since: Instant) {
+    pub(crate) fn waited(&self, since: Instant) {
         self.queue_wait.record(since.elapsed().as_secs_f64());
     }
 
     /// How many worker sessions are open, and how many of those are in a call.
-    pub(super) fn sessions(&self, open: usize, busy: usize) {
+    pub(crate) fn sessions(&self, open: usize, busy: usize) {
         self.idle.set(number(open.saturating_sub(busy)));
         self.busy.set(number(busy));
     }
 
     /// A session was given up, for this reason.
-    pub(super) fn session_lost(&self, cause: &'static str) {
+    pub(crate) fn session_lost(&self, cause: &'static str) {
         lost(&self.token, cause).increment(1);
     }
 }
@@ -66,7 +66,7 @@ fn sessions(token: &SharedString, state: &'static str) -> Gauge {
 }
 
 /// How long a token takes to sign with a key.
-pub(super) fn signing(token: &TokenSelector, key: &crate::KeyName) -> Histogram {
+pub(crate) fn signing(token: &TokenSelector, key: &crate::KeyName) -> Histogram {
     metrics::histogram!(
         "chancery_keys_token_sign_seconds",
         "token" => token.value().to_owned(),
@@ -75,12 +75,12 @@ pub(super) fn signing(token: &TokenSelector, key: &crate::KeyName) -> Histogram 
 }
 
 /// Whether a token can be used.
-pub(super) fn token_up(token: &TokenSelector) -> Gauge {
+pub(crate) fn token_up(token: &TokenSelector) -> Gauge {
     metrics::gauge!("chancery_keys_token_up", "token" => token.value().to_owned())
 }
 
 /// How often the module was initialised anew, by whether it did.
-pub(super) fn initialised(outcome: &'static str) -> Counter {
+pub(crate) fn initialised(outcome: &'static str) -> Counter {
     metrics::counter!("chancery_keys_module_initialisations_total", "outcome" => outcome)
 }
 

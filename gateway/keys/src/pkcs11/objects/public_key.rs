@@ -8,7 +8,7 @@ use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef}
 use der::{Decode, Encode, Sequence};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 
-use super::code::Code;
+use crate::pkcs11::code::Code;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -26,7 +26,7 @@ struct RsaPublicKey<'a> {
 
 /// Why an object is no public key that can be used here.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     #[error("{}", Code(.0))]
     Token(#[from] Error),
     #[error("it lacks the attributes of a public key of a supported type")]
@@ -38,7 +38,7 @@ pub(super) enum Unreadable {
 }
 
 /// Reads a public-key object.
-pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey, Unreadable> {
+pub(crate) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey, Unreadable> {
     let wanted = [
         AttributeType::KeyType,
         AttributeType::EcParams,
@@ -65,7 +65,7 @@ pub(super) fn read(session: &Session, object: ObjectHandle) -> Result<PublicKey,
 }
 
 /// The attributes of a public-key object that say which key it is: the reverse of [`read`].
-pub(super) fn attributes(key: &PublicKey) -> Result<Vec<Attribute>, Unreadable> {
+pub(crate) fn attributes(key: &PublicKey) -> Result<Vec<Attribute>, Unreadable> {
     let spki = SubjectPublicKeyInfoRef::from_der(key.spki_der())?;
     let point = || OctetStringRef::new(key.key_bits())?.to_der();
     Ok(match key.algorithm() {
