@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_identity::{RequestContext, TenantId};
-use chancery_records::Pages;
+use chancery_records::{Pages, Recorded};
 use chancery_store::{Commit, CommitError, Key, Record};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ struct Unfinished {
     /// From when on another gateway may take it up: the one that began it has put it off, or is gone.
     due: Timestamp,
 }
+
+impl Recorded for Unfinished {}
 
 /// Work that is under way in this process.
 #[derive(Debug, Default)]

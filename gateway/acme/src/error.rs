@@ -4,7 +4,7 @@ use chancery_audit::AuditError;
 use chancery_compute::ComputeError;
 use chancery_identity::EvidenceError;
 use chancery_policy::Denial;
-use chancery_store::{CommitError, InvalidKey, Key, ReadError};
+use chancery_store::{CommitError, InvalidKey, ReadError};
 
 use crate::id::AccountId;
 use crate::identifier::{Identifier, InvalidIdentifier};
@@ -199,17 +199,9 @@ pub enum InternalError {
     /// The audit log does not take an event, so nothing may be answered.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// A record cannot be read: it was written by another version, or it is damaged.
-    #[error("the record {key} is not readable: {error}")]
-    Record {
-        /// Where it is.
-        key: Key,
-        /// What the decoder says.
-        error: serde_json::Error,
-    },
-    /// A record cannot be written as JSON.
+    /// A record cannot be written.
     #[error("a record cannot be encoded: {0}")]
-    Encode(serde_json::Error),
+    Encode(String),
     /// Two records contradict each other.
     #[error("the records of {0} contradict each other")]
     Inconsistent(String),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chancery_records::Recorded;
 use chancery_store::{Check, Commit, CommitError, Key, Store, Version, lenient};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ struct Taken {
     /// When it becomes free by itself.
     until: Timestamp,
 }
+
+impl Recorded for Taken {}
 
 impl Quota<'_> {
     /// A seat that is free at `now`; none if there is no limit. `lottery` is any number: those who look at

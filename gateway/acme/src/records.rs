@@ -6,39 +6,33 @@
 //! | `T/acme/account-of-key/THUMBPRINT` | the account's id |
 //! | `T/acme/account-due/TIME/A` | empty: when to look whether the account is still used |
 //! | `T/acme/accounts-from/CLIENT/N` | a seat of the client's quota for new accounts |
-//! | `T/acme/order/O` | the order in its state, with its authorizations until they are valid |
+//! | `T/acme/order/O` | the order in its state, with its authorizations |
 //! | `T/acme/order-of/A/O` | empty: the account's orders |
 //! | `T/acme/order-due/TIME/O` | empty: when to look whether the order is over |
 //! | `T/acme/pending-of/A/N`, `T/acme/pending-from/CLIENT/N` | a seat of the quota for pending orders |
 //! | `T/acme/refused-of/A/N`, `T/acme/refused-from/CLIENT/N` | a seat of the quota for refused requests |
-//! | `T/acme/authorization/Z` | how and when the authorization became valid |
-//! | `T/acme/authorized/A/TYPE:NAME` | until when the account's proof of the name counts |
+//! | `T/acme/proof/HASH` | until when an account's proof of a name counts |
 //! | `T/acme/unfinished/order/O` | the order's certificate is being made: who may take it up, from when |
 //! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
 //! | `T/acme/due` | empty: orders and accounts of earlier versions are among those that are due |
 //!
-//! Earlier versions of the gateway had each authorization, in whichever state, at
+//! The first versions of the gateway had each authorization, in whichever state, at
 //! `T/acme/authorization/Z` and those that were being validated at `T/acme/unfinished/authorization/Z`.
-//! `TIME` is in milliseconds, in hexadecimal.
+//! Later ones had there how and when the authorization became valid. Proofs were at
+//! `T/acme/authorized/A/TYPE:NAME`. `TIME` is in milliseconds, in hexadecimal.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Fingerprint, TenantId};
-use chancery_store::{Key, Store, Version};
+pub(crate) use chancery_records::Stored;
+use chancery_records::{Recorded, decode};
+use chancery_store::{Key, Store};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::error::{Error, InternalError};
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
-
-/// A record with the version that a commit has to check before it replaces it.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored<T> {
-    pub(crate) key: Key,
-    pub(crate) value: T,
-    pub(crate) version: Version,
-}
+use crate::jws::base64url;
 
 pub(crate) fn account(tenant: &TenantId, id: AccountId) -> Result<Key, Error> {
     Ok(Key::new(format!("{tenant}/acme/account/{id}"))?)
@@ -72,7 +66,20 @@ pub(crate) fn authorization(tenant: &TenantId, id: AuthorizationId) -> Result<Ke
     Ok(Key::new(format!("{tenant}/acme/authorization/{id}"))?)
 }
 
-pub(crate) fn authorized(
+/// The proof that an account has of a name. The key is short, since there is such a record for each name of each
+/// order: a hash of account and name, of 192 bits, so that nobody finds two pairs with the same one.
+pub(crate) fn proof(
+    tenant: &TenantId,
+    account: AccountId,
+    name: &Identifier,
+) -> Result<Key, Error> {
+    let hash = digest(&SHA256, format!("{account}/{}:{name}", name.kind()).as_bytes());
+    let hash = hash.as_ref().get(..24).unwrap_or_default();
+    Ok(Key::new(format!("{tenant}/acme/proof/{}", base64url::encode(hash)))?)
+}
+
+/// Where earlier versions of the gateway had it.
+pub(crate) fn earlier_proof(
     tenant: &TenantId,
     account: AccountId,
     name: &Identifier,
@@ -201,14 +208,11 @@ pub(crate) fn id_in<T: std::str::FromStr>(key: &Key) -> Result<T, Error> {
 }
 
 /// Reads the record at `key`.
-pub(crate) async fn load<T: DeserializeOwned>(
+pub(crate) async fn load<T: Recorded>(
     store: &dyn Store,
     key: Key,
 ) -> Result<Option<Stored<T>>, Error> {
-    let Some(record) = store.get(&key).await? else { return Ok(None) };
-    let value = serde_json::from_slice(&record.value)
-        .map_err(|error| InternalError::Record { key: key.clone(), error })?;
-    Ok(Some(Stored { key, value, version: record.version }))
+    Ok(store.get(&key).await?.as_ref().map(decode).transpose()?)
 }
 
 /// Whether this is the key of an index entry, which says everything: its value is empty.
@@ -219,6 +223,6 @@ pub fn is_index(key: &Key) -> bool {
 }
 
 /// A record's bytes.
-pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|error| InternalError::Encode(error).into())
+pub(crate) fn encode(value: &impl Recorded) -> Result<Vec<u8>, Error> {
+    value.to_bytes().map_err(|error| InternalError::Encode(error).into())
 }

@@ -16,7 +16,6 @@ use crate::authorization::Proof;
 use crate::error::{Error, InternalError};
 use crate::identifier::Identifier;
 use crate::jws::{AccountKey, base64url};
-use crate::records;
 
 /// A request to revoke.
 #[derive(Debug, Clone)]
@@ -132,9 +131,9 @@ impl Acme {
             _ => None,
         };
         let Some(identifier) = identifier else { return Ok(false) };
-        let key = records::authorized(&context.tenant, account.id(), &identifier)?;
-        let proof = records::load::<Proof>(self.store.as_ref(), key).await?;
-        Ok(proof.is_some_and(|proof| proof.value.until >= self.clock.now()))
+        let (store, now) = (self.store.as_ref(), self.clock.now());
+        let proofs = Proof::find(store, &context.tenant, account.id(), &identifier).await?;
+        Ok(proofs.iter().any(|proof| proof.value.until >= now))
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::PoisonError;
 
 use chancery_identity::TenantId;
+use chancery_records::decode;
 use chancery_store::{Commit, Key, lenient};
 
 use crate::Acme;
@@ -8,7 +9,7 @@ use crate::account::Account;
 use crate::authorization::{Progress, Proof};
 use crate::error::{Error, InternalError};
 use crate::id::{AuthorizationId, OrderId};
-use crate::order::{Facts, Order};
+use crate::order::{Authorizations, Order};
 use crate::quota;
 use crate::records::{self, Stored};
 
@@ -119,24 +120,29 @@ impl Acme {
                 commit = commit
                     .delete(records::unfinished_authorization(tenant, id)?)
                     .delete(records::authorization(tenant, id)?);
-            } else if matches!(progress, Progress::Proved(_)) {
+            } else if matches!(progress, Progress::Apart(_)) {
                 commit = commit.delete(records::authorization(tenant, id)?);
             }
         }
-        self.without_old_proofs(tenant, facts, commit).await
+        self.without_old_proofs(tenant, &order.value, commit).await
     }
 
     async fn without_old_proofs(
         &self,
         tenant: &TenantId,
-        facts: &Facts,
+        order: &Order,
         mut commit: Commit,
     ) -> Result<Commit, Error> {
-        for name in &facts.identifiers {
+        let (facts, now) = (order.facts(), self.clock.now());
+        for (name, progress) in facts.identifiers.iter().zip(order.progress()) {
+            // Of those that are apart the order may not know.
+            let is_known = matches!(facts.authorizations, Authorizations::Within(_));
+            if is_known && progress.proved_by().is_none() {
+                continue;
+            }
             // A newer order may have proved the name again.
-            let key = records::authorized(tenant, facts.account, name)?;
-            let proof = records::load::<Proof>(self.store.as_ref(), key).await?;
-            if let Some(proof) = proof.filter(|proof| proof.value.until < self.clock.now()) {
+            let proofs = Proof::find(self.store.as_ref(), tenant, facts.account, name).await?;
+            for proof in proofs.into_iter().filter(|proof| proof.value.until < now) {
                 commit = commit.check_version(proof.key.clone(), proof.version).delete(proof.key);
             }
         }
@@ -158,8 +164,7 @@ impl Acme {
             after = Some(last.key.clone());
             let mut commit = Commit::new();
             for record in page {
-                let order: Order = serde_json::from_slice(&record.value)
-                    .map_err(|error| InternalError::Record { key: record.key, error })?;
+                let order: Order = decode(&record)?.value;
                 let (id, end) = (order.facts().id, order.end(&self.config));
                 commit = commit.put(records::order_due(tenant, end, id)?, Vec::new());
             }
@@ -178,8 +183,7 @@ impl Acme {
             let Some(last) = page.last().map(|last| last.key.clone()) else { return Ok(()) };
             let mut commit = Commit::new();
             for record in page {
-                let account: Account = serde_json::from_slice(&record.value)
-                    .map_err(|error| InternalError::Record { key: record.key.clone(), error })?;
+                let account: Account = decode(&record)?.value;
                 let due = account.due(&self.config.limits);
                 commit = commit.put(records::account_due(tenant, due, account.id)?, Vec::new());
                 if let Some(used) = account.used(self.clock.now()) {

@@ -33,7 +33,7 @@ pub trait Recorded: Serialize + DeserializeOwned {
     /// What is wrong with the JSON, for the log.
     fn upgrade(version: u8, json: &[u8]) -> Result<Self, String> {
         let _ = version;
-        serde_json::from_slice(json).map_err(|error| error.to_string())
+        parse(json)
     }
 
     /// Reads the bytes of a record. Only for a type that is not stored as JSON, because it was not from the first

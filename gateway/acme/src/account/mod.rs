@@ -11,6 +11,7 @@ pub use update::AccountUpdate;
 
 use std::time::Duration;
 
+use chancery_records::Recorded;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,8 @@ pub enum AccountStatus {
 /// An account that signed the request at hand and may act. Only authentication makes one.
 #[derive(Debug, Clone)]
 pub struct ActiveAccount(pub(crate) Stored<Account>);
+
+impl Recorded for Account {}
 
 impl ActiveAccount {
     /// The account that was found, if it may act.

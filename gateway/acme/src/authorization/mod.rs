@@ -1,9 +1,11 @@
 //! Authorizations (RFC 8555 §7.1.4, §7.5): an account's proof that it controls one name.
 
 mod progress;
+mod proof;
 pub mod state;
 
 pub(crate) use progress::{Own, Progress};
+pub(crate) use proof::Proof;
 pub use state::Authorization;
 
 use chancery_audit::Event;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Acme;
 use crate::account::ActiveAccount;
-use crate::error::{Error, InternalError};
+use crate::error::Error;
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
 use crate::order::Order;
@@ -35,12 +37,6 @@ pub struct Facts {
     pub created: Timestamp,
     /// Until when it can be proved.
     pub expires: Timestamp,
-}
-
-/// That an account proved a name, apart from any order: what entitles to revoke (RFC 8555 §7.6).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Proof {
-    pub(crate) until: Timestamp,
 }
 
 impl Acme {
@@ -111,7 +107,7 @@ impl Acme {
         let Some(place) = order.facts().place_of(id) else { return Ok(None) };
         let progress = order.progress().get(usize::from(place)).cloned().unwrap_or_default();
         let own = match (own, &progress) {
-            (None, Progress::Proved(_)) => self.own_record(tenant, id).await?,
+            (None, Progress::Apart(_)) => self.own_record(tenant, id).await?,
             (own, _) => own,
         };
         Authorization::of(order.facts(), place, &progress, own).map(Some)
@@ -125,7 +121,6 @@ impl Acme {
     ) -> Result<Option<Own>, Error> {
         let key = records::authorization(tenant, id)?;
         let Some(record) = self.store.get(&key).await? else { return Ok(None) };
-        let own = Own::decode(id, &record.value);
-        Ok(Some(own.map_err(|error| InternalError::Record { key, error })?))
+        Ok(Some(Own::decode(id, &record)?))
     }
 }

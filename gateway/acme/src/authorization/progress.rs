@@ -1,10 +1,12 @@
-//! How authorizations are stored: as a part of their order while they are not valid, and in records of
-//! their own once they are.
+//! How authorizations are stored: as a part of their order. Earlier versions of the gateway had records of their
+//! own for them: the first for all of them, later ones for those that were valid.
 
+use chancery_records::{Recorded, decode};
+use chancery_store::{ReadError, Record};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::state::In;
+use super::state::{In, Valid};
 use super::{Authorization, Facts};
 use crate::challenge::{self, ChallengeType, Offer};
 use crate::error::{Error, InternalError};
@@ -22,8 +24,12 @@ pub(crate) enum Progress {
     Open,
     /// A challenge is being tried.
     Validating(ChallengeType),
-    /// It was proved by this challenge; the rest is in a record of its own.
-    Proved(ChallengeType),
+    /// It was proved. The record of an order has these in a list of their own, which is shorter.
+    #[serde(skip)]
+    Proved(Valid),
+    /// It was proved by this challenge; the rest is in a record of its own, where an earlier version put it.
+    #[serde(rename = "proved")]
+    Apart(ChallengeType),
     /// It was not proved.
     Failed {
         /// The challenge that was tried.
@@ -33,9 +39,11 @@ pub(crate) enum Progress {
     },
     /// The client gave it up before it was proved.
     GivenUp,
+    /// The client gave it up after it was proved.
+    Deactivated(Valid),
 }
 
-/// The record of an authorization that is valid or was.
+/// The record that earlier versions made of an authorization that is valid or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proved {
     chosen: ChallengeType,
@@ -44,6 +52,10 @@ pub(crate) struct Proved {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deactivated: bool,
 }
+
+impl Recorded for Proved {}
+
+impl Recorded for Authorization {}
 
 /// A record of an authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +68,21 @@ pub(crate) enum Own {
 
 impl Own {
     /// Reads the record of the authorization with this id.
-    pub(crate) fn decode(id: AuthorizationId, bytes: &[u8]) -> serde_json::Result<Self> {
-        match id {
-            AuthorizationId::Of { .. } => serde_json::from_slice(bytes).map(Self::Proved),
-            AuthorizationId::Own(_) => serde_json::from_slice(bytes).map(Self::Whole),
+    pub(crate) fn decode(id: AuthorizationId, record: &Record) -> Result<Self, ReadError> {
+        Ok(match id {
+            AuthorizationId::Of { .. } => Self::Proved(decode(record)?.value),
+            AuthorizationId::Own(_) => Self::Whole(decode(record)?.value),
+        })
+    }
+}
+
+impl Progress {
+    /// The challenge by which it was proved, if it was.
+    pub(crate) fn proved_by(&self) -> Option<ChallengeType> {
+        match self {
+            Self::Proved(proof) | Self::Deactivated(proof) => Some(proof.chosen),
+            Self::Apart(chosen) => Some(*chosen),
+            Self::Open | Self::Validating(_) | Self::Failed { .. } | Self::GivenUp => None,
         }
     }
 }
@@ -106,6 +129,9 @@ impl Authorization {
             expires: order.expires,
         };
         let pending = In::new(facts, offers);
+        let valid = |pending: In<_>, proof: &Valid| {
+            pending.respond(proof.chosen).proved(proof.validated, proof.until)
+        };
         Ok(match (progress, own) {
             (Progress::Open, _) => Self::Pending(pending),
             (Progress::Validating(kind), _) => Self::Validating(pending.respond(*kind)),
@@ -113,15 +139,16 @@ impl Authorization {
             (Progress::Failed { chosen, failure }, _) => {
                 Self::Invalid(pending.fail(*chosen, failure.clone()))
             }
-            (Progress::Proved(_), Some(Own::Proved(proved))) => {
-                let valid = pending.respond(proved.chosen).proved(proved.validated, proved.until);
-                if proved.deactivated {
-                    Self::Deactivated(valid.deactivate())
-                } else {
-                    Self::Valid(valid)
-                }
+            (Progress::Proved(proof), _) => Self::Valid(valid(pending, proof)),
+            (Progress::Deactivated(proof), _) => {
+                Self::Deactivated(valid(pending, proof).deactivate())
             }
-            (Progress::Proved(_), _) => return Err(contradiction().into()),
+            (Progress::Apart(_), Some(Own::Proved(proved))) => {
+                let Proved { chosen, validated, until, deactivated } = proved;
+                let valid = valid(pending, &Valid { chosen, validated, until });
+                if deactivated { Self::Deactivated(valid.deactivate()) } else { Self::Valid(valid) }
+            }
+            (Progress::Apart(_), _) => return Err(contradiction().into()),
         })
     }
 
@@ -130,33 +157,32 @@ impl Authorization {
         match self {
             Self::Pending(_) => Progress::Open,
             Self::Validating(one) => Progress::Validating(one.chosen()),
-            Self::Valid(one) => Progress::Proved(one.chosen()),
+            Self::Valid(one) if self.is_apart() => Progress::Apart(one.chosen()),
+            Self::Valid(one) => Progress::Proved(one.proof().clone()),
             Self::Invalid(one) => {
                 Progress::Failed { chosen: one.chosen(), failure: one.failure().clone() }
             }
-            Self::Deactivated(one) => match one.proved() {
-                Some((chosen, _, _)) => Progress::Proved(chosen),
+            Self::Deactivated(one) => match one.proof() {
+                Some(proof) if self.is_apart() => Progress::Apart(proof.chosen),
+                Some(proof) => Progress::Deactivated(proof.clone()),
                 None => Progress::GivenUp,
             },
         }
     }
 
+    /// Whether it has a record of its own in each state, as the first versions of the gateway had them.
+    fn is_apart(&self) -> bool {
+        matches!(self.facts().id, AuthorizationId::Own(_))
+    }
+
     /// What to write into a record of its own, if it has one in this state.
     pub(crate) fn own_record(&self) -> Result<Option<Vec<u8>>, Error> {
-        let (chosen, validated, until, deactivated) = match self {
+        match self {
             // One that is apart stays so. While it is tried, its order says it.
-            Self::Pending(_) | Self::Validating(_) => return Ok(None),
-            _ if matches!(self.facts().id, AuthorizationId::Own(_)) => {
-                return records::encode(self).map(Some);
-            }
-            Self::Invalid(_) => return Ok(None),
-            Self::Valid(one) => (one.chosen(), one.validated(), one.until(), false),
-            Self::Deactivated(one) => match one.proved() {
-                Some((chosen, validated, until)) => (chosen, validated, until, true),
-                None => return Ok(None),
-            },
-        };
-        records::encode(&Proved { chosen, validated, until, deactivated }).map(Some)
+            Self::Pending(_) | Self::Validating(_) => Ok(None),
+            over if over.is_apart() => records::encode(over).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -189,9 +215,8 @@ mod tests {
             Authorization::Deactivated(pending().deactivate()),
             Authorization::Deactivated(trying().proved(at(1), at(2)).deactivate()),
         ] {
-            let own = one.own_record().unwrap();
-            let own = own.map(|bytes| Own::decode(one.facts().id, &bytes).unwrap());
-            let again = Authorization::of(&order, 0, &one.progress(), own).unwrap();
+            assert_eq!(one.own_record().unwrap(), None);
+            let again = Authorization::of(&order, 0, &one.progress(), None).unwrap();
             assert_eq!(again, one);
         }
     }
@@ -216,8 +241,27 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_proved_has_a_record() {
+    fn what_an_earlier_version_put_into_a_record_is_read_from_there() {
         let order = facts(&["a.example"]);
-        assert!(Authorization::of(&order, 0, &Progress::Proved(Http01), None).is_err());
+        let apart: Progress = serde_json::from_str(r#"{"proved":"http-01"}"#).unwrap();
+        assert_eq!(apart, Progress::Apart(Http01));
+        assert!(Authorization::of(&order, 0, &apart, None).is_err(), "it has to be there");
+        let status = |more: &str| {
+            let text = format!(
+                r#"{{"chosen":"http-01","validated":"1970-01-01T00:00:01.5Z","until":"1970-01-01T00:00:02Z"{more}}}"#
+            );
+            let key = chancery_store::Key::new("default/acme/authorization/z").unwrap();
+            let record =
+                Record { key, value: text.into(), version: chancery_store::Version::new(1) };
+            let id = AuthorizationId::Of { order: order.id, place: 0 };
+            let own = Own::decode(id, &record).unwrap();
+            let one = Authorization::of(&order, 0, &apart, Some(own)).unwrap();
+            // When it changes, all of it is in the order.
+            let again = Authorization::of(&order, 0, &one.progress(), None).unwrap();
+            assert_eq!(again, one);
+            one.status(at(1))
+        };
+        assert_eq!(status(""), "valid");
+        assert_eq!(status(r#","deactivated":true"#), "deactivated");
     }
 }

@@ -38,10 +38,12 @@ pub struct Validating {
 /// The account proved that it controls the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Valid {
-    chosen: ChallengeType,
-    validated: Timestamp,
+    /// The challenge that was met.
+    pub(crate) chosen: ChallengeType,
+    /// When it was met.
+    pub(crate) validated: Timestamp,
     /// Until when the proof counts.
-    until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// The account did not prove it.
@@ -59,7 +61,7 @@ pub struct Deactivated {
     proved: Option<Valid>,
 }
 
-/// An authorization in whichever state it is: what is stored.
+/// An authorization in whichever state it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Authorization {
@@ -156,6 +158,10 @@ impl In<Valid> {
         self.state.until
     }
 
+    pub(super) fn proof(&self) -> &Valid {
+        &self.state
+    }
+
     /// The client gives it up.
     #[must_use]
     pub fn deactivate(self) -> In<Deactivated> {
@@ -165,9 +171,9 @@ impl In<Valid> {
 }
 
 impl In<Deactivated> {
-    /// By which challenge, when, and until when it was proved, if it was.
-    pub(super) fn proved(&self) -> Option<(ChallengeType, Timestamp, Timestamp)> {
-        self.state.proved.as_ref().map(|one| (one.chosen, one.validated, one.until))
+    /// How it was proved, if it was.
+    pub(super) fn proof(&self) -> Option<&Valid> {
+        self.state.proved.as_ref()
     }
 }
 

@@ -255,7 +255,7 @@ impl Work<'_> {
         }
         let progress = self.order.progress().get(usize::from(place)).cloned().unwrap_or_default();
         let has_own =
-            matches!(id, AuthorizationId::Own(_)) || matches!(progress, Progress::Proved(_));
+            matches!(id, AuthorizationId::Own(_)) || matches!(progress, Progress::Apart(_));
         let own: Option<Own> = if has_own { acme.own_record(self.tenant, id).await? } else { None };
         Authorization::of(self.order.facts(), place, &progress, own)
     }
@@ -263,15 +263,21 @@ impl Work<'_> {
     fn put(&mut self, place: u16, after: &Authorization) -> Result<(), Error> {
         let mut commit = std::mem::take(&mut self.commit);
         let facts = after.facts();
-        if let Some(own) = after.own_record()? {
-            commit = commit.put(records::authorization(self.tenant, facts.id)?, own);
+        let own = records::authorization(self.tenant, facts.id)?;
+        if let Some(record) = after.own_record()? {
+            commit = commit.put(own, record);
+        } else if let Some(Progress::Apart(_)) = self.order.progress().get(usize::from(place)) {
+            // From now on all of it is in the order.
+            commit = commit.delete(own);
         }
-        let proof = records::authorized(self.tenant, facts.account, &facts.identifier)?;
+        let (tenant, account, name) = (self.tenant, facts.account, &facts.identifier);
         match after {
             Authorization::Valid(one) => {
-                commit = commit.put(proof, records::encode(&Proof { until: one.until() })?);
+                commit = Proof { until: one.until() }.put(commit, tenant, account, name)?;
             }
-            Authorization::Deactivated(_) => commit = commit.delete(proof),
+            Authorization::Deactivated(_) => {
+                commit = Proof::delete(commit, tenant, account, name)?;
+            }
             Authorization::Validating(_) => self.began = true,
             Authorization::Pending(_) | Authorization::Invalid(_) => {}
         }

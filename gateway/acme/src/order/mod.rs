@@ -1,8 +1,8 @@
-//! Orders (RFC 8555 §7.1.3, §7.4): a request for one certificate. Its authorizations are part of it until
-//! they are valid.
+//! Orders (RFC 8555 §7.1.3, §7.4): a request for one certificate. Its authorizations are part of it.
 
 pub(crate) mod awaiting;
 pub(crate) mod change;
+mod compact;
 mod create;
 mod csr;
 mod finalize;
@@ -58,8 +58,7 @@ pub struct Facts {
 /// Where the authorizations of an order's names are, one for each in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorizations {
-    /// In the order, with tokens that are derived from this key, and in records of their own once they
-    /// are valid.
+    /// In the order, with tokens that are derived from this key.
     Within(TokenKey),
     /// In records of their own, as earlier versions of the gateway had them.
     Apart(Vec<AuthorizationId>),

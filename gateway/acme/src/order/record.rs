@@ -1,11 +1,13 @@
-//! How an order is stored. Earlier versions of the gateway kept its authorizations apart, and a list of
-//! those that were valid; what they wrote can be read.
+//! How an order is stored. What earlier versions of the gateway wrote can be read: the first kept its
+//! authorizations apart, and a list of those that were valid; later ones kept apart those that were valid.
 
 use std::collections::BTreeMap;
 
+use chancery_records::Recorded;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::compact::{Name, Proved};
 use super::state::{In, Invalid, Pending, Processing, Ready, Valid, Validated};
 use super::{Authorizations, Facts, Order, PutOff, TokenKey};
 use crate::authorization::Progress;
@@ -19,6 +21,10 @@ pub(super) struct Record {
     status: Status,
     id: OrderId,
     account: AccountId,
+    #[serde(default)]
+    names: Vec<Name>,
+    /// What version 0 has in the place of `names`.
+    #[serde(default, skip_serializing)]
     identifiers: Vec<Identifier>,
     /// Of the challenges' tokens, if the authorizations are within.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,10 +42,13 @@ pub(super) struct Record {
     expires: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seats: Vec<SeatName>,
-    /// By place, of the names that are not open.
+    /// Of the names that are proved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    proved: Vec<Proved>,
+    /// By place, of the other names that are not open.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     progress: BTreeMap<u16, Progress>,
-    /// What earlier versions had in the place of `progress`.
+    /// What the first versions had in the place of `progress`.
     #[serde(default, skip_serializing)]
     validated: Option<Earlier>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +61,11 @@ pub(super) struct Record {
     failure: Option<Failure>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<Failure>,
+}
+
+/// Version 1 has names and proofs in short.
+impl Recorded for Order {
+    const VERSION: u8 = 1;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,26 +99,32 @@ impl TryFrom<Record> for Order {
     type Error = &'static str;
 
     fn try_from(record: Record) -> Result<Self, Self::Error> {
+        let mut identifiers = record.identifiers;
+        identifiers.extend(record.names.into_iter().map(Identifier::from));
         let authorizations = match record.tokens {
             Some(key) => Authorizations::Within(key),
-            None if record.authorizations.len() == record.identifiers.len() => {
+            None if record.authorizations.len() == identifiers.len() => {
                 Authorizations::Apart(record.authorizations)
             }
             None => return Err("an order has an authorization for each name"),
         };
+        let mut come_so_far = record.progress;
+        for proved in &record.proved {
+            come_so_far.extend([proved.progress()?]);
+        }
         let validated = record.validated.map(Earlier::names).unwrap_or_default();
-        let come_so_far = |(place, name): (usize, &Identifier)| {
-            let proved = validated.iter().find(|one| one.identifier == *name);
-            let own = u16::try_from(place).ok().and_then(|place| record.progress.get(&place));
-            own.cloned()
-                .or_else(|| proved.map(|one| Progress::Proved(one.method)))
+        let progress = (0..).zip(&identifiers).map(|(place, name)| {
+            let apart = || validated.iter().find(|one| one.identifier == *name);
+            come_so_far
+                .remove(&place)
+                .or_else(|| apart().map(|one| Progress::Apart(one.method)))
                 .unwrap_or_default()
-        };
-        let progress = record.identifiers.iter().enumerate().map(come_so_far).collect();
+        });
+        let progress = progress.collect();
         let facts = Facts {
             id: record.id,
             account: record.account,
-            identifiers: record.identifiers,
+            identifiers,
             authorizations,
             profile: record.profile,
             not_before: record.not_before,
@@ -167,12 +187,20 @@ impl Record {
             Authorizations::Within(key) => (Some(key), Vec::new()),
             Authorizations::Apart(ids) => (None, ids),
         };
-        let progress = (0..).zip(progress).filter(|(_, one)| *one != Progress::Open).collect();
+        let (mut proved, mut others) = (Vec::new(), BTreeMap::new());
+        for (place, one) in (0..).zip(progress) {
+            match one {
+                Progress::Open => {}
+                Progress::Proved(proof) => proved.push(Proved::new(place, &proof)),
+                other => drop(others.insert(place, other)),
+            }
+        }
         let record = Self {
             status,
             id: facts.id,
             account: facts.account,
-            identifiers: facts.identifiers,
+            names: facts.identifiers.into_iter().map(Name::from).collect(),
+            identifiers: Vec::new(),
             tokens,
             authorizations,
             profile: facts.profile,
@@ -181,7 +209,8 @@ impl Record {
             created: facts.created,
             expires: facts.expires,
             seats: facts.seats,
-            progress,
+            proved,
+            progress: others,
             validated: None,
             csr: None,
             put_off: None,
@@ -210,11 +239,16 @@ mod tests {
         let Authorization::Validating(answered) = trying.clone() else { panic!("{trying:?}") };
         let failed = Authorization::Invalid(answered.refuted(failure()));
         let names = ["a.example", "b.example"];
+        let valid = ready(&names);
+        let valid = Authorization::of(valid.facts(), 1, &valid.progress[1], None).unwrap();
+        let Authorization::Valid(valid) = valid else { panic!("{valid:?}") };
+        let given_up = Authorization::Deactivated(valid.deactivate());
         let put_off = PutOff { until: Timestamp::UNIX_EPOCH, tries: 3 };
         for order in [
             Order::Pending(In::new(two.clone())),
             Order::Pending(In::new(two.clone())).authorized(1, &trying),
             Order::Pending(In::new(two)).authorized(1, &failed),
+            Order::Ready(ready(&names)).authorized(1, &given_up),
             Order::Ready(ready(&names)),
             Order::Ready(ready(&names).finalize("AA".into()).reject(failure())),
             Order::Processing(ready(&names).finalize("AA".into())),
@@ -222,8 +256,8 @@ mod tests {
             Order::Valid(ready(&names).finalize("AA".into()).issued("01".into())),
             Order::Invalid(ready(&names).finalize("AA".into()).fail(failure())),
         ] {
-            let stored = serde_json::to_vec(&order).unwrap();
-            assert_eq!(serde_json::from_slice::<Order>(&stored).unwrap(), order);
+            let stored = order.to_bytes().unwrap();
+            assert_eq!(Order::from_bytes(&stored).unwrap(), order);
         }
     }
 
@@ -240,7 +274,7 @@ mod tests {
             "not_after":null,"created":"2026-03-01T12:00:00Z","expires":"2026-03-08T12:00:00Z",
             {more}}}"#
         );
-        serde_json::from_str(&text).unwrap()
+        Order::from_bytes(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -252,13 +286,13 @@ mod tests {
         };
         let (a, b) = (validated("a", "http-01"), validated("b", "dns-01"));
         let pending = earlier("pending", &format!(r#""validated":{{"{SECOND}":{b}}}"#));
-        assert_eq!(pending.progress(), [Progress::Open, Progress::Proved(ChallengeType::Dns01)]);
+        assert_eq!(pending.progress(), [Progress::Open, Progress::Apart(ChallengeType::Dns01)]);
         assert_eq!(pending.facts().authorizations()[1], SECOND.parse().unwrap());
         assert_eq!(pending.facts().place_of(SECOND.parse().unwrap()), Some(1));
         // The list is in the order of the ids, and not of the names.
         let list = format!(r#""validated":[{b},{a}]"#);
         let proved =
-            [Progress::Proved(ChallengeType::Http01), Progress::Proved(ChallengeType::Dns01)];
+            [Progress::Apart(ChallengeType::Http01), Progress::Apart(ChallengeType::Dns01)];
         assert_eq!(earlier("ready", &list).progress(), proved);
         let processing = earlier("processing", &format!(r#"{list},"csr":"AA""#));
         let Order::Processing(order) = &processing else { panic!("{processing:?}") };
@@ -269,9 +303,31 @@ mod tests {
         let invalid = earlier("invalid", r#""failure":{"kind":"dns","detail":"no"}"#);
         assert_eq!(invalid.status(), "invalid");
         for order in [pending, processing, valid, invalid] {
-            let stored = serde_json::to_vec(&order).unwrap();
-            assert_eq!(serde_json::from_slice::<Order>(&stored).unwrap(), order);
+            let stored = order.to_bytes().unwrap();
+            assert_eq!(Order::from_bytes(&stored).unwrap(), order);
         }
+    }
+
+    /// Version 0 had the names in objects, and apart how and when they were proved.
+    #[test]
+    fn version_0_can_be_read_and_is_written_in_short() {
+        let text = format!(
+            r#"{{"status":"ready","id":"{ID}","account":"{ID}","identifiers":[
+            {{"type":"dns","value":"a.example"}},{{"type":"ip","value":"192.0.2.1"}}],
+            "tokens":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","created":"2026-03-01T12:00:00Z",
+            "expires":"2026-03-08T12:00:00Z",
+            "progress":{{"0":{{"proved":"http-01"}},"1":{{"proved":"tls-alpn-01"}}}}}}"#
+        );
+        let order = Order::from_bytes(text.as_bytes()).unwrap();
+        let apart = [ChallengeType::Http01, ChallengeType::TlsAlpn01].map(Progress::Apart);
+        assert_eq!((order.status(), order.progress()), ("ready", &apart[..]));
+        let names: Vec<_> =
+            order.facts().identifiers.iter().map(|name| (name.kind(), name.value())).collect();
+        assert_eq!(names, [("dns", "a.example".into()), ("ip", "192.0.2.1".into())]);
+        let stored = order.to_bytes().unwrap();
+        assert_eq!(stored[..2], [0xff, 1]);
+        let stored = std::str::from_utf8(&stored[2..]).unwrap();
+        assert!(stored.contains(r#""names":["a.example",{"ip":"192.0.2.1"}],"#), "{stored}");
     }
 
     #[test]
@@ -281,7 +337,7 @@ mod tests {
                 r#"{{"status":"{status}","id":"{ID}","account":"{ID}","identifiers":[],
                 "created":"2026-03-01T12:00:00Z","expires":"2026-03-08T12:00:00Z"{more}}}"#
             );
-            assert!(serde_json::from_str::<Order>(&text).is_err(), "{status}");
+            assert!(Order::from_bytes(text.as_bytes()).is_err(), "{status}");
         }
     }
 }

@@ -10,8 +10,6 @@
 //! How far each of its names has come is part of the order in every state: the authorizations of an
 //! order that failed can still be answered.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +116,7 @@ impl In<Pending> {
 
     /// Ready if all names are authorized.
     fn settled(self) -> Order {
-        if self.progress.iter().all(|one| matches!(one, Progress::Proved(_))) {
+        if self.progress.iter().all(|one| one.proved_by().is_some()) {
             Order::Ready(self.into(Ready { rejected: None }))
         } else {
             Order::Pending(self)
@@ -172,11 +170,9 @@ impl In<Processing> {
     /// The names that may be certified.
     pub fn validated(&self) -> impl Iterator<Item = Validated> {
         let names = self.facts.identifiers.iter().zip(&self.progress);
-        names.filter_map(|(identifier, progress)| match progress {
-            Progress::Proved(method) => {
-                Some(Validated { identifier: identifier.clone(), method: *method })
-            }
-            _ => None,
+        names.filter_map(|(identifier, progress)| {
+            let method = progress.proved_by()?;
+            Some(Validated { identifier: identifier.clone(), method })
         })
     }
 
@@ -251,19 +247,20 @@ impl Order {
             .collect()
     }
 
-    /// Whether a name of it was proved.
-    pub(crate) fn has_proved(&self) -> bool {
-        self.progress().iter().any(|one| matches!(one, Progress::Proved(_)))
-    }
-
     /// When it is over and may be deleted: when neither it nor an authorization of it can count any more,
-    /// and it was kept for a while. How those of earlier versions stand is not known from here.
+    /// and it was kept for a while. How those that are kept apart stand is not known from here.
     pub(crate) fn end(&self, config: &AcmeConfig) -> Timestamp {
         let facts = self.facts();
-        let may_have_proved =
-            self.has_proved() || matches!(facts.authorizations, Authorizations::Apart(_));
-        let lifetime = if may_have_proved { config.authorization_lifetime } else { Duration::ZERO };
-        facts.expires + lifetime + config.retention
+        let counts_until = |one: &Progress| match one {
+            Progress::Proved(proof) => proof.until,
+            Progress::Apart(_) => facts.expires + config.authorization_lifetime,
+            _ => facts.expires,
+        };
+        let last = match facts.authorizations {
+            Authorizations::Within(_) => self.progress().iter().map(counts_until).max(),
+            Authorizations::Apart(_) => Some(facts.expires + config.authorization_lifetime),
+        };
+        last.unwrap_or(facts.expires).max(facts.expires) + config.retention
     }
 
     /// Whether it still waits for the client.
@@ -332,6 +329,8 @@ impl Order {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::id::{AccountId, OrderId};
     use crate::order::TokenKey;
@@ -412,7 +411,7 @@ pub(crate) mod tests {
         assert_eq!(dead.failure().detail, "b.example: no");
         let order = order.authorized(0, &valid(&facts, 0));
         assert_eq!(order.status(), "invalid");
-        assert_eq!(order.progress()[0], Progress::Proved(ChallengeType::Http01));
+        assert_eq!(order.progress()[0].proved_by(), Some(ChallengeType::Http01));
     }
 
     #[test]

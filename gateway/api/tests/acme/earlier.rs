@@ -1,5 +1,5 @@
-//! What an earlier version of the gateway stored: authorizations in records of their own, in whichever
-//! state.
+//! What earlier versions of the gateway stored: authorizations in records of their own, in whichever state or when
+//! they were valid.
 
 use std::time::Duration;
 
@@ -142,4 +142,75 @@ async fn orders_and_accounts_of_an_earlier_version_are_deleted_when_they_are_ove
     world.clock.advance(day * 2);
     server.acme.sweep().await.unwrap();
     client.post(&own, &json!({})).await.is_problem(400, "accountDoesNotExist");
+}
+
+/// An order for `a.localhost` and `b.localhost` that is ready, with its authorizations in records of their own; its
+/// URL.
+async fn ready_order(world: &World, client: &Client) -> String {
+    let account = client.account.as_ref().unwrap().rsplit('/').next().unwrap();
+    let order = json!({
+        "status": "ready", "id": ORDER, "account": account,
+        "identifiers": [
+            {"type": "dns", "value": "a.localhost"}, {"type": "dns", "value": "b.localhost"},
+        ],
+        "tokens": "A".repeat(43), "profile": "tls-server",
+        "created": "2026-03-01T12:00:00Z", "expires": "2026-03-02T00:00:00Z",
+        "progress": {"0": {"proved": "http-01"}, "1": {"proved": "http-01"}},
+    });
+    put(world, &format!("order/{ORDER}"), &order.to_string()).await;
+    put(world, &format!("order-of/{account}/{ORDER}"), "").await;
+    let until = "2026-03-31T12:00:00Z";
+    for (place, name) in ["a", "b"].iter().enumerate() {
+        let own = json!({
+            "chosen": "http-01", "validated": "2026-03-01T12:00:00.123456Z", "until": until,
+        });
+        put(world, &format!("authorization/{ORDER}{place:04x}"), &own.to_string()).await;
+        let proof = json!({ "until": until }).to_string();
+        put(world, &format!("authorized/{account}/dns:{name}.localhost"), &proof).await;
+    }
+    url(&format!("order/{ORDER}"))
+}
+
+/// What is left of authorizations and proofs where earlier versions had them.
+async fn apart(world: &World) -> usize {
+    let mut count = 0;
+    for prefix in ["default/acme/authorization/", "default/acme/authorized/"] {
+        count += world.store.scan(prefix.as_bytes(), None, 10).await.unwrap().len();
+    }
+    count
+}
+
+#[tokio::test]
+async fn authorizations_that_became_valid_before_count_and_change_as_others_do() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let order = ready_order(&world, &client).await;
+    let first = url(&format!("authz/{ORDER}0000"));
+    let found = client.get(&first).await.ok();
+    assert_eq!(
+        (&found["status"], &found["expires"]),
+        (&json!("valid"), &json!("2026-03-31T12:00:00Z"))
+    );
+    assert_eq!(found["challenges"][0]["validated"], "2026-03-01T12:00:00Z");
+    let csr = steps::csr_for(&["a.localhost", "b.localhost"]);
+    assert_eq!(steps::finalize(&mut client, &order, &csr).await.ok()["status"], "valid");
+    assert_eq!(apart(&world).await, 4);
+    let answer = client.post(&first, &json!({"status": "deactivated"})).await.ok();
+    assert_eq!(answer["status"], "deactivated");
+    assert_eq!(client.get(&first).await.ok()["status"], "deactivated");
+    assert_eq!(apart(&world).await, 2, "the proof is gone, and the rest is in the order");
+    assert_eq!(client.get(&url(&format!("authz/{ORDER}0001"))).await.ok()["status"], "valid");
+}
+
+#[tokio::test]
+async fn authorizations_that_became_valid_before_go_with_their_order() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let client = server.client().await;
+    ready_order(&world, &client).await;
+    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    world.clock.advance(Duration::from_hours(31 * 24 + 12));
+    assert_eq!(server.acme.sweep().await.unwrap(), 1);
+    assert_eq!(apart(&world).await, 0);
 }

@@ -247,7 +247,7 @@ async fn dead_orders_are_deleted_in_the_end_and_live_ones_are_not() {
         ("order-of", 1),
         ("order-due", 1),
         ("authorization", 0),
-        ("authorized", 0),
+        ("proof", 0),
         ("unfinished", 0),
     ] {
         let prefix = format!("default/acme/{kind}/");
