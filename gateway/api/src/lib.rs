@@ -14,6 +14,7 @@ mod monitoring;
 mod ocsp;
 mod plain;
 mod refused;
+mod serving;
 mod url;
 pub mod vault;
 
@@ -26,6 +27,7 @@ pub use hosts::{CalledAddress, HostName, Hosts, InvalidHostName, check as check_
 pub use monitoring::{MonitoringService, MonitoringSources, TokenHealth};
 pub use ocsp::{OcspFuture, OcspOutcome, OcspReply, Reusable};
 pub use plain::{PlainService, PlainSources};
+pub use serving::{Serves, Serving};
 
 /// Everything that is served behind TLS, under the names of `hosts`. Requests must carry a
 /// [`chancery_identity::Peer`] extension, which the listener puts there; without one a request counts as

@@ -12,7 +12,7 @@ use http::{Request, StatusCode, header};
 use serde::Serialize;
 use tower::ServiceExt;
 
-use crate::plain::health;
+use crate::serving::Serves;
 
 /// Where it comes from. Closures, because the rooms that know are not this room's to import.
 #[derive(Clone)]
@@ -25,8 +25,8 @@ pub struct MonitoringSources {
     pub client_cas: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
     /// What was found when the audit log was verified while it is written, and whether all is well with it.
     pub audit: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
-    /// Whether requests are being served (and not drained).
-    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What is done with requests.
+    pub serving: Serves,
 }
 
 /// How a token of the HSM is. Why it is down stands in the log.
@@ -53,8 +53,8 @@ pub struct MonitoringService {
 impl MonitoringService {
     /// With what these give.
     pub fn new(sources: MonitoringSources) -> Self {
-        let ready = sources.ready.clone();
-        let health = get(move || async move { health(ready()) });
+        let serving = sources.serving.clone();
+        let health = get(move || async move { serving().answer() });
         Self { router: router(sources).route("/health", health) }
     }
 
@@ -111,11 +111,12 @@ pub(crate) mod tests {
     use axum::body::to_bytes;
 
     use super::*;
+    use crate::serving::Serving;
 
     pub(crate) fn sources(ready: bool) -> MonitoringSources {
         MonitoringSources {
             metrics: Arc::new(|| "chancery_up 1\n".to_owned()),
-            ready: Arc::new(move || ready),
+            serving: Arc::new(move || if ready { Serving::All } else { Serving::Draining }),
             client_cas: Arc::new(move || (ready, serde_json::json!({ "client_cas": [] }))),
             audit: Arc::new(move || (ready, serde_json::json!({ "audit": {} }))),
             tokens: Arc::new(move || {

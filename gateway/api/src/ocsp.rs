@@ -176,7 +176,7 @@ mod tests {
             crl: Arc::new(|_| None),
             issuer: Arc::new(|_| None),
             challenge_response: Arc::new(|_| None),
-            ready: Arc::new(|| true),
+            serving: Arc::new(|| crate::Serving::All),
             ocsp: Arc::new(move |issuer, request| {
                 let from = Timestamp::from_second(1_000_000_000).ok()?;
                 let until = Timestamp::from_second(1_000_003_600).ok()?;

@@ -16,6 +16,7 @@ use crate::coding::UnknownCoding;
 use crate::hosts;
 use crate::monitoring::{self, MonitoringSources};
 use crate::ocsp::{self, OcspOutcome};
+use crate::serving::Serves;
 use crate::url::Segments;
 
 /// Finds something public by its id.
@@ -36,8 +37,8 @@ pub struct PlainSources {
     pub challenge_response: Lookup<String>,
     /// The public key of the CA for SSH, `user-ca` or `host-ca`, as one line.
     pub ssh_ca: Lookup<String>,
-    /// Whether requests are being served (and not drained).
-    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What is done with requests.
+    pub serving: Serves,
     /// Answers an OCSP request (DER) about the issuer with this id; none if there is no responder for it.
     pub ocsp: Arc<Responder>,
 }
@@ -107,17 +108,7 @@ fn router(sources: PlainSources) -> Router {
 }
 
 async fn own_health(State(sources): State<PlainSources>) -> Response {
-    health((sources.ready)())
-}
-
-/// Whether requests are being served.
-pub(crate) fn health(ready: bool) -> Response {
-    let (status, word) = if ready {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    };
-    (status, [(header::CACHE_CONTROL, "no-store")], word).into_response()
+    (sources.serving)().answer()
 }
 
 /// RFC 5280 §4.2.1.13 and RFC 2585 §4.2: a DER CRL under `application/pkix-crl`.
@@ -161,6 +152,7 @@ fn public_file(found: Option<Bytes>, content_type: &'static str, cache: &'static
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::Serving;
     use axum::body::to_bytes;
 
     fn service(ready: bool) -> PlainService {
@@ -169,7 +161,7 @@ mod tests {
             issuer: Arc::new(|id| (id == "a1").then(|| Bytes::from_static(b"issuer"))),
             challenge_response: Arc::new(|token| (token == "t").then(|| "t.thumb".to_owned())),
             ssh_ca: Arc::new(|name| (name == "user-ca").then(|| "ssh-ed25519 A".to_owned())),
-            ready: Arc::new(move || ready),
+            serving: Arc::new(move || if ready { Serving::All } else { Serving::Draining }),
             ocsp: Arc::new(|_, _| None),
         })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chancery_files::{Trusted, Untrusted};
 use chancery_identity::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, interval_at};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::LogName;
@@ -22,6 +23,8 @@ use crate::{AuditKey, Event, HeadError, Sink, WeakKey};
 const QUEUE: usize = 4096;
 /// How often the writer is told that time goes on, at most.
 const TICK: Duration = Duration::from_mins(1);
+/// How often the writer looks whether it can write.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The audit log. Cheap to clone; clones write the same log.
 #[derive(Debug, Clone)]
@@ -32,6 +35,7 @@ pub struct Audit {
     /// Of a log in files.
     files: Option<Arc<Files>>,
     key: Arc<AuditKey>,
+    writable: watch::Receiver<bool>,
 }
 
 /// What is known of a log in files beside its lines.
@@ -202,12 +206,13 @@ impl Audit {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let (queue, inbox) = mpsc::channel(QUEUE);
-        let writer = Writer { output, key: Arc::clone(&key), clock };
+        let (told, writable) = watch::channel(true);
+        let writer = Writer { output, key: Arc::clone(&key), clock, failed: false, writable: told };
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(inbox))
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue, keeper, files: None, key })
+        Ok(Self { queue, keeper, files: None, key, writable })
     }
 
     /// Writes the event. When this returns `Ok` the line is durable; concurrent events share one
@@ -241,6 +246,13 @@ impl Audit {
             self.store_mark(Ask::Mark).await;
         }
         Ok(reopened)
+    }
+
+    /// Whether the log can be written, as far as is known: false after a write that failed, and while its disk has no
+    /// room for more lines. A log in files looks every few seconds; if its last write failed, it tries to write a
+    /// checkpoint, so that this becomes true again by itself.
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.writable.clone()
     }
 
     /// Begins to verify the log's files while they are written, on a thread of its own: all that is there, again and
@@ -299,10 +311,15 @@ impl Audit {
 
 /// Tells the writer that time goes on, until the log is closed.
 async fn tell_time(queue: mpsc::WeakSender<Message>, tick: Duration) {
+    let now = Instant::now();
+    let (mut keep, mut look) = (interval_at(now + tick, tick), interval_at(now + LOOK, LOOK));
     loop {
-        tokio::time::sleep(tick).await;
+        let message = tokio::select! {
+            _ = keep.tick() => Message::Keep,
+            _ = look.tick() => Message::Look,
+        };
         let Some(queue) = queue.upgrade() else { return };
-        if queue.send(Message::Keep).await.is_err() {
+        if queue.send(message).await.is_err() {
             return;
         }
     }

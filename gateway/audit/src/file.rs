@@ -16,6 +16,9 @@ use crate::mark::Place;
 use crate::paths::Names;
 use crate::{AuditKey, OpenError};
 
+/// With fewer bytes on its disk, the log counts as one that cannot be written: the next lines may not fit.
+const LEAST_ROOM: u64 = 256 << 10;
+
 /// The open file at the end of a log.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -104,6 +107,17 @@ impl LogFile {
             }
         }
         result
+    }
+
+    /// Whether its disk has room for the next lines.
+    ///
+    /// # Errors
+    /// It has not.
+    pub(crate) fn check_room(&self) -> io::Result<()> {
+        // A file system that cannot say is tried.
+        let Ok(status) = rustix::fs::fstatvfs(&self.log) else { return Ok(()) };
+        let free = status.f_bavail.saturating_mul(status.f_frsize);
+        if free < LEAST_ROOM { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     /// Where its last line is.

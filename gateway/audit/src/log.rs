@@ -171,6 +171,15 @@ impl Log {
         }
     }
 
+    /// Finds out whether the next lines can be written. After a write that `failed` this writes a checkpoint.
+    ///
+    /// # Errors
+    /// They cannot, and why.
+    pub(crate) fn look(&mut self, failed: bool) -> io::Result<()> {
+        self.file.check_room()?;
+        if failed { self.checkpoint(Occasion::Retry) } else { Ok(()) }
+    }
+
     /// Begins the next file if somebody moved this one away, and returns whether.
     pub(crate) fn reopen(&mut self) -> io::Result<bool> {
         let moved = self.file.whereabouts()? != Whereabouts::InPlace;

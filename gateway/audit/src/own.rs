@@ -31,6 +31,8 @@ pub(crate) enum Occasion {
     Interval,
     /// Its file ends here.
     EndOfFile,
+    /// A write failed, and this one shows whether the next can succeed.
+    Retry,
     /// The gateway stops.
     Stop,
 }
@@ -40,6 +42,7 @@ impl Occasion {
         match self {
             Self::Interval => "interval",
             Self::EndOfFile => "end-of-file",
+            Self::Retry => "retry",
             Self::Stop => "stop",
         }
     }

@@ -22,6 +22,8 @@ pub(crate) enum Message {
     },
     /// Time has passed.
     Keep,
+    /// It is time to look whether the log can be written.
+    Look,
     Reopen {
         done: oneshot::Sender<Result<bool, AuditError>>,
     },
@@ -77,6 +79,10 @@ pub(crate) struct Writer {
     pub(crate) output: Output,
     pub(crate) key: Arc<AuditKey>,
     pub(crate) clock: Clock,
+    /// Whether the last write failed.
+    pub(crate) failed: bool,
+    /// Whether the next write can succeed, as far as is known.
+    pub(crate) writable: watch::Sender<bool>,
 }
 
 /// Drops the messages that were sent while the log was closed; dropping a message tells its sender.
@@ -112,6 +118,7 @@ impl Writer {
             match other {
                 None | Some(Message::Record { .. }) => {}
                 Some(Message::Keep) => drop(self.output.with_log(Log::keep)),
+                Some(Message::Look) => self.look(),
                 Some(Message::Reopen { done }) => {
                     let opened = self.output.with_log(Log::reopen).unwrap_or(Ok(false));
                     self.output.tell_position();
@@ -131,6 +138,37 @@ impl Writer {
         }
     }
 
+    /// Finds out whether the log can be written.
+    fn look(&mut self) {
+        let failed = self.failed;
+        let looked = self.output.with_log(|log| log.look(failed));
+        match looked {
+            // A sink without files is looked at when it is written.
+            None => return,
+            Some(Ok(())) => self.failed = false,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the audit log cannot be written");
+                return self.tell_writable(false);
+            }
+        }
+        self.tell_writable(true);
+    }
+
+    fn tell_writable(&self, writable: bool) {
+        let changed = self.writable.send_if_modified(|before| {
+            let changed = *before != writable;
+            *before = writable;
+            changed
+        });
+        match (changed, writable) {
+            (true, true) => tracing::info!("the audit log can be written again"),
+            (true, false) => {
+                tracing::error!("the audit log cannot be written: every request is refused");
+            }
+            (false, _) => {}
+        }
+    }
+
     fn write(&mut self, lines: &[u8], chain: Chain, waiting: &mut Vec<Done>) {
         if waiting.is_empty() {
             return;
@@ -139,6 +177,8 @@ impl Writer {
         let result = self.output.append(lines, chain);
         metrics::histogram!("chancery_audit_write_seconds").record(started.elapsed());
         let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        self.failed = result.is_err();
+        self.tell_writable(!self.failed);
         let answer = match result {
             Ok(()) => {
                 metrics::counter!("chancery_audit_lines_total").increment(count);

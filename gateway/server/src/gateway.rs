@@ -9,7 +9,7 @@ use chancery_access::{Access, Directory};
 use chancery_acme::Acme;
 use chancery_api::acme::AcmeState;
 use chancery_api::vault::{Condition, Installation, KeyInToken, Tokens, VaultState};
-use chancery_api::{Hosts, TokenHealth};
+use chancery_api::{Hosts, Serves, TokenHealth};
 use chancery_audit::Audit;
 use chancery_ca::{Ca, OcspResponder};
 use chancery_identity::{Clock, IdentityRules, TenantId, Tenants};
@@ -200,7 +200,7 @@ impl Gateway {
     }
 
     /// What is served behind TLS, under these names.
-    pub(crate) fn tls_router(self: &Arc<Self>, hosts: Hosts) -> axum::Router {
+    pub(crate) fn tls_router(self: &Arc<Self>, hosts: Hosts, serving: Serves) -> axum::Router {
         let (for_list, for_drain, for_keys) = (self.clone(), self.clone(), self.clone());
         let tokens = Tokens {
             list: Arc::new(move |_grant| for_list.tokens()),
@@ -220,6 +220,7 @@ impl Gateway {
             access: self.access.clone(),
             clock: self.clock.clone(),
             condition: self.condition.subscribe(),
+            serving,
             installation: self.installation.clone(),
         };
         let acme = AcmeState { acme: self.acme.clone() };

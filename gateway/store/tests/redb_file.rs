@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use chancery_store::redb::{RedbOptions, RedbStore, peek};
+use chancery_store::redb::{Fitness, RedbOptions, RedbStore, peek};
 use chancery_store::{Commit, CommitError, Key, OpenError, Store as _};
 
 /// Set in child processes: the directory to work in.
@@ -190,6 +190,20 @@ async fn fill_up(directory: &Path) {
     drop(store);
     check_kept(&RedbStore::open(&file(directory)).unwrap(), kept + 1, record).await;
     println!("the child checked everything");
+}
+
+#[tokio::test]
+async fn a_store_knows_that_its_disk_is_full_before_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |reserve_bytes| {
+        let options = RedbOptions { reserve_bytes, ..RedbOptions::default() };
+        RedbStore::open_with(&file(directory.path()), &options).unwrap()
+    };
+    assert_eq!(open(0).fitness().await, Ok(Fitness::Well));
+    let full = open(u64::MAX);
+    assert_eq!(full.fitness().await, Ok(Fitness::Full));
+    let refused = full.commit(Commit::new().put(key("a"), "1")).await;
+    assert_eq!(refused, Err(CommitError::Full));
 }
 
 fn limit_file_size(bytes: Option<u64>) {

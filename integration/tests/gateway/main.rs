@@ -25,6 +25,7 @@ mod files;
 mod foreign_revocation;
 mod guards;
 mod harness;
+mod health;
 mod hsm;
 mod hsm_faults;
 mod http2;

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::TokenHealth;
+use crate::{Serves, TokenHealth};
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct VaultState {
     pub clock: Clock,
     /// Whether the gateway serves, as it stands at any moment.
     pub condition: watch::Receiver<Condition>,
+    /// What is done with requests while it serves.
+    pub serving: Serves,
     /// What the gateway says about itself.
     pub installation: Arc<Installation>,
 }

@@ -10,8 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use chancery_access::Access;
-use chancery_api::BodyError;
 use chancery_api::vault::{BackupStream, Condition, Installation, Tokens, VaultState, router};
+use chancery_api::{BodyError, Serving};
 use chancery_audit::{Audit, MemorySink};
 use chancery_identity::{
     Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, PeerCertificate,
@@ -49,6 +49,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Clock,
     pub(crate) sink: MemorySink,
     pub(crate) condition: watch::Sender<Condition>,
+    pub(crate) serving: watch::Sender<Serving>,
     /// The serial numbers of certificates that were revoked; `dead` was before the test.
     pub(crate) revoked: Arc<Mutex<BTreeSet<String>>>,
     _policies: tempfile::TempDir,
@@ -102,6 +103,7 @@ impl Fixture {
         let secrets = Secrets::new(access.clone(), shared, audit, clock.clone(), mounts);
         let secrets = secrets.with_keys(Custody::new(None));
         let (condition, watched) = watch::channel(Condition::Active);
+        let (serving, serves) = watch::channel(Serving::All);
         let tokens = Tokens {
             list: Arc::new(|_| Vec::new()),
             drain: Arc::new(|_, token, _| token == "hsm"),
@@ -114,6 +116,7 @@ impl Fixture {
             access: access.clone(),
             clock: clock.clone(),
             condition: watched,
+            serving: Arc::new(move || *serves.borrow()),
             installation: Arc::new(Installation {
                 version: "0.1.0".to_owned(),
                 cluster_name: "test".to_owned(),
@@ -129,6 +132,7 @@ impl Fixture {
             clock,
             sink,
             condition,
+            serving,
             revoked,
             _policies: policies,
         }

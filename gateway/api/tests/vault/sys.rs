@@ -1,3 +1,4 @@
+use chancery_api::Serving;
 use chancery_api::vault::Condition;
 use serde_json::json;
 
@@ -26,6 +27,29 @@ async fn health_needs_no_certificate_and_follows_the_condition() {
     assert_eq!(answer.json()["version"], "0.1.0");
     f.call("", "GET", "/v1/sys/health?sealedcode=42").send().await.errors(400);
     f.call("", "POST", "/v1/sys/health").send().await.errors(405);
+}
+
+#[tokio::test]
+async fn health_has_the_status_of_a_sealed_gateway_while_requests_are_refused() {
+    let f = Fixture::new();
+    for (serving, status) in [
+        (Serving::All, 200),
+        (Serving::ReadOnly, 200),
+        (Serving::NoAudit, 503),
+        (Serving::NoStore, 503),
+        (Serving::Draining, 503),
+    ] {
+        f.serving.send(serving).unwrap();
+        let answer = f.call("", "GET", "/v1/sys/health").send().await;
+        assert_eq!(answer.status, status, "{serving:?}");
+        assert_eq!(answer.json()["sealed"], false);
+        assert_eq!(answer.json()["errors"].is_array(), status == 503, "{serving:?}");
+    }
+    f.serving.send(Serving::NoAudit).unwrap();
+    let answer = f.call("", "GET", "/v1/sys/health?sealedcode=299&activecode=204").send().await;
+    assert_eq!(answer.status, 299);
+    let why = "the audit log cannot be written: every request is refused";
+    assert_eq!(answer.json()["errors"], json!([why]));
 }
 
 #[tokio::test]

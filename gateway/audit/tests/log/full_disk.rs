@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,4 +51,26 @@ async fn fill(log: &Path) {
     // What the refused line had taken is free again.
     audit.record(event("small")).await.unwrap();
     audit.close().await;
+}
+
+/// A line of somebody else stands in for the full disk: it makes every write fail until it is gone.
+#[tokio::test(start_paused = true)]
+async fn the_log_finds_out_by_itself_that_it_can_be_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.jsonl");
+    let audit = open(&log).await.unwrap();
+    let mut writable = audit.writable();
+    assert!(*writable.borrow_and_update());
+    let whole = std::fs::metadata(&log).unwrap().len();
+    let mut foreign = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    foreign.write_all(b"x").unwrap();
+    assert!(matches!(audit.record(event("refused")).await, Err(AuditError::Write(_))));
+    assert!(!*writable.borrow_and_update());
+    foreign.set_len(whole).unwrap();
+    // Nobody records anything: the log's own looks do it.
+    writable.wait_for(|writable| *writable).await.unwrap();
+    audit.close().await;
+    let written = std::fs::read_to_string(&log).unwrap();
+    assert!(written.contains(r#""operation":"audit.checkpoint","resource":"retry""#), "{written}");
+    assert_eq!(verify_with_key(&log).unwrap().torn_bytes, 0);
 }

@@ -1,6 +1,7 @@
 //! The running gateway: `dev` and `serve` meet here, with a configuration each.
 
 mod reload;
+mod serving;
 mod sources;
 mod tasks;
 
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use chancery_audit::Patrolled;
 use chancery_identity::{Clock, Tenants};
 use chancery_keys::pkcs11::Stop;
+use chancery_store::redb::Fitness;
 use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
@@ -233,16 +235,21 @@ impl Running {
         stop: &watch::Receiver<bool>,
     ) -> Self {
         let config = &self.config.server;
+        let (told, store) = watch::channel(Fitness::Well);
+        let serving = serving::serves(&self.gateway, &self.accepting, store);
         let services = Services {
-            router: self.gateway.tls_router(ports::hosts(config, self.addresses.api)),
-            plain: sources::plain(&self.gateway, &self.accepting),
+            router: self
+                .gateway
+                .tls_router(ports::hosts(config, self.addresses.api), serving.clone()),
+            plain: sources::plain(&self.gateway, serving.clone()),
             monitoring: sources::monitoring(
                 &self.gateway,
                 self.metrics.clone(),
-                &self.accepting,
+                serving,
                 patrolled,
             ),
         };
+        self.tasks.spawn(serving::follow_store(self.gateway.clone(), told));
         self.listeners = sockets.serve(config, self.acceptor.clone(), services, stop);
         self.tasks.spawn(tasks::renew_credential(
             self.gateway.clone(),

@@ -1,9 +1,8 @@
 //! What the plain port and monitoring read of a gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use chancery_api::{MonitoringSources, PlainSources};
+use chancery_api::{MonitoringSources, PlainSources, Serves};
 use chancery_audit::Patrolled;
 use chancery_revocation::CaReport;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -13,15 +12,15 @@ use crate::audit;
 use crate::gateway::Gateway;
 use crate::ocsp;
 
-pub(super) fn plain(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> PlainSources {
+pub(super) fn plain(gateway: &Arc<Gateway>, serving: Serves) -> PlainSources {
     let (for_crl, for_issuer, for_challenge) = (gateway.clone(), gateway.clone(), gateway.clone());
-    let (for_ocsp, for_ssh, accepting) = (gateway.clone(), gateway.clone(), accepting.clone());
+    let (for_ocsp, for_ssh) = (gateway.clone(), gateway.clone());
     PlainSources {
         crl: Arc::new(move |id| for_crl.crl(id)),
         issuer: Arc::new(move |id| for_issuer.issuer(id)),
         challenge_response: Arc::new(move |token| for_challenge.challenge_response(token)),
         ssh_ca: Arc::new(move |name| for_ssh.ssh_ca(name)),
-        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        serving,
         ocsp: Arc::new(move |issuer, request| ocsp::answer(&for_ocsp, issuer, request)),
     }
 }
@@ -29,14 +28,13 @@ pub(super) fn plain(gateway: &Arc<Gateway>, accepting: &Arc<AtomicBool>) -> Plai
 pub(super) fn monitoring(
     gateway: &Arc<Gateway>,
     metrics: PrometheusHandle,
-    accepting: &Arc<AtomicBool>,
+    serving: Serves,
     patrolled: Option<watch::Receiver<Patrolled>>,
 ) -> MonitoringSources {
     let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
-    let accepting = accepting.clone();
     MonitoringSources {
         metrics: Arc::new(move || metrics.render()),
-        ready: Arc::new(move || accepting.load(Ordering::Relaxed)),
+        serving,
         tokens: Arc::new(move || gateway.tokens()),
         audit: Arc::new(move || audit::health(patrolled.as_ref())),
         client_cas: Arc::new(move || {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use chancery_files::is_there;
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::{Barrier, RootKey, mend_check};
-use chancery_store::redb::{Frozen, RedbStore, Unfinished};
+use chancery_store::redb::{Fitness, Frozen, RedbStore, Unfinished};
 use chancery_store::{Commit, SharedStore, Store, restored};
 use jiff::Timestamp;
 
@@ -124,6 +124,12 @@ impl OpenStore {
     pub(crate) async fn over(raw: SharedStore, root: RootKey) -> Result<Self> {
         let barrier = Barrier::open(raw.clone(), root).await.context("opening the seal")?;
         Ok(Self { raw, barrier, file: None })
+    }
+
+    /// How the file is. A store of another kind says so itself when it is asked for something.
+    pub(crate) async fn fitness(&self) -> Fitness {
+        let Some(file) = &self.file else { return Fitness::Well };
+        file.fitness().await.unwrap_or(Fitness::Unreadable)
     }
 
     /// The state of the store as it is now, for a backup.

@@ -6,8 +6,8 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
-use super::RedbStore;
 use super::disk::Disk;
+use super::{Fitness, RedbStore};
 use crate::{Commit, CommitError, Key, Store as _, Version};
 
 fn key(text: &str) -> Key {
@@ -171,6 +171,7 @@ async fn a_full_disk_refuses_commits_and_keeps_the_others() {
     };
     assert_eq!(refused, CommitError::Full);
     assert!(kept > 100, "{kept}");
+    assert_eq!(store.fitness().await, Ok(Fitness::Full));
     // Again: the store is the same after the second refusal.
     let large = Commit::new().put(key("large"), vec![0; 4 << 20]);
     assert_eq!(store.commit(large).await, Err(CommitError::Full));
@@ -186,6 +187,7 @@ async fn a_full_disk_refuses_commits_and_keeps_the_others() {
         store.commit(delete).await.unwrap();
     }
     store.commit(pair(kept)).await.unwrap();
+    assert_eq!(store.fitness().await, Ok(Fitness::Well));
 
     disk.faults(|faults| faults.limit = None);
     assert!(load(&store, 8).await.iter().all(Result::is_ok));

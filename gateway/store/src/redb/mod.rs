@@ -85,6 +85,17 @@ impl Default for RedbOptions {
     }
 }
 
+/// How the file of a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitness {
+    /// It can be read and written.
+    Well,
+    /// It can be read. What would be added is refused with [`CommitError::Full`], or was when it was last tried.
+    Full,
+    /// It could not be opened again after a failure.
+    Unreadable,
+}
+
 /// Opens the database; again after a failure.
 type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
 
@@ -148,6 +159,17 @@ impl RedbStore {
         answer.await.unwrap_or_else(|_| {
             Err(CommitError::Unavailable("the store's writer has stopped".to_owned()))
         })
+    }
+
+    /// How the file is, without writing to it.
+    ///
+    /// # Errors
+    /// The writer has stopped.
+    pub async fn fitness(&self) -> Result<Fitness, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Tell { reply }).await?;
+        let stopped = |_| CommitError::Unavailable("the store's writer has stopped".to_owned());
+        answer.await.map_err(stopped)
     }
 
     /// The state as it is now, which does not change while it is held. For backups: reads go to the newest

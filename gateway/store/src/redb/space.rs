@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::Commit;
 
+/// What a commit of a few records needs.
+const SMALL_COMMIT: u64 = 64 << 10;
+
 /// The room on the disk that the file is on.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -15,6 +18,11 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn of(path: &Path, reserve_bytes: u64) -> Self {
         Self { path: path.to_owned(), reserve_bytes }
+    }
+
+    /// Whether the disk has room for a small commit.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_low(SMALL_COMMIT)
     }
 
     /// Whether the disk has so little left that nothing should be added to it. Asked before each

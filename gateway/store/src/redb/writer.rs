@@ -6,11 +6,11 @@ use std::time::Instant;
 use ::redb::{Database, ReadableTable as _, Table};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Opener;
 use super::guard::{guarded, let_go};
 use super::rebuilt;
 use super::snapshot::{self, FACTS, NEWEST, Published, RECORDS, Snapshot};
 use super::space::{self, Space};
+use super::{Fitness, Opener};
 use crate::{Commit, CommitError, Version, Watchers, Write};
 
 /// At most this many commits share one durable write.
@@ -27,6 +27,8 @@ pub(super) enum Request {
     Recover { generation: u64 },
     /// Take out of the file that it was made anew.
     ForgetRebuilt { reply: oneshot::Sender<Result<(), CommitError>> },
+    /// Say whether commits can be made.
+    Tell { reply: oneshot::Sender<Fitness> },
 }
 
 type Answer = Result<Version, CommitError>;
@@ -47,6 +49,8 @@ pub(super) struct Writer {
     queue: mpsc::Receiver<Request>,
     publisher: watch::Sender<Published>,
     watchers: Arc<Watchers>,
+    /// The last group that added something was refused for want of room.
+    refused: bool,
 }
 
 impl Writer {
@@ -60,7 +64,17 @@ impl Writer {
         watchers: Arc<Watchers>,
     ) -> Self {
         let database = Some(database);
-        Self { database, opener, space, newest, generation: 0, queue, publisher, watchers }
+        Self {
+            database,
+            opener,
+            space,
+            newest,
+            generation: 0,
+            queue,
+            publisher,
+            watchers,
+            refused: false,
+        }
     }
 
     /// Serves requests until nobody can send any, then closes the file.
@@ -94,6 +108,9 @@ impl Writer {
                 Request::ForgetRebuilt { reply } => {
                     let _ = reply.send(self.forget_rebuilt());
                 }
+                Request::Tell { reply } => {
+                    let _ = reply.send(self.fitness());
+                }
             }
             if group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
                 next = self.queue.try_recv().ok();
@@ -112,6 +129,9 @@ impl Writer {
         let mut answers = Vec::with_capacity(commits.len());
         if let Err(failure) = self.write(&commits, &mut answers) {
             answers = self.after_failure(&commits, &answers, &failure);
+        }
+        if commits.iter().any(|commit| adds(commit)) {
+            self.refused = answers.contains(&Err(CommitError::Full));
         }
         record_group(&answers, started);
         for (pending, answer) in group.drain(..).zip(answers) {
@@ -184,6 +204,18 @@ impl Writer {
             failure => CommitError::Unavailable(failure.to_string()),
         };
         commits.iter().map(|_| Err(answer.clone())).collect()
+    }
+
+    /// Whether commits can be made. If the file is closed after a failure, this tries to open it.
+    fn fitness(&mut self) -> Fitness {
+        if self.database.is_none() {
+            self.recover();
+        }
+        match &self.database {
+            None => Fitness::Unreadable,
+            Some(_) if self.refused || !self.space.has_room() => Fitness::Full,
+            Some(_) => Fitness::Well,
+        }
     }
 
     fn forget_rebuilt(&mut self) -> Result<(), CommitError> {

@@ -23,6 +23,9 @@ struct Health<'a> {
     enterprise: bool,
     cluster_name: &'a str,
     cluster_id: &'a str,
+    /// Why requests are refused, where clients look for that in answers with this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<[&'a str; 1]>,
 }
 
 /// `GET /v1/sys/health`, for load balancers, which read the status only. Needs no certificate.
@@ -34,7 +37,8 @@ pub(in crate::vault) async fn handle(
         return Err(VaultError::Method);
     }
     let condition = *state.condition.borrow();
-    let status = status(condition, request.uri())?;
+    let refusal = (state.serving)().refusal();
+    let status = status(condition, refusal.is_some(), request.uri())?;
     let health = Health {
         initialized: condition != Condition::Uninitialised,
         sealed: matches!(condition, Condition::Sealed | Condition::Uninitialised),
@@ -47,12 +51,14 @@ pub(in crate::vault) async fn handle(
         enterprise: false,
         cluster_name: &state.installation.cluster_name,
         cluster_id: &state.installation.cluster_id,
+        errors: refusal.map(|refusal| [refusal]),
     };
     Ok(envelope::json(status, &health))
 }
 
-/// The status for a condition, which the asker may choose.
-fn status(condition: Condition, uri: &Uri) -> Result<StatusCode, VaultError> {
+/// The status for a condition, which the asker may choose. A gateway that refuses requests has the status of one
+/// that is sealed: it is no use to send it any.
+fn status(condition: Condition, refuses: bool, uri: &Uri) -> Result<StatusCode, VaultError> {
     let standby_is_fine = ["standbyok", "perfstandbyok"]
         .iter()
         .any(|name| parameter(uri, name).is_some_and(|value| is_true(&value)));
@@ -61,6 +67,7 @@ fn status(condition: Condition, uri: &Uri) -> Result<StatusCode, VaultError> {
     let sealed = chosen(uri, "sealedcode", StatusCode::SERVICE_UNAVAILABLE)?;
     let uninitialised = chosen(uri, "uninitcode", StatusCode::NOT_IMPLEMENTED)?;
     Ok(match condition {
+        Condition::Active | Condition::Standby if refuses => sealed,
         Condition::Active => active,
         Condition::Standby if standby_is_fine => active,
         Condition::Standby => standby,
@@ -83,7 +90,7 @@ mod tests {
 
     fn code(condition: Condition, query: &str) -> Option<u16> {
         let uri: Uri = format!("/v1/sys/health?{query}").parse().unwrap();
-        status(condition, &uri).ok().map(|status| status.as_u16())
+        status(condition, false, &uri).ok().map(|status| status.as_u16())
     }
 
     #[test]
