@@ -81,7 +81,17 @@ fn a_root_that_cannot_be_made_leaves_nothing() {
     let uri = "pkcs11:token=none?module-path=/nowhere.so&pin-source=file:/nowhere";
     drop(offline.run("init", &[&plan[..], &["--pkcs11-uri", uri]].concat()).failure());
     assert!(!site.path().join("offline").exists());
+    // One that was killed leaves nothing that passes for a root, and the next one begins anew.
+    let folder = site.path().join("offline");
+    let (root, beside) = (folder.join("root.redb"), folder.join("root.beginning"));
     offline.init();
+    std::fs::rename(&root, &beside).expect("it can be renamed");
+    drop(offline.run("crl", &[]).failure().says("there is no root"));
+    std::fs::write(&beside, "half a root").expect("it can be written");
+    let made = std::fs::read(folder.join("root.pem")).expect("there is one");
+    offline.init();
+    assert!(root.is_file() && !beside.exists());
+    assert_ne!(std::fs::read(folder.join("root.pem")).expect("there is one"), made);
 
     // And what is there stays, whatever is wrong the next time.
     offline.passphrase = site.path().join("nowhere");

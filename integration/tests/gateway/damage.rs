@@ -419,6 +419,14 @@ fn a_file_is_not_made_anew_with_a_wrong_root_key_or_backup() {
     let draft = stored.store().with_extension("rebuilding");
     let repair = ["repair", "--rebuild", "--older", "--from"];
     let with_wrong_key = ["store", "repair", "--rebuild", "--config", text(&wrong)];
+    let fifo = stored.site.path().join("fifo");
+    drop(process::run(std::process::Command::new("mkfifo").arg(&fifo)).success());
+    for no_file in [&fifo, &state] {
+        let said = stored.store_command(&[&repair[..], &[text(no_file)]].concat()).failure();
+        assert!(said.stderr.contains("no regular file"), "{said}");
+        let said = stored.store_command(&["repair", "--from", text(no_file)]).failure();
+        assert!(!said.stderr.contains("panicked"), "{said}");
+    }
     for said in [
         chancery(&with_wrong_key),
         stored.store_command(&[&repair[..], &[text(&missing)]].concat()),
@@ -478,8 +486,12 @@ fn a_repair_that_was_stopped_is_gone_on_with() {
     let complete = draft.with_extension("complete");
     fs::rename(&draft, &complete).expect("it can be renamed");
     fs::write(&draft, b"").expect("it can be written");
-    drop(stored.store_command(&["repair", "--rebuild"]).failure().says("is not complete"));
+    for command in [&["repair", "--rebuild"][..], &["repair"], &["check"]] {
+        drop(stored.store_command(command).failure().says("is not complete"));
+    }
+    drop(stored.refuses().says("is not complete"));
     assert!(!stored.store().exists());
+    assert_eq!(fs::read(&draft).expect("it is there"), b"", "who only looks leaves it as it is");
     fs::rename(&complete, &draft).expect("it can be renamed");
 
     let missing = ["repair", "--rebuild", "--older", "--from", "/mistyped.backup"];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use chancery_ca::CaKeys;
 use chancery_ca::offline::{OfflineRoot, RootPlan, Terms};
-use chancery_files::Trusted;
+use chancery_files::{Trusted, is_there};
 use chancery_identity::Clock;
 use chancery_keys::KeyType;
 use chancery_keys::pkcs11::{Pkcs11Config, Pkcs11Signer};
@@ -18,11 +18,12 @@ use chancery_x509::{
     CertificateRequest, NameConstraints, ParsedCertificate, RevocationReason, Serial, Subtree, pem,
 };
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{Delivery, days, publish, read, shown};
 use crate::commands::say;
 use crate::config::token_of_uri;
-use crate::store::Begun;
+use crate::store::alone_in;
 use crate::trust;
 
 /// Where the root is, and who watches.
@@ -160,25 +161,54 @@ impl Place {
         self.dir.join("root.redb")
     }
 
-    async fn store(&self) -> Result<SharedStore> {
-        let path = self.file();
-        Trusted::process().make_directory(&self.dir)?;
-        let raw: SharedStore = Arc::new(
-            RedbStore::open(&path).with_context(|| format!("opening {}", path.display()))?,
-        );
+    /// The sealed records in the file at `path`, which is made if it is not there.
+    async fn store(&self, path: &Path) -> Result<SharedStore> {
+        let raw: SharedStore =
+            Arc::new(RedbStore::open(path).with_context(|| format!("opening {}", path.display()))?);
         let trusted = Trusted::process();
-        let begun = Begun::of(&path, &*raw).await?;
         let key = RootKey::from_passphrase_file(&self.passphrase_file, &trusted, &*raw).await?;
-        let barrier = Barrier::open(raw.clone(), key).await.context("opening the seal")?;
-        begun.keep();
-        Ok(barrier)
+        Ok(Barrier::open(raw, key).await.context("opening the seal")?)
     }
 
-    /// Opens a place for a root that is not there yet; what can fail for a mistake comes first.
-    async fn make(&self) -> Result<(SharedStore, CaKeys)> {
+    /// Makes a root that is not there yet, beside the place that it is to have: one that was interrupted does not pass
+    /// for a root. What can fail for a mistake comes first.
+    async fn begin(&self, plan: &RootPlan, now: Timestamp) -> Result<Copies> {
         Trusted::process().make_directory(&self.dir)?;
         let keys = self.keys()?;
-        Ok((self.store().await?, keys))
+        let _alone = alone_in(&self.dir)?;
+        let path = self.file();
+        if is_there(&path) {
+            // One is there, or an earlier release did not come to its end.
+            let store = self.store(&path).await?;
+            let root = OfflineRoot::init(plan, store, keys, self.witnesses.clone(), now).await?;
+            return Copies::of(&root).await;
+        }
+        let beside = path.with_extension("beginning");
+        if is_there(&beside) {
+            chancery_files::remove(&beside)
+                .with_context(|| format!("cannot remove {}", beside.display()))?;
+        }
+        let made = self.begin_at(&beside, plan, keys, now).await;
+        if made.is_err() {
+            let _ = chancery_files::remove(&beside);
+        }
+        let copies = made?;
+        chancery_files::rename(&beside, &path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(copies)
+    }
+
+    /// Makes a root in a new file, and leaves it closed.
+    async fn begin_at(
+        &self,
+        path: &Path,
+        plan: &RootPlan,
+        keys: CaKeys,
+        now: Timestamp,
+    ) -> Result<Copies> {
+        let store = self.store(path).await?;
+        let root = OfflineRoot::init(plan, store, keys, self.witnesses.clone(), now).await?;
+        Copies::of(&root).await
     }
 
     fn keys(&self) -> Result<CaKeys> {
@@ -195,17 +225,44 @@ impl Place {
 
     async fn open(&self) -> Result<OfflineRoot> {
         // Opening would make one.
-        ensure!(self.file().is_file(), "{}: there is no root", self.dir.display());
-        let store = self.store().await?;
+        let path = self.file();
+        ensure!(path.is_file(), "{}: there is no root", self.dir.display());
+        Trusted::process().directory(&self.dir)?;
+        let store = self.store(&path).await?;
         Ok(OfflineRoot::open(store, self.keys()?, self.witnesses.clone()).await?)
     }
 
     /// Writes what is public anew, after each ceremony: also what an earlier one could not write.
     async fn write_copies(&self, root: &OfflineRoot) -> Result<()> {
-        let certificate = root.certificate();
-        publish(&self.dir.join("root.pem"), pem::encode(pem::CERTIFICATE, certificate).as_bytes())?;
-        publish(&self.dir.join(format!("{}.der", root.id())), certificate)?;
-        publish(&self.dir.join("transcript.jsonl"), root.transcript().await?.as_bytes())
+        Copies::of(root).await?.write(&self.dir)
+    }
+}
+
+/// What is public of a root.
+struct Copies {
+    id: String,
+    certificate: Vec<u8>,
+    transcript: String,
+    certificate_url: String,
+    crl_url: String,
+}
+
+impl Copies {
+    async fn of(root: &OfflineRoot) -> Result<Self> {
+        Ok(Self {
+            id: root.id().to_owned(),
+            certificate: root.certificate().to_vec(),
+            transcript: root.transcript().await?,
+            certificate_url: root.certificate_url(),
+            crl_url: root.crl_url(),
+        })
+    }
+
+    fn write(&self, directory: &Path) -> Result<()> {
+        let pem = pem::encode(pem::CERTIFICATE, &self.certificate);
+        publish(&directory.join("root.pem"), pem.as_bytes())?;
+        publish(&directory.join(format!("{}.der", self.id)), &self.certificate)?;
+        publish(&directory.join("transcript.jsonl"), self.transcript.as_bytes())
     }
 }
 
@@ -239,22 +296,21 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
     if args.dry_run {
         return say("the root's certificate would be fine");
     }
-    let Place { dir, witnesses, .. } = &args.place;
+    let dir = &args.place.dir;
     let is_new = !dir.exists();
-    let opened = args.place.make().await;
-    if opened.is_err() && is_new {
+    let made = args.place.begin(&plan, now).await;
+    if made.is_err() && is_new {
         // Only if there is nothing in it.
         let _ = std::fs::remove_dir(dir);
     }
-    let (store, keys) = opened?;
-    let root = OfflineRoot::init(&plan, store, keys, witnesses.clone(), now).await?;
-    args.place.write_copies(&root).await?;
-    shown::certificate(root.certificate());
+    let copies = made?;
+    copies.write(dir)?;
+    shown::certificate(&copies.certificate);
     say(&format!(
         "{}: made. Publish ID.der at {}, and ID.crl (`chancery ca crl`) at {}",
         dir.join("root.pem").display(),
-        root.certificate_url(),
-        root.crl_url()
+        copies.certificate_url,
+        copies.crl_url
     ))
 }
 

@@ -10,7 +10,7 @@ use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::backup::BackupReader;
 use chancery_seal::{Barrier, RootKey, is_check, is_of_seal, makes_root_key};
 use chancery_store::memory::MemoryStore;
-use chancery_store::redb::{Gap, Import, Readable, Unfinished};
+use chancery_store::redb::{Gap, Import, Readable, Unfinished, peek_unfinished};
 use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version, restored};
 use serde::Serialize;
 
@@ -201,28 +201,49 @@ fn beside(config: &Config) -> PathBuf {
     store_file(config).with_extension("rebuilding")
 }
 
-/// Whether the damaged file was moved aside, and the new one, which is complete then, has not taken its place.
-pub(super) fn is_between_renames(config: &Config) -> bool {
-    !chancery_files::is_there(&store_file(config))
-        && chancery_files::is_there(&aside(config))
-        && chancery_files::is_there(&beside(config))
+/// Whether the damaged file was moved aside, and the new one has not taken its place.
+///
+/// # Errors
+/// It looks so, and the new file is not complete, or not made of the damaged one: somebody else moved that.
+pub(super) fn is_between_renames(config: &Config) -> Result<bool> {
+    let (beside, aside) = (beside(config), aside(config));
+    if chancery_files::is_there(&store_file(config))
+        || !chancery_files::is_there(&aside)
+        || !chancery_files::is_there(&beside)
+    {
+        return Ok(false);
+    }
+    let is_complete = match peek_unfinished(&beside) {
+        Ok(newest) => newest.is_some_and(|newest| {
+            Readable::open(&aside).is_ok_and(|damaged| newest >= damaged.newest())
+        }),
+        // It had its note before it could be left so.
+        Err(OpenError::Unclosed { .. }) => true,
+        Err(_) => false,
+    };
+    ensure!(
+        is_complete,
+        "{} is not complete, or not made of {}: give that the name {STORE_FILE} again, then repair it",
+        beside.display(),
+        aside.display()
+    );
+    Ok(true)
 }
 
 /// Puts the new file in its place if a repair was stopped just before that.
 ///
 /// # Errors
-/// The new file has no note, so that it is not complete: somebody else moved the damaged one.
+/// As for [`is_between_renames`].
 pub(super) fn end_renames(config: &Config) -> Result<()> {
-    if !is_between_renames(config) {
+    if !is_between_renames(config)? {
         return Ok(());
     }
-    let (beside, aside) = (beside(config), aside(config));
-    let is_complete = raw(&beside).is_ok_and(|draft| draft.unfinished().is_some());
+    let beside = beside(config);
     ensure!(
-        is_complete,
+        raw(&beside).is_ok_and(|draft| draft.unfinished().is_some()),
         "{} is not complete: give {} the name {STORE_FILE} again, then repair that",
         beside.display(),
-        aside.display()
+        aside(config).display()
     );
     put_in_place(config)
 }
@@ -287,6 +308,13 @@ async fn draft(config: &Config, hsm: Option<&Pkcs11Signer>, from: Option<&Path>)
 /// Reads how a backup begins.
 pub(super) fn open_backup(path: &Path) -> Result<BackupReader<File>> {
     let shown = || path.display().to_string();
+    // Opening a FIFO would wait, and what comes out of it can be read once only.
+    let is_file = path.metadata().with_context(|| format!("cannot read {}", shown()))?.is_file();
+    ensure!(
+        is_file,
+        "--from {}: this is no regular file, and a backup is read several times: write it to a file first",
+        shown()
+    );
     let file = File::open(path).with_context(|| format!("cannot read {}", shown()))?;
     BackupReader::open(file).with_context(shown)
 }

@@ -32,38 +32,6 @@ pub(crate) fn store_file(config: &Config) -> PathBuf {
     config.server.directory.join(STORE_FILE)
 }
 
-/// A store that may be new. A new one is removed again unless it is kept: what is left of an attempt that failed
-/// would pass for a store.
-pub(crate) struct Begun {
-    new: Option<PathBuf>,
-}
-
-impl Begun {
-    /// The open store in this file. It is new if there is nothing in it; nobody else can have it open.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(crate) async fn of(path: &Path, open: &dyn Store) -> Result<Self> {
-        let is_new = open.scan(b"", None, 1).await?.is_empty();
-        Ok(Self { new: is_new.then(|| path.to_owned()) })
-    }
-
-    /// It is in order.
-    pub(crate) fn keep(mut self) {
-        self.new = None;
-    }
-}
-
-/// To be dropped before the store is closed, from when on it may be somebody else's.
-impl Drop for Begun {
-    fn drop(&mut self) {
-        let Some(path) = &self.new else { return };
-        if let Err(error) = std::fs::remove_file(path) {
-            tracing::warn!(%error, path = %path.display(), "what was begun stays: remove it");
-        }
-    }
-}
-
 /// The store, opened.
 #[derive(Clone)]
 pub(crate) struct OpenStore {
@@ -250,12 +218,12 @@ async fn begin_beside(beside: &Path, config: &Config, hsm: Option<&Pkcs11Signer>
     OpenStore::with_root(raw, root).await.map(drop)
 }
 
-/// Makes sure that no other process begins a gateway in this directory meanwhile.
-fn alone_in(directory: &Path) -> Result<File> {
+/// Makes sure that no other process begins a gateway, or an offline root, in this directory meanwhile.
+pub(crate) fn alone_in(directory: &Path) -> Result<File> {
     let opened = File::open(directory).with_context(|| directory.display().to_string())?;
     match opened.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            bail!("{}: another process is making a gateway there", directory.display())
+            bail!("{}: another process is making a gateway or a root there", directory.display())
         }
         // Where the file system knows no locks, nobody can tell.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(opened),
@@ -271,7 +239,6 @@ pub(crate) fn existing(config: &Config) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    ensure!(!damaged::is_between_renames(config), UNFINISHED);
     if is_there(&path) {
         // A link that leads nowhere, or no file.
         config.trusted.file(&path).with_context(|| format!("the store {}", path.display()))?;
@@ -295,6 +262,7 @@ pub(crate) fn left_by_a_start(config: &Config) -> Option<PathBuf> {
 
 /// A new store comes with a new CA. None is made because a store was lost or its disk is not mounted.
 fn refuse_second_begin(config: &Config) -> Result<()> {
+    ensure!(!damaged::is_between_renames(config)?, UNFINISHED);
     let Some(left) = left_by_a_start(config) else { return Ok(()) };
     bail!(
         "the store is missing: {} is not there, but {} is, so this gateway has run before. Restore it from a \

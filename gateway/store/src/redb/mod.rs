@@ -37,7 +37,7 @@ pub use self::frozen::{Frozen, Import, peek};
 pub use self::integrity::{Integrity, verify};
 use self::integrity::{is_damage, open_checked};
 pub use self::readable::{Gap, Readable};
-pub use self::rebuilt::Unfinished;
+pub use self::rebuilt::{Unfinished, peek_unfinished};
 use self::snapshot::{Published, Snapshot};
 use self::space::Space;
 use self::writer::{Request, Writer};

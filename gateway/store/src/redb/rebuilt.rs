@@ -1,11 +1,17 @@
 //! The note in a file that was made anew of a damaged one, until its repair is done.
 
-use ::redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use std::path::Path;
+
+use ::redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable as _,
+    TableDefinition, TableError,
+};
 
 use super::guard::guarded;
+use super::open_error;
 use super::readable::Gap;
-use super::snapshot::FACTS;
-use crate::Key;
+use super::snapshot::{FACTS, NEWEST};
+use crate::{Key, OpenError, Version};
 
 /// Fact: of how many records the file was made anew. It is there until the repair is done.
 const REBUILT: &str = "rebuilt";
@@ -40,7 +46,7 @@ pub(super) fn note(
 }
 
 /// Reads it; none if the repair is done, or there was none.
-pub(super) fn read(database: &Database) -> Result<Option<Unfinished>, ::redb::Error> {
+pub(super) fn read(database: &impl ReadableDatabase) -> Result<Option<Unfinished>, ::redb::Error> {
     guarded(|| {
         let transaction = database.begin_read()?;
         let facts = transaction.open_table(FACTS)?;
@@ -62,6 +68,27 @@ pub(super) fn read(database: &Database) -> Result<Option<Unfinished>, ::redb::Er
         }
         Ok(Some(Unfinished { records, gaps }))
     })
+}
+
+/// The newest commit in a file that has the note, or none if it has none: then it is not complete, or the repair is
+/// done. The file is not changed. Blocks.
+///
+/// # Errors
+/// [`OpenError`]: [`OpenError::Unclosed`] if it was not closed in order, which says nothing of the note.
+pub fn peek_unfinished(path: &Path) -> Result<Option<Version>, OpenError> {
+    let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
+    let opened: Result<_, DatabaseError> = guarded(|| ReadOnlyDatabase::open(path));
+    let database = opened.map_err(|error| match error {
+        DatabaseError::RepairAborted => OpenError::Unclosed { path: path.to_owned() },
+        error => open_error(path, error),
+    })?;
+    let found: Result<_, ::redb::Error> = guarded(|| {
+        let facts = database.begin_read()?.open_table(FACTS)?;
+        let of = |name| facts.get(name).map(|fact| fact.map(|fact| fact.value()));
+        Ok((of(REBUILT)?, of(NEWEST)?))
+    });
+    let (rebuilt, newest) = found.map_err(|error| damaged(error.to_string()))?;
+    Ok(rebuilt.map(|_| Version::new(newest.unwrap_or(0))))
 }
 
 /// Takes it out of the file.
@@ -95,6 +122,7 @@ mod tests {
             ],
         };
         Import::create(&path).unwrap().finish_rebuilt(Version::new(3), &noted).unwrap();
+        assert_eq!(peek_unfinished(&path).unwrap(), Some(Version::new(3)));
         for _ in 0..2 {
             let store = RedbStore::open(&path).unwrap();
             assert_eq!(store.unfinished(), Some(&noted));
@@ -102,6 +130,12 @@ mod tests {
         let store = RedbStore::open(&path).unwrap();
         store.forget_rebuilt().await.unwrap();
         drop(store);
+        assert_eq!(peek_unfinished(&path).unwrap(), None);
         assert_eq!(RedbStore::open(&path).unwrap().unfinished(), None);
+        for half in [&b""[..], b"half a file"] {
+            std::fs::write(&path, half).unwrap();
+            peek_unfinished(&path).unwrap_err();
+            assert_eq!(std::fs::read(&path).unwrap(), half, "it is not changed");
+        }
     }
 }
