@@ -163,6 +163,23 @@ fn a_token_directory_that_went_and_came_back_is_used_again() {
 }
 
 #[test]
+fn a_token_that_went_away_while_nobody_used_it_is_shown_as_down() {
+    let site = Site::new();
+    let token = Token::new(&site);
+    let gateway = Options::new(&site).token(&token).start();
+    assert_eq!(tokens(&gateway).0, 200);
+    let (here, away) = (site.path().join("tokens"), site.path().join("tokens-away"));
+    std::fs::rename(&here, &away).expect("the directory can be moved");
+    process::eventually("the token is shown as down", PATIENCE, || {
+        (tokens(&gateway).0 == 503).then_some(())
+    });
+    std::fs::rename(&away, &here).expect("the directory can be moved");
+    process::eventually("the token is back", PATIENCE, || {
+        (tokens(&gateway).0 == 200).then_some(())
+    });
+}
+
+#[test]
 fn a_stop_under_load_leaves_the_module_in_order() {
     let site = Site::new();
     let dns = Dns::start(&site);

@@ -285,6 +285,29 @@ fn a_token_that_nobody_uses_is_looked_after() {
     });
 }
 
+/// As with modules that know a session's state without asking the device.
+#[test]
+fn a_token_that_went_away_under_sessions_that_seem_well_is_known_to_be_away() {
+    let test = "devices::a_token_that_went_away_under_sessions_that_seem_well_is_known_to_be_away";
+    with_faults(test, |plan| {
+        let mut config = config();
+        config.idle = Duration::from_millis(5);
+        let signer = signer(&config);
+        run(async {
+            plan.set(&Plan::of(Fault::at("C_GetTokenInfo", Effect::Return(DEVICE_REMOVED))));
+            while signer.status()[0].trouble.is_none() {
+                tokio::task::yield_now().await;
+            }
+            plan.set(&Plan::default());
+            while signer.status()[0].trouble.is_some() {
+                tokio::task::yield_now().await;
+            }
+            sign(&signer, b"m").await.unwrap();
+        });
+        assert!(plan.logins().iter().all(|code| *code == 0), "{:?}", plan.logins());
+    });
+}
+
 #[test]
 fn a_token_that_is_not_there_at_the_start_is_waited_for() {
     with_faults("devices::a_token_that_is_not_there_at_the_start_is_waited_for", |plan| {
