@@ -6,74 +6,32 @@
 //! answers: one denial denies, ceilings merge to the strictest, and whatever is not an answer (no
 //! match, a trap, a deadline, an oversized result, a full queue) is a denial with a reason.
 
-mod access;
-mod admission;
-mod artifact;
-mod background;
-mod bake;
 mod binding;
-mod calls;
-mod candidate;
 pub mod cases;
-mod certificate;
-mod check;
-mod compiler;
-mod confine;
-mod context;
-mod deadline;
-mod decision;
-mod digest;
-mod documents;
-mod each;
-mod engine;
-mod error;
-mod evaluation;
-mod group;
-mod guest;
-mod history;
+mod component;
+mod contract;
+mod decide;
 mod host;
-mod interface;
-mod known;
-mod line;
-mod lookups;
-mod meters;
-mod operations;
-mod pattern;
-mod plugin;
-mod prepare;
-mod request;
-mod reuse;
-mod schedule;
+mod question;
 mod set;
-mod share;
-mod signature;
-mod sources;
 mod trial;
-mod verdict;
-mod wasi;
-mod workers;
-mod world;
 
-pub use access::{AccessGrant, AccessRequest};
-pub use admission::Unasked;
-pub use candidate::{Summary, earlier_set, policy_history, remember_earlier, roll_back};
-pub use certificate::{
-    CertificateFacts, CertificateTemplate, Extension, KeyFacts, Name, ValidatedName,
+pub use binding::{Digest, FileError, InvalidDigest, InvalidDocument, Known, Names, Place};
+pub use component::{ArtifactError, Compiler, EngineError, LARGEST_COMPONENT, compile_ordered};
+pub use contract::{
+    DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups, VERSION as CONTRACT,
 };
-pub use compiler::{Compiler, compile_ordered};
-pub use context::context_attributes;
-pub use digest::{Digest, InvalidDigest};
-pub use documents::{DocumentSignatures, Documents, NotSigned, SIGNATURES, documents};
-pub use each::EachVerdict;
-pub use error::{LoadError, Place, Subject};
-pub use history::{EarlierSet, Restored, TakenSet};
-pub use host::{PolicyConfig, PolicyHost};
-pub use known::{Known, Names};
-pub use lookups::{DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups};
-pub use operations::Operations;
-pub use plugin::LARGEST_COMPONENT;
-pub use set::InForce;
-pub use signature::{InvalidSignature, KeySignature, PolicySignature, SignerKey, Signers};
+pub use decide::{Evaluation, Verdict};
+pub use host::{
+    EachVerdict, PolicyConfig, PolicyHost, earlier_set, policy_history, remember_earlier, roll_back,
+};
+pub use question::{
+    AccessGrant, AccessRequest, Approval, CertificateFacts, CertificateTemplate, Denial, Extension,
+    KeyFacts, Name, Operations, ValidatedName, context_attributes,
+};
+pub use set::{
+    DocumentSignatures, Documents, EarlierSet, InForce, InvalidSignature, KeySignature, LoadError,
+    NotSigned, PolicySignature, Restored, SIGNATURES, SignerKey, Signers, Subject, Summary,
+    TakenSet, Unasked, documents,
+};
 pub use trial::{Inspection, Measure, Trial, TrialLimits};
-pub use verdict::{Approval, Denial, Evaluation, Verdict};
-pub use world::VERSION as CONTRACT;

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::binding::{Binding, Limits, Mode};
+use crate::binding::{Binding, Digest, Limits, Mode, Place, Scope};
 use crate::cases::{CaseKind, CaseOutcome, Cases};
-use crate::engine::Sandbox;
-use crate::error::{LoadError, Place, Subject};
-use crate::lookups::{Capabilities, Names};
-use crate::plugin::{self, Program};
-use crate::{Digest, Lookups, check, world};
+use crate::component::{Program, Sandbox, decision_of, inspect};
+use crate::contract::{Capabilities, Granted, Lookups, VERSION};
+use crate::set::{LoadError, Subject};
 
 /// What a trial allows the policy.
 #[derive(Debug, Clone)]
@@ -93,7 +91,8 @@ impl Trial {
         let limits = Limits { deadline: limits.deadline, memory: limits.memory, ..Limits::LARGEST };
         let binding = binding(file, wasm, settings, limits)?;
         let program =
-            Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable(), counted)?;
+            Program::from_bytes(&sandbox.engine, wasm, &binding, &Lookups::unavailable(), counted)
+                .map_err(|refusal| LoadError::refused(refusal, &binding))?;
         Ok(Self { program, limits, _sandbox: sandbox })
     }
 
@@ -122,12 +121,13 @@ impl Inspection {
     pub fn of(file: &Path, wasm: &[u8]) -> Result<Self, LoadError> {
         let sandbox = Sandbox::counting()?;
         let binding = binding(file, wasm, "{}", Limits::LARGEST)?;
-        let (seen, description, memory) = plugin::inspect(&sandbox.engine, wasm, &binding)?;
+        let (seen, description, memory) = inspect(&sandbox.engine, wasm, &binding)
+            .map_err(|refusal| LoadError::refused(refusal, &binding))?;
         Ok(Self {
             digest: binding.digest.to_string(),
             bytes: wasm.len(),
             decision: binding.scope.decision().word(),
-            contract: world::VERSION.to_owned(),
+            contract: VERSION.to_owned(),
             name: description.name,
             version: description.version,
             summary: description.summary,
@@ -146,12 +146,12 @@ fn binding(file: &Path, wasm: &[u8], settings: &str, limits: Limits) -> Result<B
     let subject = || {
         Box::new(Subject { place: place.clone(), binding: name.clone(), plugin: file.to_owned() })
     };
-    let scope =
-        check::scope_of(wasm).map_err(|reason| LoadError::Plugin { subject: subject(), reason })?;
+    let decision =
+        decision_of(wasm).map_err(|reason| LoadError::Plugin { subject: subject(), reason })?;
     Ok(Binding {
         name: name.clone(),
         place: place.clone(),
-        scope,
+        scope: Scope::any(decision),
         has_match: false,
         mode: Mode::Enforce,
         plugin: file.to_owned(),
@@ -161,8 +161,8 @@ fn binding(file: &Path, wasm: &[u8], settings: &str, limits: Limits) -> Result<B
         self_test: None,
         limits,
         capabilities: Arc::new(Capabilities {
-            groups: Names::All,
-            data_sets: Names::All,
+            groups: Granted::All,
+            data_sets: Granted::All,
             issuance_counts: true,
         }),
         settings: settings.to_owned(),

@@ -63,7 +63,6 @@ api
 audit
 ca
 issuance
-policy
 revocation
 secrets
 server
@@ -151,7 +150,7 @@ fn neither_the_log_nor_an_error_shows_what_debug_makes_of_a_value() {
 /// gateway denies what is not in the list, so that the tests of an operation that is missing fail.)
 #[test]
 fn every_operation_that_policies_are_told_of_is_performed() {
-    let list = repository().join("gateway/policy/src/operations.rs");
+    let list = repository().join("gateway/policy/src/question/operations.rs");
     let text = fs::read_to_string(&list).expect("the list of operations is there");
     let (_, listed) = text.split_once("const OPERATIONS").expect("the list has this name");
     let (listed, _) = listed.split_once("];").expect("the list has an end");

@@ -1,3 +1,5 @@
+//! What a document of bindings and groups says.
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,13 +9,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Binding, Decision, Limits, Mode, Scope};
-use crate::Digest;
-use crate::error::{LoadError, Place};
-use crate::group::{Group, Rule};
-use crate::known::Known;
-use crate::lookups::{Capabilities, Names};
-use crate::pattern::Patterns;
+use super::{
+    Binding, Digest, Group, InvalidDocument, Known, Limits, Mode, Place, Rule, Scope,
+    settings_as_json,
+};
+use crate::contract::{Capabilities, Decision, Granted};
+use crate::question::Patterns;
 
 /// What one document says.
 pub(crate) struct Read {
@@ -22,15 +23,18 @@ pub(crate) struct Read {
 }
 
 /// Reads one document.
-pub(crate) fn read_document(file: &Path, text: &str, known: &Known) -> Result<Read, LoadError> {
-    let wrong = |span: Option<Range<usize>>, message: String| LoadError::Document {
-        place: place(file, text, span.map_or(0, |span| span.start)),
+pub(crate) fn read_document(
+    file: &Path,
+    text: &str,
+    known: &Known,
+) -> Result<Read, InvalidDocument> {
+    let document: Document =
+        toml::from_str(text).map_err(|error| InvalidDocument::with_nearest(file, text, &error))?;
+    let wrong = |(span, message): Wrong| InvalidDocument {
+        place: Place::at(file, text, span.start),
         message,
     };
-    let document: Document =
-        toml::from_str(text).map_err(|e| wrong(e.span(), with_nearest(e.message())))?;
-    let wrong = |(span, message)| wrong(Some(span), message);
-    let place = |name: &Spanned<String>| place(file, text, name.span().start);
+    let place = |name: &Spanned<String>| Place::at(file, text, name.span().start);
     let bindings = document.binding.into_iter().map(|raw| {
         let place = place(&raw.name);
         raw.into_binding(place, known).map_err(wrong)
@@ -160,8 +164,8 @@ impl RawBinding {
                 .map_err(|e| (digest.span(), e.to_string()))?,
             limits: self.limits.check()?,
             capabilities: Arc::new(Capabilities {
-                groups: Names::Only(self.grants.groups),
-                data_sets: Names::Only(self.grants.data_sets),
+                groups: Granted::Only(self.grants.groups),
+                data_sets: Granted::Only(self.grants.data_sets),
                 issuance_counts: self.grants.issuance_counts,
             }),
             settings: settings_as_json(&self.settings),
@@ -313,48 +317,6 @@ fn within(
             );
             Err((value.span(), message))
         }
-    }
-}
-
-/// Dates and times become strings, since JSON has none.
-pub(crate) fn settings_as_json(settings: &toml::Table) -> String {
-    fn value(from: &toml::Value) -> serde_json::Value {
-        match from {
-            toml::Value::String(text) => text.as_str().into(),
-            toml::Value::Integer(number) => (*number).into(),
-            toml::Value::Float(number) => (*number).into(),
-            toml::Value::Boolean(flag) => (*flag).into(),
-            toml::Value::Datetime(time) => time.to_string().into(),
-            toml::Value::Array(items) => items.iter().map(value).collect(),
-            toml::Value::Table(table) => object(table),
-        }
-    }
-    fn object(from: &toml::Table) -> serde_json::Value {
-        from.iter().map(|(key, item)| (key.clone(), value(item))).collect()
-    }
-    object(settings).to_string()
-}
-
-pub(crate) fn place(file: &Path, text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    Place { file: file.to_owned(), line: before.matches('\n').count() + 1 }
-}
-
-/// Adds the nearest expected key to serde's message about an unknown one, which names all of them in
-/// backticks: "unknown field `x`, expected one of `a`, `b`".
-pub(crate) fn with_nearest(message: &str) -> String {
-    if !message.starts_with("unknown ") {
-        return message.to_owned();
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(unknown) = quoted.next() else { return message.to_owned() };
-    let nearest = quoted
-        .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(2));
-    match nearest {
-        Some((_, known)) => format!("{message}; did you mean `{known}`?"),
-        None => message.to_owned(),
     }
 }
 

@@ -1,31 +1,52 @@
-//! Where in a document something stands of which only the path is known.
+//! Where in a document something stands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::place;
-use crate::error::Place;
-
-/// The place of a setting in the binding of this name, or of what comes nearest to it.
-pub(crate) fn of_binding(file: &Path, text: &str, binding: &str, path: &str) -> Option<Place> {
-    let document = DeTable::parse(text).ok()?;
-    let bindings = document.get_ref().get("binding")?.get_ref().as_array()?;
-    let named = |table: &Spanned<DeValue<'_>>| {
-        let name = table.get_ref().get("name").and_then(|name| name.get_ref().as_str());
-        name == Some(binding)
-    };
-    let binding = bindings.iter().find(|table| named(table))?;
-    let offset = deepest(binding.get_ref().as_table()?, ["settings"].into_iter(), path)?;
-    Some(place(file, text, offset))
+/// A line of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The document's file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
 }
 
-/// The place of a setting in a document whose settings stand below these keys.
-pub(crate) fn of_setting(file: &Path, text: &str, below: &[&str], path: &str) -> Option<Place> {
-    let document = DeTable::parse(text).ok()?;
-    let offset = deepest(document.get_ref(), below.iter().copied(), path)?;
-    Some(place(file, text, offset))
+impl Place {
+    /// Where a setting stands in a TOML document whose settings are below these keys, or what comes nearest to
+    /// it; none if there is nothing of it. The path is that of [`LoadError::Settings`](crate::LoadError::Settings).
+    pub fn of_setting(file: &Path, text: &str, below: &[&str], path: &str) -> Option<Self> {
+        let document = DeTable::parse(text).ok()?;
+        let offset = deepest(document.get_ref(), below.iter().copied(), path)?;
+        Some(Self::at(file, text, offset))
+    }
+
+    /// The place of a setting in the binding of this name, or of what comes nearest to it.
+    pub(crate) fn of_binding(file: &Path, text: &str, binding: &str, path: &str) -> Option<Self> {
+        let document = DeTable::parse(text).ok()?;
+        let bindings = document.get_ref().get("binding")?.get_ref().as_array()?;
+        let named = |table: &Spanned<DeValue<'_>>| {
+            let name = table.get_ref().get("name").and_then(|name| name.get_ref().as_str());
+            name == Some(binding)
+        };
+        let binding = bindings.iter().find(|table| named(table))?;
+        let offset = deepest(binding.get_ref().as_table()?, ["settings"].into_iter(), path)?;
+        Some(Self::at(file, text, offset))
+    }
+
+    /// The line of the text that has this byte.
+    pub(crate) fn at(file: &Path, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        Self { file: file.to_owned(), line: before.matches('\n').count() + 1 }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
 }
 
 /// Follows the path, as long as there is something there.
@@ -64,17 +85,19 @@ mod tests {
                     [[binding]]\nname = \"b\"\n[binding.settings]\none = 1\n\
                     [[binding.settings.rules]]\nname = \"r\"\n[[binding.settings.rules]]\n\
                     effect = \"no\"\n";
-        let line = |binding, path| of_binding(Path::new("f"), text, binding, path).map(|p| p.line);
+        let line =
+            |binding, path| Place::of_binding(Path::new("f"), text, binding, path).map(|p| p.line);
         assert_eq!(line("b", "one"), Some(9));
         assert_eq!(line("b", "rules.1.effect"), Some(13));
         assert_eq!(line("b", "rules.0.missing"), Some(10));
         assert_eq!(line("b", ""), Some(8));
         assert_eq!(line("a", "y.z"), Some(3));
         assert_eq!(line("c", "x"), None);
-        let of =
-            |path| of_setting(Path::new("f"), "[settings]\na = { b = 1 }\n", &["settings"], path);
+        let of = |path| {
+            Place::of_setting(Path::new("f"), "[settings]\na = { b = 1 }\n", &["settings"], path)
+        };
         assert_eq!(of("a.b").map(|place| place.line), Some(2));
-        assert_eq!(of_setting(Path::new("f"), "\nc = 3", &[], "c").map(|p| p.line), Some(2));
-        assert_eq!(of_setting(Path::new("f"), "", &[], ""), None);
+        assert_eq!(Place::of_setting(Path::new("f"), "\nc = 3", &[], "c").map(|p| p.line), Some(2));
+        assert_eq!(Place::of_setting(Path::new("f"), "", &[], ""), None);
     }
 }

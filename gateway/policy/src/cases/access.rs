@@ -1,3 +1,5 @@
+//! Cases about access.
+
 use std::collections::BTreeMap;
 
 use chancery_identity::InvalidTenantId;
@@ -5,7 +7,8 @@ use serde::Deserialize;
 
 use super::lookups::CaseLookups;
 use super::{Allowed, Case, Decided, NeededApproval};
-use crate::{AccessGrant, AccessRequest, Lookups};
+use crate::contract::Lookups;
+use crate::question::{AccessGrant, AccessRequest};
 
 /// A question about access and its expected answer.
 #[derive(Debug, Deserialize)]

@@ -1,3 +1,5 @@
+//! Cases about certificates.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +9,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::access::{Values, attributes};
 use super::lookups::CaseLookups;
 use super::{Case, Decided, Issued};
-use crate::{CertificateFacts, CertificateTemplate, KeyFacts, Lookups, ValidatedName};
+use crate::contract::Lookups;
+use crate::question::{CertificateFacts, CertificateTemplate, KeyFacts, ValidatedName};
 
 /// A question about a certificate and its expected answer.
 #[derive(Debug, Deserialize)]

@@ -1,10 +1,12 @@
+//! What a case expects, and what the policy decided.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AccessGrant, CertificateTemplate, Denial};
+use crate::question::{AccessGrant, CertificateTemplate, Denial};
 
 /// A decision as documents of cases write it: one of the members is there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

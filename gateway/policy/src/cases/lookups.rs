@@ -1,9 +1,11 @@
+//! What look-ups answer in a case.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{IssuedTo, LookupError, Lookups};
+use crate::contract::{IssuedTo, LookupError, Lookups};
 
 /// What the look-ups of a case answer. What is not here does not exist; nothing was issued.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -21,13 +21,22 @@ pub use certificate::CertificateQuestion;
 pub use decided::{Allowed, Decided, Issued, NeededApproval};
 pub use lookups::CaseLookups;
 
-use crate::binding::{Limits, document};
-use crate::error::{LoadError, Place};
-use crate::evaluation::{Failure, Question};
-use crate::interface::Interface;
-use crate::plugin::Program;
+use crate::binding::{FileError, InvalidDocument, Limits, Place, settings_as_json};
+use crate::component::{Failure, Interface, Program};
+use crate::decide::Question;
 use access::AccessCase;
 use certificate::CertificateCase;
+
+/// A document of cases could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CasesError {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not what it should be.
+    #[error(transparent)]
+    Document(#[from] InvalidDocument),
+}
 
 /// The cases of one document.
 #[derive(Debug)]
@@ -88,16 +97,16 @@ impl Cases {
     ///
     /// # Errors
     /// Says which line is wrong and what was expected.
-    pub fn read(file: &Path, kind: CaseKind) -> Result<Self, LoadError> {
-        let text = std::fs::read_to_string(file).map_err(LoadError::io("read", file))?;
-        Self::parse(file, &text, kind)
+    pub fn read(file: &Path, kind: CaseKind) -> Result<Self, CasesError> {
+        let text = std::fs::read_to_string(file).map_err(FileError::of("read", file))?;
+        Ok(Self::parse(file, &text, kind)?)
     }
 
     /// The cases in the text of a document; `file` is for messages.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn parse(file: &Path, text: &str, kind: CaseKind) -> Result<Self, LoadError> {
+    pub fn parse(file: &Path, text: &str, kind: CaseKind) -> Result<Self, InvalidDocument> {
         let (kind, settings) = match kind {
             CaseKind::Access => {
                 let (cases, settings) = parse(file, text)?;
@@ -115,16 +124,14 @@ impl Cases {
     ///
     /// # Errors
     /// The text is not TOML.
-    pub fn settings_in(file: &Path, text: &str) -> Result<Option<String>, LoadError> {
+    pub fn settings_in(file: &Path, text: &str) -> Result<Option<String>, InvalidDocument> {
         #[derive(Deserialize)]
         struct Settings {
             settings: Option<toml::Table>,
         }
-        let document: Settings = toml::from_str(text).map_err(|error| LoadError::Document {
-            place: place(file, text, error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
-        })?;
-        Ok(document.settings.as_ref().map(document::settings_as_json))
+        let document: Settings =
+            toml::from_str(text).map_err(|error| InvalidDocument::of_toml(file, text, &error))?;
+        Ok(document.settings.as_ref().map(settings_as_json))
     }
 
     /// The settings that the document gives the policy, a JSON object.
@@ -172,21 +179,19 @@ trait Case: DeserializeOwned {
 /// Cases with the lines on which they begin, and the settings of the document.
 type Parsed<C> = (Vec<(usize, C)>, Option<String>);
 
-fn parse<C: Case>(file: &Path, text: &str) -> Result<Parsed<C>, LoadError> {
-    let document: Document<C> = toml::from_str(text).map_err(|error| LoadError::Document {
-        place: place(file, text, error.span().map_or(0, |span| span.start)),
-        message: document::with_nearest(error.message()),
-    })?;
-    let settings = document.settings.as_ref().map(document::settings_as_json);
+fn parse<C: Case>(file: &Path, text: &str) -> Result<Parsed<C>, InvalidDocument> {
+    let document: Document<C> =
+        toml::from_str(text).map_err(|error| InvalidDocument::with_nearest(file, text, &error))?;
+    let settings = document.settings.as_ref().map(settings_as_json);
     let cases = document
         .case
         .into_iter()
         .map(|case| {
-            let place = place(file, text, case.span().start);
+            let place = Place::at(file, text, case.span().start);
             let line = place.line;
             let case = case.into_inner();
             if let Err(error) = case.question() {
-                return Err(LoadError::Document { place, message: error.to_string() });
+                return Err(InvalidDocument { place, message: error.to_string() });
             }
             if case.expected().count() != 1 {
                 let message = format!(
@@ -194,16 +199,12 @@ fn parse<C: Case>(file: &Path, text: &str) -> Result<Parsed<C>, LoadError> {
                      deny",
                     case.name()
                 );
-                return Err(LoadError::Document { place, message });
+                return Err(InvalidDocument { place, message });
             }
             Ok((line, case))
         })
-        .collect::<Result<_, LoadError>>()?;
+        .collect::<Result<_, InvalidDocument>>()?;
     Ok((cases, settings))
-}
-
-fn place(file: &Path, text: &str, offset: usize) -> Place {
-    document::place(file, text, offset)
 }
 
 fn run<C: Case>(

@@ -1,0 +1,31 @@
+//! Components: the engine that runs them, what they are compiled to, and what one instance may use.
+
+mod artifact;
+mod bake;
+mod check;
+mod compiler;
+mod confine;
+mod deadline;
+mod engine;
+mod failure;
+mod guest;
+mod linked;
+mod linker;
+mod prepare;
+mod program;
+mod versions;
+mod wasi;
+
+pub use artifact::ArtifactError;
+pub(crate) use artifact::{ArtifactId, Artifacts};
+pub(crate) use check::decision_of;
+pub use compiler::{Compiler, compile_ordered};
+pub use engine::EngineError;
+pub(crate) use engine::Sandbox;
+pub(crate) use failure::Failure;
+pub(crate) use guest::Bounds;
+pub(crate) use linked::Interface;
+pub(crate) use prepare::Refusal;
+pub use program::LARGEST_COMPONENT;
+pub(crate) use program::{Program, ProgramError, inspect};
+pub(crate) use versions::{Installed, Versions};
