@@ -159,14 +159,20 @@ fn reached<'a>(arrows: &'a Arrows, file: &Path) -> BTreeSet<&'a Path> {
     reached
 }
 
-/// Writes a crate and gives its circles, as file names.
-fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+/// Writes a crate's sources into a folder of their own.
+pub(crate) fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder can be made");
     for (name, text) in files {
         let file = folder.path().join(name);
         std::fs::create_dir_all(file.parent().expect("a parent")).expect("a folder can be made");
         std::fs::write(file, text).expect("a file can be written");
     }
+    folder
+}
+
+/// Writes a crate and gives its circles, as file names.
+fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let folder = written(files);
     let arrows = arrows(folder.path());
     let name = |file: &&Path| {
         file.strip_prefix(folder.path()).expect("it is in the folder").display().to_string()

@@ -9,6 +9,7 @@
 )]
 
 mod circles;
+mod order;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,22 @@ fn no_files_but_parents_and_children_import_each_other() {
         }
     }
     assert!(found.is_empty(), "files import each other in circles:\n{found}");
+}
+
+/// A folder that another one stands on must not know it.
+#[test]
+fn folders_import_only_what_is_to_their_left_in_the_order() {
+    let text = fs::read_to_string(repository().join("ARCHITECTURE.md")).expect("the map is there");
+    let orders = order::orders(&text);
+    assert!(!orders.is_empty(), "ARCHITECTURE.md states no order of folders any more");
+    let mut found = String::new();
+    for order in orders {
+        let violations = order.violations(repository());
+        if !violations.is_empty() {
+            writeln!(found, "in {}:\n{violations}", order.of).expect("text is written");
+        }
+    }
+    assert!(found.is_empty(), "not as ARCHITECTURE.md states the order:\n{found}");
 }
 
 #[test]
