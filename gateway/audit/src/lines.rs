@@ -1,14 +1,21 @@
 //! Reading the lines of a file.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
 
 use crate::line::{self, Link, MAX_LINE};
 
+/// How much is read at once.
+const BUFFER: usize = 1 << 16;
+/// How a packed file begins (RFC 1952 §2.3.1).
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
 /// A file that is read line by line, of which it holds one at a time.
 pub(crate) struct Lines {
-    reader: BufReader<File>,
+    reader: Box<dyn BufRead>,
     /// Offset of what is read next.
     at: u64,
     /// How many lines were read.
@@ -44,11 +51,26 @@ impl Lines {
         Self::at(File::open(path)?, 0)
     }
 
+    /// The same for a file that may be packed with gzip. It is unpacked as it is read, a line at a time.
+    pub(crate) fn open_packed(path: &Path) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+        let is_packed = file.fill_buf()?.starts_with(GZIP);
+        let reader: Box<dyn BufRead> = if is_packed {
+            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file)))
+        } else {
+            Box::new(file)
+        };
+        Ok(Self::of(reader, 0))
+    }
+
     /// From an offset on.
     pub(crate) fn at(mut file: File, start: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(start))?;
-        let reader = BufReader::with_capacity(1 << 16, file);
-        Ok(Self { reader, at: start, number: 0, buffer: Vec::new() })
+        Ok(Self::of(Box::new(BufReader::with_capacity(BUFFER, file)), start))
+    }
+
+    fn of(reader: Box<dyn BufRead>, at: u64) -> Self {
+        Self { reader, at, number: 0, buffer: Vec::new() }
     }
 
     /// How many lines were read, from 1.

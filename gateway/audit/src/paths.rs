@@ -89,8 +89,23 @@ impl Names {
 
     /// The files of the log in its directory, by the number of their first line. A closed file's is in
     /// its name; other files that are called after the log, as `logrotate` leaves them, are read for
-    /// it.
+    /// it. Packed files are no part of a log that is written.
     pub(crate) fn files(&self) -> io::Result<BTreeMap<u64, PathBuf>> {
+        self.files_by(|path| first_line(Lines::open(path)?))
+    }
+
+    /// The same with the files that were packed since. One that is also there unpacked is left out.
+    pub(crate) fn files_and_packed(&self) -> io::Result<BTreeMap<u64, PathBuf>> {
+        self.files_by(|path| {
+            let first = Lines::open_packed(path).and_then(first_line);
+            first.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+        })
+    }
+
+    fn files_by(
+        &self,
+        first_line: impl Fn(&Path) -> io::Result<Option<u64>>,
+    ) -> io::Result<BTreeMap<u64, PathBuf>> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let beside = [self.head(), self.checkpoint(), self.public_key()];
         let mut files = BTreeMap::new();
@@ -106,10 +121,10 @@ impl Names {
                 files.insert(first, path);
             } else if let Some(first) = first_line(&path)? {
                 // The name of a closed file, and the log's own, count more than others.
-                if path == self.path {
+                let is_packed = |path: &Path| unpacked_name(path) != path;
+                let counts_more = |known: &PathBuf| is_packed(known) && !is_packed(&path);
+                if path == self.path || files.get(&first).is_none_or(counts_more) {
                     files.insert(first, path);
-                } else {
-                    files.entry(first).or_insert(path);
                 }
             }
         }
@@ -124,9 +139,15 @@ pub(crate) fn closed_number(path: &Path) -> Option<u64> {
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
+/// What a file was called before it was packed.
+pub(crate) fn unpacked_name(path: &Path) -> PathBuf {
+    let is_packed = path.extension().is_some_and(|end| end == "gz");
+    if is_packed { path.with_extension("") } else { path.to_owned() }
+}
+
 /// The number of the first line of a file, if it begins as a file of a log does.
-pub(crate) fn first_line(path: &Path) -> io::Result<Option<u64>> {
-    match Lines::open(path)?.next()? {
+pub(crate) fn first_line(mut lines: Lines) -> io::Result<Option<u64>> {
+    match lines.next()? {
         Next::Line(line) => Ok(Some(line.link.seq)),
         Next::Malformed | Next::Torn(_) | Next::End => Ok(None),
     }

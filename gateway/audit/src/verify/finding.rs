@@ -35,8 +35,8 @@ pub enum VerifyError {
     },
     /// It is something else than a file of the log.
     #[error(
-        "{path}: it does not begin as a file of an audit log does: name only those, and unpack those that are \
-         compressed (`gunzip --keep`)"
+        "{path}: it does not begin as a file of an audit log does: name only those, and unpack those that \
+         are packed by something else than gzip"
     )]
     NotALog {
         /// The file.
@@ -161,8 +161,7 @@ impl std::fmt::Display for Finding {
                     let next = to.saturating_add(1);
                     write!(
                         f,
-                        ", or a file before this one is missing: give it too (audit-*.jsonl, audit.jsonl.1), unpacked if \
-                         it is packed, or say `--from-line {next}` if it is elsewhere"
+                        ", or a file before this one is missing: give it too (audit-*.jsonl, audit.jsonl.1), or say `--from-line {next}` if it is elsewhere"
                     )?;
                 }
                 Ok(())

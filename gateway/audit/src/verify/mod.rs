@@ -99,17 +99,17 @@ pub struct Loss {
     pub reason: String,
 }
 
-/// The files of the log at `path` that are in its directory, in their order: those that were closed,
-/// and the one that is written.
+/// The files of the log at `path` that are in its directory, in their order: those that were closed, also if they were
+/// packed with gzip since, and the one that is written.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn files_of(path: &std::path::Path) -> std::io::Result<Vec<PathBuf>> {
-    Ok(Names::new(path).files()?.into_values().collect())
+    Ok(Names::new(path).files_and_packed()?.into_values().collect())
 }
 
-/// Checks a log: every line's hash, the chain over all files (which may be given in any order) and
-/// their names, the trees that its checkpoints state, and the head beside the last file if there is
+/// Checks a log: every line's hash, the chain over all files (which may be given in any order, and be packed with
+/// gzip) and their names, the trees that its checkpoints state, and the head beside the last file if there is
 /// one; and whatever `checks` has. A log that a gateway is writing can be checked.
 ///
 /// # Errors

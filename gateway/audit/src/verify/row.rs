@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::VerifyError;
 use super::finding::{Finding, Kind};
-use crate::paths::{Names, closed_number, first_line};
+use crate::lines::Lines;
+use crate::paths::{Names, closed_number, first_line, unpacked_name};
 
 /// A file in its place.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub(super) struct Part {
     pub(super) first: u64,
 }
 
-/// Whether it has something in it that does not even begin as a line does, such as a compressed file.
+/// Whether it has something in it that does not even begin as a line does, such as a file that is packed.
 fn is_something_else(path: &Path) -> io::Result<bool> {
     let mut first = [0];
     Ok(File::open(path)?.read(&mut first)? == 1 && first != *b"{")
@@ -28,12 +29,13 @@ pub(super) fn order(files: &[PathBuf]) -> Result<Vec<Part>, VerifyError> {
     let mut row = Vec::new();
     for path in files {
         let read = |cause| VerifyError::Read { path: path.clone(), cause };
-        let named = closed_number(path);
-        let first = first_line(path).map_err(read)?;
+        let unpacked = unpacked_name(path);
+        let named = closed_number(&unpacked);
+        let first = Lines::open_packed(path).and_then(first_line).map_err(read)?;
         if let (Some(named), Some(first)) = (named, first)
             && named != first
         {
-            let closed = Names::new(path).closed(first);
+            let closed = Names::new(&unpacked).closed(first);
             // Its own name has a number, which is in the way of the right one.
             let name = closed.file_name().unwrap_or_default().to_string_lossy();
             let name = name.replacen(&format!("-{named:020}"), "", 1);

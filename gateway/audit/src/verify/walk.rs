@@ -11,7 +11,7 @@ use crate::head::Head;
 use crate::line::{Chain, Link, Tip};
 use crate::lines::{Line, Lines, Next};
 use crate::own::{self, Occasion, Own};
-use crate::paths::closed_number;
+use crate::paths::{closed_number, unpacked_name};
 
 /// What is known so far.
 pub(super) struct Walk<'a> {
@@ -102,39 +102,35 @@ impl<'a> Walk<'a> {
         last: u64,
         mut more: impl FnMut(u64) -> bool,
     ) -> Result<(), VerifyError> {
+        self.read(part, false, |seq, bytes| seq < last && more(bytes))
+    }
+
+    fn file(&mut self, part: &Part, is_last: bool) -> Result<(), VerifyError> {
+        self.read(part, is_last, |_, _| true)
+    }
+
+    /// Reads a file as long as `more` says, which is told the number of each line and how many bytes it has. The last
+    /// file of a log may end in the middle of a line.
+    fn read(
+        &mut self,
+        part: &Part,
+        may_be_torn: bool,
+        mut more: impl FnMut(u64, u64) -> bool,
+    ) -> Result<(), VerifyError> {
         let path = &part.path;
         let unreadable = |cause| VerifyError::Read { path: path.clone(), cause };
-        let mut lines = Lines::open(path).map_err(unreadable)?;
+        let mut lines = Lines::open_packed(path).map_err(unreadable)?;
         loop {
             let at = At { path, number: lines.number() + 1 };
             let next = self.chain.as_ref().map_or(1, |chain| chain.tip.seq + 1);
             match lines.next().map_err(unreadable)? {
                 Next::Line(line) => {
-                    let seq = line.link.seq;
                     self.line(&at, &line)?;
-                    if seq >= last || !more(line.end - line.start) {
+                    if !more(line.link.seq, line.end - line.start) {
                         return Ok(());
                     }
                 }
-                Next::Malformed | Next::Torn(_) => {
-                    return Err(at.broken(Some(next), Kind::Malformed));
-                }
-                Next::End => return Ok(()),
-            }
-        }
-    }
-
-    fn file(&mut self, part: &Part, is_last: bool) -> Result<(), VerifyError> {
-        let path = &part.path;
-        let unreadable = |cause| VerifyError::Read { path: path.clone(), cause };
-        let mut lines = Lines::open(path).map_err(unreadable)?;
-        loop {
-            let number = lines.number() + 1;
-            let at = At { path, number };
-            let next = self.chain.as_ref().map_or(1, |chain| chain.tip.seq + 1);
-            match lines.next().map_err(unreadable)? {
-                Next::Line(line) => self.line(&at, &line)?,
-                Next::Torn(torn) if is_last => {
+                Next::Torn(torn) if may_be_torn => {
                     self.torn = u64::try_from(torn.len()).unwrap_or(u64::MAX);
                 }
                 Next::Malformed | Next::Torn(_) => {
@@ -248,7 +244,8 @@ impl<'a> Walk<'a> {
         let here = self.row.iter().position(|part| part.path == at.path).unwrap_or_default();
         let before = here.checked_sub(1).and_then(|before| self.row.get(before));
         if let (Some(before), Some(previous)) = (before, &own.details.previous) {
-            let name = before.path.file_name().unwrap_or_default().to_string_lossy();
+            let unpacked = unpacked_name(&before.path);
+            let name = unpacked.file_name().unwrap_or_default().to_string_lossy();
             // What others have named they may rename.
             if closed_number(Path::new(&previous.name)).is_some() && name != previous.name {
                 let (path, name) = (before.path.clone(), previous.name.clone());
@@ -340,7 +337,7 @@ impl<'a> Walk<'a> {
             let finding = Finding { line: lines + 1, seq: Some(seq + 1), kind };
             return Err(VerifyError::Broken { path, finding });
         }
-        if self.head.is_none() && closed_number(&path).is_some() && !self.ended {
+        if self.head.is_none() && closed_number(&unpacked_name(&path)).is_some() && !self.ended {
             let finding = Finding { line: lines, seq: Some(seq), kind: Kind::CutOff };
             return Err(VerifyError::Broken { path, finding });
         }
@@ -367,7 +364,7 @@ fn out_of_order(at: &At<'_>, found: &Link, wanted: u64) -> Result<VerifyError, V
         return Ok(reordered);
     }
     let unreadable = |cause| VerifyError::Read { path: at.path.to_owned(), cause };
-    let mut lines = Lines::open(at.path).map_err(unreadable)?;
+    let mut lines = Lines::open_packed(at.path).map_err(unreadable)?;
     loop {
         let number = lines.number() + 1;
         match lines.next().map_err(unreadable)? {

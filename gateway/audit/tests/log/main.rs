@@ -12,6 +12,8 @@ mod foreign;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod packed;
+#[cfg(test)]
 mod patrol;
 #[cfg(test)]
 mod random;

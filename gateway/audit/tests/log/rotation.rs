@@ -26,7 +26,7 @@ async fn open_small(log: &Path) -> Audit {
 }
 
 /// A log over at least four files, with the resources `0` to `19`.
-async fn row(log: &Path) -> Vec<PathBuf> {
+pub(crate) async fn row(log: &Path) -> Vec<PathBuf> {
     let audit = open_small(log).await;
     for n in 0..20 {
         audit.record(event(n.to_string())).await.unwrap();
