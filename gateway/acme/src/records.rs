@@ -12,14 +12,14 @@
 //! | `T/acme/pending-of/A/N`, `T/acme/pending-from/CLIENT/N` | a seat of the quota for pending orders |
 //! | `T/acme/refused-of/A/N`, `T/acme/refused-from/CLIENT/N` | a seat of the quota for refused requests |
 //! | `T/acme/proof/HASH` | until when an account's proof of a name counts |
-//! | `T/acme/unfinished/order/O` | the order's certificate is being made: who may take it up, from when |
+//! | `T/acme/issuance-due/TIME/O` | the order's certificate is being made: from when on others may take it up |
 //! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
 //! | `T/acme/due` | empty: orders and accounts of earlier versions are among those that are due |
 //!
 //! The first versions of the gateway had each authorization, in whichever state, at
 //! `T/acme/authorization/Z` and those that were being validated at `T/acme/unfinished/authorization/Z`.
 //! Later ones had there how and when the authorization became valid. Proofs were at
-//! `T/acme/authorized/A/TYPE:NAME`. `TIME` is in milliseconds, in hexadecimal.
+//! `T/acme/authorized/A/TYPE:NAME`, and orders whose certificate was being made at `T/acme/unfinished/order/O`. `TIME` is in milliseconds, in hexadecimal.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Fingerprint, TenantId};
@@ -87,12 +87,14 @@ pub(crate) fn earlier_proof(
     Ok(Key::new(format!("{tenant}/acme/authorized/{account}/{}:{name}", name.kind()))?)
 }
 
-pub(crate) fn unfinished_orders(tenant: &TenantId) -> String {
-    format!("{tenant}/acme/unfinished/order/")
+/// The orders whose certificate is being made, by when others may take them up.
+pub(crate) fn issuances_due(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/issuance-due/")
 }
 
-pub(crate) fn unfinished_order(tenant: &TenantId, id: OrderId) -> Result<Key, Error> {
-    Ok(Key::new(format!("{tenant}/acme/unfinished/order/{id}"))?)
+/// Where earlier versions of the gateway had these orders.
+pub(crate) fn unfinished_orders(tenant: &TenantId) -> String {
+    format!("{tenant}/acme/unfinished/order/")
 }
 
 pub(crate) fn unfinished_authorizations(tenant: &TenantId) -> String {
@@ -215,11 +217,12 @@ pub(crate) async fn load<T: Recorded>(
     Ok(store.get(&key).await?.as_ref().map(decode).transpose()?)
 }
 
-/// Whether this is the key of an index entry, which says everything: its value is empty.
+/// Whether this is the key of an index entry, which says everything: its value may be empty.
 pub fn is_index(key: &Key) -> bool {
     let mut parts = key.as_bytes().split(|byte| *byte == b'/').skip(1);
     let (room, kind) = (parts.next(), parts.next().unwrap_or_default());
-    room == Some(b"acme") && [&b"order-of"[..], b"order-due", b"account-due"].contains(&kind)
+    let kinds = [&b"order-of"[..], b"order-due", b"account-due", b"issuance-due"];
+    room == Some(b"acme") && kinds.contains(&kind)
 }
 
 /// A record's bytes.

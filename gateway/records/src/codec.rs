@@ -145,6 +145,17 @@ mod tests {
         }
     }
 
+    /// A version that reads what the one before wrote.
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Longer {
+        name: String,
+        #[serde(default)]
+        age: u8,
+    }
+    impl Recorded for Longer {
+        const VERSION: u8 = 1;
+    }
+
     fn record(value: impl Into<Bytes>) -> Record {
         Record { key: Key::new("t/x").unwrap(), value: value.into(), version: Version::new(7) }
     }
@@ -180,6 +191,8 @@ mod tests {
         let refused = decode::<Old>(&record(r#"{"name":["hunter2"]}"#)).unwrap_err().to_string();
         assert!(!refused.contains("hunter2"), "{refused}");
         let refused = decode::<Old>(&record(r#""hunter2""#)).unwrap_err().to_string();
+        assert!(!refused.contains("hunter2"), "{refused}");
+        let refused = decode::<Longer>(&record(r#""hunter2""#)).unwrap_err().to_string();
         assert!(!refused.contains("hunter2"), "{refused}");
     }
 

@@ -9,9 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Recorded, decode, encode};
-use crate::pages::Pages;
 
-/// How many entries are read at once.
+/// How many entries are read at once, at most.
 const PAGE: usize = 100;
 
 /// A queue of what is due. Its entries' keys are `PREFIX`, a moment and an id; the id leads to the
@@ -36,10 +35,9 @@ pub struct DueEntry {
     version: Version,
 }
 
-/// Who works on an entry. An entry without an owner is empty.
+/// Until when somebody works on an entry. An entry without an owner is empty.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claim {
-    gateway: String,
     until: Timestamp,
 }
 
@@ -67,14 +65,17 @@ impl Due {
         Ok(commit.put(self.key(at, id)?, ""))
     }
 
-    /// What is due at `now` and owned by nobody, the oldest first, at most `most` entries.
+    /// What is due at `now` and owned by nobody, the oldest first, at most `most` entries. Of what is not due, few
+    /// entries are read: one if nothing is due, and else not more than three times as many as are due.
     ///
     /// # Errors
     /// [`ReadError`]; [`ReadError::Damaged`] for an entry that is not what this queue writes.
     pub async fn entries(&self, now: Timestamp, most: usize) -> Result<Vec<DueEntry>, ReadError> {
         let mut found = Vec::new();
-        let mut pages = Pages::new(&*self.store, self.prefix.as_bytes()).of(PAGE.min(most));
-        while let Some(page) = pages.next().await? {
+        let (mut size, mut after) = (1, None);
+        loop {
+            let page = self.store.scan(self.prefix.as_bytes(), after.as_ref(), size).await?;
+            let is_last = page.len() < size;
             for record in page {
                 let entry = self.entry(&record)?;
                 if entry.at > now || found.len() == most {
@@ -83,9 +84,13 @@ impl Due {
                 if !is_owned(&record, now)? {
                     found.push(entry);
                 }
+                after = Some(record.key);
             }
+            if is_last {
+                return Ok(found);
+            }
+            size = PAGE.min(size * 2);
         }
-        Ok(found)
     }
 
     /// When the first entry is due, owned or not; none if the queue is empty.
@@ -97,7 +102,7 @@ impl Due {
         first.first().map(|record| self.entry(record).map(|entry| entry.at)).transpose()
     }
 
-    /// Makes `gateway` the owner of the entry for a time, so that nobody else does its work. None if
+    /// Makes the caller the owner of the entry for a time, so that nobody else does its work. None if
     /// somebody else was faster. If the owner vanishes, the entry is anybody's after that time.
     ///
     /// # Errors
@@ -105,12 +110,11 @@ impl Due {
     pub async fn claim(
         &self,
         entry: DueEntry,
-        gateway: &str,
         length: Duration,
     ) -> Result<Option<DueEntry>, CommitError> {
         let now = self.store.now().await?;
         let until = now.checked_add(length).unwrap_or(Timestamp::MAX);
-        let claim = Claim { gateway: gateway.to_owned(), until };
+        let claim = Claim { until };
         let commit = Commit::new()
             .check_version(entry.key.clone(), entry.version)
             .put(entry.key.clone(), encode(&entry.key, &claim)?);
@@ -212,6 +216,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn little_is_read_of_what_is_not_due() {
+        let (store, _, due) = queue();
+        let entries: Vec<_> = (0..300).map(|at| (at, "a")).collect();
+        add(&store, &due, &entries).await;
+        for (now, count) in [(-1, 0), (0, 1), (4, 5), (149, 150), (299, 300)] {
+            let before = store.reads();
+            let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(now);
+            assert_eq!(due.entries(now, 1000).await.unwrap().len(), count);
+            let read = store.reads() - before;
+            assert!(read <= 3 * count + 1, "{count} are due and {read} were read");
+        }
+    }
+
+    #[tokio::test]
     async fn work_is_done_once() {
         let (store, _, due) = queue();
         add(&store, &due, &[(1, "a")]).await;
@@ -239,13 +257,13 @@ mod tests {
         add(&store, &due, &[(1, "a"), (2, "b")]).await;
         let entry = due.entries(at(100), 1).await.unwrap().remove(0);
         let minute = Duration::from_mins(1);
-        let owned = due.claim(entry.clone(), "one", minute).await.unwrap().unwrap();
-        assert!(due.claim(entry, "two", minute).await.unwrap().is_none());
+        let owned = due.claim(entry.clone(), minute).await.unwrap().unwrap();
+        assert!(due.claim(entry, minute).await.unwrap().is_none());
         assert_eq!(ids(&due, 100, 10).await, ["b"], "the other entry is free");
         clock.advance(minute);
         let entry = due.entries(clock.now(), 1).await.unwrap().remove(0);
         assert_eq!(entry.id, "a");
-        let taken = due.claim(entry, "two", minute).await.unwrap().unwrap();
+        let taken = due.claim(entry, minute).await.unwrap().unwrap();
         let late = store.commit(Due::done(Commit::new(), &owned)).await;
         assert!(matches!(late, Err(CommitError::Conflict { .. })), "the first one is too late");
         store.commit(Due::done(Commit::new(), &taken)).await.unwrap();

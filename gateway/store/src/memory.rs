@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ struct Shared {
     state: Mutex<State>,
     watchers: Watchers,
     clock: Clock,
+    reads: AtomicUsize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,7 +49,8 @@ impl MemoryStore {
 
     fn with_state(state: State, clock: Clock) -> Self {
         let (state, watchers) = (Mutex::new(state), Watchers::default());
-        Self { shared: Arc::new(Shared { state, watchers, clock }) }
+        let reads = AtomicUsize::new(0);
+        Self { shared: Arc::new(Shared { state, watchers, clock, reads }) }
     }
 
     /// Makes every commit that writes something fail with [`CommitError::Full`], or stops doing so:
@@ -60,6 +63,15 @@ impl MemoryStore {
     /// left by a process that ends between two commits, for the tests of those who need several.
     pub fn stop_after(&self, commits: Option<usize>) {
         self.lock().left = commits;
+    }
+
+    /// How many records and keys were read so far, for the tests of those who should read few.
+    pub fn reads(&self) -> usize {
+        self.shared.reads.load(Ordering::Relaxed)
+    }
+
+    fn count_reads(&self, count: usize) {
+        self.shared.reads.fetch_add(count, Ordering::Relaxed);
     }
 
     /// A store of its own with the records as they are now: what a backup would be.
@@ -122,6 +134,7 @@ impl State {
 impl Store for MemoryStore {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Record>, ReadError>> {
         Box::pin(async move {
+            self.count_reads(1);
             Ok(self.lock().records.get(key).map(|(value, version)| Record {
                 key: key.clone(),
                 value: value.clone(),
@@ -141,7 +154,7 @@ impl Store for MemoryStore {
                 Some(after) if after.as_bytes() >= prefix => Bound::Excluded(after.as_bytes()),
                 _ => Bound::Included(prefix),
             };
-            Ok(self
+            let found: Vec<_> = self
                 .lock()
                 .records
                 .range::<[u8], _>((start, Bound::Unbounded))
@@ -152,7 +165,9 @@ impl Store for MemoryStore {
                     value: value.clone(),
                     version: *version,
                 })
-                .collect())
+                .collect();
+            self.count_reads(found.len());
+            Ok(found)
         })
     }
 

@@ -90,11 +90,12 @@ impl Acme {
                 let possible = self.check_name(identifier);
                 possible.map_err(|error| Error::BadCsr(error.to_string()))?;
             }
-            let processing = Order::Processing(ready.finalize(csr.to_owned()));
+            let due = self.issuance_due();
+            let processing = Order::Processing(ready.finalize(csr.to_owned(), due));
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
-                .put(stored.key, records::encode(&processing)?)
-                .put(records::unfinished_order(&context.tenant, id)?, self.unfinished_issuance()?);
+                .put(stored.key, records::encode(&processing)?);
+            let commit = self.issuances(&context.tenant).add(commit, due, &id.to_string())?;
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => {
@@ -147,6 +148,7 @@ impl Acme {
         // Before the commit: once that is made, anybody who polls sees the outcome.
         self.audit.record(event).await?;
         loop {
+            let due = self.issuances(&context.tenant).key(order.due(), &id.to_string())?;
             let finished = Self::finished(order, &outcome, client);
             let commit = Commit::new().check_version(key.clone(), version);
             let commit = match &finished {
@@ -155,9 +157,7 @@ impl Acme {
                 // It counts on.
                 Order::Pending(_) | Order::Ready(_) | Order::Processing(_) => commit,
             };
-            let commit = commit
-                .put(key.clone(), records::encode(&finished)?)
-                .delete(records::unfinished_order(&context.tenant, id)?);
+            let commit = commit.put(key.clone(), records::encode(&finished)?).delete(due);
             match self.store.commit(commit).await {
                 Ok(_) => {
                     metrics::counter!(
@@ -192,7 +192,7 @@ impl Acme {
     }
 
     /// The order at this key, if its certificate is being made.
-    pub(super) async fn processing(
+    pub(crate) async fn processing(
         &self,
         key: &Key,
     ) -> Result<Option<(In<Processing>, Version)>, Error> {

@@ -1,7 +1,6 @@
 //! Orders whose certificate cannot be made at the moment, since an HSM or another CA is away: they stay in
 //! `processing` and are tried again until they expire. In between, nothing of them is in memory: when to try again
-//! stands in the order's record and among the unfinished work, from where a gateway takes it up
-//! ([`Acme::take_up`]).
+//! stands in the order's record and in a queue by time, from where a gateway takes them up ([`Acme::take_up`]).
 
 use std::time::Duration;
 
@@ -55,14 +54,14 @@ impl Acme {
         let key = records::order(&context.tenant, id)?;
         let (now, expires) = (self.clock.now(), order.facts().expires);
         let Some(next) = PutOff::after(order.put_off(), now, expires) else { return Ok(false) };
+        let queue = self.issuances(&context.tenant);
         loop {
+            let before = queue.key(order.due(), &id.to_string())?;
             let commit = Commit::new()
                 .check_version(key.clone(), version)
                 .put(key.clone(), records::encode(&super::Order::Processing(order.later(next)))?)
-                .put(
-                    records::unfinished_order(&context.tenant, id)?,
-                    Self::unfinished_until(next.until)?,
-                );
+                .delete(before);
+            let commit = queue.add(commit, next.until, &id.to_string())?;
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(true),
                 // One of its authorizations changed meanwhile.

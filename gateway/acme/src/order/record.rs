@@ -56,6 +56,8 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     put_off: Option<PutOff>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
@@ -141,7 +143,9 @@ impl TryFrom<Record> for Order {
             }
             Status::Processing => {
                 let csr = record.csr.ok_or("an order in processing has a CSR")?;
-                let state = Processing { csr, put_off: record.put_off };
+                // One of an earlier version is in no queue yet.
+                let due = record.due.unwrap_or(facts.expires);
+                let state = Processing { csr, put_off: record.put_off, due };
                 Self::Processing(In { facts, progress, state })
             }
             Status::Valid => {
@@ -165,8 +169,9 @@ impl From<Order> for Record {
                 Self { rejected, ..record }
             }
             Order::Processing(order) => {
-                let (record, Processing { csr, put_off }) = Self::of(Status::Processing, order);
-                Self { csr: Some(csr), put_off, ..record }
+                let (record, Processing { csr, put_off, due }) =
+                    Self::of(Status::Processing, order);
+                Self { csr: Some(csr), put_off, due: Some(due), ..record }
             }
             Order::Valid(order) => {
                 let (record, Valid { certificate }) = Self::of(Status::Valid, order);
@@ -214,6 +219,7 @@ impl Record {
             validated: None,
             csr: None,
             put_off: None,
+            due: None,
             certificate: None,
             failure: None,
             rejected: None,
@@ -250,11 +256,19 @@ mod tests {
             Order::Pending(In::new(two)).authorized(1, &failed),
             Order::Ready(ready(&names)).authorized(1, &given_up),
             Order::Ready(ready(&names)),
-            Order::Ready(ready(&names).finalize("AA".into()).reject(failure())),
-            Order::Processing(ready(&names).finalize("AA".into())),
-            Order::Processing(ready(&names).finalize("AA".into()).later(put_off)),
-            Order::Valid(ready(&names).finalize("AA".into()).issued("01".into())),
-            Order::Invalid(ready(&names).finalize("AA".into()).fail(failure())),
+            Order::Ready(
+                ready(&names).finalize("AA".into(), Timestamp::UNIX_EPOCH).reject(failure()),
+            ),
+            Order::Processing(ready(&names).finalize("AA".into(), Timestamp::UNIX_EPOCH)),
+            Order::Processing(
+                ready(&names).finalize("AA".into(), Timestamp::UNIX_EPOCH).later(put_off),
+            ),
+            Order::Valid(
+                ready(&names).finalize("AA".into(), Timestamp::UNIX_EPOCH).issued("01".into()),
+            ),
+            Order::Invalid(
+                ready(&names).finalize("AA".into(), Timestamp::UNIX_EPOCH).fail(failure()),
+            ),
         ] {
             let stored = order.to_bytes().unwrap();
             assert_eq!(Order::from_bytes(&stored).unwrap(), order);

@@ -49,6 +49,8 @@ pub struct Processing {
     pub(super) csr: String,
     /// If it could not be made yet.
     pub(super) put_off: Option<PutOff>,
+    /// From when on any gateway may take it up: where it is in the queue.
+    pub(super) due: Timestamp,
 }
 
 /// The certificate is there.
@@ -136,10 +138,10 @@ impl In<Ready> {
         self.state.rejected.as_ref()
     }
 
-    /// Begins to make the certificate for this CSR (base64url).
+    /// Begins to make the certificate for this CSR (base64url), which is left to this gateway until `due`.
     #[must_use]
-    pub fn finalize(self, csr: String) -> In<Processing> {
-        self.into(Processing { csr, put_off: None })
+    pub fn finalize(self, csr: String, due: Timestamp) -> In<Processing> {
+        self.into(Processing { csr, put_off: None, due })
     }
 
     /// The order was given up.
@@ -164,6 +166,17 @@ impl In<Processing> {
     #[must_use]
     pub fn later(mut self, put_off: PutOff) -> Self {
         self.state.put_off = Some(put_off);
+        self.due_at(put_off.until)
+    }
+
+    /// From when on any gateway may take it up.
+    pub(crate) fn due(&self) -> Timestamp {
+        self.state.due
+    }
+
+    /// It may be taken up from then on.
+    pub(crate) fn due_at(mut self, due: Timestamp) -> Self {
+        self.state.due = due;
         self
     }
 
@@ -422,15 +435,22 @@ pub(crate) mod tests {
         assert_eq!(Order::Ready(order.clone()).at(at_expiry).status(), "ready");
         assert_eq!(Order::Ready(order.clone()).at(later).status(), "invalid");
         assert_eq!(Order::Pending(In::new(facts(&["a.b"]))).at(later).status(), "invalid");
-        assert_eq!(Order::Processing(order.finalize("AA".into())).at(later).status(), "processing");
+        assert_eq!(
+            Order::Processing(order.finalize("AA".into(), Timestamp::UNIX_EPOCH))
+                .at(later)
+                .status(),
+            "processing"
+        );
     }
 
     #[test]
     fn an_order_whose_csr_was_rejected_takes_another_one() {
         let failure = Failure::new(FailureKind::BadCsr, "no");
-        let back = ready(&["a.example"]).finalize("AA".into()).reject(failure.clone());
+        let back = ready(&["a.example"])
+            .finalize("AA".into(), Timestamp::UNIX_EPOCH)
+            .reject(failure.clone());
         assert_eq!(back.rejected(), Some(&failure));
-        let again = back.finalize("BB".into());
+        let again = back.finalize("BB".into(), Timestamp::UNIX_EPOCH);
         assert_eq!(again.csr(), "BB");
         assert_eq!(again.validated().count(), 1);
     }

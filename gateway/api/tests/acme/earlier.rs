@@ -214,3 +214,26 @@ async fn authorizations_that_became_valid_before_go_with_their_order() {
     assert_eq!(server.acme.sweep().await.unwrap(), 1);
     assert_eq!(apart(&world).await, 0);
 }
+
+#[tokio::test]
+async fn a_certificate_that_an_earlier_version_was_making_is_made() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let url = ready_order(&world, &client).await;
+    let key = Key::new(format!("default/acme/order/{ORDER}")).unwrap();
+    let record = world.store.get(&key).await.unwrap().unwrap();
+    let mut order: Value = serde_json::from_slice(&record.value).unwrap();
+    order["status"] = json!("processing");
+    order["csr"] = json!(steps::csr_for(&["a.localhost", "b.localhost"]));
+    put(&world, &format!("order/{ORDER}"), &order.to_string()).await;
+    put(&world, &format!("unfinished/order/{ORDER}"), r#"{"due":"2026-03-01T12:10:00Z"}"#).await;
+    // Of one that was done in the meantime.
+    put(&world, &format!("unfinished/order/{SECOND}"), "").await;
+    assert_eq!(server.acme.resume().await.unwrap(), 1);
+    world.until(&mut client, &url, "valid").await;
+    for prefix in ["default/acme/unfinished/", "default/acme/issuance-due/"] {
+        let left = world.store.scan(prefix.as_bytes(), None, 10).await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

@@ -292,6 +292,32 @@ async fn an_order_whose_ca_is_away_is_processing_until_it_expires() {
 }
 
 #[tokio::test]
+async fn orders_whose_ca_is_away_are_not_read_before_they_are_due() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(finalized_elsewhere(&world, &mut client).await);
+    }
+    for pause in ["1", "2"] {
+        for order in &orders {
+            put_off(&world, &mut client, order, pause).await;
+        }
+        let before = world.store.reads();
+        assert_eq!(server.acme.take_up().await.unwrap(), 0, "none is due");
+        assert_eq!(world.store.reads() - before, 1, "when the first is due");
+        world.clock.advance(Duration::from_secs(pause.parse().unwrap()));
+        let mut taken_up = 0;
+        while taken_up < orders.len() {
+            // The task that put an order off may not have ended yet.
+            taken_up += server.acme.take_up().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_order_whose_ca_is_away_is_tried_again_after_a_restart() {
     let world = World::new().await;
     let mut client = world.start().await.client().await;

@@ -249,6 +249,7 @@ async fn dead_orders_are_deleted_in_the_end_and_live_ones_are_not() {
         ("authorization", 0),
         ("proof", 0),
         ("unfinished", 0),
+        ("issuance-due", 0),
     ] {
         let prefix = format!("default/acme/{kind}/");
         let found = world.store.scan(prefix.as_bytes(), None, 10).await.unwrap();

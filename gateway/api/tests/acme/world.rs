@@ -58,10 +58,11 @@ impl World {
     pub(crate) async fn with_access_rules(rules: &str) -> Self {
         let policies = TempDir::new().unwrap();
         write_policies(policies.path(), rules);
+        let clock = Clock::manual("2026-03-01T12:00:00Z".parse().unwrap());
         Self {
-            store: MemoryStore::new(),
+            store: MemoryStore::with_clock(clock.clone()),
             audit: MemorySink::new(),
-            clock: Clock::manual("2026-03-01T12:00:00Z".parse().unwrap()),
+            clock,
             web: Web::start().await,
             evidence: Arc::default(),
             address: Arc::new(Mutex::new([127, 0, 0, 1].into())),

@@ -2,6 +2,8 @@
 //! restart can resume it. A challenge that had no turn stays unfinished, and so does an order whose CA is unavailable;
 //! this gateway or another one on the same store takes them up later ([`Acme::take_up`]).
 
+mod orders;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,19 +29,13 @@ const PAGE: usize = 100;
 /// How often work that fails because of the gateway itself is tried; the pauses in between grow from one second to one
 /// minute.
 const TRIES: u32 = 10;
+/// The same for a certificate. Each of its tries takes a minute if another CA makes it.
+const ISSUANCE_TRIES: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How much longer than its wait and its own timeout a challenge is left to the gateway that began it.
 const GRACE: Duration = Duration::from_secs(20);
-/// The same for a certificate. Each of its tries takes a minute if another CA makes it.
-const ISSUANCE_TRIES: u32 = 4;
-/// How long a certificate that is being made is left to the gateway that began it. This is longer than all of these
-/// tries may take: no other gateway may have the certificate made a second time.
-const ISSUANCE: Duration = Duration::from_mins(10);
-/// How many certificates of resumed orders are made at once: when an HSM comes back, all orders that wait for it are
-/// due.
-const ISSUANCES: usize = 64;
 
-/// The record of an order whose challenges are being validated, or whose certificate is being made.
+/// The record of an order whose challenges are being validated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Unfinished {
     /// From when on another gateway may take it up: the one that began it has put it off, or is gone.
@@ -122,10 +118,7 @@ impl Acme {
                     }
                 }
             }
-            for key in self.keys_below(&records::unfinished_orders(tenant)).await? {
-                self.spawn_issuance(&context, records::id_in(&key)?, Awaiting::nobody());
-                count += 1;
-            }
+            count += self.resume_orders(tenant, &context).await?;
         }
         if count > 0 {
             tracing::info!(count, "taking up unfinished challenges and orders");
@@ -155,28 +148,6 @@ impl Acme {
                 }
             }
             count += self.take_up_orders(tenant, &context).await?;
-        }
-        Ok(count)
-    }
-
-    async fn take_up_orders(
-        self: &Arc<Self>,
-        tenant: &TenantId,
-        context: &RequestContext,
-    ) -> Result<usize, Error> {
-        let mut count = 0;
-        let prefix = records::unfinished_orders(tenant);
-        let mut pages = Pages::new(self.store.as_ref(), prefix.as_bytes());
-        while let Some(page) = pages.next().await? {
-            for record in page {
-                if self.under_way.issuances() >= ISSUANCES {
-                    return Ok(count);
-                }
-                if let Some(id) = self.claim_order(tenant, record).await? {
-                    self.spawn_issuance(context, id, Awaiting::nobody());
-                    count += 1;
-                }
-            }
         }
         Ok(count)
     }
@@ -221,23 +192,6 @@ impl Acme {
         Ok(ids)
     }
 
-    /// Does the same for an order whose certificate is being made.
-    async fn claim_order(
-        &self,
-        tenant: &TenantId,
-        record: Record,
-    ) -> Result<Option<OrderId>, Error> {
-        if !self.is_due(&record) {
-            return Ok(None);
-        }
-        let id = records::id_in(&record.key)?;
-        let going = (tenant.clone(), What::Issuance(id));
-        if self.under_way.change(|all| all.contains(&going)) {
-            return Ok(None);
-        }
-        Ok(self.claimed(record, self.unfinished_issuance()?).await?.then_some(id))
-    }
-
     /// Whether a record is due. Records of earlier versions have no time and are always due.
     fn is_due(&self, record: &Record) -> bool {
         let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
@@ -258,18 +212,7 @@ impl Acme {
     /// The record of an order when the validation of a challenge begins.
     pub(crate) fn unfinished(&self) -> Result<Vec<u8>, Error> {
         let validation = &self.config.validation;
-        Self::unfinished_until(
-            self.clock.now() + validation.turn_timeout + validation.timeout + GRACE,
-        )
-    }
-
-    /// The record of an order when the gateway begins to make its certificate.
-    pub(crate) fn unfinished_issuance(&self) -> Result<Vec<u8>, Error> {
-        Self::unfinished_until(self.clock.now() + ISSUANCE)
-    }
-
-    /// The record of work that is put off, or left to one gateway, until `due`.
-    pub(crate) fn unfinished_until(due: Timestamp) -> Result<Vec<u8>, Error> {
+        let due = self.clock.now() + validation.turn_timeout + validation.timeout + GRACE;
         records::encode(&Unfinished { due })
     }
 
