@@ -61,7 +61,7 @@ impl Worker {
         if self.health.trouble().is_some() {
             return;
         }
-        if let Err(fault) = self.tried(|session| session.check(self.token.module())) {
+        if let Err(fault) = self.tried(|session| session.check(self.token.module().infos())) {
             tracing::warn!(token = %self.token.selector(), %fault, "an idle session of the token failed");
         }
     }

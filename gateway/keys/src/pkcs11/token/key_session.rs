@@ -12,7 +12,7 @@ use crate::pkcs11::fault::Fault;
 use crate::pkcs11::operations::sign::{self, Verify};
 use crate::pkcs11::operations::{Operation, Outcome, wrap};
 use crate::pkcs11::token::login::{LoginState, login_state};
-use crate::pkcs11::token::module::Module;
+use crate::pkcs11::token_info::TokenInfoReader;
 use crate::pkcs11::token_metrics::TokenMetrics;
 
 /// A session with the handles of the keys that were used in it. Handles die with their session.
@@ -69,12 +69,12 @@ impl KeySession {
 
     /// Whether it is there, and logged in, and its token is there: some modules know how a session is without asking
     /// the device.
-    pub(crate) fn check(&self, module: &Module) -> Result<(), Fault> {
+    pub(crate) fn check(&self, infos: &TokenInfoReader) -> Result<(), Fault> {
         if login_state(&self.session)? == LoginState::Other {
             return Err(Fault::LoggedOut);
         }
         let Ok(session) = self.session.get_session_info() else { return Ok(()) };
-        match module.token_info(session.slot_id()).map_err(Fault::from) {
+        match infos.read(session.slot_id()).map_err(Fault::from) {
             Err(fault) if fault.is_of_the_device() => Err(fault),
             Ok(_) | Err(_) => Ok(()),
         }
