@@ -17,7 +17,8 @@ mod set;
 mod trial;
 
 pub use binding::{Digest, FileError, InvalidDigest, InvalidDocument, Known, Names, Place};
-pub use component::{ArtifactError, Compiler, EngineError, LARGEST_COMPONENT, compile_ordered};
+pub use chancery_sandbox::EngineError;
+pub use component::{ArtifactError, Compiler, LARGEST_COMPONENT, compile_ordered};
 pub use contract::{
     DataLookup, GroupLookup, IssuedLookup, IssuedTo, LookupError, Lookups, VERSION as CONTRACT,
 };

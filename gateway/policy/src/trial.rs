@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_sandbox::Sandbox;
 use serde::Serialize;
 
 use crate::binding::{Binding, Digest, Limits, Mode, Place, Scope};
 use crate::cases::{CaseKind, CaseOutcome, Cases};
-use crate::component::{Program, Sandbox, decision_of, inspect};
+use crate::component::{Program, decision_of, inspect};
 use crate::contract::{Capabilities, Granted, Lookups, VERSION};
 use crate::set::{LoadError, Subject};
 

@@ -11,16 +11,17 @@ use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
 use wasmtime::{Result, Store, bail, format_err};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
-use super::engine::PAGE;
-use super::guest::Bounds;
+use crate::engine::PAGE;
+use crate::instance::Bounds;
 
 /// The interface by which a snapshot reads an instrumented component's memory.
-pub(crate) const INSTRUMENTATION: &str = "wasmtime:wizer/access";
+pub const INSTRUMENTATION: &str = "wasmtime:wizer/access";
 
 /// A component that was made readable for a snapshot.
-pub(crate) struct Instrumented<'a> {
+pub struct Instrumented<'a> {
     context: ComponentContext<'a>,
-    pub(crate) wasm: Vec<u8>,
+    /// Its bytes.
+    pub wasm: Vec<u8>,
     /// Whether pages of zeros at the end of its memory are no loss.
     can_be_cut: bool,
 }
@@ -31,16 +32,16 @@ const CAN_BE_CUT: &str = "chancery-memory";
 impl<'a> Instrumented<'a> {
     /// Fails for components whose state is more than memory and plain globals; they are then
     /// configured in every evaluation.
-    pub(crate) fn new(wasm: &'a [u8]) -> Result<Self> {
+    pub fn new(wasm: &'a [u8]) -> Result<Self> {
         let can_be_cut = has_custom_section(wasm, CAN_BE_CUT)?;
         let (context, wasm) = Wizer::new().instrument_component(wasm)?;
         Ok(Self { context, wasm, can_be_cut })
     }
 
     /// The component that begins as this instance stands.
-    pub(crate) fn snapshot(
+    pub fn snapshot<H: Send + 'static>(
         &self,
-        store: &mut Store<Bounds>,
+        store: &mut Store<Bounds<H>>,
         instance: Instance,
     ) -> Result<Vec<u8>> {
         let (memories, can_be_cut) = (BTreeMap::new(), self.can_be_cut);
@@ -79,8 +80,8 @@ fn finish<T>(future: impl Future<Output = T>) -> Result<T> {
     }
 }
 
-struct State<'a> {
-    store: &'a mut Store<Bounds>,
+struct State<'a, H: 'static> {
+    store: &'a mut Store<Bounds<H>>,
     instance: Instance,
     /// What was read already, by function: to read a memory grows it, and it is read twice.
     memories: BTreeMap<String, Vec<u8>>,
@@ -89,7 +90,7 @@ struct State<'a> {
     failure: Option<wasmtime::Error>,
 }
 
-impl State<'_> {
+impl<H: Send + 'static> State<'_, H> {
     fn call<R>(&mut self, instance: &str, func: &str) -> Result<R>
     where
         (R,): ComponentNamedList + Lift + 'static,
@@ -116,7 +117,7 @@ impl State<'_> {
     }
 }
 
-impl ComponentInstanceState for State<'_> {
+impl<H: Send + 'static> ComponentInstanceState for State<'_, H> {
     async fn call_func_ret_list_u8(
         &mut self,
         instance: &str,

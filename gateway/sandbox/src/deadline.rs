@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
-use super::engine::TICK;
+use crate::engine::TICK;
 
 /// A guest may take this many deadlines by the clock on the wall.
 const PATIENCE: u64 = 10;

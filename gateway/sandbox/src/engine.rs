@@ -6,18 +6,18 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use rustix::process::{Resource, getrlimit};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::binding::LARGEST_MEMORY;
-
 /// How often the engine's epoch advances, and so the grain of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// A page of linear memory, in bytes.
-pub(crate) const PAGE: usize = 64 * 1024;
+pub const PAGE: usize = 64 * 1024;
 /// How much of a memory is reset by copying, which takes about a microsecond for each page. Giving pages back
 /// instead takes five to ten for the first, and again when they are touched.
 const COPIED: usize = 4 * PAGE;
+/// The most memory that one instance may be given, in bytes.
+pub const LARGEST_MEMORY: usize = 64 * 1024 * 1024;
 /// Linear memories that one component may have.
-pub(crate) const MEMORIES: usize = 4;
+pub const MEMORIES: usize = 4;
 /// Core instances that one component may consist of: a Python policy is some forty, linked together.
 pub(crate) const INSTANCES: usize = 64;
 /// Address space that wasmtime reserves for a linear memory, with its guard.
@@ -28,27 +28,28 @@ const SLOTS: usize = 256;
 /// The engine cannot run on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the WebAssembly engine: {0}")]
-pub struct EngineError(pub(crate) String);
+pub struct EngineError(pub String);
 
 /// The engine and the thread that makes its deadlines pass.
-pub(crate) struct Sandbox {
-    pub(crate) engine: Engine,
+pub struct Sandbox {
+    /// The engine.
+    pub engine: Engine,
     /// How many evaluations may run at once without emptying the pool, one reserved for loading.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
     _ticker: Ticker,
 }
 
 impl Sandbox {
     /// For one evaluation after the other, in an engine that counts what guests consume. That makes
     /// them slower, so it is for trials.
-    pub(crate) fn counting() -> Result<Self, EngineError> {
+    pub fn counting() -> Result<Self, EngineError> {
         let mut config = config(2 * MEMORIES);
         config.consume_fuel(true);
         Self::start(&config, 1)
     }
 
     /// For this many evaluations at once, or fewer if the address space is limited.
-    pub(crate) fn new(concurrency: usize) -> Result<Self, EngineError> {
+    pub fn new(concurrency: usize) -> Result<Self, EngineError> {
         let wanted = SLOTS.max((concurrency + 1) * MEMORIES);
         let slots = wanted.min(slots_in_address_space(getrlimit(Resource::As).current));
         let concurrency = concurrency.min((slots / MEMORIES).saturating_sub(1));

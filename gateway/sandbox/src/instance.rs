@@ -1,13 +1,11 @@
 //! The store of one instance, and the limits of what it may use there.
 
+use std::time::Duration;
+
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
-use super::deadline::Deadline;
-use super::engine::{INSTANCES, MEMORIES};
-use super::failure::Failure;
-use super::wasi;
-use crate::binding::Limits;
-use crate::contract::Calls;
+use crate::deadline::Deadline;
+use crate::engine::{INSTANCES, MEMORIES};
 
 /// The most elements in all tables of a guest. Compiled languages use them for function pointers.
 const TABLE_ELEMENTS: usize = 20_000;
@@ -15,18 +13,56 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// The most handles that a guest may have at once, of WASI or of its own. They use memory of the host.
 const HANDLES: usize = 1000;
 
-/// A store whose deadline has begun, since instantiation already runs code of the guest.
-pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bounds> {
+/// What one instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of the processor's time; ten times as much by the clock on the wall.
+    pub deadline: Duration,
+    /// Linear memory, in bytes.
+    pub memory: usize,
+    /// What an answer occupies in the host, in bytes.
+    pub answer: usize,
+}
+
+/// Why an instance gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It trapped: how.
+    Trap(String),
+    /// It did not end within this deadline.
+    Deadline(Duration),
+    /// It wanted more memory than its limit.
+    Memory {
+        /// The limit.
+        kib: usize,
+    },
+    /// It recursed beyond the stack.
+    Stack,
+    /// It held more handles than the limit.
+    Handles,
+    /// Its answer is larger than the limit.
+    AnswerTooLarge,
+    /// Anything else, such as an answer that is not of its type: what the engine says.
+    Other(String),
+}
+
+/// A store whose deadline has begun, since instantiation already runs code of the guest. `host` is what the functions
+/// that the guest may call work on; `counted` says whether the engine counts what guests consume.
+pub fn store<H: Send + 'static>(
+    engine: &Engine,
+    limits: Limits,
+    host: H,
+    counted: bool,
+) -> Store<Bounds<H>> {
     let deadline = Deadline::new(limits.deadline);
     let first = deadline.first();
-    let calls_are_counted = calls.counted();
-    let mut store = Store::new(engine, Bounds::new(limits, deadline, calls));
+    let mut store = Store::new(engine, Bounds::new(limits, deadline, host));
     store.limiter(|bounds| bounds);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
     store.set_epoch_deadline(first);
     store.set_hostcall_fuel(limits.answer);
     store.set_max_component_handles(HANDLES);
-    if calls_are_counted {
+    if counted {
         // Fuel only counts: the deadline ends an evaluation.
         let _ = store.set_fuel(u64::MAX);
     }
@@ -35,7 +71,7 @@ pub(crate) fn store(engine: &Engine, limits: &Limits, calls: Calls) -> Store<Bou
 
 /// Counts the time, the memory and the tables of one instance against its limits.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds<H> {
     deadline: Deadline,
     limits: Limits,
     /// Bytes of the granted memory that are left.
@@ -43,42 +79,36 @@ pub(crate) struct Bounds {
     granted: usize,
     tables: usize,
     refused_memory: bool,
-    /// What the guest may call.
-    pub(crate) calls: Calls,
-    /// The guest's state in WASI.
-    pub(crate) wasi: wasi::State,
+    /// What the functions that the guest may call work on.
+    pub host: H,
 }
 
-impl Bounds {
-    fn new(limits: &Limits, deadline: Deadline, calls: Calls) -> Self {
+impl<H> Bounds<H> {
+    fn new(limits: Limits, deadline: Deadline, host: H) -> Self {
         Self {
             deadline,
-            limits: *limits,
+            limits,
             memory: limits.memory,
             granted: limits.memory,
             tables: TABLE_ELEMENTS,
             refused_memory: false,
-            calls,
-            wasi: wasi::State::new(),
+            host,
         }
     }
 
     /// Linear memory that the instance has, in bytes.
-    pub(crate) fn memory_used(&self) -> usize {
+    pub fn memory_used(&self) -> usize {
         self.granted.saturating_sub(self.memory)
     }
 
     /// Allows this many more bytes of memory.
-    pub(crate) fn allow_memory(&mut self, bytes: usize) {
+    pub fn allow_memory(&mut self, bytes: usize) {
         self.memory += bytes;
         self.granted += bytes;
     }
 
     /// Why an instance failed, from the error and from what was refused to it before.
-    pub(crate) fn failure(&self, error: &wasmtime::Error) -> Failure {
-        if let Some(absent) = error.downcast_ref::<wasi::Absent>() {
-            return Failure::Trap(absent.to_string());
-        }
+    pub fn failure(&self, error: &wasmtime::Error) -> Failure {
         let Some(trap) = error.downcast_ref::<Trap>() else {
             let text = format!("{error:#}");
             // wasmtime does not export the types of these errors.
@@ -88,7 +118,7 @@ impl Bounds {
             if text.contains("fuel allocated for hostcalls has been exhausted") {
                 return Failure::AnswerTooLarge;
             }
-            return if self.refused_memory { self.out_of_memory() } else { Failure::Answer(text) };
+            return if self.refused_memory { self.out_of_memory() } else { Failure::Other(text) };
         };
         match trap {
             Trap::Interrupt => Failure::Deadline(self.limits.deadline),
@@ -97,20 +127,12 @@ impl Bounds {
                 self.out_of_memory()
             }
             Trap::StackOverflow => Failure::Stack,
-            other => Failure::Trap(self.with_last_words(other.to_string())),
+            other => Failure::Trap(other.to_string()),
         }
     }
 
     fn out_of_memory(&self) -> Failure {
         Failure::Memory { kib: self.limits.memory / 1024 }
-    }
-
-    /// A trap alone does not tell the exception or panic. The guest has often written it to the log before.
-    fn with_last_words(&self, trap: String) -> String {
-        match self.calls.last_words() {
-            "" => trap,
-            said => format!("{trap}, after it wrote: {said}"),
-        }
     }
 }
 
@@ -125,7 +147,7 @@ fn take(left: &mut usize, current: usize, desired: usize) -> bool {
     }
 }
 
-impl ResourceLimiter for Bounds {
+impl<H: Send> ResourceLimiter for Bounds<H> {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -163,25 +185,13 @@ impl ResourceLimiter for Bounds {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use super::*;
-    use crate::contract::{Callee, Lookups};
 
     #[test]
     fn growth_counts_over_all_memories_together() {
-        let callee = Callee {
-            binding: "b".into(),
-            capabilities: Arc::default(),
-            lookups: Lookups::unavailable(),
-            log: 0,
-            counted: false,
-            lines: None,
-        };
-        let calls = Calls::new(callee, None);
-        let limits = Limits { memory: 100, ..Limits::LARGEST };
-        let mut bounds = Bounds::new(&limits, Deadline::new(Duration::from_millis(1)), calls);
+        let deadline = Duration::from_millis(1);
+        let limits = Limits { deadline, memory: 100, answer: 0 };
+        let mut bounds = Bounds::new(limits, Deadline::new(deadline), ());
         assert!(bounds.memory_growing(0, 60, None).unwrap());
         assert!(bounds.memory_growing(0, 30, None).unwrap());
         assert!(!bounds.memory_growing(60, 71, None).unwrap());

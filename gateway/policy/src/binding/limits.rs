@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
+use chancery_sandbox::LARGEST_MEMORY;
 use serde::{Deserialize, Serialize};
-
-/// The most memory that a binding may be given, in bytes.
-pub(crate) const LARGEST_MEMORY: usize = 64 * 1024 * 1024;
 
 /// What an evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

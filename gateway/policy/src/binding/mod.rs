@@ -24,7 +24,7 @@ pub(crate) use file::replace;
 pub(crate) use group::{Group, Rule};
 pub(crate) use known::WrongSetting;
 pub use known::{Known, Names};
-pub(crate) use limits::{LARGEST_MEMORY, Limits};
+pub(crate) use limits::Limits;
 pub(crate) use members::{Member, Node, Resolved, resolve};
 pub use place::Place;
 pub(crate) use scope::Scope;

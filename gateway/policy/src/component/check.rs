@@ -1,12 +1,12 @@
 //! Whether a component is a policy of this contract, told in the contract's words before the engine
 //! tells it in its own.
 
+use chancery_sandbox::INSTRUMENTATION;
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use super::bake::INSTRUMENTATION;
 use super::wasi;
 use crate::contract::Decision;
 use crate::contract::interface::{

@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
 use std::time::Duration;
 
+use chancery_sandbox::Sandbox;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
 use super::confine::confine;
-use super::engine::Sandbox;
 use super::prepare::{Compiled, Order, Refusal, compile};
 use crate::contract::Line;
 

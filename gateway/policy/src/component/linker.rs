@@ -22,7 +22,7 @@ pub(crate) fn linker(engine: &Engine, component: &Component) -> wasmtime::Result
 }
 
 fn calls(bounds: &mut Bounds) -> &mut Calls {
-    &mut bounds.calls
+    &mut bounds.host.calls
 }
 
 type HasCalls = HasSelf<Calls>;

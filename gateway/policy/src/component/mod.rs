@@ -1,12 +1,9 @@
-//! Components: the engine that runs them, what they are compiled to, and what one instance may use.
+//! Components: what they are compiled to, what one instance may use and call, and how it is asked.
 
 mod artifact;
-mod bake;
 mod check;
 mod compiler;
 mod confine;
-mod deadline;
-mod engine;
 mod failure;
 mod guest;
 mod linked;
@@ -20,10 +17,8 @@ pub use artifact::ArtifactError;
 pub(crate) use artifact::{ArtifactId, Artifacts};
 pub(crate) use check::decision_of;
 pub use compiler::{Compiler, compile_ordered};
-pub use engine::EngineError;
-pub(crate) use engine::Sandbox;
 pub(crate) use failure::Failure;
-pub(crate) use guest::Bounds;
+pub(crate) use guest::{Bounds, failure};
 pub(crate) use linked::Interface;
 pub(crate) use prepare::Refusal;
 pub use program::LARGEST_COMPONENT;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use chancery_sandbox::{Instrumented, MEMORIES, PAGE};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Instance};
 use wasmtime::{Engine, Store, format_err};
 
-use super::bake::Instrumented;
 use super::check::{check_world, refuse_module};
-use super::engine::{MEMORIES, PAGE};
 use super::guest::{self, Bounds};
 use super::linked::Interface;
 use super::linker::linker;
@@ -106,7 +105,7 @@ fn bake(
 ) -> Result<wasmtime::Result<Component>, Refusal> {
     let component = Component::new(engine, &instrumented.wasm)?;
     let (mut store, instance) = configure(engine, &component, order, callee)?;
-    if store.data().wasi.holds_handles() {
+    if store.data().host.wasi.holds_handles() {
         return Ok(Err(format_err!("it holds a stream of WASI from then on")));
     }
     // To read a memory adds a page to it and hands the whole of it over in one answer.
@@ -151,7 +150,7 @@ fn configure(
 }
 
 fn fails(when: &str, store: &Store<Bounds>, error: &wasmtime::Error) -> Refusal {
-    Refusal::Plugin(format!("{when}: {}", store.data().failure(error)))
+    Refusal::Plugin(format!("{when}: {}", guest::failure(store.data(), error)))
 }
 
 /// What the plugin says of itself, and how much memory it has when it says so.

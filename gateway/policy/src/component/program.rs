@@ -87,7 +87,7 @@ impl Program {
     }
 
     /// Makes a program of a component's bytes, without looking for an artifact or leaving one; `counted`
-    /// if the engine [counts](super::engine::Sandbox::counting).
+    /// if the engine [counts](chancery_sandbox::Sandbox::counting).
     pub(crate) fn from_bytes(
         engine: &Engine,
         wasm: &[u8],

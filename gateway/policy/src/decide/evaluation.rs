@@ -5,7 +5,7 @@ use wasmtime::Store;
 
 use super::merge::{narrowest, strictest};
 use super::meters::Outcome;
-use crate::component::{Bounds, Failure, Interface, Program};
+use crate::component::{Bounds, Failure, Interface, Program, failure};
 use crate::contract::world::types;
 use crate::contract::{answer, request};
 use crate::question::{AccessGrant, AccessRequest, CertificateFacts, CertificateTemplate, Denial};
@@ -66,7 +66,7 @@ pub(crate) fn ask_access(
 ) -> Answer<AccessGrant> {
     let Interface::Access(policy) = &program.interface else { return wrong_world() };
     let said = policy.ask(program.unconfigured.as_deref(), request, &mut *store);
-    let decision = said.map_err(|error| store.data().failure(&error))?;
+    let decision = said.map_err(|error| failure(store.data(), &error))?;
     answer::accept_access(decision.map_err(|e| refused_settings(&e))?).map_err(Failure::Answer)
 }
 
@@ -99,7 +99,7 @@ impl Question for CertificateFacts {
         let Interface::Certificate(policy) = &program.interface else { return wrong_world() };
         let request = request::Certificate::from(self);
         let said = policy.ask(program.unconfigured.as_deref(), &request, &mut *store);
-        let decision = said.map_err(|error| store.data().failure(&error))?;
+        let decision = said.map_err(|error| failure(store.data(), &error))?;
         let decision = decision.map_err(|e| refused_settings(&e))?;
         answer::accept_certificate(decision).map_err(Failure::Answer)
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use chancery_files::Trusted;
 use chancery_identity::Clock;
+use chancery_sandbox::{EngineError, Sandbox};
 pub use config::PolicyConfig;
 pub use each::EachVerdict;
 pub use offline::{earlier_set, policy_history, remember_earlier, roll_back};
@@ -21,7 +22,7 @@ use reuse::Reuse;
 use tokio::sync::oneshot;
 
 use crate::binding::{Known, Sources};
-use crate::component::{Artifacts, EngineError, Sandbox};
+use crate::component::Artifacts;
 use crate::contract::Lookups;
 use crate::decide::Workers;
 use crate::question::Operations;

@@ -74,7 +74,7 @@ impl Bound {
         let answer = question.ask(&self.program, &mut store);
         let taken = begun.elapsed();
         self.share.ended(answer.as_ref().err());
-        meters.lines_dropped(store.data().calls.dropped);
+        meters.lines_dropped(store.data().host.calls.dropped);
         let trail = Trail { binding: &binding.name, mode: *mode, meters, taken };
         let evaluation = Evaluation {
             plugin: self.plugin.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chancery_identity::Clock;
+use chancery_sandbox::Sandbox;
 
 use super::PolicySet;
 use super::admission::{Admission, Unasked};
@@ -11,7 +12,7 @@ use super::history::{self, History};
 use super::load::Loaded;
 use super::signature::Signers;
 use crate::binding::{Digest, Files, Known, Sources};
-use crate::component::{Artifacts, Sandbox};
+use crate::component::Artifacts;
 use crate::contract::Lookups;
 
 /// What a load brought into force.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use chancery_identity::TenantId;
+use chancery_sandbox::EngineError;
 
 use crate::binding::{Binding, Digest, FileError, InvalidDocument, Place};
 use crate::cases::CasesError;
-use crate::component::{ArtifactError, EngineError, ProgramError, Refusal};
+use crate::component::{ArtifactError, ProgramError, Refusal};
 
 /// Why a set of policies was not taken into use. The set before it, if any, stays in force.
 #[derive(Debug, thiserror::Error)]

@@ -61,7 +61,7 @@ pub(crate) fn link(
                 ComponentItem::Resource(_) => {
                     let ty = ResourceType::host::<Handle>();
                     instance.resource(item, ty, |mut store, _| {
-                        let state = &mut store.data_mut().wasi;
+                        let state = &mut store.data_mut().host.wasi;
                         state.handles = state.handles.saturating_sub(1);
                         Ok(())
                     })?;
@@ -135,13 +135,12 @@ fn random(instance: &mut Instance<'_>, interface: &str, function: &str) -> Resul
     match function {
         "get-random-bytes" | "get-insecure-random-bytes" => instance
             .func_wrap(function, |mut store, (count,): (u64,)| {
-                Ok((store.data_mut().wasi.random_bytes(count)?,))
+                Ok((store.data_mut().host.wasi.random_bytes(count)?,))
             }),
-        "get-random-u64" | "get-insecure-random-u64" => {
-            instance.func_wrap(function, |mut store, (): ()| Ok((store.data_mut().wasi.random(),)))
-        }
+        "get-random-u64" | "get-insecure-random-u64" => instance
+            .func_wrap(function, |mut store, (): ()| Ok((store.data_mut().host.wasi.random(),))),
         "insecure-seed" => instance.func_wrap(function, |mut store, (): ()| {
-            let state = &mut store.data_mut().wasi;
+            let state = &mut store.data_mut().host.wasi;
             Ok(((state.random(), state.random()),))
         }),
         _ => absent(instance, interface, function),
@@ -200,7 +199,7 @@ fn handle(instance: &mut Instance<'_>, function: &str, what: u32) -> Result<()> 
 }
 
 fn give(store: &mut StoreContextMut<'_, Bounds>, what: u32) -> Resource<Handle> {
-    store.data_mut().wasi.handles += 1;
+    store.data_mut().host.wasi.handles += 1;
     Resource::new_own(what)
 }
 
@@ -210,5 +209,5 @@ fn print(store: &mut StoreContextMut<'_, Bounds>, to: &Resource<Handle>, text: &
         STDERR => Level::Warn,
         _ => return,
     };
-    store.data_mut().calls.print(level, &String::from_utf8_lossy(text));
+    store.data_mut().host.calls.print(level, &String::from_utf8_lossy(text));
 }

@@ -1,0 +1,11 @@
+//! Runs components that nobody has to trust: the engine, the limits of one instance, and snapshots of configured
+//! components. What a guest may call, and what its answers mean, is the affair of the crates above.
+
+mod bake;
+mod deadline;
+mod engine;
+mod instance;
+
+pub use bake::{INSTRUMENTATION, Instrumented};
+pub use engine::{EngineError, LARGEST_MEMORY, MEMORIES, PAGE, Sandbox};
+pub use instance::{Bounds, Failure, Limits, store};
