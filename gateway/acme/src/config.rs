@@ -35,7 +35,7 @@ pub struct AcmeConfig {
     pub authorization_lifetime: Duration,
     /// How long orders and authorizations are kept after they are over.
     pub retention: Duration,
-    /// How much one account or client may have.
+    /// How much one account or address may have.
     pub limits: Limits,
     /// The most names in one order.
     pub max_identifiers: usize,
@@ -46,24 +46,25 @@ pub struct AcmeConfig {
     pub validation: ValidationConfig,
 }
 
-/// How much one account or client may have. A client is an IPv4 address or a /64 of IPv6; 0 is no limit.
-/// All gateways over one store count together.
+/// How much one account, and all clients at one address, may have. An address is one of IPv4 or a /64 of IPv6; 0 is
+/// no limit. All gateways over one store count together.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Orders of an account that are not finished, or failed within the last hour.
     pub pending_orders_per_account: u16,
-    /// The same of all accounts that one client uses.
-    pub pending_orders_per_client: u16,
+    /// The same of all accounts that are used from one address.
+    pub pending_orders_per_address: u16,
     /// Orders of an account that were refused within [`refused_window`](Self::refused_window): by a policy, or for what
     /// they ask.
     pub refused_orders_per_account: u16,
-    /// The same of all accounts that one client uses, which counts against those of them that were refused
-    /// something; and, by themselves, new accounts that one client or the holder of one certificate was refused.
-    pub refused_orders_per_client: u16,
+    /// The same of all accounts that are used from one address, which counts against those of them that were refused
+    /// something; and, by themselves, new accounts that were refused to one address or to the holder of one
+    /// certificate.
+    pub refused_orders_per_address: u16,
     /// The time over which refusals are counted.
     pub refused_window: Duration,
-    /// New accounts of a client within [`new_accounts_window`](Self::new_accounts_window).
-    pub new_accounts_per_client: u16,
+    /// New accounts from one address within [`new_accounts_window`](Self::new_accounts_window).
+    pub new_accounts_per_address: u16,
     /// The time over which new accounts are counted.
     pub new_accounts_window: Duration,
     /// After which time an account is removed that never had an order.
@@ -129,11 +130,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pending_orders_per_account: 100,
-            pending_orders_per_client: 1000,
+            pending_orders_per_address: 1000,
             refused_orders_per_account: 100,
-            refused_orders_per_client: 1000,
+            refused_orders_per_address: 1000,
             refused_window: Duration::from_hours(1),
-            new_accounts_per_client: 100,
+            new_accounts_per_address: 100,
             new_accounts_window: Duration::from_hours(3),
             unused_accounts: Duration::from_hours(30 * 24),
             idle_accounts: Duration::from_hours(400 * 24),

@@ -1,4 +1,4 @@
-//! How much of something one account or one client may have at once. Each quota has numbered seats, which
+//! How much of something one account or one address may have at once. Each quota has numbered seats, which
 //! are records in the store: a taker writes one in the commit of what it is for, with the check
 //! that it was free. So counts hold over all gateways of a store, and cost one scan of as many small
 //! records as there are seats taken.

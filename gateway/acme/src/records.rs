@@ -5,12 +5,12 @@
 //! | `T/acme/account/A` | the account |
 //! | `T/acme/account-of-key/THUMBPRINT` | the account's id |
 //! | `T/acme/account-due/TIME/A` | empty: when to look whether the account is still used |
-//! | `T/acme/accounts-from/CLIENT/N` | a seat of the client's quota for new accounts |
+//! | `T/acme/accounts-from/ADDRESS/N` | a seat of the address's quota for new accounts |
 //! | `T/acme/order/O` | the order in its state, with its authorizations |
 //! | `T/acme/order-of/A/O` | empty: the account's orders |
 //! | `T/acme/order-due/TIME/O` | empty: when to look whether the order is over |
-//! | `T/acme/pending-of/A/N`, `T/acme/pending-from/CLIENT/N` | a seat of the quota for pending orders |
-//! | `T/acme/refused-of/A/N`, `T/acme/refused-from/CLIENT/N` | a seat of the quota for refused requests |
+//! | `T/acme/pending-of/A/N`, `T/acme/pending-from/ADDRESS/N` | a seat of the quota for pending orders |
+//! | `T/acme/refused-of/A/N`, `T/acme/refused-from/ADDRESS/N` | a seat of the quota for refused requests |
 //! | `T/acme/proof/HASH` | until when an account's proof of a name counts |
 //! | `T/acme/issuance-due/TIME/O` | the order's certificate is being made: from when on others may take it up |
 //! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
@@ -122,12 +122,12 @@ pub(crate) fn pending_of(tenant: &TenantId, account: AccountId) -> String {
     format!("{tenant}/acme/pending-of/{account}/")
 }
 
-/// The seats for pending orders of a client.
+/// The seats for pending orders of the clients at an address.
 pub(crate) fn pending_from(tenant: &TenantId, client: IpNet) -> String {
     format!("{tenant}/acme/pending-from/{}/", client.addr())
 }
 
-/// The seats for new accounts of a client.
+/// The seats for new accounts of the clients at an address.
 pub(crate) fn accounts_from(tenant: &TenantId, client: IpNet) -> String {
     format!("{tenant}/acme/accounts-from/{}/", client.addr())
 }
@@ -137,7 +137,7 @@ pub(crate) fn refused_of(tenant: &TenantId, account: AccountId) -> String {
     format!("{tenant}/acme/refused-of/{account}/")
 }
 
-/// The seats for orders of a client that were refused.
+/// The seats for orders that the clients at an address were refused.
 pub(crate) fn refused_from(tenant: &TenantId, client: IpNet) -> String {
     format!("{tenant}/acme/refused-from/{}/", client.addr())
 }

@@ -70,8 +70,8 @@ impl Acme {
         if let Some(client) = context.address.map(client_network) {
             let of_client = Quota {
                 prefix: records::refused_from(&context.tenant, client),
-                most: limits.refused_orders_per_client,
-                name: "refused-orders-per-client",
+                most: limits.refused_orders_per_address,
+                name: "refused-orders-per-address",
                 message: "too many orders of your network were refused lately, and some of this account's: mend or \
                           stop what asks for them, and try again later",
             };
@@ -96,8 +96,8 @@ impl Acme {
         };
         let quota = Quota {
             prefix,
-            most: limits.refused_orders_per_client,
-            name: "refused-accounts-per-client",
+            most: limits.refused_orders_per_address,
+            name: "refused-accounts",
             message: "too many requests for new accounts from your network, or with your certificate, were refused \
                       lately: mend or stop what sends them, and try again later",
         };

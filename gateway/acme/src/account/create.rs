@@ -155,8 +155,8 @@ impl Acme {
         let now = self.clock.now();
         let quota = Quota {
             prefix: records::accounts_from(&context.tenant, client_network(address)),
-            most: self.config.limits.new_accounts_per_client,
-            name: "new-accounts-per-client",
+            most: self.config.limits.new_accounts_per_address,
+            name: "new-accounts-per-address",
             message: "your network has made as many accounts as it may lately: use one of them, or try \
                       again later",
         };

@@ -51,8 +51,8 @@ impl Acme {
         };
         let of_client = context.address.map(client_network).map(|client| Quota {
             prefix: records::pending_from(&context.tenant, client),
-            most: limits.pending_orders_per_client,
-            name: "pending-orders-per-client",
+            most: limits.pending_orders_per_address,
+            name: "pending-orders-per-address",
             message: "your network has as many orders as it may that are not finished, or failed within \
                       the last hour: finish some, or try again later",
         });

@@ -69,7 +69,7 @@ async fn an_order_that_failed_counts_for_an_hour_more() {
 #[tokio::test]
 async fn a_client_has_so_many_pending_orders_with_all_of_its_accounts() {
     let world = World::new().await;
-    let server = world.start_with(|config| config.limits.pending_orders_per_client = 2).await;
+    let server = world.start_with(|config| config.limits.pending_orders_per_address = 2).await;
     let mut clients = [server.client().await, server.client().await, server.client().await];
     for client in &mut clients[..2] {
         steps::order(client, &["a.localhost"]).await;
@@ -138,7 +138,7 @@ async fn an_account_has_so_many_orders_refused_in_a_while() {
 #[tokio::test]
 async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
     let world = World::new().await;
-    let server = world.start_with(|config| config.limits.refused_orders_per_client = 3).await;
+    let server = world.start_with(|config| config.limits.refused_orders_per_address = 3).await;
     let (mut client, mut other) = (server.client().await, server.client().await);
     ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
     ask(&mut other, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
@@ -168,7 +168,7 @@ async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
 #[tokio::test]
 async fn a_client_that_is_refused_new_accounts_locks_nobody_else_out() {
     let world = World::new().await;
-    let server = world.start_with(|config| config.limits.refused_orders_per_client = 3).await;
+    let server = world.start_with(|config| config.limits.refused_orders_per_address = 3).await;
     let mut client = server.client().await;
     let mut new = Client::new(server.router.clone());
     let (contact, path) = (json!({"contact": ["tel:1"]}), url("new-account"));
@@ -214,7 +214,7 @@ async fn two_gateways_over_one_store_count_refusals_together_and_exactly() {
 #[tokio::test]
 async fn a_client_makes_so_many_accounts_in_a_while() {
     let world = World::new().await;
-    let server = world.start_with(|config| config.limits.new_accounts_per_client = 2).await;
+    let server = world.start_with(|config| config.limits.new_accounts_per_address = 2).await;
     let mut first = server.client().await;
     world.clock.advance(HOUR);
     server.client().await;

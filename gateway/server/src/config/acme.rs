@@ -1,4 +1,4 @@
-//! `[acme.limits]`: how much of the ACME server one client may use.
+//! `[acme.limits]`: how much of the ACME server an account, and all clients at one address, may use.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub(crate) struct AcmeLimits {
     pub(crate) keep_hours: u64,
     /// Orders that are not finished; 0 for no limit.
     pub(crate) pending_orders_per_account: u16,
-    pub(crate) pending_orders_per_client: u16,
+    pub(crate) pending_orders_per_address: u16,
     /// Orders that were refused within `refused_hours`; 0 for no limit.
     pub(crate) refused_orders_per_account: u16,
-    pub(crate) refused_orders_per_client: u16,
+    pub(crate) refused_orders_per_address: u16,
     pub(crate) refused_hours: u64,
     /// New accounts within `new_accounts_hours`; 0 for no limit.
-    pub(crate) new_accounts_per_client: u16,
+    pub(crate) new_accounts_per_address: u16,
     pub(crate) new_accounts_hours: u64,
     /// After how many days an account that never had an order is removed.
     pub(crate) unused_account_days: u64,
@@ -49,11 +49,11 @@ impl Default for AcmeLimits {
             order_hours: 12,
             keep_hours: 24,
             pending_orders_per_account: 100,
-            pending_orders_per_client: 1000,
+            pending_orders_per_address: 1000,
             refused_orders_per_account: 100,
-            refused_orders_per_client: 1000,
+            refused_orders_per_address: 1000,
             refused_hours: 1,
-            new_accounts_per_client: 100,
+            new_accounts_per_address: 100,
             new_accounts_hours: 3,
             unused_account_days: 30,
             idle_account_days: 400,
@@ -75,11 +75,11 @@ impl AcmeLimits {
         acme.retention = hours(self.keep_hours);
         acme.limits = chancery_acme::Limits {
             pending_orders_per_account: self.pending_orders_per_account,
-            pending_orders_per_client: self.pending_orders_per_client,
+            pending_orders_per_address: self.pending_orders_per_address,
             refused_orders_per_account: self.refused_orders_per_account,
-            refused_orders_per_client: self.refused_orders_per_client,
+            refused_orders_per_address: self.refused_orders_per_address,
             refused_window: hours(self.refused_hours),
-            new_accounts_per_client: self.new_accounts_per_client,
+            new_accounts_per_address: self.new_accounts_per_address,
             new_accounts_window: hours(self.new_accounts_hours),
             unused_accounts: hours(self.unused_account_days.saturating_mul(24)),
             idle_accounts: hours(self.idle_account_days.saturating_mul(24)),
@@ -97,11 +97,11 @@ impl Check<'_> {
             ("order_hours", limits.order_hours, 1..=30 * 24),
             ("keep_hours", limits.keep_hours, 1..=365 * 24),
             ("pending_orders_per_account", limits.pending_orders_per_account.into(), 0..=10_000),
-            ("pending_orders_per_client", limits.pending_orders_per_client.into(), 0..=10_000),
+            ("pending_orders_per_address", limits.pending_orders_per_address.into(), 0..=10_000),
             ("refused_orders_per_account", limits.refused_orders_per_account.into(), 0..=10_000),
-            ("refused_orders_per_client", limits.refused_orders_per_client.into(), 0..=10_000),
+            ("refused_orders_per_address", limits.refused_orders_per_address.into(), 0..=10_000),
             ("refused_hours", limits.refused_hours, 1..=30 * 24),
-            ("new_accounts_per_client", limits.new_accounts_per_client.into(), 0..=10_000),
+            ("new_accounts_per_address", limits.new_accounts_per_address.into(), 0..=10_000),
             ("new_accounts_hours", limits.new_accounts_hours, 1..=30 * 24),
             ("unused_account_days", limits.unused_account_days, 1..=36_500),
             ("idle_account_days", limits.idle_account_days, 1..=36_500),

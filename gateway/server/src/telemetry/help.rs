@@ -200,12 +200,12 @@ const LABELLED: &[(&str, &[Values])] = &[
         &[(
             "limit",
             &[
-                "new-accounts-per-client",
+                "new-accounts-per-address",
                 "pending-orders-per-account",
-                "pending-orders-per-client",
-                "refused-accounts-per-client",
+                "pending-orders-per-address",
+                "refused-accounts",
                 "refused-orders-per-account",
-                "refused-orders-per-client",
+                "refused-orders-per-address",
             ],
         )],
     ),
