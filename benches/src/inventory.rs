@@ -140,6 +140,7 @@ impl World {
             csr,
             profile: None,
             validated: vec![ValidatedName { name, method: "http-01".to_owned() }],
+            order: None,
             not_before: None,
             not_after: None,
         }

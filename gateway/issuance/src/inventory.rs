@@ -43,15 +43,16 @@ impl Inventory {
         Ok(Signing { key, version, intent })
     }
 
-    /// Stores a signed certificate, with its indexes, in place of its intent.
+    /// Stores a signed certificate, with its indexes, in place of its intent, in this commit.
     pub(crate) async fn complete(
         &self,
         signing: Signing,
         entry: &InventoryEntry,
         above: &[Vec<u8>],
+        commit: Commit,
     ) -> Result<(), CommitError> {
         let key = certificate_key(&entry.tenant, &entry.serial)?;
-        let mut commit = Commit::new()
+        let mut commit = commit
             .check_version(signing.key.clone(), signing.version)
             .delete(signing.key)
             .check_absent(key.clone())
@@ -126,6 +127,7 @@ impl Inventory {
             der: entry.der,
             not_before: entry.not_before,
             not_after: entry.not_after,
+            kept: None,
         })
     }
 
@@ -320,7 +322,10 @@ mod tests {
     async fn put(inventory: &Inventory, serial: &str, requester: &str) {
         let above = [b"issuing".to_vec()];
         let signing = inventory.begin(intent()).await.unwrap();
-        inventory.complete(signing, &entry(serial, requester, &above), &above).await.unwrap();
+        inventory
+            .complete(signing, &entry(serial, requester, &above), &above, Commit::new())
+            .await
+            .unwrap();
     }
 
     fn inventory() -> (MemoryStore, Inventory) {
@@ -338,7 +343,10 @@ mod tests {
         let signing = inventory.begin(intent()).await.unwrap();
         assert_eq!(inventory.signing(None, 10).await.unwrap().len(), 1);
         let above = [b"issuing".to_vec()];
-        inventory.complete(signing, &entry("0b", "acme:1", &above), &above).await.unwrap();
+        inventory
+            .complete(signing, &entry("0b", "acme:1", &above), &above, Commit::new())
+            .await
+            .unwrap();
         assert!(inventory.signing(None, 10).await.unwrap().is_empty());
         let (found, _) = inventory.find(&tenant(), &"b".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(found, entry("0b", "acme:1", &above));
@@ -355,7 +363,8 @@ mod tests {
         let late = inventory.begin(intent()).await.unwrap();
         let settled = inventory.signing(None, 10).await.unwrap().pop().unwrap();
         inventory.abandon(settled, "the gateway ended").await.unwrap();
-        let refused = inventory.complete(late, &entry("0b", "acme:1", &[]), &[]).await;
+        let refused =
+            inventory.complete(late, &entry("0b", "acme:1", &[]), &[], Commit::new()).await;
         assert!(matches!(refused, Err(CommitError::Conflict { .. })));
         assert!(inventory.find(&tenant(), &"b".parse().unwrap()).await.unwrap().is_none());
         let kept = store.scan(b"_/issuance/abandoned/", None, 10).await.unwrap();
@@ -369,7 +378,8 @@ mod tests {
         let (_, inventory) = inventory();
         put(&inventory, "0b", "acme:1").await;
         let signing = inventory.begin(intent()).await.unwrap();
-        let refused = inventory.complete(signing, &entry("0b", "acme:2", &[]), &[]).await;
+        let refused =
+            inventory.complete(signing, &entry("0b", "acme:2", &[]), &[], Commit::new()).await;
         assert!(matches!(refused, Err(CommitError::Conflict { .. })));
     }
 

@@ -48,7 +48,7 @@ pub use facts::certificate_facts;
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
 pub use repair::{reindex, remake};
-pub use request::{IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
+pub use request::{AcmeOrder, IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
 pub use search::{Search, SearchError, Searched};
 pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};

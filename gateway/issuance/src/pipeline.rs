@@ -4,7 +4,8 @@ use std::time::Instant;
 use chancery_audit::{Decision, Event, NameList};
 use chancery_ca::{Ca, PrepareError, Prepared};
 use chancery_identity::Fingerprint;
-use chancery_upstream::AcmeUpstream;
+use chancery_store::Commit;
+use chancery_upstream::{AcmeUpstream, Kept};
 use chancery_x509::{GeneralName, ParsedCertificate};
 use jiff::Timestamp;
 
@@ -34,17 +35,24 @@ pub(crate) async fn run(
     metrics::counter!("chancery_issuance_requests_total", "result" => result_label).increment(1);
     let event = event(&request, said, &result);
     inner.audit.record(event).await.map_err(Unavailable::from)?;
-    let (entry, above) = result?;
+    let Stored { entry, above, kept } = result?;
     Ok(IssuedCertificate {
         serial: entry.serial,
         chain: std::iter::once(entry.der.clone()).chain(above).collect(),
         der: entry.der,
         not_before: entry.not_before,
         not_after: entry.not_after,
+        kept,
     })
 }
 
-type Stored = (InventoryEntry, Vec<Vec<u8>>);
+/// A certificate that is in the inventory.
+struct Stored {
+    entry: InventoryEntry,
+    above: Vec<Vec<u8>>,
+    /// What the requester's order deletes once it has the certificate.
+    kept: Option<Kept>,
+}
 
 async fn issue(
     inner: &Inner,
@@ -57,7 +65,7 @@ async fn issue(
     let ready = approved.prepare(inner, request, now)?;
     let recorded = ready.record(inner, request, now).await?;
     let signed = recorded.sign(inner, request).await?;
-    signed.store(inner).await
+    signed.store(inner, request).await
 }
 
 async fn check_key(inner: &Inner, request: &IssuanceRequest) -> Result<(), IssueError> {
@@ -180,13 +188,15 @@ struct Signed {
     certificate: ParsedCertificate,
     /// The certificates above it, without the root.
     above: Vec<Vec<u8>>,
+    /// By what another CA's certificate is found again.
+    kept: Option<Kept>,
 }
 
 impl Recorded {
     async fn sign(self, inner: &Inner, request: &IssuanceRequest) -> Result<Signed, IssueError> {
         let Self { names, by, signing } = self;
         match sign(by, request, &names, signing.intent()).await {
-            Ok((certificate, above)) => Ok(Signed { signing, certificate, above }),
+            Ok((certificate, above, kept)) => Ok(Signed { signing, certificate, above, kept }),
             Err(error) => {
                 if let Err(left) = inner.inventory.abandon(signing, &error.to_string()).await {
                     tracing::warn!(%left, "a failed certificate stays on record as being signed until the next start");
@@ -202,15 +212,16 @@ async fn sign(
     request: &IssuanceRequest,
     names: &[GeneralName],
     intent: &Intent,
-) -> Result<(ParsedCertificate, Vec<Vec<u8>>), IssueError> {
-    let (der, chain) = match by {
+) -> Result<(ParsedCertificate, Vec<Vec<u8>>, Option<Kept>), IssueError> {
+    let (der, chain, kept) = match by {
         Preparation::Private(ca, prepared) => {
             let issued = ca.sign(prepared).await.map_err(Unavailable::from)?;
-            (issued.der, issued.chain)
+            (issued.der, issued.chain, None)
         }
         Preparation::Upstream(upstream) => {
-            let issued = upstream.issue(&request.csr, names).await?;
-            (issued.leaf().der().to_vec(), issued.chain().to_vec())
+            let purpose = request.purpose();
+            let (issued, kept) = upstream.issue(&request.csr, names, &purpose).await?;
+            (issued.leaf().der().to_vec(), issued.chain().to_vec(), Some(kept))
         }
     };
     let certificate = ParsedCertificate::from_der(&der).map_err(Unavailable::from)?;
@@ -219,12 +230,20 @@ async fn sign(
         return Err(Unavailable::OtherSerial.into());
     }
     let above = chain.into_iter().filter(|other| *other != der).collect();
-    Ok((certificate, above))
+    Ok((certificate, above, kept))
 }
 
 impl Signed {
-    async fn store(self, inner: &Inner) -> Result<Stored, IssueError> {
-        let Self { signing, certificate, above } = self;
+    async fn store(self, inner: &Inner, request: &IssuanceRequest) -> Result<Stored, IssueError> {
+        let Self { signing, certificate, above, kept } = self;
+        if kept.is_some()
+            && let Some(entry) = earlier(inner, signing.intent(), &certificate).await?
+        {
+            if let Err(left) = inner.inventory.abandon(signing, "it was stored before").await {
+                tracing::warn!(%left, "a certificate that is stored stays on record as being signed until the next start");
+            }
+            return Ok(Stored { entry, above, kept });
+        }
         let intent = signing.intent().clone();
         let entry = InventoryEntry {
             serial: *certificate.serial(),
@@ -242,11 +261,30 @@ impl Signed {
             chain: inventory::chain_name(&above),
             revoked: None,
         };
-        let stored = inner.inventory.complete(signing, &entry, &above).await;
+        // Another request for the order has to find it until the order has it.
+        let (kept, done) = if request.order.is_some() { (kept, None) } else { (None, kept) };
+        let commit = done.map_or_else(Commit::new, |done| done.forget(Commit::new()));
+        let stored = inner.inventory.complete(signing, &entry, &above, commit).await;
         stored.map_err(Unavailable::from)?;
         inner.counts.catch_up().await;
-        Ok((entry, above))
+        Ok(Stored { entry, above, kept })
     }
+}
+
+/// The entry of the certificate, if an earlier request for the same has stored it and nobody was told: the gateway or
+/// its store failed afterwards.
+async fn earlier(
+    inner: &Inner,
+    intent: &Intent,
+    certificate: &ParsedCertificate,
+) -> Result<Option<InventoryEntry>, IssueError> {
+    let found = inner.inventory.find(&intent.tenant, certificate.serial()).await;
+    let found = found.map_err(Unavailable::from)?.map(|(entry, _)| entry);
+    Ok(found.filter(|entry| {
+        entry.der == certificate.der()
+            && entry.issuer == intent.issuer
+            && entry.requester == intent.requester
+    }))
 }
 
 fn event(
@@ -255,7 +293,7 @@ fn event(
     result: &Result<Stored, IssueError>,
 ) -> Event {
     let key = hex::encode(request.csr.public_key().fingerprint());
-    let event = if let Ok((entry, _)) = result {
+    let event = if let Ok(Stored { entry, .. }) = result {
         // What was certified is said in full: the log outlives the inventory.
         let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
         Event::new(&request.context, OPERATION, names.join(","))
@@ -271,7 +309,7 @@ fn event(
         event = event.account(id.clone());
     }
     match result {
-        Ok((entry, _)) => event
+        Ok(Stored { entry, .. }) => event
             .detail("serial", entry.serial.to_string())
             .detail("issuer", entry.issuer.clone())
             .detail("profile", entry.profile.clone())

@@ -199,6 +199,7 @@ mod tests {
                     method: "http-01".to_owned(),
                 })
                 .collect(),
+            order: None,
             not_before: None,
             not_after: None,
         }

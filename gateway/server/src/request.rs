@@ -84,6 +84,7 @@ impl Wanted<'_> {
             csr,
             profile: Some(profile.to_owned()),
             validated: names.iter().map(validated).collect(),
+            order: None,
             not_before: None,
             not_after: None,
         })

@@ -5,6 +5,9 @@ use chancery_store::{CommitError, ReadError};
 
 use crate::{BadCertificate, ConfigError};
 
+/// The type of a problem that says no more than its status (RFC 7807 §4.2).
+pub(crate) const NO_KIND: &str = "about:blank";
+
 /// Why an upstream gave no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -43,10 +46,13 @@ pub enum UpstreamError {
     /// It took too long.
     #[error("the other CA did not issue within {0:?}")]
     Deadline(Duration),
-    /// The other CA was sent the CSR, and may have issued a certificate that was not received. Asking again would
-    /// make another one.
-    #[error("the other CA may have issued a certificate, but it was not received: {0}")]
+    /// The other CA has the CSR or is about to get it, and its certificate was not received yet. The order is on record:
+    /// the next try goes on with it.
+    #[error("the other CA may have issued a certificate, which was not received yet: {0}")]
     AfterFinalize(Box<Self>),
+    /// Somebody else tries to get the same certificate at the same time.
+    #[error("another try for the same certificate is under way at the other CA")]
+    UnderWay,
     /// The other CA could not be reached, or does not speak ACME.
     #[error("the other CA cannot be used: {0}")]
     Unavailable(String),
@@ -78,15 +84,20 @@ impl UpstreamError {
             | Self::Deadline(_)
             | Self::Read(_)
             | Self::Commit(_)
-            | Self::Responses(_) => true,
+            | Self::Responses(_)
+            | Self::AfterFinalize(_)
+            | Self::UnderWay => true,
             Self::Refused { kind, status, .. } => {
-                status.is_some_and(|status| status >= 500) || kind.ends_with(":badNonce")
+                let passing = [":badNonce", ":orderNotReady"];
+                status.is_some_and(|status| status >= 500)
+                    || passing.iter().any(|passing| kind.ends_with(passing))
+                    // Not said by the other CA, but by what stands before it.
+                    || (kind == NO_KIND && matches!(status, Some(404 | 410)))
             }
             Self::UnsupportedName(_)
             | Self::NoChallenge(_)
             | Self::NotValidated { .. }
             | Self::BadToken
-            | Self::AfterFinalize(_)
             | Self::BadCertificate(_)
             | Self::Config(_)
             | Self::DamagedAccount(_) => false,
@@ -98,7 +109,7 @@ impl From<instant_acme::Error> for UpstreamError {
     fn from(error: instant_acme::Error) -> Self {
         match error {
             instant_acme::Error::Api(problem) => Self::Refused {
-                kind: problem.r#type.clone().unwrap_or_else(|| "about:blank".to_owned()),
+                kind: problem.r#type.clone().unwrap_or_else(|| NO_KIND.to_owned()),
                 detail: problem.to_string(),
                 status: problem.status,
             },
@@ -138,6 +149,14 @@ mod tests {
             refused("serverInternal", Some(500)),
             refused("rateLimited", Some(503)),
             refused("badNonce", Some(400)),
+            refused("orderNotReady", Some(403)),
+            UpstreamError::Refused {
+                kind: NO_KIND.to_owned(),
+                detail: String::new(),
+                status: Some(404),
+            },
+            UpstreamError::UnderWay,
+            UpstreamError::AfterFinalize(Box::new(refused("unauthorized", Some(403)))),
         ] {
             assert!(passing.is_passing(), "{passing}");
         }
@@ -146,7 +165,6 @@ mod tests {
             refused("rateLimited", Some(429)),
             refused("accountDoesNotExist", None),
             UpstreamError::NoChallenge("a.example".to_owned()),
-            UpstreamError::AfterFinalize(Box::new(UpstreamError::Deadline(Duration::from_secs(1)))),
         ] {
             assert!(!lasting.is_passing(), "{lasting}");
         }

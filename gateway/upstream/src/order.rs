@@ -1,32 +1,42 @@
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chancery_x509::{GeneralName, RevocationReason};
+use chancery_x509::{CertificateRequest, GeneralName, RevocationReason};
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
     RetryPolicy,
 };
 
-use crate::UpstreamError;
 use crate::challenge::{ChallengeResponses, Served};
+use crate::{BadCertificate, UpstreamChain, UpstreamError};
 
-/// Takes one order from `newOrder` to the downloaded chain (RFC 8555 §7.1.6), as PEM. `finalized` is set before the
-/// CSR is sent: from then on there may be a certificate.
+/// What a certificate is wanted for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) request: &'a CertificateRequest,
+    pub(crate) names: &'a BTreeSet<GeneralName>,
+    /// The longest time for each wait.
+    pub(crate) deadline: Duration,
+}
+
+/// What came of an order that may have the CSR.
+pub(crate) enum Finished {
+    /// The certificate, checked.
+    Issued(Box<UpstreamChain>),
+    /// Nothing that is of use, now and later.
+    Lost(UpstreamError),
+}
+
+/// Takes one order from `newOrder` to where it can be finalized (RFC 8555 §7.1.6).
 pub(crate) async fn place(
     account: &Account,
     responses: &ChallengeResponses,
-    csr: &[u8],
-    names: &BTreeSet<GeneralName>,
-    deadline: Duration,
-    finalized: &AtomicBool,
-) -> Result<String, UpstreamError> {
-    let identifiers = names.iter().map(identifier).collect::<Result<Vec<_>, _>>()?;
+    wanted: &Wanted<'_>,
+) -> Result<Order, UpstreamError> {
+    let identifiers = wanted.names.iter().map(identifier).collect::<Result<Vec<_>, _>>()?;
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-    let poll = RetryPolicy::new().timeout(deadline);
     if order.state().status == OrderStatus::Pending {
-        let served = answer_challenges(&mut order, responses, deadline).await?;
-        let status = order.poll_ready(&poll).await;
+        let served = answer_challenges(&mut order, responses, wanted.deadline).await?;
+        let status = order.poll_ready(&RetryPolicy::new().timeout(wanted.deadline)).await;
         drop(served);
         match status {
             Ok(OrderStatus::Ready) => {}
@@ -34,9 +44,95 @@ pub(crate) async fn place(
             Err(error) => return Err(error.into()),
         }
     }
-    finalized.store(true, Ordering::Relaxed);
-    order.finalize_csr(csr).await?;
-    Ok(order.poll_certificate(&poll).await?)
+    Ok(order)
+}
+
+/// Takes an order that is on record to its certificate: finalizes it if it was not, waits, and downloads. An error
+/// means that nobody knows yet what will come of it.
+pub(crate) async fn finish(
+    order: &mut Order,
+    wanted: &Wanted<'_>,
+) -> Result<Finished, UpstreamError> {
+    let mut refusal = None;
+    if let Some(error) = invalid(order) {
+        return Ok(Finished::Lost(error));
+    }
+    match order.state().status {
+        OrderStatus::Ready => {
+            if let Err(error) = order.finalize_csr(wanted.request.der()).await {
+                let error = UpstreamError::from(error);
+                let is_answer = matches!(error, UpstreamError::Refused { .. });
+                if !is_answer || order.refresh().await.is_err() {
+                    return Err(error);
+                }
+                match order.state().status {
+                    OrderStatus::Pending | OrderStatus::Ready if error.is_passing() => {
+                        return Err(error);
+                    }
+                    OrderStatus::Pending | OrderStatus::Ready => return Ok(Finished::Lost(error)),
+                    // It was finalized before: by an earlier try whose answer was lost, or for another CSR.
+                    _ => refusal = Some(error),
+                }
+            }
+        }
+        OrderStatus::Pending => {
+            let why = "an order that was ready is pending again".to_owned();
+            return Ok(Finished::Lost(UpstreamError::Unavailable(why)));
+        }
+        OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid => {}
+    }
+    match order.poll_certificate(&RetryPolicy::new().timeout(wanted.deadline)).await {
+        Ok(pem) => Ok(check(&pem, wanted, refusal)),
+        Err(error) => {
+            let error = UpstreamError::from(error);
+            let lost = match order.state().status {
+                OrderStatus::Invalid => true,
+                // There is a certificate, whatever was answered when it was asked for.
+                OrderStatus::Valid => false,
+                _ => is_gone(&error),
+            };
+            if lost { Ok(Finished::Lost(error)) } else { Err(error) }
+        }
+    }
+}
+
+/// Goes on with the order at this URL, which an earlier try has put on record.
+pub(crate) async fn go_on(
+    account: &Account,
+    url: &str,
+    wanted: &Wanted<'_>,
+) -> Result<Finished, UpstreamError> {
+    match account.order(url.to_owned()).await.map_err(UpstreamError::from) {
+        Ok(mut order) => finish(&mut order, wanted).await,
+        Err(error) if is_gone(&error) => Ok(Finished::Lost(error)),
+        Err(error) => Err(error),
+    }
+}
+
+fn check(pem: &str, wanted: &Wanted<'_>, refusal: Option<UpstreamError>) -> Finished {
+    match UpstreamChain::check(pem, wanted.request.public_key(), wanted.names) {
+        Ok(chain) => Finished::Issued(Box::new(chain)),
+        // CAs may give out an unused order for the same names once more: another request
+        // of this account was faster.
+        Err(BadCertificate::OtherKey) if refusal.is_some() => {
+            Finished::Lost(refusal.unwrap_or(UpstreamError::UnderWay))
+        }
+        Err(bad) => Finished::Lost(bad.into()),
+    }
+}
+
+/// Why the order is invalid, if it is: it stays so (RFC 8555 §7.1.6).
+fn invalid(order: &mut Order) -> Option<UpstreamError> {
+    let state = order.state();
+    (state.status == OrderStatus::Invalid).then(|| match &state.error {
+        Some(problem) => instant_acme::Error::Api(problem.clone()).into(),
+        None => UpstreamError::Unavailable("the order is invalid and does not say why".to_owned()),
+    })
+}
+
+/// Whether the other CA has no such order any more.
+fn is_gone(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Refused { status: Some(404 | 410), .. })
 }
 
 fn identifier(name: &GeneralName) -> Result<Identifier, UpstreamError> {

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
-use chancery_issuance::{IssuanceRequest, IssueError, Requester, ValidatedName};
+use chancery_issuance::{
+    AcmeOrder, IssuanceRequest, IssueError, IssuedCertificate, Requester, ValidatedName,
+};
 use chancery_store::{Commit, CommitError, Key, Version};
-use chancery_x509::Serial;
 
 use super::awaiting::{Awaiting, Waiting};
 use super::csr;
@@ -123,7 +124,7 @@ impl Acme {
             Err(failure) => Err(NotMade::Failed(failure)),
         };
         let outcome = match made {
-            Ok(serial) => Ok(serial),
+            Ok(issued) => Ok(issued),
             Err(NotMade::Failed(failure)) => Err(failure),
             Err(NotMade::Away(error)) => {
                 if self.put_off(context, order.clone(), version).await? {
@@ -140,7 +141,7 @@ impl Acme {
             .account(facts.account.to_string())
             .detail("order", id.to_string());
         let event = match &outcome {
-            Ok(serial) => event.detail("serial", serial.to_string()).succeeded(),
+            Ok(issued) => event.detail("serial", issued.serial.to_string()).succeeded(),
             Err(failure) => {
                 event.detail("reason", failure.detail.clone()).failed(failure.kind.code())
             }
@@ -156,6 +157,10 @@ impl Acme {
                 Order::Invalid(_) => Self::keep_seats(commit, &facts, self.clock.now())?,
                 // It counts on.
                 Order::Pending(_) | Order::Ready(_) | Order::Processing(_) => commit,
+            };
+            let commit = match &outcome {
+                Ok(issued) => issued.delivered(commit),
+                Err(_) => commit,
             };
             let commit = commit.put(key.clone(), records::encode(&finished)?).delete(due);
             match self.store.commit(commit).await {
@@ -205,11 +210,11 @@ impl Acme {
 
     fn finished(
         order: In<Processing>,
-        outcome: &Result<Serial, Failure>,
+        outcome: &Result<IssuedCertificate, Failure>,
         client: &Awaiting,
     ) -> Order {
         match outcome {
-            Ok(serial) => Order::Valid(order.issued(serial.to_string())),
+            Ok(issued) => Order::Valid(order.issued(issued.serial.to_string())),
             // Another CSR may do.
             Err(failure) if failure.kind == FailureKind::BadCsr && client.settle() => {
                 Order::Ready(order.reject(failure.clone()))
@@ -244,6 +249,7 @@ impl Acme {
             csr,
             profile: facts.profile.clone(),
             validated: validated.collect(),
+            order: Some(AcmeOrder { id: facts.id.to_string(), expires: facts.expires }),
             not_before: facts.not_before,
             not_after: facts.not_after,
         })
@@ -253,10 +259,10 @@ impl Acme {
         &self,
         context: &RequestContext,
         order: &In<Processing>,
-    ) -> Result<Serial, NotMade> {
+    ) -> Result<IssuedCertificate, NotMade> {
         let request = self.request(context, order).await.map_err(NotMade::Failed)?;
         match self.issuance.issue(request).await {
-            Ok(issued) => Ok(issued.serial),
+            Ok(issued) => Ok(issued),
             Err(error) if error.is_passing() => Err(NotMade::Away(error)),
             Err(error) => Err(NotMade::Failed(failure(&error))),
         }

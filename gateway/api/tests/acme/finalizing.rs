@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chancery_acme::jws::base64url;
 use chancery_store::Store as _;
+use chancery_store::memory::MemoryStore;
 use chancery_x509::{ParsedCertificate, pem};
 use rcgen::KeyPair;
 use serde_json::json;
 
 use crate::client::{Client, SigningKey, url};
+use crate::pebble::Pebble;
 use crate::steps::{self, csr, csr_for, finalize, ready_order};
 use crate::world::World;
 
@@ -240,6 +242,26 @@ async fn finalized_elsewhere(world: &World, client: &mut Client) -> String {
     let finalized = finalize(client, &order, &csr_for(&["a.localhost"])).await;
     assert_eq!(finalized.ok()["status"], "processing");
     order
+}
+
+#[tokio::test]
+async fn an_order_that_has_its_certificate_from_another_ca_leaves_nothing_behind() {
+    let mut world = World::new().await;
+    world.store = MemoryStore::with_clock(world.clock.clone());
+    let pebble = Pebble::start().await;
+    world.upstream = Some(pebble.upstream(&world.store));
+    let mut changes = world.store.watch(b"_/upstream/finalized/");
+    let mut client = world.start().await.client().await;
+    let mut payload = steps::names(&["a.localhost"]);
+    payload["profile"] = json!("upstream");
+    let order = client.post(&url("new-order"), &payload).await.header("location").to_owned();
+    steps::authorize(&world, &mut client, &order).await;
+    let done = finalize(&mut client, &order, &csr_for(&["a.localhost"])).await.ok();
+    assert_eq!(done["status"], "valid");
+    assert_eq!(pebble.issued(), 1);
+    changes.next().await.expect("the order was on record");
+    let left = world.store.scan(b"_/upstream/finalized", None, 10).await.unwrap();
+    assert!(left.is_empty());
 }
 
 /// Waits until the order says that it is to be looked at again after this pause.

@@ -18,6 +18,10 @@ mod evidence;
 mod finalizing;
 mod limits;
 mod orders;
+/// Pebble, as the tests of the upstream room start it.
+#[allow(dead_code, reason = "shared with other tests, which use more of it")]
+#[path = "../../../upstream/tests/pebble/environment.rs"]
+mod pebble;
 mod policies;
 mod requests;
 mod restart;

@@ -41,6 +41,8 @@ pub(crate) struct World {
     /// From where.
     address: Arc<Mutex<IpAddr>>,
     policies: Arc<TempDir>,
+    /// The other CA; one that is away if there is none.
+    pub(crate) upstream: Option<Arc<AcmeUpstream>>,
 }
 
 /// A running server.
@@ -67,6 +69,7 @@ impl World {
             evidence: Arc::default(),
             address: Arc::new(Mutex::new([127, 0, 0, 1].into())),
             policies: Arc::new(policies),
+            upstream: None,
         }
     }
 
@@ -105,7 +108,10 @@ impl World {
             ssh: None,
             upstreams: std::collections::BTreeMap::from([(
                 "upstream".to_owned(),
-                upstream(&store).await,
+                match &self.upstream {
+                    Some(upstream) => Arc::clone(upstream),
+                    None => away(&store).await,
+                },
             )]),
             default: Issuers::PRIVATE.to_owned(),
         };
@@ -293,7 +299,7 @@ names = {{ allow = ["dns:*"] }}
 }
 
 /// Another CA that is away: nobody listens at its port.
-async fn upstream(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
+async fn away(store: &Arc<MemoryStore>) -> Arc<AcmeUpstream> {
     let responses = ChallengeResponses::open(store.clone()).await.unwrap();
     let config = UpstreamConfig {
         name: "upstream".to_owned(),

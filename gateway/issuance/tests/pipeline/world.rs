@@ -286,6 +286,7 @@ pub(crate) fn request(csr: &CertificateRequest) -> IssuanceRequest {
         csr: csr.clone(),
         profile: None,
         validated: names.into_iter().map(validated).collect(),
+        order: None,
         not_before: None,
         not_after: None,
     }

@@ -96,6 +96,7 @@ impl Pki<'_> {
             csr: wanted.csr,
             profile: Some(wanted.profile),
             validated,
+            order: None,
             not_before: None,
             not_after,
         };

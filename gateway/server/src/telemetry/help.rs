@@ -177,6 +177,10 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_tls_credential_expiry_timestamp_seconds", "When the server's own certificate ends."),
     ("chancery_tls_handshake_seconds", "Time of a TLS handshake."),
     ("chancery_tls_handshakes_total", "TLS handshakes by outcome."),
+    (
+        "chancery_upstream_continued_total",
+        "Issuances that went on with an order which an earlier try had finalized at another CA.",
+    ),
     ("chancery_upstream_failures_total", "Issuances that another CA refused or failed."),
     ("chancery_upstream_issue_seconds", "Time of an issuance by another CA."),
     (

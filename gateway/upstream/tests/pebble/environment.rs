@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chancery_store::memory::MemoryStore;
-use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
+use chancery_upstream::{AcmeUpstream, ChallengeResponses, Purpose, Trust, UpstreamConfig};
 use chancery_x509::{CertificateRequest, GeneralName};
+use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -18,8 +19,11 @@ pub(crate) struct Pebble {
     certificate: Vec<u8>,
     pub(crate) responses: ChallengeResponses,
     asked: Arc<Mutex<Vec<String>>>,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
+
+/// What pebble says.
+const LOG: &str = "pebble.log";
 
 impl Pebble {
     pub(crate) async fn start() -> Self {
@@ -58,7 +62,7 @@ impl Pebble {
             .env("GOMAXPROCS", "1")
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_WFE_NONCEREJECT", "0")
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(files.path().join(LOG)).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .expect("pebble is installed (apt-get install pebble)");
@@ -72,7 +76,7 @@ impl Pebble {
             certificate: tls.cert.der().to_vec(),
             responses,
             asked,
-            _files: files,
+            files,
         }
     }
 
@@ -99,6 +103,12 @@ impl Pebble {
         AcmeUpstream::open(config, Arc::new(store.clone()), self.responses.clone()).unwrap()
     }
 
+    /// How many certificates pebble has issued so far.
+    pub(crate) fn issued(&self) -> usize {
+        let log = std::fs::read_to_string(self.files.path().join(LOG)).unwrap();
+        log.matches("Issued certificate serial").count()
+    }
+
     /// The tokens that pebble has come for so far.
     pub(crate) fn tokens_asked_for(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
@@ -118,6 +128,11 @@ pub(crate) fn request(names: &[&str]) -> CertificateRequest {
     let key = KeyPair::generate().unwrap();
     let request = CertificateParams::new(names).unwrap().serialize_request(&key).unwrap();
     CertificateRequest::from_der(request.der()).unwrap()
+}
+
+/// What a certificate is for; it may be tried for ever.
+pub(crate) fn purpose(id: &str) -> Purpose {
+    Purpose { id: id.to_owned(), until: Timestamp::MAX }
 }
 
 pub(crate) fn names(names: &[&str]) -> Vec<GeneralName> {

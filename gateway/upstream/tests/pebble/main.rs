@@ -2,6 +2,8 @@
 //! that knows every name.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod environment;
 
 #[cfg(test)]
@@ -13,7 +15,7 @@ mod issuing {
     use chancery_upstream::{AcmeUpstream, Trust, UpstreamError};
     use chancery_x509::RevocationReason;
 
-    use crate::environment::{Pebble, names, request};
+    use crate::environment::{Pebble, names, purpose, request};
 
     fn account_key() -> Key {
         Key::new("_/upstream/account/pebble").unwrap()
@@ -25,14 +27,14 @@ mod issuing {
         let store = MemoryStore::new();
         let upstream = pebble.upstream(&store);
         let csr = request(&["a.example.com", "b.example.com"]);
-        let issued = upstream.issue(&csr, csr.names()).await.unwrap();
+        let (issued, _) = upstream.issue(&csr, csr.names(), &purpose("order")).await.unwrap();
         assert_eq!(issued.leaf().names().len(), 2);
         assert_eq!(issued.chain().len(), 2);
         let account = store.get(&account_key()).await.unwrap().unwrap();
 
         let after_restart = pebble.upstream(&store);
         let csr = request(&["c.example.com"]);
-        let second = after_restart.issue(&csr, csr.names()).await.unwrap();
+        let (second, _) = after_restart.issue(&csr, csr.names(), &purpose("order")).await.unwrap();
         assert_ne!(second.leaf().serial(), issued.leaf().serial());
         assert_eq!(store.get(&account_key()).await.unwrap().unwrap(), account);
 
@@ -51,7 +53,11 @@ mod issuing {
     async fn responses_are_served_only_while_an_order_waits() {
         let pebble = Pebble::start().await;
         let csr = request(&["a.example.com"]);
-        pebble.upstream(&MemoryStore::new()).issue(&csr, csr.names()).await.unwrap();
+        pebble
+            .upstream(&MemoryStore::new())
+            .issue(&csr, csr.names(), &purpose("order"))
+            .await
+            .unwrap();
         let asked = pebble.tokens_asked_for();
         assert!(!asked.is_empty());
         // They are removed apart from the order.
@@ -64,7 +70,8 @@ mod issuing {
     async fn a_name_that_cannot_be_validated_is_named() {
         let pebble = Pebble::start().await;
         let csr = request(&["a.example.com", "nowhere.invalid"]);
-        match pebble.upstream(&MemoryStore::new()).issue(&csr, csr.names()).await {
+        match pebble.upstream(&MemoryStore::new()).issue(&csr, csr.names(), &purpose("order")).await
+        {
             Err(UpstreamError::NotValidated { name, detail }) => {
                 assert_eq!(name, "nowhere.invalid");
                 assert!(!detail.is_empty());
@@ -77,7 +84,8 @@ mod issuing {
     async fn a_wildcard_is_refused_before_anybody_is_bothered() {
         let pebble = Pebble::start().await;
         let csr = request(&["*.example.com"]);
-        match pebble.upstream(&MemoryStore::new()).issue(&csr, csr.names()).await {
+        match pebble.upstream(&MemoryStore::new()).issue(&csr, csr.names(), &purpose("order")).await
+        {
             Err(UpstreamError::NoChallenge(name)) => assert_eq!(name, "*.example.com"),
             other => panic!("{other:?}"),
         }
@@ -88,7 +96,7 @@ mod issuing {
         let pebble = Pebble::start().await;
         let upstream = pebble.upstream(&MemoryStore::new());
         let csr = request(&["a.example.com"]);
-        let refused = upstream.issue(&csr, &names(&["b.example.com"])).await;
+        let refused = upstream.issue(&csr, &names(&["b.example.com"]), &purpose("order")).await;
         assert!(matches!(refused, Err(UpstreamError::Refused { .. })), "{refused:?}");
     }
 
@@ -98,7 +106,7 @@ mod issuing {
         let upstream = pebble.upstream(&MemoryStore::new());
         let csr = request(&["a.example.com"]);
         let uri = chancery_x509::GeneralName::uri("spiffe://dev.chancery/app").unwrap();
-        let refused = upstream.issue(&csr, &[uri]).await;
+        let refused = upstream.issue(&csr, &[uri], &purpose("order")).await;
         assert!(matches!(refused, Err(UpstreamError::UnsupportedName(_))), "{refused:?}");
     }
 
@@ -107,9 +115,9 @@ mod issuing {
         let (one, other) = (Pebble::start().await, Pebble::start().await);
         let store = MemoryStore::new();
         let csr = request(&["a.example.com"]);
-        one.upstream(&store).issue(&csr, csr.names()).await.unwrap();
+        one.upstream(&store).issue(&csr, csr.names(), &purpose("order")).await.unwrap();
         let first = store.get(&account_key()).await.unwrap().unwrap();
-        other.upstream(&store).issue(&csr, csr.names()).await.unwrap();
+        other.upstream(&store).issue(&csr, csr.names(), &purpose("order")).await.unwrap();
         let second = store.get(&account_key()).await.unwrap().unwrap();
         assert_ne!(first.value, second.value);
     }
@@ -120,7 +128,8 @@ mod issuing {
         let store = MemoryStore::new();
         store.commit(Commit::new().put(account_key(), "nonsense")).await.unwrap();
         let csr = request(&["a.example.com"]);
-        let refused = pebble.upstream(&store).issue(&csr, csr.names()).await.unwrap_err();
+        let refused =
+            pebble.upstream(&store).issue(&csr, csr.names(), &purpose("order")).await.unwrap_err();
         assert!(refused.to_string().contains("_/upstream/account/pebble"), "{refused}");
         assert_eq!(store.get(&account_key()).await.unwrap().unwrap().value, "nonsense");
     }
@@ -131,7 +140,8 @@ mod issuing {
         let store = MemoryStore::new();
         store.set_full(true);
         let csr = request(&["a.example.com"]);
-        let refused = pebble.upstream(&store).issue(&csr, csr.names()).await.unwrap_err();
+        let refused =
+            pebble.upstream(&store).issue(&csr, csr.names(), &purpose("order")).await.unwrap_err();
         assert!(matches!(refused, UpstreamError::Commit(_)), "{refused}");
     }
 
@@ -144,7 +154,8 @@ mod issuing {
         let csr = request(&["a.example.com"]);
         let store = MemoryStore::new();
         let upstream = pebble.upstream_with(config, &store);
-        let refused = upstream.issue(&csr, csr.names()).await.unwrap_err().to_string();
+        let refused =
+            upstream.issue(&csr, csr.names(), &purpose("order")).await.unwrap_err().to_string();
         assert!(refused.contains("certificate"), "{refused}");
         assert!(store.get(&account_key()).await.unwrap().is_none());
     }
@@ -160,15 +171,15 @@ mod issuing {
         config.directory = format!("https://{}/dir", silent.local_addr().unwrap());
         config.deadline = Duration::from_millis(50);
         let upstream = pebble.upstream_with(config.clone(), &store);
-        let refused = upstream.issue(&csr, csr.names()).await.unwrap_err();
+        let refused = upstream.issue(&csr, csr.names(), &purpose("order")).await.unwrap_err();
         assert!(matches!(refused, UpstreamError::Deadline(_)), "{refused}");
 
         drop(silent);
         config.deadline = pebble.config().deadline;
         let down = pebble.upstream_with(config, &store);
-        let refused = down.issue(&csr, csr.names()).await.unwrap_err();
+        let refused = down.issue(&csr, csr.names(), &purpose("order")).await.unwrap_err();
         assert!(matches!(refused, UpstreamError::Unavailable(_)), "{refused}");
         let fine: std::sync::Arc<AcmeUpstream> = pebble.upstream(&store);
-        fine.issue(&csr, csr.names()).await.unwrap();
+        fine.issue(&csr, csr.names(), &purpose("order")).await.unwrap();
     }
 }
