@@ -20,6 +20,7 @@
 
 mod accepting;
 pub mod acme;
+pub mod acme_proxy;
 pub mod audit;
 pub mod clients;
 pub mod dns;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use chancery_integration::acme::{Account, Order};
+use chancery_integration::acme_proxy::{AcmeProxy, Fate};
+use chancery_integration::clients::AcmeServer;
 use chancery_integration::dns::Dns;
 use chancery_integration::gateway::{Gateway, Options};
 use chancery_integration::http;
@@ -74,14 +77,7 @@ fn an_order_outlasts_a_ca_that_is_away_and_comes_back() {
     sending_orders_elsewhere(&site, &dns);
     // Where it will be, and whom to trust there, is known before it runs.
     let acme = Pebble::prepare(&site, Gateway::SERVE_HTTP_PORT);
-    let upstream = Table::from_iter([
-        ("name".to_owned(), Value::from("elsewhere")),
-        ("directory_url".to_owned(), Value::from(acme.directory.as_str())),
-        ("roots".to_owned(), Value::from(acme.root.to_string_lossy().into_owned())),
-    ]);
-    let gateway = Gateway::serve(&site, |config| {
-        config.insert("upstreams".to_owned(), Value::Array(vec![upstream.into()]));
-    });
+    let gateway = serve_with(&site, &acme);
     let responder = Http01::start(&site);
     let account = gateway.account();
     let order = account.order(&["a.example.com"]);
@@ -99,4 +95,138 @@ fn an_order_outlasts_a_ca_that_is_away_and_comes_back() {
     let _pebble = Pebble::run(&site, &dns, acme);
     let order = account.until(&order, "valid");
     assert!(order.body["certificate"].is_string(), "{}", order.body);
+}
+
+/// The gateway whose other CA is this one.
+fn serve_with(site: &Site, acme: &AcmeServer) -> Gateway {
+    let upstream = Table::from_iter([
+        ("name".to_owned(), Value::from("elsewhere")),
+        ("directory_url".to_owned(), Value::from(acme.directory.as_str())),
+        ("roots".to_owned(), Value::from(acme.root.to_string_lossy().into_owned())),
+    ]);
+    Gateway::serve(site, |config| {
+        config.insert("upstreams".to_owned(), Value::Array(vec![upstream.into()]));
+    })
+}
+
+/// The paths of Pebble.
+const NEW_ORDER: &str = "/order-plz";
+const ORDER: &str = "/my-order/";
+const FINALIZE: &str = "/finalize-order/";
+const CERTIFICATE: &str = "/certZ/";
+
+/// A gateway and its other CA, with a proxy in between.
+struct Between {
+    site: Site,
+    proxy: AcmeProxy,
+    _pebble: Pebble,
+    _dns: Dns,
+}
+
+impl Between {
+    fn new() -> Self {
+        let site = Site::new();
+        let dns = Dns::start(&site);
+        sending_orders_elsewhere(&site, &dns);
+        let pebble = Pebble::asking(&site, &dns, Gateway::SERVE_HTTP_PORT);
+        let proxy = AcmeProxy::before(&site, pebble.acme());
+        Self { site, proxy, _pebble: pebble, _dns: dns }
+    }
+
+    fn serve(&self) -> Gateway {
+        serve_with(&self.site, self.proxy.acme())
+    }
+
+    /// Finalizes an order. Making its certificate begins.
+    fn finalized(&self, gateway: &Gateway) -> (Account, Order) {
+        let responder = Http01::start(&self.site);
+        let account = gateway.account();
+        let order = account.order(&["a.example.com"]);
+        account.prove(&order, &responder);
+        let order = account.until(&order, "ready");
+        let (request, _) = chancery_integration::acme::request(&["a.example.com"]);
+        let answer = account.finalize(&order, &request).expect(200);
+        assert_eq!(answer.json()["status"], "processing");
+        (account, order)
+    }
+
+    fn met(&self, requests: usize) {
+        let met = || (self.proxy.met() >= requests).then_some(());
+        eventually("the other CA is asked", START, met);
+    }
+
+    /// Kills the gateway when something is lost, starts it again, and waits until the order is valid.
+    fn killed_when(&self, path: &str, fate: Fate) {
+        let gateway = self.serve();
+        self.proxy.lose([(path, fate)]);
+        let (account, order) = self.finalized(&gateway);
+        self.met(1);
+        drop(gateway);
+        self.proxy.pass();
+        let _gateway = self.serve();
+        drop(account.until(&order, "valid"));
+        self.assert_made(1);
+    }
+
+    /// So many certificates were made: the other CA got so many CSRs, each for an order of its own.
+    fn assert_made(&self, certificates: usize) {
+        assert_eq!(self.proxy.passed(NEW_ORDER), certificates);
+        assert_eq!(self.proxy.passed(FINALIZE), certificates);
+    }
+}
+
+#[test]
+fn a_gateway_that_is_killed_before_the_other_ca_gets_the_csr_sends_it_once() {
+    Between::new().killed_when(FINALIZE, Fate::HoldRequest);
+}
+
+#[test]
+fn a_gateway_that_is_killed_after_the_other_ca_got_the_csr_makes_no_other_certificate() {
+    Between::new().killed_when(FINALIZE, Fate::HoldAnswer);
+}
+
+#[test]
+fn a_gateway_that_is_killed_while_it_downloads_makes_no_other_certificate() {
+    let between = Between::new();
+    between.killed_when(CERTIFICATE, Fate::HoldAnswer);
+    assert_eq!(between.proxy.passed(CERTIFICATE), 2);
+}
+
+/// Another CA that is away once it has the CSR keeps the order waiting.
+#[test]
+fn an_order_outlasts_a_ca_that_is_away_when_it_has_the_csr() {
+    let between = Between::new();
+    let gateway = between.serve();
+    // Nor does it answer what is asked next.
+    between.proxy.lose([(FINALIZE, Fate::Cut), (ORDER, Fate::Cut)]);
+    let (account, order) = between.finalized(&gateway);
+    between.met(2);
+    assert_eq!(account.refresh(&order).status(), "processing");
+    between.proxy.pass();
+    drop(account.until(&order, "valid"));
+    between.assert_made(1);
+}
+
+/// What another CA says of an order from which nothing comes.
+fn replaced_after(status: u16, body: &str) {
+    let between = Between::new();
+    let gateway = between.serve();
+    let answer = Fate::Answer(status, body.to_owned());
+    between.proxy.lose([(FINALIZE, Fate::Cut), (ORDER, answer)]);
+    let (account, order) = between.finalized(&gateway);
+    between.met(2);
+    between.proxy.pass();
+    drop(account.until(&order, "valid"));
+    between.assert_made(2);
+}
+
+#[test]
+fn an_order_that_is_invalid_at_the_other_ca_is_replaced() {
+    let body = r#"{"status": "invalid", "authorizations": [], "finalize": "https://ca.example/"}"#;
+    replaced_after(200, body);
+}
+
+#[test]
+fn an_order_that_the_other_ca_does_not_know_is_replaced() {
+    replaced_after(404, r#"{"type": "urn:ietf:params:acme:error:malformed", "status": 404}"#);
 }
