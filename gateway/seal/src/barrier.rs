@@ -106,7 +106,7 @@ impl Barrier {
     /// is. Due before a key has sealed 2^32 records (NIST SP 800-38D §8.3).
     ///
     /// # Errors
-    /// As for [`Store::commit`].
+    /// As for [`Store::commit`], and if a later key of the tenant is missing.
     pub async fn rotate(&self, tenant: &[u8]) -> Result<u32, CommitError> {
         self.keyrings.rotate(tenant).await
     }
@@ -120,6 +120,15 @@ impl Barrier {
             self.keyrings.rotate(&tenant).await?;
         }
         Ok(())
+    }
+
+    /// Gives `tenant` a new key with a number above `last`, also if keys up to there are missing: what is sealed under
+    /// them opens again when they come back, and only then. See [`Census`](crate::Census).
+    ///
+    /// # Errors
+    /// As for [`Store::commit`], and if a key of the tenant is there and does not open.
+    pub async fn renew(&self, tenant: &[u8], last: u32) -> Result<(), CommitError> {
+        self.keyrings.renew(tenant, last).await
     }
 
     /// The key under which backups of this store are authentic.

@@ -26,6 +26,8 @@ enum Cause {
     Uncounted,
     /// Somebody wants it.
     Asked,
+    /// Those before it may not all be there any more.
+    Repair,
 }
 
 impl Cause {
@@ -36,6 +38,7 @@ impl Cause {
             Self::Age => "age",
             Self::Uncounted => "uncounted",
             Self::Asked => "asked",
+            Self::Repair => "repair",
         }
     }
 }
@@ -101,7 +104,7 @@ impl Keyrings {
             // Another process may have made another key.
             let keyring = self.load(tenant).await?;
             match keyring.current().map(SealingKey::id) {
-                None => drop(self.add(tenant, 1, Cause::First).await?),
+                None => drop(self.next(tenant, 0, Cause::First).await?),
                 Some(id) => match self.usage(tenant, id).await? {
                     Some((usage, version))
                         if usage.reserved + self.limits.step <= self.limits.most =>
@@ -125,6 +128,13 @@ impl Keyrings {
         let last = keyring.current().map_or(0, SealingKey::id);
         let rotated = self.next(tenant, last, Cause::Asked).await?;
         Ok(rotated.current().map_or(last, SealingKey::id))
+    }
+
+    /// Gives `tenant` a new key with a number above `last`, whatever is on record of others.
+    pub(crate) async fn renew(&self, tenant: &[u8], last: u32) -> Result<(), CommitError> {
+        let keyring = self.load(tenant).await?;
+        let last = keyring.current().map_or(last, |current| current.id().max(last));
+        self.add(tenant, after(last)?, Cause::Repair).await.map(drop)
     }
 
     /// Gives a new key to each tenant whose current one is in use since `longest` before `now`, both in seconds,
@@ -192,17 +202,64 @@ impl Keyrings {
         self.root.seal(at, &text).map_err(unavailable)
     }
 
-    /// Makes the key after `last`.
+    /// Makes the key after `last`, which is the last one that there is.
     async fn next(
         &self,
         tenant: &[u8],
         last: u32,
         cause: Cause,
     ) -> Result<Arc<Keyring>, CommitError> {
-        let next = last.checked_add(1).ok_or_else(|| {
-            CommitError::Unavailable("the tenant has had as many keys as there can be".to_owned())
-        })?;
-        self.add(tenant, next, cause).await
+        self.refuse_if_lost(tenant, last).await?;
+        self.add(tenant, after(last)?, cause).await
+    }
+
+    /// Makes sure that no key of `tenant` after `last` is missing: another one would take its place, and what is sealed
+    /// under it would never open again.
+    async fn refuse_if_lost(&self, tenant: &[u8], last: u32) -> Result<(), CommitError> {
+        const PAGE: usize = 100;
+        let missing = |id: u32| {
+            let reason = "it is missing, and a new one would take its place: take it from a backup \
+                          (`chancery store repair --from BACKUP`), or give it up (`--accept-loss TENANT`)";
+            let key = names::tenant_key(tenant, id)?;
+            Err(CommitError::Damaged { key, reason: reason.to_owned() })
+        };
+        let mut seen = names::tenant_use(tenant, last)?;
+        loop {
+            let page = self.store.scan(&names::tenant_uses(tenant), Some(&seen), PAGE).await?;
+            for record in &page {
+                let opened = Envelope::parse(&record.value)
+                    .and_then(|envelope| self.root.open(&record.key, &envelope));
+                // One that does not open says nothing.
+                if opened.is_ok()
+                    && let Some((_, id)) = names::counted_by(&record.key)
+                    && id > last
+                {
+                    return missing(id);
+                }
+            }
+            match page.into_iter().next_back() {
+                Some(record) => seen = record.key,
+                None => break,
+            }
+        }
+        // Who has records has a key.
+        if last == 0 && self.has_records(tenant).await? { missing(1) } else { Ok(()) }
+    }
+
+    /// Whether there is a record of `tenant` that is not of the seal.
+    async fn has_records(&self, tenant: &[u8]) -> Result<bool, ReadError> {
+        const PAGE: usize = 100;
+        let (prefix, mut seen) = ([tenant, b"/"].concat(), None::<Key>);
+        loop {
+            let page = self.store.keys(&prefix, seen.as_ref(), PAGE).await?;
+            if page.iter().any(|key| !key.as_bytes().starts_with(names::RESERVED)) {
+                return Ok(true);
+            }
+            match page.into_iter().next_back() {
+                Some(key) => seen = Some(key),
+                None => return Ok(false),
+            }
+        }
     }
 
     /// Makes the key number `id` of `tenant`. If somebody else was quicker, theirs counts.
@@ -296,6 +353,13 @@ impl Keyrings {
         let key: &[u8; KEY_LEN] = key.as_slice().try_into().map_err(|_| damaged(Refused::NoKey))?;
         SealingKey::new(id, key).map_err(|_| damaged(Refused::NoKey))
     }
+}
+
+/// The number of the key after `last`.
+fn after(last: u32) -> Result<u32, CommitError> {
+    last.checked_add(1).ok_or_else(|| {
+        CommitError::Unavailable("the tenant has had as many keys as there can be".to_owned())
+    })
 }
 
 /// A fresh key.

@@ -13,6 +13,7 @@
 
 pub mod backup;
 mod barrier;
+mod census;
 mod envelope;
 mod keyring;
 mod mend;
@@ -21,6 +22,7 @@ mod root;
 mod usage;
 
 pub use barrier::{Barrier, OpenError};
+pub use census::{Census, LostKeys};
 pub use mend::mend_check;
 pub use rekey::{RekeyError, expect_sealed_with, rekey};
 pub use root::{NewRoot, RootKey, RootKeyError};
@@ -34,6 +36,11 @@ pub fn makes_root_key(key: &chancery_store::Key) -> bool {
 /// Whether a record of the inner store belongs to the seal itself.
 pub fn is_of_seal(key: &chancery_store::Key) -> bool {
     key.as_bytes().starts_with(names::RESERVED)
+}
+
+/// Whether a record of the inner store is the key of a tenant.
+pub fn is_tenant_key(key: &chancery_store::Key) -> bool {
+    key.as_bytes().starts_with(names::TENANT_KEYS)
 }
 
 /// Whether a record of the inner store shows that the root key is the right one.
@@ -76,6 +83,18 @@ pub(crate) mod names {
     /// The record that counts how often key number `id` of `tenant` has sealed.
     pub(crate) fn tenant_use(tenant: &[u8], id: u32) -> Result<Key, InvalidKey> {
         Key::new([USES, tenant, format!("/{id:08x}").as_bytes()].concat())
+    }
+
+    /// The prefix of these records of `tenant`.
+    pub(crate) fn tenant_uses(tenant: &[u8]) -> Vec<u8> {
+        [USES, tenant, b"/"].concat()
+    }
+
+    /// Of which key of which tenant a record counts the uses.
+    pub(crate) fn counted_by(key: &Key) -> Option<(&[u8], u32)> {
+        let mut parts = key.as_bytes().strip_prefix(USES)?.splitn(2, |byte| *byte == b'/');
+        let (tenant, digits) = (parts.next()?, parts.next()?);
+        Some((tenant, u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?))
     }
 
     /// Whether this is the key of such a record.

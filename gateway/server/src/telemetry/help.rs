@@ -248,7 +248,7 @@ const LABELLED: &[(&str, &[Values])] = &[
     ("chancery_revocation_fetches_total", &[("kind", &["file"]), ("outcome", &["failed"])]),
     (
         "chancery_seal_keys_made_total",
-        &[("cause", &["first", "uses", "age", "uncounted", "asked"])],
+        &[("cause", &["first", "uses", "age", "uncounted", "asked", "repair"])],
     ),
     ("chancery_server_bodies_refused_total", &[("reason", &["too-slow", "no-room"])]),
     ("chancery_store_commits_total", &[("outcome", &["ok", "conflict", "full", "failed"])]),
