@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of these tests is text")
 }
 
 /// A gateway with something of each kind in its store, which is stopped.
-struct Stored {
-    site: Site,
+pub(crate) struct Stored {
+    pub(crate) site: Site,
     dns: Dns,
     whole: Vec<u8>,
     backup: PathBuf,
@@ -69,7 +69,7 @@ impl Stored {
         Self { site, dns, whole, backup, certificate, given_away }
     }
 
-    fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.site.path().join("state/store.redb")
     }
 
@@ -90,13 +90,26 @@ impl Stored {
     }
 
     /// Turns one bit of the record of which the key begins so; gives its key.
-    fn damage(&self, prefix: &str) -> String {
+    pub(crate) fn damage(&self, prefix: &str) -> String {
         self.change(prefix, |value| *value.last_mut().expect("it is not empty") ^= 1)
     }
 
     /// Takes the end of it away.
     fn cut(&self, prefix: &str, kept: usize) -> String {
         self.change(prefix, |value| value.truncate(kept))
+    }
+
+    /// Takes all records away of which the key begins so, as if their keys had been changed.
+    pub(crate) fn take_away(&self, prefix: &str) {
+        let database = Database::open(self.store()).expect("nobody has it open");
+        let transaction = database.begin_write().expect("it can be written");
+        {
+            let mut records = transaction.open_table(RECORDS).expect("it has records");
+            let of_prefix = |key: &[u8], _: &[u8]| key.starts_with(prefix.as_bytes());
+            let taken: Vec<_> = records.extract_if(of_prefix).expect("it can be read").collect();
+            assert!(!taken.is_empty(), "there is no {prefix}");
+        }
+        transaction.commit().expect("it can be written");
     }
 
     fn change(&self, prefix: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -115,15 +128,15 @@ impl Stored {
         key
     }
 
-    fn start(&self) -> Gateway {
+    pub(crate) fn start(&self) -> Gateway {
         Options::new(&self.site).dns(&self.dns).start()
     }
 
-    fn refuses(&self) -> Outcome {
+    pub(crate) fn refuses(&self) -> Outcome {
         Options::new(&self.site).dns(&self.dns).start_fails()
     }
 
-    fn store_command(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn store_command(&self, arguments: &[&str]) -> Outcome {
         let config = self.site.path().join("state/chancery.toml");
         chancery(&[&["store"], arguments, &["--config", text(&config)]].concat())
     }
@@ -324,8 +337,8 @@ fn a_store_is_checked_and_repaired() {
     drop(stored.start());
 }
 
-/// A store of which a leaf of the file's tree is gone, a backup from before, and the file.
-fn torn() -> (Stored, PathBuf, Vec<u8>) {
+/// A store with many secrets, which is stopped, and a backup of it.
+pub(crate) fn full() -> (Stored, PathBuf) {
     let stored = Stored::new();
     let gateway = stored.start();
     let body = |number: usize| json!({ "data": { "value": "x".repeat(500), "number": number } });
@@ -336,21 +349,35 @@ fn torn() -> (Stored, PathBuf, Vec<u8>) {
     let backup = stored.site.path().join("many.backup");
     drop(gateway.administer(&["backup", "create", "--out", text(&backup)]).success());
     drop(gateway.stop());
+    (stored, backup)
+}
+
+/// Takes the leaves of the file's tree away that have this in them; gives what is left of the file.
+pub(crate) fn tear(stored: &Stored, name: &str) -> Vec<u8> {
     let whole = fs::read(stored.store()).expect("there is a store");
     let mut image = whole.clone();
-    let name = b"default/secrets/kv-metadata/secret/app/many/20";
     let page = 4096;
     for at in (page..image.len()).step_by(page) {
-        if whole[at..at + page].windows(name.len()).any(|bytes| bytes == name) {
+        if whole[at..at + page].windows(name.len()).any(|bytes| bytes == name.as_bytes()) {
             image[at..at + page].fill(0);
         }
     }
     assert_ne!(image, whole, "the record is there");
     fs::write(stored.store(), &image).expect("the store can be written");
+    image
+}
+
+/// In the middle of the secrets.
+pub(crate) const SECRET: &str = "default/secrets/kv-metadata/secret/app/many/20";
+
+/// A store of which a leaf of the file's tree is gone, a backup from before, and the file.
+fn torn() -> (Stored, PathBuf, Vec<u8>) {
+    let (stored, backup) = full();
+    let image = tear(&stored, SECRET);
     (stored, backup, image)
 }
 
-fn has_all(gateway: &Gateway) {
+pub(crate) fn has_all(gateway: &Gateway) {
     for number in 0..40 {
         let path = format!("/v1/secret/data/app/many/{number:02}");
         assert_eq!(gateway.app().get(&path).expect(200).json()["data"]["data"]["number"], number);

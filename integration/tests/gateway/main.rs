@@ -32,6 +32,7 @@ mod http2;
 mod inventory;
 mod keys;
 mod lifecycle;
+mod lost_keys;
 mod ocsp;
 mod operators;
 mod packaging;

@@ -65,6 +65,14 @@ pub(crate) async fn run(command: AuditCommand) -> Result<ExitCode> {
     }
 }
 
+/// Makes sure that the log's key opens, if there is one.
+///
+/// # Errors
+/// It is damaged, or the store cannot be read.
+pub(crate) async fn expect_key(store: &SharedStore, chain: &Chain) -> Result<()> {
+    Sealed::read(store, chain).await.map(drop)
+}
+
 /// Opens the audit log of a gateway, or begins it.
 ///
 /// # Errors

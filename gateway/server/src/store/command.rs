@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chancery_audit::Event;
 use chancery_identity::{Clock, RequestContext, TenantId};
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_store::redb::{Gap, Integrity, Unfinished, verify};
-use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store};
+use chancery_seal::{LostKeys, is_of_seal, is_tenant_key};
+use chancery_store::redb::{Gap, Integrity, RedbStore, Unfinished, verify};
+use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store, restored};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::damaged::{self, GapView};
+use super::keys::{self, LostView};
 use super::{OpenStore, UNFINISHED, existing, store_file};
 use crate::audit::{self, Chain};
 use crate::config::Config;
@@ -75,10 +77,15 @@ struct RepairArgs {
     #[arg(long, value_name = "KEY")]
     remove: Vec<Key>,
     /// Make the file anew of what can be read, if it is damaged itself. Records may be lost by this: revocations,
-    /// for example. The damaged file is kept beside it. With `--from` and `--older`, what cannot be read is taken
-    /// from the backup.
+    /// for example. The damaged file is kept beside it. With `--from`, keys of tenants that cannot be read are taken
+    /// from the backup; with `--older`, everything that cannot be read.
     #[arg(long)]
     rebuild: bool,
+    /// Give up the keys of this tenant that are missing or damaged: what they seal does not open, until a backup
+    /// that has them turns up. Without this, no file is made anew in which keys are missing. May be given several
+    /// times.
+    #[arg(long, value_name = "TENANT")]
+    accept_loss: Vec<Key>,
 }
 
 /// What is found.
@@ -111,6 +118,9 @@ struct Repaired {
     /// Taken from the backup, older than they were.
     restored_older: Vec<String>,
     removed: Vec<String>,
+    /// Keys of tenants that were given up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accepted_loss: Vec<LostView>,
     left: Vec<DamagedView>,
 }
 
@@ -168,7 +178,7 @@ async fn check(config: &Config, output: Output) -> Result<ExitCode> {
         integrity => integrity?,
     };
     let stopped = Stopped::open(config).await?;
-    let looked = stopped.look_through().await;
+    let looked = stopped.look_through(&[]).await;
     stopped.close().await?;
     let (records, damage) = looked?;
     let file = match integrity {
@@ -196,11 +206,13 @@ async fn integrity(config: &Config) -> Result<Integrity, OpenError> {
 async fn rebuild_if_damaged(
     config: &Config,
     hsm: Option<&Pkcs11Signer>,
-    from: Option<&Path>,
+    args: &RepairArgs,
 ) -> Result<bool> {
     match integrity(config).await {
         Ok(_) => Ok(false),
-        Err(OpenError::Damaged { .. }) => damaged::rebuild(config, hsm, from).await,
+        Err(OpenError::Damaged { .. }) => {
+            damaged::rebuild(config, hsm, args.from.as_deref(), &args.accept_loss).await
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -211,16 +223,34 @@ async fn repair_stopped(
     args: &RepairArgs,
     output: Output,
 ) -> Result<ExitCode> {
-    let mended_before =
-        args.rebuild && rebuild_if_damaged(config, hsm.as_deref(), args.from.as_deref()).await?;
-    let (open, mended) = OpenStore::open_mended(config, hsm.as_deref()).await?;
+    let mended = args.rebuild && rebuild_if_damaged(config, hsm.as_deref(), args).await?;
+    let raw = OpenStore::file(config).await?;
     // Made anew just now, or by a run that was stopped.
-    let rebuilt = open.unfinished().cloned();
-    let is_rebuilt = rebuilt.is_some();
+    let is_rebuilt = raw.unfinished().is_some();
     ensure!(args.rebuild || !is_rebuilt, UNFINISHED);
-    let begun = Begun { mended: mended || mended_before, rebuilt };
-    let repaired = repair_opened(config, &Stopped { open, hsm }, begun, args, output).await;
+    let repaired = repair(config, raw, hsm, mended, args, output).await;
     if is_rebuilt { repaired.context(NOT_DONE) } else { repaired }
+}
+
+async fn repair(
+    config: &Config,
+    raw: Arc<RedbStore>,
+    hsm: Option<Arc<Pkcs11Signer>>,
+    mended: bool,
+    args: &RepairArgs,
+    output: Output,
+) -> Result<ExitCode> {
+    let opened = keys::open(raw, config, hsm.as_deref(), args.from.as_deref()).await?;
+    let given_up = opened.given_up(&args.accept_loss, opened.open.unfinished().is_some()).await?;
+    let begun = Begun {
+        mended: mended || opened.mended,
+        rebuilt: opened.open.unfinished().cloned(),
+        taken: opened.taken.iter().map(Key::to_string).collect(),
+        given_up: given_up.iter().map(LostView::of).collect(),
+        lost: opened.census.lost(),
+    };
+    opened.renew(&given_up).await?;
+    repair_opened(config, &Stopped { open: opened.open, hsm }, begun, args, output).await
 }
 
 /// What is said if something fails after the file was made anew.
@@ -231,6 +261,11 @@ struct Begun {
     /// Whether the record that shows the root key was made anew.
     mended: bool,
     rebuilt: Option<Unfinished>,
+    /// Keys that came from the backup.
+    taken: Vec<String>,
+    given_up: Vec<LostView>,
+    /// Keys that are missing, given up or not.
+    lost: Vec<LostKeys>,
 }
 
 fn said(path: &Path, checked: &Checked) -> String {
@@ -260,15 +295,15 @@ fn views(damage: Damage) -> Vec<DamagedView> {
 async fn repair_opened(
     config: &Config,
     stopped: &Stopped,
-    Begun { mended, rebuilt }: Begun,
+    Begun { mended, rebuilt, taken, given_up, lost }: Begun,
     args: &RepairArgs,
     output: Output,
 ) -> Result<ExitCode> {
-    let mut done = Repaired::default();
+    let mut done = Repaired { restored: taken, accepted_loss: given_up, ..Repaired::default() };
     let mut gaps = vec![];
     if let Some(rebuilt) = rebuilt {
         // What was lost may have been newer than what is there.
-        stopped.open.mark_restored(Clock::system().now()).await?;
+        stopped.open.put_mark(Clock::system().now()).await?;
         done.rebuilt = Some(RebuiltView {
             records: rebuilt.records,
             unreadable: rebuilt.gaps.iter().map(GapView::of).collect(),
@@ -276,7 +311,7 @@ async fn repair_opened(
         });
         gaps = rebuilt.gaps;
     }
-    let (_, damage) = stopped.look_through().await?;
+    let (_, damage) = stopped.look_through(&lost).await?;
     done.remade.extend(mended.then(|| "_/seal/check".to_owned()));
     let mut left: Vec<Key> = vec![];
     for key in damage.into_keys() {
@@ -290,36 +325,51 @@ async fn repair_opened(
         left = stopped.take_from(backup, args.older, left, &gaps, &mut done).await?;
     }
     for key in &args.remove {
-        let at = left.iter().position(|one| one == key);
-        let at =
-            at.with_context(|| format!("--remove {key}: there is no damaged record of this key"))?;
-        stopped.open.raw.commit(Commit::new().delete(left.swap_remove(at))).await?;
+        let is_damaged = left.contains(key) || stopped.is_damaged(key).await?;
+        ensure!(is_damaged, "--remove {key}: there is no damaged record of this key");
+        let tenant = lost.iter().find(|one| one.damaged.contains(key)).map(|one| &one.tenant);
+        if let Some(tenant) = tenant {
+            bail!("--remove {key}: keys of a tenant are given up with `--accept-loss '{tenant}'`");
+        }
+        stopped.open.raw.commit(Commit::new().delete(key.clone())).await?;
+        left.retain(|one| one != key);
         done.removed.push(key.to_string());
     }
     let changed = done.rebuilt.is_some()
+        || !done.accepted_loss.is_empty()
         || [&done.remade, &done.restored, &done.restored_older, &done.removed]
             .iter()
             .any(|list| !list.is_empty());
     if changed {
         stopped.reindex(config).await?;
+    }
+    // What came back may open more, and what is left is on record.
+    done.left = views(stopped.look_through(&lost).await?.1);
+    if changed {
         stopped.record(config, "store.repair", |event| repaired_in(event, &done)).await?;
     }
     if done.rebuilt.is_some() {
         // Until here, another run would have to go on.
         stopped.open.forget_rebuilt().await?;
     }
-    // Keys of tenants that came back open more.
-    done.left = views(stopped.look_through().await?.1);
     print(output, &done, || outcome(&done))?;
     Ok(if done.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn repaired_in(mut event: Event, done: &Repaired) -> Event {
+    if !done.accepted_loss.is_empty() {
+        let tenants: Vec<&str> = done.accepted_loss.iter().map(LostView::tenant).collect();
+        event = event
+            .detail("accepted_loss", tenants.join(" "))
+            .detail("lost_records", done.accepted_loss.iter().map(LostView::records).sum::<u64>());
+    }
     if let Some(rebuilt) = &done.rebuilt {
         event =
             event.detail("rebuilt", rebuilt.records).detail("unreadable", rebuilt.unreadable.len());
     }
+    let left: Vec<String> = done.left.iter().map(|one| one.key.clone()).collect();
     let lists = [
+        ("left", &left),
         ("remade", &done.remade),
         ("restored", &done.restored),
         ("restored_older", &done.restored_older),
@@ -356,6 +406,9 @@ fn outcome(done: &Repaired) -> String {
             let _ = writeln!(text, "{key}: {what}");
         }
     }
+    for lost in &done.accepted_loss {
+        let _ = writeln!(text, "given up: {}", lost.said());
+    }
     if done.left.is_empty() {
         return text + "every record opens";
     }
@@ -387,8 +440,21 @@ impl Stopped {
         close(self.hsm).await
     }
 
-    /// Opens every record; gives how many there are, and what is damaged.
-    async fn look_through(&self) -> Result<(u64, Damage)> {
+    /// Whether there is a record of this key that does not open.
+    async fn is_damaged(&self, key: &Key) -> Result<bool> {
+        let opened = match self.open.raw.get(key).await {
+            Ok(Some(record)) => self.open.barrier.verify(&record).await,
+            found => found.map(drop),
+        };
+        match opened {
+            Err(ReadError::Damaged { .. }) => Ok(true),
+            opened => Ok(opened.map(|()| false)?),
+        }
+    }
+
+    /// Opens every record; gives how many there are, and what is damaged. What is sealed under `lost` keys is named as
+    /// far as there is room for it.
+    async fn look_through(&self, lost: &[LostKeys]) -> Result<(u64, Damage)> {
         let state = Arc::new(self.open.freeze()?);
         let (mut records, mut damage, mut after) = (0_u64, Damage::new(), None::<Key>);
         loop {
@@ -398,18 +464,26 @@ impl Stopped {
             let ended = page.len() < PAGE;
             for found in page {
                 records += 1;
-                let (key, opened) = match found {
+                let (key, opened, without) = match found {
                     Ok(record) => {
                         let opened = self.open.barrier.verify(&record).await;
-                        (record.key, opened)
+                        let without = lost.iter().find_map(|one| one.key_of(&record));
+                        (record.key, opened, without)
                     }
                     Err(key) => {
                         let reason = "it is too short to be a record".to_owned();
-                        (key.clone(), Err(ReadError::Damaged { key, reason }))
+                        (key.clone(), Err(ReadError::Damaged { key, reason }), None)
                     }
                 };
                 match opened {
-                    Err(ReadError::Damaged { key, reason }) => {
+                    Err(ReadError::Damaged { mut key, mut reason }) => {
+                        if damage.len() >= MOST_NAMED / 2
+                            && !damage.contains_key(&key)
+                            && let Some(without) = without
+                        {
+                            key = without;
+                            "this key of the tenant is missing".clone_into(&mut reason);
+                        }
                         let is_known = damage.contains_key(&key);
                         ensure!(
                             is_known || damage.len() < MOST_NAMED,
@@ -457,14 +531,18 @@ impl Stopped {
     ) -> Result<Vec<Key>> {
         let shown = || backup.display().to_string();
         let mut reader = damaged::open_backup(backup)?;
-        let wanted: BTreeSet<&Key> = damaged.iter().collect();
+        // Which keys of tenants may be taken is decided by what is under them.
+        let wanted: BTreeSet<&Key> = damaged.iter().filter(|key| !is_tenant_key(key)).collect();
         let mut found: BTreeMap<Key, Record> = BTreeMap::new();
         let mut lost: Vec<Key> = vec![];
         while let Some(record) = reader.next_record().with_context(shown)? {
             let is_wanted = wanted.contains(&record.key);
-            let is_lost = older && !is_wanted && gaps.iter().any(|gap| gap.contains(&record.key));
+            // Those of the seal have been taken, and the mark is that of this repair.
+            let is_of_all = is_of_seal(&record.key) || restored::is_mark(&record.key);
+            let is_lost = older
+                && !(is_wanted || is_of_all)
+                && gaps.iter().any(|gap| gap.contains(&record.key));
             if is_lost {
-                damaged::refuse_part(gaps, &record.key)?;
                 ensure!(
                     lost.len() < MOST_NAMED,
                     "more than {MOST_NAMED} records cannot be read: restore the store from the backup as a whole"
@@ -480,17 +558,27 @@ impl Stopped {
             .and_then(|end| end.authenticate_for(&self.open.barrier))
             .with_context(shown)?;
         let mut left = vec![];
-        for key in damaged.into_iter().chain(lost) {
+        let lost: BTreeSet<Key> = lost.into_iter().collect();
+        for key in damaged.iter().chain(&lost).cloned() {
             let Some(record) = found.remove(&key) else {
                 left.push(key);
                 continue;
             };
             let now = match self.open.raw.get(&key).await {
-                Ok(now) => now.map(|now| now.version),
+                Ok(now) => now,
                 Err(ReadError::Damaged { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
-            let same = now == Some(record.version);
+            if lost.contains(&key)
+                && let Some(now) = &now
+            {
+                // Written since the file was made: taken by a run that was stopped, or newer than the backup.
+                if now.value == record.value {
+                    done.restored_older.push(key.to_string());
+                }
+                continue;
+            }
+            let same = now.is_some_and(|now| now.version == record.version);
             // What does not open here either was damaged before the backup.
             if !(same || older) || self.open.barrier.verify(&record).await.is_err() {
                 left.push(key);

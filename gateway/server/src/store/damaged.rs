@@ -1,5 +1,6 @@
 //! A store of which the file itself is damaged: what can be read of it, and a file made of that.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,14 +9,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_seal::backup::BackupReader;
-use chancery_seal::{Barrier, RootKey, is_check, is_of_seal, makes_root_key};
+use chancery_seal::{Barrier, Census, RootKey, is_check, is_of_seal, makes_root_key};
 use chancery_store::memory::MemoryStore;
 use chancery_store::redb::{Gap, Import, Readable, Unfinished, peek_unfinished};
-use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version, restored};
+use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version};
 use serde::Serialize;
 
 use super::command::{DamagedView, lines};
-use super::{OpenStore, STORE_FILE, raw, root_key, store_file};
+use super::keys::LostView;
+use super::{STORE_FILE, keys, raw, root_key, store_file};
 use crate::config::{Config, RootKeySource};
 use crate::output::{Output, print};
 
@@ -32,6 +34,8 @@ struct Survey {
     gaps: Vec<Gap>,
     /// What was read and does not open, with the reason.
     closed: Vec<(Key, String)>,
+    /// Keys of tenants that are missing.
+    lost: Vec<LostView>,
     /// Why it is not known whether records open.
     sealed: Option<String>,
 }
@@ -44,6 +48,7 @@ struct View<'a> {
     records: u64,
     unreadable: Vec<GapView>,
     damaged: Vec<DamagedView>,
+    missing_keys: Vec<LostView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_opened: Option<String>,
 }
@@ -92,6 +97,7 @@ pub(super) async fn check(
             .into_iter()
             .map(|(key, reason)| DamagedView { key: key.to_string(), reason, records: 1 })
             .collect(),
+        missing_keys: survey.lost,
         not_opened: survey.sealed,
     };
     print(output, &view, || said(&path, &view))?;
@@ -118,6 +124,10 @@ fn said(path: &Path, view: &View<'_>) -> String {
         text.push_str("\n  nothing can be read ");
         text.push_str(&gap.said());
     }
+    for lost in &view.missing_keys {
+        text.push_str("\n  ");
+        text.push_str(&lost.said());
+    }
     text + "\nRecords may be missing of which nothing is said here, or be older than they were. To do: "
         + ADVICE
         + ". Without one, `chancery store repair --rebuild` makes a file of what can be read; see \
@@ -138,23 +148,27 @@ async fn survey(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Survey> {
         let sealed = Some("the records of the seal cannot be read".to_owned());
         return Ok(Survey { sealed, ..survey });
     }
-    for record in records {
-        seal.commit(Commit::new().put(record.key, record.value)).await?;
+    for Record { key, value, .. } in records.clone() {
+        seal.commit(Commit::new().put(key, value)).await?;
     }
-    let barrier = match root_key(config, hsm, &seal).await {
-        Ok(root) => open(seal, root).await,
+    let opened = match root_key(config, hsm, &seal).await {
+        Ok(root) => open(seal, root, keys::expected(config)?).await,
         Err(error) => Err(error),
     };
-    let barrier = match barrier {
-        Ok(barrier) => barrier,
+    let (barrier, mut census) = match opened {
+        Ok(opened) => opened,
         Err(error) => return Ok(Survey { sealed: Some(format!("{error:#}")), ..survey }),
     };
     let (path, handle) = (store_file(config), tokio::runtime::Handle::current());
     let closed = tokio::task::spawn_blocking(move || {
         let mut closed = vec![];
+        for record in &records {
+            census.note_of_seal(record);
+        }
         Readable::open(&path)?.walk(|found| {
             let found = found.map_err(|key| (key, "it is too short to be a record".to_owned()));
             let opened = found.and_then(|record| {
+                census.note(&record);
                 handle.block_on(barrier.verify(&record)).map_err(|error| match error {
                     ReadError::Damaged { key, reason } => (key, reason),
                     error => (record.key.clone(), error.to_string()),
@@ -167,13 +181,19 @@ async fn survey(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Survey> {
                 closed.push(one);
             }
         });
-        Ok::<_, OpenError>(closed)
+        Ok::<_, OpenError>((closed, census.lost().iter().map(LostView::of).collect()))
     });
-    Ok(Survey { closed: closed.await??, ..survey })
+    let (closed, lost) = closed.await??;
+    Ok(Survey { closed, lost, ..survey })
 }
 
-async fn open(seal: MemoryStore, root: RootKey) -> Result<Arc<Barrier>> {
-    Ok(Barrier::open(Arc::new(seal), root).await?)
+async fn open(
+    seal: MemoryStore,
+    root: RootKey,
+    expected: BTreeSet<Key>,
+) -> Result<(Arc<Barrier>, Census)> {
+    let census = Census::new(&root, expected)?;
+    Ok((Barrier::open(Arc::new(seal), root).await?, census))
 }
 
 /// Counts the records, and gives those of the seal.
@@ -196,6 +216,12 @@ pub(super) fn aside(config: &Config) -> PathBuf {
     store_file(config).with_extension("redb.damaged")
 }
 
+/// The newest commit in the damaged file that is kept; none if there is none, or it does not say.
+pub(super) fn newest_aside(config: &Config) -> Option<Version> {
+    let _quiet = Quiet::begin();
+    Some(Readable::open(&aside(config)).ok()?.newest())
+}
+
 /// Where the new file is made.
 fn beside(config: &Config) -> PathBuf {
     store_file(config).with_extension("rebuilding")
@@ -214,9 +240,8 @@ pub(super) fn is_between_renames(config: &Config) -> Result<bool> {
         return Ok(false);
     }
     let is_complete = match peek_unfinished(&beside) {
-        Ok(newest) => newest.is_some_and(|newest| {
-            Readable::open(&aside).is_ok_and(|damaged| newest >= damaged.newest())
-        }),
+        Ok(newest) => newest
+            .is_some_and(|newest| newest_aside(config).is_some_and(|damaged| newest >= damaged)),
         // It had its note before it could be left so.
         Err(OpenError::Unclosed { .. }) => true,
         Err(_) => false,
@@ -256,12 +281,13 @@ fn put_in_place(config: &Config) -> Result<()> {
 }
 
 /// Puts a new file in the place of the damaged one, with all that can be read of that, and moves that aside. The new
-/// one has a note that the repair is not done. Before anything is changed, the root key has to open the new one, and
-/// a backup that records are to come `from` has to be whole. Whether the record that shows the root key was made anew.
+/// one has a note that the repair is not done. Before anything is changed, the root key has to open the new one, a
+/// backup that records are to come `from` has to be whole, and keys of tenants may only be missing if they are given up. Whether the record that shows the root key was made anew.
 pub(super) async fn rebuild(
     config: &Config,
     hsm: Option<&Pkcs11Signer>,
     from: Option<&Path>,
+    given_up: &[Key],
 ) -> Result<bool> {
     let (store, aside, beside) = (store_file(config), aside(config), beside(config));
     if chancery_files::is_there(&aside) {
@@ -271,7 +297,7 @@ pub(super) async fn rebuild(
         chancery_files::remove(&beside)
             .with_context(|| format!("cannot remove {}", beside.display()))?;
     }
-    let drafted = draft(config, hsm, from).await;
+    let drafted = draft(config, hsm, from, given_up).await;
     if drafted.is_err() {
         let _ = chancery_files::remove(&beside);
     }
@@ -283,9 +309,14 @@ pub(super) async fn rebuild(
 }
 
 /// Makes the new file beside the damaged one, and leaves it closed.
-async fn draft(config: &Config, hsm: Option<&Pkcs11Signer>, from: Option<&Path>) -> Result<bool> {
+async fn draft(
+    config: &Config,
+    hsm: Option<&Pkcs11Signer>,
+    from: Option<&Path>,
+    given_up: &[Key],
+) -> Result<bool> {
     // Before the work begins.
-    let backup = from.map(open_backup).transpose()?;
+    drop(from.map(open_backup).transpose()?);
     let (damaged, path) = (store_file(config), beside(config));
     let records = {
         let _quiet = Quiet::begin();
@@ -293,16 +324,9 @@ async fn draft(config: &Config, hsm: Option<&Pkcs11Signer>, from: Option<&Path>)
     };
     // An empty one would be sealed with any root key.
     ensure!(records > 0, "nothing of the file can be read: {ADVICE}");
-    let (open, mended) = OpenStore::open_draft(&beside(config), config, hsm).await?;
-    if let (Some(path), Some(backup)) = (from, backup) {
-        let shown = || path.display().to_string();
-        let gaps = open.unfinished().map(|unfinished| unfinished.gaps.clone());
-        let gaps = gaps.unwrap_or_default();
-        let reader = tokio::task::spawn_blocking(move || read_through(backup, &gaps));
-        let reader = reader.await?.with_context(shown)?;
-        reader.end().and_then(|end| end.authenticate_for(&open.barrier)).with_context(shown)?;
-    }
-    Ok(mended)
+    let opened = keys::open(raw(&beside(config))?, config, hsm, from).await?;
+    opened.given_up(given_up, false).await?;
+    Ok(opened.mended)
 }
 
 /// Reads how a backup begins.
@@ -317,25 +341,6 @@ pub(super) fn open_backup(path: &Path) -> Result<BackupReader<File>> {
     );
     let file = File::open(path).with_context(|| format!("cannot read {}", shown()))?;
     BackupReader::open(file).with_context(shown)
-}
-
-fn read_through(mut backup: BackupReader<File>, gaps: &[Gap]) -> Result<BackupReader<File>> {
-    while let Some(record) = backup.next_record()? {
-        refuse_part(gaps, &record.key)?;
-    }
-    Ok(backup)
-}
-
-/// Refuses to take from a backup what other records depend on: keys of tenants open what was written before only, and
-/// the mark of a restore is that of this repair.
-pub(super) fn refuse_part(gaps: &[Gap], key: &Key) -> Result<()> {
-    let is_of_all = is_of_seal(key) || restored::is_mark(key);
-    ensure!(
-        !is_of_all || !gaps.iter().any(|gap| gap.contains(key)),
-        "{key} is among what cannot be read, and the rest depends on it: put the whole store back from the backup \
-         (`chancery backup restore`)"
-    );
-    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<u64, OpenError> {
@@ -382,21 +387,5 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         // That is the hook which was there before: this program has no other.
         drop(std::panic::take_hook());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_rest_depends_on_is_not_taken_from_a_backup_by_itself() {
-        let key = |text: &str| Key::new(text).unwrap();
-        let gaps = [Gap { after: Some(key("_/audit/mark")), before: Some(key("default/b")) }];
-        for all in ["_/seal/key/default/00000001", "_/seal/use/default", "_/restored"] {
-            assert!(refuse_part(&gaps, &key(all)).is_err(), "{all}");
-            assert!(refuse_part(&[], &key(all)).is_ok(), "{all}");
-        }
-        assert!(refuse_part(&gaps, &key("default/a")).is_ok());
     }
 }

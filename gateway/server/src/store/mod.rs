@@ -2,6 +2,7 @@
 
 mod command;
 mod damaged;
+mod keys;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(crate) const STORE_FILE: &str = "store.redb";
 
 /// What is said of a store whose repair was stopped.
 const UNFINISHED: &str = "the store was made anew of a damaged file, and that repair did not come to its end: run \
-                          `chancery store repair --rebuild` again, with the same options";
+                          `chancery store repair --rebuild` again, with the same options; it says what is missing";
 
 /// Where the store of a gateway is.
 pub(crate) fn store_file(config: &Config) -> PathBuf {
@@ -50,33 +51,6 @@ impl OpenStore {
     pub(crate) async fn open(config: &Config, hsm: Option<&Pkcs11Signer>) -> Result<Self> {
         let (raw, root) = Self::parts(config, hsm).await?;
         Self::with_root(raw, root).await
-    }
-
-    /// The same for a store in which the record that shows the root key may be damaged: then it is made anew, if
-    /// others show the same. Whether it was.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
-    pub(crate) async fn open_mended(
-        config: &Config,
-        hsm: Option<&Pkcs11Signer>,
-    ) -> Result<(Self, bool)> {
-        let (raw, root) = Self::parts(config, hsm).await?;
-        Self::mended(raw, root).await
-    }
-
-    /// Opens a file that is to take the place of a damaged one.
-    ///
-    /// # Errors
-    /// As for [`open_mended`](Self::open_mended).
-    async fn open_draft(
-        path: &Path,
-        config: &Config,
-        hsm: Option<&Pkcs11Signer>,
-    ) -> Result<(Self, bool)> {
-        let raw = raw(path)?;
-        let root = root_key(config, hsm, &*raw).await?;
-        Self::mended(raw, root).await
     }
 
     /// With the record that shows the root key made anew if need be, and whether it was; also if a repair is not done.
@@ -115,6 +89,13 @@ impl OpenStore {
         config: &Config,
         hsm: Option<&Pkcs11Signer>,
     ) -> Result<(Arc<RedbStore>, RootKey)> {
+        let raw = Self::file(config).await?;
+        let root = root_key(config, hsm, &*raw).await?;
+        Ok((raw, root))
+    }
+
+    /// The file, which nobody else may change.
+    async fn file(config: &Config) -> Result<Arc<RedbStore>> {
         let path = existing(config)?;
         config.trusted.directory(&config.server.directory)?;
         config.trusted.file(&path)?;
@@ -125,8 +106,7 @@ impl OpenStore {
             "{}: there is nothing in it: `chancery init` did not come to its end; run it again",
             path.display()
         );
-        let root = root_key(config, hsm, &*raw).await?;
-        Ok((raw, root))
+        Ok(raw)
     }
 
     /// Puts the barrier over a store.
@@ -167,6 +147,11 @@ impl OpenStore {
     /// If the store cannot be written.
     pub(crate) async fn mark_restored(&self, now: Timestamp) -> Result<()> {
         self.barrier.rotate_all().await.context("new keys for the tenants")?;
+        self.put_mark(now).await
+    }
+
+    /// The same where the tenants have new keys already.
+    async fn put_mark(&self, now: Timestamp) -> Result<()> {
         let second = u64::try_from(now.as_second()).context("the clock is before 1970")?;
         self.barrier.commit(restored::mark(Commit::new(), second)?).await?;
         Ok(())
