@@ -217,12 +217,6 @@ impl Keyrings {
     /// under it would never open again.
     async fn refuse_if_lost(&self, tenant: &[u8], last: u32) -> Result<(), CommitError> {
         const PAGE: usize = 100;
-        let missing = |id: u32| {
-            let reason = "it is missing, and a new one would take its place: take it from a backup \
-                          (`chancery store repair --from BACKUP`), or give it up (`--accept-loss TENANT`)";
-            let key = names::tenant_key(tenant, id)?;
-            Err(CommitError::Damaged { key, reason: reason.to_owned() })
-        };
         let mut seen = names::tenant_use(tenant, last)?;
         loop {
             let page = self.store.scan(&names::tenant_uses(tenant), Some(&seen), PAGE).await?;
@@ -234,7 +228,7 @@ impl Keyrings {
                     && let Some((_, id)) = names::counted_by(&record.key)
                     && id > last
                 {
-                    return missing(id);
+                    self.expect_key(tenant, id).await?;
                 }
             }
             match page.into_iter().next_back() {
@@ -243,7 +237,19 @@ impl Keyrings {
             }
         }
         // Who has records has a key.
-        if last == 0 && self.has_records(tenant).await? { missing(1) } else { Ok(()) }
+        let is_lost = last == 0 && self.has_records(tenant).await?;
+        if is_lost { self.expect_key(tenant, 1).await } else { Ok(()) }
+    }
+
+    /// Makes sure that a key is there. Somebody else may have made it since the keyring was loaded.
+    async fn expect_key(&self, tenant: &[u8], id: u32) -> Result<(), CommitError> {
+        let key = names::tenant_key(tenant, id)?;
+        if self.store.get(&key).await?.is_some() {
+            return Ok(());
+        }
+        let reason = "it is missing, and a new one would take its place: take it from a backup (`chancery store \
+                      repair --from BACKUP`), or give it up (`--accept-loss TENANT`)";
+        Err(CommitError::Damaged { key, reason: reason.to_owned() })
     }
 
     /// Whether there is a record of `tenant` that is not of the seal.
@@ -457,6 +463,21 @@ mod tests {
         let count = names::tenant_use(b"t", 2).unwrap();
         store.commit(Commit::new().put(count, "rubbish")).await.unwrap();
         assert_eq!(seal(&keyrings(&store)).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_somebody_else_has_just_made_is_not_missing() {
+        let store = MemoryStore::new();
+        let keyrings = keyrings(&store);
+        for last in 0..3 {
+            // Two looked before either made one.
+            for _ in 0..2 {
+                let made = keyrings.next(b"t", last, Cause::Asked).await.unwrap();
+                assert_eq!(made.current().unwrap().id(), last + 1);
+            }
+            let record = Key::new("t/a").unwrap();
+            store.commit(Commit::new().put(record, "")).await.unwrap();
+        }
     }
 
     #[tokio::test]
