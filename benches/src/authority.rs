@@ -48,6 +48,7 @@ pub(crate) fn config(name: &str) -> CaConfig {
         crl_validity: DAY,
         crl_shards: 1,
         delta_crl_validity: None,
+        shared: false,
         crl_url_base: "http://127.0.0.1:8080/crl".to_owned(),
         issuer_url_base: "http://127.0.0.1:8080/issuers".to_owned(),
         ocsp_url_base: Some("http://127.0.0.1:8080/ocsp".to_owned()),

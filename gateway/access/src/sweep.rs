@@ -1,4 +1,5 @@
-use chancery_store::{Commit, CommitError, Key, lenient};
+use chancery_records::Fence;
+use chancery_store::{Commit, CommitError, Key, Store, lenient};
 
 use crate::token::{EXPIRIES, load, parse_expiry_key};
 use crate::{Access, AccessError, token};
@@ -8,22 +9,23 @@ const BATCH: usize = 256;
 
 impl Access {
     /// Removes the records of expired tokens, which nobody can use any more, and returns how many
-    /// there were. To be called every now and then.
+    /// there were. To be called every now and then, under a lease.
     ///
     /// # Errors
-    /// If the store fails; what was removed before stays removed.
+    /// If the store fails or the lease was lost; what was removed before stays removed.
     #[tracing::instrument(name = "access.sweep", skip_all)]
-    pub async fn sweep_expired_tokens(&self) -> Result<usize, AccessError> {
+    pub async fn sweep_expired_tokens(&self, fence: &Fence) -> Result<usize, AccessError> {
+        let store = fence.over(&self.store);
         let mut removed = 0;
         let mut after: Option<Key> = None;
         loop {
-            let entries = self.store.keys(EXPIRIES.as_bytes(), after.as_ref(), BATCH).await?;
+            let entries = store.keys(EXPIRIES.as_bytes(), after.as_ref(), BATCH).await?;
             for entry in &entries {
                 let now = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
                 match parse_expiry_key(entry) {
                     // Expiries are stored in whole milliseconds, rounded down.
                     Some((expires, token)) if expires < now => {
-                        match self.sweep(entry, token).await {
+                        match self.sweep(&*store, entry, token).await {
                             // A token that is damaged lets nobody in, and must not keep the others.
                             Err(AccessError::Read(error)) => drop(lenient::pass_over(error)?),
                             swept => removed += usize::from(swept?),
@@ -40,17 +42,17 @@ impl Access {
     }
 
     /// Removes an index entry, and the token it leads to if that has expired.
-    async fn sweep(&self, entry: &Key, token: Key) -> Result<bool, AccessError> {
+    async fn sweep(&self, store: &dyn Store, entry: &Key, token: Key) -> Result<bool, AccessError> {
         let mut commit = Commit::new().delete(entry.clone());
         let mut expired = false;
         // A renewal leaves no old entry behind, but a revocation may.
-        if let Some(held) = load(&*self.store, token).await?
+        if let Some(held) = load(store, token).await?
             && held.info.expires <= self.clock.now()
         {
             expired = true;
             commit = token::end(commit, &held)?;
         }
-        match self.store.commit(commit).await {
+        match store.commit(commit).await {
             Ok(_) => Ok(expired),
             // Revoked, or renewed by a request that was under way: the next round sees which.
             Err(CommitError::Conflict { .. }) => Ok(false),

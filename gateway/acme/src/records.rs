@@ -25,7 +25,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Fingerprint, TenantId};
 pub(crate) use chancery_records::Stored;
 use chancery_records::{Recorded, decode};
-use chancery_store::{Key, Store};
+use chancery_store::{Commit, CommitError, Key, Store};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -215,6 +215,18 @@ pub(crate) async fn load<T: Recorded>(
     key: Key,
 ) -> Result<Option<Stored<T>>, Error> {
     Ok(store.get(&key).await?.as_ref().map(decode).transpose()?)
+}
+
+/// Makes a commit, and says whether nobody else was quicker.
+pub(crate) async fn commit_unless_changed(
+    store: &dyn Store,
+    commit: Commit,
+) -> Result<bool, Error> {
+    match store.commit(commit).await {
+        Ok(_) => Ok(true),
+        Err(CommitError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether this is the key of an index entry, which says everything: its value may be empty.

@@ -1,8 +1,8 @@
 use std::sync::PoisonError;
 
 use chancery_identity::TenantId;
-use chancery_records::decode;
-use chancery_store::{Commit, Key, lenient};
+use chancery_records::{Fence, decode};
+use chancery_store::{Commit, Key, Store, lenient};
 
 use crate::Acme;
 use crate::account::Account;
@@ -11,7 +11,7 @@ use crate::error::{Error, InternalError};
 use crate::id::{AuthorizationId, OrderId};
 use crate::order::{Authorizations, Order};
 use crate::quota;
-use crate::records::{self, Stored};
+use crate::records::{self, Stored, commit_unless_changed};
 
 /// How many things are looked at in one scan, and how many of a kind in one sweep.
 const PAGE: usize = 100;
@@ -30,28 +30,29 @@ fn unless_damaged<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
 
 impl Acme {
     /// Deletes orders that are over, with what belongs to them, and accounts that nobody uses any more.
-    /// Returns how many orders. To be called now and then: without it the store grows for ever. It costs
-    /// little if nothing is due.
+    /// Returns how many orders. To be called now and then, under a lease: without it the store grows for ever.
+    /// It costs little if nothing is due.
     ///
     /// An order goes [`retention`](crate::AcmeConfig::retention) after neither it nor its
     /// authorizations can count any more. Certificates stay in the inventory.
     ///
     /// # Errors
-    /// [`Error::Internal`]; what was deleted before stays deleted.
+    /// [`Error::Internal`], also if the lease was lost; what was deleted before stays deleted.
     #[tracing::instrument(name = "acme.sweep", skip_all)]
-    pub async fn sweep(&self) -> Result<usize, Error> {
+    pub async fn sweep(&self, fence: &Fence) -> Result<usize, Error> {
+        let store = &*fence.over(&self.store);
         let mut count = 0;
         for tenant in self.config.tenants.all().iter() {
-            self.adopt(tenant).await?;
-            for due in self.due(&records::orders_due(tenant)).await? {
-                let deleted = self.look_at_order(tenant, &due).await;
+            self.adopt(store, tenant).await?;
+            for due in self.due(store, &records::orders_due(tenant)).await? {
+                let deleted = self.look_at_order(store, tenant, &due).await;
                 count += usize::from(unless_damaged(deleted)?.unwrap_or(false));
             }
-            for due in self.due(&records::accounts_due(tenant)).await? {
-                unless_damaged(self.look_at_account(tenant, &due).await)?;
+            for due in self.due(store, &records::accounts_due(tenant)).await? {
+                unless_damaged(self.look_at_account(store, tenant, &due).await)?;
             }
             for prefix in records::seats(tenant) {
-                self.sweep_seats(prefix).await?;
+                self.sweep_seats(store, prefix).await?;
             }
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
@@ -59,11 +60,11 @@ impl Acme {
     }
 
     /// Removes seats that nobody has any more: a page at a time, and the next page at the next sweep.
-    async fn sweep_seats(&self, prefix: String) -> Result<(), Error> {
+    async fn sweep_seats(&self, store: &dyn Store, prefix: String) -> Result<(), Error> {
         let swept = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let after = swept().remove(&prefix);
         let now = self.clock.now();
-        let next = quota::sweep(self.store.as_ref(), &prefix, after.as_ref(), now).await?;
+        let next = quota::sweep(store, &prefix, after.as_ref(), now).await?;
         if let Some(next) = next {
             swept().insert(prefix, next);
         }
@@ -71,11 +72,11 @@ impl Acme {
     }
 
     /// The keys of what is due, of those with this prefix.
-    async fn due(&self, prefix: &str) -> Result<Vec<Key>, Error> {
+    async fn due(&self, store: &dyn Store, prefix: &str) -> Result<Vec<Key>, Error> {
         let end = records::not_due(prefix, self.clock.now())?;
         let mut keys: Vec<Key> = Vec::new();
         loop {
-            let page = self.store.keys(prefix.as_bytes(), keys.last(), PAGE).await?;
+            let page = store.keys(prefix.as_bytes(), keys.last(), PAGE).await?;
             let is_full = page.len() == PAGE;
             let before = keys.len();
             keys.extend(page.into_iter().take_while(|key| *key < end));
@@ -87,11 +88,16 @@ impl Acme {
 
     /// Looks at the order behind a key of those that are due: deletes it if it is over, or finds another
     /// time to look. Whether it was deleted.
-    async fn look_at_order(&self, tenant: &TenantId, due: &Key) -> Result<bool, Error> {
+    async fn look_at_order(
+        &self,
+        store: &dyn Store,
+        tenant: &TenantId,
+        due: &Key,
+    ) -> Result<bool, Error> {
         let id: OrderId = records::id_in(due)?;
         let key = records::order(tenant, id)?;
-        let Some(order) = records::load::<Order>(self.store.as_ref(), key).await? else {
-            self.store.commit(Commit::new().delete(due.clone())).await?;
+        let Some(order) = records::load::<Order>(store, key).await? else {
+            store.commit(Commit::new().delete(due.clone())).await?;
             return Ok(false);
         };
         let now = self.clock.now();
@@ -102,13 +108,18 @@ impl Acme {
                 .check_version(order.key, order.version)
                 .delete(due.clone())
                 .put(records::order_due(tenant, next, id)?, Vec::new());
-            return self.commit_unless_changed(commit).await.map(|_| false);
+            return commit_unless_changed(store, commit).await.map(|_| false);
         }
-        let commit = self.deletion(tenant, order).await?;
-        self.commit_unless_changed(commit.delete(due.clone())).await
+        let commit = self.deletion(store, tenant, order).await?;
+        commit_unless_changed(store, commit.delete(due.clone())).await
     }
 
-    async fn deletion(&self, tenant: &TenantId, order: Stored<Order>) -> Result<Commit, Error> {
+    async fn deletion(
+        &self,
+        store: &dyn Store,
+        tenant: &TenantId,
+        order: Stored<Order>,
+    ) -> Result<Commit, Error> {
         let facts = order.value.facts();
         let mut commit = Commit::new()
             .check_version(order.key.clone(), order.version)
@@ -124,11 +135,12 @@ impl Acme {
                 commit = commit.delete(records::authorization(tenant, id)?);
             }
         }
-        self.without_old_proofs(tenant, &order.value, commit).await
+        self.without_old_proofs(store, tenant, &order.value, commit).await
     }
 
     async fn without_old_proofs(
         &self,
+        store: &dyn Store,
         tenant: &TenantId,
         order: &Order,
         mut commit: Commit,
@@ -141,7 +153,7 @@ impl Acme {
                 continue;
             }
             // A newer order may have proved the name again.
-            let proofs = Proof::find(self.store.as_ref(), tenant, facts.account, name).await?;
+            let proofs = Proof::find(store, tenant, facts.account, name).await?;
             for proof in proofs.into_iter().filter(|proof| proof.value.until < now) {
                 commit = commit.check_version(proof.key.clone(), proof.version).delete(proof.key);
             }
@@ -151,15 +163,15 @@ impl Acme {
 
     /// Puts orders and accounts that earlier versions of the gateway made among those that are due, once.
     /// When such an account last had an order is not known, so that it counts from now.
-    async fn adopt(&self, tenant: &TenantId) -> Result<(), Error> {
+    async fn adopt(&self, store: &dyn Store, tenant: &TenantId) -> Result<(), Error> {
         let done = records::due(tenant)?;
-        if self.store.get(&done).await?.is_some() {
+        if store.get(&done).await?.is_some() {
             return Ok(());
         }
         let mut after: Option<Key> = None;
         loop {
             let prefix = records::orders(tenant);
-            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let page = store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             let mut commit = Commit::new();
@@ -168,18 +180,18 @@ impl Acme {
                 let (id, end) = (order.facts().id, order.end(&self.config));
                 commit = commit.put(records::order_due(tenant, end, id)?, Vec::new());
             }
-            self.store.commit(commit).await?;
+            store.commit(commit).await?;
         }
-        self.adopt_accounts(tenant).await?;
-        self.store.commit(Commit::new().put(done, Vec::new())).await?;
+        self.adopt_accounts(store, tenant).await?;
+        store.commit(Commit::new().put(done, Vec::new())).await?;
         Ok(())
     }
 
-    async fn adopt_accounts(&self, tenant: &TenantId) -> Result<(), Error> {
+    async fn adopt_accounts(&self, store: &dyn Store, tenant: &TenantId) -> Result<(), Error> {
         let mut after: Option<Key> = None;
         loop {
             let prefix = records::accounts(tenant);
-            let page = self.store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            let page = store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
             let Some(last) = page.last().map(|last| last.key.clone()) else { return Ok(()) };
             let mut commit = Commit::new();
             for record in page {
@@ -193,7 +205,7 @@ impl Acme {
                 }
             }
             // If one of them was changed meanwhile, the page is looked at again.
-            if self.commit_unless_changed(commit).await? {
+            if commit_unless_changed(store, commit).await? {
                 after = Some(last);
             }
         }

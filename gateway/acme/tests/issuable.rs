@@ -42,6 +42,7 @@ fn ca() -> Arc<Ca> {
         crl_validity: day * 7,
         crl_shards: 1,
         delta_crl_validity: None,
+        shared: false,
         crl_url_base: "http://acme.test/crl".to_owned(),
         issuer_url_base: "http://acme.test/issuers".to_owned(),
         ocsp_url_base: None,

@@ -30,6 +30,9 @@ pub struct CaConfig {
     pub crl_shards: u32,
     /// How long a delta CRL is valid; none if there are to be no deltas.
     pub delta_crl_validity: Option<Duration>,
+    /// Whether several gateways on the store have this CA: what one of them publishes, all of them publish, and so a
+    /// CRL is made by one of them and kept in the store.
+    pub shared: bool,
     /// Where CRLs will be fetched: `http://HOST:PORT/crl`, to which `/ID.crl` is added. May change
     /// between starts; certificates keep what they were issued with.
     pub crl_url_base: String,

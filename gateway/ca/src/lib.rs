@@ -40,10 +40,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use bytes::Bytes;
+use chancery_records::Fence;
 use chancery_store::SharedStore;
 use chancery_x509::{Serial, pem};
 use jiff::Timestamp;
 
+use crl::{CrlPublisher, FollowedCrls};
 use issuing::IssuingCa;
 use record::{MadeRecord, Records};
 use root::Root;
@@ -58,6 +60,8 @@ pub struct Ca {
     current: IssuingCa,
     /// What issued before and has not ended.
     former: Vec<IssuingCa>,
+    /// The CRLs of all gateways on the store, if there may be several.
+    followed: Option<FollowedCrls>,
     random: SystemRandom,
 }
 
@@ -108,8 +112,20 @@ impl Ca {
         }
         let current = generations.pop().ok_or(OpenError::Mismatch("nothing issues"))?;
         let random = SystemRandom::new();
-        let ca = Self { config, keys, records, roots, current, former: generations, random };
-        ca.refresh_crl(now).await?;
+        let mut ca = Self {
+            config,
+            keys,
+            records,
+            roots,
+            current,
+            former: generations,
+            followed: None,
+            random,
+        };
+        if ca.config.shared {
+            ca.followed = Some(FollowedCrls::open(&ca.records, ca.publishers()).await?);
+        }
+        ca.refresh_crl(now, &Fence::none()).await?;
         tracing::info!(
             root = ca.root_id(),
             issuing = ca.issuer_id(),
@@ -216,7 +232,7 @@ impl Ca {
     pub fn crl_named(&self, name: &str) -> Option<Bytes> {
         let root = self.roots.iter().find(|root| root.id() == name);
         match root {
-            Some(root) => root.own().map(|(_, crl)| crl.publisher.current()),
+            Some(root) => root.own().map(|(_, crl)| crl.publisher.der()),
             None => self.all_issuing().find_map(|issuing| issuing.crls.named(name)),
         }
     }
@@ -231,6 +247,12 @@ impl Ca {
     /// certificate counts as revoked.
     pub fn is_revoked(&self, issuer: &str, serial: &Serial) -> bool {
         self.issuing(issuer).is_some_and(|issuing| issuing.revocations.contains(serial))
+    }
+
+    fn publishers(&self) -> Vec<Arc<CrlPublisher>> {
+        let of_roots = self.roots.iter().filter_map(Root::own).map(|(_, crl)| &crl.publisher);
+        let of_issuing = self.all_issuing().flat_map(|issuing| issuing.crls.publishers());
+        of_roots.chain(of_issuing).cloned().collect()
     }
 
     fn all_issuing(&self) -> impl Iterator<Item = &IssuingCa> {

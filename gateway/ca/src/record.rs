@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use chancery_keys::KeyName;
-use chancery_records::{Recorded, Table};
+use chancery_records::{Fence, Recorded, Table};
 use chancery_store::{Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
 use jiff::Timestamp;
@@ -110,6 +110,54 @@ pub(crate) struct KeptCrl {
     pub(crate) next_update: Timestamp,
 }
 
+/// A CRL that is published, as gateways keep it for each other: a line of JSON, and the CRL in DER.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PublishedCrl {
+    pub(crate) number: u64,
+    /// When a new one is due, without any revocation.
+    pub(crate) renew_at: Timestamp,
+    /// It has the revocations up to this commit.
+    pub(crate) covers: u64,
+    /// Of a complete CRL: the one that deltas begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<Base>,
+    #[serde(skip)]
+    pub(crate) der: Bytes,
+}
+
+/// The complete CRL that deltas begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    pub(crate) number: u64,
+    pub(crate) at: Timestamp,
+}
+
+impl Default for PublishedCrl {
+    /// None, which is due.
+    fn default() -> Self {
+        let renew_at = Timestamp::UNIX_EPOCH;
+        Self { number: 0, renew_at, covers: 0, base: None, der: Bytes::new() }
+    }
+}
+
+impl Recorded for PublishedCrl {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (head, der) =
+            end.and_then(|end| bytes.split_at_checked(end)).ok_or("it has one line")?;
+        let crl: Self = serde_json::from_slice(head).map_err(|error| error.to_string())?;
+        let der = der.get(1..).unwrap_or_default();
+        Ok(Self { der: Bytes::copy_from_slice(der), ..crl })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&self.der);
+        Ok(bytes)
+    }
+}
+
 /// A record's storage key does not hold what it should.
 #[derive(Debug)]
 pub(crate) struct Damaged {
@@ -133,6 +181,16 @@ impl Records {
     /// Where the number of the CRL with this name is.
     pub(crate) fn crl_key(&self, name: &str) -> Result<Key, ReadError> {
         Ok(Key::new(format!("{}/crl/{name}", self.prefix))?)
+    }
+
+    /// The CRLs that gateways keep for each other, by name.
+    pub(crate) fn published_table(&self) -> Table<PublishedCrl> {
+        Table::new(self.store.clone(), format!("{}/published/", self.prefix))
+    }
+
+    /// The same for work under a lease.
+    pub(crate) fn under(&self, fence: &Fence) -> Self {
+        Self { prefix: self.prefix.clone(), store: fence.over(&self.store) }
     }
 
     /// That an offline root has signed a certificate with this number.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_records::{Damage, Model, Stored, View, ViewError};
+use chancery_records::{Damage, Fence, Model, Stored, View, ViewError};
 use chancery_store::{Commit, CommitError};
 use chancery_x509::{RevocationReason, RevokedEntry, Serial};
 use jiff::Timestamp;
@@ -105,10 +105,14 @@ impl Revocations {
         Ok(listed.collect())
     }
 
-    /// Waits until this view has the last commit. If it cannot find out, every certificate counts as
-    /// revoked until it can.
-    async fn catch_up(&self) {
-        if let Err(error) = self.0.catch_up().await {
+    /// Waits until this view has the last commit.
+    pub(crate) async fn catch_up(&self) -> Result<(), ViewError> {
+        self.0.catch_up().await
+    }
+
+    /// Does so after a change. If it cannot find out, every certificate counts as revoked until it can.
+    async fn read_back(&self) {
+        if let Err(error) = self.catch_up().await {
             tracing::error!(%error, "a change of what is revoked cannot be read back");
         }
     }
@@ -133,7 +137,7 @@ impl Model<RevocationRecord> for Revoked {
         }
         self.damaged.remove(&record.serial);
         self.by_serial.insert(record.serial, record);
-        self.crls.mark_outdated(&record.serial);
+        self.crls.mark_outdated(&record.serial, stored.version);
     }
 
     fn remove(&mut self, id: &str) {
@@ -174,7 +178,7 @@ impl Ca {
             let at = revoked.at;
             let outcome = ca.record_revocation(revoked).await;
             if matches!(outcome, Ok(()) | Err(RevokeError::AlreadyRevoked(_)))
-                && let Err(error) = ca.refresh_crl(at).await
+                && let Err(error) = ca.refresh_crl(at, &Fence::none()).await
             {
                 tracing::error!(%error, "the revocation is stored, but the CRL does not show it yet");
             }
@@ -211,7 +215,7 @@ impl Ca {
             Err(CommitError::Conflict { .. }) => Err(RevokeError::AlreadyRevoked(serial)),
             Err(error) => return Err(error.into()),
         };
-        issuing.revocations.catch_up().await;
+        issuing.revocations.read_back().await;
         outcome
     }
 
@@ -219,12 +223,12 @@ impl Ca {
     /// more.
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub async fn forget(&self, serial: &Serial) -> Result<(), RevokeError> {
+    /// The store cannot be written, or the lease was lost.
+    pub async fn forget(&self, serial: &Serial, fence: &Fence) -> Result<(), RevokeError> {
         for issuing in self.all_issuing().filter(|one| one.revocations.contains(serial)) {
             let place = self.records.revocation_key(issuing.id(), serial)?;
-            self.records.commit(Commit::new().delete(place)).await?;
-            issuing.revocations.catch_up().await;
+            self.records.under(fence).commit(Commit::new().delete(place)).await?;
+            issuing.revocations.read_back().await;
         }
         Ok(())
     }

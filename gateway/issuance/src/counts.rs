@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Clock, TenantId};
 use chancery_policy::IssuedTo;
-use chancery_records::{Damage, Model, Recorded, Stored, Table, View, ViewError};
+use chancery_records::{Damage, Fence, Model, Recorded, Stored, Table, View, ViewError};
 use chancery_store::{Commit, CommitError, Key, ReadError, SharedStore};
 use chancery_x509::Serial;
 use jiff::Timestamp;
@@ -150,16 +150,21 @@ impl IssuedCounts {
         }
     }
 
-    /// Removes what is older than 30 days. To be called now and then.
-    ///
-    /// # Errors
-    /// If the store fails; what was removed before stays removed.
-    pub async fn sweep(&self) -> Result<(), CommitError> {
+    /// Forgets in memory what is older than 30 days. Each gateway calls it now and then.
+    pub fn forget(&self) {
         let since = beginning(self.clock.now());
         self.view.prune(|times| times.forget(since.as_second()));
+    }
+
+    /// Removes from the store what is older than 30 days. To be called now and then, under a lease.
+    ///
+    /// # Errors
+    /// If the store fails or the lease was lost; what was removed before stays removed.
+    pub async fn sweep(&self, fence: &Fence) -> Result<(), CommitError> {
+        let since = beginning(self.clock.now());
         // Certificates of that very moment are not counted any more.
         let end = first_of(since.checked_add(Duration::from_millis(1)).unwrap_or(since))?;
-        let store = self.view.table().store();
+        let store = fence.over(self.view.table().store());
         loop {
             let old = store.keys(RECENT.as_bytes(), None, BATCH).await?;
             let old: Vec<Key> = old.into_iter().take_while(|key| *key < end).collect();
@@ -321,10 +326,12 @@ mod tests {
         issue(&store, &counts, &entry("1", "a.example", "acme:1", clock.now())).await;
         clock.advance(Duration::from_hours(30 * 24 - 1));
         issue(&store, &counts, &entry("2", "a.example", "acme:1", clock.now())).await;
-        counts.sweep().await.unwrap();
+        counts.forget();
+        counts.sweep(&Fence::none()).await.unwrap();
         assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), Ok(2));
         clock.advance(HOUR);
-        counts.sweep().await.unwrap();
+        counts.forget();
+        counts.sweep(&Fence::none()).await.unwrap();
         assert_eq!(counts.count(&TenantId::default_tenant(), &name("a.example"), WINDOW), Ok(1));
         assert_eq!(store.scan(RECENT.as_bytes(), None, 10).await.unwrap().len(), 1);
     }

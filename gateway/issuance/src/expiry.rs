@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_audit::Event;
 use chancery_identity::{RequestContext, TenantId};
+use chancery_records::Fence;
 use chancery_store::ReadError;
 use jiff::Timestamp;
 
@@ -82,17 +83,19 @@ pub(crate) async fn prune(
     inner: &Inner,
     tenant: &TenantId,
     keep: Duration,
+    fence: &Fence,
 ) -> Result<u64, Unavailable> {
+    let inventory = inner.inventory.under(fence);
     let until = inner.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
-    ssh::prune(inner, tenant, until).await?;
+    ssh::prune(&inventory, tenant, until).await?;
     let index = Index::all(tenant);
     let mut count = 0_u64;
     loop {
-        let page = inner.inventory.keys(index.prefix(), None, BATCH).await?;
+        let page = inventory.keys(index.prefix(), None, BATCH).await?;
         let mut old = Vec::with_capacity(page.len());
         for pointer in page.iter().take_while(|pointer| !index.ends(pointer, until)) {
             // A damaged one stays until somebody repairs the store.
-            old.extend(inner.inventory.readable(tenant, pointer).await?);
+            old.extend(inventory.readable(tenant, pointer).await?);
         }
         if old.is_empty() {
             return Ok(count);
@@ -102,17 +105,21 @@ pub(crate) async fn prune(
         let event = Event::new(&context, "certificates.prune", serials.join(","))
             .detail("expired_until", until.to_string());
         inner.audit.record(event.succeeded()).await?;
-        forget_at_issuers(inner, &old).await?;
-        inner.inventory.remove(&old).await?;
+        forget_at_issuers(inner, &old, fence).await?;
+        inventory.remove(&old).await?;
         count = count.saturating_add(old.len() as u64);
     }
 }
 
-async fn forget_at_issuers(inner: &Inner, old: &[InventoryEntry]) -> Result<(), Unavailable> {
+async fn forget_at_issuers(
+    inner: &Inner,
+    old: &[InventoryEntry],
+    fence: &Fence,
+) -> Result<(), Unavailable> {
     for entry in old.iter().filter(|entry| entry.revoked.is_some()) {
         // An issuer that is no longer configured keeps nothing here, so there is nothing to forget.
         if let Ok((_, Issuer::Private(ca))) = inner.issuers.choose(Some(&entry.issuer)) {
-            ca.forget(&entry.serial).await?;
+            ca.forget(&entry.serial, fence).await?;
         }
     }
     Ok(())

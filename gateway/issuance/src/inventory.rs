@@ -1,5 +1,6 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
+use chancery_records::Fence;
 use chancery_store::{
     Commit, CommitError, Key, ReadError, Record, SharedStore, Store, Version, lenient,
 };
@@ -33,6 +34,11 @@ pub(crate) struct Signing {
 impl Inventory {
     pub(crate) fn new(store: SharedStore) -> Self {
         Self { store }
+    }
+
+    /// The same for work under a lease.
+    pub(crate) fn under(&self, fence: &Fence) -> Self {
+        Self { store: fence.over(&self.store) }
     }
 
     /// Puts a certificate on record before it is signed.

@@ -36,6 +36,7 @@ use chancery_ca::{Ca, SshCa};
 use chancery_compute::Compute;
 use chancery_identity::{Clock, EvidenceError, PeerCertificate, Room, Settling, TenantId, Tenants};
 use chancery_policy::{Evaluation, PolicyHost};
+use chancery_records::Fence;
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
 use jiff::Timestamp;
@@ -129,13 +130,18 @@ impl Issuance {
     /// [`LONGEST_SIGNING`]. Returns how many certificates there were.
     ///
     /// # Errors
-    /// The store or the audit log fails; what was settled before stays settled.
-    pub async fn settle_interrupted(&self, signing: Duration) -> Result<usize, OpenError> {
+    /// The store or the audit log fails, or the lease was lost; what was settled before stays settled.
+    pub async fn settle_interrupted(
+        &self,
+        signing: Duration,
+        fence: &Fence,
+    ) -> Result<usize, OpenError> {
         let inner = &self.0;
         let now = inner.clock.now();
         // A certificate that begins at this very moment is not interrupted either.
         let began_before = if signing.is_zero() { Timestamp::MAX } else { now - signing };
-        recovery::settle(&inner.inventory, &inner.audit, &inner.clock, began_before).await
+        recovery::settle(&inner.inventory.under(fence), &inner.audit, &inner.clock, began_before)
+            .await
     }
 
     /// Makes the indexes of this version for the inventory of a tenant that was added after the start.
@@ -297,9 +303,14 @@ impl Issuance {
     /// many there were. The audit log keeps their serial numbers.
     ///
     /// # Errors
-    /// The store or the audit log fails; what was removed before stays removed.
-    pub async fn prune(&self, tenant: &TenantId, keep: Duration) -> Result<u64, Unavailable> {
-        expiry::prune(&self.0, tenant, keep).await
+    /// The store or the audit log fails, or the lease was lost; what was removed before stays removed.
+    pub async fn prune(
+        &self,
+        tenant: &TenantId,
+        keep: Duration,
+        fence: &Fence,
+    ) -> Result<u64, Unavailable> {
+        expiry::prune(&self.0, tenant, keep, fence).await
     }
 
     /// The private CA, for its certificates and CRLs.

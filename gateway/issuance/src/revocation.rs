@@ -4,6 +4,7 @@ use chancery_audit::{Decision, Event};
 use chancery_ca::RevokedCertificate;
 use chancery_identity::{Identity, RequestContext};
 use chancery_policy::{AccessRequest, context_attributes};
+use chancery_records::Fence;
 use chancery_store::Version;
 use chancery_upstream::UpstreamError;
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, RevocationReason, Serial};
@@ -83,7 +84,7 @@ pub(crate) async fn run_one_of_many(
 pub(crate) async fn publish(inner: &Inner) {
     let now = inner.clock.now();
     for ca in inner.issuers.all_private() {
-        if let Err(error) = ca.refresh_crl(now).await {
+        if let Err(error) = ca.refresh_crl(now, &Fence::none()).await {
             tracing::error!(%error, "revocations are stored, but the CRL does not show them yet");
         }
     }

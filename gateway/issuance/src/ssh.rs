@@ -16,6 +16,7 @@ use chancery_x509::{RandomFailure, WeakKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::inventory::Inventory;
 use crate::{Inner, Unavailable, decisions, store_key};
 
 /// How many principals a certificate may have: policy is asked about each.
@@ -337,7 +338,7 @@ fn place(tenant: &TenantId, end: Timestamp, serial: u64) -> Result<Key, ReadErro
 
 /// Removes the records of certificates that ended before `until`.
 pub(crate) async fn prune(
-    inner: &Inner,
+    inventory: &Inventory,
     tenant: &TenantId,
     until: Timestamp,
 ) -> Result<(), Unavailable> {
@@ -345,11 +346,11 @@ pub(crate) async fn prune(
     let prefix = format!("{tenant}/issuance/ssh/");
     let end = place(tenant, until, 0)?;
     loop {
-        let page = inner.inventory.keys(prefix.as_bytes(), None, BATCH).await?;
+        let page = inventory.keys(prefix.as_bytes(), None, BATCH).await?;
         let old: Vec<Key> = page.into_iter().take_while(|key| *key < end).collect();
         if old.is_empty() {
             return Ok(());
         }
-        inner.inventory.store().commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
+        inventory.store().commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
     }
 }

@@ -12,16 +12,26 @@ use chancery_store::SharedStore;
 
 use crate::config;
 
-/// Opens a private CA. `plain_url` is where others reach the plain port.
+/// Where a gateway's CAs are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Where others reach the plain port.
+    pub(crate) plain_url: &'a str,
+    /// Whether other gateways on the store may have them too.
+    pub(crate) shared: bool,
+}
+
+/// Opens a private CA.
 pub(crate) async fn open(
     config: &config::CaConfig,
     store: SharedStore,
     hsm: Option<Arc<Pkcs11Signer>>,
-    plain_url: &str,
+    place: &Place<'_>,
     clock: &Clock,
 ) -> Result<Arc<Ca>> {
     let keys = ca_keys(config, hsm);
-    let opened = Ca::open(ca_config(config, plain_url), store, keys, clock.now()).await;
+    let settings = CaConfig { shared: place.shared, ..ca_config(config, place.plain_url) };
+    let opened = Ca::open(settings, store, keys, clock.now()).await;
     let ca = opened.map_err(|error| {
         let context = format!("opening the CA `{}`", config.name);
         // Its certificates begin when they were made, so this is a clock that goes wrong.
@@ -108,7 +118,7 @@ pub(crate) fn ca_keys(config: &config::CaConfig, hsm: Option<Arc<Pkcs11Signer>>)
     }
 }
 
-/// What the CA is told. `plain_url` is where others reach the plain port.
+/// What a CA is told that no other gateway has. `plain_url` is where others reach the plain port.
 pub(crate) fn ca_config(config: &config::CaConfig, plain_url: &str) -> CaConfig {
     CaConfig {
         name: config.name.clone(),
@@ -121,6 +131,7 @@ pub(crate) fn ca_config(config: &config::CaConfig, plain_url: &str) -> CaConfig 
         crl_validity: config.crl_validity,
         crl_shards: config.crl_shards,
         delta_crl_validity: config.delta_crl_validity,
+        shared: false,
         crl_url_base: format!("{plain_url}/crl"),
         issuer_url_base: format!("{plain_url}/issuers"),
         ocsp_url_base: config.ocsp_validity.map(|_| format!("{plain_url}/ocsp")),

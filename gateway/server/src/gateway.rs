@@ -16,6 +16,7 @@ use chancery_identity::{Clock, IdentityRules, TenantId, Tenants};
 use chancery_issuance::{Issuance, IssuedCounts, Issuers};
 use chancery_keys::pkcs11::{Pkcs11Signer, TokenKey, TokenStatus};
 use chancery_policy::{PolicyConfig, PolicyHost};
+use chancery_records::Fence;
 use chancery_revocation::Revocation;
 use chancery_secrets::Secrets;
 use chancery_secrets::ssh::Kind;
@@ -86,10 +87,11 @@ impl Gateway {
             ..policy_config(config)
         })
         .context("loading the policies")?;
-        let ca = cas::open(&config.ca, store.clone(), hsm.clone(), plain_url, &clock).await?;
+        let place = cas::Place { plain_url, shared: chain != Chain::Only };
+        let ca = cas::open(&config.ca, store.clone(), hsm.clone(), &place, &clock).await?;
         let mut further = vec![];
         for one in &config.issuers {
-            further.push(cas::open(one, store.clone(), hsm.clone(), plain_url, &clock).await?);
+            further.push(cas::open(one, store.clone(), hsm.clone(), &place, &clock).await?);
         }
         cas::tell_forgotten(&store, std::iter::once(&config.ca).chain(&config.issuers)).await?;
         let ssh = match &config.ssh {
@@ -119,7 +121,7 @@ impl Gateway {
         // Other gateways may be at work on what looks unfinished. What is really left, housekeeping finds.
         let is_alone = chain == Chain::Only;
         if is_alone {
-            let settled = issuance.settle_interrupted(Duration::ZERO).await;
+            let settled = issuance.settle_interrupted(Duration::ZERO, &Fence::none()).await;
             settled.context("settling the certificates that were being signed")?;
         }
         let kept = config.server.directory.join("client-crls");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chancery_access::{AccessError, Login, Role, TokenLimits};
 use chancery_identity::RequestContext;
+use chancery_records::Fence;
 
 use crate::fixture::Fixture;
 
@@ -59,7 +60,7 @@ async fn an_identity_has_a_number_of_tokens_at_most_and_those_that_ended_do_not_
         login(&f, &app).await.unwrap();
     }
     assert!(is_over(&login(&f, &app).await));
-    f.access.sweep_expired_tokens().await.unwrap();
+    f.access.sweep_expired_tokens(&Fence::none()).await.unwrap();
     let pointers = f.store.keys(b"default/access/token-of/", None, 100).await.unwrap();
     assert_eq!(pointers.len(), 3, "what led to those that ended is gone");
 }

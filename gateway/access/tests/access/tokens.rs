@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use chancery_access::{AccessError, Login, Role, TokenLimits, Unauthenticated};
 use chancery_identity::Fingerprint;
+use chancery_records::Fence;
 
 use crate::fixture::{Fixture, of_tenant, seconds_between};
 
@@ -265,13 +266,13 @@ async fn expired_tokens_are_swept_away_and_others_stay() {
     for _ in 0..300 {
         f.login(&short).await;
     }
-    assert_eq!(f.access.sweep_expired_tokens().await.unwrap(), 0);
+    assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 0);
     f.clock.advance(HOUR / 2);
     let caller = f.caller(&context, stays.expose()).await;
     f.access.renew_self(&context, &caller, Some(HOUR)).await.unwrap();
-    assert_eq!(f.access.sweep_expired_tokens().await.unwrap(), 300);
+    assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 300);
     f.clock.advance(HOUR * 3 / 4);
-    assert_eq!(f.access.sweep_expired_tokens().await.unwrap(), 0, "it was renewed");
+    assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 0, "it was renewed");
     f.caller(&context, stays.expose()).await;
     assert_eq!(f.records().await, 3);
 }

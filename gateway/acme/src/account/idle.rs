@@ -2,7 +2,7 @@
 
 use chancery_audit::Event;
 use chancery_identity::{RequestContext, TenantId};
-use chancery_store::{Commit, CommitError, Key};
+use chancery_store::{Commit, Key, Store};
 use jiff::Timestamp;
 
 use super::Account;
@@ -10,7 +10,7 @@ use crate::Acme;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::id::AccountId;
-use crate::records::{self, Stored};
+use crate::records::{self, Stored, commit_unless_changed};
 
 impl Account {
     /// When to look whether it is still used.
@@ -30,18 +30,19 @@ impl Acme {
     /// until they are over; an account that has any stays with them.
     pub(crate) async fn look_at_account(
         &self,
+        store: &dyn Store,
         tenant: &TenantId,
         due: &Key,
     ) -> Result<bool, Error> {
         let id: AccountId = records::id_in(due)?;
         let key = records::account(tenant, id)?;
-        let Some(account) = records::load::<Account>(self.store.as_ref(), key).await? else {
-            self.store.commit(Commit::new().delete(due.clone())).await?;
+        let Some(account) = records::load::<Account>(store, key).await? else {
+            store.commit(Commit::new().delete(due.clone())).await?;
             return Ok(false);
         };
         let now = self.clock.now();
         let orders = records::orders_of(tenant, id);
-        let has_orders = !self.store.scan(orders.as_bytes(), None, 1).await?.is_empty();
+        let has_orders = !store.scan(orders.as_bytes(), None, 1).await?.is_empty();
         let next = account.value.due(&self.config.limits);
         if has_orders || next > now {
             // Its last order is over in the retention's time at the earliest.
@@ -50,13 +51,14 @@ impl Acme {
                 .check_version(account.key, account.version)
                 .delete(due.clone())
                 .put(records::account_due(tenant, next, id)?, Vec::new());
-            return self.commit_unless_changed(commit).await.map(|_| false);
+            return commit_unless_changed(store, commit).await.map(|_| false);
         }
-        self.remove_account(tenant, due, account).await
+        self.remove_account(store, tenant, due, account).await
     }
 
     async fn remove_account(
         &self,
+        store: &dyn Store,
         tenant: &TenantId,
         due: &Key,
         account: Stored<Account>,
@@ -76,26 +78,17 @@ impl Acme {
             .delete(due.clone());
         // Its key may be another account's by now only if the records contradict each other.
         let by_key = records::account_of_key(tenant, &key.thumbprint())?;
-        if let Some(found) = self.store.get(&by_key).await?
+        if let Some(found) = store.get(&by_key).await?
             && found.value == id.to_string().as_bytes()
         {
             commit = commit.check_version(by_key.clone(), found.version).delete(by_key);
         }
         // Before the commit, as everything that is done.
         self.audit.record(event.succeeded()).await?;
-        let removed = self.commit_unless_changed(commit).await?;
+        let removed = commit_unless_changed(store, commit).await?;
         if removed {
             metrics::counter!("chancery_acme_accounts_removed_total").increment(1);
         }
         Ok(removed)
-    }
-
-    /// Makes a commit, and says whether nobody else was quicker.
-    pub(crate) async fn commit_unless_changed(&self, commit: Commit) -> Result<bool, Error> {
-        match self.store.commit(commit).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 }

@@ -5,7 +5,7 @@ use chancery_store::{Commit, CommitError};
 use super::{Account, AccountStatus, ActiveAccount, contact};
 use crate::Acme;
 use crate::error::Error;
-use crate::records;
+use crate::records::{self, commit_unless_changed};
 
 /// How often a change is tried that others come before.
 const TRIES: usize = 20;
@@ -59,7 +59,7 @@ impl Acme {
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
                 .put(stored.key.clone(), records::encode(&changed)?);
-            if self.commit_unless_changed(commit).await? {
+            if commit_unless_changed(&*self.store, commit).await? {
                 return Ok(changed);
             }
             // An order of it came at the same time, or another change.

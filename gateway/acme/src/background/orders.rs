@@ -99,7 +99,7 @@ impl Acme {
                         .put(key.clone(), records::encode(&order)?);
                     commit = self.issuances(tenant).add(commit, due, &id.to_string())?;
                 }
-                if self.commit_unless_changed(commit).await? {
+                if records::commit_unless_changed(self.store.as_ref(), commit).await? {
                     break;
                 }
             }

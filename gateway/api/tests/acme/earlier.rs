@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chancery_records::Fence;
 use chancery_store::{Commit, Key, Store as _};
 use serde_json::{Value, json};
 
@@ -125,22 +126,26 @@ async fn orders_and_accounts_of_an_earlier_version_are_deleted_when_they_are_ove
         world.store.commit(Commit::new().delete(record.key)).await.unwrap();
     }
     let day = Duration::from_hours(24);
-    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 0);
     world.clock.advance((day * 38).saturating_sub(Duration::from_secs(1)));
-    assert_eq!(server.acme.sweep().await.unwrap(), 0, "an authorization may count until now");
+    assert_eq!(
+        server.acme.sweep(&Fence::none()).await.unwrap(),
+        0,
+        "an authorization may count until now"
+    );
     client.get(&order).await.ok();
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(server.acme.sweep().await.unwrap(), 1);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1);
     client.get(&order).await.is_problem(404, "malformed");
     let left = world.store.scan(b"default/acme/authorization/", None, 10).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
     // Whether the account had orders before is not known: it counts as if it had.
     world.clock.advance(day * 361);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     let own = client.account.clone().unwrap();
     client.post(&own, &json!({})).await.ok();
     world.clock.advance(day * 2);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     client.post(&own, &json!({})).await.is_problem(400, "accountDoesNotExist");
 }
 
@@ -209,9 +214,9 @@ async fn authorizations_that_became_valid_before_go_with_their_order() {
     let server = world.start().await;
     let client = server.client().await;
     ready_order(&world, &client).await;
-    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 0);
     world.clock.advance(Duration::from_hours(31 * 24 + 12));
-    assert_eq!(server.acme.sweep().await.unwrap(), 1);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1);
     assert_eq!(apart(&world).await, 0);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chancery_records::Fence;
 use chancery_store::Store as _;
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -155,7 +156,7 @@ async fn a_client_has_so_many_requests_refused_with_all_of_its_accounts() {
     ask(&mut client, "-a.localhost").await.is_problem(400, "rejectedIdentifier");
     // What is counted is removed when it counts no more.
     world.clock.advance(HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     for kind in ["refused-of", "refused-from"] {
         let prefix = format!("default/acme/{kind}/");
         let left = world.store.keys(prefix.as_bytes(), None, 10).await.unwrap();
@@ -182,7 +183,7 @@ async fn a_client_that_is_refused_new_accounts_locks_nobody_else_out() {
     world.comes_from("192.0.2.1");
     assert_eq!(new.post(&path, &json!({})).await.status, StatusCode::CREATED);
     world.clock.advance(HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     let left = world.store.keys(b"default/acme/refused-", None, 10).await.unwrap();
     assert_eq!(left, []);
 }
@@ -236,15 +237,15 @@ async fn a_client_makes_so_many_accounts_in_a_while() {
 async fn an_account_without_orders_is_removed_after_a_time_and_one_that_has_some_is_not() {
     let world = World::new().await;
     let server = world.start().await;
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     let (mut unused, mut used) = (server.client().await, server.client().await);
     steps::certificate(&world, &mut used, &["a.localhost"]).await;
     world.clock.advance((30 * 24 - 1) * HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     let own = unused.account.clone().unwrap();
     unused.post(&own, &json!({})).await.ok();
     world.clock.advance(HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     unused.post(&own, &json!({})).await.is_problem(400, "accountDoesNotExist");
     unused.account = None;
     let only = json!({"onlyReturnExisting": true});
@@ -258,14 +259,14 @@ async fn an_account_without_orders_is_removed_after_a_time_and_one_that_has_some
     // The other one goes when no order of it is left and it had none for long.
     let own = used.account.clone().unwrap();
     world.clock.advance(300 * 24 * HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     used.post(&own, &json!({})).await.ok();
     steps::order(&mut used, &["a.localhost"]).await;
     world.clock.advance(200 * 24 * HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     used.post(&own, &json!({})).await.ok();
     world.clock.advance(200 * 24 * HOUR);
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     used.post(&own, &json!({})).await.is_problem(400, "accountDoesNotExist");
     assert_eq!(world.audited("acme.account.remove").len(), 3);
     for kind in ["account", "account-of-key", "account-due"] {

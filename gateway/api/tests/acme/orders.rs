@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chancery_identity::{IdentityRules, TenantId, Tenants};
+use chancery_records::Fence;
 use chancery_store::Store as _;
 use serde_json::json;
 
@@ -220,9 +221,9 @@ async fn work_of_a_tenant_that_came_by_a_reload_is_swept_too() {
         "clients without a certificate are the tenant's that is configured"
     );
     world.clock.advance(Duration::from_hours(37 * 24 + 1));
-    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 0);
     tenants.replace([team], IdentityRules::default());
-    assert_eq!(server.acme.sweep().await.unwrap(), 1);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -234,12 +235,16 @@ async fn dead_orders_are_deleted_in_the_end_and_live_ones_are_not() {
     steps::finalize(&mut client, &done, &steps::csr_for(&["a.localhost"])).await.ok();
     steps::order(&mut client, &["b.localhost"]).await;
     world.clock.advance(Duration::from_hours(36) + Duration::from_secs(1));
-    assert_eq!(server.acme.sweep().await.unwrap(), 1, "the one that nobody finished");
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1, "the one that nobody finished");
     client.get(&done).await.ok();
     world.clock.advance(Duration::from_hours(30 * 24));
     let young = steps::order(&mut client, &["c.localhost"]).await.header("location").to_owned();
-    assert_eq!(server.acme.sweep().await.unwrap(), 1, "its authorization has ended too");
-    assert_eq!(server.acme.sweep().await.unwrap(), 0);
+    assert_eq!(
+        server.acme.sweep(&Fence::none()).await.unwrap(),
+        1,
+        "its authorization has ended too"
+    );
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 0);
     client.get(&done).await.is_problem(404, "malformed");
     client.get(&young).await.ok();
     for (kind, left) in [

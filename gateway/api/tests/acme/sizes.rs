@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_records::Pages;
+use chancery_records::{Fence, Pages};
 use chancery_seal::{Barrier, RootKey};
 use chancery_store::memory::MemoryStore;
 use chancery_store::{Commit, Record, Store as _};
@@ -88,16 +88,20 @@ async fn an_order_of_100_names_that_nobody_finishes_is_gone_after_its_time() {
     let world = World::new().await;
     let server = world.start().await;
     let mut client = server.client().await;
-    server.acme.sweep().await.unwrap();
+    server.acme.sweep(&Fence::none()).await.unwrap();
     let before = bytes(&world).await;
     let names = hundred();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let order = steps::order(&mut client, &names).await;
     world.clock.advance(Duration::from_hours(36) - Duration::from_secs(1));
-    assert_eq!(server.acme.sweep().await.unwrap(), 0, "it is kept for a day after its end");
+    assert_eq!(
+        server.acme.sweep(&Fence::none()).await.unwrap(),
+        0,
+        "it is kept for a day after its end"
+    );
     assert_eq!(client.get(order.header("location")).await.ok()["status"], "invalid");
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(server.acme.sweep().await.unwrap(), 1);
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1);
     client.get(order.header("location")).await.is_problem(404, "malformed");
     // What is left is since when the account has had no order.
     let after = bytes(&world).await;

@@ -1,27 +1,33 @@
 //! The CRLs of the issuing CA (complete, in shards, and what was added lately) and of the root.
 
+mod followed;
 mod issuing;
 mod next;
+mod number;
 mod publisher;
 mod scope;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chancery_records::Fence;
 use chancery_store::Commit;
 use chancery_x509::CrlScope;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::authority::Authority;
-use crate::record::{self, CrlRecord, Damaged, KeptCrl};
+use crate::record::{self, CrlRecord, Damaged, KeptCrl, PublishedCrl, Records};
 use crate::root::Root;
 use crate::{Ca, CrlError};
 
+pub(crate) use followed::FollowedCrls;
 pub(crate) use issuing::IssuingCrls;
 pub(crate) use publisher::CrlPublisher;
 pub(crate) use scope::{Scope, Shard};
 
-pub(crate) use next::{Next, next_number};
+pub(crate) use next::Next;
+pub(crate) use number::Number;
 
 use next::halfway_back;
 
@@ -31,30 +37,32 @@ const ROOT_CRL_VALIDITY: Duration = Duration::from_hours(24 * 365);
 
 /// The root's CRL.
 pub(crate) struct RootCrl {
-    pub(crate) publisher: CrlPublisher,
+    pub(crate) publisher: Arc<CrlPublisher>,
     making: Mutex<()>,
 }
 
 impl RootCrl {
     pub(crate) fn new(root: &str) -> Self {
-        Self { publisher: CrlPublisher::new(root.to_owned()), making: Mutex::new(()) }
+        let publisher = Arc::new(CrlPublisher::new(root.to_owned()));
+        Self { publisher, making: Mutex::new(()) }
     }
 }
 
 impl Ca {
     /// Makes new CRLs where one is due: after a revocation whose CRL could not be made, when half of
-    /// its validity has passed, and for the root when half a year has. Call it every minute or so;
-    /// mostly it does nothing.
+    /// its validity has passed, and for the root when half a year has. Call it every minute or so,
+    /// under a lease if several gateways have the CA; mostly it does nothing.
     ///
     /// # Errors
     /// See [`CrlError`]; the current CRLs stay published.
     #[tracing::instrument(name = "ca.refresh_crl", skip_all)]
-    pub async fn refresh_crl(&self, now: Timestamp) -> Result<(), CrlError> {
+    pub async fn refresh_crl(&self, now: Timestamp, fence: &Fence) -> Result<(), CrlError> {
+        let records = self.records.under(fence);
         for issuing in self.all_issuing().filter(|issuing| issuing.signs) {
-            self.publish_crls(issuing, now).await?;
+            self.publish_crls(&records, issuing, now).await?;
         }
         for (root, crl) in self.roots.iter().filter_map(Root::own) {
-            self.publish_root_crl(root, crl, now).await?;
+            self.publish_root_crl(&records, root, crl, now).await?;
         }
         Ok(())
     }
@@ -62,6 +70,7 @@ impl Ca {
     /// Takes up the stored CRL of the root as long as it is good, since a new one needs its key.
     async fn publish_root_crl(
         &self,
+        records: &Records,
         root: &Authority,
         crl: &RootCrl,
         now: Timestamp,
@@ -74,11 +83,10 @@ impl Ca {
         if !publisher.is_due(now) {
             return Ok(());
         }
-        let records = &self.records;
         let place = records.crl_key(publisher.name())?;
         if let Some(found) = records.read(&place).await? {
-            let stored: CrlRecord = record::decode(&found)?;
-            if let Some(kept) = stored.kept {
+            let CrlRecord { number, kept } = record::decode(&found)?;
+            if let Some(kept) = kept {
                 let renew_at = halfway_back(kept.next_update, ROOT_CRL_VALIDITY);
                 let der = hex::decode(&kept.der).unwrap_or_default();
                 // Since the store was put back, a later one may have been published.
@@ -88,7 +96,13 @@ impl Ca {
                 let is_last =
                     restored.is_none_or(|at| i64::try_from(at).is_ok_and(|at| made_at >= at));
                 if renew_at > now && !der.is_empty() && is_last {
-                    publisher.publish(der, renew_at, 0);
+                    let der = der.into();
+                    publisher.publish(PublishedCrl {
+                        number,
+                        renew_at,
+                        der,
+                        ..PublishedCrl::default()
+                    });
                     return Ok(());
                 }
             }
@@ -100,20 +114,46 @@ impl Ca {
             validity: ROOT_CRL_VALIDITY,
             now,
         };
-        let (number, version) = next_number(records, publisher.name()).await?;
-        tracing::info!(number, "using the root's key to sign its CRL");
+        let number = self.number(records, publisher).await?;
+        tracing::info!(number = number.value, "using the root's key to sign its CRL");
         let signer =
             self.keys.load_root(records, root).await.map_err(|e| CrlError::RootKey(Box::new(e)))?;
-        let made = next.sign(number, signer.signer()).await?;
+        let made = next.sign(number.value, signer.signer()).await?;
         drop(signer);
         let kept = KeptCrl { der: hex::encode(&made.der), next_update: made.next_update };
-        let stored = CrlRecord { number, kept: Some(kept) };
-        let commit = Commit::new()
-            .check_version(place.clone(), version)
-            .put(place, record::encode(&stored)?);
-        records.commit(commit).await?;
-        publisher.publish(made.der, made.renew_at, 0);
-        Ok(())
+        let stored = CrlRecord { number: number.value, kept: Some(kept) };
+        let commit = Commit::new().put(place, record::encode(&stored)?);
+        let crl = made.published(number.value, 0);
+        self.publish(records, publisher, crl, number, commit).await.map(drop)
+    }
+
+    /// The next number of what this counts.
+    async fn number(&self, records: &Records, counted: &CrlPublisher) -> Result<Number, CrlError> {
+        match &self.followed {
+            // Nobody sees the CRL before the commit that takes its number.
+            Some(_) => Number::next(records, counted.name()).await,
+            None => Number::taken(records, counted.name()).await,
+        }
+    }
+
+    /// Publishes a CRL with this number, and keeps it for other gateways if there may be some; `also` goes into the
+    /// same commit. Returns the number as it was taken; none if another gateway was quicker.
+    async fn publish(
+        &self,
+        records: &Records,
+        publisher: &CrlPublisher,
+        crl: PublishedCrl,
+        number: Number,
+        also: Commit,
+    ) -> Result<Option<Number>, CrlError> {
+        if let Some(followed) = &self.followed {
+            return followed.publish(records, publisher, crl, number, also).await;
+        }
+        if !also.writes().is_empty() {
+            records.commit(number.take(also)).await?;
+        }
+        publisher.publish(crl);
+        Ok(Some(number))
     }
 }
 

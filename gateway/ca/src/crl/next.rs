@@ -1,14 +1,12 @@
 use std::time::Duration;
 
 use chancery_keys::Signer;
-use chancery_records::Tries;
-use chancery_store::{Commit, Version};
 use chancery_x509::{CrlScope, CrlTemplate, RevokedEntry, SignatureAlgorithm, ToBeSigned, lint};
 use jiff::Timestamp;
 
 use crate::CrlError;
 use crate::authority::Authority;
-use crate::record::{self, CrlRecord, Records};
+use crate::record::PublishedCrl;
 
 /// CRLs with more entries are built on a thread that may be busy for a while.
 const SHORT: usize = 1000;
@@ -27,6 +25,14 @@ pub(crate) struct Made {
     pub(crate) this_update: Timestamp,
     pub(crate) next_update: Timestamp,
     pub(crate) renew_at: Timestamp,
+}
+
+impl Made {
+    /// It with its number, and with the revocations up to this commit.
+    pub(crate) fn published(self, number: u64, covers: u64) -> PublishedCrl {
+        let Self { der, renew_at, .. } = self;
+        PublishedCrl { number, renew_at, covers, base: None, der: der.into() }
+    }
 }
 
 impl Next<'_> {
@@ -66,28 +72,4 @@ fn build(
 
 pub(crate) fn halfway_back(next_update: Timestamp, validity: Duration) -> Timestamp {
     next_update.checked_sub(validity / 2).unwrap_or(Timestamp::MIN)
-}
-
-/// Takes the next CRL number for good: a number whose CRL then fails is not used again. In a store that was put
-/// back to an earlier state, it is above those that were published since (RFC 5280 §5.2.3).
-pub(crate) async fn next_number(records: &Records, name: &str) -> Result<(u64, Version), CrlError> {
-    let place = records.crl_key(name)?;
-    let least = records.restored().await?.unwrap_or(1);
-    let mut tries = Tries::default();
-    loop {
-        let found = records.read(&place).await?;
-        let last = match &found {
-            Some(found) => record::decode::<CrlRecord>(found)?,
-            None => CrlRecord { number: 0, kept: None },
-        };
-        let next = CrlRecord { number: last.number.saturating_add(1).max(least), ..last };
-        let commit = match found {
-            Some(found) => Commit::new().check_version(place.clone(), found.version),
-            None => Commit::new().check_absent(place.clone()),
-        };
-        let commit = commit.put(place.clone(), record::encode(&next)?);
-        if let Some(version) = tries.commit(records.store(), commit).await? {
-            return Ok((next.number, version));
-        }
-    }
 }

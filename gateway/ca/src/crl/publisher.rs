@@ -3,27 +3,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use chancery_store::Version;
 use jiff::Timestamp;
+
+use crate::record::PublishedCrl;
 
 /// One CRL as it is served, and whether it has to be replaced.
 pub(crate) struct CrlPublisher {
     name: String,
-    current: ArcSwap<Published>,
-    /// How many revocations were made; a CRL is outdated if it was made at a lower count.
-    revisions: AtomicU64,
-}
-
-#[derive(Default)]
-struct Published {
-    der: Bytes,
-    /// When a new one is due, without any revocation.
-    renew_at: Timestamp,
-    revision: u64,
+    current: ArcSwap<PublishedCrl>,
+    /// The newest revocation that belongs on it, by the number of its commit. Such numbers mean the same at all
+    /// gateways on the store.
+    newest: AtomicU64,
 }
 
 impl CrlPublisher {
     pub(crate) fn new(name: String) -> Self {
-        Self { name, current: ArcSwap::default(), revisions: AtomicU64::new(0) }
+        Self { name, current: ArcSwap::default(), newest: AtomicU64::new(0) }
     }
 
     /// Its file's name without `.crl`.
@@ -31,27 +27,37 @@ impl CrlPublisher {
         &self.name
     }
 
-    pub(crate) fn current(&self) -> Bytes {
+    pub(crate) fn current(&self) -> Arc<PublishedCrl> {
+        self.current.load_full()
+    }
+
+    pub(crate) fn der(&self) -> Bytes {
         self.current.load().der.clone()
     }
 
-    /// A revocation was added: the current CRL does not have it.
-    pub(crate) fn mark_outdated(&self) {
-        self.revisions.fetch_add(1, Ordering::SeqCst);
+    /// A revocation was added by this commit: a CRL that was made before does not have it.
+    pub(crate) fn mark_outdated(&self, revoked: Version) {
+        self.newest.fetch_max(revoked.get(), Ordering::SeqCst);
     }
 
-    /// To be read before the entries are: what is added in between makes one CRL too many, not one too
-    /// few.
-    pub(crate) fn revision(&self) -> u64 {
-        self.revisions.load(Ordering::SeqCst)
+    /// Up to which commit a CRL will have the revocations. To be read before whatever keeps the revocations has
+    /// caught up: what is added in between makes one CRL too many, not one too few.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let current = self.current.load();
-        current.renew_at <= now || current.revision < self.revision()
+        current.renew_at <= now || current.covers < self.newest()
     }
 
-    pub(crate) fn publish(&self, der: Vec<u8>, renew_at: Timestamp, revision: u64) {
-        self.current.store(Arc::new(Published { der: der.into(), renew_at, revision }));
+    /// Serves a CRL from now on, unless that is none that follows the current one.
+    pub(crate) fn publish(&self, crl: PublishedCrl) {
+        let crl = Arc::new(crl);
+        self.current.rcu(
+            |current| {
+                if crl.number > current.number { crl.clone() } else { current.clone() }
+            },
+        );
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 use crate::ceremony::certificate::{ca_template, content, last_second, sign};
-use crate::crl::{Next, next_number};
+use crate::crl::{Next, Number};
 use crate::keys::CaKeys;
 use crate::record::{self, Records, RevocationRecord};
 use crate::{CaConfig, OpenError};
@@ -218,7 +218,7 @@ impl OfflineRoot {
             validity,
             now,
         };
-        let (number, _) = next_number(&self.records, self.id()).await?;
+        let number = Number::taken(&self.records, self.id()).await?.value;
         let signer = self.keys.load_root(&self.records, &self.authority).await?;
         let made = next.sign(number, signer.signer()).await?;
         let details = [

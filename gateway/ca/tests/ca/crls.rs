@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chancery_ca::{Ca, CaConfig, Issued};
+use chancery_records::Fence;
 use chancery_store::memory::MemoryStore;
 use chancery_x509::{RevocationReason, pem};
 use jiff::Timestamp;
@@ -142,12 +143,12 @@ async fn a_delta_has_what_was_added_since_its_base_and_openssl_takes_both() {
     // A delta ends sooner than a complete CRL; then only the delta is made, under a number of its
     // own.
     let complete = read_crl(&ca.crl()).number;
-    ca.refresh_crl(start() + HOUR * 5).await.unwrap();
+    ca.refresh_crl(start() + HOUR * 5, &Fence::none()).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).number, complete);
     assert_eq!(delta().number, complete + 1);
     assert_eq!(delta().revoked, [issued.serial.to_string()]);
     // With the next base the delta begins anew.
-    ca.refresh_crl(start() + HOUR * 14).await.unwrap();
+    ca.refresh_crl(start() + HOUR * 14, &Fence::none()).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).revoked, [issued.serial.to_string()]);
     assert_eq!(delta().number, read_crl(&ca.crl()).number);
     assert_eq!(delta().revoked, [""; 0]);
@@ -159,9 +160,9 @@ async fn a_crl_lists_a_certificate_until_it_was_on_one_after_its_end() {
     let issued = issue(&ca, proposal()).await;
     revoke(&ca, &issued, start()).await;
     let end = issued.not_after;
-    ca.refresh_crl(end + HOUR).await.unwrap();
+    ca.refresh_crl(end + HOUR, &Fence::none()).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).revoked.len(), 1);
-    ca.refresh_crl(end + DAY + HOUR).await.unwrap();
+    ca.refresh_crl(end + DAY + HOUR, &Fence::none()).await.unwrap();
     assert_eq!(read_crl(&ca.crl()).revoked.len(), 0);
     assert!(ca.is_revoked(ca.issuer_id(), &issued.serial));
 }

@@ -209,7 +209,7 @@ proptest! {
         proposed in prop_oneof![proposals(), likely_proposals()],
     ) {
         static STARTED: OnceLock<Software> = OnceLock::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let ca = &STARTED.get_or_init(|| runtime.block_on(Software::first_start())).ca;
         if let Ok(prepared) = ca.prepare(proposed.clone(), start()) {
             let issued = runtime.block_on(ca.sign(prepared)).unwrap();

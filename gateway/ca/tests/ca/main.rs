@@ -19,4 +19,5 @@ mod lifecycle;
 mod ocsp;
 mod openssl;
 mod revocation;
+mod shared;
 mod softhsm;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use chancery_ca::RevokeError;
+use chancery_records::Fence;
 use chancery_store::{Commit, CommitError, Key, Store, restored};
 use chancery_x509::{RevocationReason, Serial};
 use jiff::Timestamp;
@@ -144,12 +145,12 @@ async fn a_crl_that_cannot_be_signed_is_made_up_for() {
     started.ca.revoke(revoked(&started.ca, serial(7), REASON, minutes(1))).await.unwrap();
     assert!(started.ca.is_revoked(started.ca.issuer_id(), &serial(7)));
     assert_eq!(read_crl(&started.ca.crl()).number, 1);
-    assert!(started.ca.refresh_crl(minutes(2)).await.is_err());
+    assert!(started.ca.refresh_crl(minutes(2), &Fence::none()).await.is_err());
 
     let place = Key::new(format!("_/ca/key/{issuing}")).unwrap();
     let key = started.store.get(&place).await.unwrap().unwrap().value.to_vec();
     started.signer.insert_pkcs8(issuing, Zeroizing::new(key)).unwrap();
-    started.ca.refresh_crl(minutes(3)).await.unwrap();
+    started.ca.refresh_crl(minutes(3), &Fence::none()).await.unwrap();
     let made_up = read_crl(&started.ca.crl());
     assert_eq!(made_up.revoked, ["7"]);
     // The numbers of the CRLs that failed are not used again.
@@ -160,9 +161,13 @@ async fn a_crl_that_cannot_be_signed_is_made_up_for() {
 async fn a_crl_is_renewed_when_half_of_its_time_has_passed() {
     let started = Software::first_start().await;
     let first = started.ca.crl();
-    started.ca.refresh_crl(start() + DAY / 2 - std::time::Duration::from_secs(1)).await.unwrap();
+    started
+        .ca
+        .refresh_crl(start() + DAY / 2 - std::time::Duration::from_secs(1), &Fence::none())
+        .await
+        .unwrap();
     assert_eq!(started.ca.crl(), first);
-    started.ca.refresh_crl(start() + DAY / 2).await.unwrap();
+    started.ca.refresh_crl(start() + DAY / 2, &Fence::none()).await.unwrap();
     let second = read_crl(&started.ca.crl());
     assert_eq!(second.number, 2);
     assert_eq!(second.next_update, start() + DAY / 2 + DAY);
@@ -176,9 +181,9 @@ async fn the_root_s_crl_is_kept_for_half_a_year_and_then_renewed() {
     assert_eq!(read_crl(&first).next_update, start() + DAY * 365);
     let restarted = started.restart(start() + DAY * 100).await;
     assert_eq!(restarted.ca.root_crl().unwrap(), first);
-    restarted.ca.refresh_crl(start() + DAY * 180).await.unwrap();
+    restarted.ca.refresh_crl(start() + DAY * 180, &Fence::none()).await.unwrap();
     assert_eq!(restarted.ca.root_crl().unwrap(), first);
-    restarted.ca.refresh_crl(start() + DAY * 183).await.unwrap();
+    restarted.ca.refresh_crl(start() + DAY * 183, &Fence::none()).await.unwrap();
     let second = restarted.ca.root_crl().unwrap();
     assert_eq!(read_crl(&second).number, 2);
     let again = restarted.restart(start() + DAY * 184).await;
@@ -230,11 +235,11 @@ async fn what_one_gateway_revokes_is_revoked_at_the_others() {
         tokio::task::yield_now().await;
     }
     assert!(read_crl(&b.crl()).revoked.is_empty());
-    b.refresh_crl(minutes(2)).await.unwrap();
+    b.refresh_crl(minutes(2), &Fence::none()).await.unwrap();
     assert_eq!(read_crl(&b.crl()).revoked, ["7"]);
     let again = b.revoke(revoked(&b, serial(7), REASON, minutes(3))).await;
     assert_eq!(again, Err(RevokeError::AlreadyRevoked(serial(7))));
-    b.forget(&serial(7)).await.unwrap();
+    b.forget(&serial(7), &Fence::none()).await.unwrap();
     assert!(!b.is_revoked(b.issuer_id(), &serial(7)));
     while a.ca.is_revoked(a.ca.issuer_id(), &serial(7)) {
         tokio::task::yield_now().await;
@@ -256,7 +261,7 @@ async fn a_revocation_that_is_damaged_still_revokes_and_stops_crls() {
         ca.revoke(revoked(ca, serial(number), REASON, minutes(2))).await.unwrap();
         assert!(ca.is_revoked(ca.issuer_id(), &serial(7)), "what it says is not known: {bad}");
         assert!(!ca.is_revoked(ca.issuer_id(), &serial(8)));
-        let refused = ca.refresh_crl(minutes(3)).await.unwrap_err();
+        let refused = ca.refresh_crl(minutes(3), &Fence::none()).await.unwrap_err();
         assert!(refused.to_string().contains("it is not known what is revoked"), "{refused}");
         let closed =
             open(config(), Arc::new(started.store.clone()), &started.signer, start()).await;

@@ -5,6 +5,7 @@ use chancery_issuance::{
     BulkError, BulkOutcome, BulkRevocation, IssuedCertificate, Requester, RevocationRequest,
     Revoker, Search, SearchError,
 };
+use chancery_records::Fence;
 use chancery_store::{Commit, Key, Store as _};
 use chancery_x509::{CertificateRequest, GeneralName, RevocationReason};
 use jiff::Timestamp;
@@ -260,9 +261,9 @@ async fn what_ended_long_ago_is_removed_and_its_revocation_forgotten() {
     let newer = issue(&world, "1", &["a.example"], 20).await;
     let question = bulk(with_name("a.example"), RevocationReason::Superseded);
     world.issuance.revoke_matching(question).await.unwrap();
-    assert_eq!(world.issuance.prune(&tenant(), DAY * 10).await.unwrap(), 0);
+    assert_eq!(world.issuance.prune(&tenant(), DAY * 10, &Fence::none()).await.unwrap(), 0);
     world.clock.advance(DAY * 16);
-    assert_eq!(world.issuance.prune(&tenant(), DAY * 10).await.unwrap(), 1);
+    assert_eq!(world.issuance.prune(&tenant(), DAY * 10, &Fence::none()).await.unwrap(), 1);
     let line = world.last_line();
     assert_eq!(line["operation"], "certificates.prune");
     assert_eq!(line["resource"], old.serial.to_string());
@@ -270,7 +271,7 @@ async fn what_ended_long_ago_is_removed_and_its_revocation_forgotten() {
     assert!(!world.ca.is_revoked(world.ca.issuer_id(), &old.serial));
     assert!(world.ca.is_revoked(world.ca.issuer_id(), &newer.serial));
     world.clock.advance(DAY * 100);
-    assert_eq!(world.issuance.prune(&tenant(), DAY * 10).await.unwrap(), 1);
+    assert_eq!(world.issuance.prune(&tenant(), DAY * 10, &Fence::none()).await.unwrap(), 1);
     for prefix in ["default/issuance/certificate/", "default/issuance/index/", "_/issuance/index/"]
     {
         let left = world.store.scan(prefix.as_bytes(), None, 10).await.unwrap();

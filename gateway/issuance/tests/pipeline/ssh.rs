@@ -7,6 +7,7 @@ use chancery_identity::{Identity, IdentityName};
 use chancery_issuance::{RevocationRequest, Revoker, SshError, SshIssuer, SshRequest};
 use chancery_keys::KeyType;
 use chancery_keys::software::SoftwareSigner;
+use chancery_records::Fence;
 use chancery_ssh::{Kind, Options, SshPublicKey};
 use chancery_store::{SharedStore, Store as _};
 use chancery_x509::RevocationReason;
@@ -74,7 +75,7 @@ async fn a_certificate_for_ssh_is_on_record_and_lives_as_long_as_it_may() {
     assert_eq!(world.last_line()["outcome"]["code"], "ttl-too-long");
 
     world.clock.advance(DAY * 3);
-    world.issuance.prune(&tenant(), DAY).await.unwrap();
+    world.issuance.prune(&tenant(), DAY, &Fence::none()).await.unwrap();
     let kept = world.store.scan(b"default/issuance/ssh/", None, 10).await.unwrap();
     assert!(kept.is_empty(), "{kept:?}");
 }

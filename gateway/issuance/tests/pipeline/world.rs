@@ -131,6 +131,7 @@ fn ca_config() -> CaConfig {
         crl_validity: DAY * 7,
         crl_shards: 1,
         delta_crl_validity: None,
+        shared: false,
         crl_url_base: "http://ca.example/crl".to_owned(),
         issuer_url_base: "http://ca.example/issuers".to_owned(),
         ocsp_url_base: None,

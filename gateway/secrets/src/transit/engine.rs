@@ -1,6 +1,6 @@
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, TenantId};
-use chancery_store::{Commit, CommitError, Key, Store};
+use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ pub struct Transit<'a> {
     pub(super) secrets: &'a Secrets,
     pub(super) mount: MountName,
     pub(super) custody: Option<&'a Custody>,
+    pub(super) store: &'a SharedStore,
 }
 
 /// A key that is about to be used, and what was allowed.
@@ -60,11 +61,12 @@ impl<'a> Transit<'a> {
     pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
         let is_here =
             secrets.mounts().find(&mount).is_some_and(|mount| mount.kind == MountKind::Transit);
-        Self { secrets, mount, custody: secrets.custody.as_ref().filter(|_| is_here) }
+        let custody = secrets.custody.as_ref().filter(|_| is_here);
+        Self { secrets, mount, custody, store: &secrets.store }
     }
 
     pub(super) fn store(&self) -> &'a dyn Store {
-        &*self.secrets.store
+        &**self.store
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -1,5 +1,6 @@
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
+use chancery_records::Fence;
 use chancery_store::{Commit, Key, lenient};
 
 use super::parts;
@@ -14,16 +15,17 @@ const PAGE: usize = 256;
 impl Secrets {
     /// Destroys the keys that have waited long enough, and rotates those whose time has come; each with
     /// its line in the audit log. Removes what interrupted restores have left. To be called every now and
-    /// then. Returns how many keys there were.
+    /// then, under a lease. Returns how many keys there were.
     ///
     /// # Errors
-    /// If the store or the audit log fails. A key that fails does not keep the others.
+    /// If the store or the audit log fails, or the lease was lost. A key that fails does not keep the others.
     #[tracing::instrument(name = "secrets.sweep_keys", skip_all)]
-    pub async fn sweep_keys(&self) -> Result<usize, TransitError> {
-        parts::sweep(&*self.store, self.clock.now()).await?;
+    pub async fn sweep_keys(&self, fence: &Fence) -> Result<usize, TransitError> {
+        let store = fence.over(&self.store);
+        parts::sweep(&*store, self.clock.now()).await?;
         let (mut done, mut after): (usize, Option<Key>) = (0, None);
         loop {
-            let page = self.store.keys(DUE.as_bytes(), after.as_ref(), PAGE).await?;
+            let page = store.keys(DUE.as_bytes(), after.as_ref(), PAGE).await?;
             after = page.last().cloned();
             if page.is_empty() {
                 return Ok(done);
@@ -35,7 +37,7 @@ impl Secrets {
                 if at > self.clock.now().as_second() {
                     return Ok(done);
                 }
-                let transit = self.transit(mount);
+                let transit = Transit { store: &store, ..self.transit(mount) };
                 let context = RequestContext::internal(tenant, self.clock.now());
                 match transit.act(&context, &name, at, entry).await {
                     // A key that is damaged must not keep the others.

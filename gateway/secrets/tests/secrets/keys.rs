@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_keys::KeyType;
 use chancery_keys::software::{OaepHash, generate, wrap_key};
+use chancery_records::Fence;
 use chancery_secrets::Page;
 use chancery_secrets::transit::{
     Encryption, Import, Imported, KeySettings, Marshaling, NewKey, Protection, SettingsUpdate,
@@ -224,7 +225,7 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
 
     // A day before its time.
     w.f.clock.advance(DAY * 2);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 0);
     let Somebody { context, caller } = &w.f.admin().await;
     // Until then its name is taken, and a new key does not get it.
     let wanted = NewKey { key_type: None, protection: None, settings: SettingsUpdate::default() };
@@ -234,7 +235,7 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
     let back = w.f.transit().undelete(context, caller, &name("orders")).await.unwrap();
     assert_eq!(back.state, State::Disabled);
     w.f.clock.advance(DAY * 2);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 0);
 
     let Somebody { context, caller } = &w.f.admin().await;
     w.f.transit().enable(context, caller, &name("orders")).await.unwrap();
@@ -243,7 +244,7 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
     let Somebody { context, caller } = &w.f.admin().await;
     let late = w.f.transit().undelete(context, caller, &name("orders")).await;
     assert!(matches!(late, Err(TransitError::NotFound)));
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 1);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 1);
     assert_eq!(w.f.last_audited()["operation"], "keys.destroy");
     assert_eq!(w.materials().await, 0);
     let gone = w.f.transit().read(context, caller, &name("orders")).await;
@@ -283,10 +284,10 @@ async fn a_key_is_rotated_by_itself_when_its_time_has_come() {
     w.create_with("orders", TransitKeyType::Aes256Gcm96, monthly).await;
     let first = w.encrypt("orders", "one").await.unwrap();
     w.f.clock.advance(DAY * 29);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 0);
     w.f.clock.advance(DAY);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 1);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 1);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 0);
     let line = w.f.last_audited();
     assert_eq!(line["operation"], "keys.rotate");
     assert_eq!(line["details"]["cause"], "schedule");
@@ -299,7 +300,7 @@ async fn a_key_is_rotated_by_itself_when_its_time_has_come() {
         SettingsUpdate { rotation_period: Some(Duration::ZERO), ..SettingsUpdate::default() };
     w.update("orders", never).await.unwrap();
     w.f.clock.advance(DAY * 300);
-    assert_eq!(w.f.secrets.sweep_keys().await.unwrap(), 0);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 0);
 }
 
 #[tokio::test]

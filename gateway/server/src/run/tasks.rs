@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chancery_ca::OcspResponder;
 use chancery_issuance::LONGEST_SIGNING;
+use chancery_records::Fence;
 use chancery_tls::Acceptor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
@@ -82,23 +83,26 @@ pub(super) async fn keep_house(gateway: Arc<Gateway>, metrics: PrometheusHandle)
         tick.tick().await;
         metrics.run_upkeep();
         for ca in gateway.cas() {
-            if let Err(error) = ca.refresh_crl(gateway.clock.now()).await {
+            if let Err(error) = ca.refresh_crl(gateway.clock.now(), &Fence::none()).await {
                 tracing::error!(%error, ca = ca.name(), "a CRL was not renewed");
             }
         }
-        if let Err(error) = gateway.access.sweep_expired_tokens().await {
+        if let Err(error) = gateway.access.sweep_expired_tokens(&Fence::none()).await {
             tracing::error!(%error, "expired tokens were not removed");
         }
-        if let Err(error) = gateway.secrets.sweep_keys().await {
+        if let Err(error) = gateway.secrets.sweep_keys(&Fence::none()).await {
             tracing::error!(%error, "keys were not rotated or destroyed");
         }
-        if let Err(error) = gateway.issuance.settle_interrupted(LONGEST_SIGNING).await {
+        if let Err(error) =
+            gateway.issuance.settle_interrupted(LONGEST_SIGNING, &Fence::none()).await
+        {
             tracing::error!(%error, "certificates that were being signed were not settled");
         }
-        if let Err(error) = gateway.counts.sweep().await {
+        gateway.counts.forget();
+        if let Err(error) = gateway.counts.sweep(&Fence::none()).await {
             tracing::error!(%error, "old counts of certificates were not removed");
         }
-        if let Err(error) = gateway.acme.sweep().await {
+        if let Err(error) = gateway.acme.sweep(&Fence::none()).await {
             tracing::error!(%error, "dead orders were not removed");
         }
     }
@@ -126,7 +130,7 @@ pub(super) async fn keep_inventory(gateway: Arc<Gateway>, keep_expired: Option<D
                 tracing::error!(%error, %tenant, "certificates were not counted");
             }
             let Some(keep) = keep_expired else { continue };
-            match gateway.issuance.prune(tenant, keep).await {
+            match gateway.issuance.prune(tenant, keep, &Fence::none()).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, %tenant, "removed certificates that ended"),
                 Err(error) => {
