@@ -158,6 +158,18 @@ pub fn revoked_serials(site: &Site, crl: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// The number of a CRL (DER).
+#[track_caller]
+#[must_use]
+pub fn crl_number(site: &Site, crl: &[u8]) -> u64 {
+    let file = site.write("lint/number.crl", crl);
+    let text =
+        openssl(&["crl", "-inform", "DER", "-noout", "-crlnumber", "-in", &file.to_string_lossy()]);
+    let text = text.success().stdout;
+    let number = text.trim().strip_prefix("crlNumber=").expect("openssl names it");
+    u64::from_str_radix(number.trim_start_matches("0x"), 16).expect("a number")
+}
+
 /// The serial number of a certificate (DER), as in [`revoked_serials`].
 #[track_caller]
 #[must_use]

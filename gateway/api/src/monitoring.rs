@@ -25,6 +25,8 @@ pub struct MonitoringSources {
     pub client_cas: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
     /// What was found when the audit log was verified while it is written, and whether all is well with it.
     pub audit: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
+    /// What the gateway does by itself, and whether the last run of each task went well.
+    pub tasks: Arc<dyn Fn() -> (bool, serde_json::Value) + Send + Sync>,
     /// What is done with requests.
     pub serving: Serves,
 }
@@ -74,6 +76,7 @@ pub(crate) fn router(sources: MonitoringSources) -> Router {
         .route("/health/tokens", get(tokens))
         .route("/health/client-cas", get(client_cas))
         .route("/health/audit", get(audit))
+        .route("/health/tasks", get(tasks))
         .with_state(sources)
 }
 
@@ -101,6 +104,11 @@ async fn audit(State(sources): State<MonitoringSources>) -> Response {
     told((sources.audit)())
 }
 
+/// What the gateway does by itself: 200 if the last run of each task went well, else 503.
+async fn tasks(State(sources): State<MonitoringSources>) -> Response {
+    told((sources.tasks)())
+}
+
 fn told((well, body): (bool, serde_json::Value)) -> Response {
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
@@ -119,6 +127,7 @@ pub(crate) mod tests {
             serving: Arc::new(move || if ready { Serving::All } else { Serving::Draining }),
             client_cas: Arc::new(move || (ready, serde_json::json!({ "client_cas": [] }))),
             audit: Arc::new(move || (ready, serde_json::json!({ "audit": {} }))),
+            tasks: Arc::new(move || (ready, serde_json::json!({ "tasks": [] }))),
             tokens: Arc::new(move || {
                 let token = |token: &str, up| TokenHealth {
                     token: token.to_owned(),
@@ -161,6 +170,13 @@ pub(crate) mod tests {
         let (status, body) = fetch("/health/audit", true).await;
         assert_eq!((status, body), (StatusCode::OK, b"{\"audit\":{}}".to_vec()));
         assert_eq!(fetch("/health/audit", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn health_of_tasks_says_what_is_known_of_them() {
+        let (status, body) = fetch("/health/tasks", true).await;
+        assert_eq!((status, body), (StatusCode::OK, b"{\"tasks\":[]}".to_vec()));
+        assert_eq!(fetch("/health/tasks", false).await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

@@ -59,9 +59,8 @@ async fn in_hsm(gateway: &Gateway, name: &KeyName) -> Result<Arc<Pkcs11Signer>> 
     Ok(hsm)
 }
 
-/// How long to wait before `renew_at`; at least a minute, so that a policy with absurdly short
-/// certificates cannot make the gateway spin.
-pub(crate) fn wait(now: Timestamp, renew_at: Timestamp) -> Duration {
-    let left = renew_at.duration_since(now);
-    Duration::try_from(left).unwrap_or_default().max(Duration::from_mins(1))
+/// `renew_at`, but at least a minute from now, so that a policy with absurdly short certificates cannot make the
+/// gateway spin.
+pub(crate) fn not_before_a_minute(now: Timestamp, renew_at: Timestamp) -> Timestamp {
+    renew_at.max(now + Duration::from_mins(1))
 }

@@ -110,6 +110,11 @@ impl Embedded {
         self.running.addresses.http
     }
 
+    /// The port for monitoring: metrics, health of its parts.
+    pub fn metrics(&self) -> SocketAddr {
+        self.running.addresses.metrics
+    }
+
     /// The file with the root certificate that its clients trust.
     pub fn root(&self) -> &Path {
         &self.identities.root

@@ -29,6 +29,7 @@ use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
 use crate::foundation::{Foundation, policy_config, policy_history};
+use crate::gateway_name::GatewayName;
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };
@@ -36,6 +37,8 @@ use crate::store::OpenStore;
 
 /// Every room, opened.
 pub(crate) struct Gateway {
+    /// Its name among the gateways on its store; none if it is alone there.
+    pub(crate) name: Option<GatewayName>,
     pub(crate) clock: Clock,
     pub(crate) audit: Audit,
     pub(crate) policy: PolicyHost,
@@ -87,7 +90,11 @@ impl Gateway {
             ..policy_config(config)
         })
         .context("loading the policies")?;
-        let place = cas::Place { plain_url, shared: chain != Chain::Only };
+        let name = match chain {
+            Chain::Only => None,
+            Chain::Of(name) => Some(name),
+        };
+        let place = cas::Place { plain_url, shared: name.is_some() };
         let ca = cas::open(&config.ca, store.clone(), hsm.clone(), &place, &clock).await?;
         let mut further = vec![];
         for one in &config.issuers {
@@ -119,7 +126,7 @@ impl Gateway {
         .await
         .context("opening the certificate pipeline")?;
         // Other gateways may be at work on what looks unfinished. What is really left, housekeeping finds.
-        let is_alone = chain == Chain::Only;
+        let is_alone = name.is_none();
         if is_alone {
             let settled = issuance.settle_interrupted(Duration::ZERO, &Fence::none()).await;
             settled.context("settling the certificates that were being signed")?;
@@ -162,6 +169,7 @@ impl Gateway {
         let installation = Arc::new(installation(config, &ca));
         let backups = Backups::new(sealed.clone(), clock.clone());
         Ok(Self {
+            name,
             clock,
             audit,
             policy,

@@ -18,8 +18,9 @@ use chancery_store::redb::Fitness;
 use chancery_tls::{Acceptor, TlsConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
+use self::tasks::{Needs, Registry, Signer, Tasks};
 use crate::audit;
 use crate::cli::DevArgs;
 use crate::commands::say;
@@ -144,7 +145,8 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     /// What the gateway does by itself. It ends with the gateway.
-    tasks: JoinSet<()>,
+    tasks: Tasks,
+    registry: Registry,
 }
 
 impl Running {
@@ -189,12 +191,11 @@ impl Running {
             files::replace(&root, ca.root_pem().as_bytes(), Readers::Everybody)?;
         }
         let own = credential::issue(&gateway, &config.server).await?;
-        let mut tasks = JoinSet::new();
+        let mut signers = vec![];
         for (profile, responder) in ocsp::delegating(&gateway) {
-            let names = config.server.names.clone();
-            let renew_at = ocsp::delegate(&gateway, &responder, &profile, &names).await?;
-            let gateway = gateway.clone();
-            tasks.spawn(tasks::renew_ocsp_signer(gateway, responder, profile, names, renew_at));
+            let names = &config.server.names;
+            let renew_at = ocsp::delegate(&gateway, &responder, &profile, names).await?;
+            signers.push(Signer { responder, profile, renew_at });
         }
         gateway.revocation.replace(trust::foreign_cas(&config)?).await?;
         let acceptor = Acceptor::new(
@@ -209,6 +210,21 @@ impl Running {
         let patrolled = audit::verify_always(&config, &gateway.audit)?;
         let judge = acceptor.clone();
         gateway.access.judge_chains_by(Arc::new(move |chain| judge.judge(chain)));
+        let renew = Arc::new(Notify::new());
+        let (fitness, fitness_now) = watch::channel(Fitness::Well);
+        let registry = tasks::registry(Needs {
+            gateway: &gateway,
+            config: &config,
+            metrics: metrics.clone(),
+            acceptor: acceptor.clone(),
+            renew: renew.clone(),
+            renew_at: own.renew_at,
+            signers,
+            fitness,
+        });
+        let store = gateway.sealed.store();
+        let lease = gateway.name.as_ref().map(|name| tasks::lease(store, name)).transpose()?;
+        let tasks = registry.begin(&gateway.clock, lease);
         let (stop, stopped) = watch::channel(false);
         let running = Self {
             gateway,
@@ -217,25 +233,25 @@ impl Running {
             acceptor,
             metrics,
             accepting: Arc::new(AtomicBool::new(true)),
-            renew: Arc::new(Notify::new()),
+            renew,
+            registry,
             policy_files: reload::policy_files(&config),
             stop,
             listeners: vec![],
             tasks,
             config,
         };
-        Ok(running.listen(sockets, own.renew_at, patrolled, &stopped))
+        Ok(running.listen(sockets, fitness_now, patrolled, &stopped))
     }
 
     fn listen(
         mut self,
         sockets: Sockets,
-        renew_at: jiff::Timestamp,
+        store: watch::Receiver<Fitness>,
         patrolled: Option<watch::Receiver<Patrolled>>,
         stop: &watch::Receiver<bool>,
     ) -> Self {
         let config = &self.config.server;
-        let (told, store) = watch::channel(Fitness::Well);
         let serving = serving::serves(&self.gateway, &self.accepting, store);
         let services = Services {
             router: self
@@ -246,23 +262,11 @@ impl Running {
                 &self.gateway,
                 self.metrics.clone(),
                 serving,
+                self.registry.clone(),
                 patrolled,
             ),
         };
-        self.tasks.spawn(serving::follow_store(self.gateway.clone(), told));
         self.listeners = sockets.serve(config, self.acceptor.clone(), services, stop);
-        self.tasks.spawn(tasks::renew_credential(
-            self.gateway.clone(),
-            self.acceptor.clone(),
-            self.config.server.clone(),
-            self.renew.clone(),
-            renew_at,
-        ));
-        self.tasks
-            .spawn(tasks::keep_sealing_keys(self.gateway.clone(), self.config.sealing_key_age));
-        self.tasks.spawn(tasks::keep_house(self.gateway.clone(), self.metrics.clone()));
-        self.tasks.spawn(tasks::take_up_unfinished(self.gateway.clone()));
-        self.tasks.spawn(tasks::keep_inventory(self.gateway.clone(), self.config.ca.keep_expired));
         self
     }
 
@@ -271,13 +275,13 @@ impl Running {
     ///
     /// # Errors
     /// A listener failed.
-    pub(crate) async fn stop(mut self) -> Result<bool> {
+    pub(crate) async fn stop(self) -> Result<bool> {
         self.accepting.store(false, Ordering::Relaxed);
         self.stop.send_replace(true);
         for listener in self.listeners {
             listener.await.context("a listener failed")?;
         }
-        self.tasks.shutdown().await;
+        self.tasks.stop().await;
         Ok(self.gateway.close().await)
     }
 }

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use chancery_api::{Serves, Serving};
 use chancery_store::redb::Fitness;
 use tokio::sync::watch;
 
 use crate::gateway::Gateway;
-
-/// How often the store is looked at.
-const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) fn serves(
     gateway: &Gateway,
@@ -29,15 +25,6 @@ fn serving(accepting: bool, audit_is_writable: bool, store: Fitness) -> Serving 
         (true, true, Fitness::Unreadable) => Serving::NoStore,
         (true, true, Fitness::Full) => Serving::ReadOnly,
         (true, true, Fitness::Well) => Serving::All,
-    }
-}
-
-/// Looks at the store while the gateway runs.
-pub(super) async fn follow_store(gateway: Arc<Gateway>, told: watch::Sender<Fitness>) {
-    let mut tick = tokio::time::interval(LOOK);
-    loop {
-        tick.tick().await;
-        told.send_replace(gateway.sealed.fitness().await);
     }
 }
 

@@ -8,6 +8,7 @@ use chancery_revocation::CaReport;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+use super::tasks::Registry;
 use crate::audit;
 use crate::gateway::Gateway;
 use crate::ocsp;
@@ -29,6 +30,7 @@ pub(super) fn monitoring(
     gateway: &Arc<Gateway>,
     metrics: PrometheusHandle,
     serving: Serves,
+    tasks: Registry,
     patrolled: Option<watch::Receiver<Patrolled>>,
 ) -> MonitoringSources {
     let (revocation, gateway) = (gateway.revocation.clone(), gateway.clone());
@@ -36,6 +38,7 @@ pub(super) fn monitoring(
         metrics: Arc::new(move || metrics.render()),
         serving,
         tokens: Arc::new(move || gateway.tokens()),
+        tasks: Arc::new(move || tasks.health()),
         audit: Arc::new(move || audit::health(patrolled.as_ref())),
         client_cas: Arc::new(move || {
             let cas = revocation.report();

@@ -171,6 +171,15 @@ const HELP: &[(&str, &str)] = &[
     ("chancery_store_group_seconds", "Time of one durable write."),
     ("chancery_store_recoveries_total", "Times that the store was repaired when it was opened."),
     (
+        "chancery_task_last_success_timestamp_seconds",
+        "When a task that the gateway does by itself last went well, by task.",
+    ),
+    (
+        "chancery_task_lease_owned",
+        "1 if this one of several gateways does the tasks of the whole installation, else 0.",
+    ),
+    ("chancery_task_runs_total", "Runs of what the gateway does by itself, by task and outcome."),
+    (
         "chancery_tls_client_ca_expiry_timestamp_seconds",
         "When a client CA's certificate ends, by file.",
     ),
@@ -274,6 +283,7 @@ const LABELLED_ELSEWHERE: &[&str] = &[
     "chancery_server_connections_displaced_total",
     "chancery_server_connections_ended_total",
     "chancery_server_connections_refused_total",
+    "chancery_task_runs_total",
     "chancery_view_refused_total",
     "chancery_view_reloads_total",
 ];

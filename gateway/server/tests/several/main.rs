@@ -8,6 +8,7 @@
 )]
 
 mod acme;
+mod background;
 mod certificates;
 mod secrets;
 mod world;

@@ -13,6 +13,7 @@ use chancery_integration::http::{Client, Credential};
 use chancery_integration::jws::Key;
 use chancery_integration::process;
 use chancery_integration::site::Site;
+use chancery_store::Store as _;
 use chancery_store::memory::MemoryStore;
 use tokio::runtime::Runtime;
 
@@ -24,6 +25,7 @@ pub(crate) struct World {
     pub(crate) site: Site,
     pub(crate) dns: Dns,
     store: MemoryStore,
+    clock: Clock,
 }
 
 /// One of the gateways. It has threads of its own, as a process has.
@@ -35,14 +37,26 @@ pub(crate) struct One {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_clock(Clock::system())
+    }
+
+    /// One whose store and gateways have this clock.
+    pub(crate) fn with_clock(clock: Clock) -> Self {
         let site = Site::new();
         let dns = Dns::start(&site);
-        Self { site, dns, store: MemoryStore::new() }
+        Self { site, dns, store: MemoryStore::with_clock(clock.clone()), clock }
+    }
+
+    /// How many records there are whose keys begin with this.
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let keys = self.store.keys(prefix.as_bytes(), None, 1000);
+        runtime.block_on(keys).expect("the keys").len()
     }
 
     /// Starts the gateway with this name. The first one makes the root key that the others are given.
     pub(crate) fn start(&self, name: &str) -> One {
-        self.start_at(name, Clock::system())
+        self.start_at(name, self.clock.clone())
     }
 
     /// The same with this clock.
@@ -99,6 +113,11 @@ impl One {
     /// The application's certificate.
     pub(crate) fn app_credential(&self) -> Credential {
         credential(self.gateway.app())
+    }
+
+    /// A client of the port for monitoring.
+    pub(crate) fn monitoring(&self) -> Client {
+        Client::plain(&format!("http://{}", self.gateway.metrics()))
     }
 
     /// A client of the plain port.
