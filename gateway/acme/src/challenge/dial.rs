@@ -90,7 +90,11 @@ impl Validator {
             // Clients must not learn the addresses of internal names. The log is for operators.
             let some: Vec<String> = forbidden.iter().take(8).map(ToString::to_string).collect();
             let addresses = some.join(", ");
-            tracing::info!(%host, addresses, "refused to connect for a validation");
+            tracing::info!(
+                %host,
+                addresses,
+                "did not connect for a validation: these addresses are neither public nor in acme.allowed_networks"
+            );
             let address = if forbidden.len() == 1 { "an address" } else { "addresses" };
             tried.push(format!("{address} in a network that is not connected to from here"));
         }
