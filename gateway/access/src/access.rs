@@ -15,7 +15,6 @@ use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
 use crate::quota::Logins;
-use crate::refused::Lines;
 use crate::token::{self, HeldToken};
 use crate::{AccessError, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated};
 
@@ -31,7 +30,6 @@ pub struct Access {
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
     pub(crate) logins: Logins,
-    pub(crate) refused: Lines,
     /// The tenant that administers the installation.
     pub(crate) administration: ArcSwap<TenantId>,
     bearer_roles: ArcSwap<Vec<Arc<BearerRole>>>,
@@ -78,7 +76,6 @@ impl Access {
             limits,
             directory,
             logins: Logins::default(),
-            refused: Lines::default(),
             administration,
             bearer_roles,
             judge,
@@ -194,9 +191,8 @@ impl Access {
         count(&reason);
         let event = Event::new(context, "auth.authenticate", "certificate")
             .detail("reason", reason.to_string())
-            .detail("addressed", addressed.to_string())
-            .denied(reason.code());
-        self.audit.record(event).await?;
+            .detail("addressed", addressed.to_string());
+        self.audit.record_refusal(context, event, reason.code()).await?;
         Err(reason.into())
     }
 
@@ -350,9 +346,8 @@ impl Access {
             .identity(held.info.identity.to_string())
             .detail("accessor", held.info.accessor)
             .detail("bearer", true)
-            .detail("reason", reason.to_string())
-            .denied(reason.code());
-        self.audit.record(event).await?;
+            .detail("reason", reason.to_string());
+        self.audit.record_refusal(&context, event, reason.code()).await?;
         Err(reason.into())
     }
 
@@ -382,9 +377,8 @@ impl Access {
         if context.evidence.is_some() {
             let evidence = if reason.is_about_token() { "token" } else { "certificate" };
             let event = Event::new(context, "auth.authenticate", evidence)
-                .detail("reason", reason.to_string())
-                .denied(reason.code());
-            self.audit.record(event).await?;
+                .detail("reason", reason.to_string());
+            self.audit.record_refusal(context, event, reason.code()).await?;
         }
         Ok(reason.into())
     }

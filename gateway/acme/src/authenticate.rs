@@ -150,7 +150,8 @@ impl Acme {
                     }
                     Err(error) => {
                         let event = Event::new(context, "acme.authenticate", target.url);
-                        Err(self.refuse(event.account(id.to_string()), error).await)
+                        let event = event.account(id.to_string());
+                        Err(self.refuse_stranger(context, event, error).await)
                     }
                 }
             }
@@ -166,7 +167,7 @@ impl Acme {
     ) -> Result<(), Error> {
         let Err(why) = context.check_evidence() else { return Ok(()) };
         let event = Event::new(context, "acme.authenticate", target.url);
-        Err(self.refuse(event, why.into()).await)
+        Err(self.refuse_stranger(context, event, why.into()).await)
     }
 
     /// A request whose `url` is the one that was called and whose nonce was good until now. No key was looked

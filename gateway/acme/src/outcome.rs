@@ -2,6 +2,7 @@
 //! authenticated for leaves one, refused or not. Reading one's own resources is not an operation.
 
 use chancery_audit::{Event, NameList};
+use chancery_identity::RequestContext;
 
 use crate::Acme;
 use crate::error::Error;
@@ -48,6 +49,23 @@ impl Acme {
             _ => event.denied(code),
         };
         match self.audit.record(event).await {
+            Ok(()) => error,
+            Err(unrecorded) => unrecorded.into(),
+        }
+    }
+
+    /// The same where nobody was authenticated, of which anybody can cause any number: such lines have a bound.
+    pub(crate) async fn refuse_stranger(
+        &self,
+        context: &RequestContext,
+        event: Event,
+        error: Error,
+    ) -> Error {
+        if matches!(error, Error::Internal(_) | Error::Overloaded) {
+            return self.refuse(event, error).await;
+        }
+        let event = event.detail("reason", error.to_string());
+        match self.audit.record_refusal(context, event, error.code()).await {
             Ok(()) => error,
             Err(unrecorded) => unrecorded.into(),
         }

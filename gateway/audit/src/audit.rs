@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_files::{Trusted, Untrusted};
-use chancery_identity::Clock;
+use chancery_identity::{Clock, RequestContext};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval_at};
 use zeroize::Zeroizing;
@@ -15,6 +15,7 @@ use crate::line::{Chain, MAX_LINE};
 use crate::log::Log;
 use crate::mark::{KnownMark, Mark, Marks};
 use crate::paths::Names;
+use crate::refusals::Refusals;
 use crate::verify::{Pace, Patrol, Patrolled};
 use crate::writer::{Message, Output, Writer};
 use crate::{AuditKey, Event, HeadError, Sink, WeakKey};
@@ -36,6 +37,8 @@ pub struct Audit {
     files: Option<Arc<Files>>,
     key: Arc<AuditKey>,
     writable: watch::Receiver<bool>,
+    refusals: Arc<Refusals>,
+    clock: Clock,
 }
 
 /// What is known of a log in files beside its lines.
@@ -207,12 +210,19 @@ impl Audit {
     ) -> Result<Self, OpenError> {
         let (queue, inbox) = mpsc::channel(QUEUE);
         let (told, writable) = watch::channel(true);
-        let writer = Writer { output, key: Arc::clone(&key), clock, failed: false, writable: told };
+        let refusals = Arc::default();
+        let writer = Writer {
+            output,
+            key: Arc::clone(&key),
+            clock: clock.clone(),
+            failed: false,
+            writable: told,
+        };
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(inbox))
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue, keeper, files: None, key, writable })
+        Ok(Self { queue, keeper, files: None, key, writable, refusals, clock })
     }
 
     /// Writes the event. When this returns `Ok` the line is durable; concurrent events share one
@@ -231,6 +241,28 @@ impl Audit {
         self.ask(|done| Message::Record { event, done }).await??;
         trail.recorded();
         Ok(())
+    }
+
+    /// Writes the event of a request that was refused for the reason with this stable code, before an operation began:
+    /// one that anybody can send without end. In an hour a client has a hundred such lines, and a thousand if a
+    /// certificate or a bearer token says who it is; the detail `left_out` of its next one tells how many had none.
+    ///
+    /// # Errors
+    /// As for [`record`](Self::record).
+    pub async fn record_refusal(
+        &self,
+        context: &RequestContext,
+        event: Event,
+        code: impl Into<String>,
+    ) -> Result<(), AuditError> {
+        let Some(left_out) = self.refusals.one_more(context, self.clock.now()) else {
+            metrics::counter!("chancery_audit_refusals_left_out_total").increment(1);
+            // It is counted, and needs no other line.
+            event.trail().recorded();
+            return Ok(());
+        };
+        let event = if left_out > 0 { event.detail("left_out", left_out) } else { event };
+        self.record(event.denied(code)).await
     }
 
     /// Goes on in a new file if the one that is written was moved away, as `logrotate` does before it

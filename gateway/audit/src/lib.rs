@@ -46,6 +46,7 @@ mod mark;
 mod names;
 mod own;
 mod paths;
+mod refusals;
 mod sink;
 mod tree;
 mod verify;

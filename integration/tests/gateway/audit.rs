@@ -473,6 +473,23 @@ fn what_is_refused_before_an_operation_begins_is_on_record_if_it_is_known_who_as
     let line = last();
     assert!(line["actor"]["account"].is_string(), "{line}");
 
+    // One certificate does not fill the log.
+    let of_app = |line: &&chancery_integration::audit::Line| {
+        let operation = &line["operation"];
+        (operation == "api.request" || operation == "auth.authenticate")
+            && line["actor"]["identity"] == "spiffe://dev.chancery/app"
+    };
+    let mut connection = app.connect().expect("the gateway is up");
+    for _ in 0..1010 {
+        let answer = connection.send("GET", "/v1/no/such/route", &[], b"").expect("an answer");
+        assert_eq!(answer.status, 404);
+    }
+    assert_eq!(gateway.audit().iter().filter(of_app).count(), 1000);
+    let page = gateway.monitoring().get("/metrics").expect(200).text();
+    assert!(page.contains("chancery_audit_refusals_left_out_total 17"), "{page}");
+    drop(app.get("/v1/secret/data/app/none").expect(404));
+    assert_eq!(last()["operation"], "secrets.read", "{}", last());
+
     // Nobody is known to have sent these.
     let lines = gateway.audit().len();
     let stranger = gateway.anonymous();

@@ -207,6 +207,34 @@ async fn a_signature_that_is_not_the_account_s_is_on_record_as_its() {
 }
 
 #[tokio::test]
+async fn wrong_signatures_do_not_fill_the_log_and_are_counted() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let own = client.account.clone().unwrap();
+    let mut thief = Client::new(server.router.clone());
+    thief.account = Some(own.clone());
+    world.comes_from("192.0.2.7");
+    for _ in 0..130 {
+        assert_eq!(thief.post(&own, &json!({})).await.status, 400);
+    }
+    assert_eq!(world.audited("acme.authenticate").len(), 100);
+    // Others have their lines, and what is allowed has its own.
+    world.comes_from("192.0.2.8");
+    assert_eq!(thief.post(&own, &json!({})).await.status, 400);
+    assert_eq!(world.audited("acme.authenticate").len(), 101);
+    world.comes_from("192.0.2.7");
+    client.post(&own, &json!({"contact": ["mailto:a@example.com"]})).await.ok();
+    assert_eq!(world.audited("acme.account.update").len(), 1);
+    world.clock.advance(Duration::from_hours(1));
+    assert_eq!(thief.post(&own, &json!({})).await.status, 400);
+    let lines = world.audited("acme.authenticate");
+    assert_eq!(lines.len(), 102);
+    let line = refused(&lines[101..], "acme.authenticate", "bad-signature");
+    assert_eq!(line["details"]["left_out"], 30, "{line}");
+}
+
+#[tokio::test]
 async fn what_was_allowed_and_could_not_be_stored_keeps_its_decision() {
     let world = World::new().await;
     let mut client = world.start().await.client().await;

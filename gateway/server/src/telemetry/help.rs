@@ -10,10 +10,6 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("chancery_access_logins_total", "Logins by outcome."),
     (
-        "chancery_access_refusals_unrecorded_total",
-        "Refused requests of ACME accounts without a line in the audit log, since their client had too many.",
-    ),
-    (
         "chancery_access_unauthenticated_total",
         "Requests whose certificate or token was not accepted.",
     ),
@@ -57,6 +53,10 @@ const HELP: &[(&str, &str)] = &[
     (
         "chancery_audit_mismatch",
         "1 if the audit log is not as it was written, as far as verifying it while it is written has found.",
+    ),
+    (
+        "chancery_audit_refusals_left_out_total",
+        "Refused requests without a line in the audit log, since their client had too many.",
     ),
     (
         "chancery_audit_verified_timestamp_seconds",
