@@ -9,6 +9,7 @@
 mod auth;
 mod body;
 mod call;
+mod door;
 mod duration;
 mod envelope;
 mod error;

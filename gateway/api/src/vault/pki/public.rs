@@ -1,15 +1,15 @@
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use chancery_identity::RequestContext;
 use chancery_secrets::MountKind;
 use chancery_secrets::pki::{Authority, certificate_pem, crl_pem};
-use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::MOUNT_TYPE;
-use crate::vault::call::{Call, check_condition, context_of};
+use crate::vault::call::context_of;
+use crate::vault::door::Door;
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::state::VaultState;
@@ -42,17 +42,12 @@ pub(in crate::vault) async fn handle(
     request: Request,
 ) -> Result<Response, VaultError> {
     let asked = asked(request.uri().path());
-    let mount = request.uri().path().split('/').nth(2).and_then(|name| name.parse().ok());
-    let mount = mount.filter(|mount| state.secrets.kind_of(mount) == Some(MountKind::Pki));
-    let (Some((what, form)), Some(mount)) = (asked, mount) else {
-        // It looks like everything else that is not there.
-        let call = Call::from_request(request, &state).await?;
-        return crate::vault::unknown(State(state), call).await;
+    let door = Door::of(state.clone(), request, MountKind::Pki, asked.is_some()).await?;
+    let (mount, request) = match door {
+        Door::Open(mount, request) => (mount, request),
+        Door::Wall(answer) => return Ok(answer),
     };
-    check_condition(&state)?;
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(VaultError::Method);
-    }
+    let (what, form) = asked.ok_or(VaultError::NoRoute)?;
     let context = context_of(request.extensions())?;
     let authority = state.secrets.pki(&mount).authority().ok_or(VaultError::NoRoute)?;
     Ok(answer(&context, what, form, authority))

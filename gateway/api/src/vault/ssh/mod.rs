@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chancery_secrets::MountKind;
 use chancery_secrets::ssh::{Kind, Options, SshPublicKey, Wanted};
-use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
-use super::call::{Call, Verb, check_condition};
+use super::call::{Call, Verb};
+use super::door::Door;
 use super::error::VaultError;
 use super::state::VaultState;
 use super::{envelope, path};
@@ -48,17 +48,10 @@ pub(super) async fn public_key(
     State(state): State<VaultState>,
     request: Request,
 ) -> Result<Response, VaultError> {
-    let mount = request.uri().path().split('/').nth(2).and_then(|name| name.parse().ok());
-    let mount = mount.filter(|mount| state.secrets.kind_of(mount) == Some(MountKind::Ssh));
-    let Some(mount) = mount else {
-        // It looks like everything else that is not there.
-        let call = Call::from_request(request, &state).await?;
-        return super::unknown(State(state), call).await;
+    let (mount, request) = match Door::of(state.clone(), request, MountKind::Ssh, true).await? {
+        Door::Open(mount, request) => (mount, request),
+        Door::Wall(answer) => return Ok(answer),
     };
-    check_condition(&state)?;
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(VaultError::Method);
-    }
     let kind = kind(url::parameter(request.uri(), "cert_type").as_deref())?;
     let line = state.secrets.ssh(&mount).public_key(kind).ok_or(VaultError::NoRoute)?;
     Ok(([(CONTENT_TYPE, "text/plain")], line + "\n").into_response())
