@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
-use super::fields::Fields;
+use super::fields::{Fields, Unread};
 use super::json;
 use crate::BodyError;
 
@@ -34,12 +34,15 @@ pub(super) fn limit(path: &str, holds_keys: impl Fn(&MountName) -> bool) -> usiz
 }
 
 /// A request body; wiped when dropped.
-pub(super) struct JsonBody(Zeroizing<Vec<u8>>);
+pub(super) struct JsonBody {
+    text: Zeroizing<Vec<u8>>,
+    unread: Unread,
+}
 
 impl JsonBody {
     /// The body of a request that has none.
     pub(super) fn empty() -> Self {
-        Self(Zeroizing::default())
+        Self { text: Zeroizing::default(), unread: Unread::default() }
     }
 
     /// Reads a body of at most `limit` bytes and checks that it is tame JSON. The content type is not
@@ -70,12 +73,21 @@ impl JsonBody {
         if !bytes.trim_ascii().is_empty() {
             bytes = checked(bytes).await?;
         }
-        Ok(Self(bytes))
+        Ok(Self { text: bytes, unread: Unread::default() })
     }
 
     /// The members of the object that the body is; none for an empty body and for `null`.
     pub(super) fn fields(&self) -> Result<Fields<'_>, VaultError> {
-        Fields::parse(&self.0)
+        Fields::of_body(&self.text, &self.unread)
+    }
+
+    /// What of it nobody has looked for, as a warning.
+    pub(super) fn warning(&self) -> Option<String> {
+        if !self.unread.has_begun() {
+            // What is no object has no members.
+            drop(self.fields());
+        }
+        self.unread.warning()
     }
 }
 

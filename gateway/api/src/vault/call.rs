@@ -1,12 +1,13 @@
 use axum::extract::{FromRequest, Request};
 use chancery_access::Caller;
-use chancery_identity::{RequestContext, RequestId, TenantId};
+use chancery_identity::{RequestContext, TenantId};
 use chancery_secrets::{MountKind, MountName};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
 use super::body::{self, JsonBody};
+use super::envelope::Head;
 use super::error::VaultError;
 use super::fields::Fields;
 use super::state::{Condition, VaultState};
@@ -44,9 +45,9 @@ pub(super) enum Verb {
 }
 
 impl Call {
-    /// The id under which the request is answered, logged and audited.
-    pub(super) fn id(&self) -> RequestId {
-        self.context.id
+    /// What the answer says of the request: to be asked for when all of its body has been read that counts.
+    pub(super) fn head(&self) -> Head {
+        Head { request: self.context.id, warning: self.body.warning() }
     }
 
     /// The path as it came, nothing decoded.

@@ -12,6 +12,21 @@ use zeroize::Zeroizing;
 /// Exactly this: some clients look into errors only then.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What an answer says of its request.
+pub(super) struct Head {
+    /// The id under which the request is answered, logged and audited.
+    pub(super) request: RequestId,
+    /// What of its body was not heeded.
+    pub(super) warning: Option<String>,
+}
+
+/// Of a request without a body.
+impl From<RequestId> for Head {
+    fn from(request: RequestId) -> Self {
+        Self { request, warning: None }
+    }
+}
+
 /// The form of every answer that has a body.
 #[derive(Serialize)]
 struct Envelope<'a, D, A> {
@@ -27,15 +42,15 @@ struct Envelope<'a, D, A> {
 }
 
 impl<'a, D, A> Envelope<'a, D, A> {
-    fn new(request_id: RequestId, mount_type: &'a str, data: Option<D>, auth: Option<A>) -> Self {
+    fn new(head: Head, mount_type: &'a str, data: Option<D>, auth: Option<A>) -> Self {
         Self {
-            request_id,
+            request_id: head.request,
             lease_id: "",
             renewable: false,
             lease_duration: 0,
             data,
             wrap_info: None,
-            warnings: None,
+            warnings: head.warning.map(|warning| vec![warning]),
             auth,
             mount_type,
         }
@@ -43,45 +58,48 @@ impl<'a, D, A> Envelope<'a, D, A> {
 }
 
 /// An answer with data.
-pub(super) fn data(request: RequestId, mount_type: &str, data: impl Serialize) -> Response {
-    data_with(StatusCode::OK, request, mount_type, data)
+pub(super) fn data(head: impl Into<Head>, mount_type: &str, data: impl Serialize) -> Response {
+    data_with(StatusCode::OK, head.into(), mount_type, data)
 }
 
 /// An answer with data and something that its reader should know besides.
 pub(super) fn data_and_warnings(
-    request: RequestId,
+    head: Head,
     mount_type: &str,
     data: impl Serialize,
-    warnings: Vec<String>,
+    more: Vec<String>,
 ) -> Response {
-    let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
-    let envelope = Envelope::new(request, mount_type, Some(data), None::<()>);
-    json(StatusCode::OK, &Envelope { warnings, ..envelope })
+    let mut envelope = Envelope::new(head, mount_type, Some(data), None::<()>);
+    if !more.is_empty() {
+        envelope.warnings.get_or_insert_default().extend(more);
+    }
+    json(StatusCode::OK, &envelope)
 }
 
 /// An answer without data that tells why.
 pub(super) fn warning(
     status: StatusCode,
-    request: RequestId,
+    head: Head,
     mount_type: &str,
     warning: String,
 ) -> Response {
-    let envelope = Envelope::new(request, mount_type, None::<()>, None::<()>);
+    // Nothing of the request was heeded.
+    let envelope = Envelope::new(head, mount_type, None::<()>, None::<()>);
     json(status, &Envelope { warnings: Some(vec![warning]), ..envelope })
 }
 
 /// An answer with data and another status than success.
 pub(super) fn data_with(
     status: StatusCode,
-    request: RequestId,
+    head: Head,
     mount_type: &str,
     data: impl Serialize,
 ) -> Response {
-    json(status, &Envelope::new(request, mount_type, Some(data), None::<()>))
+    json(status, &Envelope::new(head, mount_type, Some(data), None::<()>))
 }
 
 /// An answer with data that is also at the top level, as old clients expect of some resources.
-pub(super) fn data_twice(request: RequestId, data: &impl Serialize) -> Response {
+pub(super) fn data_twice(head: Head, data: &impl Serialize) -> Response {
     #[derive(Serialize)]
     struct Twice<'a, D> {
         #[serde(flatten)]
@@ -89,16 +107,16 @@ pub(super) fn data_twice(request: RequestId, data: &impl Serialize) -> Response 
         #[serde(flatten)]
         data: &'a D,
     }
-    let envelope = Envelope::new(request, "system", Some(data), None);
+    let envelope = Envelope::new(head, "system", Some(data), None);
     json(StatusCode::OK, &Twice { envelope, data })
 }
 
 /// An answer to a login or renewal.
-pub(super) fn auth(request: RequestId, auth: impl Serialize) -> Response {
-    json(StatusCode::OK, &Envelope::new(request, "token", None::<()>, Some(auth)))
+pub(super) fn auth(head: Head, auth: impl Serialize) -> Response {
+    json(StatusCode::OK, &Envelope::new(head, "token", None::<()>, Some(auth)))
 }
 
-/// Success with nothing to say.
+/// Success with nothing to say. As in OpenBao, there are no warnings then.
 pub(super) fn no_content() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

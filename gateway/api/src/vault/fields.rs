@@ -17,9 +17,14 @@ use super::error::VaultError;
 /// The members of an object, each still as text.
 pub(super) struct Fields<'a> {
     members: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    /// The names that were looked for.
-    asked: Mutex<BTreeSet<String>>,
+    /// Of the members of a request's body, those that nobody has looked for.
+    unread: Option<&'a Unread>,
 }
+
+/// The members of a request's body that nobody has looked for yet; none before it was looked into. It is asked when the
+/// request is answered.
+#[derive(Debug, Default)]
+pub(super) struct Unread(Mutex<Option<BTreeSet<String>>>);
 
 /// A member in the spelling that it came in.
 enum Scalar<'a> {
@@ -30,6 +35,10 @@ enum Scalar<'a> {
 
 /// How many members are named that were not read.
 const MOST_IGNORED: usize = 20;
+/// How many are kept in mind.
+const MOST_KEPT: usize = 1000;
+/// What stands in the path of a resource, and what Vault takes in the body as well.
+const IN_PATHS: [&str; 3] = ["name", "path", "role"];
 
 const TRUTH: &str = "true or false";
 const COUNT: &str = "a whole number that is not negative";
@@ -48,27 +57,27 @@ impl<'a> Fields<'a> {
     }
 
     fn of(members: BTreeMap<Cow<'a, str>, &'a RawValue>) -> Self {
-        Self { members, asked: Mutex::default() }
+        Self { members, unread: None }
     }
 
     fn member(&self, name: &str) -> Option<&'a str> {
         let found = self.members.get(name)?;
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.known(&[name]);
         Some(found.get())
     }
 
-    /// The warning about members that nobody has looked for, but for those that have no effect; none if there are none.
-    /// To be asked for when all has been read.
-    pub(super) fn ignored(&self, without_effect: &[&str]) -> Vec<String> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ignored = |name: &&str| !asked.contains(*name) && !without_effect.contains(name);
-        let names: Vec<&str> = self.members.keys().map(|name| &**name).filter(is_ignored).collect();
-        if names.is_empty() {
-            return Vec::new();
+    /// The same for the body of a request, which is told what of it was looked for.
+    pub(super) fn of_body(text: &'a [u8], unread: &'a Unread) -> Result<Self, VaultError> {
+        let fields = Self::parse(text)?;
+        unread.begin(fields.members.keys());
+        Ok(Self { unread: Some(unread), ..fields })
+    }
+
+    /// These have no effect on the request, and are none of which its sender should be warned.
+    pub(super) fn known(&self, names: &[&str]) {
+        if let Some(unread) = self.unread {
+            unread.take(names);
         }
-        let shown = names.iter().take(MOST_IGNORED).map(|name| visible(name)).collect::<Vec<_>>();
-        let more = if names.len() > MOST_IGNORED { " ..." } else { "" };
-        vec![format!("Endpoint ignored these unrecognized parameters: [{}{more}]", shown.join(" "))]
     }
 
     /// The members of an object within this one.
@@ -241,6 +250,40 @@ impl<'a> Fields<'a> {
                 Err(VaultError::BadRequest(format!("{name} must not be negative").into()))
             }
             span => Ok(span.map(|span| span.length)),
+        }
+    }
+}
+
+impl Unread {
+    /// The warning about members that nobody has looked for, in Vault's words; none if there are none.
+    pub(super) fn warning(&self) -> Option<String> {
+        let unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = unread.as_ref().filter(|names| !names.is_empty())?;
+        let shown = names.iter().take(MOST_IGNORED).map(|name| visible(name)).collect::<Vec<_>>();
+        let more = if names.len() > MOST_IGNORED { " ..." } else { "" };
+        Some(format!("Endpoint ignored these unrecognized parameters: [{}{more}]", shown.join(" ")))
+    }
+
+    /// Whether the body was looked into.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What is read for the second time is not unread again.
+    fn begin<'n>(&self, names: impl Iterator<Item = &'n Cow<'n, str>>) {
+        let mut unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.get_or_insert_with(|| {
+            let names = names.filter(|name| !IN_PATHS.contains(&&***name));
+            names.take(MOST_KEPT).map(Cow::to_string).collect()
+        });
+    }
+
+    fn take(&self, names: &[&str]) {
+        let mut unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unread) = unread.as_mut() {
+            for name in names {
+                unread.remove(*name);
+            }
         }
     }
 }
@@ -438,14 +481,20 @@ mod tests {
 
     #[test]
     fn what_nobody_looked_for_is_named() {
-        let text = br#"{"a": 1, "b": null, "c": "x", "d\u202e": 2, "e": 3}"#;
-        let fields = Fields::parse(text).unwrap();
+        let text = br#"{"a": 1, "b": null, "c": "x", "d\u202e": 2, "e": 3, "name": 4}"#;
+        let unread = Unread::default();
+        assert_eq!((unread.warning(), unread.has_begun()), (None, false));
+        let fields = Fields::of_body(text, &unread).unwrap();
         assert_eq!((fields.count("a").unwrap(), fields.is_null("b")), (Some(1), true));
         assert_eq!(fields.text("other", "a text").unwrap(), None);
-        let ignored = fields.ignored(&["e"]);
+        fields.known(&["e"]);
         let expected = r"Endpoint ignored these unrecognized parameters: [c d\u{202e}]";
-        assert_eq!(ignored.iter().map(String::as_str).collect::<Vec<_>>(), [expected]);
-        assert!(Fields::parse(b"").unwrap().ignored(&[]).is_empty());
+        assert_eq!(unread.warning().as_deref(), Some(expected));
+        // What was read once is not unread again.
+        let again = Fields::of_body(text, &unread).unwrap();
+        assert_eq!(unread.warning().as_deref(), Some(expected));
+        again.known(&["c", "d\u{202e}"]);
+        assert_eq!(unread.warning(), None);
     }
 
     #[test]

@@ -45,4 +45,6 @@ mod transit_keys;
 #[cfg(test)]
 mod transit_signing;
 #[cfg(test)]
+mod warnings;
+#[cfg(test)]
 mod words;

@@ -23,5 +23,5 @@ pub(in crate::vault) async fn login(
     };
     let login = state.access.login_with_certificate(&call.context, &role).await?;
     let session = Session::of(login.token.expose(), &login.info, state.clock.now());
-    Ok(envelope::auth(call.id(), session))
+    Ok(envelope::auth(call.head(), session))
 }

@@ -60,7 +60,7 @@ pub(in crate::vault) async fn accessors(
     let view = |info| TokenView::of("", info, now);
     let key_info = sessions.found.iter().map(|info| (info.accessor.as_str(), view(info))).collect();
     let found = Found { keys, key_info, next };
-    Ok(envelope::data_and_warnings(call.id(), TOKEN, found, warnings.into_iter().collect()))
+    Ok(envelope::data_and_warnings(call.head(), TOKEN, found, warnings.into_iter().collect()))
 }
 
 /// `POST /v1/auth/token/lookup-accessor`: what is known of the session with an `accessor`.
@@ -72,7 +72,7 @@ pub(in crate::vault) async fn lookup(
     let accessor = accessor(&call)?;
     let info =
         state.access.session(&call.context, &call.caller, &accessor).await.map_err(of_accessor)?;
-    Ok(envelope::data(call.id(), TOKEN, TokenView::of("", &info, state.clock.now())))
+    Ok(envelope::data(call.head(), TOKEN, TokenView::of("", &info, state.clock.now())))
 }
 
 /// `POST /v1/auth/token/revoke-accessor`: ends the session with an `accessor`. One that has ended is fine,
@@ -88,7 +88,7 @@ pub(in crate::vault) async fn revoke(
         Err(AccessError::NotFound) => {
             let warnings = vec!["No token found with this accessor".to_owned()];
             Ok(envelope::data_and_warnings(
-                call.id(),
+                call.head(),
                 TOKEN,
                 Ended { revoked: 0, more: false },
                 warnings,
@@ -113,7 +113,7 @@ pub(in crate::vault) async fn revoke_identity(
     let ended = state.access.revoke_sessions_of(&call.context, &call.caller, &identity).await?;
     let warnings = ended.more.then(|| "there may be more sessions: ask again".to_owned());
     let ended = Ended { revoked: ended.count, more: ended.more };
-    Ok(envelope::data_and_warnings(call.id(), TOKEN, ended, warnings.into_iter().collect()))
+    Ok(envelope::data_and_warnings(call.head(), TOKEN, ended, warnings.into_iter().collect()))
 }
 
 fn accessor(call: &Call) -> Result<String, VaultError> {

@@ -77,7 +77,7 @@ pub(in crate::vault) async fn lookup_self(
     }
     let info = state.access.lookup_self(&call.context, &call.caller).await?;
     let view = TokenView::of(token_of(&call)?, &info, state.clock.now());
-    Ok(envelope::data(call.id(), "token", view))
+    Ok(envelope::data(call.head(), "token", view))
 }
 
 /// `POST /v1/auth/token/renew-self`, with an `increment` if the client wants a certain time.
@@ -89,7 +89,7 @@ pub(in crate::vault) async fn renew_self(
     let increment = call.fields()?.span("increment")?;
     let info = state.access.renew_self(&call.context, &call.caller, increment).await?;
     let session = Session::of(token_of(&call)?, &info, state.clock.now());
-    Ok(envelope::auth(call.id(), session))
+    Ok(envelope::auth(call.head(), session))
 }
 
 /// `POST /v1/auth/token/revoke-self`.

@@ -28,7 +28,7 @@ pub(in crate::vault) async fn handle(
         Verb::Get => {
             let kv = state.secrets.kv(call.mount()?);
             let config = kv.read_config(&call.context, &call.caller).await?;
-            Ok(envelope::data(call.id(), MOUNT_TYPE, view(&config)))
+            Ok(envelope::data(call.head(), MOUNT_TYPE, view(&config)))
         }
         Verb::Write => {
             let update = update(&call.fields()?)?;

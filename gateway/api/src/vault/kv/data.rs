@@ -46,7 +46,7 @@ async fn read(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, Va
             let data = serde_json::from_str(found.data.as_json())
                 .map_err(|_| VaultError::Internal("a stored value is not JSON"))?;
             let found = Found { data: Some(data), metadata: VersionView::of(&found.metadata) };
-            Ok(envelope::data(call.id(), MOUNT_TYPE, found))
+            Ok(envelope::data(call.head(), MOUNT_TYPE, found))
         }
         Err(KvError::Gone(metadata)) => Ok(gone(call, &metadata)),
         Err(error) => Err(error.into()),
@@ -56,7 +56,7 @@ async fn read(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, Va
 async fn write(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
     let (data, cas) = value_and_cas(&call.fields()?)?;
     let written = kv.write(&call.context, &call.caller, path, &data, cas).await?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written)))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, VersionView::of(&written)))
 }
 
 async fn patch(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, VaultError> {
@@ -65,7 +65,7 @@ async fn patch(kv: Kv<'_>, call: &Call, path: &SecretPath) -> Result<Response, V
     }
     let (data, cas) = value_and_cas(&call.fields()?)?;
     match kv.patch(&call.context, &call.caller, path, &data, cas).await {
-        Ok(written) => Ok(envelope::data(call.id(), MOUNT_TYPE, VersionView::of(&written))),
+        Ok(written) => Ok(envelope::data(call.head(), MOUNT_TYPE, VersionView::of(&written))),
         Err(KvError::Gone(metadata)) => Ok(gone(call, &metadata)),
         Err(error) => Err(error.into()),
     }
@@ -85,7 +85,7 @@ pub(super) fn version(call: &Call) -> Result<Option<u64>, VaultError> {
 /// A deleted or destroyed version is 404, but with a body that tells so.
 fn gone(call: &Call, metadata: &VersionMetadata) -> Response {
     let left = Found { data: None, metadata: VersionView::of(metadata) };
-    envelope::data_with(StatusCode::NOT_FOUND, call.id(), MOUNT_TYPE, left)
+    envelope::data_with(StatusCode::NOT_FOUND, call.head(), MOUNT_TYPE, left)
 }
 
 fn value_and_cas(fields: &Fields<'_>) -> Result<(SecretData, Option<u64>), VaultError> {

@@ -28,7 +28,7 @@ pub(in crate::vault) async fn handle(
         Verb::Get => {
             let path = secret_path(&call)?;
             let secret = kv.read_metadata(&call.context, &call.caller, &path).await?;
-            Ok(envelope::data(call.id(), MOUNT_TYPE, View::of(&secret)))
+            Ok(envelope::data(call.head(), MOUNT_TYPE, View::of(&secret)))
         }
         Verb::Write => write(kv, &call).await,
         Verb::Patch => patch(kv, &call).await,
@@ -48,7 +48,7 @@ async fn list(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {
     let (_, raw) = call.raw_target();
     let folder = Folder::parse(&path::decode(raw)?)?;
     let keys = kv.list(&call.context, &call.caller, &folder, &page::of(call)?).await?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, Names { keys }))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, Names { keys }))
 }
 
 async fn write(kv: Kv<'_>, call: &Call) -> Result<Response, VaultError> {

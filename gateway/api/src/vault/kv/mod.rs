@@ -47,5 +47,5 @@ pub(super) fn of_version_1(call: &Call) -> Response {
         "Invalid path for a versioned K/V secrets engine: its secrets are below {mount}/data/. On the command line, \
          use `bao kv {command}` or `vault kv {command}`."
     );
-    envelope::warning(StatusCode::NOT_FOUND, call.id(), MOUNT_TYPE, warning)
+    envelope::warning(StatusCode::NOT_FOUND, call.head(), MOUNT_TYPE, warning)
 }

@@ -36,7 +36,7 @@ pub(in crate::vault) async fn handle(
                 .map_err(|_| VaultError::Internal("a stored value is not JSON"))?;
             let metadata = VersionView::of(&found.metadata);
             let found = Found { subkeys: Some(subkeys), metadata };
-            Ok(envelope::data(call.id(), MOUNT_TYPE, found))
+            Ok(envelope::data(call.head(), MOUNT_TYPE, found))
         }
         Err(KvError::Gone(metadata)) => Ok(gone(&call, &metadata)),
         Err(error) => Err(error.into()),
@@ -46,7 +46,7 @@ pub(in crate::vault) async fn handle(
 /// Of a deleted or destroyed version there are no names.
 fn gone(call: &Call, metadata: &VersionMetadata) -> Response {
     let left = Found { subkeys: None, metadata: VersionView::of(metadata) };
-    envelope::data_with(StatusCode::NOT_FOUND, call.id(), MOUNT_TYPE, left)
+    envelope::data_with(StatusCode::NOT_FOUND, call.head(), MOUNT_TYPE, left)
 }
 
 /// None is all of them.

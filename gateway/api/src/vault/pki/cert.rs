@@ -18,5 +18,5 @@ pub(in crate::vault) async fn handle(
     let (_, raw) = call.raw_target();
     let asked = path::decode(raw)?;
     let entry = pki.read(&call.context, &call.caller, &serial(&asked)?).await?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, CertificateView::with_certificate(&entry)))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, CertificateView::with_certificate(&entry)))
 }

@@ -71,5 +71,5 @@ async fn list(state: &VaultState, call: &Call, search: &Search) -> Result<Respon
     let key_info = views.into_iter().map(|view| (view.serial_number.clone(), view)).collect();
     let found = Found { keys, key_info, damaged };
     let warnings = warnings.into_iter().chain(passed_over).collect();
-    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, found, warnings))
+    Ok(envelope::data_and_warnings(call.head(), MOUNT_TYPE, found, warnings))
 }

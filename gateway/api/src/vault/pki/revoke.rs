@@ -54,7 +54,7 @@ pub(in crate::vault) async fn one(
         revocation_time_rfc3339: view.revocation_time_rfc3339,
         state: "revoked",
     };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, revoked))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, revoked))
 }
 
 /// `POST /v1/MOUNT/revoke-matching`: revokes every certificate that fits. Vault has no such resource.
@@ -76,7 +76,7 @@ pub(in crate::vault) async fn matching(
     let outcome = pki.revoke_matching(&call.context, &call.caller, search, reason).await?;
     let outcome =
         Outcome { revoked: outcome.revoked, refused: outcome.refused, failed: outcome.failed };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, outcome))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, outcome))
 }
 
 fn reason(fields: &Fields<'_>) -> Result<RevocationReason, VaultError> {

@@ -31,7 +31,7 @@ pub(in crate::vault) async fn handle(
     let profile = path::decode(raw)?;
     let fields = call.fields()?;
     let wanted = wanted(profile, &fields)?;
-    let ignored = fields.ignored(&WITHOUT_EFFECT);
+    fields.known(&WITHOUT_EFFECT);
     let pki = state.secrets.pki(&call.mount()?);
     let issued = pki.sign(&call.context, &call.caller, wanted).await?;
     let above: Vec<String> = issued.chain.iter().skip(1).map(|der| text(der)).collect();
@@ -43,7 +43,7 @@ pub(in crate::vault) async fn handle(
         not_before: issued.not_before.as_second(),
         expiration: issued.not_after.as_second(),
     };
-    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, signed, ignored))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, signed))
 }
 
 /// What Vault's clients send that means nothing here: the chain has no root, and no key is made.

@@ -34,12 +34,11 @@ pub(super) async fn sign(
     let role = path::decode(raw)?;
     let fields = call.fields()?;
     let wanted = wanted(role, &fields)?;
-    let ignored = fields.ignored(&[]);
     let ssh = state.secrets.ssh(&call.mount()?);
     let issued = ssh.sign(&call.context, &call.caller, wanted).await?;
     let signed =
         Signed { serial_number: format!("{:016x}", issued.serial), signed_key: issued.line + "\n" };
-    Ok(envelope::data_and_warnings(call.id(), MOUNT_TYPE, signed, ignored))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, signed))
 }
 
 /// `GET /v1/MOUNT/public_key`: the key that signs certificates of users, or of hosts with `cert_type=host`,
@@ -70,7 +69,7 @@ pub(super) async fn config_ca(
     let kind = kind(call.query("cert_type").as_deref())?;
     let key = state.secrets.ssh(&call.mount()?).public_key(kind);
     let public_key = key.ok_or(VaultError::NoRoute)?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, Ca { public_key }))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, Ca { public_key }))
 }
 
 fn kind(text: Option<&str>) -> Result<Kind, VaultError> {

@@ -28,7 +28,7 @@ pub(in crate::vault) async fn groups(
     }
     let page = page::of(&call)?;
     let keys = page.of(state.access.groups().list(&call.context, &call.caller).await?);
-    Ok(envelope::data(call.id(), SYSTEM, Names { keys }))
+    Ok(envelope::data(call.head(), SYSTEM, Names { keys }))
 }
 
 /// `/v1/sys/groups/NAME`: the members of a group, `{"members": [IDENTITY, …]}`.
@@ -45,7 +45,7 @@ pub(in crate::vault) async fn group(
     match call.verb {
         Verb::Get => {
             let group = groups.read(&call.context, &call.caller, &name).await?;
-            Ok(envelope::data(call.id(), SYSTEM, View { members: &group.value }))
+            Ok(envelope::data(call.head(), SYSTEM, View { members: &group.value }))
         }
         Verb::Write => {
             let members = call.fields()?.get("members", "a list of identities")?;
@@ -71,7 +71,7 @@ pub(in crate::vault) async fn data_sets(
     }
     let page = page::of(&call)?;
     let keys = page.of(state.access.data_sets().list(&call.context, &call.caller).await?);
-    Ok(envelope::data(call.id(), SYSTEM, Names { keys }))
+    Ok(envelope::data(call.head(), SYSTEM, Names { keys }))
 }
 
 /// `/v1/sys/data-sets/NAME`: the contents of a data set, `{"entries": {KEY: VALUE, …}}`.
@@ -88,7 +88,7 @@ pub(in crate::vault) async fn data_set(
     match call.verb {
         Verb::Get => {
             let set = sets.read(&call.context, &call.caller, &name).await?;
-            Ok(envelope::data(call.id(), SYSTEM, View { entries: &set.value }))
+            Ok(envelope::data(call.head(), SYSTEM, View { entries: &set.value }))
         }
         Verb::Write => {
             let entries = call.fields()?.get("entries", "an object of texts")?;

@@ -93,7 +93,7 @@ pub(in crate::vault) async fn behind(
     let path = path.as_str().trim_end_matches('/');
     let mount = state.secrets.mount_behind(&call.context, &call.caller, path).await?;
     let found = Behind { mount: MountView::of(mount), path: format!("{}/", mount.name) };
-    Ok(envelope::data(call.id(), "system", found))
+    Ok(envelope::data(call.head(), "system", found))
 }
 
 /// `GET /v1/sys/internal/ui/mounts`: the mounts that the caller may use.
@@ -117,7 +117,7 @@ pub(in crate::vault) async fn visible(
     let method =
         |(path, r#type, description)| (path, Method { description, options: None, r#type });
     let auth = METHODS.map(method).into();
-    Ok(envelope::data(call.id(), "system", Visible { auth, secret }))
+    Ok(envelope::data(call.head(), "system", Visible { auth, secret }))
 }
 
 /// `GET /v1/sys/mounts`: the same, in the form of old clients, which read the top level.
@@ -126,7 +126,7 @@ pub(in crate::vault) async fn all(
     call: Call,
 ) -> Result<Response, VaultError> {
     call.expect(Verb::Get)?;
-    Ok(envelope::data_twice(call.id(), &mounts(&state, &call).await?))
+    Ok(envelope::data_twice(call.head(), &mounts(&state, &call).await?))
 }
 
 /// `GET /v1/sys/auth`: how one logs in, in the form of old clients too. It is the same for everybody.
@@ -136,7 +136,7 @@ pub(in crate::vault) async fn auth(call: Call) -> Result<Response, VaultError> {
         (path, MountView::new(kind, kind, description, None))
     };
     let methods: BTreeMap<_, _> = METHODS.map(method).into();
-    Ok(envelope::data_twice(call.id(), &methods))
+    Ok(envelope::data_twice(call.head(), &methods))
 }
 
 async fn mounts(

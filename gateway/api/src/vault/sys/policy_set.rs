@@ -40,7 +40,7 @@ pub(in crate::vault) async fn show(
         "bindings": bindings,
         "history": history,
     });
-    Ok(envelope::data(call.id(), SYSTEM, view))
+    Ok(envelope::data(call.head(), SYSTEM, view))
 }
 
 /// `/v1/sys/policy-set/reload`: loads the directory of policies anew.
@@ -55,7 +55,7 @@ pub(in crate::vault) async fn reload(
         "digest": summary.digest,
         "bindings": summary.bindings,
     });
-    Ok(envelope::data(call.id(), SYSTEM, view))
+    Ok(envelope::data(call.head(), SYSTEM, view))
 }
 
 /// `/v1/sys/policy-set/rollback`: puts the set `{"to": NUMBER}` back, or the one before the newest.
@@ -75,5 +75,5 @@ pub(in crate::vault) async fn roll_back(
         "written": restored.written,
         "set_aside": restored.set_aside,
     });
-    Ok(envelope::data(call.id(), SYSTEM, view))
+    Ok(envelope::data(call.head(), SYSTEM, view))
 }

@@ -27,7 +27,7 @@ pub(in crate::vault) async fn list(
     let list = |grant| Some((state.tokens.list)(grant));
     let tokens =
         state.access.administer(&call.context, &call.caller, "token.list", "", list).await?;
-    Ok(envelope::data(call.id(), SYSTEM, View { tokens }))
+    Ok(envelope::data(call.head(), SYSTEM, View { tokens }))
 }
 
 /// `/v1/sys/keys`: which keys are in them.
@@ -48,7 +48,7 @@ pub(in crate::vault) async fn keys(
         tracing::error!(error, "the keys of a token cannot be read");
         VaultError::Internal("a token could not be asked")
     })?;
-    Ok(envelope::data(call.id(), SYSTEM, View { keys }))
+    Ok(envelope::data(call.head(), SYSTEM, View { keys }))
 }
 
 /// `/v1/sys/tokens/TOKEN/drain`: nothing new is asked of the token.

@@ -112,7 +112,7 @@ pub(in crate::vault) async fn data_key(
     let made = keys.make_data_key(&call.context, &call.caller, &name, bytes, hash, shown).await?;
     let plaintext = shown.then(|| Zeroizing::new(STANDARD.encode(&made.plaintext)));
     let result = Outcome { plaintext, ..Outcome::encrypted(Ok(made.ciphertext)) };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, result))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, result))
 }
 
 impl Outcome {

@@ -10,6 +10,20 @@ use crate::vault::envelope;
 use crate::vault::error::VaultError;
 use crate::vault::fields::Fields;
 
+/// What each input of a batch has, and is not looked for beside the batch.
+const OF_EACH: [&str; 10] = [
+    "associated_data",
+    "ciphertext",
+    "context",
+    "hmac",
+    "input",
+    "key_version",
+    "nonce",
+    "plaintext",
+    "prehashed",
+    "signature",
+];
+
 /// How many inputs one request may have.
 const MAX_BATCH: usize = 1000;
 
@@ -59,6 +73,7 @@ impl<'f, 'a> Inputs<'f, 'a> {
                 return refuse("batch_input has more than 1000 inputs: send several requests");
             }
             Some(inputs) => {
+                whole.known(&OF_EACH);
                 let reference = |fields: &Fields<'a>| fields.text("reference", "a text");
                 let references =
                     inputs.iter().map(|fields| Ok(reference(fields)?.unwrap_or_default()));
@@ -122,7 +137,7 @@ impl<'f, 'a> Inputs<'f, 'a> {
         if self.batch.is_none()
             && let Some(only) = results.pop()
         {
-            return Ok(envelope::data(call.id(), MOUNT_TYPE, show(Ok(only?))));
+            return Ok(envelope::data(call.head(), MOUNT_TYPE, show(Ok(only?))));
         }
         let failed = results.iter().filter(|result| result.is_err()).count();
         let status = match failed {
@@ -134,7 +149,7 @@ impl<'f, 'a> Inputs<'f, 'a> {
             Referenced { result: show(result.map_err(|error| error.told())), reference }
         });
         let batch = Batch { batch_results: results.collect() };
-        Ok(envelope::data_with(status, call.id(), MOUNT_TYPE, batch))
+        Ok(envelope::data_with(status, call.head(), MOUNT_TYPE, batch))
     }
 }
 

@@ -30,7 +30,7 @@ pub(in crate::vault) async fn list(
         // As Vault has it: an empty list is nothing.
         return Err(VaultError::Transit(chancery_secrets::transit::TransitError::NotFound));
     }
-    Ok(envelope::data(call.id(), MOUNT_TYPE, Names { keys }))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, Names { keys }))
 }
 
 /// `/v1/MOUNT/keys/NAME`: reads, makes and deletes a key.
@@ -86,7 +86,7 @@ pub(in crate::vault) async fn change(
 }
 
 pub(super) fn shown(call: &Call, name: &TransitKeyName, key: &TransitKey) -> Response {
-    envelope::data(call.id(), MOUNT_TYPE, KeyView::of(name, key))
+    envelope::data(call.head(), MOUNT_TYPE, KeyView::of(name, key))
 }
 
 fn wanted(fields: &Fields<'_>) -> Result<NewKey, VaultError> {

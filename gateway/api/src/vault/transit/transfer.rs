@@ -32,7 +32,7 @@ pub(in crate::vault) async fn wrapping_key(
     let holder = holder.map_or(Ok(Protection::default()), |text| parsed(&text))?;
     let found = transit(&state, &call)?.wrapping_key(&call.context, &call.caller, holder).await?;
     let view = View { public_key: found.pem, hash_function: found.hash.to_string() };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, view))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, view))
 }
 
 /// `POST /v1/MOUNT/keys/NAME/import`: brings in a key, wrapped as `ciphertext` or only a `public_key`. With
@@ -105,7 +105,7 @@ pub(in crate::vault) async fn backup(
     call.expect(Verb::Get)?;
     let name = name(&call, 0)?;
     let backup = transit(&state, &call)?.back_up(&call.context, &call.caller, &name).await?;
-    Ok(envelope::data(call.id(), MOUNT_TYPE, Backup { backup: Zeroizing::new(backup) }))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, Backup { backup: Zeroizing::new(backup) }))
 }
 
 /// `POST /v1/MOUNT/restore/NAME`, or without the name: brings a `backup` back under a name that is free, or
@@ -161,5 +161,5 @@ pub(in crate::vault) async fn export(
         r#type: key.key_type.as_str(),
         keys: encoded.collect(),
     };
-    Ok(envelope::data(call.id(), MOUNT_TYPE, view))
+    Ok(envelope::data(call.head(), MOUNT_TYPE, view))
 }
