@@ -51,7 +51,13 @@ impl<'a> Offline<'a> {
         let url = "http://pki.example.com/root";
         let plan = ["--name", "Offline Root", "--url", url, "--path-length", "1"];
         let watched = ["--witness", "Alice", "--witness", "Bob"];
-        drop(self.run("init", &[&plan[..], &["--dry-run"]].concat()).success());
+        let tried = self.run("init", &[&plan[..], &["--dry-run"]].concat()).success();
+        for shown in
+            ["subject      Offline Root", "serial       none yet", "CAs below    1", "ecdsa-p384"]
+        {
+            assert!(tried.stderr.contains(shown), "{shown}: {tried}");
+        }
+        assert!(!std::path::Path::new(&self.path("root.redb")).exists(), "{tried}");
         drop(self.run("init", &[&plan[..], &watched].concat()).success());
         let again = self.run("init", &plan).failure();
         assert!(again.stderr.contains("there is a root here already"), "{again}");
@@ -143,11 +149,24 @@ fn moves_below_an_offline_root(site: &Site, token: Option<&Token>) {
     let permitted = ["dns:example.com", "dns:localhost", "ip:127.0.0.0/8", "ip:::1/128"];
     let permitted: Vec<&str> = permitted.into_iter().flat_map(|one| ["--permit", one]).collect();
     let terms = [&["--csr", &csr, "--days", "900"][..], &permitted].concat();
-    drop(offline.run("intermediate", &[&terms[..], &["--dry-run"]].concat()).success());
+    let tried = offline.run("intermediate", &[&terms[..], &["--dry-run"]].concat()).success();
+    assert!(tried.stderr.contains("permit dns:example.com, "), "{tried}");
+    assert!(tried.stderr.contains("permit ip:127.0.0.0/8, permit ip:::1/128"), "{tried}");
     drop(offline.run("intermediate", &[&terms[..], &["--out", &chain]].concat()).success());
     let root = offline.path("root.pem");
     let wrong = chancery(&["ca", "install", "--config", &config, "--chain", &root]).failure();
     assert!(wrong.stderr.contains("chain"), "{wrong}");
+    let install = ["ca", "install", "--config", &config, "--dry-run", "--chain"];
+    let log = site.path().join("state/audit/audit.jsonl");
+    let lines = || std::fs::read_to_string(&log).expect("the audit log").lines().count();
+    let before_trying = lines();
+    let tried = chancery(&[&install[..], &[&root]].concat()).failure();
+    assert!(tried.stderr.contains("chain"), "{tried}");
+    for _ in 0..2 {
+        let tried = chancery(&[&install[..], &[&chain]].concat()).success();
+        assert!(tried.stdout.contains("it would be installed"), "{tried}");
+    }
+    assert_eq!(lines(), before_trying);
     drop(chancery(&["ca", "install", "--config", &config, "--chain", &chain]).success());
 
     let gateway = serve_below_another(site);
@@ -224,6 +243,9 @@ fn an_offline_root_takes_back_and_certifies_once_more() {
     let own = gateway.ready().root.display().to_string();
     let out = offline.path("cross.pem");
     let crossed = ["--certificate", &own, "--path-length", "0", "--out", &out];
+    let tried = offline.run("cross-sign", &[&crossed[..], &["--dry-run"]].concat()).success();
+    assert!(tried.stderr.contains("CAs below    0"), "{tried}");
+    assert!(!std::path::Path::new(&out).exists(), "{tried}");
     drop(offline.run("cross-sign", &crossed).success());
     let text = std::fs::read_to_string(&out).expect("the chain");
     let certificates = http::certificates(&text);

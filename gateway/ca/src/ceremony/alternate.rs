@@ -1,10 +1,11 @@
+use chancery_store::Version;
 use chancery_x509::ParsedCertificate;
 use jiff::Timestamp;
 
 use super::{Ceremony, CeremonyError};
 use crate::authority::Authority;
 use crate::chain::{check_acceptance, check_chain, check_shape};
-use crate::record::{self, AuthorityRecord, GenerationRecord};
+use crate::record::{self, AuthorityRecord, GenerationRecord, MadeRecord};
 
 impl Ceremony<'_> {
     /// Installs another chain for the key that issues, for those who do not trust its root: certificates up
@@ -19,6 +20,28 @@ impl Ceremony<'_> {
         chain: &[Vec<u8>],
         now: Timestamp,
     ) -> Result<(), CeremonyError> {
+        let (made, version) = self.with_alternate(chain, now).await?;
+        self.write(&AuthorityRecord::Made(made), version).await?;
+        Ok(())
+    }
+
+    /// Whether [`install_alternate`](Self::install_alternate) would do; nothing is installed.
+    ///
+    /// # Errors
+    /// As for [`install_alternate`](Self::install_alternate).
+    pub async fn check_alternate(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<(), CeremonyError> {
+        self.with_alternate(chain, now).await.map(drop)
+    }
+
+    async fn with_alternate(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<(MadeRecord, Version), CeremonyError> {
         let (mut made, version) = self.made().await?.ok_or(CeremonyError::NoCa)?;
         let added = parsed(chain)?;
         let below = below(&made.current, &added)?;
@@ -42,8 +65,7 @@ impl Ceremony<'_> {
         }
         kept.push(between.iter().map(|one| hex::encode(one.der())).collect());
         made.current.alternates = kept;
-        self.write(&AuthorityRecord::Made(made), version).await?;
-        Ok(())
+        Ok((made, version))
     }
 }
 

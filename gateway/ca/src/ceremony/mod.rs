@@ -114,6 +114,31 @@ impl<'a> Ceremony<'a> {
         chain: &[Vec<u8>],
         now: Timestamp,
     ) -> Result<Vec<ChainNotice>, CeremonyError> {
+        let (waiting, place, next, notices) = self.fitting(chain, now).await?;
+        let Some(made) = waiting else {
+            let made = MadeRecord { current: next, former: Vec::new(), pending: None };
+            self.write(&AuthorityRecord::Made(made), place).await?;
+            return Ok(notices);
+        };
+        self.follow(made, place, next).await?;
+        Ok(notices)
+    }
+
+    /// What [`install`](Self::install) would say; nothing is installed.
+    ///
+    /// # Errors
+    /// As for [`install`](Self::install).
+    pub async fn check(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Vec<ChainNotice>, CeremonyError> {
+        let (_, _, _, notices) = self.fitting(chain, now).await?;
+        Ok(notices)
+    }
+
+    /// What the chain becomes, after what is there.
+    async fn fitting(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Fitting, CeremonyError> {
         let [first, between @ .., root] = chain else {
             return Err(match chain {
                 [] => CeremonyError::EmptyChain,
@@ -153,13 +178,7 @@ impl<'a> Ceremony<'a> {
             above: between.iter().map(hex::encode).collect(),
             alternates: Vec::new(),
         };
-        let Some(made) = made else {
-            let made = MadeRecord { current: next, former: Vec::new(), pending: None };
-            self.write(&AuthorityRecord::Made(made), place).await?;
-            return Ok(notices);
-        };
-        self.follow(made, place, next).await?;
-        Ok(notices)
+        Ok((made, place, next, notices))
     }
 
     async fn made(&self) -> Result<Option<(MadeRecord, Version)>, OpenError> {
@@ -256,6 +275,9 @@ impl<'a> Ceremony<'a> {
         Ok(self.records.commit(commit).await?)
     }
 }
+
+/// The record of the CA, if there is one already, its version, what comes next, and what is worth knowing of it.
+type Fitting = (Option<MadeRecord>, Version, GenerationRecord, Vec<ChainNotice>);
 
 /// A name for a key. Names are random, since several CAs may share a token.
 pub(crate) fn key_name(ca: &str, role: &str) -> Result<KeyName, OpenError> {

@@ -10,7 +10,7 @@ use chancery_x509::{
 };
 use jiff::Timestamp;
 
-use super::{OfflineError, OfflineRoot};
+use super::{OfflineError, OfflineRoot, Preview};
 use crate::OpenError;
 use crate::ceremony::certificate::{ca_template, content, last_second};
 use crate::record;
@@ -44,19 +44,17 @@ impl OfflineRoot {
         self.sign(&template, "intermediate", now).await
     }
 
-    /// What would be wrong with that certificate; nothing is signed.
+    /// What that certificate would be; nothing is signed.
     ///
     /// # Errors
     /// As for [`certify`](Self::certify).
-    pub fn check(
+    pub fn preview(
         &self,
         request: &CertificateRequest,
         terms: &Terms,
         now: Timestamp,
-    ) -> Result<(), OfflineError> {
-        let template = self.intermediate(request, terms, now)?;
-        content(&template, self.authority.issuer())?;
-        Ok(())
+    ) -> Result<Preview, OfflineError> {
+        self.linted(&self.intermediate(request, terms, now)?)
     }
 
     /// Certifies a CA that has a certificate already, a root's too, under the same name and key identifier,
@@ -73,6 +71,33 @@ impl OfflineRoot {
         terms: &Terms,
         now: Timestamp,
     ) -> Result<Vec<u8>, OfflineError> {
+        self.sign(&self.crossing(certificate, terms, now)?, "cross-sign", now).await
+    }
+
+    /// What that certificate would be; nothing is signed.
+    ///
+    /// # Errors
+    /// As for [`cross_certify`](Self::cross_certify).
+    pub fn preview_crossing(
+        &self,
+        certificate: &ParsedCertificate,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Preview, OfflineError> {
+        self.linted(&self.crossing(certificate, terms, now)?)
+    }
+
+    fn linted(&self, template: &Template) -> Result<Preview, OfflineError> {
+        content(template, self.authority.issuer())?;
+        Ok(Preview::of(template))
+    }
+
+    fn crossing(
+        &self,
+        certificate: &ParsedCertificate,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Template, OfflineError> {
         let refused = |error: &dyn std::fmt::Display| OfflineError::Subject(error.to_string());
         let before = CertifiedBefore::of(certificate).map_err(|error| refused(&error))?;
         let public_key = certificate.public_key().map_err(|error| refused(error))?;
@@ -91,11 +116,10 @@ impl OfflineRoot {
             terms.name_constraints =
                 NameConstraints::of(certificate).map_err(|error| refused(&error))?;
         }
-        let template = Template {
+        Ok(Template {
             certified_before: Some(before),
             ..self.template(name, public_key, &terms, now)?
-        };
-        self.sign(&template, "cross-sign", now).await
+        })
     }
 
     pub(super) async fn has_signed(&self, serial: &Serial) -> Result<bool, OfflineError> {

@@ -3,6 +3,7 @@
 
 mod certify;
 mod error;
+mod preview;
 mod transcript;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::{CaConfig, OpenError};
 
 pub use certify::Terms;
 pub use error::OfflineError;
+pub use preview::Preview;
 pub use transcript::{TranscriptError, verify_transcript};
 
 /// The name that all records of an offline root have in common: a store holds one root.
@@ -61,15 +63,16 @@ struct RootRecord {
 }
 
 impl RootPlan {
-    /// Checks everything that could be wrong with the root's certificate, before there is a key.
+    /// Checks everything that could be wrong with the root's certificate, before there is a key, and gives what it would
+    /// be.
     ///
     /// # Errors
     /// [`OpenError::Lint`] with all of it.
-    pub fn check(&self, now: Timestamp) -> Result<(), OfflineError> {
+    pub fn preview(&self, now: Timestamp) -> Result<Preview, OfflineError> {
         certify::check_validity(self.validity)?;
         let (template, issuer) = self.template(&certify::throwaway(self.key_type)?, now)?;
         content(&template, &issuer)?;
-        Ok(())
+        Ok(Preview::of(&template))
     }
 
     fn template(
@@ -98,7 +101,7 @@ impl OfflineRoot {
         witnesses: Vec<String>,
         now: Timestamp,
     ) -> Result<Self, OfflineError> {
-        plan.check(now)?;
+        plan.preview(now)?;
         let records = Records::new(OFFLINE_RECORDS, store)?;
         let place = records.authority_key()?;
         if records.read(&place).await?.is_some() {

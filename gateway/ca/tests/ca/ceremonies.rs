@@ -171,7 +171,9 @@ async fn names_outside_the_constraints_of_the_chain_are_not_certified() {
         excluded: vec!["dns:secret.example.com".parse().unwrap()],
     };
     let constrained = Terms { name_constraints, ..terms() };
-    root.check(&asked, &constrained, start()).unwrap();
+    let preview = root.preview(&asked, &constrained, start()).unwrap();
+    assert_eq!(preview.path_length, constrained.path_length);
+    assert_eq!(preview.name_constraints, constrained.name_constraints);
     let issuing = root.certify(&asked, &constrained, start()).await.unwrap();
     install(&store, &elsewhere(), &[issuing, root.certificate().to_vec()]).await.unwrap();
     let ca = open(&store, elsewhere()).await.unwrap();
@@ -196,11 +198,11 @@ async fn names_outside_the_constraints_of_the_chain_are_not_certified() {
 #[tokio::test]
 async fn nothing_is_made_that_ends_as_it_begins() {
     let nothing = RootPlan { validity: Duration::ZERO, ..plan() };
-    assert!(matches!(nothing.check(start()), Err(OfflineError::Validity)));
+    assert!(matches!(nothing.preview(start()), Err(OfflineError::Validity)));
     let (store, root) = (MemoryStore::new(), offline_root().await);
     let asked = request(&store, &elsewhere()).await;
     let none = Terms { validity: Duration::ZERO, ..terms() };
-    assert!(matches!(root.check(&asked, &none, start()), Err(OfflineError::Validity)));
+    assert!(matches!(root.preview(&asked, &none, start()), Err(OfflineError::Validity)));
     assert!(matches!(root.crl(Duration::ZERO, start()).await, Err(OfflineError::Validity)));
 }
 
@@ -217,7 +219,7 @@ async fn constraints_that_verifiers_do_not_judge_are_not_certified() {
             let name_constraints = NameConstraints { permitted, excluded };
             let terms = Terms { name_constraints, ..terms() };
             for refused in [
-                root.check(&asked, &terms, start()).unwrap_err(),
+                root.preview(&asked, &terms, start()).unwrap_err(),
                 root.certify(&asked, &terms, start()).await.unwrap_err(),
                 root.cross_certify(&other, &terms, start()).await.unwrap_err(),
             ] {

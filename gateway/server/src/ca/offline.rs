@@ -64,7 +64,7 @@ pub(super) struct InitArgs {
     /// Where its CRL and certificate will be fetched, such as `http://pki.example.com/root`.
     #[arg(long, value_name = "URL")]
     url: url::Url,
-    /// Only say what would be wrong; no key is made.
+    /// Only show what the certificate would be, or say what would be wrong; no key is made.
     #[arg(long)]
     dry_run: bool,
 }
@@ -104,7 +104,7 @@ pub(super) struct IntermediateArgs {
     name: Option<String>,
     #[command(flatten)]
     terms: TermsArgs,
-    /// Only say what would be wrong; nothing is signed.
+    /// Only show what the certificate would be, or say what would be wrong; nothing is signed.
     #[arg(long)]
     dry_run: bool,
 }
@@ -119,6 +119,9 @@ pub(super) struct CrossSignArgs {
     certificate: PathBuf,
     #[command(flatten)]
     terms: TermsArgs,
+    /// Only show what the certificate would be, or say what would be wrong; nothing is signed.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// `chancery ca revoke`.
@@ -292,8 +295,9 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
     };
     let now = Clock::system().now();
     // Before anything is made.
-    plan.check(now)?;
+    let preview = plan.preview(now)?;
     if args.dry_run {
+        shown::preview(&preview);
         return say("the root's certificate would be fine");
     }
     let dir = &args.place.dir;
@@ -327,7 +331,7 @@ pub(super) async fn intermediate(args: IntermediateArgs) -> Result<()> {
     let now = Clock::system().now();
     if args.dry_run {
         shown::request(&request);
-        root.check(&request, &terms, now)?;
+        shown::preview(&root.preview(&request, &terms, now)?);
         return say("the certificate would be fine");
     }
     let out = Delivery::to(args.terms.out.as_ref())?;
@@ -345,8 +349,13 @@ pub(super) async fn cross_sign(args: CrossSignArgs) -> Result<()> {
     let is_root = certificate.subject_der() == certificate.issuer_der();
     let path_length = certificate.path_length().unwrap_or(u8::from(is_root));
     let terms = args.terms.terms(None, path_length);
+    let now = Clock::system().now();
+    if args.dry_run {
+        shown::preview(&root.preview_crossing(&certificate, &terms, now)?);
+        return say("the certificate would be fine");
+    }
     let out = Delivery::to(args.terms.out.as_ref())?;
-    let der = root.cross_certify(&certificate, &terms, Clock::system().now()).await?;
+    let der = root.cross_certify(&certificate, &terms, now).await?;
     shown::certificate(&der);
     args.place.write_copies(&root).await?;
     let chain = [der, root.certificate().to_vec()];

@@ -55,6 +55,9 @@ pub(super) struct InstallArgs {
     /// certificate is for that key, or for the root's.
     #[arg(long)]
     alternate: bool,
+    /// Only show the certificate, or say why it would not be installed; nothing is installed.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// `chancery ca rotate`.
@@ -70,11 +73,17 @@ struct Stopped {
     keys: CaKeys,
     store: SharedStore,
     hsm: Option<Arc<Pkcs11Signer>>,
-    audit: Audit,
+    /// None if nothing is to be done.
+    audit: Option<Audit>,
 }
 
 impl Stopped {
     async fn open(which: &Which) -> Result<Self> {
+        Self::open_to(which, true).await
+    }
+
+    /// To do something, or only to see what would be done.
+    async fn open_to(which: &Which, act: bool) -> Result<Self> {
         let config = Config::load(&which.config)?;
         let mut cas = std::iter::once(&config.ca).chain(&config.issuers);
         let ca = cas.find(|ca| ca.name == which.issuer).with_context(|| {
@@ -83,7 +92,11 @@ impl Stopped {
         existing(&config)?;
         let hsm = open_hsm(&config)?;
         let store = OpenStore::open(&config, hsm.as_deref()).await?.store();
-        let audit = audit::open(&config, &store, &Chain::Only, Clock::system()).await?;
+        let audit = if act {
+            Some(audit::open(&config, &store, &Chain::Only, Clock::system()).await?)
+        } else {
+            None
+        };
         let plain_url = config.plain_url();
         let keys = ca_keys(ca, hsm.clone());
         Ok(Self { config: ca_config(ca, &plain_url), keys, store, hsm, audit })
@@ -112,12 +125,19 @@ impl Stopped {
             }
             Err(error) => event.detail("reason", error.to_string()).failed("not-done"),
         };
-        self.audit.record(event).await?;
-        self.audit.close().await;
+        if let Some(audit) = &self.audit {
+            audit.record(event).await?;
+            audit.close().await;
+        }
+        self.close().await?;
+        Ok(done?)
+    }
+
+    async fn close(self) -> Result<()> {
         if let Some(hsm) = self.hsm {
             tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
         }
-        Ok(done?)
+        Ok(())
     }
 }
 
@@ -135,11 +155,25 @@ pub(super) async fn request(args: RequestArgs) -> Result<()> {
 pub(super) async fn install(args: InstallArgs) -> Result<()> {
     let chain = trust::certificates_in(&read(&args.chain)?)
         .with_context(|| args.chain.display().to_string())?;
-    let stopped = Stopped::open(&args.which).await?;
+    let stopped = Stopped::open_to(&args.which, !args.dry_run).await?;
     let name = stopped.config.name.clone();
     let first = chain.first().cloned().unwrap_or_default();
     shown::certificate(&first);
     let now = Clock::system().now();
+    if args.dry_run {
+        let ceremony = stopped.ceremony()?;
+        let checked = if args.alternate {
+            ceremony.check_alternate(&chain, now).await.map(|()| vec![])
+        } else {
+            ceremony.check(&chain, now).await
+        };
+        drop(ceremony);
+        stopped.close().await?;
+        for notice in checked? {
+            say(&format!("note: {notice}"))?;
+        }
+        return say("it would be installed");
+    }
     if args.alternate {
         let done = stopped.ceremony()?.install_alternate(&chain, now).await;
         stopped.conclude("ca.install-alternate", done, |()| facts(&first)).await?;

@@ -2,8 +2,10 @@
 //! output.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use chancery_x509::{CertificateRequest, ParsedCertificate};
+use chancery_ca::offline::Preview;
+use chancery_x509::{CertificateRequest, NameConstraints, ParsedCertificate, Subtree};
 
 /// Shows a certificate that was signed.
 pub(super) fn certificate(der: &[u8]) {
@@ -15,6 +17,44 @@ pub(super) fn certificate(der: &[u8]) {
 /// Shows what is to be certified.
 pub(super) fn request(request: &CertificateRequest) {
     show(&of_request(request));
+}
+
+/// Shows a certificate that would be signed.
+pub(super) fn preview(preview: &Preview) {
+    show(&of_preview(preview));
+}
+
+fn of_preview(preview: &Preview) -> String {
+    let Preview { subject, not_before, not_after, key, path_length, name_constraints } = preview;
+    let below = path_length.map_or_else(|| "no limit".to_owned(), |length| length.to_string());
+    let NameConstraints { permitted, excluded } = name_constraints;
+    let names = |said: &str, names: &[Subtree]| {
+        names.iter().map(|name| format!("{said} {}", subtree(name))).collect::<Vec<_>>()
+    };
+    let constraints = [names("permit", permitted), names("exclude", excluded)].concat().join(", ");
+    let constraints = if constraints.is_empty() { "none".to_owned() } else { constraints };
+    format!(
+        "  subject      {}\n  serial       none yet\n  valid        {not_before} to {not_after}\n  \
+         key          {key}\n  CAs below    {below}\n  constraints  {}\n",
+        shown(Some(subject)),
+        shown(Some(&constraints))
+    )
+}
+
+/// As it is written in `--permit` and `--exclude`.
+fn subtree(subtree: &Subtree) -> String {
+    match subtree {
+        Subtree::Dns(name) => format!("dns:{name}"),
+        Subtree::Email(name) => format!("email:{name}"),
+        Subtree::Uri(name) => format!("uri:{name}"),
+        Subtree::Ip { address, mask } => {
+            let length: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+            let v4 = <[u8; 4]>::try_from(address.as_slice()).map(IpAddr::from);
+            let address =
+                v4.or_else(|_| <[u8; 16]>::try_from(address.as_slice()).map(IpAddr::from));
+            address.map_or_else(|_| "ip:?".to_owned(), |address| format!("ip:{address}/{length}"))
+        }
+    }
 }
 
 fn of_certificate(certificate: &ParsedCertificate) -> String {
