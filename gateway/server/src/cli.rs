@@ -117,7 +117,7 @@ pub(crate) struct ClientCertificateArgs {
 }
 
 /// `chancery dev`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// State; a second start continues with it.
     #[arg(long, value_name = "DIR", default_value = ".chancery")]

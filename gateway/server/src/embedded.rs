@@ -67,7 +67,7 @@ impl Embedded {
     pub async fn start(settings: Settings, store: SharedStore) -> Result<Self> {
         let Settings { name, directory, program, address, dns, http01_port, clock } = settings;
         let any = SocketAddr::new(IpAddr::V4(address), 0);
-        let config = dev::prepare(&DevArgs {
+        let args = DevArgs {
             dir: directory,
             listen: any,
             http: any,
@@ -79,7 +79,8 @@ impl Embedded {
             pkcs11_token: None,
             pkcs11_pin_file: None,
             ready_json: false,
-        })?;
+        };
+        let config = dev::prepare(&args)?;
         let root = RootKey::from_file(&config.server.directory.join("root.key"), &config.trusted)?;
         let foundation = Foundation {
             hsm: None,
@@ -91,6 +92,7 @@ impl Embedded {
         let file = config.server.directory.join("chancery.toml");
         let identities = DevIdentities::in_directory(&config.server.directory);
         let sockets = Running::bind(&config).await?;
+        let config = dev::located(&args, &config, sockets.addresses()?)?;
         let plain_url = Running::plain_url(&config, &sockets)?;
         let gateway = Gateway::open(&config, &plain_url, foundation).await?;
         // The program that it runs in has the recorder of metrics, if there is one.

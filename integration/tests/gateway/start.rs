@@ -26,6 +26,15 @@ fn the_ready_line_is_one_line_with_exactly_the_promised_keys() {
     // It is ready when it says so: nothing is asked twice here.
     assert_eq!(gateway.anonymous().get("/v1/sys/health").status, 200);
     assert_eq!(gateway.plain().get("/health").status, 200);
+    // Who reads its configuration finds it there, also at ports that the system chose.
+    let text = std::fs::read_to_string(gateway.path("chancery.toml")).expect("it is written");
+    let config: toml::Table = text.parse().expect("it is TOML");
+    let ready = gateway.ready();
+    for (name, url) in [("listen", &ready.api), ("http", &ready.http), ("metrics", &ready.metrics)]
+    {
+        let written = config["server"][name].as_str().expect("an address");
+        assert!(url.ends_with(&format!("//{written}")), "{name}: {written} is not {url}");
+    }
 
     let (status, rest) = gateway.stop();
     assert!(status.success(), "{status}");

@@ -15,6 +15,7 @@ use chancery_seal::RootKey;
 use crate::cli::DevArgs;
 use crate::config::Config;
 use crate::files::{self, Readers};
+use crate::ports::Addresses;
 use crate::store::STORE_FILE;
 
 pub(crate) use identities::DevIdentities;
@@ -65,7 +66,23 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
         RootKey::create_file(&root_key).context("making the root key")?;
     }
     policies::write_defaults(&dir.join("policies"), &trusted)?;
-    let text = document(args, &dir)?;
+    written(args, &dir)
+}
+
+/// The same configuration with the ports that were bound: those that are 0 in the flags are chosen by the system, and who
+/// reads the file is to find the gateway there.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub(crate) fn located(args: &DevArgs, config: &Config, bound: Addresses) -> Result<Config> {
+    let Addresses { api, http, metrics } = bound;
+    let args = DevArgs { listen: api, http, metrics, ..args.clone() };
+    written(&args, &config.server.directory)
+}
+
+/// Writes the configuration that the flags stand for.
+fn written(args: &DevArgs, dir: &Path) -> Result<Config> {
+    let text = document(args, dir)?;
     let file = dir.join("chancery.toml");
     files::replace(&file, text.as_bytes(), Readers::Everybody)?;
     Ok(Config::parse(&file, &text)?)

@@ -52,7 +52,11 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
     store::begin(&config, None).await?;
     let mut process = Process::begin(&config)?;
     let files = DevIdentities::in_directory(&config.server.directory);
-    let Some(running) = process.start(config, file).await? else { return Ok(ExitCode::SUCCESS) };
+    let sockets = Running::bind(&config).await?;
+    let config = dev::located(args, &config, sockets.addresses()?)?;
+    let Some(running) = process.start(config, file, sockets).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     files.ensure(&running.gateway).await?;
     let ready = Ready::new(running.addresses, &files);
     let text = if args.ready_json { serde_json::to_string(&ready)? } else { ready.for_people() };
@@ -64,7 +68,8 @@ pub(crate) async fn dev(args: &DevArgs) -> Result<ExitCode> {
 pub(crate) async fn serve(file: &Path) -> Result<ExitCode> {
     let config = Config::load(file)?;
     let mut process = Process::begin(&config)?;
-    let Some(running) = process.start(config, file.to_owned()).await? else {
+    let sockets = Running::bind(&config).await?;
+    let Some(running) = process.start(config, file.to_owned(), sockets).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let Addresses { api, http, metrics } = running.addresses;
@@ -86,8 +91,12 @@ impl Process {
     }
 
     /// None if a signal came before the gateway was open.
-    async fn start(&mut self, config: Config, file: PathBuf) -> Result<Option<Running>> {
-        let sockets = Running::bind(&config).await?;
+    async fn start(
+        &mut self,
+        config: Config,
+        file: PathBuf,
+        sockets: Sockets,
+    ) -> Result<Option<Running>> {
         let stop = Stop::default();
         let plain_url = Running::plain_url(&config, &sockets)?;
         let opening = async {
