@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chancery_audit::{Audit, Event};
+use chancery_gate::Gate;
 use chancery_identity::{
     Clock, Evidence, EvidenceError, Identity, JudgeChain, PeerCertificate, RequestContext, Sender,
     TenantId,
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
 use crate::bearer::is_in;
-use crate::quota::Logins;
+use crate::logins::Logins;
 use crate::token::{self, HeldToken};
 use crate::{AccessError, BearerRole, Caller, Directory, TokenInfo, TokenSecret, Unauthenticated};
 
@@ -24,8 +25,8 @@ type Shown = (HeldToken, Option<Evidence>);
 /// Authenticates and authorises. One per gateway.
 pub struct Access {
     pub(crate) policy: PolicyHost,
+    pub(crate) gate: Gate,
     pub(crate) store: SharedStore,
-    pub(crate) audit: Audit,
     pub(crate) clock: Clock,
     pub(crate) limits: TokenLimits,
     pub(crate) directory: Arc<Directory>,
@@ -69,9 +70,9 @@ impl Access {
         let (bearer_roles, judge) = (ArcSwap::default(), OnceLock::new());
         let administration = ArcSwap::from_pointee(TenantId::default_tenant());
         Self {
+            gate: Gate::new(policy.clone(), audit),
             policy,
             store,
-            audit,
             clock,
             limits,
             directory,
@@ -192,7 +193,7 @@ impl Access {
         let event = Event::new(context, "auth.authenticate", "certificate")
             .detail("reason", reason.to_string())
             .detail("addressed", addressed.to_string());
-        self.audit.record_refusal(context, event, reason.code()).await?;
+        self.gate.record_refusal(context, event, reason.code()).await?;
         Err(reason.into())
     }
 
@@ -347,7 +348,7 @@ impl Access {
             .detail("accessor", held.info.accessor)
             .detail("bearer", true)
             .detail("reason", reason.to_string());
-        self.audit.record_refusal(&context, event, reason.code()).await?;
+        self.gate.record_refusal(&context, event, reason.code()).await?;
         Err(reason.into())
     }
 
@@ -378,7 +379,7 @@ impl Access {
             let evidence = if reason.is_about_token() { "token" } else { "certificate" };
             let event = Event::new(context, "auth.authenticate", evidence)
                 .detail("reason", reason.to_string());
-            self.audit.record_refusal(context, event, reason.code()).await?;
+            self.gate.record_refusal(context, event, reason.code()).await?;
         }
         Ok(reason.into())
     }

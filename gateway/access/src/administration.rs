@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use chancery_audit::Event;
+use chancery_gate::{Authorized, Denied, Refused};
 use chancery_identity::{RequestContext, TenantId};
 
-use crate::{Access, AccessError, Caller, Refusal};
+use crate::{Access, AccessError, Caller};
 
 /// Leave to act on the whole installation, once: an identity of the tenant that administers it asked, and the
 /// policies allowed it. What acts on the installation takes one, so that nothing comes past
@@ -37,29 +37,52 @@ impl Access {
         resource: &str,
         work: impl FnOnce(InstallationGrant) -> Option<T>,
     ) -> Result<T, AccessError> {
-        let (grant, event) = self.may_administer(context, caller, operation, resource).await?;
+        let (grant, authorized) = self.may_administer(context, caller, operation, resource).await?;
         let done = work(grant);
-        let event = if done.is_some() { event.succeeded() } else { event.failed("not-found") };
-        self.audit.record(event).await?;
+        match &done {
+            Some(_) => authorized.succeeded().await?,
+            None => authorized.failed("not-found").await?,
+        }
         done.ok_or(AccessError::NotFound)
     }
 
-    /// Asks whose identity the caller is, and then the policies. A refusal is recorded and returned; after a
-    /// permission the caller finishes the event.
+    /// Asks whose identity the caller is, and then the policies. A refusal is recorded.
     pub(crate) async fn may_administer(
         &self,
         context: &RequestContext,
         caller: &Caller,
         operation: &str,
         resource: &str,
-    ) -> Result<(InstallationGrant, Event), AccessError> {
+    ) -> Result<(InstallationGrant, Authorized<'_>), Refused> {
         if caller.identity().tenant != **self.administration.load() {
-            let refusal = Refusal::of_other_tenant(operation, resource);
+            let refused = Refused::from(of_other_tenant().about(operation, resource));
             let event = caller.event(context, operation, resource);
-            self.audit.record(refusal.recorded_in(event)).await?;
-            return Err(refusal.into());
+            self.gate.record(refused.recorded_in(event)).await?;
+            return Err(refused);
         }
-        let event = self.may(context, caller, operation, resource).await?;
-        Ok((InstallationGrant(()), event))
+        let authorized = self.may(context, caller, operation, resource).await?;
+        Ok((InstallationGrant(()), authorized))
     }
+
+    /// Asks the policies. A refusal is recorded.
+    pub(crate) async fn may(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: &str,
+    ) -> Result<Authorized<'_>, Refused> {
+        let session = self.session_of(context, caller);
+        self.gate.ask(&session, operation.to_owned(), resource, vec![]).await
+    }
+}
+
+/// What identities of other tenants than the one that administers the installation may not, whatever their
+/// policies would say.
+fn of_other_tenant() -> Denied {
+    Denied::new(
+        "not-administration-tenant",
+        "this acts on all tenants: use an identity of the tenant that administers the installation \
+         (`administration.tenant` in its configuration)",
+    )
 }

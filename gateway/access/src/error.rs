@@ -1,4 +1,5 @@
 use chancery_audit::AuditError;
+use chancery_gate::Refused;
 use chancery_identity::{EvidenceError, NoIdentity};
 use chancery_policy::LoadError;
 use chancery_records::ViewError;
@@ -11,17 +12,9 @@ pub enum AccessError {
     /// Nobody known is calling.
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
-    /// The policies refused.
-    #[error("denied by policy ({code}): {message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
-    /// Too many decisions are waiting.
-    #[error("too many requests are waiting for a decision: try again")]
-    Overloaded,
+    /// There is no leave for it.
+    #[error(transparent)]
+    NotAuthorized(#[from] Refused),
     /// Nothing has the name.
     #[error("there is no such thing")]
     NotFound,
@@ -64,9 +57,6 @@ pub enum AccessError {
     /// The system's random number generator failed.
     #[error("no random numbers are available for a token")]
     Random,
-    /// The audit log did not take the event, so the answer is withheld.
-    #[error("the audit log refuses events, so nothing is answered: {0}")]
-    Audit(#[from] AuditError),
 }
 
 /// What is wrong with a caller's credentials.
@@ -143,5 +133,11 @@ impl Unauthenticated {
 impl From<InvalidKey> for AccessError {
     fn from(error: InvalidKey) -> Self {
         Self::Read(error.into())
+    }
+}
+
+impl From<AuditError> for AccessError {
+    fn from(error: AuditError) -> Self {
+        Refused::from(error).into()
     }
 }

@@ -9,25 +9,25 @@
 
 mod access;
 mod administration;
-mod authorization;
 mod bearer;
 mod caller;
 mod directory;
 mod error;
 mod login;
+mod logins;
 mod policies;
 mod quota;
 mod refused;
 mod reindex;
 mod revoke_identity;
 mod role;
+mod session;
 mod sessions;
 mod sweep;
 mod token;
 
 pub use access::{Access, TokenLimits};
 pub use administration::InstallationGrant;
-pub use authorization::{Grant, Refusal, decisions};
 pub use bearer::{BearerRole, MAX_BEARER_MAX_TTL, MAX_BEARER_TTL};
 pub use caller::Caller;
 pub use directory::{DataSet, Directory, Group, Registered};

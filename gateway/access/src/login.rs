@@ -5,11 +5,11 @@ use chancery_identity::{Evidence, Identity, PeerCertificate, RequestContext};
 use chancery_store::Commit;
 use jiff::Timestamp;
 
-use crate::authorization::TOKEN_BOUND;
 use crate::bearer::is_in;
+use crate::session::TOKEN_BOUND;
 use crate::{
-    Access, AccessError, Bearer, BearerRole, Caller, Grant, Role, TokenInfo, TokenLimits,
-    TokenSecret, Unauthenticated, token,
+    Access, AccessError, Bearer, BearerRole, Caller, Role, TokenInfo, TokenLimits, TokenSecret,
+    Unauthenticated, token,
 };
 
 /// A fresh token. This is the only time that it is seen.
@@ -21,6 +21,9 @@ pub struct Login {
     pub info: TokenInfo,
 }
 
+/// The operation of a login, as policies name it.
+pub(crate) const LOGIN: &str = "auth.login";
+
 impl Access {
     /// Gives the holder of the connection's certificate a token, if the policies allow `auth.login` on
     /// `ROLE/IDENTITY`. It lives for [`TokenLimits::default_ttl`](crate::TokenLimits), or less if a
@@ -29,7 +32,7 @@ impl Access {
     /// tokens at most.
     ///
     /// # Errors
-    /// [`AccessError::Unauthenticated`], [`AccessError::Denied`], or why it could not be done.
+    /// [`AccessError::Unauthenticated`], [`AccessError::NotAuthorized`], or why it could not be done.
     #[tracing::instrument(name = "access.login", skip_all)]
     pub async fn login_with_certificate(
         &self,
@@ -47,44 +50,38 @@ impl Access {
             (TOKEN_BOUND.to_owned(), bearer.is_none().to_string()),
         ];
         let resource = login_resource(role.as_str(), identity);
-        let event = Event::new(context, "auth.login", resource.clone());
-        let asked = self.authorize(context, &caller, "auth.login", &resource, attributes).await;
-        let grant = match asked {
-            Ok(grant) => grant,
-            Err(refusal) => {
-                self.audit.record(refusal.recorded_in(event)).await?;
-                return Err(refusal.into());
-            }
-        };
-        let event = event.decisions(grant.decisions.iter().cloned());
+        let event = Event::new(context, LOGIN, resource.clone());
+        let session = self.session_of(context, &caller);
+        let asked = self.gate.ask_for(&session, event, LOGIN, &[&resource], attributes).await;
+        let authorized = asked?;
         if bearer.as_ref().is_some_and(|role| !is_in(&role.networks, context.address)) {
             let reason = Unauthenticated::BearerElsewhere;
-            let event = event.detail("reason", reason.to_string()).denied(reason.code());
-            self.audit.record(event).await?;
+            authorized.detail("reason", reason.to_string()).denied(reason.code()).await?;
             return Err(reason.into());
         }
         let bearer = bearer.as_deref().map(|role| {
             let chain = context.evidence.as_ref().map(Evidence::chain).unwrap_or_default();
             (role, Bearer { networks: role.networks.clone(), chain })
         });
-        match self.issue(certificate, identity, role, &grant, bearer).await {
+        match self.issue(certificate, identity, role, authorized.max_ttl(), bearer).await {
             Ok(login) => {
-                let event = event
+                authorized
                     .detail("bound", login.info.is_bound())
                     .detail("accessor", login.info.accessor.clone())
-                    .detail("token", self.audit.keyed_hash(login.token.expose().as_bytes()))
+                    .detail("token", self.gate.keyed_hash(login.token.expose().as_bytes()))
                     .detail("expires", login.info.expires.to_string())
-                    .succeeded();
-                self.audit.record(event).await?;
+                    .succeeded()
+                    .await?;
                 metrics::counter!("chancery_access_logins_total").increment(1);
                 Ok(login)
             }
             Err(error) => {
-                let event = match error {
-                    AccessError::TooManyTokens { .. } => event.denied("too-many-tokens"),
-                    _ => event.failed("not-issued"),
-                };
-                self.audit.record(event).await?;
+                match error {
+                    AccessError::TooManyTokens { .. } => {
+                        authorized.denied("too-many-tokens").await?;
+                    }
+                    _ => authorized.failed("not-issued").await?,
+                }
                 Err(error)
             }
         }
@@ -95,7 +92,7 @@ impl Access {
         certificate: &PeerCertificate,
         identity: &Identity,
         role: &Role,
-        grant: &Grant,
+        most: Option<Duration>,
         bearer: Option<(&BearerRole, Bearer)>,
     ) -> Result<Login, AccessError> {
         let issued = self.clock.now();
@@ -106,7 +103,7 @@ impl Access {
         });
         let _under_way = self.room_for_token(identity).await?;
         let until = |limit: Duration| {
-            let limit = grant.max_ttl.map_or(limit, |policy| policy.min(limit));
+            let limit = most.map_or(limit, |policy| policy.min(limit));
             issued.checked_add(limit).unwrap_or(Timestamp::MAX).min(certificate.not_after)
         };
         let expires = until(limits.default_ttl);

@@ -2,9 +2,10 @@
 //! The set is that of all tenants, so it takes an administrator of the installation. Each operation asks the
 //! policies that are in force and leaves a line in the audit log.
 
-use chancery_audit::Event;
+use chancery_gate::Authorized;
 use chancery_identity::RequestContext;
 use chancery_policy::{InForce, LoadError, PolicyHost, Restored, Summary, TakenSet};
+use serde_json::Value;
 
 use crate::{Access, AccessError, Caller};
 
@@ -29,13 +30,13 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<PolicySetView, AccessError> {
-        let (_, event) = self.may_administer(context, caller, "policy-set.read", "").await?;
+        let (_, authorized) = self.may_administer(context, caller, "policy-set.read", "").await?;
         let read = |host: &PolicyHost| {
             let (summary, bindings) = (host.summary(), host.in_force());
             Ok(PolicySetView { summary, bindings, history: host.history()? })
         };
         let done = self.policy.reading(read).await;
-        self.conclude(event, done, |event, _| event).await
+        conclude(authorized, done, |_| Vec::new()).await
     }
 
     /// Loads the directory of policies anew: `policy-set.reload`.
@@ -47,9 +48,9 @@ impl Access {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<Summary, AccessError> {
-        let (_, event) = self.may_administer(context, caller, "policy-set.reload", "").await?;
+        let (_, authorized) = self.may_administer(context, caller, "policy-set.reload", "").await?;
         let done = self.policy.blocking(PolicyHost::reload).await;
-        self.conclude(event, done, in_force).await
+        conclude(authorized, done, in_force).await
     }
 
     /// Puts the set `number` back, or the one before the newest: `policy-set.rollback`, on the number.
@@ -63,35 +64,45 @@ impl Access {
         number: Option<u64>,
     ) -> Result<(Restored, Summary), AccessError> {
         let resource = number.map(|number| number.to_string()).unwrap_or_default();
-        let (_, event) =
+        let (_, authorized) =
             self.may_administer(context, caller, "policy-set.rollback", &resource).await?;
         let done = self.policy.blocking(move |host| host.roll_back(number)).await;
-        self.conclude(event, done, |event, (restored, summary)| {
-            in_force(event, summary).detail("restored", restored.number)
+        conclude(authorized, done, |(restored, summary)| {
+            let mut details = in_force(summary);
+            details.push(("restored", restored.number.into()));
+            details
         })
         .await
     }
-
-    async fn conclude<T>(
-        &self,
-        event: Event,
-        done: Result<T, LoadError>,
-        describe: impl FnOnce(Event, &T) -> Event,
-    ) -> Result<T, AccessError> {
-        let event = match &done {
-            Ok(done) => describe(event, done).succeeded(),
-            Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
-        };
-        self.audit.record(event).await?;
-        done.map_err(AccessError::Policies)
-    }
 }
 
-/// Adds to an event which set is in force from now on, and which tenants want signed policies and have none.
-pub fn in_force(event: Event, summary: &Summary) -> Event {
-    let event = event.detail("set", summary.digest.to_string()).detail("number", summary.number);
-    match summary.unasked.iter().map(ToString::to_string).collect::<Vec<_>>() {
-        none if none.is_empty() => event,
-        unasked => event.detail("without_policies", unasked),
+/// Records whether the set was taken.
+async fn conclude<T>(
+    authorized: Authorized<'_>,
+    done: Result<T, LoadError>,
+    describe: impl FnOnce(&T) -> Vec<(&'static str, Value)>,
+) -> Result<T, AccessError> {
+    match &done {
+        Ok(done) => {
+            let mut authorized = authorized;
+            for (name, value) in describe(done) {
+                authorized = authorized.detail(name, value);
+            }
+            authorized.succeeded().await?;
+        }
+        Err(error) => authorized.detail("reason", error.to_string()).failed("not-taken").await?,
     }
+    done.map_err(AccessError::Policies)
+}
+
+/// What the audit log says of the set that is in force from now on: which it is, and which tenants want signed
+/// policies and have none.
+pub fn in_force(summary: &Summary) -> Vec<(&'static str, Value)> {
+    let mut details =
+        vec![("set", summary.digest.to_string().into()), ("number", summary.number.into())];
+    let unasked: Vec<String> = summary.unasked.iter().map(ToString::to_string).collect();
+    if !unasked.is_empty() {
+        details.push(("without_policies", unasked.into()));
+    }
+    details
 }

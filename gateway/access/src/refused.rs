@@ -32,7 +32,7 @@ impl Access {
             None => return Ok(()),
         };
         let event = event.detail("status", status);
-        Ok(self.audit.record_refusal(context, event, code(status)).await?)
+        Ok(self.gate.record_refusal(context, event, code(status)).await?)
     }
 }
 

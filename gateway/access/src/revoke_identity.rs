@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chancery_audit::Event;
+use chancery_gate::{Authorized, Refused};
 use chancery_identity::RequestContext;
 use chancery_store::{Key, lenient};
 
 use crate::sessions::{REVOKE, code};
 use crate::token::{self, HeldToken, OfIdentity, Pointer};
-use crate::{Access, AccessError, Caller, Refusal};
+use crate::{Access, AccessError, Caller};
 
 /// How many sessions are looked at, and ended, at once.
 const PAGE: usize = 256;
@@ -33,8 +33,8 @@ pub struct Ended {
 }
 
 /// What became of the sessions under one role, as far as the policies allowed it.
-struct Allowed {
-    event: Event,
+struct Allowed<'a> {
+    authorized: Authorized<'a>,
     ended: usize,
     accessors: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Access {
         let refused = roles.conclude(&done).await?;
         let ended = done?;
         match refused {
-            Some(refusal) if ended.count == 0 => Err(refusal.into()),
+            Some(refused) if ended.count == 0 => Err(refused.into()),
             _ => Ok(ended),
         }
     }
@@ -122,7 +122,7 @@ struct Roles<'a> {
     context: &'a RequestContext,
     caller: &'a Caller,
     identity: &'a str,
-    by_role: BTreeMap<String, Result<Allowed, Refusal>>,
+    by_role: BTreeMap<String, Result<Allowed<'a>, Refused>>,
 }
 
 impl Roles<'_> {
@@ -133,19 +133,12 @@ impl Roles<'_> {
         }
         let Self { access, context, caller, identity, .. } = *self;
         let resource = format!("{role}/{identity}");
-        let asked = access.authorize(context, caller, REVOKE, &resource, vec![]).await;
-        let event = caller.event(context, REVOKE, resource);
-        let said = match asked {
-            Ok(grant) => {
-                let event = event.decisions(grant.decisions);
-                Ok(Allowed { event, ended: 0, accessors: vec![] })
-            }
-            Err(refusal) => {
-                access.audit.record(refusal.recorded_in(event)).await?;
-                Err(refusal)
-            }
+        let asked = match access.may(context, caller, REVOKE, &resource).await {
+            Ok(authorized) => Ok(Allowed { authorized, ended: 0, accessors: vec![] }),
+            Err(refused @ Refused::Unrecorded(_)) => return Err(refused.into()),
+            Err(refused) => Err(refused),
         };
-        self.by_role.insert(role.to_owned(), said);
+        self.by_role.insert(role.to_owned(), asked);
         Ok(())
     }
 
@@ -170,19 +163,19 @@ impl Roles<'_> {
     async fn conclude(
         self,
         done: &Result<Ended, AccessError>,
-    ) -> Result<Option<Refusal>, AccessError> {
+    ) -> Result<Option<Refused>, AccessError> {
         let mut refused = None;
         for said in self.by_role.into_values() {
             match said {
-                Ok(Allowed { event, ended, accessors }) => {
-                    let event = event.detail("count", ended as u64).detail("accessors", accessors);
-                    let event = match done {
-                        Ok(_) => event.succeeded(),
-                        Err(error) => event.failed(code(error)),
-                    };
-                    self.access.audit.record(event).await?;
+                Ok(Allowed { authorized, ended, accessors }) => {
+                    let authorized =
+                        authorized.detail("count", ended as u64).detail("accessors", accessors);
+                    match done {
+                        Ok(_) => authorized.succeeded().await?,
+                        Err(error) => authorized.failed(code(error)).await?,
+                    }
                 }
-                Err(refusal) => refused = Some(refusal.about_something_hidden(REVOKE)),
+                Err(why) => refused = Some(why.about(REVOKE, "")),
             }
         }
         Ok(refused)

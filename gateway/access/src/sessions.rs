@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use chancery_audit::Event;
+use chancery_gate::{Authorized, Refused};
 use chancery_identity::{RequestContext, TenantId};
 use chancery_store::{Key, lenient};
 
 use crate::login::login_resource;
 use crate::token::{self, HeldToken, OfIdentity, TokenInfo};
-use crate::{Access, AccessError, Caller, Refusal};
+use crate::{Access, AccessError, Caller};
 
 /// How many sessions a list has at most.
 pub const MAX_SESSIONS: usize = 1000;
@@ -49,14 +49,15 @@ impl Access {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Sessions, AccessError> {
-        let event = self.may(context, caller, LIST, identity.unwrap_or_default()).await?;
+        let authorized = self.may(context, caller, LIST, identity.unwrap_or_default()).await?;
         let limit = limit.min(MAX_SESSIONS);
         let found = self.find_sessions(&context.tenant, identity, after, limit).await;
-        let event = match &found {
-            Ok(sessions) => event.detail("count", sessions.found.len() as u64).succeeded(),
-            Err(error) => event.failed(code(error)),
-        };
-        self.audit.record(event).await?;
+        match &found {
+            Ok(sessions) => {
+                authorized.detail("count", sessions.found.len() as u64).succeeded().await?;
+            }
+            Err(error) => authorized.failed(code(error)).await?,
+        }
         found
     }
 
@@ -164,11 +165,14 @@ impl Access {
         accessor: &str,
     ) -> Result<TokenInfo, AccessError> {
         let held = self.with_accessor(&context.tenant, accessor).await?;
-        let event = self.may_with_session(context, caller, READ, held.as_ref(), accessor).await?;
-        let found = held.map(|held| held.info).ok_or(AccessError::NotFound);
-        let event = if found.is_ok() { event.succeeded() } else { event.failed("not-found") };
-        self.audit.record(event).await?;
-        found
+        let authorized =
+            self.may_with_session(context, caller, READ, held.as_ref(), accessor).await?;
+        let Some(held) = held else {
+            authorized.failed("not-found").await?;
+            return Err(AccessError::NotFound);
+        };
+        authorized.succeeded().await?;
+        Ok(held.info)
     }
 
     /// Ends the session with this accessor, `session.revoke`, and gives what was known of it.
@@ -182,16 +186,16 @@ impl Access {
         accessor: &str,
     ) -> Result<TokenInfo, AccessError> {
         let held = self.with_accessor(&context.tenant, accessor).await?;
-        let event = self.may_with_session(context, caller, REVOKE, held.as_ref(), accessor).await?;
+        let authorized =
+            self.may_with_session(context, caller, REVOKE, held.as_ref(), accessor).await?;
         let ended = match held {
             Some(held) => self.end(std::slice::from_ref(&held)).await.map(|()| held.info),
             None => Err(AccessError::NotFound),
         };
-        let event = match &ended {
-            Ok(_) => event.succeeded(),
-            Err(error) => event.failed(code(error)),
-        };
-        self.audit.record(event).await?;
+        match &ended {
+            Ok(_) => authorized.succeeded().await?,
+            Err(error) => authorized.failed(code(error)).await?,
+        }
         ended
     }
 
@@ -203,21 +207,16 @@ impl Access {
         operation: &'static str,
         held: Option<&HeldToken>,
         accessor: &str,
-    ) -> Result<Event, AccessError> {
+    ) -> Result<Authorized<'_>, Refused> {
         let resource = held
             .map(|held| login_resource(&held.info.role, &held.info.identity))
             .unwrap_or_default();
-        let asked = self.authorize(context, caller, operation, &resource, vec![]).await;
         // What a caller made up does not fill the log.
         let named: String = accessor.chars().take(64).collect();
-        let event = caller.event(context, operation, resource).detail("session", named);
-        match asked {
-            Ok(grant) => Ok(event.decisions(grant.decisions)),
-            Err(refusal) => {
-                self.audit.record(refusal.recorded_in(event)).await?;
-                Err(Refusal::about_something_hidden(refusal, operation).into())
-            }
-        }
+        let event = caller.event(context, operation, &*resource).detail("session", named);
+        let session = self.session_of(context, caller);
+        let asked = self.gate.ask_for(&session, event, operation, &[&resource], vec![]).await;
+        asked.map_err(|refused| refused.about(operation, ""))
     }
 
     async fn with_accessor(

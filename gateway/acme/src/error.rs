@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use chancery_audit::AuditError;
 use chancery_compute::ComputeError;
+use chancery_gate::{Denied, Refused};
 use chancery_identity::EvidenceError;
 use chancery_policy::Denial;
 use chancery_store::{CommitError, InvalidKey, ReadError};
@@ -74,20 +75,13 @@ pub enum Error {
         known: String,
     },
     /// A policy refused to create the account, or to revoke.
-    #[error("denied by policy ({code}): {message}")]
-    Denied {
-        /// The policy's stable code.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
+    #[error(transparent)]
+    Denied(Box<Denied>),
     /// A policy refused names of an order.
-    #[error("denied by policy ({code}): {message}")]
+    #[error("{denied}")]
     DeniedIdentifiers {
-        /// The stable code of the denial that counts.
-        code: String,
-        /// For the caller.
-        message: String,
+        /// The denial that counts.
+        denied: Box<Denied>,
         /// Which names were denied, in the order asked for. Policies are not asked about the rest once
         /// one of them has failed.
         identifiers: Vec<DeniedIdentifier>,
@@ -151,7 +145,7 @@ impl Error {
             Self::InvalidContact { .. } => "invalid-contact",
             Self::Identifiers(_) => "rejected-identifier",
             Self::InvalidProfile { .. } => "invalid-profile",
-            Self::Denied { code, .. } | Self::DeniedIdentifiers { code, .. } => code,
+            Self::Denied(denied) | Self::DeniedIdentifiers { denied, .. } => &denied.code,
             Self::NotFound(_) => "not-found",
             Self::OrderNotReady { .. } => "order-not-ready",
             Self::BadCsr(_) => "bad-csr",
@@ -252,5 +246,15 @@ impl From<AuditError> for Error {
 impl From<InvalidKey> for Error {
     fn from(error: InvalidKey) -> Self {
         Self::Internal(InternalError::Read(error.into()))
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(denied) | Refused::NeedsApproval { denied, .. } => Self::Denied(denied),
+            Refused::Overloaded => Self::Overloaded,
+            Refused::Unrecorded(error) => error.into(),
+        }
     }
 }

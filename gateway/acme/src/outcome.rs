@@ -19,7 +19,7 @@ impl Acme {
     ) -> Result<T, Error> {
         match result {
             Ok(value) => {
-                self.audit.record(event.succeeded()).await?;
+                self.gate.record(event.succeeded()).await?;
                 Ok(value)
             }
             Err(error) => Err(self.refuse(event, error).await),
@@ -30,7 +30,7 @@ impl Acme {
     pub(crate) async fn refuse(&self, event: Event, error: Error) -> Error {
         // What a policy said for the log only is there already.
         let event = match &error {
-            Error::Denied { .. } => event,
+            Error::Denied(_) => event,
             Error::DeniedIdentifiers { identifiers, .. } => {
                 let denied = identifiers.iter().map(|one| one.identifier.to_string());
                 event.detail_names("denied", &NameList::new(denied))
@@ -48,7 +48,7 @@ impl Acme {
             Error::Internal(_) => event.failed(code),
             _ => event.denied(code),
         };
-        match self.audit.record(event).await {
+        match self.gate.record(event).await {
             Ok(()) => error,
             Err(unrecorded) => unrecorded.into(),
         }
@@ -65,7 +65,7 @@ impl Acme {
             return self.refuse(event, error).await;
         }
         let event = event.detail("reason", error.to_string());
-        match self.audit.record_refusal(context, event, error.code()).await {
+        match self.gate.record_refusal(context, event, error.code()).await {
             Ok(()) => error,
             Err(unrecorded) => unrecorded.into(),
         }

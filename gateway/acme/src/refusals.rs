@@ -146,7 +146,7 @@ fn is_refusal(error: &Error) -> bool {
         | Error::InvalidContact { .. }
         | Error::Identifiers(_)
         | Error::InvalidProfile { .. }
-        | Error::Denied { .. }
+        | Error::Denied(_)
         | Error::DeniedIdentifiers { .. }
         | Error::Unauthorized(_) => true,
         Error::Jws(_)

@@ -62,7 +62,7 @@ impl Acme {
             RevokeError::AlreadyRevoked => Error::AlreadyRevoked,
             RevokeError::NotFound => Error::NotFound("certificate of this server"),
             RevokeError::BadReason(reason) => Error::BadRevocationReason(reason.to_owned()),
-            RevokeError::Denied { code, message } => Error::Denied { code, message },
+            RevokeError::NotAuthorized(refused) => refused.into(),
             RevokeError::Unavailable(_) => unavailable(error),
         })
     }

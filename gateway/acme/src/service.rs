@@ -3,9 +3,10 @@ use std::sync::{Arc, Mutex};
 
 use chancery_audit::{Audit, Event};
 use chancery_compute::Compute;
+use chancery_gate::{EachAnswer, Gate, Grant, Refused, Session};
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
-use chancery_policy::{AccessGrant, AccessRequest, Denial, PolicyHost, context_attributes};
+use chancery_policy::PolicyHost;
 use chancery_store::{Key, SharedStore};
 
 use crate::background::UnderWay;
@@ -21,8 +22,7 @@ pub struct Acme {
     pub(crate) config: AcmeConfig,
     pub(crate) store: SharedStore,
     pub(crate) issuance: Issuance,
-    pub(crate) policy: PolicyHost,
-    pub(crate) audit: Audit,
+    pub(crate) gate: Gate,
     pub(crate) clock: Clock,
     pub(crate) nonces: Nonces,
     pub(crate) validator: Validator,
@@ -66,8 +66,7 @@ impl Acme {
             config,
             store,
             issuance,
-            policy,
-            audit,
+            gate: Gate::new(policy, audit),
             clock,
             compute: Compute::default(),
         }))
@@ -95,27 +94,10 @@ impl Acme {
         event: &mut Event,
         question: Question<'_>,
     ) -> Result<(), Error> {
-        let Question { identity, operation, resource, mut attributes } = question;
-        attributes.extend(context_attributes(context));
-        let verdict = self
-            .policy
-            .decide_access(&AccessRequest {
-                tenant: context.tenant.clone(),
-                identity: identity.to_owned(),
-                operation: operation.to_owned(),
-                resource: resource.to_owned(),
-                attributes,
-            })
-            .await;
-        event.add_decisions(chancery_issuance::decisions(verdict.evaluations));
-        match verdict.decision {
-            Ok(_) => Ok(()),
-            Err(denial) if denial.code == Denial::OVERLOADED => Err(Error::Overloaded),
-            Err(denial) => {
-                event.add_detail("reason", denial.audit);
-                Err(Error::Denied { code: denial.code, message: denial.message })
-            }
-        }
+        let Question { identity, operation, resource, attributes } = question;
+        let session = Session::new(context, context.tenant.clone(), identity);
+        let answer = self.gate.decide(&session, operation, resource, attributes).await;
+        Ok(answer.noted_in(event).map(drop)?)
     }
 
     /// Asks the access policies for what `event` is about, once for each of the names that belong
@@ -125,33 +107,25 @@ impl Acme {
         context: &RequestContext,
         event: &mut Event,
         question: QuestionForEach<'_>,
-    ) -> Result<AccessGrant, Error> {
+    ) -> Result<Grant, Error> {
         let QuestionForEach { identity, operation, identifiers, mut attributes } = question;
         let names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
         // One text: a hundred attributes in each of a hundred questions cost more than the decisions.
         attributes.push(("names".to_owned(), names.join(",")));
-        attributes.extend(context_attributes(context));
-        let request = AccessRequest {
-            tenant: context.tenant.clone(),
-            identity: identity.to_owned(),
-            operation: operation.to_owned(),
-            resource: String::new(),
-            attributes,
-        };
-        let verdict = self.policy.decide_access_to_each(request, &names).await;
-        event.add_decisions(chancery_issuance::decisions(verdict.evaluations));
-        let denial = match verdict.decision {
+        let session = Session::new(context, context.tenant.clone(), identity);
+        let asked = self.gate.decide_each(&session, operation, &names, attributes).await;
+        let EachAnswer { answer, denied } = asked;
+        let refused = match answer.noted_in(event) {
             Ok(grant) => return Ok(grant),
-            Err(denial) if denial.code == Denial::OVERLOADED => return Err(Error::Overloaded),
-            Err(denial) => denial,
+            Err(refused) => refused,
         };
-        event.add_detail("reason", denial.audit);
-        let denied = verdict.denied.into_iter().filter_map(|(at, denial)| {
-            let identifier = identifiers.get(at)?.clone();
-            Some(DeniedIdentifier { identifier, code: denial.code, message: denial.message })
-        });
-        let (code, message) = (denial.code, denial.message);
-        Err(Error::DeniedIdentifiers { code, message, identifiers: denied.collect() })
+        let Some(whole) = refused.denied().cloned() else { return Err(refused.into()) };
+        let identifier = |(at, refused): (usize, Refused)| {
+            let (identifier, denied) = (identifiers.get(at)?.clone(), refused.denied()?.clone());
+            Some(DeniedIdentifier { identifier, code: denied.code, message: denied.message })
+        };
+        let identifiers = denied.into_iter().filter_map(identifier).collect();
+        Err(Error::DeniedIdentifiers { denied: Box::new(whole), identifiers })
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn run(
             .succeeded(),
         Err(error) => event.detail("error", error.to_string()).outcome(error.outcome()),
     };
-    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    inner.gate.record(event).await.map_err(Unavailable::from)?;
     result
 }
 

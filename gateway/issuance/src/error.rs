@@ -1,8 +1,8 @@
 use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
 use chancery_compute::ComputeError;
+use chancery_gate::Refused;
 use chancery_identity::IdentityName;
-use chancery_policy::Denial;
 use chancery_store::{CommitError, ReadError};
 use chancery_upstream::UpstreamError;
 use chancery_x509::{CertificateError, GeneralName, InvalidName, KeyError, RandomFailure, WeakKey};
@@ -20,14 +20,9 @@ pub enum IssueError {
     /// The key was revoked as compromised.
     #[error("the key is known to be compromised; make a new one")]
     CompromisedKey,
-    /// Policy refused.
-    #[error("{message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
+    /// There is no leave for it.
+    #[error("{}", .0.told())]
+    NotAuthorized(#[from] Refused),
     /// The request's common name cannot be certified.
     #[error("the certificate request asks for an impossible name: {0}")]
     BadName(#[from] InvalidName),
@@ -69,7 +64,7 @@ impl IssueError {
         match self {
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
-            Self::Denied { code, .. } => code,
+            Self::NotAuthorized(refused) => refused.code(),
             Self::NamesNotValidated(_) => "names-not-validated",
             Self::OfAnotherTenant(_) => "name-of-another-tenant",
             Self::BadName(_) => "bad-name",
@@ -86,7 +81,7 @@ impl IssueError {
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
-        self.code() == Denial::OVERLOADED
+        matches!(self, Self::NotAuthorized(Refused::Overloaded))
     }
 
     /// Whether the same request may succeed later, with nobody doing anything.
@@ -104,7 +99,7 @@ impl IssueError {
         match self {
             Self::WeakKey(_)
             | Self::CompromisedKey
-            | Self::Denied { .. }
+            | Self::NotAuthorized(_)
             | Self::NamesNotValidated(_)
             | Self::OfAnotherTenant(_)
             | Self::BadName(_)
@@ -137,14 +132,9 @@ pub enum RevokeError {
     /// It is revoked already (RFC 8555 §7.6: `alreadyRevoked`).
     #[error("the certificate is revoked already")]
     AlreadyRevoked,
-    /// The one who asks may not.
-    #[error("{message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
+    /// There is no leave for it.
+    #[error("{}", .0.told())]
+    NotAuthorized(#[from] Refused),
     /// The reason is not one that the one who asks may give (RFC 8555 §7.6: `badRevocationReason`).
     #[error("this revocation reason is not accepted here: {0}")]
     BadReason(&'static str),
@@ -159,7 +149,7 @@ impl RevokeError {
         match self {
             Self::NotFound => "not-found",
             Self::AlreadyRevoked => "already-revoked",
-            Self::Denied { code, .. } => code,
+            Self::NotAuthorized(refused) => refused.code(),
             Self::BadReason(_) => "bad-reason",
             Self::Unavailable(_) => "unavailable",
         }
@@ -168,7 +158,7 @@ impl RevokeError {
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
-        self.code() == Denial::OVERLOADED
+        matches!(self, Self::NotAuthorized(Refused::Overloaded))
     }
 
     pub(crate) fn outcome(&self) -> Outcome {

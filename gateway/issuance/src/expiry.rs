@@ -104,7 +104,7 @@ pub(crate) async fn prune(
         let context = RequestContext::internal(tenant.clone(), inner.clock.now());
         let event = Event::new(&context, "certificates.prune", serials.join(","))
             .detail("expired_until", until.to_string());
-        inner.audit.record(event.succeeded()).await?;
+        inner.gate.record(event.succeeded()).await?;
         forget_at_issuers(inner, &old, fence).await?;
         inventory.remove(&old).await?;
         count = count.saturating_add(old.len() as u64);

@@ -31,11 +31,12 @@ mod ssh;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_audit::{Audit, Decision};
+use chancery_audit::Audit;
 use chancery_ca::{Ca, SshCa};
 use chancery_compute::Compute;
+use chancery_gate::Gate;
 use chancery_identity::{Clock, EvidenceError, PeerCertificate, Room, Settling, TenantId, Tenants};
-use chancery_policy::{Evaluation, PolicyHost};
+use chancery_policy::PolicyHost;
 use chancery_records::Fence;
 use chancery_store::{Key, ReadError, SharedStore};
 use chancery_x509::{GeneralName, ParsedCertificate, PublicKey, Serial, WeakKey};
@@ -67,14 +68,13 @@ pub struct Issuance(Arc<Inner>);
 
 struct Inner {
     issuers: Issuers,
-    policy: PolicyHost,
+    gate: Gate,
     inventory: Inventory,
     counts: Arc<IssuedCounts>,
     /// The rules by which tenants recognise client certificates.
     tenants: Tenants,
     /// The tenants for which the clients' certificates were issued.
     owners: Owners,
-    audit: Audit,
     clock: Clock,
     compute: Compute,
 }
@@ -113,12 +113,11 @@ impl Issuance {
         let compute = Compute::default();
         Ok(Self(Arc::new(Inner {
             issuers,
-            policy,
+            gate: Gate::new(policy, audit),
             inventory,
             counts,
             tenants: tenants.clone(),
             owners: Owners::new(),
-            audit,
             clock,
             compute,
         })))
@@ -140,8 +139,8 @@ impl Issuance {
         let now = inner.clock.now();
         // A certificate that begins at this very moment is not interrupted either.
         let began_before = if signing.is_zero() { Timestamp::MAX } else { now - signing };
-        recovery::settle(&inner.inventory.under(fence), &inner.audit, &inner.clock, began_before)
-            .await
+        let audit = inner.gate.audit();
+        recovery::settle(&inner.inventory.under(fence), audit, &inner.clock, began_before).await
     }
 
     /// Makes the indexes of this version for the inventory of a tenant that was added after the start.
@@ -344,19 +343,6 @@ impl std::fmt::Debug for Issuance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Issuance").field("issuers", &self.0.issuers).finish_non_exhaustive()
     }
-}
-
-/// The policies' answers, in the words of the audit log.
-pub fn decisions(evaluations: Vec<Evaluation>) -> impl Iterator<Item = Decision> {
-    evaluations.into_iter().map(|evaluation| Decision {
-        binding: evaluation.binding,
-        plugin: evaluation.plugin,
-        digest: evaluation.digest,
-        version: evaluation.version,
-        micros: evaluation.micros,
-        outcome: evaluation.outcome,
-        detail: evaluation.detail,
-    })
 }
 
 /// Makes a key from parts that are known to be short enough.

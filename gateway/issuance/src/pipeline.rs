@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use chancery_audit::{Decision, Event, NameList};
 use chancery_ca::{Ca, PrepareError, Prepared};
+use chancery_gate::Session;
 use chancery_identity::Fingerprint;
 use chancery_store::Commit;
 use chancery_upstream::{AcmeUpstream, Kept};
@@ -15,7 +16,7 @@ use crate::proposal::Proposal;
 use crate::record::{Intent, InventoryEntry};
 use crate::{
     Inner, IssuanceRequest, IssueError, IssuedCertificate, Requester, Unavailable,
-    certificate_facts, dates, decisions,
+    certificate_facts, dates,
 };
 
 const OPERATION: &str = "certificates.issue";
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     let result_label = if result.is_ok() { "issued" } else { "refused" };
     metrics::counter!("chancery_issuance_requests_total", "result" => result_label).increment(1);
     let event = event(&request, said, &result);
-    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    inner.gate.record(event).await.map_err(Unavailable::from)?;
     let Stored { entry, above, kept } = result?;
     Ok(IssuedCertificate {
         serial: entry.serial,
@@ -77,6 +78,12 @@ async fn check_key(inner: &Inner, request: &IssuanceRequest) -> Result<(), Issue
     Ok(())
 }
 
+/// The requester's session at the gate.
+fn session(request: &IssuanceRequest) -> Session<'_> {
+    let IssuanceRequest { context, requester, .. } = request;
+    Session::new(context, context.tenant.clone(), requester.to_string())
+}
+
 /// What policy allows, within what the requester has proved.
 struct Approved(Proposal);
 
@@ -86,16 +93,16 @@ async fn approve(
     now: Timestamp,
     said: &mut Vec<Decision>,
 ) -> Result<Approved, IssueError> {
-    request.context.check_evidence().map_err(|why| IssueError::Denied {
-        code: why.code().to_owned(),
-        message: why.to_string(),
-    })?;
+    let session = session(request);
+    session.still_holds(OPERATION, "")?;
     let validity = dates::requested(request, now)?;
-    let verdict = inner.policy.decide_certificate(&certificate_facts(request, validity)?).await;
-    said.extend(decisions(verdict.evaluations));
-    let template = verdict.decision.map_err(|denial| {
-        tracing::info!(code = denial.code, audit = denial.audit, "denied by policy");
-        IssueError::Denied { code: denial.code, message: denial.message }
+    let facts = certificate_facts(request, validity)?;
+    let answer = inner.gate.decide_certificate(&session, OPERATION, &facts).await;
+    said.extend(answer.decisions);
+    let template = answer.result.inspect_err(|refused| {
+        if let Some(denied) = refused.denied() {
+            tracing::info!(code = denied.code, audit = denied.reason, "denied by policy");
+        }
     })?;
     let proposal = Proposal::accept(template, request, validity, now)?;
     proposal.check_tenant(&request.context.tenant, &inner.tenants)?;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use chancery_audit::{Decision, Event};
 use chancery_ca::RevokedCertificate;
+use chancery_gate::{Denied, Refused, Session};
 use chancery_identity::{Identity, RequestContext};
-use chancery_policy::{AccessRequest, context_attributes};
 use chancery_records::Fence;
 use chancery_store::Version;
 use chancery_upstream::UpstreamError;
@@ -12,7 +12,10 @@ use jiff::Timestamp;
 
 use crate::issuers::Issuer;
 use crate::record::{InventoryEntry, Revocation};
-use crate::{Inner, Requester, RevokeError, Unavailable, decisions};
+use crate::{Inner, Requester, RevokeError, Unavailable};
+
+/// The operation, as policies name it.
+const OPERATION: &str = "certificates.revoke";
 
 /// A request to revoke a certificate.
 #[derive(Debug, Clone)]
@@ -109,7 +112,7 @@ async fn record(
     said: Vec<Decision>,
     result: &Result<(), RevokeError>,
 ) -> Result<(), Unavailable> {
-    let mut event = Event::new(&request.context, "certificates.revoke", request.serial.to_string())
+    let mut event = Event::new(&request.context, OPERATION, request.serial.to_string())
         .decisions(said)
         .detail("by", request.by.to_string())
         .detail("reason", request.reason.code());
@@ -122,7 +125,7 @@ async fn record(
         Ok(()) => event.succeeded(),
         Err(error) => event.detail("error", error.to_string()).outcome(error.outcome()),
     };
-    Ok(inner.audit.record(event).await?)
+    Ok(inner.gate.record(event).await?)
 }
 
 /// Whether this revocation is allowed, by the rules and by policy.
@@ -236,12 +239,11 @@ fn check_right(entry: &InventoryEntry, by: &Revoker) -> Result<(), RevokeError> 
     if has_right {
         return Ok(());
     }
-    Err(RevokeError::Denied {
-        code: "no-right".to_owned(),
-        message: "neither the certificate's owner nor the holder of its key or of all its names \
-                  asked for this"
-            .to_owned(),
-    })
+    let denied = Denied::new(
+        "no-right",
+        "neither the certificate's owner nor the holder of its key or of all its names asked for this",
+    );
+    Err(Refused::from(denied).into())
 }
 
 /// Checks that the revoker may give this reason: a subscriber cannot speak for the CA, and a client that
@@ -278,34 +280,20 @@ async fn ask_policy(
     entry: &InventoryEntry,
     said: &mut Vec<Decision>,
 ) -> Result<(), RevokeError> {
-    // In a bulk revocation policy is asked about each certificate, and that may take long.
-    request.context.check_evidence().map_err(|why| RevokeError::Denied {
-        code: why.code().to_owned(),
-        message: why.to_string(),
-    })?;
+    let context = &request.context;
+    let session = Session::new(context, context.tenant.clone(), request.by.to_string());
     let names = entry.names.iter().map(|name| ("name".to_owned(), name.to_string()));
     let facts = [
         ("reason".to_owned(), request.reason.code().to_string()),
         ("issuer".to_owned(), entry.issuer.clone()),
         ("requester".to_owned(), entry.requester.clone()),
     ];
-    let question = AccessRequest {
-        tenant: request.context.tenant.clone(),
-        identity: request.by.to_string(),
-        operation: "certificates.revoke".to_owned(),
-        resource: request.serial.to_string(),
-        attributes: context_attributes(&request.context)
-            .into_iter()
-            .chain(facts)
-            .chain(names)
-            .collect(),
-    };
-    let verdict = inner.policy.decide_access(&question).await;
-    said.extend(decisions(verdict.evaluations));
-    verdict.decision.map(drop).map_err(|denial| RevokeError::Denied {
-        message: format!("{} ({} on {})", denial.message, question.operation, question.resource),
-        code: denial.code,
-    })
+    let (facts, serial) = (facts.into_iter().chain(names).collect(), request.serial.to_string());
+    // In a bulk revocation policy is asked about each certificate, and that may take long: the evidence is looked
+    // at each time.
+    let answer = inner.gate.decide(&session, OPERATION, &serial, facts).await;
+    said.extend(answer.decisions);
+    Ok(answer.result.map(drop)?)
 }
 
 async fn at_issuer(

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chancery_audit::{Decision, Event, NameList, Outcome};
 use chancery_ca::{SshCa, SshSignError};
+use chancery_gate::{EachAnswer, Refused, Session};
 use chancery_identity::{Identity, RequestContext, TenantId};
-use chancery_policy::{AccessRequest, Denial, context_attributes};
 use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey, check_principals};
 use chancery_store::{Commit, Key, ReadError};
 use chancery_x509::{RandomFailure, WeakKey};
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
-use crate::{Inner, Unavailable, decisions, store_key};
+use crate::{Inner, Unavailable, store_key};
 
 /// How many principals a certificate may have: policy is asked about each.
 const MOST_PRINCIPALS: usize = 64;
@@ -92,14 +92,9 @@ pub enum SshError {
     /// The key was revoked as compromised.
     #[error("the key is known to be compromised; make a new one")]
     CompromisedKey,
-    /// Policy refused.
-    #[error("{message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
+    /// There is no leave for it.
+    #[error("{}", .0.told())]
+    NotAuthorized(#[from] Refused),
     /// Too many principals.
     #[error("a certificate may have {MOST_PRINCIPALS} principals, and not {0}")]
     TooManyPrincipals(usize),
@@ -145,7 +140,7 @@ impl SshError {
             Self::OfOtherTenants => "of-other-tenants",
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
-            Self::Denied { code, .. } => code,
+            Self::NotAuthorized(refused) => refused.code(),
             Self::TooManyPrincipals(_) | Self::Certificate(_) | Self::Role => "bad-request",
             Self::TtlTooLong { .. } => "ttl-too-long",
             Self::Unavailable(_) => "unavailable",
@@ -155,7 +150,7 @@ impl SshError {
     /// Whether the policies were not asked because too many decisions are waiting: the same request
     /// may succeed later.
     pub fn is_overload(&self) -> bool {
-        self.code() == Denial::OVERLOADED
+        matches!(self, Self::NotAuthorized(Refused::Overloaded))
     }
 
     fn outcome(&self) -> Outcome {
@@ -209,7 +204,7 @@ pub(crate) async fn run(inner: &Inner, request: SshRequest) -> Result<SshIssued,
             .succeeded(),
         Err(error) => event.detail("reason", error.to_string()).outcome(error.outcome()),
     };
-    inner.audit.record(event).await.map_err(Unavailable::from)?;
+    inner.gate.record(event).await.map_err(Unavailable::from)?;
     result
 }
 
@@ -272,33 +267,25 @@ async fn ask_policy(
     if !(1..=128).contains(&request.role.len()) || !request.role.chars().all(plain) {
         return Err(SshError::Role);
     }
-    request.context.check_evidence().map_err(|why| SshError::Denied {
-        code: why.code().to_owned(),
-        message: why.to_string(),
-    })?;
     let Options { critical, extensions } = &request.options;
     let mut facts = vec![("ssh_role".to_owned(), request.role.clone())];
     facts.extend(request.ttl.map(|ttl| ("ttl_seconds".to_owned(), ttl.as_secs().to_string())));
     facts.extend(critical.iter().map(|(name, value)| (name.clone(), value.clone())));
     facts.extend(extensions.keys().map(|name| ("extension".to_owned(), name.clone())));
     facts.push(("principals".to_owned(), request.principals.join(",")));
-    let asked = AccessRequest {
-        tenant: request.context.tenant.clone(),
-        identity: request.identity.to_string(),
-        operation: request.operation().to_owned(),
-        resource: String::new(),
-        attributes: context_attributes(&request.context).into_iter().chain(facts).collect(),
-    };
-    let verdict = inner.policy.decide_access_to_each(asked, &request.principals).await;
-    said.decisions.extend(decisions(verdict.evaluations));
-    let denied = verdict.denied.iter().filter_map(|(at, _)| request.principals.get(*at));
+    let context = &request.context;
+    let session = Session::new(context, context.tenant.clone(), request.identity.to_string());
+    let EachAnswer { answer, denied } =
+        inner.gate.decide_each(&session, request.operation(), &request.principals, facts).await;
+    said.decisions.extend(answer.decisions);
+    let denied = denied.iter().filter_map(|(at, _)| request.principals.get(*at));
     said.denied.extend(denied.cloned());
-    verdict.decision.map(|grant| grant.max_ttl).map_err(|denial| {
-        let about: Vec<_> = said.denied.iter().take(MOST_TOLD).map(String::as_str).collect();
-        let (operation, about) = (request.operation(), about.join(", "));
-        let message = format!("{} ({operation} on {about})", denial.message);
-        SshError::Denied { code: denial.code, message }
-    })
+    let about: Vec<_> = said.denied.iter().take(MOST_TOLD).map(String::as_str).collect();
+    let grant = answer.result.map_err(|refused| match about.as_slice() {
+        [] => refused,
+        about => refused.about(request.operation(), &about.join(", ")),
+    })?;
+    Ok(grant.max_ttl)
 }
 
 /// Records it before it is signed.

@@ -5,7 +5,7 @@
 //! [`chancery_access::Caller`], asks the policies, acts, and is in the audit log before its result
 //! is returned.
 
-mod allowed;
+mod environment;
 mod id;
 pub mod kv;
 mod listing;

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use chancery_access::{Access, AccessError, Caller};
-use chancery_audit::{Audit, Event};
+use chancery_audit::Event;
+use chancery_gate::{Denied, Refused};
 use chancery_identity::{Clock, RequestContext};
 use chancery_issuance::Issuance;
 use chancery_store::SharedStore;
 
+use crate::environment::Environment;
 use crate::kv::{Kv, KvOperation};
 use crate::pki::Pki;
 use crate::ssh::Ssh;
@@ -17,25 +19,16 @@ const READ: &str = "mounts.read";
 
 /// All secret engines of the gateway.
 pub struct Secrets {
-    pub(crate) access: Arc<Access>,
-    pub(crate) store: SharedStore,
-    pub(crate) audit: Audit,
-    pub(crate) clock: Clock,
-    pub(crate) issuance: Option<Issuance>,
-    pub(crate) custody: Option<Custody>,
-    mounts: Mounts,
+    pub(crate) environment: Environment,
+    issuance: Option<Issuance>,
+    custody: Option<Custody>,
 }
 
 impl Secrets {
     /// Engines at these mounts, with their contents in `store` (which should be sealed).
-    pub fn new(
-        access: Arc<Access>,
-        store: SharedStore,
-        audit: Audit,
-        clock: Clock,
-        mounts: Mounts,
-    ) -> Self {
-        Self { access, store, audit, clock, issuance: None, custody: None, mounts }
+    pub fn new(access: Arc<Access>, store: SharedStore, clock: Clock, mounts: Mounts) -> Self {
+        let environment = Environment { access, store, clock, mounts };
+        Self { environment, issuance: None, custody: None }
     }
 
     /// The same with the certificates that this pipeline issued behind the mounts for certificates.
@@ -55,33 +48,29 @@ impl Secrets {
     /// The keys at the mount with this name. If there is none, its operations fail, but only for callers
     /// whom the policies would allow them.
     pub fn transit(&self, mount: MountName) -> Transit<'_> {
-        Transit::new(self, mount)
+        Transit::new(&self.environment, self.custody.as_ref(), mount)
     }
 
     /// The certificates at the mount with this name. If there is none, its operations fail, but only for
     /// callers whom the policies would allow them.
     pub fn pki(&self, mount: &MountName) -> Pki<'_> {
-        Pki::new(self, mount)
+        Pki::new(&self.environment, self.issuance.as_ref(), mount)
     }
 
     /// The key-value engine at the mount with this name. If there is none, its operations fail, but
     /// only for callers whom the policies would allow them.
     pub fn kv(&self, mount: MountName) -> Kv<'_> {
-        Kv::new(self, mount)
+        Kv::new(&self.environment, mount)
     }
 
     /// The CA for SSH at the mount with this name, if it is there.
     pub fn ssh(&self, mount: &MountName) -> Ssh<'_> {
-        Ssh::new(self, mount)
+        Ssh::new(&self.environment, self.issuance.as_ref(), mount)
     }
 
     /// What is at the mount with this name, if there is one.
     pub fn kind_of(&self, mount: &MountName) -> Option<MountKind> {
-        self.mounts.find(mount).map(|mount| mount.kind)
-    }
-
-    pub(crate) fn mounts(&self) -> &Mounts {
-        &self.mounts
+        self.environment.mounts.find(mount).map(|mount| mount.kind)
     }
 
     /// The mounts that the caller may see: by `mounts.read`, or because it may do anything at all at
@@ -96,12 +85,12 @@ impl Secrets {
     ) -> Result<Vec<&Mount>, AccessError> {
         let mut event = caller.event(context, "mounts.list", "");
         let mut visible = Vec::new();
-        for mount in self.mounts.iter() {
+        for mount in self.environment.mounts.iter() {
             let (may, asked) = self.may_anything(event, context, caller, &mount.name, "").await;
             event = asked;
             visible.extend(may.then_some(mount));
         }
-        self.audit.record(event.succeeded()).await?;
+        self.environment.gate().record(event.succeeded()).await?;
         Ok(visible)
     }
 
@@ -110,7 +99,7 @@ impl Secrets {
     /// requests, and some name the mount alone.
     ///
     /// # Errors
-    /// [`AccessError::Denied`], the same whether the mount is missing or the caller may do nothing
+    /// [`AccessError::NotAuthorized`], the same whether the mount is missing or the caller may do nothing
     /// there: what is mounted is not to be found out by trying.
     pub async fn mount_behind(
         &self,
@@ -124,16 +113,15 @@ impl Secrets {
         if let Ok(name) = name.parse::<MountName>() {
             let (may, asked) = self.may_anything(event, context, caller, &name, rest).await;
             event = asked;
-            if let (true, Some(mount)) = (may, self.mounts.find(&name)) {
-                self.audit.record(event.succeeded()).await?;
+            if let (true, Some(mount)) = (may, self.environment.mounts.find(&name)) {
+                self.environment.gate().record(event.succeeded()).await?;
                 return Ok(mount);
             }
         }
-        self.audit.record(event.denied("mount-not-visible")).await?;
-        Err(AccessError::Denied {
-            code: "mount-not-visible".to_owned(),
-            message: "there is no mount here that this identity may use".to_owned(),
-        })
+        self.environment.gate().record(event.denied("mount-not-visible")).await?;
+        let denied =
+            Denied::new("mount-not-visible", "there is no mount here that this identity may use");
+        Err(Refused::from(denied).into())
     }
 
     /// Whether the policies allow to see `mount`, or any operation on `path` in it; the event tells
@@ -157,7 +145,7 @@ impl Secrets {
             (operation.name(), resource)
         });
         // Those who may do something there may know where it is.
-        let kind = self.mounts.find(mount).map(|mount| mount.kind);
+        let kind = self.environment.mounts.find(mount).map(|mount| mount.kind);
         let here: &[&'static str] = match kind {
             Some(MountKind::Pki) => &Pki::OPERATIONS,
             Some(MountKind::Ssh) => &Ssh::OPERATIONS,
@@ -174,11 +162,12 @@ impl Secrets {
         };
         let here = here.iter().map(|name| (*name, key.clone()));
         let there = there.into_iter().filter(|_| is_kv);
+        let (gate, session) = (self.environment.gate(), self.environment.session(context, caller));
         for (operation, resource) in std::iter::once((READ, top)).chain(here).chain(there) {
-            let asked = self.access.authorize(context, caller, operation, &resource, vec![]).await;
-            match asked {
-                Ok(grant) => return (true, event.decisions(grant.decisions)),
-                Err(refusal) => event = event.decisions(refusal.decisions),
+            let answer = gate.decide(&session, operation, &resource, vec![]).await;
+            event.add_decisions(answer.decisions);
+            if answer.result.is_ok() {
+                return (true, event);
             }
         }
         (false, event)
@@ -187,6 +176,6 @@ impl Secrets {
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secrets").field("mounts", &self.mounts).finish_non_exhaustive()
+        f.debug_struct("Secrets").field("mounts", &self.environment.mounts).finish_non_exhaustive()
     }
 }

@@ -9,10 +9,11 @@ use chancery_issuance::{Issuance, SshRequest};
 pub use chancery_issuance::{SshError, SshIssued};
 pub use chancery_ssh::{InvalidKey, Kind, Options, SshPublicKey};
 
+use crate::MountName;
+use crate::environment::Environment;
 use crate::mount::MountKind;
-use crate::{MountName, Secrets};
 
-/// The CA for SSH at one mount. Cheap; made per request by [`Secrets::ssh`].
+/// The CA for SSH at one mount. Cheap; made per request by [`Secrets::ssh`](crate::Secrets::ssh).
 pub struct Ssh<'a> {
     issuance: Option<&'a Issuance>,
 }
@@ -38,10 +39,13 @@ impl<'a> Ssh<'a> {
     /// The operations here, as policies name them; the resource is a principal.
     pub const OPERATIONS: [&'static str; 2] = ["ssh.sign-user", "ssh.sign-host"];
 
-    pub(crate) fn new(secrets: &'a Secrets, mount: &MountName) -> Self {
-        let is_here =
-            secrets.mounts().find(mount).is_some_and(|mount| mount.kind == MountKind::Ssh);
-        Self { issuance: secrets.issuance.as_ref().filter(|_| is_here) }
+    pub(crate) fn new(
+        environment: &Environment,
+        issuance: Option<&'a Issuance>,
+        mount: &MountName,
+    ) -> Self {
+        let is_here = environment.is_mounted(mount, MountKind::Ssh);
+        Self { issuance: issuance.filter(|_| is_here) }
     }
 
     /// Signs a key. Policies are asked about each principal.

@@ -143,8 +143,7 @@ impl Gateway {
             access.index_tokens(tenant).await.context("opening the tokens")?;
         }
         let mounts = mounts(config)?;
-        let secrets =
-            Secrets::new(access.clone(), store.clone(), audit.clone(), clock.clone(), mounts);
+        let secrets = Secrets::new(access.clone(), store.clone(), clock.clone(), mounts);
         let secrets = secrets.with_certificates(issuance.clone());
         let secrets = Arc::new(secrets.with_keys(Custody::new(hsm.clone())));
         let acme = Acme::new(

@@ -55,8 +55,8 @@ pub(crate) async fn certified_held(
     let request = wanted.request(signer, key, gateway.clock.now()).await?;
     let issued = gateway.issuance.issue(request).await;
     issued.map_err(|error| match &error {
-        IssueError::Denied { code, .. } => {
-            let denied = format!("denied by policy ({code})");
+        IssueError::NotAuthorized(refused) if refused.denied().is_some() => {
+            let denied = format!("denied by policy ({})", refused.code());
             anyhow::Error::new(error).context(denied)
         }
         _ => error.into(),

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use chancery_audit::Event;
+use chancery_gate::{Authorized, Refused};
 use chancery_identity::RequestContext;
 use chancery_records::{Recorded, Stored};
 
@@ -73,10 +73,12 @@ impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
         context: &RequestContext,
         caller: &Caller,
     ) -> Result<Vec<String>, AccessError> {
-        let event = self.ask(context, caller, "list", "").await?;
+        let authorized = self.ask(context, caller, "list", "").await?;
         let names = self.registry.names(&context.tenant);
-        let event = if names.is_ok() { event.succeeded() } else { event.failed("not-known") };
-        self.access.audit.record(event).await?;
+        match &names {
+            Ok(_) => authorized.succeeded().await?,
+            Err(_) => authorized.failed("not-known").await?,
+        }
         Ok(names?)
     }
 
@@ -90,14 +92,13 @@ impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
         caller: &Caller,
         name: &str,
     ) -> Result<Arc<Stored<T>>, AccessError> {
-        let event = self.ask(context, caller, "read", name).await?;
+        let authorized = self.ask(context, caller, "read", name).await?;
         let found = self.registry.get(&context.tenant, name);
-        let event = match &found {
-            Ok(Some(_)) => event.succeeded(),
-            Ok(None) => event.failed("not-found"),
-            Err(_) => event.failed("not-known"),
-        };
-        self.access.audit.record(event).await?;
+        match &found {
+            Ok(Some(_)) => authorized.succeeded().await?,
+            Ok(None) => authorized.failed("not-found").await?,
+            Err(_) => authorized.failed("not-known").await?,
+        }
         found?.ok_or(AccessError::NotFound)
     }
 
@@ -115,9 +116,9 @@ impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
     ) -> Result<(), AccessError> {
         check_name(name)?;
         item.check().map_err(AccessError::Directory)?;
-        let event = self.ask(context, caller, "update", name).await?;
+        let authorized = self.ask(context, caller, "update", name).await?;
         let done = self.registry.put(&context.tenant, name, &item).await;
-        self.finish(event, done).await
+        finish(authorized, done).await
     }
 
     /// Takes away what has this name; it is no error if nothing has. Policies that look it up get an
@@ -132,9 +133,9 @@ impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
         name: &str,
     ) -> Result<(), AccessError> {
         check_name(name)?;
-        let event = self.ask(context, caller, "delete", name).await?;
+        let authorized = self.ask(context, caller, "delete", name).await?;
         let done = self.registry.delete(&context.tenant, name).await;
-        self.finish(event, done).await
+        finish(authorized, done).await
     }
 
     async fn ask(
@@ -143,16 +144,22 @@ impl<T: Bounded + Recorded + Send + Sync + 'static> Registered<'_, T> {
         caller: &Caller,
         verb: &str,
         name: &str,
-    ) -> Result<Event, AccessError> {
+    ) -> Result<Authorized<'_>, Refused> {
         let operation = format!("{}.{verb}", self.registry.kind());
         self.access.may(context, caller, &operation, name).await
     }
+}
 
-    async fn finish(&self, event: Event, done: Result<(), AccessError>) -> Result<(), AccessError> {
-        let event = if done.is_ok() { event.succeeded() } else { event.failed("not-stored") };
-        self.access.audit.record(event).await?;
-        done
+/// Records whether it was stored.
+async fn finish(
+    authorized: Authorized<'_>,
+    done: Result<(), AccessError>,
+) -> Result<(), AccessError> {
+    match &done {
+        Ok(()) => authorized.succeeded().await?,
+        Err(_) => authorized.failed("not-stored").await?,
     }
+    done
 }
 
 fn check_name(name: &str) -> Result<(), AccessError> {

@@ -6,7 +6,7 @@ use chancery_store::{Commit, CommitError};
 use jiff::Timestamp;
 
 use super::{HeldToken, TokenInfo, load, put, without_entries};
-use crate::login::login_resource;
+use crate::login::{LOGIN, login_resource};
 use crate::{Access, AccessError, Caller, Unauthenticated};
 
 /// How often a renewal starts again because the record changed under it.
@@ -25,7 +25,7 @@ impl Access {
     ) -> Result<TokenInfo, AccessError> {
         let held = self.own_token(context, caller).await?;
         let event = event(context, caller, "auth.token.lookup", &held.info);
-        self.audit.record(event.succeeded()).await?;
+        self.gate.record(event.succeeded()).await?;
         Ok(held.info.clone())
     }
 
@@ -34,7 +34,7 @@ impl Access {
     /// for a login.
     ///
     /// # Errors
-    /// [`AccessError::TokenNeeded`], [`AccessError::Denied`], [`AccessError::NotRenewable`] if it lives as long
+    /// [`AccessError::TokenNeeded`], [`AccessError::NotAuthorized`], [`AccessError::NotRenewable`] if it lives as long
     /// as it may already, and [`AccessError::TokenAtItsEnd`] if nothing is left of what the policies now allow.
     #[tracing::instrument(name = "access.renew", skip_all)]
     pub async fn renew_self(
@@ -47,37 +47,30 @@ impl Access {
         let event = event(context, caller, "auth.token.renew", &held.info);
         // A client that was told so does not ask; one that asks all the same gets Vault's answer.
         if !held.info.renewable() {
-            self.audit.record(event.denied("not-renewable")).await?;
+            self.gate.record(event.denied("not-renewable")).await?;
             return Err(AccessError::NotRenewable);
         }
         let attributes = vec![("renewal".to_owned(), "true".to_owned())];
         let resource = login_resource(&held.info.role, caller.identity());
-        let asked = self.authorize(context, caller, "auth.login", &resource, attributes).await;
-        let grant = match asked {
-            Ok(grant) => grant,
-            Err(refusal) => {
-                self.audit.record(refusal.recorded_in(event)).await?;
-                return Err(refusal.into());
-            }
-        };
-        let event = event.decisions(grant.decisions);
+        let session = self.session_of(context, caller);
+        let asked = self.gate.ask_for(&session, event, LOGIN, &[&resource], attributes).await;
+        let authorized = asked?;
         let role = self.bearer_role(&caller.identity().tenant, &held.info.role);
         let role = role.filter(|_| !held.info.is_bound());
         let wish = Wish {
             increment,
             usual: role.as_ref().map_or(self.limits.default_ttl, |role| role.ttl),
             most: role.map(|role| role.ttl),
-            policy: grant.max_ttl,
+            policy: authorized.max_ttl(),
             certificate: caller.not_after(),
         };
         match self.extend(held, &wish).await {
             Ok(info) => {
-                let event = event.detail("expires", info.expires.to_string()).succeeded();
-                self.audit.record(event).await?;
+                authorized.detail("expires", info.expires.to_string()).succeeded().await?;
                 Ok(info)
             }
             Err(error) => {
-                self.audit.record(event.failed("not-renewed")).await?;
+                authorized.failed("not-renewed").await?;
                 Err(error)
             }
         }
@@ -132,9 +125,9 @@ impl Access {
         let held = self.own_token(context, caller).await?;
         let event = event(context, caller, "auth.token.revoke", &held.info);
         match self.end(std::slice::from_ref(held)).await {
-            Ok(()) => Ok(self.audit.record(event.succeeded()).await?),
+            Ok(()) => Ok(self.gate.record(event.succeeded()).await?),
             Err(error) => {
-                self.audit.record(event.failed("not-revoked")).await?;
+                self.gate.record(event.failed("not-revoked")).await?;
                 Err(error)
             }
         }

@@ -29,9 +29,9 @@ async fn administer(f: &Fixture, (context, caller): &(RequestContext, Caller)) -
     assert_eq!(result.is_ok(), done);
     match result {
         Ok(()) => "done".to_owned(),
-        Err(AccessError::Denied { code, message }) => {
-            assert!(message.contains("token.drain on hsm"), "{message}");
-            code
+        Err(AccessError::NotAuthorized(refused)) => {
+            assert!(refused.told().contains("token.drain on hsm"), "{refused}");
+            refused.code().to_owned()
         }
         Err(error) => panic!("{error}"),
     }
@@ -61,9 +61,9 @@ async fn policies_of_another_tenant_do_not_decide_about_the_installation() {
     ];
     for result in refused {
         let code = result.map_err(|error| match error {
-            AccessError::Denied { code, message } => {
-                assert!(message.contains("administration.tenant"), "{message}");
-                code
+            AccessError::NotAuthorized(refused) => {
+                assert!(refused.told().contains("administration.tenant"), "{refused}");
+                refused.code().to_owned()
             }
             other => panic!("{other}"),
         });

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use chancery_access::{AccessError, Role, Unauthenticated};
+use chancery_gate::Refused;
 use chancery_identity::{EvidenceError, NoIdentity};
 
 use serde_json::Value;
@@ -82,10 +83,11 @@ async fn an_operation_that_begins_after_the_revocation_is_refused() {
     let caller = f.caller(&context, token.expose()).await;
     f.revoke_certificate_of(&context);
 
-    let asked = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]);
-    let refusal = asked.await.unwrap_err();
-    assert_eq!(refusal.code, "certificate-revoked");
-    assert!(refusal.decisions.is_empty(), "the policies are asked about nobody");
+    let asked = f.decide(&context, &caller, "secrets.read", "secret/app/db");
+    let answer = asked.await;
+    let refusal = answer.result.unwrap_err();
+    assert_eq!(refusal.code(), "certificate-revoked");
+    assert!(answer.decisions.is_empty(), "the policies are asked about nobody");
 
     let role = Role::default_role();
     let reasons = [
@@ -117,8 +119,8 @@ async fn an_operation_that_begins_after_the_certificate_or_token_ended_is_refuse
     let with_token = f.caller(&context, token.expose()).await;
     let alone = f.access.authenticate(&context, None).await.unwrap();
     let code = async |caller| {
-        let asked = f.access.authorize(&context, caller, "secrets.read", "secret/app/db", vec![]);
-        asked.await.err().map(|refusal| refusal.code)
+        let asked = f.decide(&context, caller, "secrets.read", "secret/app/db");
+        asked.await.result.err().map(|refusal| refusal.code().to_owned())
     };
     assert_eq!(code(&with_token).await, None);
     f.clock.advance(Duration::from_hours(1));
@@ -152,12 +154,18 @@ async fn without_an_audit_log_nothing_is_answered() {
     let caller = f.caller(&context, token.expose()).await;
     f.sink.refuse(true);
     let refused = f.access.authenticate(&context, Some("chs.unknown")).await;
-    assert!(matches!(refused, Err(AccessError::Audit(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))),
+        "{refused:?}"
+    );
     let role = Role::default_role();
     let login = f.access.login_with_certificate(&context, &role).await;
-    assert!(matches!(login, Err(AccessError::Audit(_))), "{login:?}");
+    assert!(matches!(login, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))), "{login:?}");
     let looked_up = f.access.lookup_self(&context, &caller).await;
-    assert!(matches!(looked_up, Err(AccessError::Audit(_))), "{looked_up:?}");
+    assert!(
+        matches!(looked_up, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))),
+        "{looked_up:?}"
+    );
 }
 
 #[tokio::test]
@@ -165,15 +173,15 @@ async fn policies_decide_and_their_words_reach_the_audit_log() {
     let f = Fixture::new();
     let context = f.by("app");
     let caller = f.access.authenticate(&context, None).await.unwrap();
-    let ask = async |resource| {
-        f.access.authorize(&context, &caller, "secrets.read", resource, vec![]).await
-    };
-    let grant = ask("secret/app/db").await.unwrap();
-    assert_eq!(grant.decisions[0].outcome, "allow");
-    let refusal = ask("secret/other").await.unwrap_err();
-    assert_eq!(refusal.code, "no-rule");
-    assert_eq!(refusal.message, "no rule allows this");
+    let ask = async |resource| f.decide(&context, &caller, "secrets.read", resource).await;
+    let granted = ask("secret/app/db").await;
+    assert!(granted.result.is_ok());
+    assert_eq!(granted.decisions[0].outcome, "allow");
+    let answer = ask("secret/other").await;
+    let refusal = answer.result.unwrap_err();
+    assert_eq!(refusal.code(), "no-rule");
+    assert_eq!(refusal.denied().unwrap().message, "no rule allows this");
     assert_eq!(refusal.told(), "no rule allows this (secrets.read on secret/other)");
-    assert_eq!(refusal.decisions[0].binding, "test-access");
-    assert!(refusal.decisions[0].digest.starts_with("sha256:"));
+    assert_eq!(answer.decisions[0].binding, "test-access");
+    assert!(answer.decisions[0].digest.starts_with("sha256:"));
 }

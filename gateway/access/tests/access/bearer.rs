@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chancery_access::{AccessError, BearerRole, Login, Role};
+use chancery_gate::Refused;
 use chancery_identity::{
     EvidenceError, Identity, IdentityName, NoIdentity, RequestContext, TenantId,
 };
@@ -55,7 +56,7 @@ async fn a_role_gives_bearer_tokens_only_if_it_may_and_policies_are_told() {
     let context = at(f.by("app"), INSIDE);
     // The rule for this role wants `token.bound` to be false, which without the setting it is not.
     let bound = f.access.login_with_certificate(&context, &ansible()).await.unwrap_err();
-    assert!(matches!(bound, AccessError::Denied { .. }), "{bound:?}");
+    assert!(matches!(bound, AccessError::NotAuthorized(Refused::Denied(_))), "{bound:?}");
     f.access.replace_bearer_roles(vec![role()]);
     let Login { token, info } = login(&f).await;
     assert!(token.expose().starts_with("chb.default."), "{}", token.expose());
@@ -80,11 +81,10 @@ async fn a_bearer_token_is_good_without_the_certificate_and_names_its_holder_in_
     let caller = f.caller(&context, token.expose()).await;
     assert_eq!(caller.identity().to_string(), "spiffe://test/app");
     assert!(caller.is_bearer() && caller.fingerprint().is_none());
-    let read = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]).await;
+    let read = f.decide(&context, &caller, "secrets.read", "secret/app/db").await.result;
     assert!(read.is_ok(), "{read:?}");
-    let bound_only =
-        f.access.authorize(&context, &caller, "secrets.list", "secret/app/db", vec![]).await;
-    assert_eq!(bound_only.unwrap_err().code, "no-rule");
+    let bound_only = f.decide(&context, &caller, "secrets.list", "secret/app/db").await.result;
+    assert_eq!(bound_only.unwrap_err().code(), "no-rule");
     f.access.lookup_self(&context, &caller).await.unwrap();
     let line = f.last_audited();
     assert_eq!(line["actor"]["identity"], "spiffe://test/app");
@@ -130,16 +130,18 @@ async fn a_bearer_token_never_administers_whatever_policies_say() {
         ["group.update", "session.revoke", "policy-set.reload", "keys.export", "approval.give"]
     {
         for (context, caller) in [(&context, &caller), (&with_certificate, &both)] {
-            let refusal =
-                f.access.authorize(context, caller, operation, "x", vec![]).await.unwrap_err();
-            assert_eq!(refusal.code, "bearer-token", "{operation}");
+            let refusal = f.decide(context, caller, operation, "x").await.result.unwrap_err();
+            assert_eq!(refusal.code(), "bearer-token", "{operation}");
             assert!(refusal.told().contains("needs the client certificate"), "{}", refusal.told());
         }
     }
     let sessions = f.access.sessions(&context, &caller, None, None, 10).await;
-    assert!(matches!(sessions, Err(AccessError::Denied { .. })), "{sessions:?}");
+    assert!(
+        matches!(sessions, Err(AccessError::NotAuthorized(Refused::Denied(_)))),
+        "{sessions:?}"
+    );
     assert_eq!(f.last_audited()["outcome"]["code"], "bearer-token");
-    assert!(f.access.authorize(&context, &caller, "secrets.read", "x", vec![]).await.is_ok());
+    assert!(f.decide(&context, &caller, "secrets.read", "x").await.result.is_ok());
 }
 
 #[tokio::test]
@@ -160,8 +162,8 @@ async fn a_bearer_token_ends_with_its_time_its_role_and_its_certificate() {
     let caller = f.caller(&context, token.expose()).await;
     f.access.replace_bearer_roles(vec![]);
     assert_eq!(refused(&f, &context, token.expose()).await, "unknown-token", "none are looked for");
-    let read = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]).await;
-    assert_eq!(read.unwrap_err().code, "bearer-role-gone", "in mid-request too");
+    let read = f.decide(&context, &caller, "secrets.read", "secret/app/db").await.result;
+    assert_eq!(read.unwrap_err().code(), "bearer-role-gone", "in mid-request too");
 
     f.access.replace_bearer_roles(vec![role()]);
     let with_certificate = at(f.by("app"), INSIDE);
@@ -169,8 +171,8 @@ async fn a_bearer_token_ends_with_its_time_its_role_and_its_certificate() {
     let caller = f.caller(&context, login.token.expose()).await;
     f.revoke_certificate_of(&with_certificate);
     assert_eq!(refused(&f, &context, login.token.expose()).await, "certificate-revoked");
-    let read = f.access.authorize(&context, &caller, "secrets.read", "secret/app/db", vec![]).await;
-    assert_eq!(read.unwrap_err().code, "certificate-revoked");
+    let read = f.decide(&context, &caller, "secrets.read", "secret/app/db").await.result;
+    assert_eq!(read.unwrap_err().code(), "certificate-revoked");
 }
 
 #[tokio::test]

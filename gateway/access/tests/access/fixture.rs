@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chancery_access::{Access, Caller, Role, TokenLimits};
 use chancery_audit::{Audit, MemorySink};
+use chancery_gate::{Answer, Grant};
 use chancery_identity::{
     Clock, Evidence, EvidenceError, Fingerprint, Identity, IdentityName, NoIdentity,
     PeerCertificate, RequestContext, StillHolds, TenantId,
@@ -48,6 +49,18 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with_limits(TokenLimits::default())
+    }
+
+    /// Asks at the gate whether the caller may do it.
+    pub(crate) async fn decide(
+        &self,
+        context: &RequestContext,
+        caller: &Caller,
+        operation: &str,
+        resource: &str,
+    ) -> Answer<Grant> {
+        let session = self.access.session_of(context, caller);
+        self.access.gate().decide(&session, operation, resource, vec![]).await
     }
 
     /// The same with other limits on tokens.

@@ -84,7 +84,7 @@ impl Acme {
             commit = commit.check_version(by_key.clone(), found.version).delete(by_key);
         }
         // Before the commit, as everything that is done.
-        self.audit.record(event.succeeded()).await?;
+        self.gate.record(event.succeeded()).await?;
         let removed = commit_unless_changed(store, commit).await?;
         if removed {
             metrics::counter!("chancery_acme_accounts_removed_total").increment(1);

@@ -120,7 +120,7 @@ impl Acme {
             }
         };
         // Before the commit: once that is made, anybody who polls sees the outcome.
-        self.audit.record(event).await?;
+        self.gate.record(event).await?;
         match self.change(&context.tenant, &found, Change::Settle(outcome)).await {
             // It was deleted meanwhile.
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),

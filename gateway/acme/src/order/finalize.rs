@@ -147,7 +147,7 @@ impl Acme {
             }
         };
         // Before the commit: once that is made, anybody who polls sees the outcome.
-        self.audit.record(event).await?;
+        self.gate.record(event).await?;
         loop {
             let due = self.issuances(&context.tenant).key(order.due(), &id.to_string())?;
             let finished = Self::finished(order, &outcome, client);
@@ -272,10 +272,10 @@ impl Acme {
 fn failure(error: &IssueError) -> Failure {
     let kind = match error {
         // What another CSR would mend, in the words of the policies that ship with the gateway.
-        IssueError::Denied { code, .. } if CSR_CODES.contains(&code.as_str()) => {
+        IssueError::NotAuthorized(refused) if CSR_CODES.contains(&refused.code()) => {
             FailureKind::BadCsr
         }
-        IssueError::Denied { .. } => FailureKind::Unauthorized,
+        IssueError::NotAuthorized(_) => FailureKind::Unauthorized,
         IssueError::NamesNotValidated(_)
         | IssueError::OfAnotherTenant(_)
         | IssueError::NotPermitted(_) => FailureKind::RejectedIdentifier,

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use chancery_access::AccessError;
+use chancery_gate::Refused;
 use chancery_identity::visible;
 use chancery_secrets::kv::{InvalidPath, KvError};
 use chancery_secrets::pki::PkiError;
@@ -61,23 +62,22 @@ impl VaultError {
         let bad = |error: &dyn std::fmt::Display| {
             (StatusCode::BAD_REQUEST, vec![Cow::from(error.to_string())])
         };
-        let denied = |why: Cow<'static, str>| (StatusCode::FORBIDDEN, vec![DENIED.into(), why]);
         match self {
             Self::Access(error) => match error {
                 AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
-                AccessError::Denied { message, .. } => denied(message.clone().into()),
+                AccessError::NotAuthorized(refused) => not_authorized(refused),
                 AccessError::TokenNeeded => denied(error.to_string().into()),
                 AccessError::NotRenewable
                 | AccessError::TokenAtItsEnd
                 | AccessError::Directory(_)
                 | AccessError::Policies(_) => bad(error),
                 AccessError::NotFound => (StatusCode::NOT_FOUND, vec![]),
-                AccessError::Overloaded | AccessError::TooManyTokens { .. } => overloaded(error),
+                AccessError::TooManyTokens { .. } => overloaded(error),
                 _ => internal(error),
             },
             Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
             Self::Kv(error) => match error {
-                KvError::Denied { message, .. } => denied(message.clone().into()),
+                KvError::NotAuthorized(refused) => not_authorized(refused),
                 KvError::NotFound | KvError::Gone(_) => (StatusCode::NOT_FOUND, vec![]),
                 KvError::CasMismatch
                 | KvError::CasRequired
@@ -87,7 +87,6 @@ impl VaultError {
                 | KvError::Data(_)
                 | KvError::Setting(_)
                 | KvError::CustomMetadata(_) => bad(error),
-                KvError::Overloaded => overloaded(error),
                 KvError::NoRoom(_) => no_room(error),
                 KvError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
@@ -96,19 +95,17 @@ impl VaultError {
             },
             Self::Pki(error) => match error {
                 PkiError::NoMount => Self::NoRoute.parts(),
-                PkiError::Denied { message, .. } => denied(message.clone().into()),
+                PkiError::NotAuthorized(refused) => not_authorized(refused),
                 PkiError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 PkiError::Refused(_) => bad(error),
-                PkiError::Overloaded => overloaded(error),
                 PkiError::NoRoom(_) => no_room(error),
                 PkiError::Unavailable(why) if why.is_passing() => away(error),
                 PkiError::NotIssued(why) if why.is_passing() => away(error),
                 _ => internal(error),
             },
             Self::Ssh(error) => match error {
-                error if error.is_overload() => overloaded(error),
                 SshError::NotConfigured => Self::NoRoute.parts(),
-                SshError::Denied { message, .. } => denied(message.clone().into()),
+                SshError::NotAuthorized(refused) => not_authorized(refused),
                 SshError::OfOtherTenants => denied(error.to_string().into()),
                 SshError::Unavailable(why) if why.is_passing() => away(error),
                 SshError::Unavailable(_) => internal(error),
@@ -116,13 +113,13 @@ impl VaultError {
             },
             Self::Transit(error) => match error {
                 TransitError::NoMount => Self::NoRoute.parts(),
-                TransitError::Denied { message, .. } => denied(message.clone().into()),
+                TransitError::NotAuthorized(refused) => not_authorized(refused),
                 TransitError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 TransitError::NoKey(_)
                 | TransitError::NotEnabled(_)
                 | TransitError::Refused(_)
                 | TransitError::Unauthentic => bad(error),
-                TransitError::Overloaded | TransitError::Busy(_) => overloaded(error),
+                TransitError::Busy(_) => overloaded(error),
                 TransitError::NoRoom(_) => no_room(error),
                 TransitError::Unavailable(_) => away(error),
                 TransitError::Contended => {
@@ -155,6 +152,20 @@ impl VaultError {
             Self::Sealed => (StatusCode::SERVICE_UNAVAILABLE, vec!["the gateway is sealed".into()]),
             Self::Internal(what) => internal(what),
         }
+    }
+}
+
+/// The caller may not.
+fn denied(why: Cow<'static, str>) -> (StatusCode, Vec<Cow<'static, str>>) {
+    (StatusCode::FORBIDDEN, vec![DENIED.into(), why])
+}
+
+/// There is no leave at the gate.
+fn not_authorized(refused: &Refused) -> (StatusCode, Vec<Cow<'static, str>>) {
+    match refused {
+        Refused::Denied(_) | Refused::NeedsApproval { .. } => denied(refused.told().into()),
+        Refused::Overloaded => overloaded(refused),
+        Refused::Unrecorded(_) => internal(refused),
     }
 }
 
@@ -237,15 +248,12 @@ mod tests {
     #[test]
     fn an_overload_is_429_and_not_a_denial() {
         for error in [
-            VaultError::Access(AccessError::Overloaded),
+            VaultError::Access(Refused::Overloaded.into()),
             VaultError::Access(AccessError::TooManyTokens { most: 1 }),
-            VaultError::Kv(KvError::Overloaded),
-            VaultError::Pki(PkiError::Overloaded),
-            VaultError::Transit(TransitError::Overloaded),
-            VaultError::Ssh(SshError::Denied {
-                code: chancery_policy::Denial::OVERLOADED.to_owned(),
-                message: String::new(),
-            }),
+            VaultError::Kv(Refused::Overloaded.into()),
+            VaultError::Pki(Refused::Overloaded.into()),
+            VaultError::Transit(Refused::Overloaded.into()),
+            VaultError::Ssh(Refused::Overloaded.into()),
         ] {
             assert_eq!(error.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
         }

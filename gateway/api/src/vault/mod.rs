@@ -174,7 +174,9 @@ async fn unknown(
     // Only those learn what is mounted who may do anything there.
     match state.secrets.mount_behind(&call.context, &call.caller, &asked).await {
         Ok(_) => Ok(kv::of_version_1(&call)),
-        Err(AccessError::Denied { .. }) => Err(VaultError::NoRoute),
+        Err(AccessError::NotAuthorized(refused)) if refused.denied().is_some() => {
+            Err(VaultError::NoRoute)
+        }
         Err(error) => Err(error.into()),
     }
 }

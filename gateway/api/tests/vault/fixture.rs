@@ -100,7 +100,7 @@ impl Fixture {
         };
         let mounts = [mount("secret", MountKind::Kv), mount("transit", MountKind::Transit)];
         let mounts = Mounts::new(mounts);
-        let secrets = Secrets::new(access.clone(), shared, audit, clock.clone(), mounts);
+        let secrets = Secrets::new(access.clone(), shared, clock.clone(), mounts);
         let secrets = secrets.with_keys(Custody::new(None));
         let (condition, watched) = watch::channel(Condition::Active);
         let (serving, serves) = watch::channel(Serving::All);

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use chancery_ca::RevokedCertificate;
+use chancery_gate::Refused;
 use chancery_identity::{Identity, IdentityName};
 use chancery_issuance::{IssueError, IssuedCertificate, RevocationRequest, RevokeError, Revoker};
 use chancery_x509::{GeneralName, PublicKey, RevocationReason, Serial};
@@ -76,7 +77,7 @@ async fn only_those_concerned_may_revoke() {
         let question = revocation(issued.serial, RevocationReason::Unspecified, by);
         let refused = world.issuance.revoke(question.clone()).await;
         assert!(
-            matches!(refused, Err(RevokeError::Denied { .. })),
+            matches!(refused, Err(RevokeError::NotAuthorized(Refused::Denied(_)))),
             "{:?}: {refused:?}",
             question.by
         );
@@ -104,7 +105,7 @@ async fn policy_may_refuse_even_the_owner() {
     let reason = RevocationReason::Unspecified;
     let question = revocation(issued.serial, reason, by_account("suspended"));
     let refused = world.issuance.revoke(question).await;
-    assert!(matches!(refused, Err(RevokeError::Denied { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(RevokeError::NotAuthorized(Refused::Denied(_)))), "{refused:?}");
     assert_eq!(world.last_line()["decisions"][0]["outcome"], "deny");
 }
 

@@ -5,20 +5,21 @@ use jiff::Timestamp;
 
 use super::storage::{self, Layout, Loaded};
 use super::{KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
-use crate::allowed::Allowed;
-use crate::{MountKind, MountName, Secrets};
+use crate::environment::Environment;
+use crate::{MountKind, MountName};
+use chancery_gate::Authorized;
 
 /// How often a change starts again because somebody else changed the same secret. Each time, one of
 /// the others got through, so as many writers as this can meet at one secret.
 const ATTEMPTS: usize = 256;
 
-/// The key-value engine at one mount. Cheap; made per request by [`Secrets::kv`].
+/// The key-value engine at one mount. Cheap; made per request by [`Secrets::kv`](crate::Secrets::kv).
 ///
 /// The operations are to be run to their end: one whose future is dropped half-way may have been done
 /// and not recorded.
 #[derive(Debug, Clone)]
 pub struct Kv<'a> {
-    pub(crate) secrets: &'a Secrets,
+    pub(crate) environment: &'a Environment,
     pub(crate) mount: MountName,
     exists: bool,
 }
@@ -32,18 +33,17 @@ pub(crate) enum Change<T> {
 }
 
 impl<'a> Kv<'a> {
-    pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
-        let found = secrets.mounts().find(&mount);
-        let exists = found.is_some_and(|mount| mount.kind == MountKind::Kv);
-        Self { secrets, mount, exists }
+    pub(crate) fn new(environment: &'a Environment, mount: MountName) -> Self {
+        let exists = environment.is_mounted(&mount, MountKind::Kv);
+        Self { environment, mount, exists }
     }
 
     pub(crate) fn store(&self) -> &'a dyn Store {
-        &*self.secrets.store
+        &*self.environment.store
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.secrets.clock.now()
+        self.environment.now()
     }
 
     pub(crate) fn layout<'b>(&'b self, tenant: &'b TenantId) -> Layout<'b> {
@@ -67,11 +67,10 @@ impl<'a> Kv<'a> {
         caller: &Caller,
         operation: KvOperation,
         resource: String,
-    ) -> Result<Allowed<'a>, KvError> {
-        let (secrets, operation) = (self.secrets, operation.name());
-        let may: Result<_, KvError> =
-            Allowed::ask(secrets, context, caller, operation, &resource, vec![]).await;
-        let may = may?;
+    ) -> Result<Authorized<'a>, KvError> {
+        let session = self.environment.session(context, caller);
+        let asked = self.environment.gate().ask(&session, operation.name(), &resource, vec![]);
+        let may = asked.await?;
         if self.exists { Ok(may) } else { may.finish(Err(KvError::NoMount)).await }
     }
 

@@ -1,29 +1,20 @@
-use chancery_audit::AuditError;
 use chancery_identity::NoRoom;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
 use super::config::InvalidSetting;
 use super::custom::InvalidCustomMetadata;
 use super::data::InvalidData;
-use super::metadata::VersionMetadata;
 use super::path::InvalidPath;
-use crate::allowed::OperationError;
+use super::version::VersionMetadata;
+use chancery_gate::{Coded, Refused};
 
 /// Why an operation on secrets was not done. No variant carries anything of a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvError {
-    /// The policies refused.
-    #[error("denied by policy ({code}): {message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
-    /// Too many decisions are waiting.
-    #[error("too many requests are waiting for a decision: try again")]
-    Overloaded,
+    /// There is no leave for it.
+    #[error(transparent)]
+    NotAuthorized(#[from] Refused),
     /// Nothing is mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -72,24 +63,12 @@ pub enum KvError {
     /// A record is not what this release writes.
     #[error("the record {0} cannot be understood: was it written by a newer release?")]
     Record(String),
-    /// The audit log did not take the event, so the result is withheld.
-    #[error("the audit log refuses events, so nothing is answered: {0}")]
-    Audit(#[from] AuditError),
 }
 
-impl OperationError for KvError {
-    fn denied(code: String, message: String) -> Self {
-        Self::Denied { code, message }
-    }
-
-    fn overloaded() -> Self {
-        Self::Overloaded
-    }
-
+impl Coded for KvError {
     fn code(&self) -> &str {
         match self {
-            Self::Denied { code, .. } => code,
-            Self::Overloaded => "overloaded",
+            Self::NotAuthorized(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
@@ -106,7 +85,6 @@ impl OperationError for KvError {
             Self::Read(_) => "store-read",
             Self::Commit(_) => "store-commit",
             Self::Record(_) => "store-record",
-            Self::Audit(_) => "audit",
         }
     }
 }

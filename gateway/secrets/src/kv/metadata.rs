@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::config::{KvConfig, bounded_retention, updated_max_versions};
 use super::custom::CustomMetadata;
 use super::error::KvError;
+use super::version::{Version, VersionMetadata, VersionState};
 
 /// Everything about a secret except its values: the state machine of its versions. One store record per
 /// secret; each change is an optimistic commit on that record.
@@ -34,39 +35,6 @@ pub struct SecretMetadata {
     pub custom_metadata: CustomMetadata,
     /// The versions still known, by number.
     pub versions: BTreeMap<u64, Version>,
-}
-
-/// One version of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version {
-    /// When it was written.
-    pub created: Timestamp,
-    /// When it was, or will be, deleted; it can be brought back.
-    pub deletion: Option<Timestamp>,
-    /// Whether its value is gone for good.
-    pub destroyed: bool,
-}
-
-/// The state of a version's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionState {
-    /// It can be read.
-    Live,
-    /// It cannot be read until it is undeleted.
-    Deleted,
-    /// It does not exist any more.
-    Destroyed,
-}
-
-/// A version with its number and the secret's notes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionMetadata {
-    /// Its number.
-    pub number: u64,
-    /// The version.
-    pub version: Version,
-    /// Notes about the secret.
-    pub custom_metadata: CustomMetadata,
 }
 
 /// A change of a secret's settings; none leaves a setting as it is.
@@ -97,19 +65,6 @@ pub(crate) struct Added {
     pub(crate) number: u64,
     /// Versions that are no longer kept.
     pub(crate) dropped: Vec<u64>,
-}
-
-impl Version {
-    /// The state of its value at `now`.
-    pub fn state(&self, now: Timestamp) -> VersionState {
-        if self.destroyed {
-            VersionState::Destroyed
-        } else if self.deletion.is_some_and(|at| at <= now) {
-            VersionState::Deleted
-        } else {
-            VersionState::Live
-        }
-    }
 }
 
 impl SecretMetadata {

@@ -18,6 +18,7 @@ mod path;
 mod read;
 mod secret_metadata;
 mod storage;
+mod version;
 mod versions;
 mod write;
 
@@ -29,9 +30,8 @@ pub use custom::{CustomMetadata, InvalidCustomMetadata};
 pub use data::{InvalidData, MAX_DATA_BYTES, SecretData};
 pub use engine::Kv;
 pub use error::KvError;
-pub use metadata::{
-    MetadataUpdate, NotesUpdate, SecretMetadata, Version, VersionMetadata, VersionState,
-};
+pub use metadata::{MetadataUpdate, NotesUpdate, SecretMetadata};
 pub use operation::KvOperation;
 pub use path::{Folder, InvalidPath, MAX_PATH_BYTES, SecretPath};
 pub use read::ReadVersion;
+pub use version::{Version, VersionMetadata, VersionState};

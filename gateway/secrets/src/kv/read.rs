@@ -1,8 +1,8 @@
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 
-use super::metadata::{VersionMetadata, VersionState};
 use super::storage::{load_data, load_metadata};
+use super::version::{VersionMetadata, VersionState};
 use super::{Kv, KvError, KvOperation, SecretData, SecretPath};
 
 /// How often a read starts again because the version it found in the metadata was removed before it

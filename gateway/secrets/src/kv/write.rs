@@ -1,11 +1,11 @@
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 
-use super::metadata::{VersionMetadata, VersionState};
 use super::storage::{Layout, Loaded, encode, encode_data, load_data, load_metadata};
+use super::version::{VersionMetadata, VersionState};
 use super::{Kv, KvConfig, KvError, KvOperation, SecretData, SecretMetadata, SecretPath};
-use crate::allowed::Allowed;
 use crate::id::time_ordered_id;
+use chancery_gate::Authorized;
 
 impl Kv<'_> {
     /// Writes a new version; `cas` is the version that it replaces, 0 to only create.
@@ -24,7 +24,7 @@ impl Kv<'_> {
         let tenant = &caller.identity().tenant;
         let layout = self.layout(tenant);
         let key = layout.metadata(path)?;
-        let mut allowed: Option<Allowed<'_>> = None;
+        let mut allowed: Option<Authorized<'_>> = None;
         for _ in Self::attempts() {
             // Looked at before the policies are asked, which are told apart creating and updating.
             // If that changes under the request, they are asked again.

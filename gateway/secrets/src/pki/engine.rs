@@ -8,25 +8,21 @@ use chancery_issuance::{
 use chancery_x509::{RevocationReason, Serial};
 
 use super::PkiError;
-use super::sign::{RENEW, SIGN};
-use crate::allowed::Allowed;
+use super::operations::{LIST, READ, RENEW, REVOKE, SIGN};
+use crate::MountName;
+use crate::environment::Environment;
 use crate::mount::MountKind;
-use crate::{MountName, Secrets};
+use chancery_gate::Authorized;
 
 /// How many certificates are listed at once, at most.
 pub const MAX_PAGE: usize = 10_000;
 
-/// The names of operations, as policies have them.
-const LIST: &str = "certificates.list";
-const READ: &str = "certificates.read";
-const REVOKE: &str = "certificates.revoke";
-
-/// The certificates at one mount. Cheap; made per request by [`Secrets::pki`].
+/// The certificates at one mount. Cheap; made per request by [`Secrets::pki`](crate::Secrets::pki).
 ///
 /// The operations are to be run to their end: one whose future is dropped half-way may have been done
 /// and not recorded.
 pub struct Pki<'a> {
-    pub(super) secrets: &'a Secrets,
+    pub(super) environment: &'a Environment,
     pub(super) issuance: Option<&'a Issuance>,
 }
 
@@ -45,10 +41,13 @@ impl<'a> Pki<'a> {
     /// What can be done here, as policies name it.
     pub const OPERATIONS: [&'static str; 5] = [LIST, READ, REVOKE, RENEW, SIGN];
 
-    pub(crate) fn new(secrets: &'a Secrets, mount: &MountName) -> Self {
-        let is_here =
-            secrets.mounts().find(mount).is_some_and(|mount| mount.kind == MountKind::Pki);
-        Self { secrets, issuance: secrets.issuance.as_ref().filter(|_| is_here) }
+    pub(crate) fn new(
+        environment: &'a Environment,
+        issuance: Option<&'a Issuance>,
+        mount: &MountName,
+    ) -> Self {
+        let is_here = environment.is_mounted(mount, MountKind::Pki);
+        Self { environment, issuance: issuance.filter(|_| is_here) }
     }
 
     /// The certificates that fit, at most `limit` of them and [`MAX_PAGE`], in the order in which they
@@ -165,7 +164,8 @@ impl<'a> Pki<'a> {
         operation: &'static str,
         resource: &str,
         facts: Vec<(String, String)>,
-    ) -> Result<Allowed<'a>, PkiError> {
-        Allowed::ask(self.secrets, context, caller, operation, resource, facts).await
+    ) -> Result<Authorized<'a>, PkiError> {
+        let session = self.environment.session(context, caller);
+        Ok(self.environment.gate().ask(&session, operation, resource, facts).await?)
     }
 }

@@ -1,25 +1,16 @@
-use chancery_audit::AuditError;
 use chancery_identity::NoRoom;
 use chancery_issuance::{BulkError, IssueError, RevokeError, SearchError, Unavailable};
 use chancery_store::ReadError;
 
-use crate::allowed::OperationError;
+use chancery_gate::{Coded, Refused};
 
 /// Why an operation on certificates was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PkiError {
-    /// The policies refused.
-    #[error("denied by policy ({code}): {message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
-    /// Too many decisions are waiting.
-    #[error("too many requests are waiting for a decision: try again")]
-    Overloaded,
+    /// There is no leave for it.
+    #[error(transparent)]
+    NotAuthorized(#[from] Refused),
     /// No certificates are mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -41,30 +32,18 @@ pub enum PkiError {
     /// What was allowed cannot be issued: a policy, an issuer or its CA is at fault, and not the caller.
     #[error(transparent)]
     NotIssued(IssueError),
-    /// The audit log could not be written.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
 }
 
-impl OperationError for PkiError {
-    fn denied(code: String, message: String) -> Self {
-        Self::Denied { code, message }
-    }
-
-    fn overloaded() -> Self {
-        Self::Overloaded
-    }
-
+impl Coded for PkiError {
     fn code(&self) -> &str {
         match self {
-            Self::Denied { code, .. } => code,
-            Self::Overloaded => "overloaded",
+            Self::NotAuthorized(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
             Self::Refused(_) => "refused",
             Self::NotIssued(error) => error.code(),
-            Self::Read(_) | Self::Unavailable(_) | Self::Audit(_) => "unavailable",
+            Self::Read(_) | Self::Unavailable(_) => "unavailable",
         }
     }
 }
@@ -83,8 +62,7 @@ impl From<RevokeError> for PkiError {
     fn from(error: RevokeError) -> Self {
         match error {
             RevokeError::NotFound => Self::NotFound,
-            error if error.is_overload() => Self::Overloaded,
-            RevokeError::Denied { code, message } => Self::Denied { code, message },
+            RevokeError::NotAuthorized(refused) => refused.into(),
             RevokeError::Unavailable(error) => error.into(),
             RevokeError::AlreadyRevoked | RevokeError::BadReason(_) => {
                 Self::Refused(error.to_string())
@@ -104,10 +82,8 @@ impl From<BulkError> for PkiError {
 
 impl From<IssueError> for PkiError {
     fn from(error: IssueError) -> Self {
-        let code = error.code().to_owned();
         match error {
-            _ if error.is_overload() => Self::Overloaded,
-            IssueError::Denied { message, .. } => Self::Denied { code, message },
+            IssueError::NotAuthorized(refused) => refused.into(),
             IssueError::Unavailable(error) => error.into(),
             IssueError::WeakKey(_)
             | IssueError::CompromisedKey

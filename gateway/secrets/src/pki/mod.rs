@@ -3,6 +3,7 @@
 
 mod engine;
 mod error;
+mod operations;
 mod sign;
 
 pub use chancery_issuance::{BulkOutcome, InventoryEntry, IssuedCertificate, Search, Searched};

@@ -12,13 +12,8 @@ use chancery_issuance::{IssuanceRequest, IssuedCertificate, Requester, Validated
 use chancery_x509::{CertificateRequest, GeneralName};
 use jiff::Timestamp;
 
+use super::operations::{RENEW, SIGN};
 use super::{Pki, PkiError};
-use crate::allowed::Allowed;
-
-/// To have the caller's own name certified, and no other, as policies name it.
-pub(super) const RENEW: &str = "certificates.renew";
-/// To have other names certified.
-pub(super) const SIGN: &str = "certificates.sign";
 
 /// How many names one request may have: policies are asked about each.
 const MOST_NAMES: usize = 100;
@@ -58,10 +53,9 @@ impl Pki<'_> {
         let (operation, method) = if is_own { (RENEW, "identity") } else { (SIGN, "operator") };
         let resources: Vec<String> = names.iter().map(ToString::to_string).collect();
         let facts = vec![("profile".to_owned(), wanted.profile.clone())];
-        let allowed: Allowed<'_> =
-            Allowed::ask_each(self.secrets, context, caller, operation, &resources, facts)
-                .await
-                .map_err(|refusal: PkiError| refusal)?;
+        let session = self.environment.session(context, caller);
+        let asked = self.environment.gate().ask_each(&session, operation, &resources, facts);
+        let allowed = asked.await?;
         let proved = |name| ValidatedName { name, method: method.to_owned() };
         let validated = names.into_iter().map(proved).collect();
         let ceiling = allowed.max_ttl().into_iter().chain(wanted.ttl).min();
@@ -83,7 +77,7 @@ impl Pki<'_> {
         ceiling: Option<Duration>,
     ) -> Result<IssuedCertificate, PkiError> {
         let issuance = self.issuance.ok_or(PkiError::NoMount)?;
-        let now = self.secrets.clock.now();
+        let now = self.environment.now();
         let end = ceiling.map(|ceiling| now.checked_add(ceiling)).transpose();
         let end = end.map_err(|_| PkiError::Refused("ttl is too long".to_owned()))?;
         let not_after = end.into_iter().chain(wanted.not_after).min();

@@ -6,19 +6,20 @@ use zeroize::Zeroizing;
 
 use super::storage::{Layout, Loaded, secret};
 use super::{Custody, TransitError, TransitKey, TransitKeyName};
-use crate::allowed::Allowed;
+use crate::MountName;
+use crate::environment::Environment;
 use crate::mount::MountKind;
-use crate::{MountName, Secrets};
+use chancery_gate::Authorized;
 
 /// How often a change of a key starts again because somebody else changed it.
 const ATTEMPTS: usize = 16;
 
-/// The keys at one mount. Cheap; made per request by [`Secrets::transit`].
+/// The keys at one mount. Cheap; made per request by [`Secrets::transit`](crate::Secrets::transit).
 ///
 /// The operations are to be run to their end: one whose future is dropped half-way may have been done
 /// and not recorded.
 pub struct Transit<'a> {
-    pub(super) secrets: &'a Secrets,
+    pub(super) environment: &'a Environment,
     pub(super) mount: MountName,
     pub(super) custody: Option<&'a Custody>,
     pub(super) store: &'a SharedStore,
@@ -26,7 +27,7 @@ pub struct Transit<'a> {
 
 /// A key that is about to be used, and what was allowed.
 pub(super) struct Using<'a> {
-    pub(super) allowed: Allowed<'a>,
+    pub(super) allowed: Authorized<'a>,
     pub(super) found: Result<Loaded, TransitError>,
 }
 
@@ -58,11 +59,14 @@ impl<'a> Transit<'a> {
         "keys.restore",
     ];
 
-    pub(crate) fn new(secrets: &'a Secrets, mount: MountName) -> Self {
-        let is_here =
-            secrets.mounts().find(&mount).is_some_and(|mount| mount.kind == MountKind::Transit);
-        let custody = secrets.custody.as_ref().filter(|_| is_here);
-        Self { secrets, mount, custody, store: &secrets.store }
+    pub(crate) fn new(
+        environment: &'a Environment,
+        custody: Option<&'a Custody>,
+        mount: MountName,
+    ) -> Self {
+        let is_here = environment.is_mounted(&mount, MountKind::Transit);
+        let custody = custody.filter(|_| is_here);
+        Self { environment, mount, custody, store: &environment.store }
     }
 
     pub(super) fn store(&self) -> &'a dyn Store {
@@ -70,7 +74,7 @@ impl<'a> Transit<'a> {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.secrets.clock.now()
+        self.environment.now()
     }
 
     pub(super) fn custody(&self) -> Result<&'a Custody, TransitError> {
@@ -94,7 +98,7 @@ impl<'a> Transit<'a> {
         operation: &'static str,
         resource: &str,
         facts: Vec<(String, String)>,
-    ) -> Result<Allowed<'a>, TransitError> {
+    ) -> Result<Authorized<'a>, TransitError> {
         let resources = [resource];
         self.ask_each(context, caller, operation, &resources, facts).await
     }
@@ -107,11 +111,9 @@ impl<'a> Transit<'a> {
         operation: &'static str,
         resources: &[impl AsRef<str>],
         facts: Vec<(String, String)>,
-    ) -> Result<Allowed<'a>, TransitError> {
-        let secrets = self.secrets;
-        let asked = Allowed::ask_each::<TransitError>(
-            secrets, context, caller, operation, resources, facts,
-        );
+    ) -> Result<Authorized<'a>, TransitError> {
+        let session = self.environment.session(context, caller);
+        let asked = self.environment.gate().ask_each(&session, operation, resources, facts);
         let may = asked.await?;
         if self.custody.is_some() { Ok(may) } else { may.finish(Err(TransitError::NoMount)).await }
     }

@@ -1,29 +1,20 @@
 use std::borrow::Cow;
 
-use chancery_audit::AuditError;
 use chancery_compute::ComputeError;
 use chancery_identity::NoRoom;
 use chancery_keys::software::OaepError;
 use chancery_keys::{SignError, WrapError};
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
-use crate::allowed::OperationError;
+use chancery_gate::{Coded, Refused};
 
 /// Why an operation on keys was not done. No variant carries anything secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransitError {
-    /// The policies refused.
-    #[error("denied by policy ({code}): {message}")]
-    Denied {
-        /// Stable code of the reason.
-        code: String,
-        /// For the caller.
-        message: String,
-    },
-    /// Too many decisions are waiting.
-    #[error("too many requests are waiting for a decision: try again")]
-    Overloaded,
+    /// There is no leave for it.
+    #[error(transparent)]
+    NotAuthorized(#[from] Refused),
     /// No keys are mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -69,9 +60,6 @@ pub enum TransitError {
     /// A record is not what this release writes.
     #[error("the record {0} cannot be understood: was it written by a newer release?")]
     Record(String),
-    /// The audit log did not take the event, so the result is withheld.
-    #[error("the audit log refuses events, so nothing is answered: {0}")]
-    Audit(#[from] AuditError),
 }
 
 /// What each of several inputs came to. What lies within, such as an HSM that is away, is the error of the
@@ -102,19 +90,10 @@ impl TransitError {
     }
 }
 
-impl OperationError for TransitError {
-    fn denied(code: String, message: String) -> Self {
-        Self::Denied { code, message }
-    }
-
-    fn overloaded() -> Self {
-        Self::Overloaded
-    }
-
+impl Coded for TransitError {
     fn code(&self) -> &str {
         match self {
-            Self::Denied { code, .. } => code,
-            Self::Overloaded => "overloaded",
+            Self::NotAuthorized(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound | Self::NoKey(_) => "not-found",
@@ -129,7 +108,6 @@ impl OperationError for TransitError {
             Self::Read(_) => "store-read",
             Self::Commit(_) => "store-commit",
             Self::Record(_) => "store-record",
-            Self::Audit(_) => "audit",
         }
     }
 }

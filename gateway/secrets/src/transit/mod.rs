@@ -21,6 +21,7 @@ mod name;
 mod parts;
 mod record;
 mod rotation;
+mod scheme;
 mod settings;
 mod signing;
 mod storage;
@@ -42,7 +43,7 @@ pub use key_type::{Protection, TransitKeyType, UnknownProtection, UnknownTransit
 pub use lifecycle::NewKey;
 pub use name::{InvalidTransitKeyName, TransitKeyName};
 pub use record::{KeyVersion, State, TransitKey};
+pub use scheme::{Marshaling, Padding, Signing};
 pub use settings::{KeySettings, SettingsUpdate};
-pub use signing::{Marshaling, Padding, Signing};
 pub use storage::is_index;
 pub use text::{MalformedText, VersionedText};

@@ -7,7 +7,7 @@ use super::parts;
 use super::storage::{DUE, Layout, Loaded, parse_due};
 use super::{State, Transit, TransitError, TransitKeyName};
 use crate::Secrets;
-use crate::allowed::OperationError;
+use chancery_gate::{Coded as _, Refused};
 
 /// How many entries are read at once.
 const PAGE: usize = 256;
@@ -21,8 +21,8 @@ impl Secrets {
     /// If the store or the audit log fails, or the lease was lost. A key that fails does not keep the others.
     #[tracing::instrument(name = "secrets.sweep_keys", skip_all)]
     pub async fn sweep_keys(&self, fence: &Fence) -> Result<usize, TransitError> {
-        let store = fence.over(&self.store);
-        parts::sweep(&*store, self.clock.now()).await?;
+        let store = fence.over(&self.environment.store);
+        parts::sweep(&*store, self.environment.now()).await?;
         let (mut done, mut after): (usize, Option<Key>) = (0, None);
         loop {
             let page = store.keys(DUE.as_bytes(), after.as_ref(), PAGE).await?;
@@ -34,11 +34,11 @@ impl Secrets {
                 let Some((at, tenant, mount, name)) = parse_due(entry) else {
                     return Err(TransitError::Record(entry.to_string()));
                 };
-                if at > self.clock.now().as_second() {
+                if at > self.environment.now().as_second() {
                     return Ok(done);
                 }
                 let transit = Transit { store: &store, ..self.transit(mount) };
-                let context = RequestContext::internal(tenant, self.clock.now());
+                let context = RequestContext::internal(tenant, self.environment.now());
                 match transit.act(&context, &name, at, entry).await {
                     // A key that is damaged must not keep the others.
                     Err(TransitError::Read(error)) => drop(lenient::pass_over(error)?),
@@ -83,7 +83,7 @@ impl Transit<'_> {
                 event.failed(error.code())
             }
         };
-        self.secrets.audit.record(event).await?;
+        self.environment.gate().record(event).await.map_err(Refused::from)?;
         Ok(outcome.is_ok())
     }
 

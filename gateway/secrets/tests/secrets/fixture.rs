@@ -68,8 +68,7 @@ impl Fixture {
             description: "tests".to_owned(),
         };
         let mounts = [mount("secret", MountKind::Kv), mount("transit", MountKind::Transit)];
-        let secrets =
-            Secrets::new(access.clone(), shared, audit, clock.clone(), Mounts::new(mounts));
+        let secrets = Secrets::new(access.clone(), shared, clock.clone(), Mounts::new(mounts));
         let secrets = secrets.with_keys(Custody::new(None));
         Self { secrets: Arc::new(secrets), access, store, clock, sink, _policies: policies }
     }

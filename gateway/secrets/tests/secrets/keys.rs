@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chancery_gate::Refused;
 use chancery_keys::KeyType;
 use chancery_keys::software::{OaepHash, generate, wrap_key};
 use chancery_records::Fence;
@@ -421,11 +422,14 @@ async fn policies_are_told_which_algorithm_is_wanted() {
     // exist.
     for key in ["ed", "nothing"] {
         let refused = transit.sign(context, caller, &name(key), None, how, message.clone()).await;
-        assert!(matches!(refused, Err(TransitError::Denied { .. })), "{key}: {refused:?}");
+        assert!(
+            matches!(refused, Err(TransitError::NotAuthorized(Refused::Denied(_)))),
+            "{key}: {refused:?}"
+        );
     }
     let stranger = w.f.somebody("default", "stranger").await;
     let listed = transit.list(&stranger.context, &stranger.caller, &Page::ALL).await;
-    assert!(matches!(listed, Err(TransitError::Denied { .. })));
+    assert!(matches!(listed, Err(TransitError::NotAuthorized(Refused::Denied(_)))));
     let other_tenant = w.f.somebody("other", "admin").await;
     let read = transit.read(&other_tenant.context, &other_tenant.caller, &name("ec")).await;
     assert!(matches!(read, Err(TransitError::NotFound)), "{read:?}");
@@ -612,7 +616,10 @@ async fn policies_are_told_which_key_a_backup_brings_back_before_it_is_there() {
     let nobody = w.f.somebody("default", "reader").await;
     for text in [backups["plain"].as_str(), "nonsense"] {
         let refused = transit.restore(&nobody.context, &nobody.caller, None, text).await;
-        assert!(matches!(refused, Err(TransitError::Denied { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(TransitError::NotAuthorized(Refused::Denied(_)))),
+            "{refused:?}"
+        );
     }
     // A rule that denies by an attribute applies if the attribute is unknown.
     restore(None, "nonsense").await.unwrap_err();

@@ -138,7 +138,10 @@ impl Running {
         let context = RequestContext::internal(TenantId::default_tenant(), clock.now());
         let event = Event::new(&context, "policy-set.load", cause);
         let event = match &loaded {
-            Ok(loaded) => in_force(event, loaded).succeeded(),
+            Ok(loaded) => {
+                let add = |event: Event, (name, value)| event.detail(name, value);
+                in_force(loaded).into_iter().fold(event, add).succeeded()
+            }
             Err(error) => event.detail("reason", error.to_string()).failed("not-taken"),
         };
         audit.record(event).await?;
