@@ -5,7 +5,7 @@
 //! it is worth nothing without the certificate that obtained it, and gives nothing that the
 //! certificate alone would not. Where a role of the configuration allows it ([`BearerRole`]), a token is
 //! worth something alone, and then gives less. [`Access::authenticate`] is the only source of a [`Caller`], and
-//! [`Access::authorize`] asks the policies; there is no other gate and nobody who passes without.
+//! [`Access::session_of`] gives a caller's session, which asks at the gate.
 
 mod access;
 mod administration;

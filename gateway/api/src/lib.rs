@@ -12,7 +12,9 @@ mod context;
 mod hosts;
 mod monitoring;
 mod ocsp;
+mod ocsp_reply;
 mod plain;
+mod plain_sources;
 mod refused;
 mod serving;
 mod url;
@@ -25,8 +27,9 @@ use chancery_identity::Clock;
 pub use body::{BodyError, Held, Shared};
 pub use hosts::{CalledAddress, HostName, Hosts, InvalidHostName, check as check_host};
 pub use monitoring::{MonitoringService, MonitoringSources, TokenHealth};
-pub use ocsp::{OcspFuture, OcspOutcome, OcspReply, Reusable};
-pub use plain::{PlainService, PlainSources};
+pub use ocsp_reply::{OcspFuture, OcspOutcome, OcspReply, Reusable};
+pub use plain::PlainService;
+pub use plain_sources::PlainSources;
 pub use serving::{Serves, Serving};
 
 /// Everything that is served behind TLS, under the names of `hosts`. Requests must carry a

@@ -1,8 +1,6 @@
 //! OCSP over HTTP (RFC 6960 appendix A, RFC 5019 §5): `POST` with the request as its body, `GET` with it in
 //! the path, so that caches can answer.
 
-use std::pin::Pin;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -16,41 +14,10 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use percent_encoding::percent_decode_str;
 
 use crate::url::Segments;
-use crate::{BodyError, PlainSources};
+use crate::{BodyError, OcspOutcome, OcspReply, PlainSources, Reusable};
 
 /// The largest request, in bytes. One about a single certificate has about a hundred.
 pub(crate) const LARGEST_REQUEST: usize = 4096;
-
-/// What becomes of a request.
-pub enum OcspOutcome {
-    /// The answer was there.
-    Ready(OcspReply),
-    /// It is on its way.
-    Pending(OcspFuture),
-}
-
-/// An answer on its way.
-pub type OcspFuture = Pin<Box<dyn Future<Output = OcspReply> + Send>>;
-
-/// An answer to an OCSP request.
-#[derive(Debug, Clone)]
-pub struct OcspReply {
-    /// The response, DER.
-    pub der: Bytes,
-    /// For how long others who ask the same may be given it; none if they may not.
-    pub reusable: Option<Reusable>,
-}
-
-/// The time of an answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Reusable {
-    /// When it was made.
-    pub from: Timestamp,
-    /// When it ends.
-    pub until: Timestamp,
-    /// How many seconds are left.
-    pub seconds: u64,
-}
 
 pub(crate) async fn post(
     State(sources): State<PlainSources>,

@@ -1,7 +1,5 @@
 //! The plain port: what needs no secrecy, since it is public or signed.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
@@ -11,37 +9,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
-use crate::Shared;
 use crate::coding::UnknownCoding;
 use crate::hosts;
 use crate::monitoring::{self, MonitoringSources};
-use crate::ocsp::{self, OcspOutcome};
-use crate::serving::Serves;
+use crate::ocsp::{self};
 use crate::url::Segments;
-
-/// Finds something public by its id.
-type Lookup<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
-
-/// Answers requests about the issuer with an id.
-type Responder = dyn Fn(&str, Bytes) -> Option<OcspOutcome> + Send + Sync;
-
-/// Where the plain port gets what it serves. Closures, because the rooms that know (the CA, the
-/// upstreams, the metrics recorder) are not this room's to import.
-#[derive(Clone)]
-pub struct PlainSources {
-    /// The current CRL (DER) of the issuer with this id.
-    pub crl: Lookup<Bytes>,
-    /// The certificate (DER) of the issuer with this id.
-    pub issuer: Lookup<Bytes>,
-    /// The answer to an upstream CA's http-01 challenge with this token (RFC 8555 §8.3).
-    pub challenge_response: Lookup<String>,
-    /// The public key of the CA for SSH, `user-ca` or `host-ca`, as one line.
-    pub ssh_ca: Lookup<String>,
-    /// What is done with requests.
-    pub serving: Serves,
-    /// Answers an OCSP request (DER) about the issuer with this id; none if there is no responder for it.
-    pub ocsp: Arc<Responder>,
-}
+use crate::{PlainSources, Shared};
 
 /// The plain port: CRLs, OCSP, issuer certificates, http-01 answers and health.
 pub struct PlainService {
@@ -151,6 +124,8 @@ fn public_file(found: Option<Bytes>, content_type: &'static str, cache: &'static
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::serving::Serving;
     use axum::body::to_bytes;

@@ -1,9 +1,7 @@
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_files::{Trusted, Untrusted};
 use chancery_identity::{Clock, RequestContext};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval_at};
@@ -13,12 +11,12 @@ use crate::checkpoint::LogName;
 use crate::keeper::{Ask, Keeper};
 use crate::line::{Chain, MAX_LINE};
 use crate::log::Log;
-use crate::mark::{KnownMark, Mark, Marks};
+use crate::mark::{KnownMark, Mark};
 use crate::paths::Names;
 use crate::refusals::Refusals;
 use crate::verify::{Pace, Patrol, Patrolled};
 use crate::writer::{Message, Output, Writer};
-use crate::{AuditKey, Event, HeadError, Sink, WeakKey};
+use crate::{AuditConfig, AuditError, AuditKey, Event, OpenError, Sink};
 
 /// How many events may wait for the writer before [`Audit::record`] waits too.
 const QUEUE: usize = 4096;
@@ -49,108 +47,6 @@ struct Files {
     position: watch::Receiver<Mark>,
     clock: Clock,
 }
-
-/// Where the audit log is and what seals it.
-pub struct AuditConfig {
-    /// The file that is written. Its head, its newest checkpoint and its public key are beside it
-    /// (`PATH.head`, `PATH.checkpoint`, `PATH.pub`), and so are the files that were closed. The files
-    /// have mode 0600.
-    pub path: PathBuf,
-    /// Who may change the files and their directory; the directory is made if it is missing.
-    pub trusted: Trusted,
-    /// At least 32 random bytes, the same at every start.
-    pub key: Zeroizing<Vec<u8>>,
-    /// What the log is called in its checkpoints.
-    pub name: LogName,
-    /// The high-water mark in the caller's store.
-    pub marks: Marks,
-    /// When a file is closed and the next is begun.
-    pub rotation: Rotation,
-    /// How often it is signed how far the log has come, while it grows.
-    pub checkpoints: Duration,
-}
-
-/// When a file is closed and the next is begun; never of itself by default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rotation {
-    /// Once it has so many bytes.
-    pub bytes: Option<u64>,
-    /// Once its first line is so old and there are others.
-    pub age: Option<Duration>,
-}
-
-/// The event is not on record: the caller must not answer as if the operation was done.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AuditError {
-    /// The sink refused, for instance because the disk is full.
-    #[error("the audit log could not be written: {0}")]
-    Write(Arc<io::Error>),
-    /// The log was closed, because the gateway is stopping.
-    #[error("the audit log is closed")]
-    Closed,
-    /// The event does not fit into a line.
-    #[error("the audit event has {0} bytes; a line holds at most {max}", max = MAX_LINE)]
-    TooLarge(usize),
-    /// The event is not expressible as JSON.
-    #[error("the audit event cannot be encoded: {0}")]
-    Encoding(String),
-}
-
-/// Why a log was not opened. Nothing was changed in it.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The key is too short.
-    #[error(transparent)]
-    Key(#[from] WeakKey),
-    /// The file system refused.
-    #[error("audit log {path}: {doing} failed: {cause}")]
-    Io {
-        /// The file concerned.
-        path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// Somebody else may change it, or put another file in its place.
-    #[error("the audit log: {0}")]
-    Untrusted(#[from] Untrusted),
-    /// Another process writes this log.
-    #[error("audit log {0} is in use by another process")]
-    InUse(PathBuf),
-    /// The head does not fit: missing, damaged or made with another key.
-    #[error("audit log {path}: {problem}; {ADVICE}")]
-    Head {
-        /// The log.
-        path: PathBuf,
-        /// What is wrong with its head.
-        problem: HeadError,
-    },
-    /// The log does not go on to where it was written, as its mark or its head says.
-    #[error("audit log {path}: {problem}; {ADVICE}")]
-    Broken {
-        /// The log.
-        path: PathBuf,
-        /// What does not fit.
-        problem: String,
-    },
-    /// The mark could not be stored, so that nothing would show later that this log was shortened.
-    #[error("audit log {path}: its mark could not be stored: {problem}")]
-    Mark {
-        /// The log.
-        path: PathBuf,
-        /// What the store said.
-        problem: String,
-    },
-    /// The writer thread could not be started.
-    #[error("the audit writer could not be started: {0}")]
-    Thread(io::Error),
-}
-
-/// What to do about a log that is not whole.
-const ADVICE: &str = "look at it with `chancery audit verify`, keep it as evidence, and put back what \
-                      is missing; if nobody has that any more, `chancery audit accept-loss --config \
-                      FILE --reason TEXT` begins a new file and puts that on record";
 
 impl Audit {
     /// Opens the log, or begins it, and starts its writer thread and, on the runtime of the caller, the

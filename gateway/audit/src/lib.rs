@@ -31,7 +31,9 @@
 mod audit;
 mod bound;
 mod checkpoint;
+mod config;
 mod encode;
+mod error;
 mod event;
 mod file;
 mod find;
@@ -52,10 +54,12 @@ mod tree;
 mod verify;
 mod writer;
 
-pub use audit::{Audit, AuditConfig, AuditError, OpenError, Rotation};
+pub use audit::Audit;
 pub use checkpoint::{
     Checkpoint, InvalidCheckpoint, InvalidLogName, InvalidPublicKey, LogName, PublicKey,
 };
+pub use config::{AuditConfig, Rotation};
+pub use error::{AuditError, OpenError};
 pub use event::{Actor, Decision, Event, Outcome};
 pub use head::HeadError;
 pub use key::{AuditKey, WeakKey};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{Fingerprint, Identity, Lineage, NoIdentity};
 
 /// A client certificate that chained to a trusted client CA, was in date and whose private key the
-/// peer proved to hold in the handshake. Whether it still counts is for [`Evidence`] to say, behind
+/// peer proved to hold in the handshake. Whether it still counts is for [`Evidence`](crate::Evidence) to say, behind
 /// which it is kept.
 #[derive(Debug)]
 pub struct PeerCertificate {

@@ -5,7 +5,7 @@ use chancery_ca::Ca;
 use chancery_upstream::AcmeUpstream;
 use chancery_x509::Serial;
 
-use crate::ssh::SshIssuer;
+use crate::SshIssuer;
 
 /// The CAs from which policy chooses by name.
 #[derive(Clone)]

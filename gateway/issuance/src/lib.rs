@@ -27,6 +27,7 @@ mod request;
 mod revocation;
 mod search;
 mod ssh;
+mod ssh_issuer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,8 @@ pub use repair::{reindex, remake};
 pub use request::{AcmeOrder, IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
 pub use search::{Search, SearchError, Searched};
-pub use ssh::{SshError, SshIssued, SshIssuer, SshRequest};
+pub use ssh::{SshError, SshIssued, SshRequest};
+pub use ssh_issuer::SshIssuer;
 
 use inventory::Inventory;
 use ownership::Owners;

@@ -1,13 +1,12 @@
 //! Certificates for SSH: policy → strength of the key → record → sign → audit, as for all other
 //! certificates.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chancery_audit::{Decision, Event, NameList, Outcome};
-use chancery_ca::{SshCa, SshSignError};
+use chancery_ca::SshSignError;
 use chancery_gate::{EachAnswer, Refused, Session};
 use chancery_identity::{Identity, RequestContext, TenantId};
 use chancery_ssh::{Certificate, CertificateError, Kind, Options, SshPublicKey, check_principals};
@@ -27,20 +26,6 @@ const MOST_TOLD: usize = 3;
 
 /// How much earlier than now a certificate begins, for hosts whose clocks are slow.
 const BACKDATE: Duration = Duration::from_mins(1);
-
-/// The CA for SSH, with what its certificates may be.
-#[derive(Debug, Clone)]
-pub struct SshIssuer {
-    /// The CA.
-    pub ca: Arc<SshCa>,
-    /// The tenants for which it certifies. A host that trusts the CA accepts a certificate for a principal
-    /// from any tenant, so the policies of each of these tenants decide about the hosts of all.
-    pub tenants: BTreeSet<TenantId>,
-    /// How long a certificate is valid if the client requests no validity.
-    pub default_ttl: Duration,
-    /// How long a certificate is valid at most; policy may set less.
-    pub max_ttl: Duration,
-}
 
 /// A request for an SSH certificate.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@
 
 mod authority;
 mod fetch;
+mod foreign_ca;
 mod held;
 mod issuer;
 mod keep;
@@ -20,6 +21,7 @@ mod report;
 mod settings;
 mod source;
 
-pub use registry::{ForeignCa, InvalidCa, Revocation};
+pub use foreign_ca::ForeignCa;
+pub use registry::{InvalidCa, Revocation};
 pub use report::{CaReport, CrlReport, Freshness, OcspReport};
 pub use settings::{InvalidSource, Responder, Settings, Source, WhenUnknown};

@@ -12,24 +12,13 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::issuer::Issuer;
 use crate::keep;
-use crate::{CaReport, Settings};
+use crate::{CaReport, ForeignCa};
 
 /// How long a start or a reload waits for what can be had of all sources.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// CRLs are read one after the other, and none is refused for the time that others take.
 const READING: (usize, usize, Duration) = (1, 256, Duration::from_mins(5));
-
-/// A CA of somebody else, and how it is found out what it revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignCa {
-    /// Where its certificates come from, for people.
-    pub origin: String,
-    /// Its certificates, in DER.
-    pub certificates: Vec<Vec<u8>>,
-    /// How it is found out.
-    pub settings: Settings,
-}
 
 /// Why the revocations of a CA cannot be found out.
 #[derive(Debug, thiserror::Error)]

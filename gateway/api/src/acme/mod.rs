@@ -14,6 +14,7 @@ mod key_change;
 mod nonce;
 mod order;
 mod origin;
+mod prefix;
 mod problem;
 mod request;
 mod response;
@@ -31,8 +32,8 @@ use axum::routing::{get, post};
 use chancery_acme::{Acme, jws};
 use http::StatusCode;
 
+pub(crate) use self::prefix::is_below;
 use self::problem::{Problem, Type};
-pub(crate) use self::urls::is_below;
 
 /// What the ACME handlers need.
 #[derive(Clone)]
@@ -76,5 +77,5 @@ pub fn router(state: AcmeState) -> Router {
         .layer(from_fn_with_state(state.clone(), response::complete))
         .layer(from_fn_with_state(state.clone(), origin::share))
         .with_state(state);
-    Router::new().nest(urls::PREFIX, resources)
+    Router::new().nest(prefix::PREFIX, resources)
 }

@@ -4,15 +4,8 @@ use chancery_acme::challenge::ChallengeType;
 use chancery_acme::id::{AccountId, AuthorizationId, OrderId};
 use http::Extensions;
 
+use super::prefix::PREFIX;
 use crate::hosts::Called;
-
-/// Where ACME lives.
-pub(super) const PREFIX: &str = "/acme";
-
-/// Whether a path is one of ACME's.
-pub(crate) fn is_below(path: &str) -> bool {
-    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
 
 /// The URLs of resources, under the name by which a request called the gateway.
 #[derive(Debug, Clone)]
@@ -104,20 +97,5 @@ impl Urls {
 
     pub(super) fn alternate(&self, serial: &str, number: usize) -> String {
         self.below(format_args!("certificate/{serial}/{number}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_paths_of_acme_are_known() {
-        for path in ["/acme", "/acme/", "/acme/directory"] {
-            assert!(is_below(path), "{path}");
-        }
-        for path in ["/", "/acmea", "/v1/acme/x", "/ACME/directory"] {
-            assert!(!is_below(path), "{path}");
-        }
     }
 }

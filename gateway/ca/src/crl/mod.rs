@@ -2,19 +2,19 @@
 
 mod followed;
 mod issuing;
+mod issuing_crls;
 mod next;
 mod number;
 mod publisher;
+mod root_crl;
 mod scope;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_records::Fence;
 use chancery_store::Commit;
 use chancery_x509::CrlScope;
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use crate::authority::Authority;
 use crate::record::{self, CrlRecord, Damaged, KeptCrl, PublishedCrl, Records};
@@ -22,8 +22,9 @@ use crate::root::Root;
 use crate::{Ca, CrlError};
 
 pub(crate) use followed::FollowedCrls;
-pub(crate) use issuing::IssuingCrls;
+pub(crate) use issuing_crls::IssuingCrls;
 pub(crate) use publisher::CrlPublisher;
+pub(crate) use root_crl::RootCrl;
 pub(crate) use scope::{Scope, Shard};
 
 pub(crate) use next::Next;
@@ -34,19 +35,6 @@ use next::halfway_back;
 /// The root's CRL is valid for a year (the CA/Browser Forum's limit for CRLs of CA certificates), as
 /// its key is seldom at hand.
 const ROOT_CRL_VALIDITY: Duration = Duration::from_hours(24 * 365);
-
-/// The root's CRL.
-pub(crate) struct RootCrl {
-    pub(crate) publisher: Arc<CrlPublisher>,
-    making: Mutex<()>,
-}
-
-impl RootCrl {
-    pub(crate) fn new(root: &str) -> Self {
-        let publisher = Arc::new(CrlPublisher::new(root.to_owned()));
-        Self { publisher, making: Mutex::new(()) }
-    }
-}
 
 impl Ca {
     /// Makes new CRLs where one is due: after a revocation whose CRL could not be made, when half of
