@@ -38,6 +38,7 @@ mod refusals;
 pub mod revocation;
 mod service;
 mod sweep;
+mod under_way;
 
 pub use authenticate::{Authenticated, Target};
 pub use config::{AcmeConfig, Limits, ValidationConfig};

@@ -9,13 +9,13 @@ use chancery_issuance::Issuance;
 use chancery_policy::PolicyHost;
 use chancery_store::{Key, SharedStore};
 
-use crate::background::UnderWay;
 use crate::challenge::{Validator, ValidatorError};
 use crate::config::AcmeConfig;
 use crate::error::{DeniedIdentifier, Error};
 use crate::identifier::Identifier;
 use crate::nonce::{NoRandomness, Nonces};
-use crate::order::change::Changes;
+use crate::order::changes::Changes;
+use crate::under_way::UnderWay;
 
 /// The ACME server: everything but HTTP.
 pub struct Acme {

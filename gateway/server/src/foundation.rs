@@ -1,7 +1,6 @@
 //! What is opened before the rooms, by `serve` and by the commands beside it: the HSM, the store, and where policies
 //! are.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -13,6 +12,7 @@ use chancery_policy::{Compiler, Known, Names, PolicyConfig};
 use crate::audit::Chain;
 use crate::config::Config;
 use crate::policy_compiler;
+use crate::policy_places::compiled_policies;
 use crate::store::{OpenStore, existing};
 
 /// What stands before the first room of a gateway is opened.
@@ -62,16 +62,6 @@ pub(crate) fn known_to_policies(config: &Config) -> Known {
         issuers: issuers.chain(upstreams).cloned().chain([Issuers::PRIVATE.to_owned()]).collect(),
         ..Known::OPERATIONS
     }
-}
-
-/// Where policies are kept that are compiled.
-pub(crate) fn compiled_policies(config: &Config) -> PathBuf {
-    config.server.directory.join("compiled-policies")
-}
-
-/// Where the sets of policies are kept that were in force.
-pub(crate) fn policy_history(config: &Config) -> PathBuf {
-    config.server.directory.join("policy-history")
 }
 
 pub(crate) fn open_hsm(config: &Config) -> Result<Option<Arc<Pkcs11Signer>>> {

@@ -28,8 +28,9 @@ use crate::audit::{self, Chain};
 use crate::backup::Backups;
 use crate::cas;
 use crate::config::Config;
-use crate::foundation::{Foundation, policy_config, policy_history};
+use crate::foundation::{Foundation, policy_config};
 use crate::gateway_name::GatewayName;
+use crate::policy_places::policy_history;
 use crate::rooms::{
     acme_config, installation, lookups, mounts, open_access, open_lookups, open_upstreams,
 };

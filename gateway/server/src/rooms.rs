@@ -18,7 +18,7 @@ use chancery_store::{SharedStore, restored};
 use chancery_upstream::{AcmeUpstream, ChallengeResponses, Trust, UpstreamConfig};
 
 use crate::config::{Config, RootKeySource};
-use crate::trust;
+use crate::pem_certificates::certificates_in;
 
 /// How long another CA may take over one certificate.
 const UPSTREAM_DEADLINE: Duration = Duration::from_mins(1);
@@ -63,7 +63,7 @@ pub(crate) fn open_upstreams(
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("upstreams.roots: cannot read {}", path.display()))?;
-                Trust::Anchors(trust::certificates_in(&text)?)
+                Trust::Anchors(certificates_in(&text)?)
             }
         };
         let opened = AcmeUpstream::open(

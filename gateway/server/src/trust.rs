@@ -8,12 +8,13 @@ use chancery_identity::{EvidenceError, IdentityRules};
 use chancery_issuance::Issuance;
 use chancery_revocation::{ForeignCa, Revocation};
 use chancery_tls::{ChainCheck, ClientCa, ClientTrust};
-use chancery_x509::{NameConstraints, ParsedCertificate, pem};
+use chancery_x509::{NameConstraints, ParsedCertificate};
 use jiff::{SignedDuration, Timestamp};
 use metrics::gauge;
 
 use crate::config::{CaConfig, ClientCaConfig, ClientRule, Config};
 use crate::gateway::Gateway;
+use crate::pem_certificates::certificates_in;
 
 /// How long before the end of a client CA's certificate each start and reload warns about it.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -155,16 +156,4 @@ fn still_good(issuance: &Issuance, revocation: &Revocation) -> ChainCheck {
         issuance.check_owner(certificate)?;
         certificate.lineage.as_ref().map_or(Ok(()), |lineage| revocation.check(lineage))
     })
-}
-
-/// Reads the certificates in PEM text, as DER.
-///
-/// # Errors
-/// There is none, or one of them is not a certificate.
-pub(crate) fn certificates_in(text: &str) -> Result<Vec<Vec<u8>>> {
-    let found = pem::decode(pem::CERTIFICATE, text)?;
-    for der in &found {
-        ParsedCertificate::from_der(der)?;
-    }
-    Ok(found)
 }

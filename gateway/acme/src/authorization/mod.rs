@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
 use crate::order::Order;
-use crate::order::change::Change;
+use crate::order::changes::Change;
 use crate::records;
 
 /// What does not change about an authorization.

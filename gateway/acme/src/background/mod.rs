@@ -4,9 +4,8 @@
 
 mod orders;
 
-use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_identity::{RequestContext, TenantId};
@@ -23,6 +22,7 @@ use crate::id::{AuthorizationId, OrderId};
 use crate::order::Order;
 use crate::order::awaiting::{Awaiting, Waiting};
 use crate::records;
+use crate::under_way::What;
 
 /// How many unfinished records are read at once after a start.
 const PAGE: usize = 100;
@@ -44,30 +44,10 @@ struct Unfinished {
 
 impl Recorded for Unfinished {}
 
-/// Work that is under way in this process.
-#[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<HashSet<(TenantId, What)>>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
-    Validation(AuthorizationId),
-    Issuance(OrderId),
-}
-
 /// One piece of it; over when dropped.
 struct Going {
     acme: Arc<Acme>,
     what: (TenantId, What),
-}
-
-impl UnderWay {
-    fn change<T>(&self, change: impl FnOnce(&mut HashSet<(TenantId, What)>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn issuances(&self) -> usize {
-        self.change(|all| all.iter().filter(|(_, what)| matches!(what, What::Issuance(_))).count())
-    }
 }
 
 impl Drop for Going {

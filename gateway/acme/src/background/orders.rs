@@ -9,13 +9,13 @@ use chancery_records::Due;
 use chancery_store::{Commit, lenient};
 use jiff::Timestamp;
 
-use super::What;
 use crate::Acme;
 use crate::error::{Error, InternalError};
 use crate::id::OrderId;
 use crate::order::Order;
 use crate::order::awaiting::Awaiting;
 use crate::records;
+use crate::under_way::What;
 
 /// How long a certificate that is being made is left to the gateway that began it. This is longer than all of its
 /// tries may take: no other gateway may have the certificate made a second time.

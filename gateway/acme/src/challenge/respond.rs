@@ -10,7 +10,7 @@ use crate::authorization::Authorization;
 use crate::error::{Error, InternalError};
 use crate::failure::{Failure, FailureKind};
 use crate::id::AuthorizationId;
-use crate::order::change::{Change, Changed};
+use crate::order::changes::{Change, Changed};
 use crate::records;
 
 impl Acme {

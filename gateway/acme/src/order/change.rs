@@ -2,8 +2,8 @@
 //! at once would make each other's commits fail. So changes of one order are combined, and those that
 //! arrive during a commit go into the next one.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chancery_identity::TenantId;
 use chancery_store::{Commit, CommitError};
@@ -12,85 +12,20 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::Order;
+use super::changes::{Change, Changed, Place, Wish};
 use crate::Acme;
 use crate::authorization::{Authorization, Own, Progress, Proof};
-use crate::challenge::ChallengeType;
 use crate::error::{Error, InternalError};
-use crate::failure::Failure;
-use crate::id::{AuthorizationId, OrderId};
+use crate::id::AuthorizationId;
 use crate::records::{self, Stored};
 
 /// How often a change is tried when another gateway's change comes first.
 const TRIES: usize = 100;
 
-/// A change of an authorization.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    /// The client is ready for this challenge.
-    Respond(ChallengeType),
-    /// The outcome of the challenge that was tried.
-    Settle(Result<(), Failure>),
-    /// The client gives it up.
-    GiveUp,
-}
-
-/// The outcome of a change.
-#[derive(Debug, Clone)]
-pub(crate) struct Changed {
-    /// The authorization as it is now.
-    pub(crate) authorization: Authorization,
-    /// Whether this change made it so; if not, the authorization was already over or begun.
-    pub(crate) is_new: bool,
-}
-
-type Reply = oneshot::Sender<Result<Changed, Error>>;
-type Place = (TenantId, OrderId);
-
-/// Changes that wait, by order. Each order in it has a worker.
-#[derive(Debug, Default)]
-pub(crate) struct Changes(Mutex<HashMap<Place, Vec<Wish>>>);
-
-#[derive(Debug)]
-struct Wish {
-    id: AuthorizationId,
-    change: Change,
-    reply: Reply,
-}
-
 /// The worker of an order. When it is dropped, the order has none.
 struct Worker {
     acme: Arc<Acme>,
     place: Place,
-}
-
-impl Changes {
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<Place, Vec<Wish>>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds the change to those that wait, and returns whether the order has no worker.
-    fn add(&self, place: &Place, wish: Wish) -> bool {
-        self.with(|all| {
-            if let Some(waiting) = all.get_mut(place) {
-                waiting.push(wish);
-                return false;
-            }
-            all.insert(place.clone(), vec![wish]);
-            true
-        })
-    }
-
-    /// Takes the changes that wait; if there are none, the worker gives up the order.
-    fn take(&self, place: &Place) -> Option<Vec<Wish>> {
-        self.with(|all| {
-            let waiting = std::mem::take(all.get_mut(place)?);
-            if waiting.is_empty() {
-                all.remove(place);
-                return None;
-            }
-            Some(waiting)
-        })
-    }
 }
 
 impl Drop for Worker {

@@ -2,94 +2,34 @@
 
 pub(crate) mod awaiting;
 pub(crate) mod change;
+pub(crate) mod changes;
 mod compact;
 mod create;
 mod csr;
+mod facts;
 mod finalize;
 mod list;
 mod put_off;
+mod putting_off;
 mod record;
 mod seats;
 pub mod state;
 mod tokens;
 
 pub use create::NewOrder;
+pub use facts::{Authorizations, Facts};
 pub use list::OrderPage;
 pub use put_off::PutOff;
 pub use state::Order;
 pub use tokens::TokenKey;
 
 use chancery_identity::RequestContext;
-use jiff::Timestamp;
 
 use crate::Acme;
 use crate::account::ActiveAccount;
 use crate::error::Error;
-use crate::id::{AccountId, AuthorizationId, OrderId};
-use crate::identifier::Identifier;
-use crate::quota::SeatName;
+use crate::id::OrderId;
 use crate::records::{self, Stored};
-
-/// What does not change about an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// Its id.
-    pub id: OrderId,
-    /// Whose it is.
-    pub account: AccountId,
-    /// The names to certify, each once, in the order asked for.
-    pub identifiers: Vec<Identifier>,
-    /// Where the authorizations are.
-    pub authorizations: Authorizations,
-    /// The profile of the certificate.
-    pub profile: Option<String>,
-    /// The first moment of validity asked for.
-    pub not_before: Option<Timestamp>,
-    /// The last moment of validity asked for.
-    pub not_after: Option<Timestamp>,
-    /// When it was made.
-    pub created: Timestamp,
-    /// Until when it can be finished.
-    pub expires: Timestamp,
-    /// What it occupies of the quotas for pending orders.
-    pub seats: Vec<SeatName>,
-}
-
-/// Where the authorizations of an order's names are, one for each in the same order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Authorizations {
-    /// In the order, with tokens that are derived from this key.
-    Within(TokenKey),
-    /// In records of their own, as earlier versions of the gateway had them.
-    Apart(Vec<AuthorizationId>),
-}
-
-impl Facts {
-    /// The ids of the authorizations, one for each name in the same order.
-    pub fn authorizations(&self) -> Vec<AuthorizationId> {
-        match &self.authorizations {
-            Authorizations::Within(_) => (0..self.identifiers.len())
-                .filter_map(|place| u16::try_from(place).ok())
-                .map(|place| AuthorizationId::Of { order: self.id, place })
-                .collect(),
-            Authorizations::Apart(ids) => ids.clone(),
-        }
-    }
-
-    /// The place of the name that this authorization is for.
-    pub(crate) fn place_of(&self, id: AuthorizationId) -> Option<u16> {
-        match (&self.authorizations, id) {
-            (Authorizations::Within(_), AuthorizationId::Of { order, place }) => {
-                (order == self.id && usize::from(place) < self.identifiers.len()).then_some(place)
-            }
-            (Authorizations::Apart(ids), id) => {
-                let place = ids.iter().position(|one| *one == id)?;
-                u16::try_from(place).ok()
-            }
-            (Authorizations::Within(_), AuthorizationId::Own(_)) => None,
-        }
-    }
-}
 
 impl Acme {
     /// An order of `account`, as it is now.

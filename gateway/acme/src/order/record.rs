@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use chancery_records::Recorded;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::compact::{Name, Proved};
 use super::state::{In, Invalid, Pending, Processing, Ready, Valid, Validated};
@@ -17,7 +18,7 @@ use crate::identifier::Identifier;
 use crate::quota::SeatName;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+struct Record {
     status: Status,
     id: OrderId,
     account: AccountId,
@@ -182,6 +183,18 @@ impl From<Order> for Record {
                 Self { failure: Some(failure), ..record }
             }
         }
+    }
+}
+
+impl Serialize for Order {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Record::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(Record::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

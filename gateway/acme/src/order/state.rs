@@ -13,7 +13,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
 use super::{Authorizations, Facts, PutOff};
 use crate::AcmeConfig;
 use crate::authorization::{Authorization, Progress};
@@ -75,8 +74,7 @@ pub struct Validated {
 }
 
 /// An order in whichever state it is: what is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Record", into = "Record")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// See [`Pending`].
     Pending(In<Pending>),

@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use super::{Delivery, days, publish, read, shown};
 use crate::commands::say;
 use crate::config::token_of_uri;
+use crate::pem_certificates::certificates_in;
 use crate::store::alone_in;
-use crate::trust;
 
 /// Where the root is, and who watches.
 #[derive(Debug, Args)]
@@ -390,7 +390,7 @@ pub(super) fn verify_transcript(args: &VerifyTranscriptArgs) -> Result<()> {
 }
 
 fn certificate(path: &Path) -> Result<ParsedCertificate> {
-    let found = trust::certificates_in(&read(path)?).with_context(|| path.display().to_string())?;
+    let found = certificates_in(&read(path)?).with_context(|| path.display().to_string())?;
     let first = found.first().map_or(&[][..], Vec::as_slice);
     ParsedCertificate::from_der(first).with_context(|| path.display().to_string())
 }

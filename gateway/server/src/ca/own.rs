@@ -19,8 +19,8 @@ use crate::cas::{ca_config, ca_keys};
 use crate::commands::say;
 use crate::config::Config;
 use crate::foundation::open_hsm;
+use crate::pem_certificates::certificates_in;
 use crate::store::{OpenStore, existing};
-use crate::trust;
 
 /// Which CA.
 #[derive(Debug, Args)]
@@ -153,8 +153,8 @@ pub(super) async fn request(args: RequestArgs) -> Result<()> {
 
 /// `chancery ca install`.
 pub(super) async fn install(args: InstallArgs) -> Result<()> {
-    let chain = trust::certificates_in(&read(&args.chain)?)
-        .with_context(|| args.chain.display().to_string())?;
+    let chain =
+        certificates_in(&read(&args.chain)?).with_context(|| args.chain.display().to_string())?;
     let stopped = Stopped::open_to(&args.which, !args.dry_run).await?;
     let name = stopped.config.name.clone();
     let first = chain.first().cloned().unwrap_or_default();

@@ -7,7 +7,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Findings, Installation};
 use crate::config::Config;
-use crate::foundation::{compiled_policies, policy_history};
+use crate::policy_places::{compiled_policies, policy_history};
 use crate::store::{LEAST_DISK, RESERVED_DISK, free_space, store_file};
 
 pub(super) fn look(config: &Config, installation: Installation, found: &mut Findings<'_>) {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::validate::Check;
-
 /// The limits of the ACME server, as the configuration writes them.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -87,9 +85,11 @@ impl AcmeLimits {
     }
 }
 
-impl Check<'_> {
-    pub(super) fn acme_limits(&mut self, limits: AcmeLimits) -> AcmeLimits {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 15] = [
+impl AcmeLimits {
+    /// Each limit by its name, and within what it has to be.
+    pub(super) fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 15] {
+        let limits = self;
+        [
             ("validations", limits.validations.into(), 4..=10_000),
             ("validation_seconds", limits.validation_seconds, 1..=300),
             ("connect_seconds", limits.connect_seconds, 1..=limits.validation_seconds.max(1)),
@@ -105,10 +105,6 @@ impl Check<'_> {
             ("new_accounts_hours", limits.new_accounts_hours, 1..=30 * 24),
             ("unused_account_days", limits.unused_account_days, 1..=36_500),
             ("idle_account_days", limits.idle_account_days, 1..=36_500),
-        ];
-        for (key, value, range) in ranges {
-            self.within(&format!("acme.limits.{key}"), value, range);
-        }
-        limits
+        ]
     }
 }

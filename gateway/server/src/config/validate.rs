@@ -11,6 +11,7 @@ use chancery_issuance::Issuers;
 use chancery_keys::KeyName;
 use chancery_secrets::MountName;
 
+use super::acme::AcmeLimits;
 use super::diagnose::{ConfigError, InvalidValue};
 use super::document::{self, Document};
 use super::{AcmeConfig, Config, RootKeySource, SecretsConfig, Settings, UpstreamConfig};
@@ -80,6 +81,13 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
+    fn acme_limits(&mut self, limits: AcmeLimits) -> AcmeLimits {
+        for (key, value, range) in limits.ranges() {
+            self.within(&format!("acme.limits.{key}"), value, range);
+        }
+        limits
+    }
+
     pub(super) fn refuse<T>(&mut self, key: &str, problem: impl Into<String>) -> Option<T> {
         self.problems.push(InvalidValue::new(self.file, self.text, key, problem));
         None

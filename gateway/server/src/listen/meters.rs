@@ -4,8 +4,8 @@ use chancery_api::BodyError;
 use metrics::{Counter, counter, gauge};
 
 use super::activity::Ended;
+use super::denied::Denied;
 use super::displacing::Why;
-use super::places::Denied;
 
 /// A connection that is open until this is dropped.
 pub(super) struct Open(&'static str);

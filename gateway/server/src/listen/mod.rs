@@ -12,6 +12,7 @@ mod body;
 mod budget;
 mod conversation;
 mod deadlines;
+mod denied;
 mod descriptors;
 mod displacing;
 mod frames;
@@ -45,9 +46,10 @@ use tower::ServiceExt;
 
 use self::activity::Activity;
 use self::conversation::{Caller, Http};
+use self::denied::Denied;
 use self::guarded::Guarded;
 use self::handshakes::Handshakes;
-use self::places::{Denied, Share, Sizes};
+use self::places::{Share, Sizes};
 use self::stream::Watched;
 use self::table::{Place, Table};
 

@@ -6,7 +6,6 @@
 //! room, a newcomer may still have a [trial](super::trials) at a reserved place.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Ended};
 use super::budget::{Bodies, Budget};
+use super::denied::Denied;
 use super::displacing::{Candidate, Found, IDLE_ENOUGH, SLOW_ENOUGH, Why};
 use super::recently::Recently;
 use super::trials::{Admitted, Trials};
@@ -51,17 +51,6 @@ pub(super) struct Sizes {
     pub(super) strangers: usize,
     /// Sockets that wait for a place, and as many that are being closed to make room.
     pub(super) waiting: usize,
-}
-
-/// Why a connection gets no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// Its address has too many.
-    Share,
-    /// Its address begins too many handshakes.
-    Handshakes,
-    /// Every place is taken, and so is every place to wait at.
-    Full,
 }
 
 /// Whose a place is.
@@ -144,32 +133,6 @@ struct Need {
     any: bool,
     /// A stranger's place.
     strangers: bool,
-}
-
-impl Denied {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Share, Self::Handshakes, Self::Full];
-
-    /// A short word for metrics.
-    pub(super) fn code(self) -> &'static str {
-        match self {
-            Self::Share => "share",
-            Self::Handshakes => "handshakes",
-            Self::Full => "full",
-        }
-    }
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Share => "its address has too many (server.connections_per_address)",
-            Self::Handshakes => {
-                "its address begins too many handshakes (server.handshakes_per_address)"
-            }
-            Self::Full => "every place is taken, and too many wait for one",
-        })
-    }
 }
 
 impl Sizes {

@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout};
 
 use super::activity::Activity;
 use super::budget::{Bodies, Budget};
+use super::denied::Denied;
 use super::displacing::Why;
 use super::meters;
-use super::places::{Denied, Keeps, Newcomer, Places, Share, Sizes};
+use super::places::{Keeps, Newcomer, Places, Share, Sizes};
 
 /// How often a connection that waits for a place looks whether somebody has become idle.
 const LOOK: Duration = Duration::from_millis(100);

@@ -12,7 +12,8 @@ use clap::Args;
 
 use super::{Output, print};
 use crate::config::Config;
-use crate::foundation::{policy_config, policy_history};
+use crate::foundation::policy_config;
+use crate::policy_places::policy_history;
 
 /// `chancery policy rollback`.
 #[derive(Debug, Args)]

@@ -16,7 +16,10 @@ use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store, restored}
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::aside::aside;
+use super::backup_file::open_backup;
 use super::damaged::{self, GapView};
+use super::damaged_view::{DamagedView, lines};
 use super::keys::{self, LostView};
 use super::{OpenStore, UNFINISHED, existing, store_file};
 use crate::audit::{self, Chain};
@@ -95,14 +98,6 @@ struct Checked {
     file: &'static str,
     records: u64,
     damaged: Vec<DamagedView>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct DamagedView {
-    pub(super) key: String,
-    pub(super) reason: String,
-    /// How many records do not open because of it, itself included.
-    pub(super) records: u64,
 }
 
 /// What was done.
@@ -278,14 +273,6 @@ fn said(path: &Path, checked: &Checked) -> String {
     format!("{text}, {} damaged:\n{}", damaged.len(), lines(damaged))
 }
 
-pub(super) fn lines(damaged: &[DamagedView]) -> String {
-    let line = |one: &DamagedView| match one.records {
-        1 => format!("  {}: {}", one.key, one.reason),
-        records => format!("  {}: {}; {records} records do not open for it", one.key, one.reason),
-    };
-    damaged.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 fn views(damage: Damage) -> Vec<DamagedView> {
     let view =
         |(key, (reason, records)): (Key, _)| DamagedView { key: key.to_string(), reason, records };
@@ -307,7 +294,7 @@ async fn repair_opened(
         done.rebuilt = Some(RebuiltView {
             records: rebuilt.records,
             unreadable: rebuilt.gaps.iter().map(GapView::of).collect(),
-            damaged_file: damaged::aside(config),
+            damaged_file: aside(config),
         });
         gaps = rebuilt.gaps;
     }
@@ -530,7 +517,7 @@ impl Stopped {
         done: &mut Repaired,
     ) -> Result<Vec<Key>> {
         let shown = || backup.display().to_string();
-        let mut reader = damaged::open_backup(backup)?;
+        let mut reader = open_backup(backup)?;
         // Which keys of tenants may be taken is decided by what is under them.
         let wanted: BTreeSet<&Key> = damaged.iter().filter(|key| !is_tenant_key(key)).collect();
         let mut found: BTreeMap<Key, Record> = BTreeMap::new();

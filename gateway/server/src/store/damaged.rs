@@ -1,22 +1,23 @@
 //! A store of which the file itself is damaged: what can be read of it, and a file made of that.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use chancery_keys::pkcs11::Pkcs11Signer;
-use chancery_seal::backup::BackupReader;
 use chancery_seal::{Barrier, Census, RootKey, is_check, is_of_seal, makes_root_key};
 use chancery_store::memory::MemoryStore;
 use chancery_store::redb::{Gap, Import, Readable, Unfinished, peek_unfinished};
 use chancery_store::{Commit, Key, OpenError, ReadError, Record, Store as _, Version};
 use serde::Serialize;
 
-use super::command::{DamagedView, lines};
+use super::aside::{aside, newest_aside};
+use super::backup_file::open_backup;
+use super::damaged_view::{DamagedView, lines};
 use super::keys::LostView;
+use super::quiet::Quiet;
 use super::{STORE_FILE, keys, raw, root_key, store_file};
 use crate::config::{Config, RootKeySource};
 use crate::output::{Output, print};
@@ -211,17 +212,6 @@ fn look_for_seal(path: &Path) -> Result<(Survey, Vec<Record>), OpenError> {
     Ok((survey, seal))
 }
 
-/// Where the damaged file is kept.
-pub(super) fn aside(config: &Config) -> PathBuf {
-    store_file(config).with_extension("redb.damaged")
-}
-
-/// The newest commit in the damaged file that is kept; none if there is none, or it does not say.
-pub(super) fn newest_aside(config: &Config) -> Option<Version> {
-    let _quiet = Quiet::begin();
-    Some(Readable::open(&aside(config)).ok()?.newest())
-}
-
 /// Where the new file is made.
 fn beside(config: &Config) -> PathBuf {
     store_file(config).with_extension("rebuilding")
@@ -329,20 +319,6 @@ async fn draft(
     Ok(opened.mended)
 }
 
-/// Reads how a backup begins.
-pub(super) fn open_backup(path: &Path) -> Result<BackupReader<File>> {
-    let shown = || path.display().to_string();
-    // Opening a FIFO would wait, and what comes out of it can be read once only.
-    let is_file = path.metadata().with_context(|| format!("cannot read {}", shown()))?.is_file();
-    ensure!(
-        is_file,
-        "--from {}: this is no regular file, and a backup is read several times: write it to a file first",
-        shown()
-    );
-    let file = File::open(path).with_context(|| format!("cannot read {}", shown()))?;
-    BackupReader::open(file).with_context(shown)
-}
-
 fn copy(from: &Path, to: &Path) -> Result<u64, OpenError> {
     let readable = Readable::open(from)?;
     let newest = readable.newest();
@@ -371,21 +347,4 @@ fn copy(from: &Path, to: &Path) -> Result<u64, OpenError> {
     }
     import.finish_rebuilt(newest, &Unfinished { records, gaps })?;
     Ok(records)
-}
-
-/// While it lives, what panics says nothing: reading a damaged file makes the database do so, many times.
-struct Quiet;
-
-impl Quiet {
-    fn begin() -> Self {
-        std::panic::set_hook(Box::new(|_| {}));
-        Self
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        // That is the hook which was there before: this program has no other.
-        drop(std::panic::take_hook());
-    }
 }

@@ -15,7 +15,9 @@ use chancery_store::redb::RedbStore;
 use chancery_store::{Commit, Key, ReadError, Record, Store as _};
 use serde::Serialize;
 
-use super::{OpenStore, damaged, root_key};
+use super::aside::newest_aside;
+use super::backup_file::open_backup;
+use super::{OpenStore, root_key};
 use crate::audit::{self, Chain};
 use crate::config::{Config, RootKeySource};
 
@@ -127,7 +129,7 @@ pub(super) async fn open(
         }
     }
     // When the new file was made, or by a run that was stopped: what came later than the damaged file.
-    let newest = raw.unfinished().and_then(|_| damaged::newest_aside(config));
+    let newest = raw.unfinished().and_then(|_| newest_aside(config));
     if let Some(newest) = newest {
         for record in backup.iter().filter(|record| is_taken(&record.key)) {
             let now = record_at(&raw, &record.key).await?;
@@ -211,7 +213,7 @@ fn is_taken(key: &Key) -> bool {
 /// Reads a backup to its end; gives what it has of the seal.
 async fn read_seal(path: &Path) -> Result<(Vec<Record>, Option<BackupEnd>)> {
     let shown = || path.display().to_string();
-    let mut reader = damaged::open_backup(path)?;
+    let mut reader = open_backup(path)?;
     let read = tokio::task::spawn_blocking(move || {
         let mut of_seal = vec![];
         while let Some(record) = reader.next_record()? {

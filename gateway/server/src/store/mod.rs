@@ -1,8 +1,12 @@
 //! The embedded store with the barrier over it: what every room above sees is sealed.
 
+mod aside;
+mod backup_file;
 mod command;
 mod damaged;
+mod damaged_view;
 mod keys;
+mod quiet;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -19,7 +23,7 @@ use jiff::Timestamp;
 pub(crate) use command::{StoreArgs, run};
 
 use crate::config::{Config, RootKeySource};
-use crate::foundation::policy_history;
+use crate::policy_places::policy_history;
 
 /// Name of the embedded store in the state directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
