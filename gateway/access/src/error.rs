@@ -12,9 +12,9 @@ pub enum AccessError {
     /// Nobody known is calling.
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error(transparent)]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// Nothing has the name.
     #[error("there is no such thing")]
     NotFound,

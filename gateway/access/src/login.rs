@@ -32,7 +32,7 @@ impl Access {
     /// tokens at most.
     ///
     /// # Errors
-    /// [`AccessError::Unauthenticated`], [`AccessError::NotAuthorized`], or why it could not be done.
+    /// [`AccessError::Unauthenticated`], [`AccessError::Gate`], or why it could not be done.
     #[tracing::instrument(name = "access.login", skip_all)]
     pub async fn login_with_certificate(
         &self,

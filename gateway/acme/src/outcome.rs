@@ -54,7 +54,7 @@ impl Acme {
         }
     }
 
-    /// The same where nobody was authenticated, of which anybody can cause any number: such lines have a bound.
+    /// The same for a client that was not authenticated. Anybody can cause such lines, so their number is limited.
     pub(crate) async fn refuse_stranger(
         &self,
         context: &RequestContext,

@@ -62,7 +62,7 @@ impl Acme {
             RevokeError::AlreadyRevoked => Error::AlreadyRevoked,
             RevokeError::NotFound => Error::NotFound("certificate of this server"),
             RevokeError::BadReason(reason) => Error::BadRevocationReason(reason.to_owned()),
-            RevokeError::NotAuthorized(refused) => refused.into(),
+            RevokeError::Gate(refused) => refused.into(),
             RevokeError::Unavailable(_) => unavailable(error),
         })
     }

@@ -1,3 +1,5 @@
+//! Whether the gateway serves requests, as health checks see it.
+
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};

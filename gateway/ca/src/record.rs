@@ -133,7 +133,7 @@ pub(crate) struct Base {
 }
 
 impl Default for PublishedCrl {
-    /// None, which is due.
+    /// A CRL that was never made. It is due at once.
     fn default() -> Self {
         let renew_at = Timestamp::UNIX_EPOCH;
         Self { number: 0, renew_at, covers: 0, base: None, der: Bytes::new() }

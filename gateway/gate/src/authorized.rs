@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chancery_audit::{Event, NameList};
 
-use crate::{Gate, Refused, Session};
+use crate::{Denied, Gate, Refused, Session};
 
 /// The error of an operation, as far as the audit log needs to know it.
 pub trait Coded: From<Refused> {
@@ -74,6 +74,12 @@ impl Gate {
         facts: Vec<(String, String)>,
     ) -> Result<Authorized<'_>, Refused> {
         let operation = operation.into();
+        if resources.is_empty() {
+            // To ask no policy would be to ask nobody who denies.
+            let refused = Refused::from(no_resource().about(&operation, ""));
+            self.record(refused.recorded_in(event)).await?;
+            return Err(refused);
+        }
         let mut max_ttl: Option<Duration> = None;
         for resource in resources {
             let answer = self.decide(session, &operation, resource, facts.clone()).await;
@@ -193,6 +199,11 @@ impl Authorized<'_> {
         authorized.failed(first.code()).await?;
         result
     }
+}
+
+/// A denial because the operation names nothing that policies could be asked about.
+fn no_resource() -> Denied {
+    Denied::new("no-resource", "the request names nothing that it is about")
 }
 
 fn count(operation: Cow<'static, str>, outcome: &'static str) {

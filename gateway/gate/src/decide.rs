@@ -47,10 +47,8 @@ impl<T> Answer<T> {
     pub fn noted_in(self, event: &mut Event) -> Result<T, Refused> {
         event.add_decisions(self.decisions);
         self.result.inspect_err(|refused| {
-            if let Some(denied) = refused.denied()
-                && !denied.reason.is_empty()
-            {
-                event.add_detail("reason", denied.reason.clone());
+            if let Some(reason) = refused.reason() {
+                event.add_detail("reason", reason);
             }
         })
     }

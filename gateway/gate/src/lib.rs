@@ -1,10 +1,10 @@
 //! The one way to the policies and the audit log.
 //!
-//! Whoever wants an operation has a [`Session`]: who asks, by which request, and by what evidence. The [`Gate`]
-//! looks whether the evidence still holds, asks the policies, and gives leave or a [`Refused`]. There are two
+//! A caller asks for operations with a [`Session`], which says who asks, in which request, and with what evidence.
+//! The [`Gate`] checks the evidence and asks the policies. It returns a permission or a [`Refused`]. There are two
 //! ways to ask:
 //!
-//! - [`Gate::ask`] is for an operation that asks once. It records a refusal by itself. Leave is an
+//! - [`Gate::ask`] is for an operation that asks once. It records a refusal by itself. A permission is an
 //!   [`Authorized`], which gives the operation's result out only after the audit log has it.
 //! - [`Gate::decide`] and [`Gate::decide_each`] are for an operation that asks several times and has one line in
 //!   the audit log in the end. [`Gate::decide_certificate`] asks what a certificate may say.

@@ -1,4 +1,4 @@
-//! Why an operation is not done.
+//! Why the gate refuses an operation.
 
 use chancery_audit::{AuditError, Event};
 use chancery_identity::EvidenceError;
@@ -7,10 +7,10 @@ use chancery_policy::{Approval, Denial};
 /// The stable code of [`Refused::Unrecorded`].
 const UNRECORDED: &str = "audit";
 
-/// Why there is no leave for an operation.
+/// Why the gate refuses an operation.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
-    /// The policies, or a rule of the gateway's own, refused.
+    /// A policy, or a rule of the gateway, denied it.
     #[error(transparent)]
     Denied(Box<Denied>),
     /// The policies would allow it if others approved it.
@@ -31,7 +31,7 @@ pub enum Refused {
 
 /// What was refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("denied by policy ({code}): {}", self.told())]
+#[error("denied{} ({code}): {}", if self.by_policy { " by policy" } else { "" }, self.told())]
 pub struct Denied {
     /// Stable code of the reason.
     pub code: String,
@@ -41,12 +41,20 @@ pub struct Denied {
     pub asked: Option<String>,
     /// The reason, for the audit log only.
     pub reason: String,
+    /// Whether a policy denied it, and not a rule of the gateway.
+    pub by_policy: bool,
 }
 
 impl Denied {
-    /// A denial by a rule of the gateway's own.
+    /// A denial by a rule of the gateway.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), asked: None, reason: String::new() }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            asked: None,
+            reason: String::new(),
+            by_policy: false,
+        }
     }
 
     /// The same, with what was asked.
@@ -71,12 +79,17 @@ impl Denied {
 }
 
 impl Refused {
-    /// What the policies said no to, if they did.
+    /// The denial, if a policy or a rule of the gateway denied it.
     pub fn denied(&self) -> Option<&Denied> {
         match self {
             Self::Denied(denied) | Self::NeedsApproval { denied, .. } => Some(denied),
             Self::Overloaded | Self::Unrecorded(_) => None,
         }
+    }
+
+    /// The reason for the audit log, if there is more to say than the code.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.denied().map(|denied| denied.reason.as_str()).filter(|reason| !reason.is_empty())
     }
 
     /// Stable code of the reason, for the audit log and metrics.
@@ -88,13 +101,18 @@ impl Refused {
         }
     }
 
+    /// Whether the policies were not asked because too many decisions are waiting: the same request may succeed
+    /// later.
+    pub fn is_overload(&self) -> bool {
+        matches!(self, Self::Overloaded)
+    }
+
     /// Why it was refused, for the caller.
     pub fn told(&self) -> String {
         self.denied().map_or_else(|| self.to_string(), Denied::told)
     }
 
-    /// The same refusal, which tells the caller that this was asked. Without a resource it does not tell what it was
-    /// about.
+    /// The same refusal with this question in its message. An empty resource is not shown.
     #[must_use]
     pub fn about(mut self, operation: &str, resource: &str) -> Self {
         if let Self::Denied(denied) | Self::NeedsApproval { denied, .. } = &mut self {
@@ -106,11 +124,9 @@ impl Refused {
     /// The event of the operation that was refused, ready to be recorded.
     pub fn recorded_in(&self, event: Event) -> Event {
         let event = event.denied(self.code().to_owned());
-        match self.denied() {
-            Some(denied) if !denied.reason.is_empty() => {
-                event.detail("reason", denied.reason.clone())
-            }
-            _ => event,
+        match self.reason() {
+            Some(reason) => event.detail("reason", reason),
+            None => event,
         }
     }
 
@@ -120,10 +136,10 @@ impl Refused {
         match code.as_str() {
             Denial::OVERLOADED => Self::Overloaded,
             Denial::NEEDS_APPROVAL => {
-                let denied = Denied { code, message, asked, reason };
+                let denied = Denied { code, message, asked, reason, by_policy: true };
                 Self::NeedsApproval { denied: Box::new(denied), approvals }
             }
-            _ => Denied { code, message, asked, reason }.into(),
+            _ => Denied { code, message, asked, reason, by_policy: true }.into(),
         }
     }
 }

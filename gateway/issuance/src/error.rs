@@ -20,9 +20,9 @@ pub enum IssueError {
     /// The key was revoked as compromised.
     #[error("the key is known to be compromised; make a new one")]
     CompromisedKey,
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error("{}", .0.told())]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// The request's common name cannot be certified.
     #[error("the certificate request asks for an impossible name: {0}")]
     BadName(#[from] InvalidName),
@@ -64,7 +64,7 @@ impl IssueError {
         match self {
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::NamesNotValidated(_) => "names-not-validated",
             Self::OfAnotherTenant(_) => "name-of-another-tenant",
             Self::BadName(_) => "bad-name",
@@ -78,18 +78,13 @@ impl IssueError {
         }
     }
 
-    /// Whether the policies were not asked because too many decisions are waiting: the same request
-    /// may succeed later.
-    pub fn is_overload(&self) -> bool {
-        matches!(self, Self::NotAuthorized(Refused::Overloaded))
-    }
-
     /// Whether the same request may succeed later, with nobody doing anything.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unavailable(error) => error.is_passing(),
             Self::Upstream(error) => error.is_passing(),
-            other => other.is_overload(),
+            Self::Gate(refused) => refused.is_overload(),
+            _ => false,
         }
     }
 
@@ -99,7 +94,7 @@ impl IssueError {
         match self {
             Self::WeakKey(_)
             | Self::CompromisedKey
-            | Self::NotAuthorized(_)
+            | Self::Gate(_)
             | Self::NamesNotValidated(_)
             | Self::OfAnotherTenant(_)
             | Self::BadName(_)
@@ -132,9 +127,9 @@ pub enum RevokeError {
     /// It is revoked already (RFC 8555 §7.6: `alreadyRevoked`).
     #[error("the certificate is revoked already")]
     AlreadyRevoked,
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error("{}", .0.told())]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// The reason is not one that the one who asks may give (RFC 8555 §7.6: `badRevocationReason`).
     #[error("this revocation reason is not accepted here: {0}")]
     BadReason(&'static str),
@@ -149,16 +144,10 @@ impl RevokeError {
         match self {
             Self::NotFound => "not-found",
             Self::AlreadyRevoked => "already-revoked",
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::BadReason(_) => "bad-reason",
             Self::Unavailable(_) => "unavailable",
         }
-    }
-
-    /// Whether the policies were not asked because too many decisions are waiting: the same request
-    /// may succeed later.
-    pub fn is_overload(&self) -> bool {
-        matches!(self, Self::NotAuthorized(Refused::Overloaded))
     }
 
     pub(crate) fn outcome(&self) -> Outcome {

@@ -101,7 +101,7 @@ async fn approve(
     said.extend(answer.decisions);
     let template = answer.result.inspect_err(|refused| {
         if let Some(denied) = refused.denied() {
-            tracing::info!(code = denied.code, audit = denied.reason, "denied by policy");
+            tracing::info!(code = denied.code, audit = denied.reason, "the certificate was denied");
         }
     })?;
     let proposal = Proposal::accept(template, request, validity, now)?;

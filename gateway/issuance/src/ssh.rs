@@ -77,9 +77,9 @@ pub enum SshError {
     /// The key was revoked as compromised.
     #[error("the key is known to be compromised; make a new one")]
     CompromisedKey,
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error("{}", .0.told())]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// Too many principals.
     #[error("a certificate may have {MOST_PRINCIPALS} principals, and not {0}")]
     TooManyPrincipals(usize),
@@ -125,17 +125,11 @@ impl SshError {
             Self::OfOtherTenants => "of-other-tenants",
             Self::WeakKey(_) => "weak-key",
             Self::CompromisedKey => "compromised-key",
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::TooManyPrincipals(_) | Self::Certificate(_) | Self::Role => "bad-request",
             Self::TtlTooLong { .. } => "ttl-too-long",
             Self::Unavailable(_) => "unavailable",
         }
-    }
-
-    /// Whether the policies were not asked because too many decisions are waiting: the same request
-    /// may succeed later.
-    pub fn is_overload(&self) -> bool {
-        matches!(self, Self::NotAuthorized(Refused::Overloaded))
     }
 
     fn outcome(&self) -> Outcome {

@@ -1,5 +1,5 @@
 //! Runs components that nobody has to trust: the engine, the limits of one instance, and snapshots of configured
-//! components. What a guest may call, and what its answers mean, is the affair of the crates above.
+//! components. The crates above decide what a guest may call and what its answers mean.
 
 mod bake;
 mod deadline;

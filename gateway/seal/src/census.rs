@@ -14,12 +14,11 @@ use crate::root::RootKey;
 /// How many records are read at once.
 const PAGE: usize = 256;
 
-/// How far above the keys that are known one may be that is only named by what is under it. Where a record is damaged,
-/// it names any.
+/// How far above the known keys a number may be that only a record names. A damaged record may name any number.
 const CREDIBLE: u32 = 1 << 24;
 
-/// How far above the keys that are known a new one begins when some may be missing, of which nothing is known. A
-/// backup that turns up may have those, and no other has their numbers then.
+/// The distance from the last known key number to a new one if unknown keys may be missing. A later backup may have
+/// those keys, so their numbers stay free.
 const APART: u32 = 1 << 16;
 
 /// The keys of the tenants in one state of a store. First it is told of the [seal's records](Self::note_of_seal), then

@@ -99,7 +99,7 @@ impl Secrets {
     /// requests, and some name the mount alone.
     ///
     /// # Errors
-    /// [`AccessError::NotAuthorized`], the same whether the mount is missing or the caller may do nothing
+    /// [`AccessError::Gate`], the same whether the mount is missing or the caller may do nothing
     /// there: what is mounted is not to be found out by trying.
     pub async fn mount_behind(
         &self,

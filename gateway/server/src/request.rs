@@ -55,7 +55,7 @@ pub(crate) async fn certified_held(
     let request = wanted.request(signer, key, gateway.clock.now()).await?;
     let issued = gateway.issuance.issue(request).await;
     issued.map_err(|error| match &error {
-        IssueError::NotAuthorized(refused) if refused.denied().is_some() => {
+        IssueError::Gate(refused) if refused.denied().is_some() => {
             let denied = format!("denied by policy ({})", refused.code());
             anyhow::Error::new(error).context(denied)
         }

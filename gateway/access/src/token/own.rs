@@ -34,7 +34,7 @@ impl Access {
     /// for a login.
     ///
     /// # Errors
-    /// [`AccessError::TokenNeeded`], [`AccessError::NotAuthorized`], [`AccessError::NotRenewable`] if it lives as long
+    /// [`AccessError::TokenNeeded`], [`AccessError::Gate`], [`AccessError::NotRenewable`] if it lives as long
     /// as it may already, and [`AccessError::TokenAtItsEnd`] if nothing is left of what the policies now allow.
     #[tracing::instrument(name = "access.renew", skip_all)]
     pub async fn renew_self(

@@ -29,7 +29,7 @@ async fn administer(f: &Fixture, (context, caller): &(RequestContext, Caller)) -
     assert_eq!(result.is_ok(), done);
     match result {
         Ok(()) => "done".to_owned(),
-        Err(AccessError::NotAuthorized(refused)) => {
+        Err(AccessError::Gate(refused)) => {
             assert!(refused.told().contains("token.drain on hsm"), "{refused}");
             refused.code().to_owned()
         }
@@ -61,7 +61,7 @@ async fn policies_of_another_tenant_do_not_decide_about_the_installation() {
     ];
     for result in refused {
         let code = result.map_err(|error| match error {
-            AccessError::NotAuthorized(refused) => {
+            AccessError::Gate(refused) => {
                 assert!(refused.told().contains("administration.tenant"), "{refused}");
                 refused.code().to_owned()
             }

@@ -154,18 +154,12 @@ async fn without_an_audit_log_nothing_is_answered() {
     let caller = f.caller(&context, token.expose()).await;
     f.sink.refuse(true);
     let refused = f.access.authenticate(&context, Some("chs.unknown")).await;
-    assert!(
-        matches!(refused, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(AccessError::Gate(Refused::Unrecorded(_)))), "{refused:?}");
     let role = Role::default_role();
     let login = f.access.login_with_certificate(&context, &role).await;
-    assert!(matches!(login, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))), "{login:?}");
+    assert!(matches!(login, Err(AccessError::Gate(Refused::Unrecorded(_)))), "{login:?}");
     let looked_up = f.access.lookup_self(&context, &caller).await;
-    assert!(
-        matches!(looked_up, Err(AccessError::NotAuthorized(Refused::Unrecorded(_)))),
-        "{looked_up:?}"
-    );
+    assert!(matches!(looked_up, Err(AccessError::Gate(Refused::Unrecorded(_)))), "{looked_up:?}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn a_role_gives_bearer_tokens_only_if_it_may_and_policies_are_told() {
     let context = at(f.by("app"), INSIDE);
     // The rule for this role wants `token.bound` to be false, which without the setting it is not.
     let bound = f.access.login_with_certificate(&context, &ansible()).await.unwrap_err();
-    assert!(matches!(bound, AccessError::NotAuthorized(Refused::Denied(_))), "{bound:?}");
+    assert!(matches!(bound, AccessError::Gate(Refused::Denied(_))), "{bound:?}");
     f.access.replace_bearer_roles(vec![role()]);
     let Login { token, info } = login(&f).await;
     assert!(token.expose().starts_with("chb.default."), "{}", token.expose());
@@ -136,10 +136,7 @@ async fn a_bearer_token_never_administers_whatever_policies_say() {
         }
     }
     let sessions = f.access.sessions(&context, &caller, None, None, 10).await;
-    assert!(
-        matches!(sessions, Err(AccessError::NotAuthorized(Refused::Denied(_)))),
-        "{sessions:?}"
-    );
+    assert!(matches!(sessions, Err(AccessError::Gate(Refused::Denied(_)))), "{sessions:?}");
     assert_eq!(f.last_audited()["outcome"]["code"], "bearer-token");
     assert!(f.decide(&context, &caller, "secrets.read", "x").await.result.is_ok());
 }

@@ -10,7 +10,7 @@ use crate::fixture::Fixture;
 
 fn code(result: Result<impl std::fmt::Debug, AccessError>) -> String {
     match result {
-        Err(AccessError::NotAuthorized(refused)) => refused.code().to_owned(),
+        Err(AccessError::Gate(refused)) => refused.code().to_owned(),
         Err(AccessError::NotFound) => "not-found".to_owned(),
         other => panic!("{other:?}"),
     }

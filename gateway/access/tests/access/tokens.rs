@@ -204,7 +204,7 @@ async fn a_renewal_asks_the_policies_again() {
     );
     let caller = f.caller(&context, token.expose()).await;
     let renewed = f.access.renew_self(&context, &caller, None).await;
-    assert!(matches!(renewed, Err(AccessError::NotAuthorized(Refused::Denied(_)))), "{renewed:?}");
+    assert!(matches!(renewed, Err(AccessError::Gate(Refused::Denied(_)))), "{renewed:?}");
     let line = f.last_audited();
     assert_eq!(line["operation"], "auth.token.renew");
     assert_eq!(line["outcome"]["result"], "denied");
@@ -217,7 +217,7 @@ async fn a_login_that_no_rule_allows_is_denied_and_explained_in_the_audit_log() 
     let other_role: Role = "operator".parse().unwrap();
     for (context, role) in [(f.by("stranger"), Role::default_role()), (f.by("app"), other_role)] {
         let login = f.access.login_with_certificate(&context, &role).await;
-        assert!(matches!(login, Err(AccessError::NotAuthorized(Refused::Denied(_)))), "{login:?}");
+        assert!(matches!(login, Err(AccessError::Gate(Refused::Denied(_)))), "{login:?}");
         assert_eq!(
             f.last_audited()["outcome"],
             serde_json::json!({"result": "denied", "code": "no-rule"})

@@ -272,10 +272,8 @@ impl Acme {
 fn failure(error: &IssueError) -> Failure {
     let kind = match error {
         // What another CSR would mend, in the words of the policies that ship with the gateway.
-        IssueError::NotAuthorized(refused) if CSR_CODES.contains(&refused.code()) => {
-            FailureKind::BadCsr
-        }
-        IssueError::NotAuthorized(_) => FailureKind::Unauthorized,
+        IssueError::Gate(refused) if CSR_CODES.contains(&refused.code()) => FailureKind::BadCsr,
+        IssueError::Gate(_) => FailureKind::Unauthorized,
         IssueError::NamesNotValidated(_)
         | IssueError::OfAnotherTenant(_)
         | IssueError::NotPermitted(_) => FailureKind::RejectedIdentifier,

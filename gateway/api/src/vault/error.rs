@@ -65,7 +65,7 @@ impl VaultError {
         match self {
             Self::Access(error) => match error {
                 AccessError::Unauthenticated(reason) => denied(reason.to_string().into()),
-                AccessError::NotAuthorized(refused) => not_authorized(refused),
+                AccessError::Gate(refused) => not_authorized(refused),
                 AccessError::TokenNeeded => denied(error.to_string().into()),
                 AccessError::NotRenewable
                 | AccessError::TokenAtItsEnd
@@ -77,7 +77,7 @@ impl VaultError {
             },
             Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
             Self::Kv(error) => match error {
-                KvError::NotAuthorized(refused) => not_authorized(refused),
+                KvError::Gate(refused) => not_authorized(refused),
                 KvError::NotFound | KvError::Gone(_) => (StatusCode::NOT_FOUND, vec![]),
                 KvError::CasMismatch
                 | KvError::CasRequired
@@ -95,7 +95,7 @@ impl VaultError {
             },
             Self::Pki(error) => match error {
                 PkiError::NoMount => Self::NoRoute.parts(),
-                PkiError::NotAuthorized(refused) => not_authorized(refused),
+                PkiError::Gate(refused) => not_authorized(refused),
                 PkiError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 PkiError::Refused(_) => bad(error),
                 PkiError::NoRoom(_) => no_room(error),
@@ -105,7 +105,7 @@ impl VaultError {
             },
             Self::Ssh(error) => match error {
                 SshError::NotConfigured => Self::NoRoute.parts(),
-                SshError::NotAuthorized(refused) => not_authorized(refused),
+                SshError::Gate(refused) => not_authorized(refused),
                 SshError::OfOtherTenants => denied(error.to_string().into()),
                 SshError::Unavailable(why) if why.is_passing() => away(error),
                 SshError::Unavailable(_) => internal(error),
@@ -113,7 +113,7 @@ impl VaultError {
             },
             Self::Transit(error) => match error {
                 TransitError::NoMount => Self::NoRoute.parts(),
-                TransitError::NotAuthorized(refused) => not_authorized(refused),
+                TransitError::Gate(refused) => not_authorized(refused),
                 TransitError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 TransitError::NoKey(_)
                 | TransitError::NotEnabled(_)
@@ -160,7 +160,7 @@ fn denied(why: Cow<'static, str>) -> (StatusCode, Vec<Cow<'static, str>>) {
     (StatusCode::FORBIDDEN, vec![DENIED.into(), why])
 }
 
-/// There is no leave at the gate.
+/// The gate refused the request.
 fn not_authorized(refused: &Refused) -> (StatusCode, Vec<Cow<'static, str>>) {
     match refused {
         Refused::Denied(_) | Refused::NeedsApproval { .. } => denied(refused.told().into()),

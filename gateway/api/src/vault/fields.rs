@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
         Ok(Self { unread: Some(unread), ..fields })
     }
 
-    /// These have no effect on the request, and are none of which its sender should be warned.
+    /// These members have no effect, and the sender gets no warning about them.
     pub(super) fn known(&self, names: &[&str]) {
         if let Some(unread) = self.unread {
             unread.take(names);

@@ -9,7 +9,6 @@
 mod auth;
 mod body;
 mod call;
-mod door;
 mod duration;
 mod envelope;
 mod error;
@@ -19,6 +18,7 @@ mod kv;
 mod page;
 mod path;
 mod pki;
+mod public_resource;
 mod ssh;
 mod state;
 mod sys;
@@ -174,9 +174,7 @@ async fn unknown(
     // Only those learn what is mounted who may do anything there.
     match state.secrets.mount_behind(&call.context, &call.caller, &asked).await {
         Ok(_) => Ok(kv::of_version_1(&call)),
-        Err(AccessError::NotAuthorized(refused)) if refused.denied().is_some() => {
-            Err(VaultError::NoRoute)
-        }
+        Err(AccessError::Gate(refused)) if refused.denied().is_some() => Err(VaultError::NoRoute),
         Err(error) => Err(error.into()),
     }
 }

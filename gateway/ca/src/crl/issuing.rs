@@ -1,3 +1,5 @@
+//! Makes the CRLs of an issuing CA that are due.
+
 use std::time::Duration;
 
 use chancery_store::Commit;

@@ -28,7 +28,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// It with its number, and with the revocations up to this commit.
+    /// The CRL with its number and the newest commit that it covers.
     pub(crate) fn published(self, number: u64, covers: u64) -> PublishedCrl {
         let Self { der, renew_at, .. } = self;
         PublishedCrl { number, renew_at, covers, base: None, der: der.into() }

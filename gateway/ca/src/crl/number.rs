@@ -1,3 +1,5 @@
+//! The numbers of CRLs (RFC 5280 §5.2.3).
+
 use bytes::Bytes;
 use chancery_records::Tries;
 use chancery_store::{Check, Commit, Key, Version};
@@ -9,7 +11,7 @@ use crate::record::{self, CrlRecord, Records};
 pub(crate) struct Number {
     pub(crate) value: u64,
     place: Key,
-    /// How the record of the last number is, unless somebody takes another one.
+    /// The version that the number's record must have.
     expected: Option<Version>,
     /// The record that takes the number; none if it is taken.
     taking: Option<Bytes>,
@@ -56,7 +58,7 @@ impl Number {
         }
     }
 
-    /// It, as this commit took it.
+    /// The number after this commit took it.
     pub(crate) fn taken_by(self, version: Version) -> Self {
         Self { expected: Some(version), taking: None, ..self }
     }

@@ -51,7 +51,7 @@ impl CrlPublisher {
         current.renew_at <= now || current.covers < self.newest()
     }
 
-    /// Serves a CRL from now on, unless that is none that follows the current one.
+    /// Serves this CRL from now on if its number is higher than the current one's.
     pub(crate) fn publish(&self, crl: PublishedCrl) {
         let crl = Arc::new(crl);
         self.current.rcu(

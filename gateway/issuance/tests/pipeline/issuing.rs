@@ -67,7 +67,7 @@ async fn policies_without_a_common_purpose_deny_and_say_so() {
     let mut request = request(&csr(&["a.example"]));
     request.requester = Requester::AcmeAccount { id: "of-two-minds".to_owned() };
     let refused = world.issuance.issue(request).await.unwrap_err();
-    assert!(matches!(refused, IssueError::NotAuthorized(Refused::Denied(_))), "{refused:?}");
+    assert!(matches!(refused, IssueError::Gate(Refused::Denied(_))), "{refused:?}");
     assert_eq!(refused.to_string(), "there is no purpose that all of the policies allow");
     let line = world.last_line();
     assert_eq!(line["outcome"]["result"], "denied");
@@ -120,7 +120,7 @@ async fn a_denial_is_on_record_and_nothing_else_is() {
         (request(&csr(&["x.forbidden.example"])), "name-not-allowed"),
     ] {
         match world.issuance.issue(request).await {
-            Err(IssueError::NotAuthorized(refused)) => {
+            Err(IssueError::Gate(refused)) => {
                 assert_eq!(refused.code(), code);
                 assert!(!refused.told().is_empty());
             }

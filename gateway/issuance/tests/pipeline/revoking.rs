@@ -77,7 +77,7 @@ async fn only_those_concerned_may_revoke() {
         let question = revocation(issued.serial, RevocationReason::Unspecified, by);
         let refused = world.issuance.revoke(question.clone()).await;
         assert!(
-            matches!(refused, Err(RevokeError::NotAuthorized(Refused::Denied(_)))),
+            matches!(refused, Err(RevokeError::Gate(Refused::Denied(_)))),
             "{:?}: {refused:?}",
             question.by
         );
@@ -105,7 +105,7 @@ async fn policy_may_refuse_even_the_owner() {
     let reason = RevocationReason::Unspecified;
     let question = revocation(issued.serial, reason, by_account("suspended"));
     let refused = world.issuance.revoke(question).await;
-    assert!(matches!(refused, Err(RevokeError::NotAuthorized(Refused::Denied(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(RevokeError::Gate(Refused::Denied(_)))), "{refused:?}");
     assert_eq!(world.last_line()["decisions"][0]["outcome"], "deny");
 }
 

@@ -86,7 +86,7 @@ async fn each_principal_has_to_be_allowed_and_there_has_to_be_one() {
     let world = World::new().await;
     let key = SshPublicKey::of(csr(&["a.example"]).public_key()).unwrap();
     let refused = world.issuance.sign_ssh(request(key.clone(), &["alice", "root"])).await;
-    assert!(matches!(refused, Err(SshError::NotAuthorized(Refused::Denied(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(SshError::Gate(Refused::Denied(_)))), "{refused:?}");
     assert_eq!(world.last_line()["outcome"]["result"], "denied");
     let nobody = world.issuance.sign_ssh(request(key.clone(), &[])).await;
     assert!(matches!(nobody, Err(SshError::Certificate(_))), "{nobody:?}");

@@ -129,12 +129,12 @@ impl Pkcs11Signer {
         Ok(signer)
     }
 
-    /// Whether a token holds a key of this name. ReplyBatcher from memory.
+    /// Whether a token holds a key of this name. Answers from memory.
     pub fn contains(&self, name: &KeyName) -> bool {
         self.pools.iter().any(|pool| pool.keys.contains(name))
     }
 
-    /// The state of the tokens. ReplyBatcher from memory.
+    /// The state of the tokens. Answers from memory.
     pub fn status(&self) -> Vec<TokenStatus> {
         let status = |pool: &Arc<TokenPool>| TokenStatus {
             token: pool.token.selector().value().to_owned(),

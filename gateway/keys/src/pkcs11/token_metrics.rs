@@ -1,3 +1,5 @@
+//! What is measured of a token.
+
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram, SharedString};

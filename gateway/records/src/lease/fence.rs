@@ -1,3 +1,5 @@
+//! Keeps a former owner of a lease from committing.
+
 use std::sync::Arc;
 
 use chancery_store::{

@@ -1,4 +1,5 @@
 use chancery_access::Caller;
+use chancery_gate::Authorized;
 use chancery_identity::{RequestContext, TenantId};
 use chancery_store::{Commit, CommitError, Key, Store};
 use jiff::Timestamp;
@@ -7,7 +8,6 @@ use super::storage::{self, Layout, Loaded};
 use super::{KvConfig, KvError, KvOperation, SecretMetadata, SecretPath};
 use crate::environment::Environment;
 use crate::{MountKind, MountName};
-use chancery_gate::Authorized;
 
 /// How often a change starts again because somebody else changed the same secret. Each time, one of
 /// the others got through, so as many writers as this can meet at one secret.

@@ -1,3 +1,4 @@
+use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
@@ -6,15 +7,14 @@ use super::custom::InvalidCustomMetadata;
 use super::data::InvalidData;
 use super::path::InvalidPath;
 use super::version::VersionMetadata;
-use chancery_gate::{Coded, Refused};
 
 /// Why an operation on secrets was not done. No variant carries anything of a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvError {
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error(transparent)]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// Nothing is mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -68,7 +68,7 @@ pub enum KvError {
 impl Coded for KvError {
     fn code(&self) -> &str {
         match self {
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",

@@ -1,11 +1,11 @@
 use chancery_access::Caller;
+use chancery_gate::Authorized;
 use chancery_identity::RequestContext;
 
 use super::storage::{Layout, Loaded, encode, encode_data, load_data, load_metadata};
 use super::version::{VersionMetadata, VersionState};
 use super::{Kv, KvConfig, KvError, KvOperation, SecretData, SecretMetadata, SecretPath};
 use crate::id::time_ordered_id;
-use chancery_gate::Authorized;
 
 impl Kv<'_> {
     /// Writes a new version; `cas` is the version that it replaces, 0 to only create.

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use chancery_access::Caller;
+use chancery_gate::Authorized;
 use chancery_identity::RequestContext;
 use chancery_issuance::{
     BulkOutcome, BulkRevocation, InventoryEntry, Issuance, RevocationRequest, RevokeError, Revoker,
@@ -12,7 +13,6 @@ use super::operations::{LIST, READ, RENEW, REVOKE, SIGN};
 use crate::MountName;
 use crate::environment::Environment;
 use crate::mount::MountKind;
-use chancery_gate::Authorized;
 
 /// How many certificates are listed at once, at most.
 pub const MAX_PAGE: usize = 10_000;

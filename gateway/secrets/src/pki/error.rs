@@ -1,16 +1,15 @@
+use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_issuance::{BulkError, IssueError, RevokeError, SearchError, Unavailable};
 use chancery_store::ReadError;
-
-use chancery_gate::{Coded, Refused};
 
 /// Why an operation on certificates was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PkiError {
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error(transparent)]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// No certificates are mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -37,7 +36,7 @@ pub enum PkiError {
 impl Coded for PkiError {
     fn code(&self) -> &str {
         match self {
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound => "not-found",
@@ -62,7 +61,7 @@ impl From<RevokeError> for PkiError {
     fn from(error: RevokeError) -> Self {
         match error {
             RevokeError::NotFound => Self::NotFound,
-            RevokeError::NotAuthorized(refused) => refused.into(),
+            RevokeError::Gate(refused) => refused.into(),
             RevokeError::Unavailable(error) => error.into(),
             RevokeError::AlreadyRevoked | RevokeError::BadReason(_) => {
                 Self::Refused(error.to_string())
@@ -83,7 +82,7 @@ impl From<BulkError> for PkiError {
 impl From<IssueError> for PkiError {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::NotAuthorized(refused) => refused.into(),
+            IssueError::Gate(refused) => refused.into(),
             IssueError::Unavailable(error) => error.into(),
             IssueError::WeakKey(_)
             | IssueError::CompromisedKey

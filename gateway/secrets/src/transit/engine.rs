@@ -1,4 +1,5 @@
 use chancery_access::Caller;
+use chancery_gate::Authorized;
 use chancery_identity::{RequestContext, TenantId};
 use chancery_store::{Commit, CommitError, Key, SharedStore, Store};
 use jiff::Timestamp;
@@ -9,7 +10,6 @@ use super::{Custody, TransitError, TransitKey, TransitKeyName};
 use crate::MountName;
 use crate::environment::Environment;
 use crate::mount::MountKind;
-use chancery_gate::Authorized;
 
 /// How often a change of a key starts again because somebody else changed it.
 const ATTEMPTS: usize = 16;
@@ -22,6 +22,7 @@ pub struct Transit<'a> {
     pub(super) environment: &'a Environment,
     pub(super) mount: MountName,
     pub(super) custody: Option<&'a Custody>,
+    /// The store of the request, or the fenced one of a task.
     pub(super) store: &'a SharedStore,
 }
 

@@ -1,20 +1,19 @@
 use std::borrow::Cow;
 
 use chancery_compute::ComputeError;
+use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_keys::software::OaepError;
 use chancery_keys::{SignError, WrapError};
 use chancery_store::{CommitError, InvalidKey, ReadError};
 
-use chancery_gate::{Coded, Refused};
-
 /// Why an operation on keys was not done. No variant carries anything secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransitError {
-    /// There is no leave for it.
+    /// The gate refused the operation.
     #[error(transparent)]
-    NotAuthorized(#[from] Refused),
+    Gate(#[from] Refused),
     /// No keys are mounted there.
     #[error("nothing is mounted at this path")]
     NoMount,
@@ -93,7 +92,7 @@ impl TransitError {
 impl Coded for TransitError {
     fn code(&self) -> &str {
         match self {
-            Self::NotAuthorized(refused) => refused.code(),
+            Self::Gate(refused) => refused.code(),
             Self::NoRoom(_) => "no-room",
             Self::NoMount => "no-mount",
             Self::NotFound | Self::NoKey(_) => "not-found",

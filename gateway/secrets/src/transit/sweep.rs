@@ -1,4 +1,5 @@
 use chancery_audit::Event;
+use chancery_gate::{Coded as _, Refused};
 use chancery_identity::RequestContext;
 use chancery_records::Fence;
 use chancery_store::{Commit, Key, lenient};
@@ -7,7 +8,6 @@ use super::parts;
 use super::storage::{DUE, Layout, Loaded, parse_due};
 use super::{State, Transit, TransitError, TransitKeyName};
 use crate::Secrets;
-use chancery_gate::{Coded as _, Refused};
 
 /// How many entries are read at once.
 const PAGE: usize = 256;

@@ -49,17 +49,11 @@ async fn nothing_is_answered_that_the_audit_log_does_not_have() {
     f.sink.refuse(true);
     for who in [&admin, &stranger] {
         let read = f.read(who, "app/db").await;
-        assert!(matches!(read, Err(KvError::NotAuthorized(Refused::Unrecorded(_)))), "{read:?}");
+        assert!(matches!(read, Err(KvError::Gate(Refused::Unrecorded(_)))), "{read:?}");
         let written = f.write(who, "app/db", "{}", None).await;
-        assert!(
-            matches!(written, Err(KvError::NotAuthorized(Refused::Unrecorded(_)))),
-            "{written:?}"
-        );
+        assert!(matches!(written, Err(KvError::Gate(Refused::Unrecorded(_)))), "{written:?}");
         let listed = f.list(who, "").await;
-        assert!(
-            matches!(listed, Err(KvError::NotAuthorized(Refused::Unrecorded(_)))),
-            "{listed:?}"
-        );
+        assert!(matches!(listed, Err(KvError::Gate(Refused::Unrecorded(_)))), "{listed:?}");
     }
 }
 

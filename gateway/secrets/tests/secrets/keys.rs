@@ -423,13 +423,13 @@ async fn policies_are_told_which_algorithm_is_wanted() {
     for key in ["ed", "nothing"] {
         let refused = transit.sign(context, caller, &name(key), None, how, message.clone()).await;
         assert!(
-            matches!(refused, Err(TransitError::NotAuthorized(Refused::Denied(_)))),
+            matches!(refused, Err(TransitError::Gate(Refused::Denied(_)))),
             "{key}: {refused:?}"
         );
     }
     let stranger = w.f.somebody("default", "stranger").await;
     let listed = transit.list(&stranger.context, &stranger.caller, &Page::ALL).await;
-    assert!(matches!(listed, Err(TransitError::NotAuthorized(Refused::Denied(_)))));
+    assert!(matches!(listed, Err(TransitError::Gate(Refused::Denied(_)))));
     let other_tenant = w.f.somebody("other", "admin").await;
     let read = transit.read(&other_tenant.context, &other_tenant.caller, &name("ec")).await;
     assert!(matches!(read, Err(TransitError::NotFound)), "{read:?}");
@@ -616,10 +616,7 @@ async fn policies_are_told_which_key_a_backup_brings_back_before_it_is_there() {
     let nobody = w.f.somebody("default", "reader").await;
     for text in [backups["plain"].as_str(), "nonsense"] {
         let refused = transit.restore(&nobody.context, &nobody.caller, None, text).await;
-        assert!(
-            matches!(refused, Err(TransitError::NotAuthorized(Refused::Denied(_)))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(TransitError::Gate(Refused::Denied(_)))), "{refused:?}");
     }
     // A rule that denies by an attribute applies if the attribute is unknown.
     restore(None, "nonsense").await.unwrap_err();

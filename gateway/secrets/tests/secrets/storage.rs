@@ -71,7 +71,7 @@ async fn metadata_may_be_written_before_the_data() {
     let creator = f.somebody("default", "creator").await;
     assert_eq!(f.write(&creator, "app/db", "{}", Some(0)).await.unwrap().number, 1);
     let again = f.write(&creator, "app/db", "{}", None).await;
-    assert!(matches!(again, Err(KvError::NotAuthorized(Refused::Denied(_)))), "{again:?}");
+    assert!(matches!(again, Err(KvError::Gate(Refused::Denied(_)))), "{again:?}");
     for _ in 0..3 {
         f.write(&admin, "app/db", "{}", None).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn no_secret_is_made_under_a_name_that_hides_what_it_is() {
         assert!(matches!(refused, Err(KvError::Path(_))), "{refused:?}");
         // Others are not told.
         let refused = fixture.write(&stranger, hidden, "{}", None).await.unwrap_err();
-        assert!(matches!(refused, KvError::NotAuthorized(Refused::Denied(_))), "{refused}");
+        assert!(matches!(refused, KvError::Gate(Refused::Denied(_))), "{refused}");
     }
     assert!(fixture.values().await.is_empty());
 }

@@ -173,8 +173,8 @@ impl Place {
         Ok(Barrier::open(raw, key).await.context("opening the seal")?)
     }
 
-    /// Makes a root that is not there yet, beside the place that it is to have: one that was interrupted does not pass
-    /// for a root. What can fail for a mistake comes first.
+    /// Makes a new root in a temporary file and renames it at the end, so that an interrupted run leaves no half-made
+    /// root. Checks that find mistakes come first.
     async fn begin(&self, plan: &RootPlan, now: Timestamp) -> Result<Copies> {
         Trusted::process().make_directory(&self.dir)?;
         let keys = self.keys()?;

@@ -69,8 +69,8 @@ pub(crate) fn prepare(args: &DevArgs) -> Result<Config> {
     written(args, &dir)
 }
 
-/// The same configuration with the ports that were bound: those that are 0 in the flags are chosen by the system, and who
-/// reads the file is to find the gateway there.
+/// Writes the configuration again with the ports that were bound: the system chooses a port where a flag says 0, and
+/// readers of the file need the real one.
 ///
 /// # Errors
 /// If the directory cannot be written.

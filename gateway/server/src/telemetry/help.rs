@@ -88,7 +88,7 @@ const HELP: &[(&str, &str)] = &[
     ),
     (
         "chancery_gate_operations_total",
-        "Operations for which leave was asked, by outcome: of access and of the engines for secrets.",
+        "Operations of the API for secrets, sessions and administration, by operation and outcome. ACME is not counted.",
     ),
     ("chancery_issuance_certificates_valid", "Certificates that have not ended, by tenant."),
     ("chancery_ca_ssh_certificates_total", "Certificates for SSH that were signed."),

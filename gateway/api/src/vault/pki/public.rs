@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::MOUNT_TYPE;
 use crate::vault::call::context_of;
-use crate::vault::door::Door;
 use crate::vault::envelope;
 use crate::vault::error::VaultError;
+use crate::vault::public_resource::PublicResource;
 use crate::vault::state::VaultState;
 
 /// What everybody may have of the CA.
@@ -42,12 +42,11 @@ pub(in crate::vault) async fn handle(
     request: Request,
 ) -> Result<Response, VaultError> {
     let asked = asked(request.uri().path());
-    let door = Door::of(state.clone(), request, MountKind::Pki, asked.is_some()).await?;
-    let (mount, request) = match door {
-        Door::Open(mount, request) => (mount, request),
-        Door::Wall(answer) => return Ok(answer),
+    let found = PublicResource::find(state.clone(), request, MountKind::Pki, asked).await?;
+    let ((what, form), mount, request) = match found {
+        PublicResource::Found(asked, mount, request) => (asked, mount, request),
+        PublicResource::NotFound(answer) => return Ok(answer),
     };
-    let (what, form) = asked.ok_or(VaultError::NoRoute)?;
     let context = context_of(request.extensions())?;
     let authority = state.secrets.pki(&mount).authority().ok_or(VaultError::NoRoute)?;
     Ok(answer(&context, what, form, authority))

@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::call::{Call, Verb};
-use super::door::Door;
 use super::error::VaultError;
+use super::public_resource::PublicResource;
 use super::state::VaultState;
 use super::{envelope, path};
 use crate::url;
@@ -47,9 +47,10 @@ pub(super) async fn public_key(
     State(state): State<VaultState>,
     request: Request,
 ) -> Result<Response, VaultError> {
-    let (mount, request) = match Door::of(state.clone(), request, MountKind::Ssh, true).await? {
-        Door::Open(mount, request) => (mount, request),
-        Door::Wall(answer) => return Ok(answer),
+    let found = PublicResource::find(state.clone(), request, MountKind::Ssh, Some(())).await?;
+    let (mount, request) = match found {
+        PublicResource::Found((), mount, request) => (mount, request),
+        PublicResource::NotFound(answer) => return Ok(answer),
     };
     let kind = kind(url::parameter(request.uri(), "cert_type").as_deref())?;
     let line = state.secrets.ssh(&mount).public_key(kind).ok_or(VaultError::NoRoute)?;

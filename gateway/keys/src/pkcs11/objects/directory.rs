@@ -1,3 +1,5 @@
+//! The keys of a token by their names.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

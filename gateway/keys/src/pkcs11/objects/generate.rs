@@ -1,3 +1,5 @@
+//! Makes keys in a token.
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType as MlDsa, ObjectHandle};

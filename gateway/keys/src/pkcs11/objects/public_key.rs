@@ -1,3 +1,5 @@
+//! Reads the public half of a key pair from its object.
+
 use chancery_x509::{KeyAlgorithm, PublicKey};
 use cryptoki::error::Error;
 use cryptoki::object::{

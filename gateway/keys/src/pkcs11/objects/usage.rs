@@ -1,3 +1,5 @@
+//! What a key pair may be used for.
+
 use cryptoki::object::Attribute;
 
 /// What the private half of a key pair may do in a token: a CA's key has no business decrypting.

@@ -1,3 +1,5 @@
+//! Signs in a session, and verifies what the token made.
+
 use std::time::Instant;
 
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};

@@ -1,3 +1,5 @@
+//! Wraps, unwraps and decrypts in a session.
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};

@@ -1,3 +1,5 @@
+//! Sends replies in batches.
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ const HELD: Duration = Duration::from_millis(2);
 /// An answer that was held this long is stuck behind calls that hang.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// ReplyBatcher that a token's sessions have given and that nobody has been told yet.
+/// Holds the replies of a token's sessions that no caller has received yet.
 ///
 /// To wake a waiting task takes system calls and, where every processor signs, a change of threads: a
 /// third of the time of a P-256 signature in SoftHSM. So while the queue is long, answers are sent in

@@ -1,3 +1,5 @@
+//! A thread with a session that serves the queue of a token.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;

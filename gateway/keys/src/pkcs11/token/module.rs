@@ -1,3 +1,5 @@
+//! A PKCS#11 module: loaded and initialised once for the process.
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};

@@ -13,10 +13,10 @@ use super::pause::{Until, jittered};
 use super::task::Task;
 use crate::gateway_name::GatewayName;
 
-/// How long a gateway has the work after it was last heard of.
+/// How long a gateway keeps the lease after its last renewal.
 const LENGTH: Duration = Duration::from_secs(30);
 
-/// How often the others look whether they can have it.
+/// How often the other gateways try to acquire it.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The lease of the tasks, for this gateway.
@@ -55,11 +55,13 @@ pub(super) async fn take_turns(
                 };
                 match lease.hold(term, work).await {
                     Ok(()) => return owned.set(0.0),
-                    Err(lost) => tracing::warn!(%lost, "background work goes on elsewhere"),
+                    Err(lost) => tracing::warn!(%lost, "lost the lease of the background tasks"),
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "cannot ask for the background work"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot acquire the lease of the background tasks");
+            }
         }
         tokio::select! {
             () = Until::after(&clock, jittered(LOOK)).wait(&clock) => {}

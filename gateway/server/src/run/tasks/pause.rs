@@ -1,4 +1,4 @@
-//! Waiting for a time of day that a manual clock can reach too, and that a clock that was set back does not put off.
+//! Waits until a time. A manual clock can reach it, and a clock that is set back does not delay it.
 
 use std::time::Duration;
 

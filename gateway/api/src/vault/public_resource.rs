@@ -1,4 +1,4 @@
-//! What a mount has for anybody, without a certificate.
+//! What a mount shows to anybody, without a certificate.
 
 use axum::extract::{FromRequest as _, Request, State};
 use axum::response::Response;
@@ -9,36 +9,36 @@ use super::call::{Call, check_condition};
 use super::error::VaultError;
 use super::state::VaultState;
 
-/// Where a request without a certificate came to.
-pub(super) enum Door {
-    /// The mount that it is about, which may be read.
-    Open(MountName, Request),
+/// What a request without a certificate asks for.
+pub(super) enum PublicResource<T> {
+    /// It is there and may be read: what was asked for, at which mount.
+    Found(T, MountName, Request),
     /// There is no such thing, and this is the answer.
-    Wall(Response),
+    NotFound(Response),
 }
 
-impl Door {
-    /// Of a mount of this kind, if there is what is asked for.
+impl<T> PublicResource<T> {
+    /// Looks whether a mount of this kind is there; `asked` is none if the path asks for nothing public.
     ///
     /// # Errors
-    /// The gateway does not serve, or it is not to be read. What is not there looks like everything else that is not
-    /// there.
-    pub(super) async fn of(
+    /// The gateway does not serve, or the method does not read. What is not there looks like everything else that is
+    /// not there.
+    pub(super) async fn find(
         state: VaultState,
         request: Request,
         kind: MountKind,
-        is_there: bool,
+        asked: Option<T>,
     ) -> Result<Self, VaultError> {
         let mount = request.uri().path().split('/').nth(2).and_then(|name| name.parse().ok());
         let mount = mount.filter(|mount| state.secrets.kind_of(mount) == Some(kind));
-        let Some(mount) = mount.filter(|_| is_there) else {
+        let Some((mount, asked)) = mount.zip(asked) else {
             let call = Call::from_request(request, &state).await?;
-            return super::unknown(State(state), call).await.map(Self::Wall);
+            return super::unknown(State(state), call).await.map(Self::NotFound);
         };
         check_condition(&state)?;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(VaultError::Method);
         }
-        Ok(Self::Open(mount, request))
+        Ok(Self::Found(asked, mount, request))
     }
 }
