@@ -1,3 +1,5 @@
+//! Authenticates callers by client certificate, by token with its certificate, or by bearer token alone.
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

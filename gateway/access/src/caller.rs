@@ -1,3 +1,5 @@
+//! The authenticated caller of one request: its identity, its certificate and its token.
+
 use chancery_audit::Event;
 use chancery_identity::{Evidence, Fingerprint, Identity, PeerCertificate, RequestContext};
 use jiff::Timestamp;

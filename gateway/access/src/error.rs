@@ -1,3 +1,5 @@
+//! Why access is refused or could not be decided, and the stable codes of failed authentication.
+
 use chancery_audit::AuditError;
 use chancery_gate::Refused;
 use chancery_identity::{EvidenceError, NoIdentity};

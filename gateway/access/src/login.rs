@@ -1,3 +1,5 @@
+//! Logs in the holder of a client certificate: asks the policies, then issues a token within their limits.
+
 use std::time::Duration;
 
 use chancery_audit::Event;

@@ -1,3 +1,5 @@
+//! The name of the role under which a client logs in.
+
 use std::str::FromStr;
 
 /// The name under which somebody logs in, for policies to tell logins apart: 1 to 64 characters of

@@ -1,3 +1,5 @@
+//! Removes the records of expired tokens.
+
 use chancery_records::Fence;
 use chancery_store::{Commit, CommitError, Key, Store, lenient};
 

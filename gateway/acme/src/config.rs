@@ -1,3 +1,5 @@
+//! The settings of the ACME server, its limits and its validation, with their defaults.
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

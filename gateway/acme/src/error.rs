@@ -1,3 +1,5 @@
+//! Why ACME operations are refused or fail, with stable codes for the audit log.
+
 use std::time::Duration;
 
 use chancery_audit::AuditError;

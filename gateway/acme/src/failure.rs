@@ -1,3 +1,5 @@
+//! Why a challenge or an order failed: stored with it, and shown to the client.
+
 use serde::{Deserialize, Serialize};
 
 /// Why a challenge or an order came to nothing: stored with it and shown to the client.

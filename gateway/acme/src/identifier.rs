@@ -1,3 +1,5 @@
+//! ACME identifiers (RFC 8555 §7.1.3, RFC 8738), and which of them can be certified.
+
 use std::net::IpAddr;
 
 use chancery_x509::{GeneralName, has_listed_top_level};

@@ -1,3 +1,5 @@
+//! The ACME server: its parts, how it starts, and how it asks the access policies.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! Deletes orders that have ended, their authorizations, unused accounts and expired seats.
+
 use std::sync::PoisonError;
 
 use chancery_identity::TenantId;

@@ -1,3 +1,5 @@
+//! The handle of the audit log: opens it, records events and refusals, verifies, reopens and closes it.
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

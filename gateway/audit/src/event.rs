@@ -1,3 +1,5 @@
+//! An audit event: who asked for what, what the policies said and how the operation ended.
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

@@ -1,3 +1,5 @@
+//! The head of a log: a file with the log's last line under a MAC, which shows whether lines were cut off the end.
+
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;

@@ -1,3 +1,5 @@
+//! The audit key, and the keys derived from it for MACs, hashed values and checkpoints.
+
 use aws_lc_rs::signature::Ed25519KeyPair;
 use aws_lc_rs::{constant_time, hmac};
 use zeroize::Zeroizing;

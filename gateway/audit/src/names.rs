@@ -1,3 +1,5 @@
+//! Lists of names in an audit event, shortened, with their number and SHA-256.
+
 use aws_lc_rs::digest::{Context, SHA256};
 use chancery_identity::RequestContext;
 

@@ -1,3 +1,5 @@
+//! Destinations of audit lines other than the log's files: memory for tests, and standard output.
+
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! A CA certificate with the name of its signing key.
+
 use chancery_keys::KeyName;
 use chancery_x509::{Issuer, ParsedCertificate, PublicKey, SignatureAlgorithm};
 

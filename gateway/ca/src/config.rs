@@ -1,3 +1,5 @@
+//! The settings of a private CA.
+
 use std::time::Duration;
 
 use chancery_keys::KeyType;

@@ -1,3 +1,5 @@
+//! The errors of opening a CA, issuing, revoking, and signing CRLs and OCSP responses.
+
 use chancery_keys::{KeyName, pkcs11, software};
 use chancery_records::ViewError;
 use chancery_store::{CommitError, ReadError};

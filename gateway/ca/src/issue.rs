@@ -1,3 +1,5 @@
+//! Builds and lints a leaf certificate, then signs it.
+
 use std::time::Instant;
 
 use aws_lc_rs::digest;

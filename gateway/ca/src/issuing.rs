@@ -1,3 +1,5 @@
+//! One generation of the issuing CA: its key, its chains, its name constraints and its revocations.
+
 use std::sync::Arc;
 
 use chancery_x509::{GeneralName, NameConstraints, ParsedCertificate};

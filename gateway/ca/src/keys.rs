@@ -1,3 +1,5 @@
+//! Makes and loads the keys of a CA, in software or in a PKCS#11 token.
+
 use std::sync::Arc;
 
 use chancery_keys::pkcs11::Pkcs11Signer;

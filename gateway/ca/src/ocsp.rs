@@ -1,3 +1,5 @@
+//! The OCSP responder of an issuing CA (RFC 6960, RFC 5019).
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The records of a CA in the store, and their storage keys.
+
 use bytes::Bytes;
 use chancery_keys::KeyName;
 use chancery_records::{Fence, Recorded, Table};

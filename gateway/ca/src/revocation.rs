@@ -1,3 +1,5 @@
+//! Revokes certificates of the CA, and keeps all of its revocations in memory.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The root of a CA, with or without its private key.
+
 use chancery_keys::KeyName;
 use chancery_x509::{Issuer, ParsedCertificate};
 

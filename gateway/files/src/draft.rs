@@ -1,3 +1,5 @@
+//! Writes a file under a temporary name and renames it when it is complete and on the disk.
+
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};

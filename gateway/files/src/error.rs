@@ -1,3 +1,5 @@
+//! The errors of files that are not trusted, with the command that repairs owner or mode.
+
 use std::path::{Path, PathBuf};
 
 use crate::accounts;

@@ -4,9 +4,6 @@ use chancery_audit::{AuditError, Event};
 use chancery_identity::EvidenceError;
 use chancery_policy::{Approval, Denial};
 
-/// The stable code of [`Refused::Unrecorded`].
-const UNRECORDED: &str = "audit";
-
 /// Why the gate refuses an operation.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
@@ -97,7 +94,7 @@ impl Refused {
         match self {
             Self::Denied(denied) | Self::NeedsApproval { denied, .. } => &denied.code,
             Self::Overloaded => Denial::OVERLOADED,
-            Self::Unrecorded(_) => UNRECORDED,
+            Self::Unrecorded(_) => "audit",
         }
     }
 

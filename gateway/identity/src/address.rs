@@ -1,3 +1,5 @@
+//! Client addresses as networks, and the canonical form of networks of mapped IPv4 addresses.
+
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};

@@ -1,3 +1,5 @@
+//! The clock: the machine's, or a manual one for tests.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Parses the DNS names of hosts (RFC 1034, RFC 1123).
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

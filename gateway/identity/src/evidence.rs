@@ -1,3 +1,5 @@
+//! The client certificate of a peer, which is checked again at every use.
+
 use std::pin::Pin;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! SHA-256 fingerprints of certificates.
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! The identifiers of a client certificate and of its CAs, for revocation checks.
+
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! The id and the context of a request.
+
 use std::net::IpAddr;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! Bounds the memory that a request takes to collect its answer.
+
 use std::fmt;
 use std::sync::Arc;
 

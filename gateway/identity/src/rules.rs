@@ -1,3 +1,5 @@
+//! Maps verified client certificates to identities, by the rules of the tenants.
+
 use crate::{
     CertificateNames, DnsName, Fingerprint, Identity, IdentityName, NoIdentity, SpiffeId, TenantId,
     VouchesFor,

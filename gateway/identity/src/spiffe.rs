@@ -1,3 +1,5 @@
+//! Parses SPIFFE IDs.
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

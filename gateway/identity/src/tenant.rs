@@ -1,3 +1,5 @@
+//! The ids of tenants.
+
 use std::str::FromStr;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The tenants of the current configuration, with their identity rules.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

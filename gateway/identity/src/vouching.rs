@@ -1,3 +1,5 @@
+//! Limits a client CA to the tenants and names of its binding.
+
 use std::collections::BTreeSet;
 
 use crate::{DnsName, SpiffeId, TenantId};

@@ -1,3 +1,5 @@
+//! The errors of issuing and revoking certificates, and of opening the pipeline.
+
 use chancery_audit::{AuditError, Outcome};
 use chancery_ca::PrepareError;
 use chancery_compute::ComputeError;

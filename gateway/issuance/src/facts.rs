@@ -1,3 +1,5 @@
+//! Turns a certificate request into the facts that certificate policies see.
+
 use std::time::Duration;
 
 use chancery_policy::{

@@ -1,3 +1,5 @@
+//! Stores intents, issued certificates, their chains and blocked keys.
+
 use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::TenantId;
 use chancery_records::Fence;

@@ -1,3 +1,5 @@
+//! The configured issuers, by name.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The steps of issuance: check the key, ask policy, prepare, record the intent, sign, store, audit.
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,3 +1,5 @@
+//! Limits the certificate that policy proposed to the validated names and the requested validity.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

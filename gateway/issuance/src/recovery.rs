@@ -1,3 +1,5 @@
+//! Abandons the intents of a process that ended before it stored the certificates.
+
 use chancery_audit::{Audit, Event};
 use chancery_identity::{Clock, RequestContext};
 use chancery_store::CommitError;

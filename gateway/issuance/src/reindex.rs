@@ -1,3 +1,5 @@
+//! Rebuilds the indexes of the inventory.
+
 use chancery_identity::TenantId;
 use chancery_store::{Commit, CommitError, lenient};
 

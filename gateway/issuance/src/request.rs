@@ -1,3 +1,5 @@
+//! The request for a certificate, and the certificate that answers it.
+
 use std::time::Duration;
 
 use chancery_identity::{Identity, RequestContext};

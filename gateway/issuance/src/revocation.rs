@@ -1,3 +1,5 @@
+//! Decides on revocation requests and carries them out. A compromised key is blocked.
+
 use std::collections::BTreeSet;
 
 use chancery_audit::{Decision, Event};

@@ -1,3 +1,5 @@
+//! The errors of signing, wrapping and unwrapping.
+
 use std::time::Duration;
 
 use chancery_x509::SignatureAlgorithm;

@@ -1,3 +1,5 @@
+//! The key types that can be generated, their names and their default signature algorithms.
+
 use std::str::FromStr;
 
 use chancery_x509::{KeyAlgorithm, SignatureAlgorithm};

@@ -1,3 +1,5 @@
+//! Counts and times signatures.
+
 use std::time::Instant;
 
 use metrics::{counter, histogram};

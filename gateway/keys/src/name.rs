@@ -1,3 +1,5 @@
+//! The names of keys.
+
 use std::str::FromStr;
 use std::sync::Arc;
 

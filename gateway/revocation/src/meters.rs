@@ -1,3 +1,5 @@
+//! The metrics of CRLs and OCSP queries, for each client CA.
+
 use jiff::Timestamp;
 use metrics::{Counter, counter, gauge};
 

@@ -1,3 +1,5 @@
+//! Watches the CRLs and OCSP responders of all client CAs, and checks certificate chains.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

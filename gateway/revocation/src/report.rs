@@ -1,3 +1,5 @@
+//! The report on the CRLs and the OCSP responder of a client CA, for operators.
+
 use jiff::Timestamp;
 use serde::Serialize;
 

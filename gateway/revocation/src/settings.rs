@@ -1,3 +1,5 @@
+//! The settings of revocation checks for a client CA: CRL sources, OCSP responder, grace.
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

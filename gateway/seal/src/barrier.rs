@@ -1,3 +1,5 @@
+//! The store that seals every value before it is written, and rotates the tenants' keys.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

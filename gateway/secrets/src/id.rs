@@ -1,3 +1,5 @@
+//! Generates time-ordered ids (UUID version 7).
+
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! The mounts of the secret engines, and their names.
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;

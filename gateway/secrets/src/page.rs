@@ -1,3 +1,5 @@
+//! Pages of lists: `after` and `limit`.
+
 /// Which part of a list is wanted. Entries are in the order of their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

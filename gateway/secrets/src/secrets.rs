@@ -1,3 +1,5 @@
+//! Gives access to the engine at each mount, and lists the mounts that a caller may see.
+
 use std::sync::Arc;
 
 use chancery_access::{Access, AccessError, Caller};

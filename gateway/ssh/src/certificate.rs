@@ -1,3 +1,5 @@
+//! Builds OpenSSH certificates: the content to sign, and the finished line.
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;

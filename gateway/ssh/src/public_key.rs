@@ -1,3 +1,5 @@
+//! Reads and writes OpenSSH public keys.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chancery_x509::{KeyAlgorithm, PublicKey};

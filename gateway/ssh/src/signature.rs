@@ -1,3 +1,5 @@
+//! Signatures in OpenSSH's encoding, and the algorithm for each kind of CA key.
+
 use chancery_x509::{KeyAlgorithm, SignatureAlgorithm, ecdsa};
 
 use crate::wire::{put_mpint, put_string};

@@ -1,3 +1,5 @@
+//! A commit: its checks, its writes and its size limit.
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

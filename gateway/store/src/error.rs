@@ -1,3 +1,5 @@
+//! Why a store cannot be opened, read or written.
+
 use std::path::PathBuf;
 
 use crate::{InvalidKey, Key};

@@ -1,3 +1,5 @@
+//! The keys of records, and how a key is shown as text.
+
 use std::borrow::Borrow;
 use std::fmt::Write as _;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! Watches on prefixes: a bounded queue of changes for each reader, filled in the order of commits.
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 

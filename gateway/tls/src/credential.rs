@@ -1,3 +1,5 @@
+//! The gateway's own certificate chain with its private key, which can be replaced while it is in use.
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

@@ -1,3 +1,5 @@
+//! Why a TLS handshake failed.
+
 use std::time::Duration;
 
 use rustls::CertificateError;

@@ -1,3 +1,5 @@
+//! Signs TLS handshakes with a key that an HSM or another holder has.
+
 use std::sync::Arc;
 
 use chancery_keys::{KeyName, Signer as KeyHolder};

@@ -1,3 +1,5 @@
+//! The metrics of TLS handshakes, and the expiry of the gateway's own certificate.
+
 use std::time::Instant;
 
 use jiff::Timestamp;

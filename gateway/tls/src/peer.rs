@@ -1,3 +1,5 @@
+//! Reads the facts, the names and the chain of CAs from a verified client certificate.
+
 use chancery_identity::{CaId, CertificateNames, Fingerprint, Lineage, Link, PeerCertificate};
 use chancery_x509::{CertificateError, GeneralName, ParsedCertificate, PublicKey};
 

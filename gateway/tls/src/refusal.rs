@@ -1,3 +1,5 @@
+//! Why a client certificate is refused, in terms of the TLS library and as text for the log.
+
 use std::sync::Arc;
 
 use chancery_x509::ParsedCertificate;

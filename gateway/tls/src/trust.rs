@@ -1,3 +1,5 @@
+//! The client CAs, the identities that each may vouch for, and whether a verified chain still holds.
+
 use std::sync::Arc;
 
 use chancery_identity::{

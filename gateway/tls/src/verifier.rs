@@ -1,3 +1,5 @@
+//! Verifies client certificates (RFC 5280 §6), and remembers the paths of chains that were verified.
+
 use std::cell::RefCell;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Registers the ACME account at an upstream (RFC 8555 §7.3), and keeps it in the store.
+
 use chancery_store::{Commit, CommitError, Key, Record, Store};
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Checks the certificate chain from an upstream against the key and names that were ordered.
+
 use std::collections::BTreeSet;
 
 use chancery_x509::pem::{self, CERTIFICATE};

@@ -1,3 +1,5 @@
+//! Answers http-01 challenges of upstreams (RFC 8555 §8.3), from records that all gateways share.
+
 use std::sync::Arc;
 use std::time::Duration;
 

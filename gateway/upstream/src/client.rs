@@ -1,3 +1,5 @@
+//! An HTTPS client for upstreams that bounds the size and the time of each answer.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

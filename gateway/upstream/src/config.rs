@@ -1,3 +1,5 @@
+//! The settings of an upstream: its directory, contacts, trust anchors and external account.
+
 use std::time::Duration;
 
 use zeroize::Zeroizing;

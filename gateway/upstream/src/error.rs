@@ -1,3 +1,5 @@
+//! Why an upstream issued no certificate, and which errors pass by themselves.
+
 use std::time::Duration;
 
 use chancery_records::ViewError;

@@ -1,3 +1,5 @@
+//! Places, resumes and finalizes orders at an upstream (RFC 8555 §7.4).
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The signature algorithms, their DER `AlgorithmIdentifier`s, and the key types that each fits.
+
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
 

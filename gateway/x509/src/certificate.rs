@@ -1,3 +1,5 @@
+//! Parses X.509 certificates (RFC 5280 §4.1).
+
 use const_oid::AssociatedOid;
 use const_oid::db::rfc4519;
 use der::asn1::{BitStringRef, IntRef, PrintableStringRef, Utf8StringRef};

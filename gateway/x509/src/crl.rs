@@ -1,3 +1,5 @@
+//! Builds CRLs (RFC 5280 §5): complete ones, shards and deltas.
+
 use const_oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use der::asn1::{OctetString, Uint};
 use der::{Decode, Encode};

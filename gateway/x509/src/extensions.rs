@@ -1,3 +1,5 @@
+//! Finds, decodes and encodes X.509 extensions (RFC 5280 §4.2), and converts subject alternative names.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use const_oid::{AssociatedOid, ObjectIdentifier};

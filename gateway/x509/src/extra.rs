@@ -1,3 +1,5 @@
+//! The extensions that a request may add: TLS features, OCSP no-check and certificate policies.
+
 use std::collections::BTreeSet;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! The names in subject alternative names (RFC 5280 §4.2.1.6): DNS names, IP addresses, URIs and mailboxes.
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;

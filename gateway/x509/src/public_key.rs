@@ -1,3 +1,5 @@
+//! Public keys from a `SubjectPublicKeyInfo`: their identifiers, strength and signature verification.
+
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;

@@ -1,3 +1,5 @@
+//! The reasons for a revocation (RFC 5280 §5.3.1), by name and by code.
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Serial numbers of certificates (RFC 5280 §4.1.2.2).
+
 use std::str::FromStr;
 
 use aws_lc_rs::rand::SecureRandom;

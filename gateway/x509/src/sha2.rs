@@ -1,3 +1,5 @@
+//! The hashes of the SHA-2 family, under Vault's names.
+
 use std::str::FromStr;
 
 /// A hash of the family SHA-2 (FIPS 180-4), under Vault's names: `sha2-256`, `sha2-384`, `sha2-512`.

@@ -1,3 +1,5 @@
+//! The signed form that certificates, requests and CRLs share: content, algorithm and signature.
+
 use der::asn1::BitStringRef;
 use der::{Decode, Encode, Reader, SliceReader};
 

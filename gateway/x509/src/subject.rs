@@ -1,3 +1,5 @@
+//! Subject names and their attributes (RFC 5280 §4.1.2.6).
+
 use std::str::FromStr;
 
 use const_oid::ObjectIdentifier;

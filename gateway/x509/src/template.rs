@@ -1,3 +1,5 @@
+//! Builds the content of a certificate from a template and the facts of its issuer.
+
 use const_oid::db::rfc5280::{ID_AD_CA_ISSUERS, ID_AD_OCSP};
 use der::asn1::{IntRef, OctetString};
 use der::{AnyRef, Decode, Encode};

@@ -1,3 +1,5 @@
+//! Converts between timestamps and the times in certificates (RFC 5280 §4.1.2.5).
+
 use std::time::Duration;
 
 use der::DateTime;

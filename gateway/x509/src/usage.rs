@@ -1,3 +1,5 @@
+//! Key usages and extended key usages (RFC 5280 §4.2.1.3, §4.2.1.12), and their names.
+
 use std::str::FromStr;
 
 use const_oid::ObjectIdentifier;

@@ -1,3 +1,5 @@
+//! Finds weak public keys: RSA keys with bad sizes, exponents or primes, and Ed25519 points of small order.
+
 use num_bigint::BigUint;
 
 /// What is wrong with a public key that is well-formed and yet must not be certified.

@@ -9,6 +9,7 @@
 )]
 
 mod circles;
+mod codes;
 mod order;
 mod source;
 
@@ -172,6 +173,43 @@ fn every_operation_that_policies_are_told_of_is_performed() {
     };
     let idle: Vec<_> = operations.iter().filter(|one| !named(one) && !directory(one)).collect();
     assert!(idle.is_empty(), "nothing performs {idle:?}, of which policies are told");
+}
+
+/// The first line of a file says what it is about.
+#[test]
+fn every_module_says_what_it_is_about() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|file| {
+            let text = fs::read_to_string(file).expect("a source file can be read");
+            !text.starts_with("//! ")
+        })
+        .collect();
+    assert!(silent.is_empty(), "these files do not begin with `//!`: {silent:?}");
+}
+
+/// The operator looks a code up that stands in the audit log, in the log or in a metric.
+#[test]
+fn every_stable_code_is_in_the_catalogue_of_errors() {
+    let catalogue = fs::read_to_string(repository().join("docs/errors.md")).expect("it is there");
+    let listed: BTreeSet<&str> = catalogue
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|cell| cell.split(", "))
+        .filter_map(|code| code.strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    let mut given = BTreeSet::new();
+    for file in sources() {
+        let text = fs::read_to_string(&file).expect("a source file can be read");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        given.extend(codes::given(code));
+    }
+    let given: BTreeSet<&str> = given.iter().map(String::as_str).collect();
+    assert!(given.len() > 100, "the codes are not found any more");
+    let missing: Vec<_> = given.difference(&listed).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+    let gone: Vec<_> = listed.difference(&given).collect();
+    assert!(gone.is_empty(), "docs/errors.md lists {gone:?}, which nothing gives");
 }
 
 /// What errors may show with `Debug`: durations, and enums without fields.

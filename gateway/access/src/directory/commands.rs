@@ -1,3 +1,5 @@
+//! Lists, reads, writes and deletes groups and data sets for callers, as far as the policies allow.
+
 use std::sync::Arc;
 
 use chancery_gate::{Authorized, Refused};

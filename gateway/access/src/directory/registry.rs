@@ -1,3 +1,5 @@
+//! Groups or data sets of each tenant, in the store and in a view in memory that follows the store.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

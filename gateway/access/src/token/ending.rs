@@ -1,3 +1,5 @@
+//! Ends tokens in the store, also those that are renewed at the same time.
+
 use chancery_store::{Commit, CommitError};
 
 use super::{HeldToken, end, load};

@@ -1,3 +1,5 @@
+//! The stored record of a token: its identity, certificate, role and lifetime, and what a bearer token is bound to.
+
 use std::time::Duration;
 
 use chancery_identity::{Fingerprint, Identity};

@@ -1,3 +1,5 @@
+//! Looks up, renews and revokes a caller's own token.
+
 use std::time::Duration;
 
 use chancery_audit::Event;

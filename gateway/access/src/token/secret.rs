@@ -1,3 +1,5 @@
+//! The text of a token, and the record name and the accessor that are derived from its hash.
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

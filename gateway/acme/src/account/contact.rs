@@ -1,3 +1,5 @@
+//! Parses the contacts of an account (RFC 8555 §7.3): `mailto:` URLs with one address each.
+
 use std::net::IpAddr;
 
 use chancery_x509::GeneralName;

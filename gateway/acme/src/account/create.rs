@@ -1,3 +1,5 @@
+//! Creates an account, or finds the one that a key already has (RFC 8555 §7.3).
+
 use chancery_audit::Event;
 use chancery_identity::{RequestContext, client_network};
 use chancery_store::{Commit, CommitError};

@@ -1,3 +1,5 @@
+//! Replaces the key of an account (RFC 8555 §7.3.5).
+
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_store::{Commit, CommitError};

@@ -1,3 +1,5 @@
+//! Changes the contacts of an account, or deactivates it (RFC 8555 §7.3.2, §7.3.6).
+
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
 use chancery_store::{Commit, CommitError};

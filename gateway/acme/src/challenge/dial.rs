@@ -1,3 +1,5 @@
+//! Connects to the server that a validation asks, only at permitted addresses, and over IPv6 first.
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

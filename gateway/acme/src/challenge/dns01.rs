@@ -1,3 +1,5 @@
+//! Validates dns-01 challenges (RFC 8555 §8.4).
+
 use aws_lc_rs::digest::{SHA256, digest};
 use hickory_resolver::proto::rr::RData;
 

@@ -1,3 +1,5 @@
+//! A connection to a server that may send its HTTP answer before it has read the request.
+
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

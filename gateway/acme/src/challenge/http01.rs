@@ -1,3 +1,5 @@
+//! Validates http-01 challenges (RFC 8555 §8.3), over redirects if there are any.
+
 use std::net::IpAddr;
 
 use bytes::Bytes;

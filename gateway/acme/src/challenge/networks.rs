@@ -1,3 +1,5 @@
+//! Which addresses validation may connect to: public ones, and those in networks that the operator allows.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chancery_identity::canonical_network;

@@ -1,3 +1,5 @@
+//! Takes a client's response to a challenge (RFC 8555 §7.5.1), validates the authorization and stores the outcome.
+
 use std::sync::Arc;
 
 use chancery_audit::Event;

@@ -1,3 +1,5 @@
+//! Validates tls-alpn-01 challenges (RFC 8737), also for IP addresses (RFC 8738).
+
 use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;

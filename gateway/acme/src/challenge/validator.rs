@@ -1,3 +1,5 @@
+//! Validates challenges of all types within a time limit, and limits how many validations run at once.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Base64url as JWS uses it (RFC 7515 §2): written without padding, read with or without.
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

@@ -1,3 +1,5 @@
+//! Public keys of accounts as JSON Web Keys (RFC 7517), and the signature algorithms that are accepted.
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{

@@ -1,3 +1,5 @@
+//! Deserializes a struct from a JSON object only, never from an array.
+
 use std::fmt;
 use std::marker::PhantomData;
 

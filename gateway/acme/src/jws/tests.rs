@@ -1,3 +1,5 @@
+//! Tests of signed requests: what is parsed and verified, and what is refused.
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Whether the client that sent a CSR still waits for the outcome; if so, its order can go back to `ready`.
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether the client that sent a CSR still waits for what becomes of it. As long as it does, the CSR can be

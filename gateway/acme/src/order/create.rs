@@ -1,3 +1,5 @@
+//! Creates orders (RFC 8555 §7.4): checks names, profile and dates, asks the policies and stores the order.
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 

@@ -1,3 +1,5 @@
+//! Reads the CSR of a finalize request and compares it with the order (RFC 8555 §7.4).
+
 use std::collections::BTreeSet;
 
 use chancery_x509::{CertificateRequest, CsrError, GeneralName, KeyAlgorithm};

@@ -1,3 +1,5 @@
+//! Finalizes orders (RFC 8555 §7.4): stores the CSR, has the certificate issued and stores the outcome.
+
 use std::sync::Arc;
 
 use chancery_audit::{Event, NameList};

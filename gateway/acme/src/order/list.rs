@@ -1,3 +1,5 @@
+//! Lists the orders of an account in pages (RFC 8555 §7.1.2.1).
+
 use chancery_identity::RequestContext;
 use chancery_store::{Key, lenient};
 

@@ -1,3 +1,5 @@
+//! Derives the tokens of an order's challenges from one random key.
+
 use aws_lc_rs::{hmac, rand};
 use serde::{Deserialize, Serialize};
 

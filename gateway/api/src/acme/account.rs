@@ -1,3 +1,5 @@
+//! Creates, reads, changes and deactivates accounts over HTTP (RFC 8555 §7.3).
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

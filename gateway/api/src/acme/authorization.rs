@@ -1,3 +1,5 @@
+//! Reads and deactivates authorizations over HTTP (RFC 8555 §7.5).
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

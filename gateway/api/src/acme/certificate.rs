@@ -1,3 +1,5 @@
+//! Serves certificate chains and links to alternate chains (RFC 8555 §7.4.2).
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};

@@ -1,3 +1,5 @@
+//! Reads challenges over HTTP, and takes clients' responses to them (RFC 8555 §7.5.1).
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

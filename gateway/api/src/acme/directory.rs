@@ -1,3 +1,5 @@
+//! Serves the directory of the ACME server (RFC 8555 §7.1.1).
+
 use std::collections::BTreeMap;
 
 use axum::Json;

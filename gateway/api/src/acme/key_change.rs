@@ -1,3 +1,5 @@
+//! Changes the key of an account over HTTP (RFC 8555 §7.3.5).
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use chancery_acme::Error;

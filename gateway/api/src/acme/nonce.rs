@@ -1,3 +1,5 @@
+//! Answers requests for a new nonce (RFC 8555 §7.2).
+
 use axum::extract::State;
 use http::{Method, StatusCode};
 

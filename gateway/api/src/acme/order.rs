@@ -1,3 +1,5 @@
+//! Creates, reads, finalizes and lists orders over HTTP (RFC 8555 §7.4).
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

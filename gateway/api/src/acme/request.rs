@@ -1,3 +1,5 @@
+//! Extracts the signed body of an ACME request, the URL that was called and the path segments.
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};

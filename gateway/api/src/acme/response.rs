@@ -1,3 +1,5 @@
+//! Runs each ACME request in its own task, and adds the headers that every answer needs (RFC 8555 §6.5, §7.1).
+
 use axum::extract::{OriginalUri, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};

@@ -1,3 +1,5 @@
+//! Revokes certificates over HTTP (RFC 8555 §7.6).
+
 use axum::extract::State;
 use chancery_acme::Error;
 use chancery_acme::revocation::Revocation;

@@ -1,3 +1,5 @@
+//! Extracts and authenticates a request of Vault's API: its verb, mount, token, namespace and body.
+
 use axum::extract::{FromRequest, Request};
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, TenantId};

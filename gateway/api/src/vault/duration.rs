@@ -1,3 +1,5 @@
+//! Parses durations as Vault's clients write them, and shows durations as Go does.
+
 use std::fmt::Write;
 use std::time::Duration;
 

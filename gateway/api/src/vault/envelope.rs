@@ -1,3 +1,5 @@
+//! Builds Vault's JSON answers: data, warnings, sessions and errors.
+
 use std::borrow::Cow;
 
 use axum::body::Body;

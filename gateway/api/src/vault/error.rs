@@ -1,3 +1,5 @@
+//! Maps the errors of all engines to an HTTP status and a text for the caller.
+
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};

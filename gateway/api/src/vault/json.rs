@@ -1,3 +1,5 @@
+//! Checks the JSON of a body for limits on depth and size, and for repeated member names, before it is parsed.
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! Decodes paths of requests, and refuses encoded separators and relative segments.
+
 use chancery_secrets::kv::InvalidPath;
 use percent_encoding::percent_decode_str;
 

@@ -1,3 +1,5 @@
+//! What the handlers of Vault's API share: engines, access, HSM tokens, backups and the gateway's condition.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What verification finds wrong with an audit log: its errors, and the first wrong line.
+
 use std::io;
 use std::path::PathBuf;
 

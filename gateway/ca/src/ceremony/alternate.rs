@@ -1,3 +1,5 @@
+//! Installs an alternate chain for the issuing CA, such as one with a cross-certificate.
+
 use chancery_store::Version;
 use chancery_x509::ParsedCertificate;
 use jiff::Timestamp;

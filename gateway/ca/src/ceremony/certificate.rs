@@ -1,3 +1,5 @@
+//! Builds, lints and signs the certificates of CAs.
+
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;

@@ -1,3 +1,5 @@
+//! The errors of key ceremonies.
+
 use chancery_keys::SignError;
 use chancery_store::{CommitError, ReadError};
 use chancery_x509::CertificateError;

@@ -1,3 +1,5 @@
+//! Makes a CA with its own root on the first start, or finishes a first start that was interrupted.
+
 use chancery_keys::{KeyName, Signer};
 use chancery_store::{Commit, CommitError, Version};
 use chancery_x509::{Issuer, Template};

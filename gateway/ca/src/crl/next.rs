@@ -1,3 +1,5 @@
+//! Builds, lints and signs a CRL.
+
 use std::time::Duration;
 
 use chancery_keys::Signer;

@@ -1,3 +1,5 @@
+//! Holds the CRL that is served under a name, and decides when it has to be replaced.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,3 +1,5 @@
+//! The scopes of CRLs: complete, delta, or one shard of all certificates.
+
 use chancery_x509::Serial;
 
 /// Which of the issuing CA's certificates a CRL is about.

@@ -1,3 +1,5 @@
+//! An offline root certifies other CAs, and cross-signs CAs that have a certificate already.
+
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};

@@ -1,3 +1,5 @@
+//! Tests of the checks of owner, mode and symbolic links, on real files.
+
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 

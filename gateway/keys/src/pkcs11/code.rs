@@ -1,3 +1,5 @@
+//! Shows PKCS#11 return values as the standard names them.
+
 use std::fmt::{Display, Formatter, Result};
 
 use cryptoki::error::Error;

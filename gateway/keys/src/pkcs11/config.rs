@@ -1,3 +1,5 @@
+//! The settings of PKCS#11 tokens.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

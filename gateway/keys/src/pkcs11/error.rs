@@ -1,3 +1,5 @@
+//! The errors of opening a token, of its PIN, and of making and destroying keys.
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

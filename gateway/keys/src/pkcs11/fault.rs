@@ -1,3 +1,5 @@
+//! Classifies the failures of a token: whether to drop the session, try again, or use another token.
+
 use cryptoki::error::{Error, RvError};
 
 use crate::pkcs11::code::Code;

@@ -1,3 +1,5 @@
+//! Stops the waits for tokens when the process ends.
+
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The errors of generating and inserting software keys.
+
 use crate::KeyName;
 
 /// Why a key was not taken in.

@@ -1,3 +1,5 @@
+//! Generates private keys in PKCS#8, and random bytes for secret keys.
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};

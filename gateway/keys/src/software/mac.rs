@@ -1,3 +1,5 @@
+//! Computes and verifies HMACs with SHA-2.
+
 use aws_lc_rs::hmac::{self, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512};
 use chancery_x509::Sha2;
 use zeroize::Zeroizing;

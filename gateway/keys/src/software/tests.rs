@@ -1,3 +1,5 @@
+//! Tests of the software signer: signatures, wrapping, RSA decryption and HMAC.
+
 use super::*;
 use crate::KeyType;
 

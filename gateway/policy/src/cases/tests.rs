@@ -1,3 +1,5 @@
+//! Tests of policy cases: their syntax, and the differences that they report.
+
 use super::*;
 
 fn parse(text: &str, kind: CaseKind) -> Result<Cases, String> {

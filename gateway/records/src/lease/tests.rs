@@ -1,3 +1,5 @@
+//! Tests of leases: ownership, renewal, fencing, and clocks that differ.
+
 use super::*;
 use chancery_identity::Clock;
 use chancery_store::memory::MemoryStore;

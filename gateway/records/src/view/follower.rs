@@ -1,3 +1,5 @@
+//! Keeps a view up to date with its table in the store.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A model that keeps all records by id, and reports damaged records as errors.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The interface between a view and its model of the records.
+
 use crate::codec::Stored;
 
 /// What a view keeps of the records of a table.

@@ -1,3 +1,5 @@
+//! Reads a backup record by record, and verifies its MAC at the end.
+
 use std::io::{self, BufRead, BufReader, Read};
 
 use aws_lc_rs::{digest, hmac};

@@ -1,3 +1,5 @@
+//! Creates the file of a store from a backup.
+
 use std::io::Read;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Writes a backup of the sealed store, and opens each record to detect damage.
+
 use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
 use chancery_store::redb::Frozen;

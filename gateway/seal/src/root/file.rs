@@ -1,3 +1,5 @@
+//! Reads the root key from a file, or creates the file.
+
 use std::path::Path;
 
 use chancery_files::{Readers, Trusted};

@@ -1,3 +1,5 @@
+//! Derives the root key from a passphrase with PBKDF2 (RFC 8018).
+
 use std::num::NonZeroU32;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Makes, wraps and unwraps the root key with a key in a PKCS#11 token.
+
 use chancery_keys::KeyName;
 use chancery_keys::pkcs11::{GenerateError, Pkcs11Signer};
 use chancery_store::{Commit, CommitError, Key, Store};

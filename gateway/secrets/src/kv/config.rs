@@ -1,3 +1,5 @@
+//! The settings of a key-value mount, and their limits.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

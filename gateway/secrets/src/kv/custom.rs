@@ -1,3 +1,5 @@
+//! The custom metadata of a secret, with its limits.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

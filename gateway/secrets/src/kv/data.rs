@@ -1,3 +1,5 @@
+//! The value of a secret version: a JSON object, with merge patch (RFC 7396) and subkeys.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! The key-value engine at a mount: asks the gate, and retries changes that conflict.
+
 use chancery_access::Caller;
 use chancery_gate::Authorized;
 use chancery_identity::{RequestContext, TenantId};

@@ -1,3 +1,5 @@
+//! The errors of key-value operations.
+
 use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_store::{CommitError, InvalidKey, ReadError};

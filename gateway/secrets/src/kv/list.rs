@@ -1,3 +1,5 @@
+//! Lists the secrets and folders in a folder.
+
 use chancery_access::Caller;
 use chancery_identity::{RequestContext, Room, TenantId};
 use chancery_store::{InvalidKey, Key};

@@ -1,3 +1,5 @@
+//! The metadata of a secret, and the states of its versions.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

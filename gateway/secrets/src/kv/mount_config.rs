@@ -1,3 +1,5 @@
+//! Reads and changes the settings of a key-value mount.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 

@@ -1,3 +1,5 @@
+//! The operations of the key-value engine, by their names in policies.
+
 /// What can be done with key-value secrets, as policies name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvOperation {

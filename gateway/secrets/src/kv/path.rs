@@ -1,3 +1,5 @@
+//! Parses the paths of secrets and folders.
+
 use std::sync::Arc;
 
 use chancery_identity::is_plain;

@@ -1,3 +1,5 @@
+//! Reads the value of a version, or only its subkeys.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 

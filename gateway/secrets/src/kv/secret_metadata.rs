@@ -1,3 +1,5 @@
+//! Reads, changes and deletes the metadata of a secret.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 

@@ -1,3 +1,5 @@
+//! The storage keys and the encoding of key-value records.
+
 use bytes::Bytes;
 use chancery_identity::TenantId;
 use chancery_store::{Check, Commit, InvalidKey, Key, Record, Store};

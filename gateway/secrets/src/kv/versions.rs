@@ -1,3 +1,5 @@
+//! Deletes, undeletes and destroys versions of a secret.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 

@@ -1,3 +1,5 @@
+//! Writes and patches secrets, with check-and-set.
+
 use chancery_access::Caller;
 use chancery_gate::Authorized;
 use chancery_identity::RequestContext;

@@ -1,3 +1,5 @@
+//! Lists, reads and revokes the certificates at a PKI mount.
+
 use bytes::Bytes;
 use chancery_access::Caller;
 use chancery_gate::Authorized;

@@ -1,3 +1,5 @@
+//! The errors of operations on certificates.
+
 use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_issuance::{BulkError, IssueError, RevokeError, SearchError, Unavailable};

@@ -1,3 +1,5 @@
+//! Makes, imports and loads the keys of the transit engine, in software or in the HSM.
+
 use std::sync::Arc;
 
 use chancery_compute::Compute;

@@ -1,3 +1,5 @@
+//! Decodes base64 and base64url (RFC 4648) as clients of Vault write them.
+
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

@@ -1,3 +1,5 @@
+//! Encrypts, decrypts and rewraps with a transit key, and makes data keys.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::software::{self, OaepHash};

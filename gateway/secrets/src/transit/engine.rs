@@ -1,3 +1,5 @@
+//! The transit engine at one mount: asks the policies about a key, loads its record and commits changes to it.
+
 use chancery_access::Caller;
 use chancery_gate::Authorized;
 use chancery_identity::{RequestContext, TenantId};

@@ -1,3 +1,5 @@
+//! Why an operation on transit keys failed, and which errors concern only one input of a batch.
+
 use std::borrow::Cow;
 
 use chancery_compute::ComputeError;

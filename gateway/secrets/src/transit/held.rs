@@ -1,3 +1,5 @@
+//! Signs, encrypts and decrypts with one version of a key, in software or in the HSM.
+
 use std::sync::Arc;
 
 use chancery_compute::Compute;

@@ -1,3 +1,5 @@
+//! Imports keys that a client wrapped to the mount's wrapping key, and public keys.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_keys::pkcs11::Brought;

@@ -1,3 +1,5 @@
+//! The types of transit keys under Vault's names, and where private and secret keys are kept.
+
 use std::str::FromStr;
 
 use chancery_keys::KeyType;

@@ -1,3 +1,5 @@
+//! Creates, lists, reads, updates, disables, deletes and purges transit keys.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_store::Key;

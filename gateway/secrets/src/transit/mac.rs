@@ -1,3 +1,5 @@
+//! Makes and verifies message authentication codes (HMAC).
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 use chancery_x509::Sha2;

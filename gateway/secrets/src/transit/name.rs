@@ -1,3 +1,5 @@
+//! The names of transit keys, and which characters they may have.
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! The record of a transit key: its state, its settings and its versions, without secrets.
+
 use std::collections::BTreeMap;
 
 use chancery_keys::KeyName;

@@ -1,3 +1,5 @@
+//! Rotates transit keys, and trims their old versions.
+
 use chancery_access::Caller;
 use chancery_identity::RequestContext;
 

@@ -1,3 +1,5 @@
+//! The settings of a transit key, their limits, and the rules for changing them.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

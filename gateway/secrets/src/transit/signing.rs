@@ -1,3 +1,5 @@
+//! Signs messages and verifies signatures with transit keys.
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 

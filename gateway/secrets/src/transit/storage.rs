@@ -1,3 +1,5 @@
+//! Where the records of transit keys are in the store, and the index of keys that are due.
+
 use bytes::Bytes;
 use chancery_identity::TenantId;
 use chancery_store::{Commit, InvalidKey, Key, Store, Version};

@@ -1,3 +1,5 @@
+//! Destroys deleted keys after their waiting time, and rotates keys that are due.
+
 use chancery_audit::Event;
 use chancery_gate::{Coded as _, Refused};
 use chancery_identity::RequestContext;

@@ -1,3 +1,5 @@
+//! Ciphertexts and signatures as text with the key's version: `vault:v3:BASE64`.
+
 use std::str::FromStr;
 
 use base64::Engine as _;

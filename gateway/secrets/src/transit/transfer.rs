@@ -1,3 +1,5 @@
+//! Exports keys wrapped to another key of the mount, and backs up and restores keys.
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;

@@ -1,3 +1,5 @@
+//! The ways to verify a signature, including those that keys here do not sign with.
+
 use chancery_keys::KeyType;
 use chancery_x509::{PssSalt, PublicKey, Sha2, SignatureAlgorithm};
 

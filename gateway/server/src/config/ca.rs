@@ -1,3 +1,5 @@
+//! Checks the settings of the CAs: `[ca]`, `[[issuers]]` and `[ssh]`.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Configuration errors, with the line of each and the nearest known key for a misspelt one.
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! Checks `[files]`: the users and groups that are trusted with files, and who may read secret ones.
+
 use chancery_files::{SecretReaders, Trusted, group_id, user_id};
 
 use super::document;

@@ -1,3 +1,5 @@
+//! Checks `[pkcs11]`: the tokens, their PINs, and the limits on sessions.
+
 use std::path::Path;
 use std::time::Duration;
 

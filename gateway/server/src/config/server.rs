@@ -1,3 +1,5 @@
+//! Checks `[server]`: addresses, host names, and the limits on connections.
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

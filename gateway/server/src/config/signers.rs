@@ -1,3 +1,5 @@
+//! Reads the keys that must sign a tenant's policies: `tenants.policy_signers`.
+
 use std::path::Path;
 
 use anyhow::{Context, Result};

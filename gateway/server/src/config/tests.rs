@@ -1,3 +1,5 @@
+//! The example configuration is valid, and each wrong value is reported with its line and what is wanted.
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! `chancery keys create` and `configure`, and how a key is shown to people.
+
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

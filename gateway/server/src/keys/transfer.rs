@@ -1,3 +1,5 @@
+//! `chancery keys import`, `wrap`, `wrapping-key`, `backup`, `restore` and `export`.
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! `chancery keys sign`, `verify`, `encrypt` and `decrypt`.
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+//! `chancery policy bench`: measures golden cases against the deadline of a policy.
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

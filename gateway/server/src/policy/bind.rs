@@ -1,3 +1,5 @@
+//! `chancery policy bind`: adds a plugin and its binding to the directory of policies.
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

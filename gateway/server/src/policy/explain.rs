@@ -1,3 +1,5 @@
+//! `chancery policy explain`: shows what the configured policies decide about a request, without a gateway.
+
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};

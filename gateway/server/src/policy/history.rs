@@ -1,3 +1,5 @@
+//! `chancery policy history` and `rollback`: lists earlier sets of policies and restores one.
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

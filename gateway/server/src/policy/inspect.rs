@@ -1,3 +1,5 @@
+//! `chancery policy inspect`: shows a plugin's name, decision, imports, exports and settings schema.
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! `chancery policy list`: shows the bindings that the configuration puts in force.
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+//! `chancery policy new`: makes a folder with the source of a new policy, its cases and the contract.
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! Reads the settings of a binding from a policy document, for `--settings-of`.
+
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};

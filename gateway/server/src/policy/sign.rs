@@ -1,3 +1,5 @@
+//! `chancery policy sign` and `verify`: signatures over components and directories of policies.
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

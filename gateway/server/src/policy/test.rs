@@ -1,3 +1,5 @@
+//! `chancery policy test`: runs golden cases, and can write a policy's decisions into them.
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+//! A commit happens completely or not at all, and its checks decide which.
+
 use super::{key, put, value};
 use crate::{Commit, CommitError, SharedStore, Version};
 

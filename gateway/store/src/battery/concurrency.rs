@@ -1,3 +1,5 @@
+//! Commits and reads by several tasks at once lose no update and show no part of a commit.
+
 use super::{key, put, value};
 use crate::{Commit, CommitError, SharedStore};
 

@@ -1,3 +1,5 @@
+//! Random commits and reads agree with a sorted map.
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;

@@ -1,3 +1,5 @@
+//! Reads and scans: the newest value, the order of keys, prefixes and pages.
+
 use super::{key, keys, put, value};
 use crate::{Commit, Key, SharedStore};
 

@@ -1,3 +1,5 @@
+//! Values of all sizes and keys of any bytes are stored unchanged.
+
 use bytes::Bytes;
 
 use super::key;

@@ -1,3 +1,5 @@
+//! Watches report each commit, in order, before it is acknowledged; the store's clock does not go backwards.
+
 use super::{key, put};
 use crate::{Change, Commit, SharedStore, Version};
 

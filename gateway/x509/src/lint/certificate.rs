@@ -1,3 +1,5 @@
+//! Lints the content of a certificate before it is signed; other modules lint its names and extensions.
+
 use der::{Decode, Encode};
 use x509_cert::certificate::{Rfc5280, TbsCertificateInner, Version};
 

@@ -1,3 +1,5 @@
+//! Lints a CRL before it is signed (RFC 5280 §5).
+
 use std::collections::HashSet;
 
 use const_oid::AssociatedOid as _;

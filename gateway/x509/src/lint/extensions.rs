@@ -1,3 +1,5 @@
+//! Lints the extensions of a certificate (RFC 5280 §4.2).
+
 use std::collections::BTreeSet;
 
 use const_oid::db::rfc5280;

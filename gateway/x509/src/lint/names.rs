@@ -1,3 +1,5 @@
+//! Lints the subject and the subject alternative names of a certificate.
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

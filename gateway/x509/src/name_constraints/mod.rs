@@ -1,3 +1,5 @@
+//! Name constraints of CAs (RFC 5280 §4.2.1.10), and which names they allow.
+
 pub(crate) mod judged;
 
 use std::net::IpAddr;

@@ -1,3 +1,5 @@
+//! Parses OCSP requests (RFC 6960 §4.1) within bounds.
+
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use const_oid::ObjectIdentifier;
 use der::asn1::OctetString;

@@ -1,3 +1,5 @@
+//! Builds OCSP responses (RFC 6960 §4.2), and the unsigned error responses.
+
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY};
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, Null, OctetString};
 use der::{DateTime, Decode, Encode};

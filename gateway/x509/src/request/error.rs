@@ -1,3 +1,5 @@
+//! Why a certification request is refused.
+
 use crate::extensions::ExtensionError;
 use crate::{InvalidName, KeyError, WeakKey};
 

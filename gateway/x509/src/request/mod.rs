@@ -1,3 +1,5 @@
+//! Parses PKCS#10 certification requests (RFC 2986) and verifies their signatures.
+
 mod error;
 mod subject;
 mod template;

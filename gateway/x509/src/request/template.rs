@@ -1,3 +1,5 @@
+//! Builds the gateway's own certification requests (RFC 2986).
+
 use const_oid::AssociatedOid;
 use der::asn1::{Any, OctetString, SetOfVec};
 use der::{AnyRef, Decode, Encode};

@@ -1,3 +1,5 @@
+//! Requests are read as clients write them; weak, ambiguous and oversized ones are refused.
+
 use der::asn1::OctetString;
 
 use super::*;

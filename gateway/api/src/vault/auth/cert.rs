@@ -1,3 +1,5 @@
+//! Logs in with the client certificate of the connection, as Vault's `cert` method does.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_access::Role;

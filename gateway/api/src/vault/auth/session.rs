@@ -1,3 +1,5 @@
+//! The `auth` part of answers to logins and renewals.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Looks up, renews and revokes the caller's own token over Vault's API.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

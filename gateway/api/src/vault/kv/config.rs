@@ -1,3 +1,5 @@
+//! Reads and writes the settings of a KV mount.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{DEFAULT_MAX_VERSIONS, KvConfig, KvConfigUpdate, Retention};

@@ -1,3 +1,5 @@
+//! Reads, writes, patches and deletes the values of a KV secret.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{Kv, KvError, SecretData, SecretPath, VersionMetadata};

@@ -1,3 +1,5 @@
+//! Reads, writes, patches and deletes the metadata of KV secrets, and lists secrets.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

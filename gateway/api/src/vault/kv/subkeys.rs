@@ -1,3 +1,5 @@
+//! Reads the names in the value of a KV secret, without the values.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::kv::{KvError, VersionMetadata};

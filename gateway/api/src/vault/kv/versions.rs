@@ -1,3 +1,5 @@
+//! Deletes, undeletes and destroys versions of a KV secret.
+
 use axum::extract::State;
 use axum::response::Response;
 

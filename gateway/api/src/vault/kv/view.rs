@@ -1,3 +1,5 @@
+//! Versions and custom metadata of a KV secret in the form that Vault's clients expect.
+
 use chancery_secrets::kv::{CustomMetadata, Version, VersionMetadata};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};

@@ -1,3 +1,5 @@
+//! Reads one issued certificate by its serial number.
+
 use axum::extract::State;
 use axum::response::Response;
 

@@ -1,3 +1,5 @@
+//! Lists and searches issued certificates, all of them or the revoked ones.
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;

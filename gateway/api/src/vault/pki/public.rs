@@ -1,3 +1,5 @@
+//! Serves the CA's certificates and CRL to everybody, in DER, PEM and JSON.
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;

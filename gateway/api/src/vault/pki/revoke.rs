@@ -1,3 +1,5 @@
+//! Revokes one certificate, or all that match a search.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::pki::{PkiError, RevocationReason, serial_in};

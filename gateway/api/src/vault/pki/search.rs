@@ -1,3 +1,5 @@
+//! Reads the criteria of a certificate search from query parameters or members of the body.
+
 use chancery_secrets::pki::{GeneralName, Search};
 use jiff::Timestamp;
 

@@ -1,3 +1,5 @@
+//! Certifies the key of a CSR by a profile, as Vault's `sign` does.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::pki::{CertificateRequest, GeneralName, Wanted, certificate_pem, csr_in};

@@ -1,3 +1,5 @@
+//! Issued certificates and serial numbers in the form that Vault's clients expect.
+
 use chancery_secrets::pki::{InventoryEntry, Serial, certificate_pem};
 use serde::Serialize;
 

@@ -1,3 +1,5 @@
+//! Tells load balancers by the status whether the gateway serves (`sys/health`).
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{Method, StatusCode, Uri};

@@ -1,3 +1,5 @@
+//! Tells whether the gateway is initialised (`sys/init`).
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{Method, StatusCode};

@@ -1,3 +1,5 @@
+//! Tells clients that there is no high availability (`sys/leader`).
+
 use axum::response::Response;
 use http::{Method, StatusCode};
 use serde::Serialize;

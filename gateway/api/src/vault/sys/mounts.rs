@@ -1,3 +1,5 @@
+//! Lists the mounts that a caller may use, and the login methods.
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;

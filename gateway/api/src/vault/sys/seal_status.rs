@@ -1,3 +1,5 @@
+//! Tells whether the store is sealed, and how its root key is kept (`sys/seal-status`).
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{Method, StatusCode};

@@ -1,3 +1,5 @@
+//! Encrypts, decrypts and rewraps with transit keys, and makes data keys.
+
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;

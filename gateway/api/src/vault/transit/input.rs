@@ -1,3 +1,5 @@
+//! Reads the inputs of transit requests, single or in batches, and answers with their results.
+
 use axum::response::Response;
 use chancery_secrets::transit::{Each, VersionedText, from_base64};
 use http::StatusCode;

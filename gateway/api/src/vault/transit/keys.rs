@@ -1,3 +1,5 @@
+//! Creates, lists, reads, changes and deletes transit keys.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::transit::{

@@ -1,3 +1,5 @@
+//! Signs, computes HMACs and verifies both with transit keys.
+
 use axum::extract::State;
 use axum::response::Response;
 use chancery_secrets::transit::{Marshaling, Padding, PssSalt, Sha2, Signing};

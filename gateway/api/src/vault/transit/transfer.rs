@@ -1,3 +1,5 @@
+//! Imports, exports, backs up and restores transit keys, always encrypted.
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;

@@ -1,3 +1,5 @@
+//! Transit keys in the form that Vault's clients expect.
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;

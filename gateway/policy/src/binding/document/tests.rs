@@ -1,3 +1,5 @@
+//! Tests of reading binding documents: defaults, refused keys and values, matching.
+
 use super::*;
 use crate::{AccessRequest, CertificateFacts, KeyFacts};
 

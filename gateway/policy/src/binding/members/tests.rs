@@ -1,3 +1,5 @@
+//! Tests of the members of groups.
+
 use std::path::PathBuf;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the rules that combine the answers of a group's members.
+
 #![expect(clippy::unnecessary_wraps, reason = "answers, as evaluations give them")]
 
 use std::time::Duration;

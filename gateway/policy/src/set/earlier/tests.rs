@@ -1,3 +1,5 @@
+//! Tests of restoring earlier sets of policies from the history.
+
 use jiff::Timestamp;
 
 use super::*;

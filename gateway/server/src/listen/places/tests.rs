@@ -1,3 +1,5 @@
+//! Clients with certificates get connections while many strangers fill a port.
+
 mod trials;
 
 use chancery_identity::client_network;
