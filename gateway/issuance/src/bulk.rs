@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chancery_audit::Event;
+use chancery_gate::Refused;
 use chancery_identity::{Identity, RequestContext, Room};
 use chancery_x509::RevocationReason;
 use tokio::task::JoinSet;
@@ -114,6 +115,10 @@ impl BulkOutcome {
             // Another was faster, or it went with another certificate for its key.
             Ok(()) | Err(RevokeError::AlreadyRevoked) => &mut self.revoked,
             Err(RevokeError::Unavailable(_)) => &mut self.failed,
+            // The policies were not asked, or the audit log refuses lines.
+            Err(RevokeError::Gate(Refused::Overloaded | Refused::Unrecorded(_))) => {
+                &mut self.failed
+            }
             Err(_) => &mut self.refused,
         };
         *counter = counter.saturating_add(1);

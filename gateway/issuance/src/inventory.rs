@@ -19,6 +19,10 @@ use crate::{IssuedCertificate, index, store_key};
 const SIGNING: &str = "_/issuance/signing/";
 /// Where intents stand from which nothing came.
 const ABANDONED: &str = "_/issuance/abandoned/";
+/// How many characters of the reason are kept.
+const LONGEST_REASON: usize = 500;
+/// How many abandoned intents are removed at once.
+const BATCH: usize = 256;
 
 /// The record of every certificate: before it is signed, and for good once it is.
 pub(crate) struct Inventory {
@@ -81,7 +85,8 @@ impl Inventory {
     /// Marks an intent as abandoned: nothing came of it, or nothing that anybody got.
     pub(crate) async fn abandon(&self, signing: Signing, why: &str) -> Result<(), CommitError> {
         let Signing { key, version, mut intent } = signing;
-        intent.abandoned = Some(why.to_owned());
+        // Another CA may have said anything, at any length.
+        intent.abandoned = Some(why.chars().take(LONGEST_REASON).collect());
         let id = String::from_utf8_lossy(key.as_bytes()).replace(SIGNING, "");
         let aside = store_key(format!("{ABANDONED}{id}"))?;
         let commit = Commit::new()
@@ -90,6 +95,23 @@ impl Inventory {
             .put(aside.clone(), json(&aside, &intent)?);
         self.store.commit(commit).await?;
         Ok(())
+    }
+
+    /// Removes the intents that began before `until` and were abandoned. Returns how many there were.
+    pub(crate) async fn forget_abandoned(&self, until: Timestamp) -> Result<u64, CommitError> {
+        let (mut count, mut after): (u64, Option<Key>) = (0, None);
+        loop {
+            let page = self.store.keys(ABANDONED.as_bytes(), after.as_ref(), BATCH).await?;
+            let Some(last) = page.last().cloned() else { return Ok(count) };
+            let old: Vec<Key> = page.into_iter().filter(|key| began_before(key, until)).collect();
+            if old.is_empty() {
+                // They are in the order of time.
+                return Ok(count);
+            }
+            count = count.saturating_add(old.len() as u64);
+            self.store.commit(old.into_iter().fold(Commit::new(), Commit::delete)).await?;
+            after = Some(last);
+        }
     }
 
     /// Intents behind `after` that are waiting for their certificates, at most `limit`.
@@ -283,6 +305,15 @@ fn damaged(key: &Key, reason: impl std::fmt::Display) -> ReadError {
     ReadError::Damaged { key: key.clone(), reason: reason.to_string() }
 }
 
+/// Whether an intent began before this time, as its key says. One whose key says nothing is no intent.
+fn began_before(key: &Key, until: Timestamp) -> bool {
+    let text = String::from_utf8_lossy(key.as_bytes());
+    let began = text.rsplit('/').next().and_then(|id| uuid::Uuid::parse_str(id).ok());
+    let began = began.and_then(|id| id.get_timestamp());
+    began
+        .is_none_or(|began| i64::try_from(began.to_unix().0).is_ok_and(|at| at < until.as_second()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,6 +410,23 @@ mod tests {
         let kept: Intent = parse(kept.first().unwrap()).unwrap();
         assert_eq!(kept.abandoned.as_deref(), Some("the gateway ended"));
         assert_eq!(kept.serial, intent().serial);
+    }
+
+    #[tokio::test]
+    async fn what_was_abandoned_is_forgotten_after_a_time_and_its_reason_is_short() {
+        let (store, inventory) = inventory();
+        for number in 0..BATCH + 2 {
+            let signing = inventory.begin(intent()).await.unwrap();
+            inventory.abandon(signing, &"x".repeat(number * 10_000 % 70_000)).await.unwrap();
+        }
+        let odd = Key::new("_/issuance/abandoned/odd").unwrap();
+        store.commit(Commit::new().put(odd, "x")).await.unwrap();
+        let all = store.scan(ABANDONED.as_bytes(), None, BATCH * 2).await.unwrap();
+        assert!(all.iter().all(|record| record.value.len() < 2_000));
+        assert_eq!(inventory.forget_abandoned(Timestamp::UNIX_EPOCH).await.unwrap(), 0);
+        let forgotten = inventory.forget_abandoned(Timestamp::MAX).await.unwrap();
+        assert_eq!(forgotten, BATCH as u64 + 3);
+        assert_eq!(keys(&store, ABANDONED).await, 0);
     }
 
     #[tokio::test]

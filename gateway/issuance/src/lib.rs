@@ -64,6 +64,9 @@ use ownership::Owners;
 /// earlier on an HSM or another CA that takes longer.
 pub const LONGEST_SIGNING: Duration = Duration::from_mins(10);
 
+/// How long it stays on record that a certificate was abandoned.
+const KEEP_ABANDONED: Duration = Duration::from_hours(30 * 24);
+
 /// Issues, finds and revokes certificates. Cheap to clone; clones are the same.
 #[derive(Clone)]
 pub struct Issuance(Arc<Inner>);
@@ -143,6 +146,16 @@ impl Issuance {
         let began_before = if signing.is_zero() { Timestamp::MAX } else { now - signing };
         let audit = inner.gate.audit();
         recovery::settle(&inner.inventory.under(fence), audit, &inner.clock, began_before).await
+    }
+
+    /// Removes what is on record of certificates that were abandoned more than 30 days ago. Returns how many there were.
+    ///
+    /// # Errors
+    /// The store fails, or the lease was lost; what was removed before stays removed.
+    pub async fn forget_abandoned(&self, fence: &Fence) -> Result<u64, OpenError> {
+        let inner = &self.0;
+        let until = inner.clock.now().checked_sub(KEEP_ABANDONED).unwrap_or(Timestamp::MIN);
+        Ok(inner.inventory.under(fence).forget_abandoned(until).await?)
     }
 
     /// Makes the indexes of this version for the inventory of a tenant that was added after the start.

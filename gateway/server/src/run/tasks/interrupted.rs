@@ -1,4 +1,4 @@
-//! Certificates that a gateway was signing when it ended.
+//! Certificates that a gateway was signing when it ended, and what is on record of those from which nothing came.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub(super) fn task(gateway: &Arc<Gateway>) -> Task {
         let gateway = gateway.clone();
         async move {
             gateway.issuance.settle_interrupted(LONGEST_SIGNING, &fence).await?;
+            gateway.issuance.forget_abandoned(&fence).await?;
             Ok(None)
         }
     })

@@ -22,7 +22,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// What a run ends with: when the next one is due, if that is not after the usual time.
 pub(super) type Done = Result<Option<Timestamp>>;
 
-type Work = Box<dyn Fn(Fence) -> Pin<Box<dyn Future<Output = Done> + Send>> + Send + Sync>;
+type Work = Arc<dyn Fn(Fence) -> Pin<Box<dyn Future<Output = Done> + Send>> + Send + Sync>;
 
 /// Something that is done again and again.
 pub(super) struct Task {
@@ -88,7 +88,7 @@ impl Task {
     where
         F: Future<Output = Done> + Send + 'static,
     {
-        Self::new(name.into(), Scope::Gateway, every, Box::new(move |_| Box::pin(work())))
+        Self::new(name.into(), Scope::Gateway, every, Arc::new(move |_| Box::pin(work())))
     }
 
     /// A task of the installation. Its commits have to check the fence.
@@ -100,7 +100,7 @@ impl Task {
     where
         F: Future<Output = Done> + Send + 'static,
     {
-        let work: Work = Box::new(move |fence| Box::pin(work(fence)));
+        let work: Work = Arc::new(move |fence| Box::pin(work(fence)));
         Self::new(name.into(), Scope::Installation, every, work)
     }
 
@@ -177,7 +177,8 @@ impl Task {
         self.known().running = Some(began);
         // A task of its own, so that a panic ends this run and not the task. It ends with this future.
         let mut work = JoinSet::new();
-        work.spawn((self.work)(fence));
+        let begin = self.work.clone();
+        work.spawn(async move { begin(fence).await });
         let done = match tokio::time::timeout(self.longest, work.join_next()).await {
             Ok(Some(Ok(done))) => done,
             Ok(Some(Err(_)) | None) => Err(anyhow!("it panicked: see the log")),
@@ -292,6 +293,24 @@ mod tests {
         tokio::time::sleep(MINUTE).await;
         assert!(!task.report().here);
         assert_eq!(task.report().next_run, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_panics_before_it_waits_for_anything_ends_and_the_task_goes_on() {
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = runs.clone();
+        let task = Arc::new(Task::of_gateway("test", MINUTE, move || {
+            assert!(counted.fetch_add(1, Ordering::SeqCst) > 0, "a fault");
+            std::future::ready(Ok(None))
+        }));
+        let _tasks = begin(&task, &clock);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(task.report().last_error.as_deref(), Some("it panicked: see the log"));
+        clock.advance(MINUTE * 2);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+        assert!(task.report().here && task.report().last_error.is_none());
     }
 
     #[tokio::test(start_paused = true)]
