@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chancery_store::{
-    Commit, CommitError, InvalidKey, Key, ReadError, Record, SharedStore, Version,
+    Commit, CommitError, InvalidKey, Key, ReadError, Record, SharedStore, Version, lenient,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,40 +66,42 @@ impl Due {
     }
 
     /// What is due at `now` and owned by nobody, the oldest first, at most `most` entries. Of what is not due, few
-    /// entries are read: one if nothing is due, and else not more than three times as many as are due.
+    /// keys are read: one if nothing is due, and else not more than three times as many as are due. An entry that is
+    /// damaged is passed over: it must not keep the others.
     ///
     /// # Errors
-    /// [`ReadError`]; [`ReadError::Damaged`] for an entry that is not what this queue writes.
+    /// [`ReadError`], but not for a damaged entry.
     pub async fn entries(&self, now: Timestamp, most: usize) -> Result<Vec<DueEntry>, ReadError> {
         let mut found = Vec::new();
         let (mut size, mut after) = (1, None);
         loop {
-            let page = self.store.scan(self.prefix.as_bytes(), after.as_ref(), size).await?;
+            let page = self.store.keys(self.prefix.as_bytes(), after.as_ref(), size).await?;
             let is_last = page.len() < size;
-            for record in page {
-                let entry = self.entry(&record)?;
-                if entry.at > now || found.len() == most {
+            after = page.last().cloned();
+            for key in page {
+                let (at, id) = match self.parse(&key) {
+                    Ok((at, _)) if at > now => return Ok(found),
+                    Ok(parsed) => parsed,
+                    Err(error) => {
+                        lenient::pass_over(error)?;
+                        continue;
+                    }
+                };
+                if found.len() == most {
                     return Ok(found);
                 }
-                if !is_owned(&record, now)? {
-                    found.push(entry);
+                match self.unowned(&key, now).await {
+                    Ok(Some(version)) => found.push(DueEntry { at, id, key, version }),
+                    // Somebody owns it, or has done its work meanwhile.
+                    Ok(None) => {}
+                    Err(error) => drop(lenient::pass_over(error)?),
                 }
-                after = Some(record.key);
             }
             if is_last {
                 return Ok(found);
             }
             size = PAGE.min(size * 2);
         }
-    }
-
-    /// When the first entry is due, owned or not; none if the queue is empty.
-    ///
-    /// # Errors
-    /// As for [`entries`](Self::entries).
-    pub async fn next(&self) -> Result<Option<Timestamp>, ReadError> {
-        let first = self.store.scan(self.prefix.as_bytes(), None, 1).await?;
-        first.first().map(|record| self.entry(record).map(|entry| entry.at)).transpose()
     }
 
     /// Makes the caller the owner of the entry for a time, so that nobody else does its work. None if
@@ -132,31 +134,24 @@ impl Due {
         commit.check_version(entry.key.clone(), entry.version).delete(entry.key.clone())
     }
 
-    /// Moves an entry to a later moment in this commit, with the same check.
-    ///
-    /// # Errors
-    /// If its key would be too long.
-    pub fn postpone(
-        &self,
-        commit: Commit,
-        entry: &DueEntry,
-        at: Timestamp,
-    ) -> Result<Commit, InvalidKey> {
-        self.add(Self::done(commit, entry), at, &entry.id)
-    }
-
-    fn entry(&self, record: &Record) -> Result<DueEntry, ReadError> {
+    /// When an entry is due and what it leads to.
+    fn parse(&self, key: &Key) -> Result<(Timestamp, String), ReadError> {
         let parts = || {
-            let text = std::str::from_utf8(record.key.as_bytes()).ok()?;
+            let text = std::str::from_utf8(key.as_bytes()).ok()?;
             let (moment, id) = text.strip_prefix(self.prefix.as_str())?.split_once('/')?;
             let moment = i64::from_str_radix(moment, 16).ok()?;
             Some((Timestamp::from_millisecond(moment).ok()?, id.to_owned()))
         };
-        let (at, id) = parts().ok_or_else(|| ReadError::Damaged {
-            key: record.key.clone(),
+        parts().ok_or_else(|| ReadError::Damaged {
+            key: key.clone(),
             reason: "its key does not say when it is due".to_owned(),
-        })?;
-        Ok(DueEntry { at, id, key: record.key.clone(), version: record.version })
+        })
+    }
+
+    /// The version of an entry that nobody owns.
+    async fn unowned(&self, key: &Key, now: Timestamp) -> Result<Option<Version>, ReadError> {
+        let Some(record) = self.store.get(key).await? else { return Ok(None) };
+        Ok((!is_owned(&record, now)?).then_some(record.version))
     }
 }
 
@@ -207,11 +202,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_due_comes_in_the_order_of_time() {
         let (store, _, due) = queue();
-        assert_eq!(due.next().await.unwrap(), None);
         add(&store, &due, &[(90, "b/x"), (9, "c"), (100, "d"), (101, "later")]).await;
         assert_eq!(ids(&due, 100, 10).await, ["c", "b/x", "d"]);
         assert_eq!(ids(&due, 100, 2).await, ["c", "b/x"]);
-        assert_eq!(due.next().await.unwrap(), Some(at(9)));
         assert!(ids(&due, 8, 10).await.is_empty());
     }
 
@@ -241,17 +234,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_postponed_comes_again() {
-        let (store, _, due) = queue();
-        add(&store, &due, &[(1, "a")]).await;
-        let entry = due.entries(at(1), 1).await.unwrap().remove(0);
-        let later = due.postpone(Commit::new(), &entry, at(50)).unwrap();
-        store.commit(later).await.unwrap();
-        assert!(ids(&due, 49, 10).await.is_empty());
-        assert_eq!(ids(&due, 50, 10).await, ["a"]);
-    }
-
-    #[tokio::test]
     async fn an_owner_that_vanishes_is_followed_by_another() {
         let (store, clock, due) = queue();
         add(&store, &due, &[(1, "a"), (2, "b")]).await;
@@ -270,11 +252,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entry_that_cannot_be_read_is_named() {
+    async fn an_entry_that_is_damaged_does_not_keep_the_others() {
         let (store, _, due) = queue();
-        let odd = Key::new("t/due/soon/a").unwrap();
-        store.commit(Commit::new().put(odd.clone(), "")).await.unwrap();
-        let refused = due.entries(at(1), 1).await.unwrap_err();
-        assert!(matches!(refused, ReadError::Damaged { key, .. } if key == odd));
+        add(&store, &due, &[(1, "a"), (2, "damaged"), (3, "c")]).await;
+        let damaged = due.key(at(2), "damaged").unwrap();
+        let odd = ["t/due/.", "t/due/soon/a"].map(|key| Key::new(key).unwrap());
+        let commit = Commit::new().put(damaged, "no claim");
+        store.commit(odd.into_iter().fold(commit, |all, key| all.put(key, ""))).await.unwrap();
+        assert_eq!(ids(&due, 100, 10).await, ["a", "c"]);
     }
 }
