@@ -1,8 +1,10 @@
 //! The orders at other CAs that were sent a CSR, or are about to be: such an order may have made a certificate, so the
 //! next try for the same certificate goes on with it. The record is written before the CSR is sent.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
-use chancery_records::{Recorded, Stored, Table};
+use chancery_records::{Due, Recorded, Stored, Table};
 use chancery_store::{Commit, CommitError, InvalidKey, Key, ReadError, SharedStore};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use crate::UpstreamError;
 
 /// Where the records are, by the upstream's name and a hash of what the certificate is for.
 const FINALIZED: &str = "_/upstream/finalized/";
-/// Where their keys are in the order in which they end, so that a sweep reads only what has ended.
+/// The queue of their keys by the moment at which they end, so that a sweep reads only what has ended.
 const ENDS: &str = "_/upstream/finalized-ends/";
 
 /// How many records one sweep removes. Each order sweeps, so this keeps up.
@@ -36,11 +38,7 @@ pub(crate) struct Finalized {
     pub(crate) ends: Timestamp,
 }
 
-impl Recorded for Finalized {
-    fn indexes(&self, key: &Key) -> Result<Vec<Key>, InvalidKey> {
-        Ok(vec![end(self.ends, key)?])
-    }
-}
+impl Recorded for Finalized {}
 
 /// The record by which a further try finds the certificate. Delete it in the commit after which there is no further
 /// try. If nobody does, it is swept when its time is over.
@@ -56,11 +54,16 @@ impl Kept {
 }
 
 /// The records of one upstream.
-pub(crate) struct FinalizedOrders(Table<Finalized>);
+pub(crate) struct FinalizedOrders {
+    table: Table<Finalized>,
+    /// Those of all upstreams.
+    ends: Due,
+}
 
 impl FinalizedOrders {
     pub(crate) fn new(store: SharedStore, upstream: &str) -> Self {
-        Self(Table::new(store, format!("{FINALIZED}{upstream}/")))
+        let ends = Due::new(store.clone(), ENDS);
+        Self { table: Table::new(store, format!("{FINALIZED}{upstream}/")), ends }
     }
 
     /// Under which id the order for this purpose and CSR is recorded.
@@ -71,8 +74,8 @@ impl FinalizedOrders {
 
     /// The recorded order, if its time is not over.
     pub(crate) async fn find(&self, id: &str) -> Result<Option<Stored<Finalized>>, ReadError> {
-        let now = self.0.store().now().await?;
-        let found = self.0.get(id).await?;
+        let now = self.table.store().now().await?;
+        let found = self.table.get(id).await?;
         Ok(found.filter(|found| now <= found.value.ends))
     }
 
@@ -82,19 +85,22 @@ impl FinalizedOrders {
         id: &str,
         order: Finalized,
     ) -> Result<Stored<Finalized>, UpstreamError> {
-        let now = self.0.store().now().await?;
+        let now = self.table.store().now().await?;
         if let Err(error) = self.sweep(now).await {
             tracing::warn!(%error, "orders at other CAs stay on record after their time");
         }
-        let before = self.0.get(id).await?;
+        let before = self.table.get(id).await?;
         if before.as_ref().is_some_and(|before| now <= before.value.ends) {
             return Err(UpstreamError::UnderWay);
         }
-        let commit = self.0.replace(Commit::new(), id, before.as_ref(), &order)?;
-        match self.0.store().commit(commit).await {
-            Ok(version) => {
-                Ok(Stored { key: self.0.key(id).map_err(ReadError::from)?, value: order, version })
-            }
+        let key = self.table.key(id).map_err(ReadError::from)?;
+        let mut commit = self.table.replace(Commit::new(), id, before.as_ref(), &order)?;
+        if let Some(before) = &before {
+            commit = commit.delete(self.end(before).map_err(ReadError::from)?);
+        }
+        let commit = self.ends.add(commit, order.ends, &key.to_string()).map_err(ReadError::from)?;
+        match self.table.store().commit(commit).await {
+            Ok(version) => Ok(Stored { key, value: order, version }),
             Err(CommitError::Conflict { .. }) => Err(UpstreamError::UnderWay),
             Err(error) => Err(error.into()),
         }
@@ -102,7 +108,8 @@ impl FinalizedOrders {
 
     /// Forgets an order from which nothing will come.
     pub(crate) async fn forget(&self, found: &Stored<Finalized>) -> Result<(), CommitError> {
-        match self.0.store().commit(self.0.remove(Commit::new(), found)?).await {
+        let commit = self.table.remove(Commit::new(), found)?.delete(self.end(found)?);
+        match self.table.store().commit(commit).await {
             // Another try did it.
             Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -110,50 +117,38 @@ impl FinalizedOrders {
     }
 
     /// The record, to be deleted with what its certificate was for.
-    pub(crate) fn kept(found: &Stored<Finalized>) -> Result<Kept, InvalidKey> {
-        Ok(Kept([found.key.clone(), end(found.value.ends, &found.key)?]))
+    pub(crate) fn kept(&self, found: &Stored<Finalized>) -> Result<Kept, InvalidKey> {
+        Ok(Kept([found.key.clone(), self.end(found)?]))
     }
 
     /// Removes the records of all upstreams whose time is over.
     async fn sweep(&self, now: Timestamp) -> Result<(), CommitError> {
-        let store = self.0.store();
-        let mut commit = Commit::new();
-        for entry in store.scan(ENDS.as_bytes(), None, SWEPT).await? {
-            let Some((at, key)) = ended(&entry.key) else { continue };
-            if millis(now) <= at {
-                break;
-            }
-            let key = Key::new(key)?;
-            commit = commit.check_version(entry.key.clone(), entry.version);
-            commit = commit.delete(entry.key).delete(key);
+        // A record counts until its moment is over, which an entry has in whole milliseconds.
+        let Ok(before) = now.checked_sub(Duration::from_millis(1)) else { return Ok(()) };
+        let ended = self.ends.entries(before, SWEPT).await?;
+        if ended.is_empty() {
+            return Ok(());
         }
-        match store.commit(commit).await {
+        let mut commit = Commit::new();
+        for entry in ended {
+            commit = Due::done(commit, &entry).delete(Key::new(entry.id)?);
+        }
+        match self.table.store().commit(commit).await {
             Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
-}
 
-fn end(ends: Timestamp, key: &Key) -> Result<Key, InvalidKey> {
-    Key::new(format!("{ENDS}{:016x}/{key}", millis(ends)))
-}
-
-/// The moment and the record that an entry below [`ENDS`] is about.
-fn ended(entry: &Key) -> Option<(u64, &str)> {
-    let text = std::str::from_utf8(entry.as_bytes()).ok()?.strip_prefix(ENDS)?;
-    let (at, key) = text.split_once('/')?;
-    Some((u64::from_str_radix(at, 16).ok()?, key))
-}
-
-fn millis(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millisecond()).unwrap_or_default()
+    /// The entry of a record's end.
+    fn end(&self, found: &Stored<Finalized>) -> Result<Key, InvalidKey> {
+        self.ends.key(found.value.ends, &found.key.to_string())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use chancery_identity::Clock;
     use chancery_store::Store as _;
@@ -229,7 +224,7 @@ mod tests {
         orders.forget(&found).await.unwrap();
         assert_eq!(keys(&store).await, 0);
         let found = orders.begin("id", order("one", 1)).await.unwrap();
-        let kept = FinalizedOrders::kept(&found).unwrap();
+        let kept = orders.kept(&found).unwrap();
         store.commit(kept.forget(Commit::new())).await.unwrap();
         assert_eq!(keys(&store).await, 0);
     }
@@ -247,5 +242,18 @@ mod tests {
         assert_eq!(keys(&store).await, 4);
         assert!(orders.find("b").await.unwrap().is_some());
         assert!(other.find("d").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_damaged_does_not_keep_the_others() {
+        let World { clock, store, orders } = world();
+        orders.begin("a", order("a", 1)).await.unwrap();
+        let entry = orders.ends.key(Timestamp::UNIX_EPOCH, "_/upstream/finalized/elsewhere/b");
+        store.commit(Commit::new().put(entry.unwrap(), "damaged")).await.unwrap();
+        assert_eq!(keys(&store).await, 3);
+        clock.advance(Duration::from_mins(2));
+        orders.begin("c", order("c", 9)).await.unwrap();
+        assert_eq!(keys(&store).await, 3, "the first one has gone");
+        assert_eq!(orders.find("a").await.unwrap(), None);
     }
 }

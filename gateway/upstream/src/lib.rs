@@ -155,7 +155,7 @@ impl AcmeUpstream {
     ) -> Result<(UpstreamChain, Kept), UpstreamError> {
         match finished {
             Finished::Issued(chain) => {
-                let kept = FinalizedOrders::kept(&record).map_err(ReadError::from)?;
+                let kept = self.finalized.kept(&record).map_err(ReadError::from)?;
                 Ok((*chain, kept))
             }
             Finished::Lost(error) => {
