@@ -25,7 +25,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chancery_identity::{Fingerprint, TenantId};
 pub(crate) use chancery_records::Stored;
 use chancery_records::{Recorded, decode};
-use chancery_store::{Commit, CommitError, Key, Store};
+use chancery_store::{Commit, CommitError, Key, ReadError, Store, lenient};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -203,10 +203,30 @@ pub(crate) fn accounts(tenant: &TenantId) -> String {
 }
 
 /// The last segment of a key, as the id that it is.
-pub(crate) fn id_in<T: std::str::FromStr>(key: &Key) -> Result<T, Error> {
+///
+/// # Errors
+/// [`ReadError::Damaged`] if it is none.
+pub(crate) fn id_in<T: std::str::FromStr>(key: &Key) -> Result<T, ReadError> {
     let text = key.to_string();
     let last = text.rsplit('/').next().unwrap_or_default();
-    last.parse().map_err(|_| InternalError::Inconsistent(text.clone()).into())
+    last.parse().map_err(|_| {
+        let reason = "its key does not end with an id".to_owned();
+        ReadError::Damaged { key: key.clone(), reason }
+    })
+}
+
+/// Passes over what is damaged: it must not keep everything else.
+///
+/// # Errors
+/// Every other error.
+pub(crate) fn unless_damaged<T>(done: Result<T, impl Into<Error>>) -> Result<Option<T>, Error> {
+    match done.map_err(Into::into) {
+        Err(Error::Internal(InternalError::Read(error))) => {
+            lenient::pass_over(error)?;
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
 }
 
 /// Reads the record at `key`.

@@ -9,26 +9,15 @@ use chancery_store::{Commit, Key, Store, lenient};
 use crate::Acme;
 use crate::account::Account;
 use crate::authorization::{Progress, Proof};
-use crate::error::{Error, InternalError};
+use crate::error::Error;
 use crate::id::{AuthorizationId, OrderId};
 use crate::order::{Authorizations, Order};
 use crate::quota;
-use crate::records::{self, Stored, commit_unless_changed};
+use crate::records::{self, Stored, commit_unless_changed, unless_damaged};
 
 /// How many things are looked at in one scan, and how many of a kind in one sweep.
 const PAGE: usize = 100;
 const MOST: usize = 10_000;
-
-/// What is damaged is passed over: it must not keep everything else in the store.
-fn unless_damaged<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
-    match done {
-        Err(Error::Internal(InternalError::Read(error))) => {
-            lenient::pass_over(error)?;
-            Ok(None)
-        }
-        done => done.map(Some),
-    }
-}
 
 impl Acme {
     /// Deletes orders that are over, with what belongs to them, and accounts that nobody uses any more.
@@ -45,20 +34,31 @@ impl Acme {
         let store = &*fence.over(&self.store);
         let mut count = 0;
         for tenant in self.config.tenants.all().iter() {
-            self.adopt(store, tenant).await?;
-            for due in self.due(store, &records::orders_due(tenant)).await? {
-                let deleted = self.look_at_order(store, tenant, &due).await;
-                count += usize::from(unless_damaged(deleted)?.unwrap_or(false));
-            }
-            for due in self.due(store, &records::accounts_due(tenant)).await? {
-                unless_damaged(self.look_at_account(store, tenant, &due).await)?;
-            }
-            for prefix in records::seats(tenant) {
-                self.sweep_seats(store, prefix).await?;
-            }
+            unless_damaged(self.sweep_tenant(store, tenant, &mut count).await)?;
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
         Ok(count)
+    }
+
+    /// Does it for one tenant. `count` is how many orders were deleted.
+    async fn sweep_tenant(
+        &self,
+        store: &dyn Store,
+        tenant: &TenantId,
+        count: &mut usize,
+    ) -> Result<(), Error> {
+        self.adopt(store, tenant).await?;
+        for due in self.due(store, &records::orders_due(tenant)).await? {
+            let deleted = self.look_at_order(store, tenant, &due).await;
+            *count += usize::from(unless_damaged(deleted)?.unwrap_or(false));
+        }
+        for due in self.due(store, &records::accounts_due(tenant)).await? {
+            unless_damaged(self.look_at_account(store, tenant, &due).await)?;
+        }
+        for prefix in records::seats(tenant) {
+            self.sweep_seats(store, prefix).await?;
+        }
+        Ok(())
     }
 
     /// Removes seats that nobody has any more: a page at a time, and the next page at the next sweep.
@@ -170,19 +170,20 @@ impl Acme {
         if store.get(&done).await?.is_some() {
             return Ok(());
         }
-        let mut after: Option<Key> = None;
+        let (prefix, mut after) = (records::orders(tenant), None::<Key>);
         loop {
-            let prefix = records::orders(tenant);
-            let page = store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.key.clone());
+            let found = lenient::scan(store, prefix.as_bytes(), after.as_ref(), PAGE).await?;
             let mut commit = Commit::new();
-            for record in page {
-                let order: Order = decode(&record)?.value;
-                let (id, end) = (order.facts().id, order.end(&self.config));
+            for record in found.records {
+                let Some(order) = unless_damaged(decode::<Order>(&record))? else { continue };
+                let (id, end) = (order.value.facts().id, order.value.end(&self.config));
                 commit = commit.put(records::order_due(tenant, end, id)?, Vec::new());
             }
             store.commit(commit).await?;
+            after = found.next;
+            if after.is_none() {
+                break;
+            }
         }
         self.adopt_accounts(store, tenant).await?;
         store.commit(Commit::new().put(done, Vec::new())).await?;
@@ -190,14 +191,13 @@ impl Acme {
     }
 
     async fn adopt_accounts(&self, store: &dyn Store, tenant: &TenantId) -> Result<(), Error> {
-        let mut after: Option<Key> = None;
+        let (prefix, mut after) = (records::accounts(tenant), None::<Key>);
         loop {
-            let prefix = records::accounts(tenant);
-            let page = store.scan(prefix.as_bytes(), after.as_ref(), PAGE).await?;
-            let Some(last) = page.last().map(|last| last.key.clone()) else { return Ok(()) };
+            let found = lenient::scan(store, prefix.as_bytes(), after.as_ref(), PAGE).await?;
             let mut commit = Commit::new();
-            for record in page {
-                let account: Account = decode(&record)?.value;
+            for record in found.records {
+                let Some(account) = unless_damaged(decode::<Account>(&record))? else { continue };
+                let account = account.value;
                 let due = account.due(&self.config.limits);
                 commit = commit.put(records::account_due(tenant, due, account.id)?, Vec::new());
                 if let Some(used) = account.used(self.clock.now()) {
@@ -208,7 +208,10 @@ impl Acme {
             }
             // If one of them was changed meanwhile, the page is looked at again.
             if commit_unless_changed(store, commit).await? {
-                after = Some(last);
+                match found.next {
+                    Some(next) => after = Some(next),
+                    None => return Ok(()),
+                }
             }
         }
     }

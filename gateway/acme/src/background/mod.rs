@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_identity::{RequestContext, TenantId};
-use chancery_records::{Pages, Recorded};
-use chancery_store::{Commit, CommitError, Key, Record};
+use chancery_records::{Recorded, decode};
+use chancery_store::{Commit, Key, Record, lenient};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -21,10 +21,10 @@ use crate::error::Error;
 use crate::id::{AuthorizationId, OrderId};
 use crate::order::Order;
 use crate::order::awaiting::{Awaiting, Waiting};
-use crate::records;
+use crate::records::{self, unless_damaged};
 use crate::under_way::What;
 
-/// How many unfinished records are read at once after a start.
+/// How many unfinished records are read at once.
 const PAGE: usize = 100;
 /// How often work that fails because of the gateway itself is tried; the pauses in between grow from one second to one
 /// minute.
@@ -81,7 +81,8 @@ impl Acme {
     }
 
     /// Resumes what was unfinished when the gateway last stopped: challenges that were being validated and certificates
-    /// that were being made. Returns how many there were; they go on in the background. Call it once, at the start.
+    /// that were being made, of these no more than are made at once. Returns how many there were; they go on in the
+    /// background. Call it once, at the start.
     ///
     /// # Errors
     /// [`Error::Internal`] if the store cannot be read.
@@ -92,7 +93,8 @@ impl Acme {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             for prefix in Self::unfinished_validations(tenant) {
                 for key in self.keys_below(&prefix).await? {
-                    for id in self.validating(tenant, &key).await? {
+                    let ids = unless_damaged(self.validating(tenant, &key).await)?;
+                    for id in ids.unwrap_or_default() {
                         self.spawn_validation(&context, id);
                         count += 1;
                     }
@@ -108,7 +110,7 @@ impl Acme {
 
     /// Takes up challenges and orders that nobody works on: they had no turn when they were begun, their CA was
     /// unavailable, or the gateway that began them is gone. Returns how many there were; they go on in the background.
-    /// Call it every few seconds.
+    /// Call it every few seconds. What is damaged is passed over.
     ///
     /// # Errors
     /// [`Error::Internal`] if the store fails; what was taken up before goes on.
@@ -117,19 +119,36 @@ impl Acme {
         for tenant in self.config.tenants.all().iter() {
             let context = RequestContext::internal(tenant.clone(), self.clock.now());
             for prefix in Self::unfinished_validations(tenant) {
-                let mut pages = Pages::new(self.store.as_ref(), prefix.as_bytes());
-                while let Some(page) = pages.next().await? {
-                    for record in page {
-                        for id in self.claim(tenant, record).await? {
-                            self.spawn_validation(&context, id);
-                            count += 1;
-                        }
-                    }
-                }
+                count += self.take_up_challenges(tenant, &context, &prefix).await?;
             }
-            count += self.take_up_orders(tenant, &context).await?;
+            let orders = self.take_up_orders(tenant, &context).await;
+            count += unless_damaged(orders)?.unwrap_or_default();
         }
         Ok(count)
+    }
+
+    async fn take_up_challenges(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        context: &RequestContext,
+        prefix: &str,
+    ) -> Result<usize, Error> {
+        let (mut count, mut after) = (0, None::<Key>);
+        loop {
+            let store = self.store.as_ref();
+            let found = lenient::scan(store, prefix.as_bytes(), after.as_ref(), PAGE).await?;
+            for record in found.records {
+                let ids = unless_damaged(self.claim(tenant, record).await)?;
+                for id in ids.unwrap_or_default() {
+                    self.spawn_validation(context, id);
+                    count += 1;
+                }
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// The key prefixes of challenges that are being validated: by order, and the form of earlier versions.
@@ -160,33 +179,29 @@ impl Acme {
         tenant: &TenantId,
         record: Record,
     ) -> Result<Vec<AuthorizationId>, Error> {
-        if !self.is_due(&record) {
+        if !self.is_due(&record)? {
             return Ok(Vec::new());
         }
         let mut ids = self.validating(tenant, &record.key).await?;
         let going = |id: &AuthorizationId| (tenant.clone(), What::Validation(*id));
         self.under_way.change(|all| ids.retain(|id| !all.contains(&going(id))));
-        if ids.is_empty() || !self.claimed(record, self.unfinished()?).await? {
-            return Ok(Vec::new());
+        if ids.is_empty() {
+            return Ok(ids);
         }
-        Ok(ids)
+        let claim = Commit::new()
+            .check_version(record.key.clone(), record.version)
+            .put(record.key, self.unfinished()?);
+        // If it was changed meanwhile, another gateway was first.
+        let is_first = records::commit_unless_changed(self.store.as_ref(), claim).await?;
+        Ok(if is_first { ids } else { Vec::new() })
     }
 
-    /// Whether a record is due. Records of earlier versions have no time and are always due.
-    fn is_due(&self, record: &Record) -> bool {
-        let unfinished = serde_json::from_slice::<Unfinished>(&record.value).ok();
-        unfinished.is_none_or(|unfinished| unfinished.due <= self.clock.now())
-    }
-
-    /// Claims the record; false if another gateway was first.
-    async fn claimed(&self, record: Record, value: Vec<u8>) -> Result<bool, Error> {
-        let commit =
-            Commit::new().check_version(record.key.clone(), record.version).put(record.key, value);
-        match self.store.commit(commit).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+    /// Whether a record is due. Records of earlier versions are empty, have no time and are always due.
+    fn is_due(&self, record: &Record) -> Result<bool, Error> {
+        if record.value.is_empty() {
+            return Ok(true);
         }
+        Ok(decode::<Unfinished>(record)?.value.due <= self.clock.now())
     }
 
     /// The record of an order when the validation of a challenge begins.

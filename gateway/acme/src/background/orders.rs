@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use chancery_identity::{RequestContext, TenantId};
 use chancery_records::Due;
-use chancery_store::{Commit, lenient};
+use chancery_store::Commit;
 use jiff::Timestamp;
 
 use crate::Acme;
-use crate::error::{Error, InternalError};
+use crate::error::Error;
 use crate::id::OrderId;
 use crate::order::Order;
 use crate::order::awaiting::Awaiting;
-use crate::records;
+use crate::records::{self, unless_damaged};
 use crate::under_way::What;
 
 /// How long a certificate that is being made is left to the gateway that began it. This is longer than all of its
 /// tries may take: no other gateway may have the certificate made a second time.
 const ISSUANCE: Duration = Duration::from_mins(10);
 /// How many certificates of resumed orders are made at once: when an HSM comes back, all orders that wait for it are
-/// due.
+/// due, and after a start all are resumed.
 const ISSUANCES: usize = 64;
 
 impl Acme {
@@ -35,16 +35,20 @@ impl Acme {
         self.clock.now() + ISSUANCE
     }
 
-    /// Resumes all of them, due or not. Returns how many there were.
+    /// Resumes as many of them as may be made at once, due or not, beginning with those that are due first. The queue
+    /// has the others. Returns how many were resumed.
     pub(super) async fn resume_orders(
         self: &Arc<Self>,
         tenant: &TenantId,
         context: &RequestContext,
     ) -> Result<usize, Error> {
         self.adopt_unfinished_orders(tenant).await?;
+        let most = ISSUANCES.saturating_sub(self.under_way.issuances());
+        let prefix = records::issuances_due(tenant);
         let mut count = 0;
-        for key in self.keys_below(&records::issuances_due(tenant)).await? {
-            self.spawn_issuance(context, records::id_in(&key)?, Awaiting::nobody());
+        for key in self.store.keys(prefix.as_bytes(), None, most).await? {
+            let Some(id) = unless_damaged(records::id_in(&key))? else { continue };
+            self.spawn_issuance(context, id, Awaiting::nobody());
             count += 1;
         }
         Ok(count)
@@ -62,8 +66,8 @@ impl Acme {
             if self.under_way.issuances() >= ISSUANCES {
                 break;
             }
-            let wrong = |_| InternalError::Inconsistent(format!("order {}", entry.id));
-            let id: OrderId = entry.id.parse().map_err(wrong)?;
+            let key = queue.key(entry.at, &entry.id)?;
+            let Some(id) = unless_damaged(records::id_in(&key))? else { continue };
             let going = (tenant.clone(), What::Issuance(id));
             if self.under_way.change(|all| all.contains(&going)) {
                 continue;
@@ -79,18 +83,13 @@ impl Acme {
     /// Puts orders into the queue that an earlier version of the gateway left unfinished.
     async fn adopt_unfinished_orders(&self, tenant: &TenantId) -> Result<(), Error> {
         for unfinished in self.keys_below(&records::unfinished_orders(tenant)).await? {
-            let id: OrderId = records::id_in(&unfinished)?;
+            let id = records::id_in::<OrderId>(&unfinished);
+            // One that is damaged must not keep the gateway from starting.
+            let Some(id) = unless_damaged(id)? else { continue };
             let key = records::order(tenant, id)?;
             loop {
                 let mut commit = Commit::new().delete(unfinished.clone());
-                let order = match self.processing(&key).await {
-                    // One that is damaged must not keep the gateway from starting.
-                    Err(Error::Internal(InternalError::Read(error))) => {
-                        lenient::pass_over(error)?;
-                        break;
-                    }
-                    order => order?,
-                };
+                let Some(order) = unless_damaged(self.processing(&key).await)? else { break };
                 if let Some((order, version)) = order {
                     let due = self.issuance_due();
                     let order = Order::Processing(order.due_at(due));

@@ -234,7 +234,7 @@ async fn a_certificate_is_downloaded_by_its_account_only() {
 }
 
 /// An order that is finalized while the CA that its profile wants is away; its URL.
-async fn finalized_elsewhere(world: &World, client: &mut Client) -> String {
+pub(crate) async fn finalized_elsewhere(world: &World, client: &mut Client) -> String {
     let mut payload = steps::names(&["a.localhost"]);
     payload["profile"] = json!("upstream");
     let order = client.post(&url("new-order"), &payload).await.header("location").to_owned();
@@ -265,7 +265,7 @@ async fn an_order_that_has_its_certificate_from_another_ca_leaves_nothing_behind
 }
 
 /// Waits until the order says that it is to be looked at again after this pause.
-async fn put_off(world: &World, client: &mut Client, order: &str, seconds: &str) {
+pub(crate) async fn put_off(world: &World, client: &mut Client, order: &str, seconds: &str) {
     let mut changes = world.store.watch(b"default/acme/");
     loop {
         let found = client.get(order).await;

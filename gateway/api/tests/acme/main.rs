@@ -13,6 +13,7 @@ mod audit;
 mod authorizations;
 mod client;
 mod clients;
+mod damaged;
 mod earlier;
 mod evidence;
 mod finalizing;

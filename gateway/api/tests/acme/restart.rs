@@ -86,7 +86,7 @@ async fn taken_up(server: &Server) {
 }
 
 /// Answers the http-01 challenge of a new order for this name, which is met; its URL and the order's.
-async fn answer_one(world: &World, client: &mut Client, name: &str) -> (String, String) {
+pub(crate) async fn answer_one(world: &World, client: &mut Client, name: &str) -> (String, String) {
     let order = steps::order(client, &[name]).await;
     let authorization = order.json()["authorizations"][0].as_str().unwrap().to_owned();
     let challenge = steps::challenge(&client.get(&authorization).await.json(), "http-01");
