@@ -1,13 +1,17 @@
 //! Removes the records of expired tokens.
 
 use chancery_records::Fence;
-use chancery_store::{Commit, CommitError, Key, Store, lenient};
+use chancery_store::{Commit, CommitError, Key, ReadError, Store, lenient};
 
 use crate::token::{EXPIRIES, load, parse_expiry_key};
 use crate::{Access, AccessError, token};
 
 /// How many expiries are read at once.
 const BATCH: usize = 256;
+
+fn damaged(entry: &Key, reason: String) -> ReadError {
+    ReadError::Damaged { key: entry.clone(), reason }
+}
 
 impl Access {
     /// Removes the records of expired tokens, which nobody can use any more, and returns how many
@@ -27,13 +31,25 @@ impl Access {
                 match parse_expiry_key(entry) {
                     // Expiries are stored in whole milliseconds, rounded down.
                     Some((expires, token)) if expires < now => {
-                        match self.sweep(&*store, entry, token).await {
-                            // A token that is damaged lets nobody in, and must not keep the others.
-                            Err(AccessError::Read(error)) => drop(lenient::pass_over(error)?),
-                            swept => removed += usize::from(swept?),
-                        }
+                        // A token that is damaged lets nobody in, and must not keep the others.
+                        let error = match self.sweep(&*store, entry, token).await {
+                            Err(AccessError::Read(error)) => error,
+                            Err(AccessError::Record(record)) => damaged(
+                                entry,
+                                format!("the record {record} is not what it should be"),
+                            ),
+                            swept => {
+                                removed += usize::from(swept?);
+                                continue;
+                            }
+                        };
+                        lenient::pass_over(error)?;
                     }
-                    _ => return Ok(removed),
+                    Some(_) => return Ok(removed),
+                    None => {
+                        let reason = "its key does not say which token expires when".to_owned();
+                        lenient::pass_over(damaged(entry, reason))?;
+                    }
                 }
             }
             after = entries.last().cloned();

@@ -4,6 +4,7 @@ use chancery_access::{AccessError, Login, Role, TokenLimits, Unauthenticated};
 use chancery_gate::Refused;
 use chancery_identity::Fingerprint;
 use chancery_records::Fence;
+use chancery_store::{Commit, Key};
 
 use crate::fixture::{Fixture, of_tenant, seconds_between};
 
@@ -276,6 +277,21 @@ async fn expired_tokens_are_swept_away_and_others_stay() {
     assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 0, "it was renewed");
     f.caller(&context, stays.expose()).await;
     assert_eq!(f.records().await, 3);
+}
+
+#[tokio::test]
+async fn an_expired_token_that_is_damaged_does_not_keep_the_others() {
+    let f = Fixture::new();
+    f.login(&f.by("short")).await;
+    let records = f.store.scan(b"", None, 100).await.unwrap();
+    let tokens = records.into_iter().filter(|record| record.value.starts_with(b"{"));
+    let commit = tokens.fold(Commit::new(), |commit, token| commit.put(token.key, "damaged"));
+    let odd = Key::new("_/access/token-expiry/.").unwrap();
+    let commit = commit.put(odd, "");
+    f.store.commit(commit).await.unwrap();
+    f.login(&f.by("short")).await;
+    f.clock.advance(HOUR);
+    assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use chancery_gate::{Coded, Refused};
 use chancery_identity::NoRoom;
 use chancery_keys::software::OaepError;
 use chancery_keys::{SignError, WrapError};
-use chancery_store::{CommitError, InvalidKey, ReadError};
+use chancery_store::{CommitError, InvalidKey, Key, ReadError, lenient};
 
 /// Why an operation on keys was not done. No variant carries anything secret.
 #[derive(Debug, thiserror::Error)]
@@ -169,4 +169,21 @@ impl From<OaepError> for TransitError {
             error => Self::Refused(error.to_string().into()),
         }
     }
+}
+
+/// Passes over a record that is damaged, to which this entry leads: it must not keep the others.
+pub(super) fn unless_damaged<T>(
+    entry: &Key,
+    done: Result<T, TransitError>,
+) -> Result<Option<T>, TransitError> {
+    let error = match done {
+        Err(TransitError::Read(error)) => error,
+        Err(TransitError::Record(record)) => {
+            let reason = format!("the record {record} is not what it should be");
+            ReadError::Damaged { key: entry.clone(), reason }
+        }
+        done => return done.map(Some),
+    };
+    lenient::pass_over(error)?;
+    Ok(None)
 }

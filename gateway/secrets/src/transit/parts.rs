@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::TransitError;
+use super::error::unless_damaged;
 use super::storage::secret;
 
 /// What the entries begin with, in the order of time.
@@ -127,7 +128,7 @@ pub(super) async fn sweep(store: &dyn Store, now: Timestamp) -> Result<(), Trans
             count = names.len(),
             "removing what is left of a restore that was interrupted"
         );
-        remove(store, &key, entry.version, names).await?;
+        unless_damaged(&key, remove(store, &key, entry.version, names).await)?;
     }
     Ok(())
 }

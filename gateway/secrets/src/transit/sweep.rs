@@ -4,8 +4,9 @@ use chancery_audit::Event;
 use chancery_gate::{Coded as _, Refused};
 use chancery_identity::RequestContext;
 use chancery_records::Fence;
-use chancery_store::{Commit, Key, lenient};
+use chancery_store::{Commit, Key, ReadError, lenient};
 
+use super::error::unless_damaged;
 use super::parts;
 use super::storage::{DUE, Layout, Loaded, parse_due};
 use super::{State, Transit, TransitError, TransitKeyName};
@@ -34,18 +35,17 @@ impl Secrets {
             }
             for entry in &page {
                 let Some((at, tenant, mount, name)) = parse_due(entry) else {
-                    return Err(TransitError::Record(entry.to_string()));
+                    let reason = "its key does not say what is due to which key".to_owned();
+                    lenient::pass_over(ReadError::Damaged { key: entry.clone(), reason })?;
+                    continue;
                 };
                 if at > self.environment.now().as_second() {
                     return Ok(done);
                 }
                 let transit = Transit { store: &store, ..self.transit(mount) };
                 let context = RequestContext::internal(tenant, self.environment.now());
-                match transit.act(&context, &name, at, entry).await {
-                    // A key that is damaged must not keep the others.
-                    Err(TransitError::Read(error)) => drop(lenient::pass_over(error)?),
-                    acted => done += usize::from(acted?),
-                }
+                let acted = transit.act(&context, &name, at, entry).await;
+                done += usize::from(unless_damaged(entry, acted)?.unwrap_or(false));
             }
         }
     }

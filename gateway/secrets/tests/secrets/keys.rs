@@ -305,6 +305,23 @@ async fn a_key_is_rotated_by_itself_when_its_time_has_come() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_damaged_does_not_keep_others_from_being_rotated() {
+    let w = World::new().await;
+    let monthly = SettingsUpdate { rotation_period: Some(DAY * 30), ..SettingsUpdate::default() };
+    for key in ["a", "b"] {
+        w.create_with(key, TransitKeyType::Aes256Gcm96, monthly).await;
+    }
+    let records = w.f.store.scan(b"", None, 1000).await.unwrap();
+    let first =
+        records.iter().find(|record| record.key.to_string().ends_with("transit-key/transit/a"));
+    let odd = Key::new("_/secrets/transit-due/.").unwrap();
+    let commit = Commit::new().put(first.unwrap().key.clone(), "damaged").put(odd, "");
+    w.f.store.commit(commit).await.unwrap();
+    w.f.clock.advance(DAY * 30);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn every_type_of_key_signs_and_verifies_in_each_form() {
     let w = World::new().await;
     let Somebody { context, caller } = &w.admin;
