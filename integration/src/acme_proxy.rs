@@ -29,8 +29,8 @@ pub enum Fate {
     HoldAnswer,
     /// The server gets it, and the client's connection is closed.
     Cut,
-    /// The client gets this status and this JSON.
-    Answer(u16, String),
+    /// The client gets this status, and a body of this media type.
+    Answer(u16, &'static str, String),
 }
 
 /// The proxy, at a port of 127.0.0.1.
@@ -129,10 +129,10 @@ fn serve(mut stream: Stream, server: &Client, state: &Mutex<State>) -> io::Resul
     let fate = rule.filter(|(part, _)| path.contains(part)).map(|(_, fate)| fate);
     let answer = match &fate {
         Some(Fate::HoldRequest) => Vec::new(),
-        Some(Fate::Answer(status, body)) => {
+        Some(Fate::Answer(status, kind, body)) => {
             let length = body.len();
             format!(
-                "HTTP/1.1 {status} As told\r\ncontent-type: application/json\r\n\
+                "HTTP/1.1 {status} As told\r\ncontent-type: {kind}\r\n\
                  content-length: {length}\r\nconnection: close\r\n\r\n{body}"
             )
             .into()

@@ -98,7 +98,8 @@ impl FinalizedOrders {
         if let Some(before) = &before {
             commit = commit.delete(self.end(before).map_err(ReadError::from)?);
         }
-        let commit = self.ends.add(commit, order.ends, &key.to_string()).map_err(ReadError::from)?;
+        let commit =
+            self.ends.add(commit, order.ends, &key.to_string()).map_err(ReadError::from)?;
         match self.table.store().commit(commit).await {
             Ok(version) => Ok(Stored { key, value: order, version }),
             Err(CommitError::Conflict { .. }) => Err(UpstreamError::UnderWay),

@@ -138,11 +138,11 @@ impl AcmeUpstream {
             }
         }
         let mut order = order::place(account, &self.responses, wanted).await?;
-        let (account, url) = (account.id().to_owned(), order.url().to_owned());
-        let record = Finalized { account, order: url, ends: purpose.until };
+        let (by, url) = (account.id().to_owned(), order.url().to_owned());
+        let record = Finalized { account: by, order: url, ends: purpose.until };
         let record = self.finalized.begin(&id, record).await?;
         recorded.store(true, Ordering::Relaxed);
-        let finished = order::finish(&mut order, wanted).await?;
+        let finished = order::finish(account, &mut order, wanted).await?;
         self.settle(record, finished, recorded).await
     }
 

@@ -10,6 +10,7 @@ use instant_acme::{
 };
 
 use crate::challenge::{ChallengeResponses, Served};
+use crate::error::NO_KIND;
 use crate::{BadCertificate, UpstreamChain, UpstreamError};
 
 /// What a certificate is wanted for.
@@ -52,6 +53,7 @@ pub(crate) async fn place(
 /// Takes an order that is on record to its certificate: finalizes it if it was not, waits, and downloads. An error
 /// means that nobody knows yet what will come of it.
 pub(crate) async fn finish(
+    account: &Account,
     order: &mut Order,
     wanted: &Wanted<'_>,
 ) -> Result<Finished, UpstreamError> {
@@ -91,7 +93,7 @@ pub(crate) async fn finish(
                 OrderStatus::Invalid => true,
                 // There is a certificate, whatever was answered when it was asked for.
                 OrderStatus::Valid => false,
-                _ => is_gone(&error),
+                _ => is_gone(account, order.url(), &error).await,
             };
             if lost { Ok(Finished::Lost(error)) } else { Err(error) }
         }
@@ -105,8 +107,8 @@ pub(crate) async fn go_on(
     wanted: &Wanted<'_>,
 ) -> Result<Finished, UpstreamError> {
     match account.order(url.to_owned()).await.map_err(UpstreamError::from) {
-        Ok(mut order) => finish(&mut order, wanted).await,
-        Err(error) if is_gone(&error) => Ok(Finished::Lost(error)),
+        Ok(mut order) => finish(account, &mut order, wanted).await,
+        Err(error) if is_gone(account, url, &error).await => Ok(Finished::Lost(error)),
         Err(error) => Err(error),
     }
 }
@@ -132,9 +134,34 @@ fn invalid(order: &mut Order) -> Option<UpstreamError> {
     })
 }
 
-/// Whether the other CA has no such order any more.
-fn is_gone(error: &UpstreamError) -> bool {
+/// Whether the other CA has no order at this URL any more, for which `error` was its answer.
+///
+/// A problem document says so. An answer without one may be from what stands before the CA, which has the order then.
+/// Some CAs answer so themselves (Pebble): it is gone if the CA gives out the account and says the same again after
+/// that.
+async fn is_gone(account: &Account, url: &str, error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Refused { kind, .. } if is_not_there(error) && kind != NO_KIND => true,
+        _ if is_not_there(error) && is_given_out(account).await => {
+            let again = account.order(url.to_owned()).await.map_err(UpstreamError::from);
+            again.is_err_and(|again| is_not_there(&again))
+        }
+        _ => false,
+    }
+}
+
+fn is_not_there(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Refused { status: Some(404 | 410), .. })
+}
+
+/// Whether the other CA gives out the account (RFC 8555 §6.3). The client knows no way to fetch it but as an order, so
+/// that the answer to look for is JSON that is no order: the page of a proxy is no JSON.
+async fn is_given_out(account: &Account) -> bool {
+    match account.order(account.id().to_owned()).await {
+        Ok(_) => true,
+        Err(instant_acme::Error::Json(error)) => error.is_data(),
+        Err(_) => false,
+    }
 }
 
 fn identifier(name: &GeneralName) -> Result<Identifier, UpstreamError> {

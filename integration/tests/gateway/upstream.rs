@@ -112,8 +112,12 @@ fn serve_with(site: &Site, acme: &AcmeServer) -> Gateway {
 /// The paths of Pebble.
 const NEW_ORDER: &str = "/order-plz";
 const ORDER: &str = "/my-order/";
+/// Accounts as well.
+const MINE: &str = "/my-";
 const FINALIZE: &str = "/finalize-order/";
 const CERTIFICATE: &str = "/certZ/";
+/// No path of it.
+const NOTHING: &str = "/nothing/";
 
 /// A gateway and its other CA, with a proxy in between.
 struct Between {
@@ -208,10 +212,10 @@ fn an_order_outlasts_a_ca_that_is_away_when_it_has_the_csr() {
 }
 
 /// What another CA says of an order from which nothing comes.
-fn replaced_after(status: u16, body: &str) {
+fn replaced_after(status: u16, kind: &'static str, body: &str) {
     let between = Between::new();
     let gateway = between.serve();
-    let answer = Fate::Answer(status, body.to_owned());
+    let answer = Fate::Answer(status, kind, body.to_owned());
     between.proxy.lose([(FINALIZE, Fate::Cut), (ORDER, answer)]);
     let (account, order) = between.finalized(&gateway);
     between.met(2);
@@ -223,10 +227,39 @@ fn replaced_after(status: u16, body: &str) {
 #[test]
 fn an_order_that_is_invalid_at_the_other_ca_is_replaced() {
     let body = r#"{"status": "invalid", "authorizations": [], "finalize": "https://ca.example/"}"#;
-    replaced_after(200, body);
+    replaced_after(200, "application/json", body);
 }
 
 #[test]
 fn an_order_that_the_other_ca_does_not_know_is_replaced() {
-    replaced_after(404, r#"{"type": "urn:ietf:params:acme:error:malformed", "status": 404}"#);
+    let body = r#"{"type": "urn:ietf:params:acme:error:malformed", "status": 404}"#;
+    replaced_after(404, "application/problem+json", body);
+}
+
+/// What a proxy says while the CA behind it is being deployed.
+fn not_there() -> Fate {
+    Fate::Answer(404, "text/html", "<h1>not found</h1>".to_owned())
+}
+
+/// The order of which this was said stays the one of which the certificate comes.
+fn kept_after<const N: usize>(rules: [(&str, Fate); N], met: usize) {
+    let between = Between::new();
+    let gateway = between.serve();
+    between.proxy.lose(rules);
+    let (account, order) = between.finalized(&gateway);
+    between.met(met);
+    between.proxy.pass();
+    drop(account.until(&order, "valid"));
+    between.assert_made(1);
+}
+
+#[test]
+fn an_order_outlasts_a_proxy_that_finds_nothing_while_the_other_ca_is_deployed() {
+    // Neither the order nor the account.
+    kept_after([(FINALIZE, Fate::Cut), (MINE, not_there())], 3);
+}
+
+#[test]
+fn an_order_outlasts_a_proxy_that_finds_nothing_once() {
+    kept_after([(FINALIZE, Fate::Cut), (ORDER, not_there()), (NOTHING, Fate::Cut)], 2);
 }
