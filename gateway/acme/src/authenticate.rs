@@ -67,7 +67,7 @@ impl Acme {
         let other = id.chars().take(80).collect::<String>();
         let event = Event::new(context, "acme.account.use", other).account(own);
         let error = Error::Unauthorized("this is another account's URL".to_owned());
-        Err(self.refuse(event, error).await)
+        Err(self.refuse(context, event, error).await)
     }
 
     /// Checks a request that a bare key must have signed: one for a new account.
@@ -151,7 +151,7 @@ impl Acme {
                     Err(error) => {
                         let event = Event::new(context, "acme.authenticate", target.url);
                         let event = event.account(id.to_string());
-                        Err(self.refuse_stranger(context, event, error).await)
+                        Err(self.refuse(context, event, error).await)
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl Acme {
     ) -> Result<(), Error> {
         let Err(why) = context.check_evidence() else { return Ok(()) };
         let event = Event::new(context, "acme.authenticate", target.url);
-        Err(self.refuse_stranger(context, event, why.into()).await)
+        Err(self.refuse(context, event, why.into()).await)
     }
 
     /// A request whose `url` is the one that was called and whose nonce was good until now. No key was looked

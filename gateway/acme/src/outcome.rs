@@ -1,5 +1,6 @@
-//! How an operation's line in the audit log ends: every operation that an account or a key was
-//! authenticated for leaves one, refused or not. Reading one's own resources is not an operation.
+//! How an operation's line in the audit log ends: every operation that was done leaves one. Those that were refused
+//! leave one within a bound for each client, since accounts cost nothing and anybody can be refused without end. Reading
+//! one's own resources is not an operation.
 
 use chancery_audit::{Event, NameList};
 use chancery_identity::RequestContext;
@@ -14,6 +15,7 @@ impl Acme {
     /// That of the operation; that there is no audit line, which leaves nothing to answer.
     pub(crate) async fn conclude<T>(
         &self,
+        context: &RequestContext,
         event: Event,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
@@ -22,12 +24,17 @@ impl Acme {
                 self.gate.record(event.succeeded()).await?;
                 Ok(value)
             }
-            Err(error) => Err(self.refuse(event, error).await),
+            Err(error) => Err(self.refuse(context, event, error).await),
         }
     }
 
-    /// Writes the line of an operation that came to nothing, and gives back why.
-    pub(crate) async fn refuse(&self, event: Event, error: Error) -> Error {
+    /// Writes the line of an operation that came to nothing, if the client has room for one more, and gives back why.
+    pub(crate) async fn refuse(
+        &self,
+        context: &RequestContext,
+        event: Event,
+        error: Error,
+    ) -> Error {
         // What a policy said for the log only is there already.
         let event = match &error {
             Error::Denied(_) => event,
@@ -44,28 +51,12 @@ impl Acme {
             other => event.detail("reason", other.to_string()),
         };
         let code = error.code().to_owned();
-        let event = match &error {
-            Error::Internal(_) => event.failed(code),
-            _ => event.denied(code),
+        let recorded = match &error {
+            // It may have been done in part.
+            Error::Internal(_) => self.gate.record(event.failed(code)).await,
+            _ => self.gate.record_unsuccessful(context, event.denied(code)).await,
         };
-        match self.gate.record(event).await {
-            Ok(()) => error,
-            Err(unrecorded) => unrecorded.into(),
-        }
-    }
-
-    /// The same for a client that was not authenticated. Anybody can cause such lines, so their number is limited.
-    pub(crate) async fn refuse_stranger(
-        &self,
-        context: &RequestContext,
-        event: Event,
-        error: Error,
-    ) -> Error {
-        if matches!(error, Error::Internal(_) | Error::Overloaded) {
-            return self.refuse(event, error).await;
-        }
-        let event = event.detail("reason", error.to_string());
-        match self.gate.record_refusal(context, event, error.code()).await {
+        match recorded {
             Ok(()) => error,
             Err(unrecorded) => unrecorded.into(),
         }

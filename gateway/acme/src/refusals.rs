@@ -1,5 +1,5 @@
-//! How many requests of an account and a client may be refused in a while: each of them is decided on and leaves a
-//! line in the audit log, and a client that is refused each time asks again each time.
+//! How many requests of an account and a client may be refused in a while: each of them is decided on, and a
+//! client that is refused each time asks again each time.
 //!
 //! Nobody locks others out by that. Requests for new accounts, which need no account, have seats of their own: of
 //! the certificate that comes with them, or of the address. And the seats of an address are asked about an account's

@@ -54,7 +54,7 @@ impl Acme {
                     Authenticated::Account(account) => event.set_account(account.id().to_string()),
                     Authenticated::Key(key) => event.add_detail("thumbprint", key.thumbprint()),
                 }
-                return Err(self.refuse(event, error).await);
+                return Err(self.refuse(context, event, error).await);
             }
         };
         // From here on, issuance writes the line in the audit log.

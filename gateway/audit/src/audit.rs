@@ -153,6 +153,30 @@ impl Audit {
         event: Event,
         code: impl Into<String>,
     ) -> Result<(), AuditError> {
+        self.record_within_bound(context, event.denied(code)).await
+    }
+
+    /// Writes the event of an operation that came to nothing, which the client can repeat without end, within the same
+    /// bound. What the gateway does by itself always has its line.
+    ///
+    /// # Errors
+    /// As for [`record`](Self::record).
+    pub async fn record_unsuccessful(
+        &self,
+        context: &RequestContext,
+        event: Event,
+    ) -> Result<(), AuditError> {
+        if context.address.is_none() && context.evidence.is_none() {
+            return self.record(event).await;
+        }
+        self.record_within_bound(context, event).await
+    }
+
+    async fn record_within_bound(
+        &self,
+        context: &RequestContext,
+        event: Event,
+    ) -> Result<(), AuditError> {
         let Some(left_out) = self.refusals.one_more(context, self.clock.now()) else {
             metrics::counter!("chancery_audit_refusals_left_out_total").increment(1);
             // It is counted, and needs no other line.
@@ -160,7 +184,7 @@ impl Audit {
             return Ok(());
         };
         let event = if left_out > 0 { event.detail("left_out", left_out) } else { event };
-        self.record(event.denied(code)).await
+        self.record(event).await
     }
 
     /// Goes on in a new file if the one that is written was moved away, as `logrotate` does before it

@@ -59,6 +59,19 @@ impl Gate {
         self.audit.record_refusal(context, event, code).await
     }
 
+    /// Puts on record, within the same bound, that an operation came to nothing: one that a client can ask for without
+    /// end. The event says how it ended. What the gateway does by itself has no bound.
+    ///
+    /// # Errors
+    /// The audit log did not take it.
+    pub async fn record_unsuccessful(
+        &self,
+        context: &RequestContext,
+        event: Event,
+    ) -> Result<(), AuditError> {
+        self.audit.record_unsuccessful(context, event).await
+    }
+
     /// The audit log, for what has no session: what the gateway does by itself.
     pub fn audit(&self) -> &Audit {
         &self.audit

@@ -90,6 +90,11 @@ impl IssueError {
         }
     }
 
+    /// Whether it was refused, and not allowed and not done.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.outcome(), Outcome::Denied { .. })
+    }
+
     /// How it stands in the audit log: refused, or allowed and not done.
     pub(crate) fn outcome(&self) -> Outcome {
         let code = self.code().to_owned();

@@ -259,10 +259,14 @@ impl Inventory {
         Ok(self.store.get(&blocked_key(key)?).await?.is_some())
     }
 
-    /// Never certify this key again, for any tenant.
-    pub(crate) async fn block(&self, key: &PublicKey) -> Result<(), CommitError> {
-        self.store.commit(Commit::new().put(blocked_key(key)?, "")).await?;
-        Ok(())
+    /// Never certify this key again, for any tenant. Says whether that is new.
+    pub(crate) async fn block(&self, key: &PublicKey) -> Result<bool, CommitError> {
+        let key = blocked_key(key)?;
+        match self.store.commit(Commit::new().check_absent(key.clone()).put(key, "")).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

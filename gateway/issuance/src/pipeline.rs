@@ -37,7 +37,14 @@ pub(crate) async fn run(
     let result_label = if result.is_ok() { "issued" } else { "refused" };
     metrics::counter!("chancery_issuance_requests_total", "result" => result_label).increment(1);
     let event = event(&request, said, &result);
-    inner.gate.record(event).await.map_err(Unavailable::from)?;
+    let recorded = match &result {
+        // An order that is ready takes any number of CSRs that are refused, and accounts cost nothing.
+        Err(error) if error.is_refusal() && request.order.is_some() => {
+            inner.gate.record_unsuccessful(&request.context, event).await
+        }
+        _ => inner.gate.record(event).await,
+    };
+    recorded.map_err(Unavailable::from)?;
     let Stored { entry, above, kept } = result?;
     Ok(IssuedCertificate {
         serial: entry.serial,

@@ -62,15 +62,24 @@ impl std::fmt::Display for Revoker {
     }
 }
 
+/// What happened on the way of a revocation, for its audit line.
+#[derive(Debug, Default)]
+struct Course {
+    /// What the policies said.
+    said: Vec<Decision>,
+    /// Whether the key was blocked, also if the certificate had been revoked before.
+    blocked_key: bool,
+}
+
 /// Decides and carries out a revocation. If the key is thereby known to be compromised, it revokes all
 /// other certificates for the key too. When this returns, the audit log contains success and failure
 /// alike.
 #[tracing::instrument(name = "issuance.revoke", skip_all, fields(request = %request.context.id))]
 pub(crate) async fn run(inner: &Inner, request: RevocationRequest) -> Result<(), RevokeError> {
-    let mut said = Vec::new();
-    let result = with_others(inner, &request, &mut said).await;
+    let mut course = Course::default();
+    let result = with_others(inner, &request, &mut course).await;
     publish(inner).await;
-    record(inner, &request, said, &result).await?;
+    record(inner, &request, course, &result).await?;
     result
 }
 
@@ -79,9 +88,9 @@ pub(crate) async fn run_one_of_many(
     inner: &Inner,
     request: RevocationRequest,
 ) -> Result<(), RevokeError> {
-    let mut said = Vec::new();
-    let result = with_others(inner, &request, &mut said).await;
-    record(inner, &request, said, &result).await?;
+    let mut course = Course::default();
+    let result = with_others(inner, &request, &mut course).await;
+    record(inner, &request, course, &result).await?;
     result
 }
 
@@ -98,11 +107,11 @@ pub(crate) async fn publish(inner: &Inner) {
 async fn with_others(
     inner: &Inner,
     request: &RevocationRequest,
-    said: &mut Vec<Decision>,
+    course: &mut Course,
 ) -> Result<(), RevokeError> {
-    let (entry, version) = decide(inner, request, said).await?;
+    let (entry, version) = decide(inner, request, &mut course.said).await?;
     if let Some(extent) = compromise(request) {
-        block_key(inner, &entry).await?;
+        course.blocked_key = block_key(inner, &entry).await?;
         revoke_others(inner, request, &entry, extent).await?;
     }
     carry_out(inner, request, entry, version).await
@@ -111,9 +120,10 @@ async fn with_others(
 async fn record(
     inner: &Inner,
     request: &RevocationRequest,
-    said: Vec<Decision>,
+    course: Course,
     result: &Result<(), RevokeError>,
 ) -> Result<(), Unavailable> {
+    let Course { said, blocked_key } = course;
     let mut event = Event::new(&request.context, OPERATION, request.serial.to_string())
         .decisions(said)
         .detail("by", request.by.to_string())
@@ -127,7 +137,22 @@ async fn record(
         Ok(()) => event.succeeded(),
         Err(error) => event.detail("error", error.to_string()).outcome(error.outcome()),
     };
-    Ok(inner.gate.record(event).await?)
+    let came_to_nothing = match result {
+        Ok(()) | Err(RevokeError::Unavailable(_)) => false,
+        Err(_) => !blocked_key,
+    };
+    // Anybody can have an account and a certificate, and ask without end that it be revoked once more.
+    let recorded = match request.by {
+        Revoker::Requester(Requester::AcmeAccount { .. })
+        | Revoker::NamesHolder { .. }
+        | Revoker::KeyHolder(_)
+            if came_to_nothing =>
+        {
+            inner.gate.record_unsuccessful(&request.context, event).await
+        }
+        _ => inner.gate.record(event).await,
+    };
+    Ok(recorded?)
 }
 
 /// Whether this revocation is allowed, by the rules and by policy.
@@ -185,7 +210,8 @@ fn compromise(request: &RevocationRequest) -> Option<Extent> {
     }
 }
 
-async fn block_key(inner: &Inner, entry: &InventoryEntry) -> Result<(), Unavailable> {
+/// Says whether that is new.
+async fn block_key(inner: &Inner, entry: &InventoryEntry) -> Result<bool, Unavailable> {
     let certificate = ParsedCertificate::from_der(&entry.der)?;
     Ok(inner.inventory.block(certificate.public_key().map_err(Clone::clone)?).await?)
 }
@@ -220,7 +246,7 @@ async fn revoke_others(
             Ok((entry, version)) => carry_out(inner, &other, entry, version).await,
             Err(error) => Err(error),
         };
-        record(inner, &other, said, &result).await?;
+        record(inner, &other, Course { said, ..Course::default() }, &result).await?;
         if let Err(error @ RevokeError::Unavailable(_)) = result {
             undone = Some(error);
         }

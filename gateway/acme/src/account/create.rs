@@ -72,7 +72,7 @@ impl Acme {
             },
             Err(limited) => Err(limited),
         };
-        self.conclude(event, made).await
+        self.conclude(context, event, made).await
     }
 
     async fn make_account(

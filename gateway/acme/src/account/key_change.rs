@@ -45,7 +45,7 @@ impl Acme {
         let mut event = Event::new(context, "acme.account.key-change", "account")
             .account(account.id().to_string());
         let changed = self.store_key(context, account, inner, url, account_url, &mut event).await;
-        self.conclude(event, changed).await
+        self.conclude(context, event, changed).await
     }
 
     async fn store_key(

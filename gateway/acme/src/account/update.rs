@@ -40,7 +40,7 @@ impl Acme {
             if update.deactivate { "acme.account.deactivate" } else { "acme.account.update" };
         let event = Event::new(context, operation, "account").account(account.id().to_string());
         let changed = self.store_update(account, update).await;
-        self.conclude(event, changed).await
+        self.conclude(context, event, changed).await
     }
 
     async fn store_update(

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::id::{AccountId, AuthorizationId, OrderId};
 use crate::identifier::Identifier;
 use crate::order::Order;
-use crate::order::changes::Change;
+use crate::order::changes::{Change, Changed};
 use crate::records;
 
 /// What does not change about an authorization.
@@ -68,8 +68,14 @@ impl Acme {
     ) -> Result<Authorization, Error> {
         let mut event = Event::new(context, "acme.authorization.deactivate", id.to_string())
             .account(account.id().to_string());
-        let given_up = self.give_up(context, account, id, &mut event).await;
-        self.conclude(event, given_up).await
+        match self.give_up(context, account, id, &mut event).await {
+            // It was given up before, and nothing was done.
+            Ok(Changed { authorization, is_new: false }) => Ok(authorization),
+            given_up => {
+                let given_up = given_up.map(|changed| changed.authorization);
+                self.conclude(context, event, given_up).await
+            }
+        }
     }
 
     async fn give_up(
@@ -78,11 +84,10 @@ impl Acme {
         account: &ActiveAccount,
         id: AuthorizationId,
         event: &mut Event,
-    ) -> Result<Authorization, Error> {
+    ) -> Result<Changed, Error> {
         let found = self.authorization(context, account, id).await?;
         event.add_detail("identifier", found.facts().identifier.to_string());
-        let changed = self.change(&context.tenant, &found, Change::GiveUp).await?;
-        Ok(changed.authorization)
+        self.change(&context.tenant, &found, Change::GiveUp).await
     }
 
     /// The authorization with this id, as it was stored.

@@ -42,7 +42,7 @@ impl Acme {
                 let event = Event::new(context, "acme.challenge.respond", id.to_string())
                     .account(account.id().to_string())
                     .detail("type", kind.as_str());
-                Err(self.refuse(event, error).await)
+                Err(self.refuse(context, event, error).await)
             }
         }
     }
@@ -115,14 +115,15 @@ impl Acme {
             .account(facts.account.to_string())
             .detail("type", validating.chosen().as_str())
             .detail("order", facts.order.to_string());
-        let event = match &outcome {
-            Ok(()) => event.succeeded(),
-            Err(failure) => {
-                event.detail("found", failure.detail.clone()).failed(failure.kind.code())
-            }
-        };
         // Before the commit: once that is made, anybody who polls sees the outcome.
-        self.gate.record(event).await?;
+        match &outcome {
+            Ok(()) => self.gate.record(event.succeeded()).await?,
+            Err(failure) => {
+                let event = event.detail("found", failure.detail.clone());
+                let event = event.failed(failure.kind.code());
+                self.gate.record_unsuccessful(context, event).await?;
+            }
+        }
         match self.change(&context.tenant, &found, Change::Settle(outcome)).await {
             // It was deleted meanwhile.
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),

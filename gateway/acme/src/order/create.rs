@@ -62,7 +62,7 @@ impl Acme {
             },
             Err(limited) => Err(limited),
         };
-        self.conclude(event, made).await
+        self.conclude(context, event, made).await
     }
 
     async fn make_order(

@@ -57,7 +57,7 @@ impl Acme {
             let event = Event::new(context, OPERATION, format!("order {id}"))
                 .account(account.id().to_string())
                 .detail("order", id.to_string());
-            return Err(self.refuse(event, error).await);
+            return Err(self.refuse(context, event, error).await);
         }
         self.begin_issuance(context, id, Waiting::new()).await;
         let order = self.order(context, account, id).await?;
@@ -142,14 +142,22 @@ impl Acme {
         let event = Event::about_names(context, OPERATION, &names)
             .account(facts.account.to_string())
             .detail("order", id.to_string());
-        let event = match &outcome {
-            Ok(issued) => event.detail("serial", issued.serial.to_string()).succeeded(),
-            Err(failure) => {
-                event.detail("reason", failure.detail.clone()).failed(failure.kind.code())
-            }
-        };
         // Before the commit: once that is made, anybody who polls sees the outcome.
-        self.gate.record(event).await?;
+        match &outcome {
+            Ok(issued) => {
+                let event = event.detail("serial", issued.serial.to_string());
+                self.gate.record(event.succeeded()).await?;
+            }
+            Err(failure) => {
+                let event = event.detail("reason", failure.detail.clone());
+                let event = event.failed(failure.kind.code());
+                match failure.kind {
+                    FailureKind::Internal => self.gate.record(event).await?,
+                    // One ready order takes any number of CSRs that are refused.
+                    _ => self.gate.record_unsuccessful(context, event).await?,
+                }
+            }
+        }
         loop {
             let due = self.issuances(&context.tenant).key(order.due(), &id.to_string())?;
             let finished = Self::finished(order, &outcome, client);

@@ -24,6 +24,7 @@ mod orders;
 #[path = "../../../upstream/tests/pebble/environment.rs"]
 mod pebble;
 mod policies;
+mod refusals;
 mod requests;
 mod restart;
 mod revocation;
