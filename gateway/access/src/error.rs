@@ -61,6 +61,13 @@ pub enum AccessError {
     Random,
 }
 
+impl AccessError {
+    /// Whether there is no room for it on the store's disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Full))
+    }
+}
+
 /// What is wrong with a caller's credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {

@@ -243,6 +243,11 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// Whether there is no room for it on the store's disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Full))
+    }
+
     /// Whether the same may succeed later, with nobody doing anything. What an issuer signed is not what was asked
     /// for, and it would sign the same again; a configuration does not change by itself.
     pub fn is_passing(&self) -> bool {

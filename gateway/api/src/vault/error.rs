@@ -75,6 +75,7 @@ impl VaultError {
                 | AccessError::Policies(_) => bad(error),
                 AccessError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 AccessError::TooManyTokens { .. } => overloaded(error),
+                error if error.is_full() => full(error),
                 _ => internal(error),
             },
             Self::Kv(KvError::NoMount) => Self::NoRoute.parts(),
@@ -90,6 +91,7 @@ impl VaultError {
                 | KvError::Setting(_)
                 | KvError::CustomMetadata(_) => bad(error),
                 KvError::NoRoom(_) => no_room(error),
+                error if error.is_full() => full(error),
                 KvError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
                 }
@@ -101,6 +103,7 @@ impl VaultError {
                 PkiError::NotFound => (StatusCode::NOT_FOUND, vec![]),
                 PkiError::Refused(_) => bad(error),
                 PkiError::NoRoom(_) => no_room(error),
+                PkiError::Unavailable(why) if why.is_full() => full(why),
                 PkiError::Unavailable(why) if why.is_passing() => away(error),
                 PkiError::NotIssued(why) if why.is_passing() => away(error),
                 _ => internal(error),
@@ -109,6 +112,7 @@ impl VaultError {
                 SshError::NotConfigured => Self::NoRoute.parts(),
                 SshError::Gate(refused) => not_authorized(refused),
                 SshError::OfOtherTenants => denied(error.to_string().into()),
+                SshError::Unavailable(why) if why.is_full() => full(why),
                 SshError::Unavailable(why) if why.is_passing() => away(error),
                 SshError::Unavailable(_) => internal(error),
                 _ => bad(error),
@@ -123,6 +127,7 @@ impl VaultError {
                 | TransitError::Unauthentic => bad(error),
                 TransitError::Busy(_) => overloaded(error),
                 TransitError::NoRoom(_) => no_room(error),
+                error if error.is_full() => full(error),
                 TransitError::Unavailable(_) => away(error),
                 TransitError::Contended => {
                     (StatusCode::INTERNAL_SERVER_ERROR, vec![error.to_string().into()])
@@ -174,6 +179,15 @@ fn not_authorized(refused: &Refused) -> (StatusCode, Vec<Cow<'static, str>>) {
 /// The gateway has more to do than it can; clients know to wait and try again.
 fn overloaded(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
     (StatusCode::TOO_MANY_REQUESTS, vec![error.to_string().into()])
+}
+
+/// The store's disk is full: the operator has to make room.
+fn full(error: &dyn std::fmt::Display) -> (StatusCode, Vec<Cow<'static, str>>) {
+    tracing::warn!(%error, "a request cannot be done while the disk is full");
+    (
+        StatusCode::INSUFFICIENT_STORAGE,
+        vec!["the store's disk is full: its operator has to make room".into()],
+    )
 }
 
 /// What was asked for is too much for now.
@@ -244,8 +258,23 @@ impl From<InvalidPath> for VaultError {
 #[cfg(test)]
 mod tests {
     use chancery_identity::NoRoom;
+    use chancery_store::CommitError;
 
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_507_and_says_so() {
+        for error in [
+            VaultError::Access(CommitError::Full.into()),
+            VaultError::Kv(CommitError::Full.into()),
+            VaultError::Transit(CommitError::Full.into()),
+            VaultError::Pki(PkiError::Unavailable(CommitError::Full.into())),
+            VaultError::Ssh(SshError::Unavailable(CommitError::Full.into())),
+        ] {
+            assert!(error.told().contains("the store's disk is full"));
+            assert_eq!(error.into_response().status(), StatusCode::INSUFFICIENT_STORAGE);
+        }
+    }
 
     #[test]
     fn an_overload_is_429_and_not_a_denial() {

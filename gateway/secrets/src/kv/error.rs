@@ -67,6 +67,13 @@ pub enum KvError {
     Record(String),
 }
 
+impl KvError {
+    /// Whether there is no room for it on the store's disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Full))
+    }
+}
+
 impl Coded for KvError {
     fn code(&self) -> &str {
         match self {

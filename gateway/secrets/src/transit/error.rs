@@ -91,6 +91,13 @@ impl TransitError {
     }
 }
 
+impl TransitError {
+    /// Whether there is no room for it on the store's disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Full))
+    }
+}
+
 impl Coded for TransitError {
     fn code(&self) -> &str {
         match self {
