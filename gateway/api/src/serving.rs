@@ -10,6 +10,8 @@ use http::{StatusCode, header};
 pub enum Serving {
     /// It serves them.
     All,
+    /// It serves them, until the disk of the audit log is full, which it is soon.
+    AuditAlmostFull,
     /// It serves those that store nothing: the store's disk is full.
     ReadOnly,
     /// It refuses them: the store cannot be read.
@@ -28,6 +30,7 @@ impl Serving {
     fn words(self) -> &'static str {
         match self {
             Self::All => "ready",
+            Self::AuditAlmostFull => "ready, but the audit log's disk is almost full",
             Self::ReadOnly => "read-only: the store's disk is full",
             Self::NoStore => "the store cannot be read: requests are refused",
             Self::NoAudit => "the audit log cannot be written: every request is refused",
@@ -38,7 +41,7 @@ impl Serving {
     /// Why requests are not served; none if they are.
     pub(crate) fn refusal(self) -> Option<&'static str> {
         match self {
-            Self::All | Self::ReadOnly => None,
+            Self::All | Self::AuditAlmostFull | Self::ReadOnly => None,
             Self::NoStore | Self::NoAudit | Self::Draining => Some(self.words()),
         }
     }
@@ -64,6 +67,7 @@ mod tests {
     async fn health_is_bad_if_requests_are_refused_and_says_why() {
         for (serving, status, words) in [
             (Serving::All, 200, "ready\n"),
+            (Serving::AuditAlmostFull, 200, "ready, but the audit log's disk is almost full\n"),
             (Serving::ReadOnly, 200, "read-only: the store's disk is full\n"),
             (Serving::NoStore, 503, "the store cannot be read: requests are refused\n"),
             (Serving::NoAudit, 503, "the audit log cannot be written: every request is refused\n"),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, interval_at};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::LogName;
+use crate::condition::{Condition, Known};
 use crate::keeper::{Ask, Keeper};
 use crate::line::{Chain, MAX_LINE};
 use crate::log::Log;
@@ -36,7 +37,7 @@ pub struct Audit {
     /// Of a log in files.
     files: Option<Arc<Files>>,
     key: Arc<AuditKey>,
-    writable: watch::Receiver<bool>,
+    condition: watch::Receiver<Condition>,
     refusals: Arc<Refusals>,
     clock: Clock,
 }
@@ -107,20 +108,14 @@ impl Audit {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let (queue, inbox) = mpsc::channel(QUEUE);
-        let (told, writable) = watch::channel(true);
+        let (known, condition) = Known::new();
         let refusals = Arc::default();
-        let writer = Writer {
-            output,
-            key: Arc::clone(&key),
-            clock: clock.clone(),
-            failed: false,
-            writable: told,
-        };
+        let writer = Writer { output, key: Arc::clone(&key), clock: clock.clone(), known };
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(inbox))
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue, keeper, files: None, key, writable, refusals, clock })
+        Ok(Self { queue, keeper, files: None, key, condition, refusals, clock })
     }
 
     /// Writes the event. When this returns `Ok` the line is durable; concurrent events share one
@@ -202,11 +197,10 @@ impl Audit {
         Ok(reopened)
     }
 
-    /// Whether the log can be written, as far as is known: false after a write that failed, and while its disk has no
-    /// room for more lines. A log in files looks every few seconds; if its last write failed, it tries to write a
-    /// checkpoint, so that this becomes true again by itself.
-    pub fn writable(&self) -> watch::Receiver<bool> {
-        self.writable.clone()
+    /// How the log is, as far as is known. A log in files looks every few seconds; if its last write failed and there
+    /// is room on the disk, it tries to write a checkpoint, so that this becomes better by itself.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.clone()
     }
 
     /// Begins to verify the log's files while they are written, on a thread of its own: all that is there, again and

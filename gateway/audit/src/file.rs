@@ -110,14 +110,10 @@ impl LogFile {
     }
 
     /// Whether its disk has room for the next lines.
-    ///
-    /// # Errors
-    /// It has not.
-    pub(crate) fn check_room(&self) -> io::Result<()> {
+    pub(crate) fn has_room(&self) -> bool {
         // A file system that cannot say is tried.
-        let Ok(status) = rustix::fs::fstatvfs(&self.log) else { return Ok(()) };
-        let free = status.f_bavail.saturating_mul(status.f_frsize);
-        if free < LEAST_ROOM { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        rustix::fs::fstatvfs(&self.log)
+            .map_or(true, |status| status.f_bavail.saturating_mul(status.f_frsize) >= LEAST_ROOM)
     }
 
     /// Where its last line is.

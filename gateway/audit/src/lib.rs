@@ -31,6 +31,7 @@
 mod audit;
 mod bound;
 mod checkpoint;
+mod condition;
 mod config;
 mod encode;
 mod error;
@@ -58,6 +59,7 @@ pub use audit::Audit;
 pub use checkpoint::{
     Checkpoint, InvalidCheckpoint, InvalidLogName, InvalidPublicKey, LogName, PublicKey,
 };
+pub use condition::Condition;
 pub use config::{AuditConfig, Rotation};
 pub use error::{AuditError, OpenError};
 pub use event::{Actor, Decision, Event, Outcome};

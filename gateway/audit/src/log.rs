@@ -171,13 +171,17 @@ impl Log {
         }
     }
 
-    /// Finds out whether the next lines can be written. After a write that `failed` this writes a checkpoint.
+    /// Whether the disk has room for more lines.
+    pub(crate) fn has_room(&self) -> bool {
+        self.file.has_room()
+    }
+
+    /// Finds out, after a write that failed, whether the log can be written: writes a checkpoint.
     ///
     /// # Errors
-    /// They cannot, and why.
-    pub(crate) fn look(&mut self, failed: bool) -> io::Result<()> {
-        self.file.check_room()?;
-        if failed { self.checkpoint(Occasion::Retry) } else { Ok(()) }
+    /// It cannot, and why.
+    pub(crate) fn retry(&mut self) -> io::Result<()> {
+        self.checkpoint(Occasion::Retry)
     }
 
     /// Begins the next file if somebody moved this one away, and returns whether.

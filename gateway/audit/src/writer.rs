@@ -7,6 +7,7 @@ use std::time::Instant;
 use chancery_identity::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::condition::Known;
 use crate::line::{Chain, MAX_LINE};
 use crate::log::Log;
 use crate::{AuditError, AuditKey, Mark, Sink};
@@ -79,10 +80,8 @@ pub(crate) struct Writer {
     pub(crate) output: Output,
     pub(crate) key: Arc<AuditKey>,
     pub(crate) clock: Clock,
-    /// Whether the last write failed.
-    pub(crate) failed: bool,
     /// Whether the next write can succeed, as far as is known.
-    pub(crate) writable: watch::Sender<bool>,
+    pub(crate) known: Known,
 }
 
 /// Drops the messages that were sent while the log was closed; dropping a message tells its sender.
@@ -138,34 +137,18 @@ impl Writer {
         }
     }
 
-    /// Finds out whether the log can be written.
+    /// Finds out whether the next lines can be written.
     fn look(&mut self) {
-        let failed = self.failed;
-        let looked = self.output.with_log(|log| log.look(failed));
-        match looked {
-            // A sink without files is looked at when it is written.
-            None => return,
-            Some(Ok(())) => self.failed = false,
-            Some(Err(error)) => {
+        // A sink without files is looked at when it is written.
+        let Some(has_room) = self.output.with_log(|log| log.has_room()) else { return };
+        self.known.looked(has_room);
+        // What little room there is, is for events: each of them tries the log itself.
+        if self.known.has_failed() && has_room {
+            let retried = self.output.with_log(Log::retry);
+            if let Some(Err(error)) = &retried {
                 tracing::debug!(%error, "the audit log cannot be written");
-                return self.tell_writable(false);
             }
-        }
-        self.tell_writable(true);
-    }
-
-    fn tell_writable(&self, writable: bool) {
-        let changed = self.writable.send_if_modified(|before| {
-            let changed = *before != writable;
-            *before = writable;
-            changed
-        });
-        match (changed, writable) {
-            (true, true) => tracing::info!("the audit log can be written again"),
-            (true, false) => {
-                tracing::error!("the audit log cannot be written: every request is refused");
-            }
-            (false, _) => {}
+            self.known.wrote(matches!(retried, Some(Ok(()))));
         }
     }
 
@@ -177,8 +160,7 @@ impl Writer {
         let result = self.output.append(lines, chain);
         metrics::histogram!("chancery_audit_write_seconds").record(started.elapsed());
         let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
-        self.failed = result.is_err();
-        self.tell_writable(!self.failed);
+        self.known.wrote(result.is_ok());
         let answer = match result {
             Ok(()) => {
                 metrics::counter!("chancery_audit_lines_total").increment(count);

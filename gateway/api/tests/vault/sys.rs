@@ -34,6 +34,7 @@ async fn health_has_the_status_of_a_sealed_gateway_while_requests_are_refused() 
     let f = Fixture::new();
     for (serving, status) in [
         (Serving::All, 200),
+        (Serving::AuditAlmostFull, 200),
         (Serving::ReadOnly, 200),
         (Serving::NoAudit, 503),
         (Serving::NoStore, 503),

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chancery_audit::AuditError;
+use chancery_audit::{AuditError, Condition};
 
 use crate::setup::{event, open, resources, verify_with_key};
 
@@ -59,16 +59,16 @@ async fn the_log_finds_out_by_itself_that_it_can_be_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("audit.jsonl");
     let audit = open(&log).await.unwrap();
-    let mut writable = audit.writable();
-    assert!(*writable.borrow_and_update());
+    let mut condition = audit.condition();
+    assert_eq!(*condition.borrow_and_update(), Condition::Well);
     let whole = std::fs::metadata(&log).unwrap().len();
     let mut foreign = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
     foreign.write_all(b"x").unwrap();
     assert!(matches!(audit.record(event("refused")).await, Err(AuditError::Write(_))));
-    assert!(!*writable.borrow_and_update());
+    assert_eq!(*condition.borrow_and_update(), Condition::Failed);
     foreign.set_len(whole).unwrap();
     // Nobody records anything: the log's own looks do it.
-    writable.wait_for(|writable| *writable).await.unwrap();
+    condition.wait_for(|condition| *condition == Condition::Well).await.unwrap();
     audit.close().await;
     let written = std::fs::read_to_string(&log).unwrap();
     assert!(written.contains(r#""operation":"audit.checkpoint","resource":"retry""#), "{written}");

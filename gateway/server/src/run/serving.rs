@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chancery_api::{Serves, Serving};
+use chancery_audit::Condition;
 use chancery_store::redb::Fitness;
 use tokio::sync::watch;
 
@@ -14,17 +15,18 @@ pub(super) fn serves(
     accepting: &Arc<AtomicBool>,
     store: watch::Receiver<Fitness>,
 ) -> Serves {
-    let (audit, accepting) = (gateway.audit.writable(), accepting.clone());
+    let (audit, accepting) = (gateway.audit.condition(), accepting.clone());
     Arc::new(move || serving(accepting.load(Ordering::Relaxed), *audit.borrow(), *store.borrow()))
 }
 
-fn serving(accepting: bool, audit_is_writable: bool, store: Fitness) -> Serving {
-    match (accepting, audit_is_writable, store) {
+fn serving(accepting: bool, audit: Condition, store: Fitness) -> Serving {
+    match (accepting, audit, store) {
         (false, _, _) => Serving::Draining,
-        (true, false, _) => Serving::NoAudit,
-        (true, true, Fitness::Unreadable) => Serving::NoStore,
-        (true, true, Fitness::Full) => Serving::ReadOnly,
-        (true, true, Fitness::Well) => Serving::All,
+        (true, Condition::Failed, _) => Serving::NoAudit,
+        (true, _, Fitness::Unreadable) => Serving::NoStore,
+        (true, _, Fitness::Full) => Serving::ReadOnly,
+        (true, Condition::AlmostFull, Fitness::Well) => Serving::AuditAlmostFull,
+        (true, Condition::Well, Fitness::Well) => Serving::All,
     }
 }
 
@@ -34,10 +36,12 @@ mod tests {
 
     #[test]
     fn what_refuses_most_is_said_first() {
-        assert_eq!(serving(true, true, Fitness::Well), Serving::All);
-        assert_eq!(serving(true, true, Fitness::Full), Serving::ReadOnly);
-        assert_eq!(serving(true, true, Fitness::Unreadable), Serving::NoStore);
-        assert_eq!(serving(true, false, Fitness::Full), Serving::NoAudit);
-        assert_eq!(serving(false, false, Fitness::Unreadable), Serving::Draining);
+        use Condition::{AlmostFull, Failed, Well};
+        assert_eq!(serving(true, Well, Fitness::Well), Serving::All);
+        assert_eq!(serving(true, AlmostFull, Fitness::Well), Serving::AuditAlmostFull);
+        assert_eq!(serving(true, AlmostFull, Fitness::Full), Serving::ReadOnly);
+        assert_eq!(serving(true, AlmostFull, Fitness::Unreadable), Serving::NoStore);
+        assert_eq!(serving(true, Failed, Fitness::Full), Serving::NoAudit);
+        assert_eq!(serving(false, Failed, Fitness::Unreadable), Serving::Draining);
     }
 }
