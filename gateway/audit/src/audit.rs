@@ -139,6 +139,7 @@ impl Audit {
     /// Writes the event of a request that was refused for the reason with this stable code, before an operation began:
     /// one that anybody can send without end. In an hour a client has a hundred such lines, and a thousand if a
     /// certificate or a bearer token says who it is; the detail `left_out` of its next one tells how many had none.
+    /// `left_out_of_others`, in the next line of whichever client, tells of those that no line of their client tells of.
     ///
     /// # Errors
     /// As for [`record`](Self::record).
@@ -170,7 +171,7 @@ impl Audit {
     async fn record_within_bound(
         &self,
         context: &RequestContext,
-        event: Event,
+        mut event: Event,
     ) -> Result<(), AuditError> {
         let Some(left_out) = self.refusals.one_more(context, self.clock.now()) else {
             metrics::counter!("chancery_audit_refusals_left_out_total").increment(1);
@@ -178,8 +179,18 @@ impl Audit {
             event.trail().recorded();
             return Ok(());
         };
-        let event = if left_out > 0 { event.detail("left_out", left_out) } else { event };
-        self.record(event).await
+        for (name, count) in
+            [("left_out", left_out.own), ("left_out_of_others", left_out.of_others)]
+        {
+            if count > 0 {
+                event = event.detail(name, count);
+            }
+        }
+        let recorded = self.record(event).await;
+        if recorded.is_err() {
+            self.refusals.untold(left_out);
+        }
+        recorded
     }
 
     /// Goes on in a new file if the one that is written was moved away, as `logrotate` does before it

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,12 +22,24 @@ const HOUR: Duration = Duration::from_hours(1);
 /// How many clients are counted at once, of each kind; with more, the lines of new ones are left out.
 const CLIENTS: usize = 4096;
 
-/// What clients have had lately.
+/// What clients have had lately. Each kind has a table of its own, which the others cannot fill: anybody with an IPv6
+/// network can come from many, and only certificates and tokens of this installation make clients known.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// Apart from the others, since anybody can come from many networks.
-    networks: Mutex<Counts<IpNet>>,
+    ipv4: Mutex<Counts<IpNet>>,
+    ipv6: Mutex<Counts<IpNet>>,
     known: Mutex<Counts<Known>>,
+    /// How many had no line that no line of their own client will tell of.
+    of_others: AtomicU64,
+}
+
+/// How many had no line, as the next one tells.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// Of the same client, since its last line.
+    pub(crate) own: u64,
+    /// Of clients that are not counted any more, or never were, since the last line of anybody.
+    pub(crate) of_others: u64,
 }
 
 /// Who is known.
@@ -34,7 +47,7 @@ pub(crate) struct Refusals {
 enum Known {
     /// By a certificate or a token.
     Identity(Identity),
-    /// By a certificate that names nobody, or does not count.
+    /// By a certificate that names nobody, or does not count any more.
     Certificate(Fingerprint),
 }
 
@@ -50,17 +63,51 @@ struct Count {
     left_out: u64,
 }
 
+/// What becomes of a refusal.
+#[derive(Debug, Default)]
+struct Turn {
+    /// How many of the client had no line since its last, if it has room for one more.
+    line: Option<u64>,
+    /// How many the client, or those that are forgotten now, cannot tell of.
+    untold: u64,
+}
+
 impl Refusals {
-    /// Whether the client has room for one more line, and how many had none since the last.
-    pub(crate) fn one_more(&self, context: &RequestContext, now: Timestamp) -> Option<u64> {
-        if let Some(known) = Known::of(context) {
-            let mut counts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            return counts.one_more(known, MOST_OF_KNOWN, now);
-        }
-        let client = client_network(context.address?);
-        let mut counts = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.one_more(client, MOST_OF_NETWORK, now)
+    /// Whether the client has room for one more line, and how many had none.
+    pub(crate) fn one_more(&self, context: &RequestContext, now: Timestamp) -> Option<LeftOut> {
+        let turn = if let Some(known) = Known::of(context) {
+            take_turn(&self.known, known, MOST_OF_KNOWN, now)
+        } else {
+            match context.address.map(client_network) {
+                Some(client @ IpNet::V4(_)) => take_turn(&self.ipv4, client, MOST_OF_NETWORK, now),
+                Some(client @ IpNet::V6(_)) => take_turn(&self.ipv6, client, MOST_OF_NETWORK, now),
+                None => Turn { line: None, untold: 1 },
+            }
+        };
+        self.add(turn.untold);
+        let own = turn.line?;
+        Some(LeftOut { own, of_others: self.of_others.swap(0, Ordering::Relaxed) })
     }
+
+    /// The line that was to tell of these could not be written.
+    pub(crate) fn untold(&self, LeftOut { own, of_others }: LeftOut) {
+        self.add(own.saturating_add(of_others));
+    }
+
+    fn add(&self, count: u64) {
+        if count > 0 {
+            self.of_others.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+fn take_turn<C: Eq + Hash>(
+    counts: &Mutex<Counts<C>>,
+    client: C,
+    most: u32,
+    now: Timestamp,
+) -> Turn {
+    counts.lock().unwrap_or_else(PoisonError::into_inner).one_more(client, most, now)
 }
 
 impl Known {
@@ -79,25 +126,40 @@ impl Known {
 }
 
 impl<C: Eq + Hash> Counts<C> {
-    fn one_more(&mut self, client: C, most: u32, now: Timestamp) -> Option<u64> {
-        let Self(counts) = self;
-        if counts.len() >= CLIENTS && !counts.contains_key(&client) {
-            counts.retain(|_, count| count.until > now);
-            if counts.len() >= CLIENTS {
-                return None;
-            }
-        }
+    fn one_more(&mut self, client: C, most: u32, now: Timestamp) -> Turn {
+        let untold = match self.make_room(&client, now) {
+            Ok(forgotten) => forgotten,
+            Err(forgotten) => return Turn { line: None, untold: forgotten.saturating_add(1) },
+        };
         let fresh = || Count { until: now + HOUR, lines: 0, left_out: 0 };
-        let count = counts.entry(client).or_insert_with(fresh);
+        let count = self.0.entry(client).or_insert_with(fresh);
         if count.until <= now {
             (count.until, count.lines) = (now + HOUR, 0);
         }
         if count.lines >= most {
             count.left_out = count.left_out.saturating_add(1);
-            return None;
+            return Turn { line: None, untold };
         }
         count.lines = count.lines.saturating_add(1);
-        Some(std::mem::take(&mut count.left_out))
+        Turn { line: Some(std::mem::take(&mut count.left_out)), untold }
+    }
+
+    /// Forgets those whose hour is over if there is no room for this client otherwise. Says how many had no line that
+    /// the forgotten ones would have told of; it is an error if there is no room still.
+    fn make_room(&mut self, client: &C, now: Timestamp) -> Result<u64, u64> {
+        let Self(counts) = self;
+        if counts.len() < CLIENTS || counts.contains_key(client) {
+            return Ok(0);
+        }
+        let mut forgotten = 0_u64;
+        counts.retain(|_, count| {
+            let stays = count.until > now;
+            if !stays {
+                forgotten = forgotten.saturating_add(count.left_out);
+            }
+            stays
+        });
+        if counts.len() < CLIENTS { Ok(forgotten) } else { Err(forgotten) }
     }
 }
 
@@ -116,6 +178,10 @@ mod tests {
 
     const START: Timestamp = Timestamp::UNIX_EPOCH;
 
+    fn own(own: u64) -> LeftOut {
+        LeftOut { own, of_others: 0 }
+    }
+
     fn from(address: &str) -> RequestContext {
         let mut context = RequestContext::internal(TenantId::default_tenant(), START);
         context.address = Some(address.parse().unwrap());
@@ -127,13 +193,13 @@ mod tests {
         let refusals = Refusals::default();
         let client = from("2001:db8::1");
         for _ in 0..MOST_OF_NETWORK {
-            assert_eq!(refusals.one_more(&client, START), Some(0));
+            assert_eq!(refusals.one_more(&client, START), Some(own(0)));
         }
         assert_eq!(refusals.one_more(&client, START), None);
         assert_eq!(refusals.one_more(&from("2001:db8::2"), START), None, "of one network");
-        assert_eq!(refusals.one_more(&from("192.0.2.1"), START), Some(0));
-        assert_eq!(refusals.one_more(&client, START + HOUR), Some(2));
-        assert_eq!(refusals.one_more(&client, START + HOUR), Some(0));
+        assert_eq!(refusals.one_more(&from("192.0.2.1"), START), Some(own(0)));
+        assert_eq!(refusals.one_more(&client, START + HOUR), Some(own(2)));
+        assert_eq!(refusals.one_more(&client, START + HOUR), Some(own(0)));
     }
 
     #[test]
@@ -153,22 +219,49 @@ mod tests {
         assert_eq!(refusals.one_more(&from("192.0.2.1"), START), None);
         for number in 0..MOST_OF_KNOWN {
             let address = std::net::Ipv4Addr::from(number).to_string();
-            assert_eq!(refusals.one_more(&bearer(&address), START), Some(0));
+            assert_eq!(refusals.one_more(&bearer(&address), START), Some(own(0)));
         }
         assert_eq!(refusals.one_more(&bearer("192.0.2.2"), START), None);
-        assert_eq!(refusals.one_more(&from("192.0.2.2"), START), Some(0));
+        assert_eq!(refusals.one_more(&from("192.0.2.2"), START), Some(own(0)));
+    }
+
+    fn network(number: usize) -> RequestContext {
+        from(&format!("2001:db8:{number:x}::1"))
     }
 
     #[test]
-    fn clients_are_counted_within_a_bound() {
+    fn strangers_that_fill_their_table_silence_nobody_of_another_kind() {
         let refusals = Refusals::default();
-        let mut context = from("192.0.2.1");
-        for number in 0..=u32::try_from(CLIENTS).unwrap() {
-            context.address = Some(std::net::Ipv4Addr::from(number).into());
-            let has_room = refusals.one_more(&context, START).is_some();
-            assert_eq!(has_room, number < u32::try_from(CLIENTS).unwrap());
+        for number in 0..CLIENTS {
+            assert_eq!(refusals.one_more(&network(number), START), Some(own(0)));
         }
-        assert_eq!(refusals.one_more(&context, START + HOUR), Some(0));
+        for more in 0..3 {
+            assert_eq!(refusals.one_more(&network(CLIENTS + more), START), None);
+        }
+        let all = Some(LeftOut { own: 0, of_others: 3 });
+        assert_eq!(refusals.one_more(&from("192.0.2.1"), START), all, "the next line tells");
+        assert_eq!(refusals.one_more(&from("192.0.2.1"), START), Some(own(0)));
+        assert_eq!(refusals.one_more(&network(CLIENTS), START + HOUR), Some(own(0)));
+    }
+
+    #[test]
+    fn what_no_line_of_its_client_tells_of_the_next_line_of_another_does() {
+        let refusals = Refusals::default();
+        let client = network(0);
+        for _ in 0..MOST_OF_NETWORK + 5 {
+            let _ = refusals.one_more(&client, START);
+        }
+        let nowhere = RequestContext { address: None, ..client };
+        assert_eq!(refusals.one_more(&nowhere, START), None);
+        for number in 1..CLIENTS {
+            let left_out = LeftOut { own: 0, of_others: u64::from(number == 1) };
+            assert_eq!(refusals.one_more(&network(number), START), Some(left_out));
+        }
+        // The others are forgotten, and the first with five that had none.
+        let left_out = LeftOut { own: 0, of_others: 5 };
+        assert_eq!(refusals.one_more(&network(CLIENTS), START + HOUR), Some(left_out));
+        refusals.untold(left_out);
+        assert_eq!(refusals.one_more(&network(CLIENTS), START + HOUR), Some(left_out));
     }
 
     proptest! {
@@ -182,7 +275,7 @@ mod tests {
             let (mut now, mut lines) = (START, HashMap::<u8, Vec<(Timestamp, u64)>>::new());
             for (client, later) in &asked {
                 now += Duration::from_secs(u64::from(*later));
-                if let Some(left_out) = counts.one_more(*client, 5, now) {
+                if let Some(left_out) = counts.one_more(*client, 5, now).line {
                     lines.entry(*client).or_default().push((now, left_out));
                 }
             }
