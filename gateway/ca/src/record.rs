@@ -123,6 +123,7 @@ pub(crate) struct PublishedCrl {
     /// Of a complete CRL: the one that deltas begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) base: Option<Base>,
+    /// Empty if it is too large to be kept: each gateway makes its own.
     #[serde(skip)]
     pub(crate) der: Bytes,
 }

@@ -24,27 +24,29 @@ const OVERLAP: Duration = Duration::from_mins(10);
 const TRIES: usize = 3;
 
 impl Ca {
-    /// Makes those CRLs of the issuing CA that are due. If another gateway does so at the same time, one of the two
+    /// Makes those of the wanted CRLs of the issuing CA that are due. If another gateway does so at the same time, one of the two
     /// is published, and it is looked again whether that has everything.
     pub(crate) async fn publish_crls(
         &self,
         records: &Records,
         issuing: &IssuingCa,
         now: Timestamp,
+        wanted: impl Fn(&CrlPublisher) -> bool,
     ) -> Result<(), CrlError> {
         let crls = &issuing.crls;
+        let is_due = |publisher: &CrlPublisher| wanted(publisher) && publisher.is_due(now);
         let _making = crls.making.lock().await;
         let making = Making { ca: self, records, issuing, now };
         let mut complete = None;
         for _ in 0..TRIES {
-            if complete.is_some() || !crls.complete.is_due(now) {
+            if complete.is_some() || !is_due(&crls.complete) {
                 break;
             }
             complete = making.complete().await?;
         }
         for (shard, publisher) in &crls.shards {
             for _ in 0..TRIES {
-                if !publisher.is_due(now) || making.shard(*shard, publisher).await? {
+                if !is_due(publisher) || making.shard(*shard, publisher).await? {
                     break;
                 }
             }
@@ -55,7 +57,7 @@ impl Ca {
         };
         for _ in 0..TRIES {
             let beside = complete.take();
-            if beside.is_none() && !publisher.is_due(now)
+            if beside.is_none() && !is_due(publisher)
                 || making.delta(publisher, validity, beside).await?
             {
                 break;

@@ -47,12 +47,37 @@ impl Ca {
     pub async fn refresh_crl(&self, now: Timestamp, fence: &Fence) -> Result<(), CrlError> {
         let records = self.records.under(fence);
         for issuing in self.all_issuing().filter(|issuing| issuing.signs) {
-            self.publish_crls(&records, issuing, now).await?;
+            self.publish_crls(&records, issuing, now, |_| true).await?;
         }
         for (root, crl) in self.roots.iter().filter_map(Root::own) {
             self.publish_root_crl(&records, root, crl, now).await?;
         }
         Ok(())
+    }
+
+    /// Makes new CRLs of those that are too large to be shared, where one is due: each of several gateways calls it
+    /// every minute or so, without a lease. Mostly it does nothing.
+    ///
+    /// # Errors
+    /// See [`CrlError`]; the current CRLs stay published.
+    #[tracing::instrument(name = "ca.refresh_own_crls", skip_all)]
+    pub async fn refresh_own_crls(&self, now: Timestamp) -> Result<(), CrlError> {
+        for issuing in self.all_issuing().filter(|issuing| issuing.signs) {
+            self.publish_crls(&self.records, issuing, now, CrlPublisher::is_own).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what several gateways keep for each other of CRLs that nobody makes any more: those of a CA that has
+    /// ended. Call it under the lease of [`refresh_crl`](Self::refresh_crl).
+    ///
+    /// # Errors
+    /// See [`CrlError`]; what is left is removed by a later call.
+    pub async fn forget_former_crls(&self, now: Timestamp, fence: &Fence) -> Result<(), CrlError> {
+        match &self.followed {
+            Some(followed) => followed.forget_former(&self.records.under(fence), now).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes up the stored CRL of the root as long as it is good, since a new one needs its key.

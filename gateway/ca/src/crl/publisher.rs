@@ -1,7 +1,7 @@
 //! Holds the CRL that is served under a name, and decides when it has to be replaced.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -17,11 +17,18 @@ pub(crate) struct CrlPublisher {
     /// The newest revocation that belongs on it, by the number of its commit. Such numbers mean the same at all
     /// gateways on the store.
     newest: AtomicU64,
+    /// Each gateway makes its own, since it is too large to be kept for others.
+    own: AtomicBool,
 }
 
 impl CrlPublisher {
     pub(crate) fn new(name: String) -> Self {
-        Self { name, current: ArcSwap::default(), newest: AtomicU64::new(0) }
+        Self {
+            name,
+            current: ArcSwap::default(),
+            newest: AtomicU64::new(0),
+            own: AtomicBool::new(false),
+        }
     }
 
     /// Its file's name without `.crl`.
@@ -46,6 +53,16 @@ impl CrlPublisher {
     /// caught up: what is added in between makes one CRL too many, not one too few.
     pub(crate) fn newest(&self) -> u64 {
         self.newest.load(Ordering::SeqCst)
+    }
+
+    /// Whether each gateway makes its own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own.load(Ordering::SeqCst)
+    }
+
+    /// Says whether each gateway makes its own; returns whether that was so before.
+    pub(crate) fn set_own(&self, own: bool) -> bool {
+        self.own.swap(own, Ordering::SeqCst)
     }
 
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {

@@ -20,4 +20,5 @@ mod ocsp;
 mod openssl;
 mod revocation;
 mod shared;
+mod small_store;
 mod softhsm;

@@ -8,11 +8,12 @@ use chancery_identity::Clock;
 use chancery_keys::software::SoftwareSigner;
 use chancery_records::{Fence, Lease, LeaseName};
 use chancery_store::memory::MemoryStore;
-use chancery_store::{Commit, SharedStore, restored};
+use chancery_store::{Commit, Key, SharedStore, restored};
 use chancery_x509::{RevocationReason, Serial};
 use jiff::Timestamp;
 
 use crate::harness::{DAY, config, open, read_crl, revoked, start};
+use crate::small_store::SmallStore;
 
 const HOUR: Duration = Duration::from_hours(1);
 const REASON: RevocationReason = RevocationReason::Unspecified;
@@ -157,4 +158,55 @@ async fn one_that_lost_its_lease_publishes_nothing() {
     b.refresh_crl(due, owner.fence()).await.unwrap();
     agree(&a, &b).await;
     assert_eq!(read_crl(&a.crl()).number, number + 1);
+}
+
+#[tokio::test]
+async fn one_that_is_too_large_to_be_shared_each_makes_for_itself() {
+    let store = SmallStore::new();
+    let world = Several { store: Arc::new(store.clone()), ..Several::new() };
+    let (a, b) = (world.open(start()).await, world.open(start()).await);
+    store.set_small(true);
+    revoke(&a, 7).await;
+    assert_eq!(read_crl(&a.crl()).revoked, ["7"]);
+    // As soon as it is told of the revocation and of the CRL.
+    while read_crl(&b.crl()).revoked.is_empty() {
+        b.refresh_own_crls(minutes(8)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_ne!(a.crl(), b.crl());
+    let (of_a, of_b) = (read_crl(&a.crl()).number, read_crl(&b.crl()).number);
+    for ca in [&a, &b] {
+        ca.refresh_own_crls(minutes(9)).await.unwrap();
+    }
+    assert_eq!((read_crl(&a.crl()).number, read_crl(&b.crl()).number), (of_a, of_b), "none is due");
+    // One that starts finds none, and in time each makes another one.
+    let c = world.open(minutes(10)).await;
+    assert_eq!(read_crl(&c.crl()).revoked, ["7"]);
+    b.refresh_own_crls(start() + DAY).await.unwrap();
+    assert!(read_crl(&b.crl()).number > of_b);
+    assert_eq!(read_crl(&a.crl()).number, of_a);
+    // It is smaller again.
+    store.set_small(false);
+    a.refresh_crl(start() + DAY, &Fence::none()).await.unwrap();
+    agree(&a, &b).await;
+    b.refresh_own_crls(start() + DAY * 2).await.unwrap();
+    assert_eq!(a.crl(), b.crl(), "only the owner of the lease makes what is shared");
+}
+
+#[tokio::test]
+async fn what_nobody_makes_any_more_is_removed_when_another_one_was_due() {
+    let several =
+        Several::with(CaConfig { shared: true, delta_crl_validity: Some(HOUR), ..config() });
+    let a = several.open(start()).await;
+    let delta = Key::new(format!("_/ca/private/published/{}-delta", a.issuer_id())).unwrap();
+    let is_there = async || several.store.get(&delta).await.unwrap().is_some();
+    a.forget_former_crls(start() + DAY, &Fence::none()).await.unwrap();
+    assert!(is_there().await, "it is made");
+    let without = CaConfig { delta_crl_validity: None, ..several.config.clone() };
+    let b = open(without, several.store.clone(), &several.signer, minutes(1)).await.unwrap();
+    b.forget_former_crls(minutes(1), &Fence::none()).await.unwrap();
+    assert!(is_there().await, "another gateway may make it");
+    b.forget_former_crls(start() + HOUR, &Fence::none()).await.unwrap();
+    assert!(!is_there().await);
+    assert!(!a.crl().is_empty() && !b.crl().is_empty());
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-
+use super::failures::Failures;
 use super::task::Task;
 use crate::gateway::Gateway;
 
@@ -19,16 +18,17 @@ pub(super) fn task(gateway: &Arc<Gateway>, keep: Duration) -> Task {
     let task = Task::of_installation("old-certificates", EVERY, move |fence| {
         let gateway = gateway.clone();
         async move {
-            let mut outcome = Ok(None);
+            let mut failures = Failures::default();
             for tenant in gateway.tenants.all().iter() {
                 let pruned = gateway.issuance.prune(tenant, keep, &fence).await;
-                match pruned.with_context(|| format!("the tenant {tenant}")) {
-                    Ok(0) => {}
-                    Ok(count) => tracing::info!(count, %tenant, "removed certificates that ended"),
-                    Err(error) => outcome = Err(error),
+                match failures.note(format_args!("the tenant {tenant}"), pruned) {
+                    None | Some(0) => {}
+                    Some(count) => {
+                        tracing::info!(count, %tenant, "removed certificates that ended");
+                    }
                 }
             }
-            outcome
+            failures.outcome()
         }
     });
     task.at_longest(LONGEST)

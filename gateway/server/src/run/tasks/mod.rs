@@ -8,6 +8,7 @@ mod certificates;
 mod counts;
 mod crls;
 mod expired_tokens;
+mod failures;
 mod fitness;
 mod interrupted;
 mod memory;
@@ -64,6 +65,7 @@ pub(super) fn registry(needs: Needs<'_>) -> Registry {
     let Needs { gateway, config, metrics, acceptor, renew, renew_at, signers, fitness } = needs;
     let mut tasks = vec![
         crls::task(gateway),
+        crls::own(gateway),
         expired_tokens::task(gateway),
         transit_keys::task(gateway),
         interrupted::task(gateway),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-
+use super::failures::Failures;
 use super::task::Task;
 use crate::gateway::Gateway;
 
@@ -18,14 +17,12 @@ pub(super) fn task(gateway: &Arc<Gateway>) -> Task {
     let task = Task::of_gateway("certificate-counts", EVERY, move || {
         let gateway = gateway.clone();
         async move {
-            let mut outcome = Ok(None);
+            let mut failures = Failures::default();
             for tenant in gateway.tenants.all().iter() {
                 let counted = gateway.issuance.survey(tenant).await;
-                if let Err(error) = counted.with_context(|| format!("the tenant {tenant}")) {
-                    outcome = Err(error);
-                }
+                failures.note(format_args!("the tenant {tenant}"), counted);
             }
-            outcome
+            failures.outcome()
         }
     });
     task.at_longest(LONGEST)
