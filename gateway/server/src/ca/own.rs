@@ -12,6 +12,7 @@ use chancery_keys::pkcs11::Pkcs11Signer;
 use chancery_store::SharedStore;
 use chancery_x509::{CertificateRequest, ParsedCertificate, pem};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{Delivery, read, shown};
 use crate::audit::{self, Chain};
@@ -73,37 +74,54 @@ struct Stopped {
     keys: CaKeys,
     store: SharedStore,
     hsm: Option<Arc<Pkcs11Signer>>,
-    /// None if nothing is to be done.
-    audit: Option<Audit>,
+}
+
+/// The same, for a ceremony that does something: it is put on record.
+struct Recorded {
+    stopped: Stopped,
+    audit: Audit,
 }
 
 impl Stopped {
+    /// To see what would be done.
     async fn open(which: &Which) -> Result<Self> {
-        Self::open_to(which, true).await
+        Self::from_config(which, &Config::load(&which.config)?).await
     }
 
-    /// To do something, or only to see what would be done.
-    async fn open_to(which: &Which, act: bool) -> Result<Self> {
-        let config = Config::load(&which.config)?;
+    async fn from_config(which: &Which, config: &Config) -> Result<Self> {
         let mut cas = std::iter::once(&config.ca).chain(&config.issuers);
         let ca = cas.find(|ca| ca.name == which.issuer).with_context(|| {
             format!("{}: there is no CA `{}`", which.config.display(), which.issuer)
         })?;
-        existing(&config)?;
-        let hsm = open_hsm(&config)?;
-        let store = OpenStore::open(&config, hsm.as_deref()).await?.store();
-        let audit = if act {
-            Some(audit::open(&config, &store, &Chain::Only, Clock::system()).await?)
-        } else {
-            None
-        };
-        let plain_url = config.plain_url();
+        existing(config)?;
+        let hsm = open_hsm(config)?;
+        let store = OpenStore::open(config, hsm.as_deref()).await?.store();
         let keys = ca_keys(ca, hsm.clone());
-        Ok(Self { config: ca_config(ca, &plain_url), keys, store, hsm, audit })
+        Ok(Self { config: ca_config(ca, &config.plain_url()), keys, store, hsm })
     }
 
     fn ceremony(&self) -> Result<Ceremony<'_>> {
         Ok(Ceremony::new(&self.config, self.store.clone(), &self.keys)?)
+    }
+
+    async fn close(self) -> Result<()> {
+        if let Some(hsm) = self.hsm {
+            tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Recorded {
+    async fn open(which: &Which) -> Result<Self> {
+        let config = Config::load(&which.config)?;
+        let stopped = Stopped::from_config(which, &config).await?;
+        let audit = audit::open(&config, &stopped.store, &Chain::Only, Clock::system()).await?;
+        Ok(Self { stopped, audit })
+    }
+
+    fn ceremony(&self) -> Result<Ceremony<'_>> {
+        self.stopped.ceremony()
     }
 
     /// Puts it on record, and closes what was opened.
@@ -115,7 +133,7 @@ impl Stopped {
     ) -> Result<T> {
         let now = Clock::system().now();
         let context = RequestContext::internal(TenantId::default_tenant(), now);
-        let mut event = Event::new(&context, operation, self.config.name.clone());
+        let mut event = Event::new(&context, operation, self.stopped.config.name.clone());
         let event = match &done {
             Ok(done) => {
                 for (name, value) in details(done) {
@@ -125,28 +143,19 @@ impl Stopped {
             }
             Err(error) => event.detail("reason", error.to_string()).failed("not-done"),
         };
-        if let Some(audit) = &self.audit {
-            audit.record(event).await?;
-            audit.close().await;
-        }
-        self.close().await?;
+        self.audit.record(event).await?;
+        self.audit.close().await;
+        self.stopped.close().await?;
         Ok(done?)
-    }
-
-    async fn close(self) -> Result<()> {
-        if let Some(hsm) = self.hsm {
-            tokio::task::spawn_blocking(move || hsm.shutdown()).await?;
-        }
-        Ok(())
     }
 }
 
 /// `chancery ca request`.
 pub(super) async fn request(args: RequestArgs) -> Result<()> {
     let out = Delivery::to(args.out.as_ref())?;
-    let stopped = Stopped::open(&args.which).await?;
-    let done = stopped.ceremony()?.request().await;
-    let der = stopped.conclude("ca.request", done, |_| vec![]).await?;
+    let gateway = Recorded::open(&args.which).await?;
+    let done = gateway.ceremony()?.request().await;
+    let der = gateway.conclude("ca.request", done, |_| vec![]).await?;
     shown::request(&CertificateRequest::from_der(&der)?);
     out.deliver(&pem::encode(pem::CERTIFICATE_REQUEST, &der))
 }
@@ -155,32 +164,21 @@ pub(super) async fn request(args: RequestArgs) -> Result<()> {
 pub(super) async fn install(args: InstallArgs) -> Result<()> {
     let chain =
         certificates_in(&read(&args.chain)?).with_context(|| args.chain.display().to_string())?;
-    let stopped = Stopped::open_to(&args.which, !args.dry_run).await?;
-    let name = stopped.config.name.clone();
     let first = chain.first().cloned().unwrap_or_default();
-    shown::certificate(&first);
     let now = Clock::system().now();
     if args.dry_run {
-        let ceremony = stopped.ceremony()?;
-        let checked = if args.alternate {
-            ceremony.check_alternate(&chain, now).await.map(|()| vec![])
-        } else {
-            ceremony.check(&chain, now).await
-        };
-        drop(ceremony);
-        stopped.close().await?;
-        for notice in checked? {
-            say(&format!("note: {notice}"))?;
-        }
-        return say("it would be installed");
+        return check(&args, &chain, now).await;
     }
+    let gateway = Recorded::open(&args.which).await?;
+    let name = gateway.stopped.config.name.clone();
+    shown::certificate(&first);
     if args.alternate {
-        let done = stopped.ceremony()?.install_alternate(&chain, now).await;
-        stopped.conclude("ca.install-alternate", done, |()| facts(&first)).await?;
+        let done = gateway.ceremony()?.install_alternate(&chain, now).await;
+        gateway.conclude("ca.install-alternate", done, |()| facts(&first)).await?;
         return say(&format!("the CA `{name}` offers this chain too from the next start on"));
     }
-    let done = stopped.ceremony()?.install(&chain, now).await;
-    let notices = stopped.conclude("ca.install", done, |_| facts(&first)).await?;
+    let done = gateway.ceremony()?.install(&chain, now).await;
+    let notices = gateway.conclude("ca.install", done, |_| facts(&first)).await?;
     say(&format!("the CA `{name}` issues with this certificate from the next start on"))?;
     for notice in notices {
         say(&format!("note: {notice}"))?;
@@ -188,12 +186,30 @@ pub(super) async fn install(args: InstallArgs) -> Result<()> {
     Ok(())
 }
 
+/// `chancery ca install --dry-run`.
+async fn check(args: &InstallArgs, chain: &[Vec<u8>], now: Timestamp) -> Result<()> {
+    let stopped = Stopped::open(&args.which).await?;
+    shown::certificate(chain.first().map_or(&[], Vec::as_slice));
+    let ceremony = stopped.ceremony()?;
+    let checked = if args.alternate {
+        ceremony.check_alternate(chain, now).await.map(|()| vec![])
+    } else {
+        ceremony.check(chain, now).await
+    };
+    drop(ceremony);
+    stopped.close().await?;
+    for notice in checked? {
+        say(&format!("note: {notice}"))?;
+    }
+    say("it would be installed")
+}
+
 /// `chancery ca rotate`.
 pub(super) async fn rotate(args: RotateArgs) -> Result<()> {
-    let stopped = Stopped::open(&args.which).await?;
-    let name = stopped.config.name.clone();
-    let done = stopped.ceremony()?.rotate(Clock::system().now()).await;
-    let der = stopped.conclude("ca.rotate", done, |der| facts(der)).await?;
+    let gateway = Recorded::open(&args.which).await?;
+    let name = gateway.stopped.config.name.clone();
+    let done = gateway.ceremony()?.rotate(Clock::system().now()).await;
+    let der = gateway.conclude("ca.rotate", done, |der| facts(der)).await?;
     shown::certificate(&der);
     say(&format!(
         "the CA `{name}` issues with a new key from the next start on; what it issued before stays \
