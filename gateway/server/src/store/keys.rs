@@ -76,10 +76,14 @@ impl LostView {
         let list = |ids: &BTreeSet<u32>| {
             ids.iter().take(20).map(u32::to_string).collect::<Vec<_>>().join(", ")
         };
+        if self.keys.is_empty() {
+            // Nothing is known to be sealed under it.
+            return format!("the tenant {} has a damaged key", self.tenant);
+        }
         let mut text = format!(
-            "the tenant {} lacks {} of its keys ({}), and {} records do not open without",
+            "the tenant {} lacks {} of its keys ({}); {} records cannot be opened without them",
             self.tenant,
-            self.keys.len().max(1),
+            self.keys.len(),
             list(&self.keys),
             self.records
         );
@@ -98,7 +102,8 @@ impl LostView {
 /// made of, come from the backup before anything is sealed: a key is tried first, and none that opens is replaced.
 ///
 /// # Errors
-/// The backup is not whole or not of this root key, or the store does not open with that. Nothing is changed then.
+/// The backup is not whole or not of this root key: nothing is changed then. Or the store does not open even with what
+/// came from the backup, or fails: what came from it stays, opens with this root key, and another run goes on from there.
 pub(super) async fn open(
     raw: Arc<RedbStore>,
     config: &Config,
@@ -193,7 +198,7 @@ fn refused(lost: &[LostKeys]) -> String {
     format!(
         "{}. Take them from a backup of this store: `chancery store repair --rebuild --from BACKUP`. If no backup has \
          them, give up what they open: add {}",
-        lines.join("; "),
+        lines.join("; and "),
         flags.join(" ")
     )
 }
@@ -260,5 +265,25 @@ async fn record_at(raw: &RedbStore, key: &Key) -> Result<Option<Record>> {
     match raw.get(key).await {
         Err(ReadError::Damaged { .. }) => Ok(None),
         found => Ok(found?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_which_keys_are_missing_or_that_one_is_damaged() {
+        let lost = |numbers: &[u32], foreign: &[u32]| LostView {
+            tenant: "default".to_owned(),
+            keys: numbers.iter().copied().collect(),
+            records: 43,
+            foreign: foreign.iter().copied().collect(),
+        };
+        assert_eq!(lost(&[], &[]).said(), "the tenant default has a damaged key");
+        let lacks = "the tenant default lacks 2 of its keys (1, 3); 43 records cannot be opened without them";
+        assert_eq!(lost(&[1, 3], &[]).said(), lacks);
+        let others = "; the backup has others in the place of 3, which open none of them";
+        assert_eq!(lost(&[1, 3], &[3]).said(), format!("{lacks}{others}"));
     }
 }
