@@ -73,8 +73,9 @@ impl KeySession {
         if login_state(&self.session)? == LoginState::Other {
             return Err(Fault::LoggedOut);
         }
-        let Ok(session) = self.session.get_session_info() else { return Ok(()) };
-        match infos.read(session.slot_id()).map_err(Fault::from) {
+        let session = self.session.get_session_info().map_err(Fault::from);
+        let token = session.and_then(|session| Ok(infos.read(session.slot_id())?));
+        match token {
             Err(fault) if fault.is_of_the_device() => Err(fault),
             Ok(_) | Err(_) => Ok(()),
         }
