@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use chancery_files::Trusted;
 use chancery_identity::Clock;
-use chancery_sandbox::{EngineError, Sandbox};
+use chancery_sandbox::Sandbox;
 pub use config::PolicyConfig;
 pub use each::EachVerdict;
 pub use offline::{earlier_set, policy_history, remember_earlier, roll_back};
@@ -73,9 +73,8 @@ impl PolicyHost {
             None,
         )?;
         artifacts.keep_only(&candidate.loaded.used)?;
-        let workers = Workers::start(threads, config.queue.max(1)).map_err(|error| {
-            EngineError(format!("cannot start the threads that evaluate: {error}"))
-        })?;
+        let workers = Workers::start(threads, config.queue.max(1))
+            .map_err(|error| LoadError::Thread { purpose: "evaluates policies", error })?;
         let current = candidate.take(&artifacts, history.as_ref(), &config.clock)?;
         announce(&current.summary, "policies are in force");
         Ok(Self(Arc::new(Inner {
@@ -106,7 +105,7 @@ impl PolicyHost {
     /// would else take processors from the decisions that are being made meanwhile.
     ///
     /// # Errors
-    /// Those of `work`; [`LoadError::Engine`] if it panics, or there is no thread to be had.
+    /// Those of `work`; [`LoadError::Panicked`] if it panics, and [`LoadError::Thread`] if there is no thread.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, LoadError> + Send + 'static,
@@ -114,21 +113,21 @@ impl PolicyHost {
         let host = self.clone();
         let (done, result) = oneshot::channel();
         background::run("policy-load", move || drop(done.send(work(&host))))
-            .map_err(|error| EngineError(format!("cannot start a thread to load in: {error}")))?;
-        result.await.unwrap_or_else(|_| Err(EngineError("loading panicked".to_owned()).into()))
+            .map_err(|error| LoadError::Thread { purpose: "loads policies", error })?;
+        result.await.unwrap_or(Err(LoadError::Panicked("loading")))
     }
 
     /// Does what waits for the disk and computes little, such as reading the history, at the usual priority.
     ///
     /// # Errors
-    /// Those of `work`; [`LoadError::Engine`] if it panics.
+    /// Those of `work`; [`LoadError::Panicked`] if it panics.
     pub async fn reading<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
         let host = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&host)).await;
-        done.unwrap_or_else(|_| Err(EngineError("reading panicked".to_owned()).into()))
+        done.unwrap_or(Err(LoadError::Panicked("reading")))
     }
 
     /// What is in force now.

@@ -1,5 +1,6 @@
 //! Why a set of policies was not taken into use.
 
+use std::io;
 use std::path::PathBuf;
 
 use chancery_identity::TenantId;
@@ -121,6 +122,19 @@ pub enum LoadError {
     /// The engine cannot run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// There is no thread to be had.
+    #[error("cannot start a thread that {purpose}: {error}")]
+    Thread {
+        /// What it is for.
+        purpose: &'static str,
+        /// Why there is none.
+        error: io::Error,
+    },
+    /// The work panicked, which is a fault of the gateway.
+    #[error(
+        "{0} the policies did not come to its end, by a fault of the gateway: the log says which"
+    )]
+    Panicked(&'static str),
 }
 
 impl LoadError {

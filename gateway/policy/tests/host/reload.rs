@@ -48,6 +48,21 @@ async fn a_bad_set_leaves_the_old_one_in_force() {
     assert!(host.decide_access(&request("o", "r")).await.decision.is_err());
 }
 
+#[tokio::test]
+async fn work_that_panics_is_said_to_be_a_fault_of_the_gateway() {
+    let installation = Installation::new();
+    installation.bind_access("a", &allows(), "");
+    let host = installation.open().unwrap();
+    let loaded = host.blocking::<()>(|_| panic!("a fault")).await.unwrap_err();
+    let read = host.reading::<()>(|_| panic!("a fault")).await.unwrap_err();
+    for (error, doing) in [(loaded, "loading"), (read, "reading")] {
+        let said =
+            format!("{doing} the policies did not come to its end, by a fault of the gateway");
+        assert!(error.to_string().starts_with(&said), "{error}");
+    }
+    assert!(host.decide_access(&request("o", "r")).await.decision.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_decision_fails_while_sets_are_exchanged() {
     let installation = Installation::new();
