@@ -34,7 +34,7 @@ impl Check<'_> {
 }
 
 /// The crates whose modules log, `chancery_` before each; those of the program itself are below `chancery`.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 22] = [
     "access",
     "acme",
     "api",
@@ -42,12 +42,14 @@ const CRATES: [&str; 20] = [
     "ca",
     "compute",
     "files",
+    "gate",
     "identity",
     "issuance",
     "keys",
     "policy",
     "records",
     "revocation",
+    "sandbox",
     "seal",
     "secrets",
     "ssh",
