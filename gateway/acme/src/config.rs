@@ -65,6 +65,11 @@ pub struct Limits {
     pub refused_orders_per_address: u16,
     /// The time over which refusals are counted.
     pub refused_window: Duration,
+    /// New contacts and keys of an account within an hour.
+    pub account_changes_per_account: u16,
+    /// The same of all accounts that are changed from one address, which counts against those of them that were
+    /// changed before.
+    pub account_changes_per_address: u16,
     /// New accounts from one address within [`new_accounts_window`](Self::new_accounts_window).
     pub new_accounts_per_address: u16,
     /// The time over which new accounts are counted.
@@ -136,6 +141,8 @@ impl Default for Limits {
             refused_orders_per_account: 100,
             refused_orders_per_address: 1000,
             refused_window: Duration::from_hours(1),
+            account_changes_per_account: 100,
+            account_changes_per_address: 1000,
             new_accounts_per_address: 100,
             new_accounts_window: Duration::from_hours(3),
             unused_accounts: Duration::from_hours(30 * 24),

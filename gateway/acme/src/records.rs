@@ -11,6 +11,7 @@
 //! | `T/acme/order-due/TIME/O` | empty: when to look whether the order is over |
 //! | `T/acme/pending-of/A/N`, `T/acme/pending-from/ADDRESS/N` | a seat of the quota for pending orders |
 //! | `T/acme/refused-of/A/N`, `T/acme/refused-from/ADDRESS/N` | a seat of the quota for refused requests |
+//! | `T/acme/changes-of/A/N`, `T/acme/changes-from/ADDRESS/N` | a seat of the quota for changes of accounts |
 //! | `T/acme/proof/HASH` | until when an account's proof of a name counts |
 //! | `T/acme/issuance-due/TIME/O` | the order's certificate is being made: from when on others may take it up |
 //! | `T/acme/unfinished/challenges/O` | challenges of the order are being validated: who may take them up, from when |
@@ -152,8 +153,18 @@ pub(crate) fn refused_accounts_by(tenant: &TenantId, certificate: Fingerprint) -
     format!("{tenant}/acme/refused-accounts-by/{certificate}/")
 }
 
+/// The seats for changes of an account.
+pub(crate) fn changes_of(tenant: &TenantId, account: AccountId) -> String {
+    format!("{tenant}/acme/changes-of/{account}/")
+}
+
+/// The seats for changes of accounts from an address.
+pub(crate) fn changes_from(tenant: &TenantId, client: IpNet) -> String {
+    format!("{tenant}/acme/changes-from/{}/", client.addr())
+}
+
 /// What the keys of seats begin with, for each kind.
-pub(crate) fn seats(tenant: &TenantId) -> [String; 7] {
+pub(crate) fn seats(tenant: &TenantId) -> [String; 9] {
     [
         "accounts-from",
         "pending-of",
@@ -162,6 +173,8 @@ pub(crate) fn seats(tenant: &TenantId) -> [String; 7] {
         "refused-from",
         "refused-accounts-from",
         "refused-accounts-by",
+        "changes-of",
+        "changes-from",
     ]
     .map(|kind| format!("{tenant}/acme/{kind}/"))
 }

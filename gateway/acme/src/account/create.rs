@@ -143,6 +143,7 @@ impl Acme {
                 CommitError::Conflict { .. } if tries < TRIES => {
                     seat = self.find_account_seat(context).await?;
                 }
+                CommitError::Conflict { .. } => return Err(Error::Overloaded),
                 error => return Err(error.into()),
             }
         }

@@ -32,7 +32,7 @@ impl Acme {
     /// `url` is where the outer request went, and `account_url` the account's own.
     ///
     /// # Errors
-    /// [`Error::KeyInUse`] if the new key has an account, and what is wrong with `inner`.
+    /// [`Error::KeyInUse`] if the new key has an account, [`Error::RateLimited`], and what is wrong with `inner`.
     #[tracing::instrument(name = "acme.account.key-change", skip_all)]
     pub async fn change_key(
         &self,
@@ -78,6 +78,9 @@ impl Acme {
                 .delete(old.clone())
                 .put(taken.clone(), changed.id.to_string().into_bytes())
                 .put(stored.key.clone(), records::encode(&changed)?);
+            let now = self.clock.now();
+            let seats = self.find_change_seats(context, changed.id, now).await?;
+            let commit = seats.take(commit, now)?;
             match self.store.commit(commit).await {
                 Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict { key }) if key == taken => {
@@ -98,7 +101,7 @@ impl Acme {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(CommitError::Conflict { key: stored.key }.into())
+        Err(Error::Overloaded)
     }
 
     /// Checks the inner JWS: a bare key, the outer `url`, no nonce, its own signature.

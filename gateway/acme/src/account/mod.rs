@@ -1,5 +1,6 @@
 //! Accounts (RFC 8555 §7.1.2, §7.3): a key that may ask for certificates.
 
+mod changes;
 mod contact;
 mod create;
 mod idle;

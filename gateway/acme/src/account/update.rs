@@ -2,7 +2,7 @@
 
 use chancery_audit::Event;
 use chancery_identity::RequestContext;
-use chancery_store::{Commit, CommitError};
+use chancery_store::Commit;
 
 use super::{Account, AccountStatus, ActiveAccount, contact};
 use crate::Acme;
@@ -25,7 +25,7 @@ impl Acme {
     /// Changes an account. What is left out of `update` stays.
     ///
     /// # Errors
-    /// What is wrong with the contacts.
+    /// What is wrong with the contacts; [`Error::RateLimited`].
     #[tracing::instrument(name = "acme.account.update", skip_all)]
     pub async fn update_account(
         &self,
@@ -39,12 +39,13 @@ impl Acme {
         let operation =
             if update.deactivate { "acme.account.deactivate" } else { "acme.account.update" };
         let event = Event::new(context, operation, "account").account(account.id().to_string());
-        let changed = self.store_update(account, update).await;
+        let changed = self.store_update(context, account, update).await;
         self.conclude(context, event, changed).await
     }
 
     async fn store_update(
         &self,
+        context: &RequestContext,
         ActiveAccount(stored): ActiveAccount,
         update: AccountUpdate,
     ) -> Result<Account, Error> {
@@ -61,6 +62,12 @@ impl Acme {
             let commit = Commit::new()
                 .check_version(stored.key.clone(), stored.version)
                 .put(stored.key.clone(), records::encode(&changed)?);
+            let commit = if update.deactivate {
+                commit
+            } else {
+                let now = self.clock.now();
+                self.find_change_seats(context, changed.id, now).await?.take(commit, now)?
+            };
             if commit_unless_changed(&*self.store, commit).await? {
                 return Ok(changed);
             }
@@ -68,6 +75,6 @@ impl Acme {
             let found = records::load(self.store.as_ref(), stored.key).await?;
             stored = ActiveAccount::of(found)?.0;
         }
-        Err(CommitError::Conflict { key: stored.key }.into())
+        Err(Error::Overloaded)
     }
 }

@@ -146,6 +146,7 @@ impl Acme {
                     let found = records::load(self.store.as_ref(), account.key).await?;
                     account = ActiveAccount::of(found)?.0;
                 }
+                CommitError::Conflict { .. } => return Err(Error::Overloaded),
                 _ => return Err(failed.into()),
             }
         }

@@ -167,7 +167,7 @@ async fn a_deactivated_account_is_over() {
 }
 
 /// The payload of a key change, signed by the new key.
-fn key_change(client: &Client, new: &SigningKey, inner_url: &str) -> String {
+pub(crate) fn key_change(client: &Client, new: &SigningKey, inner_url: &str) -> String {
     let header = json!({"alg": new.algorithm(), "jwk": new.jwk(), "url": inner_url});
     let payload = json!({"account": client.account, "oldKey": client.key.jwk()});
     new.jws(&header, &payload.to_string()).to_string()

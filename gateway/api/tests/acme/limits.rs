@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::client::{Answer, Client, url};
+use crate::accounts::key_change;
+use crate::client::{Answer, Client, SigningKey, url};
 use crate::steps;
 use crate::world::World;
 
@@ -210,6 +211,55 @@ async fn two_gateways_over_one_store_count_refusals_together_and_exactly() {
     let refused = all.iter().filter(|status| **status == StatusCode::BAD_REQUEST).count();
     let limited = all.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS).count();
     assert_eq!((refused, limited), (7, 13), "{all:?}");
+}
+
+async fn contact(client: &mut Client) -> Answer {
+    let own = client.account.clone().unwrap();
+    client.post(&own, &json!({"contact": ["mailto:a@example.com"]})).await
+}
+
+#[tokio::test]
+async fn an_account_is_changed_so_often_in_an_hour_and_can_still_be_given_up() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.limits.account_changes_per_account = 2).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    for _ in 0..2 {
+        contact(&mut client).await.ok();
+    }
+    is_limited(&contact(&mut client).await, 3600);
+    let path = url("key-change");
+    let change = key_change(&client, &SigningKey::p384(), &path);
+    is_limited(&client.post_text(&path, &change).await, 3600);
+    contact(&mut other).await.ok();
+    let lines = world.audited("acme.account.update");
+    let done = lines.iter().filter(|line| line["outcome"]["result"] == "success").count();
+    assert_eq!(done, 3, "{lines:?}");
+    world.clock.advance(HOUR);
+    server.acme.sweep(&Fence::none()).await.unwrap();
+    let left = world.store.keys(b"default/acme/changes-", None, 10).await.unwrap();
+    assert_eq!(left, []);
+    for _ in 0..2 {
+        client.nonce = None;
+        contact(&mut client).await.ok();
+    }
+    is_limited(&contact(&mut client).await, 3600);
+    let own = client.account.clone().unwrap();
+    client.post(&own, &json!({"status": "deactivated"})).await.ok();
+}
+
+#[tokio::test]
+async fn neighbours_that_change_their_accounts_lock_nobody_out() {
+    let world = World::new().await;
+    let server = world.start_with(|config| config.limits.account_changes_per_address = 2).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    for _ in 0..2 {
+        contact(&mut client).await.ok();
+    }
+    is_limited(&contact(&mut client).await, 3600);
+    contact(&mut other).await.ok();
+    is_limited(&contact(&mut other).await, 3600);
+    world.comes_from("192.0.2.1");
+    contact(&mut other).await.ok();
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use chancery_acme::jws::base64url;
 use chancery_x509::pem;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, url};
+use crate::client::{Answer, Client, SigningKey, url};
 use crate::evidence::show_a_certificate;
 use crate::steps;
 use crate::world::{Server, World};
@@ -230,4 +231,27 @@ async fn what_was_given_up_before_leaves_no_second_line() {
         assert_eq!(answer.ok()["status"], "deactivated");
     }
     assert_eq!(world.audited("acme.authorization.deactivate").len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_is_blocked_has_its_line_also_if_the_certificate_was_revoked_before() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let key = KeyPair::generate().unwrap();
+    let chain = steps::certificate_with(&world, &mut client, &["a.localhost"], &key).await;
+    let mut payload = certificate(&chain);
+    client.post(&url("revoke-cert"), &payload).await;
+    world.comes_from("192.0.2.1");
+    for _ in 0..=OF_NETWORK {
+        client.post(&url("revoke-cert"), &payload).await.is_problem(400, "alreadyRevoked");
+    }
+    assert_eq!(refused_from(&world, "192.0.2.1").len(), OF_NETWORK);
+    payload["reason"] = json!(1);
+    let own = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der());
+    let mut holder = Client::with_key(server.router.clone(), SigningKey::P256(own.unwrap()));
+    for _ in 0..3 {
+        holder.post(&url("revoke-cert"), &payload).await.is_problem(400, "alreadyRevoked");
+        assert_eq!(refused_from(&world, "192.0.2.1").len(), OF_NETWORK + 1);
+    }
 }

@@ -28,6 +28,9 @@ pub(crate) struct AcmeLimits {
     pub(crate) refused_orders_per_account: u16,
     pub(crate) refused_orders_per_address: u16,
     pub(crate) refused_hours: u64,
+    /// New contacts and keys of accounts within an hour; 0 for no limit.
+    pub(crate) account_changes_per_account: u16,
+    pub(crate) account_changes_per_address: u16,
     /// New accounts within `new_accounts_hours`; 0 for no limit.
     pub(crate) new_accounts_per_address: u16,
     pub(crate) new_accounts_hours: u64,
@@ -51,6 +54,8 @@ impl Default for AcmeLimits {
             refused_orders_per_account: 100,
             refused_orders_per_address: 1000,
             refused_hours: 1,
+            account_changes_per_account: 100,
+            account_changes_per_address: 1000,
             new_accounts_per_address: 100,
             new_accounts_hours: 3,
             unused_account_days: 30,
@@ -77,6 +82,8 @@ impl AcmeLimits {
             refused_orders_per_account: self.refused_orders_per_account,
             refused_orders_per_address: self.refused_orders_per_address,
             refused_window: hours(self.refused_hours),
+            account_changes_per_account: self.account_changes_per_account,
+            account_changes_per_address: self.account_changes_per_address,
             new_accounts_per_address: self.new_accounts_per_address,
             new_accounts_window: hours(self.new_accounts_hours),
             unused_accounts: hours(self.unused_account_days.saturating_mul(24)),
@@ -87,7 +94,7 @@ impl AcmeLimits {
 
 impl AcmeLimits {
     /// Each limit by its name, and within what it has to be.
-    pub(super) fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 15] {
+    pub(super) fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 17] {
         let limits = self;
         [
             ("validations", limits.validations.into(), 4..=10_000),
@@ -101,6 +108,8 @@ impl AcmeLimits {
             ("refused_orders_per_account", limits.refused_orders_per_account.into(), 0..=10_000),
             ("refused_orders_per_address", limits.refused_orders_per_address.into(), 0..=10_000),
             ("refused_hours", limits.refused_hours, 1..=30 * 24),
+            ("account_changes_per_account", limits.account_changes_per_account.into(), 0..=10_000),
+            ("account_changes_per_address", limits.account_changes_per_address.into(), 0..=10_000),
             ("new_accounts_per_address", limits.new_accounts_per_address.into(), 0..=10_000),
             ("new_accounts_hours", limits.new_accounts_hours, 1..=30 * 24),
             ("unused_account_days", limits.unused_account_days, 1..=36_500),
