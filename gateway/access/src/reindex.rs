@@ -1,4 +1,4 @@
-//! Writing anew by what tokens are found, which follows from the tokens themselves.
+//! Writing anew by what tokens are found, and when they expire, which follows from the tokens themselves.
 
 use chancery_identity::TenantId;
 use chancery_store::{Commit, Key, SharedStore, lenient};
@@ -25,7 +25,7 @@ impl Access {
     }
 }
 
-/// Writes by what a tenant's tokens are found anew.
+/// Writes by what a tenant's tokens are found anew, and their places among those that expire.
 ///
 /// # Errors
 /// If the store fails. What was written before stays.
@@ -50,7 +50,9 @@ pub async fn reindex(store: SharedStore, tenant: &TenantId) -> Result<(), Access
             match token::of_record(record) {
                 Ok(held) => {
                     count = count.saturating_add(1);
-                    commit = commit.put(OfIdentity::pointer(&held.info, &held.key)?, "");
+                    commit = commit
+                        .put(OfIdentity::pointer(&held.info, &held.key)?, "")
+                        .put(token::expiry_key(held.info.expires, &held.key)?, "");
                 }
                 Err(error) => tracing::warn!(%error, "passed over a token"),
             }

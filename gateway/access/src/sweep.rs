@@ -49,6 +49,8 @@ impl Access {
                     None => {
                         let reason = "its key does not say which token expires when".to_owned();
                         lenient::pass_over(damaged(entry, reason))?;
+                        // This program writes no such entry.
+                        store.commit(Commit::new().delete(entry.clone())).await?;
                     }
                 }
             }

@@ -93,6 +93,11 @@ pub(crate) fn issuances_due(tenant: &TenantId) -> String {
     format!("{tenant}/acme/issuance-due/")
 }
 
+/// Where one of them stands.
+pub(crate) fn issuance_due(tenant: &TenantId, at: Timestamp, id: OrderId) -> Result<Key, Error> {
+    Ok(Key::new(format!("{}{:016x}/{id}", issuances_due(tenant), millis(at)))?)
+}
+
 /// Where earlier versions of the gateway had these orders.
 pub(crate) fn unfinished_orders(tenant: &TenantId) -> String {
     format!("{tenant}/acme/unfinished/order/")
@@ -215,6 +220,18 @@ pub(crate) fn accounts(tenant: &TenantId) -> String {
     format!("{tenant}/acme/account/")
 }
 
+/// The id in an entry of what is due, of those that begin with `prefix`; none if this program writes no such entry. One
+/// with another form of the time would not be in the order of time.
+pub(crate) fn due_id<T: std::str::FromStr>(prefix: &str, entry: &Key) -> Option<T> {
+    let text = std::str::from_utf8(entry.as_bytes()).ok()?;
+    let (time, id) = text.strip_prefix(prefix)?.split_once('/')?;
+    let millis = u64::from_str_radix(time, 16).ok()?;
+    if time != format!("{millis:016x}") {
+        return None;
+    }
+    id.parse().ok()
+}
+
 /// The last segment of a key, as the id that it is.
 ///
 /// # Errors
@@ -262,11 +279,12 @@ pub(crate) async fn commit_unless_changed(
     }
 }
 
-/// Whether this is the key of an index entry, which says everything: its value may be empty.
+/// Whether this is the key of an index entry, which says everything: its value may be empty. The mark that all have
+/// their entries is one, too.
 pub fn is_index(key: &Key) -> bool {
     let mut parts = key.as_bytes().split(|byte| *byte == b'/').skip(1);
     let (room, kind) = (parts.next(), parts.next().unwrap_or_default());
-    let kinds = [&b"order-of"[..], b"order-due", b"account-due", b"issuance-due"];
+    let kinds = [&b"order-of"[..], b"order-due", b"account-due", b"issuance-due", b"due"];
     room == Some(b"acme") && kinds.contains(&kind)
 }
 

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use chancery_identity::TenantId;
 use chancery_records::{Fence, decode};
-use chancery_store::{Commit, Key, Store, lenient};
+use chancery_store::{Commit, Key, ReadError, Store, lenient};
 
 use crate::Acme;
 use crate::account::Account;
@@ -19,6 +19,14 @@ use crate::records::{self, Stored, commit_unless_changed, unless_damaged};
 const PAGE: usize = 100;
 const MOST: usize = 10_000;
 
+/// Removes what is no entry of what is due: this program writes no such entry.
+async fn forget(store: &dyn Store, entry: Key) -> Result<(), Error> {
+    let reason = "its key does not say what is due when".to_owned();
+    lenient::pass_over(ReadError::Damaged { key: entry.clone(), reason })?;
+    store.commit(Commit::new().delete(entry)).await?;
+    Ok(())
+}
+
 impl Acme {
     /// Deletes orders that are over, with what belongs to them, and accounts that nobody uses any more.
     /// Returns how many orders. To be called now and then, under a lease: without it the store grows for ever.
@@ -28,16 +36,21 @@ impl Acme {
     /// authorizations can count any more. Certificates stay in the inventory.
     ///
     /// # Errors
-    /// [`Error::Internal`], also if the lease was lost; what was deleted before stays deleted.
+    /// [`Error::Internal`], also if the lease was lost; what was deleted before stays deleted. What fails for one tenant
+    /// does not keep the others.
     #[tracing::instrument(name = "acme.sweep", skip_all)]
     pub async fn sweep(&self, fence: &Fence) -> Result<usize, Error> {
         let store = &*fence.over(&self.store);
-        let mut count = 0;
+        let (mut count, mut failed) = (0, None);
         for tenant in self.config.tenants.all().iter() {
-            unless_damaged(self.sweep_tenant(store, tenant, &mut count).await)?;
+            let swept = self.sweep_tenant(store, tenant, &mut count).await;
+            if let Err(error) = unless_damaged(swept) {
+                tracing::error!(%error, %tenant, "the orders of a tenant were not looked through");
+                failed.get_or_insert(error);
+            }
         }
         metrics::counter!("chancery_acme_orders_deleted_total").increment(count as u64);
-        Ok(count)
+        failed.map_or(Ok(count), Err)
     }
 
     /// Does it for one tenant. `count` is how many orders were deleted.
@@ -48,12 +61,22 @@ impl Acme {
         count: &mut usize,
     ) -> Result<(), Error> {
         self.adopt(store, tenant).await?;
-        for due in self.due(store, &records::orders_due(tenant)).await? {
-            let deleted = self.look_at_order(store, tenant, &due).await;
+        let prefix = records::orders_due(tenant);
+        for due in self.due(store, &prefix).await? {
+            let Some(id) = records::due_id(&prefix, &due) else {
+                forget(store, due).await?;
+                continue;
+            };
+            let deleted = self.look_at_order(store, tenant, id, &due).await;
             *count += usize::from(unless_damaged(deleted)?.unwrap_or(false));
         }
-        for due in self.due(store, &records::accounts_due(tenant)).await? {
-            unless_damaged(self.look_at_account(store, tenant, &due).await)?;
+        let prefix = records::accounts_due(tenant);
+        for due in self.due(store, &prefix).await? {
+            let Some(id) = records::due_id(&prefix, &due) else {
+                forget(store, due).await?;
+                continue;
+            };
+            unless_damaged(self.look_at_account(store, tenant, id, &due).await)?;
         }
         for prefix in records::seats(tenant) {
             self.sweep_seats(store, prefix).await?;
@@ -94,9 +117,9 @@ impl Acme {
         &self,
         store: &dyn Store,
         tenant: &TenantId,
+        id: OrderId,
         due: &Key,
     ) -> Result<bool, Error> {
-        let id: OrderId = records::id_in(due)?;
         let key = records::order(tenant, id)?;
         let Some(order) = records::load::<Order>(store, key).await? else {
             store.commit(Commit::new().delete(due.clone())).await?;
@@ -167,7 +190,8 @@ impl Acme {
     /// When such an account last had an order is not known, so that it counts from now.
     async fn adopt(&self, store: &dyn Store, tenant: &TenantId) -> Result<(), Error> {
         let done = records::due(tenant)?;
-        if store.get(&done).await?.is_some() {
+        // If that is damaged, they are put there once more.
+        if unless_damaged(store.get(&done).await)?.flatten().is_some() {
             return Ok(());
         }
         let (prefix, mut after) = (records::orders(tenant), None::<Key>);

@@ -43,11 +43,15 @@ pub fn is_index(key: &Key) -> bool {
     key.as_bytes().starts_with(EXPIRIES.as_bytes()) || of_identity::is_pointer(key)
 }
 
-/// What an index entry says: when a token expires (in milliseconds) and which.
+/// What an index entry says: when a token expires (in milliseconds) and which. None if this program writes no such
+/// entry: one with another form of the time would not be in the order of time.
 pub(crate) fn parse_expiry_key(key: &Key) -> Option<(u64, Key)> {
     let text = std::str::from_utf8(key.as_bytes()).ok()?;
     let (moment, token) = text.strip_prefix(EXPIRIES)?.split_once('/')?;
-    Some((u64::from_str_radix(moment, 16).ok()?, Key::new(token).ok()?))
+    let expires = u64::from_str_radix(moment, 16).ok()?;
+    let (tenant, name) = token.split_once("/access/token/")?;
+    let is_token = tenant.parse::<TenantId>().is_ok() && !name.contains('/');
+    (is_token && moment == format!("{expires:016x}")).then_some((expires, Key::new(token).ok()?))
 }
 
 pub(crate) async fn load(store: &dyn Store, key: Key) -> Result<Option<HeldToken>, AccessError> {
@@ -95,5 +99,15 @@ mod tests {
         assert!(at(9) < at(10) && at(10) < at(100_000_000_000));
         assert_eq!(parse_expiry_key(&at(10)), Some((10_000, token)));
         assert_eq!(parse_expiry_key(&Key::new("_/access/other").unwrap()), None);
+        for other in [
+            "!00001a2/default/access/token/x",
+            "1/default/access/token/x",
+            "+000000000000001/default/access/token/x",
+            "00000000000000000000ffffffffffff/default/access/token/x",
+            "0000000000000001/default/secrets/kv-metadata/secret/x",
+        ] {
+            let other = Key::new(format!("{EXPIRIES}{other}")).unwrap();
+            assert_eq!(parse_expiry_key(&other), None, "{other}");
+        }
     }
 }

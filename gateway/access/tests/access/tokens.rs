@@ -306,3 +306,29 @@ async fn a_token_s_operations_need_a_token() {
     let revoked = f.access.revoke_self(&context, &caller).await;
     assert!(matches!(revoked, Err(AccessError::TokenNeeded)));
 }
+
+/// Somebody who can write the store put them there.
+#[tokio::test]
+async fn what_is_no_expiry_of_a_token_is_removed_and_does_not_end_the_sweep() {
+    let f = Fixture::new();
+    f.login(&f.by("app")).await;
+    let own = f.store.keys(b"_/access/token-expiry/", None, 10).await.unwrap();
+    let mut commit = own.iter().cloned().fold(Commit::new(), Commit::delete);
+    let broken = "_/access/token-expiry/0000000000000001/default/access/token/broken";
+    for key in [
+        "_/access/token-expiry/!00001a2",
+        "_/access/token-expiry/00000000000000000000ffffffffffff/default/access/token/x",
+        "_/access/token-expiry/0000000000000001/default/access/group/team",
+        broken,
+        "default/access/token/broken",
+    ] {
+        commit = commit.put(Key::new(key).unwrap(), "");
+    }
+    f.store.commit(commit).await.unwrap();
+    // The entry of the token follows from the token.
+    chancery_access::reindex(f.store.clone(), &f.by("app").tenant).await.unwrap();
+    f.clock.advance(HOUR * 2);
+    assert_eq!(f.access.sweep_expired_tokens(&Fence::none()).await.unwrap(), 1);
+    let left = f.store.keys(b"_/access/token-expiry/", None, 10).await.unwrap();
+    assert_eq!(left, [Key::new(broken).unwrap()], "the token of this one cannot be read");
+}

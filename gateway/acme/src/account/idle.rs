@@ -32,9 +32,9 @@ impl Acme {
         &self,
         store: &dyn Store,
         tenant: &TenantId,
+        id: AccountId,
         due: &Key,
     ) -> Result<bool, Error> {
-        let id: AccountId = records::id_in(due)?;
         let key = records::account(tenant, id)?;
         let Some(account) = records::load::<Account>(store, key).await? else {
             store.commit(Commit::new().delete(due.clone())).await?;

@@ -242,3 +242,46 @@ async fn a_certificate_that_an_earlier_version_was_making_is_made() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+/// Somebody who can write the store put them there.
+#[tokio::test]
+async fn what_is_no_entry_of_what_is_due_is_removed_and_does_not_end_the_sweep() {
+    let world = World::new().await;
+    let server = world.start().await;
+    let mut client = server.client().await;
+    let order = steps::order(&mut client, &["a.localhost"]).await.header("location").to_owned();
+    server.acme.sweep(&Fence::none()).await.unwrap();
+    let keys = async |prefix: &str| {
+        let prefix = format!("default/acme/{prefix}/");
+        world.store.keys(prefix.as_bytes(), None, 10).await.unwrap()
+    };
+    let own = [keys("order-due").await, keys("account-due").await, keys("order-of").await];
+    for key in own.iter().flatten() {
+        world.store.commit(Commit::new().delete(key.clone())).await.unwrap();
+    }
+    for forged in [
+        "order-due/000000a2/e65z",
+        "order-due/!0/x",
+        "order-due/0000000000000001/x",
+        "account-due/!0/x",
+        "order/broken",
+        "account/broken",
+    ] {
+        put(&world, forged, "").await;
+    }
+    // The entries of orders and accounts follow from them, at the next start of all that have none too.
+    let tenant = "default".parse().unwrap();
+    chancery_acme::reindex(&world.store, &tenant, world.clock.now()).await.unwrap();
+    assert_eq!(keys("order-of").await, own[2]);
+    world.store.commit(Commit::new().delete(Key::new("default/acme/due").unwrap())).await.unwrap();
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 0);
+    for due in [keys("order-due").await, keys("account-due").await] {
+        assert!(
+            !due.is_empty() && due.iter().all(|key| !key.to_string().ends_with("/x")),
+            "{due:?}"
+        );
+    }
+    world.clock.advance(Duration::from_hours(48));
+    assert_eq!(server.acme.sweep(&Fence::none()).await.unwrap(), 1);
+    client.get(&order).await.is_problem(404, "malformed");
+}

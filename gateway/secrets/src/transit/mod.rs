@@ -20,6 +20,7 @@ mod mac;
 mod name;
 mod parts;
 mod record;
+mod reindex;
 mod rotation;
 mod scheme;
 mod settings;
@@ -43,6 +44,7 @@ pub use key_type::{Protection, TransitKeyType, UnknownProtection, UnknownTransit
 pub use lifecycle::NewKey;
 pub use name::{InvalidTransitKeyName, TransitKeyName};
 pub use record::{KeyVersion, State, TransitKey};
+pub use reindex::reindex;
 pub use scheme::{Marshaling, Padding, Signing};
 pub use settings::{KeySettings, SettingsUpdate};
 pub use storage::is_index;

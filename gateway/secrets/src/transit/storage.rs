@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chancery_identity::TenantId;
-use chancery_store::{Commit, InvalidKey, Key, Store, Version};
+use chancery_store::{Commit, InvalidKey, Key, Record, Store, Version};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -31,6 +31,15 @@ pub(super) struct Loaded {
     pub(super) version: Version,
 }
 
+impl Loaded {
+    /// The key in a record.
+    pub(super) fn of(record: &Record) -> Result<Self, TransitError> {
+        let key = serde_json::from_slice(&record.value)
+            .map_err(|_| TransitError::Record(record.key.to_string()))?;
+        Ok(Self { key, version: record.version })
+    }
+}
+
 impl Layout<'_> {
     pub(super) fn key(&self, name: &TransitKeyName) -> Result<Key, InvalidKey> {
         Key::new(format!("{}{name}", self.keys()))
@@ -38,7 +47,7 @@ impl Layout<'_> {
 
     /// What all keys' records begin with.
     pub(super) fn keys(&self) -> String {
-        format!("{}/secrets/transit-key/{}/", self.tenant, self.mount)
+        format!("{}{}/", keys_of_tenant(self.tenant), self.mount)
     }
 
     /// The private half or the secret of one version.
@@ -61,7 +70,7 @@ impl Layout<'_> {
         Key::new(format!("{}/secrets/transit-backup/{}", self.tenant, self.mount))
     }
 
-    fn due(&self, at: Timestamp, name: &TransitKeyName) -> Result<Key, InvalidKey> {
+    pub(super) fn due(&self, at: Timestamp, name: &TransitKeyName) -> Result<Key, InvalidKey> {
         let (tenant, mount) = (self.tenant, self.mount);
         Key::new(format!("{DUE}{:012}/{tenant}/{mount}/{name}", at.as_second().max(0)))
     }
@@ -72,10 +81,7 @@ impl Layout<'_> {
         store: &dyn Store,
         name: &TransitKeyName,
     ) -> Result<Option<Loaded>, TransitError> {
-        let Some(record) = store.get(&self.key(name)?).await? else { return Ok(None) };
-        let key = serde_json::from_slice(&record.value)
-            .map_err(|_| TransitError::Record(record.key.to_string()))?;
-        Ok(Some(Loaded { key, version: record.version }))
+        store.get(&self.key(name)?).await?.as_ref().map(Loaded::of).transpose()
     }
 
     /// A commit that writes a key's record, with its place among those that are due, if it is still as
@@ -128,10 +134,27 @@ pub(super) fn secret(bytes: Zeroizing<Vec<u8>>) -> Bytes {
     Bytes::from_owner(bytes)
 }
 
-/// Tenant, mount and name in an entry of [`DUE`], and its time.
+/// What the records of a tenant's keys begin with, on all mounts.
+pub(super) fn keys_of_tenant(tenant: &TenantId) -> String {
+    format!("{tenant}/secrets/transit-key/")
+}
+
+/// Mount and name of the key whose record is there.
+pub(super) fn parse_key(tenant: &TenantId, key: &Key) -> Option<(MountName, TransitKeyName)> {
+    let text = std::str::from_utf8(key.as_bytes()).ok()?;
+    let (mount, name) = text.strip_prefix(&keys_of_tenant(tenant))?.split_once('/')?;
+    Some((mount.parse().ok()?, name.parse().ok()?))
+}
+
+/// Tenant, mount and name in an entry of [`DUE`], and its time; none if this program writes no such entry. One with
+/// another form of the time would not be in the order of time.
 pub(super) fn parse_due(key: &Key) -> Option<(i64, TenantId, MountName, TransitKeyName)> {
     let mut parts = std::str::from_utf8(key.as_bytes()).ok()?.strip_prefix(DUE)?.splitn(4, '/');
-    let at = parts.next()?.parse().ok()?;
+    let time = parts.next()?;
+    let at: i64 = time.parse().ok()?;
+    if time != format!("{at:012}") {
+        return None;
+    }
     Some((
         at,
         parts.next()?.parse().ok()?,
@@ -152,6 +175,11 @@ mod tests {
         let at = Timestamp::from_second(1_800_000_000).unwrap();
         let key = layout.due(at, &name).unwrap();
         assert_eq!(parse_due(&key), Some((1_800_000_000, tenant, mount, name)));
-        assert_eq!(parse_due(&Key::new("_/secrets/transit-due/x").unwrap()), None);
+        for other in
+            ["x", "0/acme/transit/k", "!00000000001/acme/transit/k", "0001800000000000/a/b/c"]
+        {
+            let other = Key::new(format!("{DUE}{other}")).unwrap();
+            assert_eq!(parse_due(&other), None, "{other}");
+        }
     }
 }

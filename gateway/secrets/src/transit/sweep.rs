@@ -37,6 +37,8 @@ impl Secrets {
                 let Some((at, tenant, mount, name)) = parse_due(entry) else {
                     let reason = "its key does not say what is due to which key".to_owned();
                     lenient::pass_over(ReadError::Damaged { key: entry.clone(), reason })?;
+                    // This program writes no such entry.
+                    store.commit(Commit::new().delete(entry.clone())).await?;
                     continue;
                 };
                 if at > self.environment.now().as_second() {

@@ -255,6 +255,36 @@ async fn a_deleted_key_waits_can_come_back_and_is_destroyed_in_the_end() {
     assert!(keys.iter().all(|key| !key.contains("transit")), "{keys:?}");
 }
 
+/// Somebody who can write the store put them there.
+#[tokio::test]
+async fn what_is_no_entry_of_a_key_is_removed_and_does_not_end_the_sweep() {
+    let w = World::new().await;
+    let monthly = SettingsUpdate { rotation_period: Some(DAY * 30), ..SettingsUpdate::default() };
+    w.create_with("orders", TransitKeyType::Aes256Gcm96, monthly).await;
+    let due = b"_/secrets/transit-due/";
+    let own = w.f.store.keys(due, None, 10).await.unwrap();
+    assert_eq!(own.len(), 1);
+    let mut commit = own.iter().cloned().fold(Commit::new(), Commit::delete);
+    let broken = "_/secrets/transit-due/000000000001/default/transit/broken";
+    for key in [
+        "_/secrets/transit-due/!x",
+        "_/secrets/transit-due/00009999999999999/default/transit/orders",
+        broken,
+        "default/secrets/transit-key/transit/broken",
+    ] {
+        commit = commit.put(Key::new(key).unwrap(), "");
+    }
+    w.f.store.commit(commit).await.unwrap();
+    // The entry of the key follows from the key.
+    let tenant = &w.admin.context.tenant;
+    chancery_secrets::transit::reindex(&w.f.store, tenant).await.unwrap();
+    w.f.clock.advance(DAY * 31);
+    assert_eq!(w.f.secrets.sweep_keys(&Fence::none()).await.unwrap(), 1);
+    let left = w.f.store.keys(due, None, 10).await.unwrap();
+    assert_eq!(left.first(), Some(&Key::new(broken).unwrap()), "this key cannot be read");
+    assert_eq!(left.len(), 2, "and the next rotation of the other one: {left:?}");
+}
+
 #[tokio::test]
 async fn a_deleted_key_is_purged_unless_it_is_protected() {
     let w = World::new().await;
