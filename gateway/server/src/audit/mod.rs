@@ -145,6 +145,14 @@ impl Stopped {
         Ok(Self { store, hsm })
     }
 
+    /// Also if a repair of the store did not come to its end: it ends with a line of this log.
+    async fn open_under_repair(config: &Config) -> Result<Self> {
+        existing(config)?;
+        let hsm = open_hsm(config)?;
+        let store = OpenStore::open_under_repair(config, hsm.as_deref()).await?.store();
+        Ok(Self { store, hsm })
+    }
+
     /// # Errors
     /// The records cannot be read, or the gateway never started.
     async fn sealed(&self) -> Result<Sealed> {
@@ -173,7 +181,7 @@ async fn public_key(args: &ConfigArgs) -> Result<ExitCode> {
 async fn accept(args: &ConfigArgs, reason: &str) -> Result<ExitCode> {
     ensure!(!reason.trim().is_empty(), "--reason is empty: it is all that the record will tell");
     let config = Config::load(&args.config)?;
-    let stopped = Stopped::open(&config).await?;
+    let stopped = Stopped::open_under_repair(&config).await?;
     let sealed = stopped.sealed().await?;
     let by = operator();
     let accepted = accept_loss(audit_config(&config, sealed), reason, &by, &Clock::system()).await;

@@ -57,6 +57,18 @@ impl OpenStore {
         Self::with_root(raw, root).await
     }
 
+    /// As [`open`](Self::open), also if a repair of the store did not come to its end.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(crate) async fn open_under_repair(
+        config: &Config,
+        hsm: Option<&Pkcs11Signer>,
+    ) -> Result<Self> {
+        let (raw, root) = Self::parts(config, hsm).await?;
+        Self::sealed(raw, root).await
+    }
+
     /// With the record that shows the root key made anew if need be, and whether it was; also if a repair is not done.
     async fn mended(raw: Arc<RedbStore>, root: RootKey) -> Result<(Self, bool)> {
         let mended = mend_check(&*raw, &root).await.context("mending the seal")?;
