@@ -7,6 +7,11 @@ use crate::counts::{self, IssuedCounts};
 use crate::index;
 use crate::inventory::Inventory;
 
+/// Whether this is the key of a pointer to a certificate: [`reindex`] writes those that follow from certificates.
+pub fn is_index(key: &Key) -> bool {
+    index::is_index(key)
+}
+
 /// Writes the pointers to all certificates of a tenant anew.
 ///
 /// # Errors
@@ -24,9 +29,6 @@ pub async fn remake(store: &SharedStore, key: &Key) -> Result<Option<Commit>, Re
     if index::is_form(key) {
         // The next start writes all pointers anew, this one too, when it opens the inventory.
         return Ok(Some(Commit::new().delete(key.clone())));
-    }
-    if index::is_index(key) {
-        return Ok(Some(Commit::new().put(key.clone(), "")));
     }
     let Some((tenant, serial)) = counts::certificate_of(key) else { return Ok(None) };
     let entry = Inventory::new(store.clone()).find(&tenant, &serial).await?;

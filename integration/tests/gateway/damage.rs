@@ -112,6 +112,17 @@ impl Stored {
         transaction.commit().expect("it can be written");
     }
 
+    /// Puts a record there, as somebody would who can write the file and has no key.
+    fn put(&self, key: &str, value: &[u8]) {
+        let database = Database::open(self.store()).expect("nobody has it open");
+        let transaction = database.begin_write().expect("it can be written");
+        {
+            let mut records = transaction.open_table(RECORDS).expect("it has records");
+            records.insert(key.as_bytes(), value).expect("it can be written");
+        }
+        transaction.commit().expect("it can be written");
+    }
+
     fn change(&self, prefix: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
         let key = self.key(prefix);
         let database = Database::open(self.store()).expect("nobody has it open");
@@ -369,6 +380,40 @@ pub(crate) fn tear(stored: &Stored, name: &str) -> Vec<u8> {
 
 /// In the middle of the secrets.
 pub(crate) const SECRET: &str = "default/secrets/kv-metadata/secret/app/many/20";
+
+/// Nobody has sealed what stands in the key of an entry that does not open.
+#[test]
+fn entries_of_indexes_are_written_out_of_records_and_never_sealed_as_they_are() {
+    let stored = Stored::new();
+    let moved = ["default/acme/order-due/", "_/access/token-expiry/", "_/secrets/transit-due/"];
+    for prefix in moved {
+        stored.take_away(prefix);
+    }
+    let forged = [
+        "_/access/token-expiry/!00001a2/default/access/token/x",
+        "_/secrets/transit-due/!0/default/transit/app-a",
+        "default/access/token-of/00/0/x/y",
+        "default/acme/account-due/000000a2/e65z",
+        "default/acme/issuance-due/00000000000000a2/e65z",
+        "default/acme/order-due/000000a2/e65z",
+        "default/acme/order-of/e65z/e65z",
+        "default/issuance/index/expiry/00/ff",
+    ];
+    for key in forged {
+        stored.put(key, &[1; 60]);
+    }
+    let said = stored.store_command(&["repair"]).success();
+    for key in forged {
+        assert!(said.stdout.contains(&format!("{key}: dropped")), "{key}: {said}");
+    }
+    for prefix in moved {
+        // What follows from the records is there again.
+        assert!(!stored.key(prefix).contains('!'));
+    }
+    drop(stored.store_command(&["check"]).success().says("all of which open"));
+    let gateway = stored.start();
+    drop(gateway.app().get("/v1/secret/data/app/a").expect(200));
+}
 
 /// A store of which a leaf of the file's tree is gone, a backup from before, and the file.
 fn torn() -> (Stored, PathBuf, Vec<u8>) {

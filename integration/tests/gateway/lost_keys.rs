@@ -99,6 +99,10 @@ fn the_keys_of_the_installation_are_not_given_up() {
     let (stored, backup) = full();
     stored.take_away("_/seal/key/_/");
     let image = tear(&stored, SECRET);
+    // It is not offered either.
+    let said = stored.store_command(&["repair", "--rebuild"]).failure();
+    assert!(!said.stderr.contains("--accept-loss"), "{said}");
+    assert!(said.stderr.contains("chancery backup restore"), "{said}");
     let accept = ["repair", "--rebuild", "--accept-loss", "_"];
     let said = stored.store_command(&accept).failure();
     assert!(said.stderr.contains("the audit log's key does not open"), "{said}");
@@ -183,6 +187,30 @@ fn a_damaged_key_is_given_up_in_place() {
     assert_eq!(on_record(&stored)["details"]["accepted_loss"], "default");
     drop(stored.store_command(&["repair", "--from", text(&backup)]).success());
     has_all(&stored.start());
+}
+
+/// One disk had both. The line about the repair needs a log, and the log a store.
+#[test]
+fn a_damaged_store_comes_back_without_its_audit_log() {
+    let (stored, _) = full();
+    tear(&stored, SECRET);
+    fs::remove_dir_all(stored.site.path().join("state/audit")).expect("there is a log");
+    let rebuild = ["repair", "--rebuild"];
+    let said = stored.store_command(&rebuild).failure();
+    for part in ["did not come to its end", "chancery audit accept-loss"] {
+        assert!(said.stderr.contains(part), "{part}: {said}");
+    }
+    let config = stored.site.path().join("state/chancery.toml");
+    let accept = ["audit", "accept-loss", "--config", text(&config), "--reason", "the disk died"];
+    drop(chancery(&accept).success().says("goes on with line"));
+    // A gateway waits for the end of the repair all the same.
+    drop(stored.refuses().says("that repair did not come to its end"));
+    let said = stored.store_command(&rebuild).success();
+    for part in ["the file is made anew of", "make a backup now", "every record opens"] {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
+    assert!(on_record(&stored)["details"]["rebuilt"].is_u64());
+    drop(stored.start().app().get("/v1/secret/data/app/a").expect(200));
 }
 
 /// How far a repair has come, by the files that there are.

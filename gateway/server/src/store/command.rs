@@ -20,7 +20,9 @@ use super::aside::aside;
 use super::backup_file::open_backup;
 use super::damaged::{self, GapView};
 use super::damaged_view::{DamagedView, lines};
+use super::indexes;
 use super::keys::{self, LostView};
+use super::quiet::Quiet;
 use super::{OpenStore, UNFINISHED, existing, store_file};
 use crate::audit::{self, Chain};
 use crate::config::Config;
@@ -113,6 +115,9 @@ struct Repaired {
     /// Taken from the backup, older than they were.
     restored_older: Vec<String>,
     removed: Vec<String>,
+    /// Entries of indexes that follow from no record.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<String>,
     /// Keys of tenants that were given up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     accepted_loss: Vec<LostView>,
@@ -193,6 +198,7 @@ async fn integrity(config: &Config) -> Result<Integrity, OpenError> {
     let file = store_file(config);
     let failed = |reason: String| OpenError::Io { path: store_file(config), reason };
     config.trusted.file(&file).map_err(|error| failed(error.to_string()))?;
+    let _quiet = Quiet::begin();
     let checked = tokio::task::spawn_blocking(move || verify(&file)).await;
     checked.unwrap_or_else(|error| Err(failed(error.to_string())))
 }
@@ -249,7 +255,8 @@ async fn repair(
 }
 
 /// What is said if something fails after the file was made anew.
-const NOT_DONE: &str = "the repair did not come to its end: run it again with --rebuild";
+const NOT_DONE: &str =
+    "the repair did not come to its end: see to what follows, then run it again with --rebuild";
 
 /// What a repair begins with.
 struct Begun {
@@ -301,7 +308,10 @@ async fn repair_opened(
     let (_, damage) = stopped.look_through(&lost).await?;
     done.remade.extend(mended.then(|| "_/seal/check".to_owned()));
     let mut left: Vec<Key> = vec![];
-    for key in damage.into_keys() {
+    let (mut entries, damage): (Vec<Key>, Vec<Key>) =
+        damage.into_keys().partition(indexes::is_index);
+    entries.retain(|entry| !args.remove.contains(entry));
+    for key in damage {
         if stopped.remake(&key).await? {
             done.remade.push(key.to_string());
         } else {
@@ -324,11 +334,14 @@ async fn repair_opened(
     }
     let changed = done.rebuilt.is_some()
         || !done.accepted_loss.is_empty()
+        || !entries.is_empty()
         || [&done.remade, &done.restored, &done.restored_older, &done.removed]
             .iter()
             .any(|list| !list.is_empty());
     if changed {
-        stopped.reindex(config).await?;
+        // What is found by them may have changed.
+        indexes::write_anew(&stopped.open.store(), config).await?;
+        stopped.drop_unwritten(entries, &mut done).await?;
     }
     // What came back may open more, and what is left is on record.
     done.left = views(stopped.look_through(&lost).await?.1);
@@ -361,6 +374,7 @@ fn repaired_in(mut event: Event, done: &Repaired) -> Event {
         ("restored", &done.restored),
         ("restored_older", &done.restored_older),
         ("removed", &done.removed),
+        ("dropped", &done.dropped),
     ];
     lists.into_iter().filter(|(_, list)| !list.is_empty()).fold(event, |event, (name, list)| {
         // A line of the log has a bound.
@@ -388,6 +402,7 @@ fn outcome(done: &Repaired) -> String {
         ("taken from the backup", &done.restored),
         ("taken from the backup, older than it was", &done.restored_older),
         ("removed", &done.removed),
+        ("dropped, since no record says so; the index has what records say", &done.dropped),
     ] {
         for key in list {
             let _ = writeln!(text, "{key}: {what}");
@@ -395,6 +410,9 @@ fn outcome(done: &Repaired) -> String {
     }
     for lost in &done.accepted_loss {
         let _ = writeln!(text, "given up: {}", lost.said());
+    }
+    if done.rebuilt.is_some() {
+        text.push_str("make a backup now: earlier ones lack the new keys of the tenants\n");
     }
     if done.left.is_empty() {
         return text + "every record opens";
@@ -490,17 +508,10 @@ impl Stopped {
 
     /// Makes a record anew that follows from others; whether it is one.
     async fn remake(&self, key: &Key) -> Result<bool> {
-        let is_index = chancery_access::is_index(key)
-            || chancery_acme::is_index(key)
-            || chancery_secrets::transit::is_index(key);
-        let commit = if is_index {
-            Some(Commit::new().put(key.clone(), ""))
-        } else {
-            match chancery_issuance::remake(&self.open.store(), key).await {
-                // What it follows from is damaged as well.
-                Err(ReadError::Damaged { .. }) => None,
-                commit => commit?,
-            }
+        let commit = match chancery_issuance::remake(&self.open.store(), key).await {
+            // What it follows from is damaged as well.
+            Err(ReadError::Damaged { .. }) => None,
+            commit => commit?,
         };
         let Some(commit) = commit else { return Ok(false) };
         self.open.barrier.commit(commit).await?;
@@ -578,11 +589,16 @@ impl Stopped {
         Ok(left)
     }
 
-    /// Writes the indexes anew, since what is found by them may have changed.
-    async fn reindex(&self, config: &Config) -> Result<()> {
-        for tenant in config.tenant_ids() {
-            chancery_issuance::reindex(self.open.store(), &tenant).await?;
-            chancery_access::reindex(self.open.store(), &tenant).await?;
+    /// Drops those entries of indexes that did not open and were not written anew: they follow from no record, and what
+    /// is sealed is taken for true.
+    async fn drop_unwritten(&self, entries: Vec<Key>, done: &mut Repaired) -> Result<()> {
+        for entry in entries {
+            if self.is_damaged(&entry).await? {
+                self.open.raw.commit(Commit::new().delete(entry.clone())).await?;
+            }
+            let is_there = self.open.store().get(&entry).await?.is_some();
+            let list = if is_there { &mut done.remade } else { &mut done.dropped };
+            list.push(entry.to_string());
         }
         Ok(())
     }

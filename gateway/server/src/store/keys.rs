@@ -27,6 +27,10 @@ const MOST_OF_SEAL: usize = 100_000;
 /// The tenant of what belongs to the installation itself.
 const INSTALLATION: &str = "_";
 
+/// Why the keys of the installation are not given up.
+const NOT_GIVEN_UP: &str = "the audit log's key does not open without; put the whole store back from a backup \
+                            (`chancery backup restore`)";
+
 /// What is said if nothing shows which root key the store has.
 const NOTHING_OPENS: &str = "neither _/seal/check nor the key of any tenant opens: if this is the right root key, \
                              they are damaged, and only a backup has them (`--from BACKUP`, or `chancery backup \
@@ -163,12 +167,11 @@ impl Opened {
         }
         let (given_up, kept): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|one| named.contains(&one.tenant));
-        ensure!(self.open.unfinished().is_none() || kept.is_empty(), refused(&kept));
-        if given_up.iter().any(|one| one.tenant.as_bytes() == INSTALLATION.as_bytes()) {
-            audit::expect_key(&self.open.store(), &Chain::Only).await.context(
-                "--accept-loss _: the audit log's key does not open without; put the whole store back from a backup \
-                 (`chancery backup restore`)",
-            )?;
+        let audit_key = audit::expect_key(&self.open.store(), &Chain::Only).await;
+        let is_kept = self.open.unfinished().is_none() || kept.is_empty();
+        ensure!(is_kept, refused(&kept, audit_key.is_ok()));
+        if given_up.iter().any(is_of_installation) {
+            audit_key.with_context(|| format!("--accept-loss {INSTALLATION}: {NOT_GIVEN_UP}"))?;
         }
         Ok(given_up)
     }
@@ -191,8 +194,20 @@ impl Opened {
     }
 }
 
-fn refused(lost: &[LostKeys]) -> String {
+fn is_of_installation(lost: &LostKeys) -> bool {
+    lost.tenant.as_bytes() == INSTALLATION.as_bytes()
+}
+
+/// What to do about keys that are `lost`; those of the installation may be given up only if the audit log's key opens.
+fn refused(lost: &[LostKeys], audit_key_opens: bool) -> String {
     let lines: Vec<String> = lost.iter().map(|one| LostView::of(one).said()).collect();
+    if !audit_key_opens && lost.iter().any(is_of_installation) {
+        return format!(
+            "{}. Take them from a backup of this store: `chancery store repair --rebuild --from BACKUP`. Those of {INSTALLATION} \
+             cannot be given up: {NOT_GIVEN_UP}",
+            lines.join("; ")
+        );
+    }
     let flags: Vec<String> =
         lost.iter().map(|one| format!("--accept-loss '{}'", one.tenant)).collect();
     format!(

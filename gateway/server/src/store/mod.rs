@@ -5,6 +5,7 @@ mod backup_file;
 mod command;
 mod damaged;
 mod damaged_view;
+mod indexes;
 mod keys;
 mod quiet;
 
