@@ -150,6 +150,15 @@ pub(crate) fn tenant_in(pointer: &Key) -> Result<TenantId, ReadError> {
     })
 }
 
+/// The tenant of the certificate that a pointer of any index points to.
+pub(crate) fn owner_in(pointer: &Key) -> Result<TenantId, ReadError> {
+    let text = String::from_utf8_lossy(pointer.as_bytes());
+    match text.split('/').next().and_then(|first| first.parse().ok()) {
+        Some(tenant) => Ok(tenant),
+        None => tenant_in(pointer),
+    }
+}
+
 /// When the certificate expires that a pointer of an index by expiry points to, in seconds.
 pub(crate) fn expiry_in(pointer: &Key) -> Option<i64> {
     let text = std::str::from_utf8(pointer.as_bytes()).ok()?;

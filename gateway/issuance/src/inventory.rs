@@ -285,7 +285,7 @@ pub(crate) fn chain_name(above: &[Vec<u8>]) -> String {
     hex::encode(digest(&SHA256, &above.concat()))
 }
 
-fn certificate_key(tenant: &TenantId, serial: &Serial) -> Result<Key, ReadError> {
+pub(crate) fn certificate_key(tenant: &TenantId, serial: &Serial) -> Result<Key, ReadError> {
     store_key(format!("{tenant}/issuance/certificate/{serial}"))
 }
 

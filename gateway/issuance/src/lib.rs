@@ -50,7 +50,7 @@ pub use error::{BulkError, IssueError, OpenError, RevokeError, Unavailable};
 pub use facts::certificate_facts;
 pub use issuers::{Issuers, UnknownIssuer};
 pub use record::{InventoryEntry, Revocation};
-pub use repair::{is_index, reindex, remake};
+pub use repair::{certificate_of, is_index, reindex, remake};
 pub use request::{AcmeOrder, IssuanceRequest, IssuedCertificate, Requester, ValidatedName};
 pub use revocation::{RevocationRequest, Revoker};
 pub use search::{Search, SearchError, Searched};

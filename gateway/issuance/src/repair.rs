@@ -7,6 +7,16 @@ use crate::counts::{self, IssuedCounts};
 use crate::index;
 use crate::inventory::Inventory;
 
+/// The key of the certificate that an entry of an index leads to; none if it leads nowhere. While that certificate may
+/// be there, the entry must not be dropped: without it, the certificate could count for another tenant.
+pub fn certificate_of(entry: &Key) -> Option<Key> {
+    if !index::is_index(entry) || index::is_form(entry) {
+        return None;
+    }
+    let (tenant, serial) = (index::owner_in(entry).ok()?, index::serial_in(entry).ok()?);
+    crate::inventory::certificate_key(&tenant, &serial).ok()
+}
+
 /// Whether this is the key of a pointer to a certificate: [`reindex`] writes those that follow from certificates.
 pub fn is_index(key: &Key) -> bool {
     index::is_index(key)

@@ -1,5 +1,6 @@
 //! The store that seals every value before it is written, and rotates the tenants' keys.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -101,6 +102,14 @@ impl Barrier {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The tenants that have a key, by the first segments of their records' keys.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn tenants(&self) -> Result<BTreeSet<Vec<u8>>, ReadError> {
+        self.keyrings.tenants().await
     }
 
     /// Gives `tenant` (the first segment of its records' keys) a new key, and returns its number.

@@ -415,6 +415,21 @@ fn entries_of_indexes_are_written_out_of_records_and_never_sealed_as_they_are() 
     drop(gateway.app().get("/v1/secret/data/app/a").expect(200));
 }
 
+/// Without the entry the certificate could count for another tenant than the one that it was issued for.
+#[test]
+fn an_entry_that_leads_to_a_certificate_that_does_not_open_is_kept() {
+    let stored = Stored::new();
+    let entry = stored.damage("_/issuance/index/key/");
+    let serial = entry.rsplit('/').next().expect("a serial number");
+    let certificate = stored.damage(&format!("default/issuance/certificate/{serial}"));
+    let said = stored.store_command(&["repair"]).failure();
+    for key in [&entry, &certificate] {
+        assert!(said.stdout.contains(key.as_str()), "{key}: {said}");
+    }
+    assert!(!said.stdout.contains("dropped"), "{said}");
+    assert_eq!(stored.key(&entry), entry);
+}
+
 /// A store of which a leaf of the file's tree is gone, a backup from before, and the file.
 fn torn() -> (Stored, PathBuf, Vec<u8>) {
     let (stored, backup) = full();

@@ -340,7 +340,8 @@ async fn repair_opened(
             .any(|list| !list.is_empty());
     if changed {
         // What is found by them may have changed.
-        indexes::write_anew(&stopped.open.store(), config).await?;
+        let stored = stopped.open.barrier.tenants().await?;
+        indexes::write_anew(&stopped.open.store(), config, &stored).await?;
         stopped.drop_unwritten(entries, &mut done).await?;
     }
     // What came back may open more, and what is left is on record.
@@ -594,6 +595,10 @@ impl Stopped {
     async fn drop_unwritten(&self, entries: Vec<Key>, done: &mut Repaired) -> Result<()> {
         for entry in entries {
             if self.is_damaged(&entry).await? {
+                if self.leads_to_a_certificate(&entry).await? {
+                    // It stays as it is, and is among what is left.
+                    continue;
+                }
                 self.open.raw.commit(Commit::new().delete(entry.clone())).await?;
             }
             let is_there = self.open.store().get(&entry).await?.is_some();
@@ -601,6 +606,16 @@ impl Stopped {
             list.push(entry.to_string());
         }
         Ok(())
+    }
+
+    /// Whether an entry of an index leads to a certificate that is there, whether or not that opens.
+    async fn leads_to_a_certificate(&self, entry: &Key) -> Result<bool> {
+        let Some(certificate) = chancery_issuance::certificate_of(entry) else { return Ok(false) };
+        match self.open.raw.get(&certificate).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(ReadError::Damaged { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn restored(&self, config: &Config) -> Result<()> {
