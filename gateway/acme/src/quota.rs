@@ -100,12 +100,45 @@ impl Quota<'_> {
     }
 }
 
+/// The quota of an account with that of its address. The address counts for an account only if the account itself has
+/// taken seats lately, so that neighbours lock nobody out.
+pub(crate) struct AccountQuota<'a> {
+    pub(crate) of_account: Quota<'a>,
+    /// None if the address of the client is not known.
+    pub(crate) of_address: Option<Quota<'a>>,
+}
+
+impl AccountQuota<'_> {
+    /// The seats that are free at `now`, as [`Quota::find`] finds them.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] if one of them has none.
+    pub(crate) async fn find(
+        &self,
+        store: &dyn Store,
+        lottery: u64,
+        now: Timestamp,
+    ) -> Result<Vec<FreeSeat>, Error> {
+        let Self { of_account, of_address } = self;
+        let mut seats: Vec<_> = of_account.find(store, lottery, now).await?.into_iter().collect();
+        let Some(of_address) = of_address else { return Ok(seats) };
+        // Where accounts have no limit of their own, nobody knows which have taken seats.
+        let is_counted = of_account.most > 0;
+        match of_address.find(store, lottery, now).await {
+            Err(Error::RateLimited { .. })
+                if is_counted && !of_account.has_taken(store, now).await? => {}
+            found => seats.extend(found?),
+        }
+        Ok(seats)
+    }
+}
+
 impl Quota<'_> {
     /// Whether any seat is taken at `now`.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub(crate) async fn has_taken(&self, store: &dyn Store, now: Timestamp) -> Result<bool, Error> {
+    async fn has_taken(&self, store: &dyn Store, now: Timestamp) -> Result<bool, Error> {
         let most = usize::from(self.most);
         let records = store.scan(self.prefix.as_bytes(), None, most).await?;
         let until = |value: &[u8]| serde_json::from_slice::<Taken>(value).map(|taken| taken.until);

@@ -12,7 +12,7 @@ use chancery_store::{Commit, CommitError};
 use crate::Acme;
 use crate::error::Error;
 use crate::id::{AccountId, OrderId};
-use crate::quota::{FreeSeat, Quota};
+use crate::quota::{AccountQuota, FreeSeat, Quota};
 use crate::records;
 
 /// How often a refusal is counted anew because others were counted meanwhile.
@@ -64,24 +64,15 @@ impl Acme {
             message: "too many orders of the account were refused lately: mend or stop what asks for them, and \
                       try again later",
         };
-        let mut seats: Vec<_> = of_account.find(store, lottery, now).await?.into_iter().collect();
-        // Where accounts have no limit of their own, nobody knows which have been refused something.
-        let is_counted = of_account.most > 0;
-        if let Some(client) = context.address.map(client_network) {
-            let of_client = Quota {
-                prefix: records::refused_from(&context.tenant, client),
-                most: limits.refused_orders_per_address,
-                name: "refused-orders-per-address",
-                message: "too many orders of your network were refused lately, and some of this account's: mend or \
-                          stop what asks for them, and try again later",
-            };
-            match of_client.find(store, lottery, now).await {
-                Err(Error::RateLimited { .. })
-                    if is_counted && !of_account.has_taken(store, now).await? => {}
-                found => seats.extend(found?),
-            }
-        }
-        Ok(seats)
+        let of_address = context.address.map(client_network).map(|client| Quota {
+            prefix: records::refused_from(&context.tenant, client),
+            most: limits.refused_orders_per_address,
+            name: "refused-orders-per-address",
+            message: "too many orders of your network were refused lately, and some of this account's: mend or \
+                      stop what asks for them, and try again later",
+        });
+        let quota = AccountQuota { of_account, of_address };
+        quota.find(store, lottery, now).await
     }
 
     async fn seat_for_account(&self, context: &RequestContext) -> Result<Option<FreeSeat>, Error> {

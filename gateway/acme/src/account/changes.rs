@@ -1,8 +1,5 @@
-//! How often accounts may be changed in a while. Each change is allowed, is a commit and leaves a line in the audit log,
-//! and a client could make them without end.
-//!
-//! The seats of an address are asked about an account only if it was changed lately itself, so that neighbours lock
-//! nobody out of a new key. To deactivate an account is always possible: it happens once.
+//! How often accounts may be changed in an hour. Each change is a commit and a line in the audit log, and a client could
+//! make changes without end. An account can always be deactivated: that happens once.
 
 use std::time::Duration;
 
@@ -13,7 +10,7 @@ use jiff::Timestamp;
 use crate::Acme;
 use crate::error::Error;
 use crate::id::{AccountId, OrderId};
-use crate::quota::{FreeSeat, Quota};
+use crate::quota::{AccountQuota, FreeSeat, Quota};
 use crate::records;
 
 /// The time over which changes are counted.
@@ -48,23 +45,14 @@ impl Acme {
             name: "account-changes-per-account",
             message: "the account was changed as often as it may be in an hour: try again later",
         };
-        let mut seats: Vec<_> = of_account.find(store, lottery, now).await?.into_iter().collect();
-        // Where accounts have no limit of their own, nobody knows which were changed.
-        let is_counted = of_account.most > 0;
-        if let Some(client) = context.address.map(client_network) {
-            let of_client = Quota {
-                prefix: records::changes_from(&context.tenant, client),
-                most: limits.account_changes_per_address,
-                name: "account-changes-per-address",
-                message: "accounts were changed from your network as often as they may be in an hour, and this one \
-                          was among them: try again later",
-            };
-            match of_client.find(store, lottery, now).await {
-                Err(Error::RateLimited { .. })
-                    if is_counted && !of_account.has_taken(store, now).await? => {}
-                found => seats.extend(found?),
-            }
-        }
-        Ok(ChangeSeats(seats))
+        let of_address = context.address.map(client_network).map(|client| Quota {
+            prefix: records::changes_from(&context.tenant, client),
+            most: limits.account_changes_per_address,
+            name: "account-changes-per-address",
+            message: "accounts were changed from your network as often as they may be in an hour, and this one \
+                      was among them: try again later",
+        });
+        let quota = AccountQuota { of_account, of_address };
+        Ok(ChangeSeats(quota.find(store, lottery, now).await?))
     }
 }
