@@ -176,7 +176,8 @@ impl Census {
         self.known().filter_map(|(name, tenant)| tenant.lost(name)).collect()
     }
 
-    /// For each tenant, the number after which its next key comes if keys may be missing of which nothing is known.
+    /// For each tenant, a number that is far above its known keys. Its next key comes after that number, because
+    /// unknown keys may be missing.
     pub fn renewals(&self) -> BTreeMap<Key, u32> {
         let known = self.known().map(|(name, tenant)| (name, tenant.last_named()));
         let expected = self.expected.iter().map(|name| (name, 0));
@@ -217,7 +218,7 @@ impl Tenant {
         self.held.iter().copied().chain(self.fitting().map(|(id, _)| id)).collect()
     }
 
-    /// The last key of which something that opens says that it was there; 0 if there is none.
+    /// The last key that is named by a record that opens; 0 if there is none.
     fn last_shown(&self) -> u32 {
         self.there().into_iter().chain(self.counted.iter().copied()).max().unwrap_or(0)
     }

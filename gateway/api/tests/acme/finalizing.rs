@@ -264,7 +264,7 @@ async fn an_order_that_has_its_certificate_from_another_ca_leaves_nothing_behind
     assert!(left.is_empty());
 }
 
-/// Waits until the order says that it is to be looked at again after this pause.
+/// Waits until the order's `Retry-After` has this many seconds.
 pub(crate) async fn put_off(world: &World, client: &mut Client, order: &str, seconds: &str) {
     let mut changes = world.store.watch(b"default/acme/");
     loop {

@@ -102,12 +102,12 @@ impl LostView {
     }
 }
 
-/// Opens a store that is to be repaired. Keys of tenants that are missing or damaged in it, and what the root key is
-/// made of, come from the backup before anything is sealed: a key is tried first, and none that opens is replaced.
+/// Opens a store for a repair. Before anything is sealed, it takes from the backup the keys of tenants that are missing
+/// or damaged, and what the root key is made of. It tries each key first, and replaces none that opens.
 ///
 /// # Errors
-/// The backup is not whole or not of this root key: nothing is changed then. Or the store does not open even with what
-/// came from the backup, or fails: what came from it stays, opens with this root key, and another run goes on from there.
+/// The backup is not whole or not of this root key: then nothing is changed. Or the store fails, or does not open with
+/// what came from the backup: that stays, and another run goes on from there.
 pub(super) async fn open(
     raw: Arc<RedbStore>,
     config: &Config,

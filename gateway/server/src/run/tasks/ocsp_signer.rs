@@ -14,7 +14,7 @@ use crate::{credential, ocsp};
 /// The pause before it is tried again.
 const AGAIN: Duration = Duration::from_mins(1);
 
-/// A signer and when its certificate is to be renewed.
+/// A signer of OCSP answers, and when to renew its certificate.
 pub(in crate::run) struct Signer {
     pub(in crate::run) responder: Arc<OcspResponder>,
     pub(in crate::run) profile: String,
